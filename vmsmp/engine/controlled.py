@@ -1,0 +1,526 @@
+"""The controlled engine: real threads, one at a time, a scheduler's pick before every step.
+
+`point` is the door.  A CPU that arrives there has named its next operation; the scheduler picks a
+runnable CPU; if it is the same one nothing is handed over, else the baton goes straight from thread
+to thread and the arriving one sleeps until it is picked.  On return the caller performs its
+operation, and everything up to its next arrival belongs to the same step.  So deciding, performing
+and attributing an operation are one thing, and checkers that look at an arrival see all other CPUs
+parked before theirs.
+
+`run` holds the runnable CPUs in order of index.  A CPU that cannot go on takes itself out of it
+before it arrives, and whoever makes it able to puts it back.  Picks are asked for only when there
+is a choice.
+
+A CPU that spins (`pause`) leaves `run` if it has only read since its last turn and nobody has
+written what it read: its next turn would be the same.  It comes back with the first such write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from bisect import insort
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from vmsmp.engine import ops
+from vmsmp.engine.clock import VirtualClock
+from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.crew import Crew, give, take
+from vmsmp.engine.machine import Machine, Trouble
+from vmsmp.errors import Halt, VmsmpError
+
+if TYPE_CHECKING:
+    from vmsmp.sched.base import Scheduler
+
+#: How often in a row every CPU may spin with nothing written before that is called a livelock.
+SPIN_ROUNDS: Final = 100
+#: Timeouts and spurious wakeups that the search may inject into one CPU in one execution.
+INJECTIONS: Final = 4
+
+_by_index = attrgetter("index")
+
+
+class ControlledEngine:
+    """Runs executions one after another on one crew, each under its scheduler's picks.
+
+    `max_steps` ends an execution as a livelock; from half of it on the picks are a fair round
+    robin, so that a scheduler's own unfairness is not reported.
+    """
+
+    controlled: Final = True
+
+    def __init__(self, crew: Crew, *, max_steps: int = 100_000) -> None:
+        self.crew = crew
+        self.max_steps = max_steps
+        self.machine: Machine
+        self.scheduler: Scheduler
+        self.pick: Callable[[Cpu, list[Cpu]], Cpu]
+        self.current: Cpu
+        self.run: list[Cpu] = []
+        self.log: list[int] = []
+        self.on_op: tuple[Callable[[Cpu, int], None], ...] = ()
+        self.clock = VirtualClock()
+        self.timers: list[Cpu] = []
+        self.alarmed: list[Cpu] = []
+        self.spinning: dict[Cpu, frozenset[int]] = {}
+        self.halting = False
+        self.trouble_inside: BaseException | None = None
+        self._forced = 1
+        self._limit = max_steps // 2
+        self._futile = 0
+        self._futile_mark = 0
+
+    # -- one execution --------------------------------------------------------------------------
+
+    def execute(
+        self, machine: Machine, program: Callable[..., Any], scheduler: Scheduler
+    ) -> list[int]:
+        """Run `program(machine)` to its end and return the log.
+
+        Runs on the thread of CPU 0 (`Crew.drive`).  What went wrong is in `machine.trouble`.
+        """
+        self.machine = machine
+        self.scheduler = scheduler
+        self.pick = scheduler.pick
+        self.log = []
+        self.on_op = machine.hooks.op
+        self.clock = VirtualClock()
+        self.timers.clear()
+        self.alarmed.clear()
+        self.spinning.clear()
+        self.halting = False
+        self.trouble_inside = None
+        self._forced = 1
+        self._limit = self.max_steps // 2
+        self._futile = 0
+        boot = self._new_cpu(program, (machine,), "cpu0")
+        boot.started = True
+        self.current = boot
+        self.run = [boot]
+        scheduler.spawned(boot)
+        for hook in machine.hooks.begin:
+            hook(machine)
+        self._body(boot)
+        if self.trouble_inside is not None:
+            raise self.trouble_inside
+        return self.log
+
+    def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str) -> Cpu:
+        cpu = Cpu(self.machine, len(self.machine.cpus), fn, args, name)
+        cpu.worker = self.crew.worker(cpu.index)
+        self.machine.cpus.append(cpu)
+        return cpu
+
+    def _body(self, cpu: Cpu) -> None:
+        """All that a CPU does, on its own thread."""
+        machine = self.machine
+        try:
+            if cpu.index:
+                if self.halting:
+                    raise Halt
+                self._perform(cpu, cpu.pending)
+            cpu.result = cpu.fn(*cpu.args)
+            if cpu.index == 0:
+                machine.join()
+            for hook in machine.hooks.exits:
+                hook(cpu)
+            if cpu.index == 0:
+                machine.quiesce()
+                for hook in machine.hooks.end:
+                    hook(machine)
+        except Halt:
+            pass
+        except VmsmpError as error:  # ours or the caller's: no verdict on the program
+            self.trouble_inside = self.trouble_inside or error
+            self.halting = True
+        except BaseException as error:
+            self._exception(cpu, error)
+        cpu.done = True
+        if self.halting:
+            self._unwind(cpu)
+        elif cpu.index:
+            self._retire(cpu)
+
+    def _exception(self, cpu: Cpu, error: BaseException) -> None:
+        frames = traceback.extract_tb(error.__traceback__)[1:]
+        where = f"{frames[-1].name}" if frames else cpu.name
+        facts = [f"{cpu} {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        if isinstance(error, AssertionError):
+            text = str(error) or (frames[-1].line if frames else None) or "assert"
+            trouble = Trouble("check", text.splitlines()[0], tuple(facts), cpu.index)
+        else:
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            trouble = Trouble("exception", f"{text} in {where}", tuple(facts), cpu.index)
+        self.abort(trouble)
+
+    def _retire(self, cpu: Cpu) -> None:
+        """The running CPU ended well: let another one go on."""
+        self.run.remove(cpu)
+        for joiner in cpu.joiners:
+            self.ready(joiner)
+        try:
+            nxt = self._next(cpu)
+        except Halt:
+            self._unwind(cpu)
+            return
+        except VmsmpError as error:
+            self.trouble_inside = error
+            self.halting = True
+            self._unwind(cpu)
+            return
+        self._pass_to(nxt)
+
+    def _unwind(self, cpu: Cpu) -> None:
+        """The execution failed: the baton visits every CPU so that each unwinds, CPU 0 last."""
+        while True:
+            nxt = next((c for c in self.machine.cpus[1:] if c.started and not c.done), None)
+            if cpu.index:
+                self._pass_to(nxt or self.machine.cpus[0])
+                return
+            if nxt is None:
+                return
+            self._pass_to(nxt)
+            take(cpu.worker.baton)
+
+    def _pass_to(self, cpu: Cpu) -> None:
+        self.current = cpu
+        if not cpu.started:
+            cpu.started = True
+            cpu.worker.job = lambda: self._body(cpu)
+        give(cpu.worker.baton, 1)
+
+    def abort(self, trouble: Trouble) -> None:
+        """Keep the first verdict and make every CPU unwind at its next arrival."""
+        if self.machine.trouble is None and not self.halting:
+            self.machine.trouble = trouble
+        self.halting = True
+        self.run = []  # an arrival finds nobody to run, looks closer and unwinds
+
+    # -- the door -------------------------------------------------------------------------------
+
+    def point(self, code: int) -> None:
+        """Stand before `code`; return when it is to be performed, with all others parked."""
+        cur = self.current
+        cur.pending = code
+        run = self.run
+        if len(run) > self._forced:
+            nxt = self.pick(cur, run)
+        elif run:
+            nxt = run[0]
+        else:
+            nxt = self._idle(cur)
+        if nxt is not cur:
+            self.current = nxt
+            self.log.append(-1 - nxt.index)
+            if nxt.started:
+                give(nxt.worker.baton, 1)
+            else:
+                self._pass_to(nxt)
+            take(cur.worker.baton)
+            if self.halting:
+                raise Halt
+        for hook in self.on_op:
+            hook(cur, code)
+        if code & 1 and self.spinning:
+            self._written(code >> ops.KIND_BITS)
+        log = self.log
+        log.append(code)
+        if len(log) > self._limit:
+            self._too_long()
+
+    def _perform(self, cpu: Cpu, code: int) -> None:
+        """What `point` does on return, for a CPU's very first step."""
+        for hook in self.on_op:
+            hook(cpu, code)
+        self.log.append(code)
+
+    def _next(self, cur: Cpu) -> Cpu:
+        """Who goes on after `cur`, which has ended."""
+        run = self.run
+        if len(run) > self._forced:
+            nxt = self.pick(cur, run)
+        elif run:
+            nxt = run[0]
+        else:
+            nxt = self._idle(cur)
+        self.log.append(-1 - nxt.index)
+        return nxt
+
+    def failed(self) -> None:
+        """The try just performed changed nothing: write it down as its even kind."""
+        self.log[-1] -= 1
+
+    def _too_long(self) -> None:
+        if len(self.log) > self.max_steps:
+            spinners = [f"{c}: {c.wants.mode} {c.wants.what}" for c in self.machine.cpus if c.wants]
+            self.machine.fail("livelock", "no end in sight after the step limit", spinners)
+        if self.pick is not self._fair and not self.scheduler.replays:
+            self.pick = self._fair
+        self._limit = self.max_steps
+
+    def _fair(self, cur: Cpu, run: list[Cpu]) -> Cpu:
+        for cpu in run:
+            if cpu.index > cur.index:
+                return cpu
+        return run[0]
+
+    # -- blocking -------------------------------------------------------------------------------
+
+    def ready(self, cpu: Cpu) -> None:
+        """`cpu` can go on: it is a candidate from the next arrival on."""
+        if self.halting:
+            return
+        insort(self.run, cpu, key=_by_index)
+        if cpu.deadline is not None:
+            self.timers.remove(cpu)
+            cpu.deadline = None
+        if cpu.alarmed:
+            self._disarm(cpu)
+
+    def sleep(self, code: int, timeout: int | None) -> str:
+        """Take the running CPU off until `ready`; say how the sleep ended.
+
+        `timeout` is in ticks, None for never.  Returns "" (made ready), "timeout" or "spurious".
+        """
+        cur = self.current
+        self._park(cur, timeout)
+        self.point(code)
+        return cur.timed_out
+
+    def _park(self, cur: Cpu, timeout: int | None) -> None:
+        """Take `cur` out of the runnable ones, with the ways in which its wait may be cut short."""
+        cur.timed_out = ""
+        self.run.remove(cur)
+        options = self.machine.options
+        if timeout is not None:
+            cur.deadline = self.clock.ticks + max(1, timeout)
+            self.timers.append(cur)
+        if cur.injections < INJECTIONS and (
+            options.spurious or (timeout is not None and options.timeouts == "any")
+        ):
+            cur.alarmed = True
+            insort(self.alarmed, cur, key=_by_index)
+            self._forced = 0
+            self.pick = self._pick_alarmed
+
+    def _disarm(self, cpu: Cpu) -> None:
+        cpu.alarmed = False
+        self.alarmed.remove(cpu)
+        if not self.alarmed:
+            self._forced = 1
+            self.pick = self.scheduler.pick
+
+    def _pick_alarmed(self, cur: Cpu, run: list[Cpu]) -> Cpu:
+        """A pick while some sleeps may be ended by the scheduler."""
+        nxt = self.scheduler.pick(cur, sorted([*run, *self.alarmed], key=_by_index))
+        if nxt.alarmed:
+            options = self.machine.options
+            ways = ["timeout"] if nxt.deadline is not None and options.timeouts == "any" else []
+            if options.spurious:
+                ways.append("spurious")
+            nxt.timed_out = ways[nxt.injections % len(ways)]
+            nxt.injections += 1
+            if nxt.timed_out == "timeout" and nxt.deadline is not None:
+                self.clock.advance(nxt.deadline)
+            self.ready(nxt)
+        return nxt
+
+    def _idle(self, cur: Cpu) -> Cpu:
+        """Nobody can run: unwind, let time pass, let spinners look again, or call it a deadlock."""
+        if self.halting:
+            raise Halt
+        for hook in self.machine.hooks.idle:
+            hook(self.machine)
+        if self.timers:
+            first = min(self.timers, key=lambda c: (c.deadline, c.index))
+            assert first.deadline is not None
+            self.clock.advance(first.deadline)
+            first.timed_out = "timeout"
+            self.ready(first)
+            self._release_spinners()
+            return self.run[0]
+        if self.spinning:
+            if any(code >= 0 and code & 1 for code in self.log[self._futile_mark :]):
+                self._futile = 0
+            self._futile += 1
+            self._futile_mark = len(self.log)
+            if self._futile <= SPIN_ROUNDS:
+                self._release_spinners()
+                return self.run[0]
+        waits = [f"{c} waits: {c.wants.mode} {c.wants.what}" for c in self.machine.cpus if c.wants]
+        if self.spinning:
+            self.machine.fail("livelock", "every CPU that could run spins on what nobody will write", waits)
+        self.machine.fail("deadlock", "no CPU can run", waits)
+
+    def yield_(self) -> None:
+        cur = self.current
+        self.scheduler.yielded(cur)
+        self.point(ops.YIELD)
+
+    def pause(self) -> None:
+        cur = self.current
+        self.scheduler.yielded(cur)
+        if cur.pause_mark >= 0:
+            read = self._only_read(cur)
+            if read is not None:
+                self.run.remove(cur)
+                self.spinning[cur] = read
+        self.point(ops.PAUSE)
+        cur.pause_mark = len(self.log)
+
+    def _only_read(self, cur: Cpu) -> frozenset[int] | None:
+        """What `cur` read since its last turn, or None if it or, after it, anybody wrote that."""
+        read: set[int] = set()
+        mine = True  # the turn began right after our own PAUSE
+        for code in self.log[cur.pause_mark :]:
+            if code < 0:
+                mine = -1 - code == cur.index
+            elif mine:
+                if code & 1:
+                    return None
+                read.add(code >> ops.KIND_BITS)
+            elif code & 1 and code >> ops.KIND_BITS in read:
+                return None
+        return frozenset(read)
+
+    def _written(self, ident: int) -> None:
+        """Wake the spinners that have read the object being written."""
+        for cpu in [c for c, read in self.spinning.items() if ident in read]:
+            del self.spinning[cpu]
+            self.ready(cpu)
+
+    def _release_spinners(self) -> None:
+        for cpu in list(self.spinning):
+            cpu.pause_mark = -1
+            self.ready(cpu)
+        self.spinning.clear()
+
+    # -- what a machine asks for ----------------------------------------------------------------
+
+    @property
+    def ticks(self) -> int:
+        return self.clock.ticks
+
+    def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
+        parent = self.current
+        index = len(self.machine.cpus)
+        ident = len(parent.objects) << ops.CPU_BITS | parent.index
+        self.point(ident << ops.KIND_BITS | ops.SPAWN)
+        cpu = self._new_cpu(fn, args, name or f"cpu{index}")
+        index = cpu.index  # another CPU may have spawned one meanwhile
+        if name is None:
+            cpu.name = f"cpu{index}"
+        parent.objects.append(cpu)
+        cpu.pending = ident << ops.KIND_BITS | ops.START
+        cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
+        self.run.append(cpu)  # the highest index so far
+        self.scheduler.spawned(cpu)
+        for hook in self.machine.hooks.spawned:
+            hook(parent, cpu)
+        return cpu
+
+    def join(self, target: Cpu) -> None:
+        cur = self.current
+        if not target.done:
+            target.joiners.append(cur)
+            self.run.remove(cur)
+            cur.wants = Wait(target, "join")
+        self.point(target.ops_join)
+        cur.wants = None
+        for hook in self.machine.hooks.joined:
+            hook(cur, target)
+
+    def choose(self, n: int) -> int:
+        self.point(ops.CHOOSE)
+        return self.scheduler.choose(self.current, n)
+
+    def gate(self) -> Gate:
+        """A place where CPUs wait for a condition and take it in one step."""
+        return Gate(self)
+
+    def recent(self, cpu: Cpu) -> list[int]:
+        """The last operations of `cpu`, oldest first."""
+        return [code for index, code in _steps(self.log[-4096:]) if index == cpu.index][-16:]
+
+
+def _steps(log: list[int]) -> list[tuple[int, int]]:
+    index, found = -1, []
+    for code in log:
+        if code < 0:
+            index = -1 - code
+        elif index >= 0:
+            found.append((index, code))
+    return found
+
+
+class Gate:
+    """Waiting for a condition, and taking it, as one visible operation.
+
+    A CPU whose `ready(cpu)` is false is not runnable; every change looks at the waiting ones again.
+    The conditions read model state only, so a gate never decides by host time.
+    """
+
+    __slots__ = ("engine", "waiting")
+
+    #: What the free engine's gates protect their state with; here a step is atomic by itself.
+    host: Final = contextlib.nullcontext()
+
+    def __init__(self, engine: ControlledEngine) -> None:
+        self.engine = engine
+        self.waiting: list[tuple[Cpu, Callable[[Cpu], bool]]] = []
+
+    def enter(
+        self,
+        code: int,
+        ready: Callable[[Cpu], bool],
+        take_it: Callable[[Cpu], Any],
+        wait: Wait,
+        timeout: int | None = None,
+    ) -> Any:
+        """Stand before `code` until `ready(cpu)`, then `take_it(cpu)` in the same step.
+
+        With a `timeout`, in ticks, the wait may end without it: then `cpu.timed_out` says how and
+        None is returned.
+        """
+        engine = self.engine
+        cur = engine.current
+        entry = (cur, ready)
+        waiting = self.waiting
+        waiting.append(entry)
+        cur.wants = wait
+        if not ready(cur):
+            if timeout is None:
+                engine.run.remove(cur)
+            else:
+                engine._park(cur, timeout)
+        engine.point(code)
+        cur.wants = None
+        waiting.remove(entry)
+        if timeout is not None and cur.timed_out and not ready(cur):
+            return None
+        result = take_it(cur)
+        if waiting:
+            self.changed()
+        return result
+
+    def alter(self, code: int, change: Callable[[Cpu], Any]) -> Any:
+        """Do `change(cpu)` as the one visible operation `code`; never waits."""
+        engine = self.engine
+        engine.point(code)
+        result = change(engine.current)
+        if self.waiting:
+            self.changed()
+        return result
+
+    def changed(self) -> None:
+        """The state behind the conditions has changed: who can go on is looked at again."""
+        engine = self.engine
+        run = engine.run
+        for cpu, ready in self.waiting:
+            if ready(cpu):
+                if cpu not in run:
+                    engine.ready(cpu)
+            elif cpu in run and not cpu.timed_out:
+                run.remove(cpu)

@@ -1,0 +1,116 @@
+"""One CPU: what it runs, what it is about to do, what it holds and what it waits for.
+
+Everything here is written by the CPU itself or by the engine while that CPU does not run.
+`held` and `wants` are the two columns of every hang report, so they are kept whether or not
+checkers are on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from vmsmp.engine.crew import Worker
+    from vmsmp.engine.machine import Machine
+
+
+class Hold(NamedTuple):
+    """One lock in a CPU's hands."""
+
+    lock: Any
+    mode: str
+
+
+class Wait(NamedTuple):
+    """What a CPU waits for: a lock and mode, or an ident it sleeps on."""
+
+    what: Any
+    mode: str
+    #: Called when nothing runs: why the wait should be over already, or None if it should not.
+    overdue: Callable[[], str | None] | None = None
+
+
+class Cpu:
+    """A CPU of one machine; its thread comes from the crew.
+
+    `pending` is the operation it stands before, `nops` how many it has performed (kept only while
+    a run is being recorded or replayed), `td` the kernel thread structure that `sync` hangs on it.
+    """
+
+    __slots__ = (
+        "alarmed",
+        "args",
+        "deadline",
+        "done",
+        "fn",
+        "fuse",
+        "held",
+        "index",
+        "injections",
+        "joiners",
+        "machine",
+        "name",
+        "nops",
+        "objects",
+        "ops_join",
+        "parked",
+        "pause_mark",
+        "pending",
+        "result",
+        "ring",
+        "rngs",
+        "started",
+        "td",
+        "timed_out",
+        "wants",
+        "worker",
+    )
+
+    def __init__(
+        self, machine: Machine, index: int, fn: Callable[..., Any], args: tuple[Any, ...], name: str
+    ) -> None:
+        self.machine = machine
+        self.index = index
+        self.fn = fn
+        self.args = args
+        self.name = name
+        self.worker: Worker
+        self.pending = 0
+        self.nops = 0
+        self.objects: list[Any] = []
+        self.held: list[Hold] = []
+        self.wants: Wait | None = None
+        self.joiners: list[Cpu] = []
+        self.rngs: dict[str, random.Random] = {}
+        self.result: Any = None
+        self.td: Any = None
+        self.started = False
+        self.done = False
+        self.pause_mark = -1
+        # A sleep with a way out: the tick at which it times out (None: never), and how it ended.
+        self.deadline: int | None = None
+        self.timed_out = ""
+        self.alarmed = False
+        self.injections = 0
+        # The free engine's own: operations until the next slow step, recent operations, parking.
+        self.fuse = 0
+        self.ring: list[int] = []
+        self.parked: Any = None
+        self.ops_join = 0
+
+    def rng(self, stream: str) -> random.Random:
+        """The CPU's random numbers of that name, from the machine's seed alone."""
+        rng = self.rngs.get(stream)
+        if rng is None:
+            rng = random.Random(f"{self.machine.seed}/{stream}/{self.index}")
+            self.rngs[stream] = rng
+        return rng
+
+    def join(self) -> None:
+        """Wait until this CPU has run its program to the end.  Blocks the calling CPU."""
+        self.machine.engine.join(self)
+
+    def __repr__(self) -> str:
+        return f"cpu{self.index}" if self.name == f"cpu{self.index}" else f"cpu{self.index} {self.name}"

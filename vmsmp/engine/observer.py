@@ -1,0 +1,114 @@
+"""How checkers and traces watch a run: pure observers, each hook optional.
+
+An observer takes no simulated lock, holds no host lock across a switch point and draws nothing
+from the schedule: with all of them off the same line gives the same digest (a test holds it).
+It speaks by `machine.fail`, which ends the execution on the CPU that is running.
+
+`Hooks` sorts the observers by what they override, so that a hook nobody wants costs one empty loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.machine import Machine
+
+#: Every hook, in the order in which `Observer` documents them.
+HOOKS = (
+    "begin",
+    "op",
+    "wants",
+    "acquired",
+    "released",
+    "blocking",
+    "interlocked",
+    "sleeps",
+    "woken",
+    "wakeup",
+    "spawned",
+    "joined",
+    "idle",
+    "quiescent",
+    "exits",
+    "end",
+)
+
+
+class Observer:
+    """All that can be seen of a run.  Override what you need; the rest costs nothing.
+
+    `free` says whether the observer may be attached to the free engine, where hooks of several
+    CPUs run at the same time and there is no `op`.
+    """
+
+    free = True
+
+    def begin(self, machine: Machine) -> None:
+        """The machine is built and its boot CPU is about to run."""
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        """`cpu` performs the operation next; all other CPUs stand before theirs."""
+
+    def wants(self, cpu: Cpu, lock: Any, mode: str) -> None:
+        """`cpu` asks for `lock` and is ready to wait for it."""
+
+    def acquired(self, cpu: Cpu, lock: Any, mode: str, tried: bool) -> None:
+        """`cpu` holds `lock` now; `tried` if it would not have waited for it."""
+
+    def released(self, cpu: Cpu, lock: Any, mode: str) -> None:
+        """`cpu` is about to let go of `lock`."""
+
+    def blocking(self, cpu: Cpu, what: str) -> None:
+        """`cpu` enters a blocking point."""
+
+    def interlocked(self, cpu: Cpu, ident: Any) -> None:
+        """`cpu` announced that it may sleep on `ident`."""
+
+    def sleeps(self, cpu: Cpu, ident: Any) -> None:
+        """`cpu` goes to sleep on `ident`."""
+
+    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
+        """`cpu` runs again after a sleep: `why` is "wakeup", "timeout" or "spurious"."""
+
+    def wakeup(self, cpu: Cpu, ident: Any, woke: int) -> None:
+        """`cpu` sent a wakeup to `ident` that reached `woke` sleepers or interlocked CPUs."""
+
+    def spawned(self, cpu: Cpu, child: Cpu) -> None:
+        """`cpu` started `child`."""
+
+    def joined(self, cpu: Cpu, child: Cpu) -> None:
+        """`cpu` saw `child` end."""
+
+    def idle(self, machine: Machine) -> None:
+        """No CPU can run; a timeout, if there is one, fires next."""
+
+    def quiescent(self, machine: Machine) -> None:
+        """Every CPU stands between two operations: predicates over the whole machine."""
+
+    def exits(self, cpu: Cpu) -> None:
+        """`cpu` ran its program to the end."""
+
+    def end(self, machine: Machine) -> None:
+        """All CPUs are done and nothing failed."""
+
+
+class Hooks:
+    """The observers of one machine, sorted by hook: `hooks.acquired` is a tuple of callables."""
+
+    __slots__ = (*HOOKS, "observers")
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self.observers = tuple(observers)
+        for name in HOOKS:
+            plain = getattr(Observer, name)
+            wanted = tuple(
+                getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain
+            )
+            setattr(self, name, wanted)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> tuple[Callable[..., None], ...]: ...

@@ -1,0 +1,115 @@
+"""Visible operations: every effect that another CPU could see, as one small integer.
+
+An operation is `identity << 6 | kind`.  The identity names the object it is done to and is given
+by creation, `n << 6 | cpu` for the n-th object that the CPU made, so it does not depend on the
+interleaving, on addresses or on hashes.  Integers keep the hot path free of allocation; whoever
+wants words asks `describe`.
+
+A kind is odd if the operation may change what another CPU sees; a try that turned out to fail is
+logged as the even kind below it.  `dependent` is what schedulers
+and searches mean by two operations that do not commute.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIND_BITS: Final = 6
+KIND_MASK: Final = (1 << KIND_BITS) - 1
+CPU_BITS: Final = 6
+MAX_CPUS: Final = 1 << CPU_BITS
+
+# Kinds that only look (even).  A try that fails is written down as the kind below it.
+LOAD: Final = 0
+ATOMIC_LOAD: Final = 2
+JOIN: Final = 4
+YIELD: Final = 6
+PAUSE: Final = 8
+START: Final = 10
+CMPSET_FAILED: Final = 12
+TRY_FAILED: Final = 14
+
+# Kinds that may change something (odd).
+STORE: Final = 1
+ATOMIC_STORE: Final = 3
+FETCHADD: Final = 5
+SWAP: Final = 7
+SETBITS: Final = 9
+CLEARBITS: Final = 11
+CMPSET: Final = 13
+TRY_ACQUIRE: Final = 15
+RMW: Final = 17
+ACQUIRE: Final = 19
+ACQUIRE_SHARED: Final = 21
+RELEASE: Final = 23
+UPGRADE: Final = 25
+DOWNGRADE: Final = 27
+CANCEL: Final = 29
+SPAWN: Final = 31
+CHOOSE: Final = 33
+INTERLOCK: Final = 35
+SLEEP: Final = 37
+WAKEUP: Final = 39
+IPI: Final = 41
+REACQUIRE: Final = 43
+
+NAMES: Final[dict[int, str]] = {
+    LOAD: "load",
+    ATOMIC_LOAD: "load",
+    JOIN: "join",
+    YIELD: "yield",
+    PAUSE: "pause",
+    START: "start",
+    CMPSET_FAILED: "cmpset failed",
+    TRY_FAILED: "try failed",
+    STORE: "store",
+    ATOMIC_STORE: "store",
+    FETCHADD: "fetchadd",
+    SWAP: "swap",
+    CMPSET: "cmpset",
+    SETBITS: "setbits",
+    CLEARBITS: "clearbits",
+    RMW: "rmw",
+    ACQUIRE: "acquire",
+    ACQUIRE_SHARED: "acquire shared",
+    TRY_ACQUIRE: "try",
+    RELEASE: "release",
+    UPGRADE: "upgrade",
+    DOWNGRADE: "downgrade",
+    CANCEL: "cancel",
+    SPAWN: "spawn",
+    CHOOSE: "choose",
+    INTERLOCK: "interlock",
+    SLEEP: "sleep",
+    WAKEUP: "wakeup",
+    IPI: "ipi",
+    REACQUIRE: "reacquire",
+}
+
+
+def identity(cpu: int, n: int) -> int:
+    """Name the n-th object that `cpu` created."""
+    return n << CPU_BITS | cpu
+
+
+def op(ident: int, kind: int) -> int:
+    """Code of doing `kind` to the object `ident`."""
+    return ident << KIND_BITS | kind
+
+
+def kind_of(code: int) -> int:
+    return code & KIND_MASK
+
+
+def object_of(code: int) -> int:
+    return code >> KIND_BITS
+
+
+def writes(code: int) -> bool:
+    """Whether the operation may change what another CPU sees."""
+    return bool(code & 1)
+
+
+def dependent(a: int, b: int) -> bool:
+    """Whether two operations of different CPUs may fail to commute."""
+    return a >> KIND_BITS == b >> KIND_BITS and bool((a | b) & 1)

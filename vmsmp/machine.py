@@ -1,0 +1,158 @@
+"""The machine a program sees: CPUs from the engine, and the kernel's primitives on top.
+
+Everything a program shares is made here, so that one place decides about its depth ("atomic" or
+"exact") and about the engine's flavour of a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vmsmp.engine.machine import Machine as BareMachine
+from vmsmp.engine.observer import Observer
+from vmsmp.engine.schedule import Options
+from vmsmp.sync.atomic import Atomic, FreeAtomic
+from vmsmp.sync.cell import Cell
+from vmsmp.sync.errno import PWAKEUP_ONE
+from vmsmp.sync.lockmgr import ExactLockmgr, LockmgrLock
+from vmsmp.sync.lockmgr_atomic import AtomicLockmgr
+from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
+from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
+from vmsmp.sync.spinlock import AtomicSpinlock, ExactSpinlock, Spinlock
+from vmsmp.sync.thread import curthread
+from vmsmp.sync.token import (
+    AtomicToken,
+    ExactToken,
+    Token,
+    lwkt_getpooltoken,
+    lwkt_relalltokens,
+    lwkt_token_swap,
+)
+
+if TYPE_CHECKING:
+    from vmsmp.engine.controlled import ControlledEngine
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.free import FreeEngine
+
+T = TypeVar("T")
+
+
+class Machine(BareMachine):
+    """One execution of one program, with shared memory, locks, tokens and sleep queues."""
+
+    def __init__(
+        self,
+        engine: ControlledEngine | FreeEngine,
+        *,
+        seed: int = 0,
+        options: Options | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        super().__init__(engine, seed=seed, options=options, observers=observers)
+        self._exact = self.options.locks == "exact"
+        self._atomic = Atomic if engine.controlled else FreeAtomic
+        self._sleepq: SleepQueues | None = None
+        self._token_gate: Any = None
+        self.pool_tokens: dict[int, Token] = {}
+
+    # -- shared memory --------------------------------------------------------------------------
+
+    def cell(self, value: T, name: str | None = None) -> Cell[T]:
+        """Plain shared memory; two unordered accesses, one a store, are a data race."""
+        return Cell(self, value, name)
+
+    def atomic(
+        self, value: Any, name: str | None = None, form: Callable[[Any], str] = repr
+    ) -> Atomic:
+        """A word with atomic operations; `form` puts its value into words for a report."""
+        return self._atomic(self, value, name, form)
+
+    # -- locks ----------------------------------------------------------------------------------
+
+    def spinlock(self, name: str | None = None) -> Spinlock:
+        """A spinlock, exclusive and shared."""
+        return ExactSpinlock(self, name) if self._exact else AtomicSpinlock(self, name)
+
+    def token(self, name: str | None = None) -> Token:
+        """An LWKT token: lost at every blocking point, taken again with all others."""
+        return ExactToken(self, name) if self._exact else AtomicToken(self, name)
+
+    def pool_token(self, ident: Any) -> Token:
+        """Take the pool token that `ident` hashes to, and return it."""
+        return lwkt_getpooltoken(self, ident)
+
+    def token_swap(self) -> None:
+        """Exchange the two tokens taken last, so that the older can be released first."""
+        lwkt_token_swap(self)
+
+    def lockmgr(self, name: str | None = None, timo: int = 0) -> LockmgrLock:
+        """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK."""
+        return ExactLockmgr(self, name, timo) if self._exact else AtomicLockmgr(self, name, timo)
+
+    def refcount(self, value: int = 0, name: str | None = None) -> ExactRefcount | AtomicRefcount:
+        """A reference count that can be waited for."""
+        return (ExactRefcount if self._exact else AtomicRefcount)(self, value, name)
+
+    @property
+    def token_gate(self) -> Any:
+        """Where CPUs wait for tokens of the atomic depth."""
+        if self._token_gate is None:
+            self._token_gate = self.engine.gate()
+        return self._token_gate
+
+    def leave_tokens(self, what: str) -> None:
+        """A blocking point begins: all tokens of the running CPU go."""
+        td = curthread(self)
+        for hook in self.hooks.blocking:
+            hook(td.cpu, what)
+        lwkt_relalltokens(td)
+
+    def regain_tokens(self) -> None:
+        """The blocking point is over: all tokens come back, or the CPU waits for that."""
+        td = curthread(self)
+        if td.td_toks_array:
+            td.td_toks_array[0].tr_tok._get_all(td)
+
+    # -- sleeping -------------------------------------------------------------------------------
+
+    @property
+    def sleepq(self) -> SleepQueues:
+        """The machine's sleep queues."""
+        if self._sleepq is None:
+            self._sleepq = ExactSleepQueues(self) if self._exact else AtomicSleepQueues(self)
+        return self._sleepq
+
+    def tsleep_interlock(self, ident: Any, flags: int = 0) -> None:
+        """Announce that this CPU may sleep on `ident`: a wakeup from now on is not lost."""
+        self.sleepq.interlock(ident, flags)
+
+    def tsleep(
+        self,
+        ident: Any,
+        flags: int = 0,
+        wmesg: str = "",
+        timo: int = 0,
+        *,
+        overdue: Callable[[], str | None] | None = None,
+    ) -> int:
+        """Sleep on `ident` until a wakeup; 0, EWOULDBLOCK or EINTR.
+
+        A blocking point: all tokens are lost and taken again.  `timo` in ticks, 0 for none.  Returns
+        0 at once if PINTERLOCKED and a wakeup came since the interlock, and may return 0 for no
+        reason.  `overdue` tells a checker why the sleep should be over, if it should.
+        """
+        return self.sleepq.tsleep(ident, flags, wmesg, timo, overdue)
+
+    def wakeup(self, ident: Any) -> None:
+        """Wake every CPU that sleeps on `ident`."""
+        self.sleepq.wakeup(ident, 0)
+
+    def wakeup_one(self, ident: Any) -> None:
+        """Wake at least one CPU that sleeps on `ident`, if there is one."""
+        self.sleepq.wakeup(ident, PWAKEUP_ONE)
+
+    def signal(self, cpu: Cpu) -> None:
+        """Interrupt a sleep of `cpu` with PCATCH, now or when it comes to one."""
+        if cpu.td is not None:
+            self.sleepq.signal(cpu.td)

@@ -1,0 +1,96 @@
+"""PCT: probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010).
+
+Every CPU gets a random priority and the highest runnable one runs; at d-1 random steps the running
+CPU falls below all others.  A bug of depth d among n CPUs and k steps is hit with probability at
+least 1/(n k^(d-1)) a run.
+
+Deviations:
+  * k counts only steps with a choice, and is re-estimated as the largest count seen so far.
+  * the d-1 low priorities are assigned to the change points in random order, as in the paper;
+    several later implementations make the latest point the lowest.
+  * a CPU that yields, spins or fails a try falls below everything, else it would spin for ever.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from vmsmp.sched.base import Scheduler
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
+
+
+class Pct(Scheduler):
+    """PCT of one depth.  `depth` is d, at least 1."""
+
+    def __init__(self, depth: int, seed: int) -> None:
+        self.depth = depth
+        self._rng = random.Random(f"{seed}/pct:{depth}")
+        # invariant: one entry a CPU, by index; initial priorities lie above 1, lowered ones below
+        self._priority: list[float] = []
+        # invariant: choice number -> the priority that the picked CPU falls to
+        self._changes: dict[int, float] = {}
+        self._count = 0
+        self._floor = 0.0
+        self._choices = 16  # k: a first guess until one run has been seen
+        self._seen = 0
+
+    def begin(self) -> bool:
+        self._seen = max(self._seen, self._count)
+        if self._seen:
+            self._choices = self._seen
+        points = self._rng.sample(range(1, self._choices + 1), min(self.depth - 1, self._choices))
+        lows = list(range(1, len(points) + 1))
+        self._rng.shuffle(lows)
+        self._changes = {at: low / (len(points) + 1) for at, low in zip(points, lows, strict=True)}
+        self._priority = []
+        self._count = 0
+        self._floor = 0.0
+        return True
+
+    def spawned(self, cpu: Cpu) -> None:
+        self._priority.append(1.0 + self._rng.random())
+
+    def yielded(self, cpu: Cpu) -> None:
+        self._floor -= 1.0
+        self._priority[cpu.index] = self._floor
+
+    def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        self._count = count = self._count + 1
+        priority = self._priority
+        best = run[0]
+        high = priority[best.index]
+        for cpu in run:
+            if priority[cpu.index] > high:
+                best = cpu
+                high = priority[cpu.index]
+        if count in self._changes:
+            priority[best.index] = self._changes[count]
+            best = max(run, key=lambda cpu: priority[cpu.index])
+        return best
+
+
+class Portfolio(Scheduler):
+    """Several depths in turn.
+
+    It stands for the portfolio of PCT, POS and SURW until the search room holds those two: a third
+    of the runs each are PCT of depth 2, 3 and 5, the depths in turn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._arms = [Pct(2, seed), Pct(3, seed), Pct(5, seed)]
+        self._turn = -1
+        self._use(self._arms[0])
+
+    def _use(self, arm: Pct) -> None:
+        self.pick = arm.pick  # type: ignore[method-assign]  # the arm's own, without a call between
+        self.spawned = arm.spawned  # type: ignore[method-assign]  # likewise
+        self.yielded = arm.yielded  # type: ignore[method-assign]  # likewise
+
+    def begin(self) -> bool:
+        self._turn += 1
+        arm = self._arms[self._turn % len(self._arms)]
+        self._use(arm)
+        return arm.begin()

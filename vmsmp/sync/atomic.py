@@ -1,0 +1,172 @@
+"""Words with atomic operations, sequentially consistent, each one visible operation.
+
+Operations that change the value return the old one, as the kernel's `atomic_fetchadd` does;
+`cmpset` returns whether it stored, `fcmpset` also what it found.  A `cmpset` that fails changed
+nothing and is logged as such, so a spin on it counts as only reading.
+
+`Atomic` serves the controlled engine, where a step is atomic by itself; `FreeAtomic` the free one,
+where a host lock around the one operation makes it so.  Neither is held across a switch point.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vmsmp.engine import ops
+
+if TYPE_CHECKING:
+    from vmsmp.engine.machine import Machine
+
+
+class Atomic:
+    """One atomic word.  `form` turns a value into words for a report; plain integers by default."""
+
+    __slots__ = ("_code", "_engine", "_point", "form", "ident", "name", "value")
+
+    def __init__(
+        self,
+        machine: Machine,
+        value: Any,
+        name: str | None = None,
+        form: Callable[[Any], str] = repr,
+    ) -> None:
+        self.ident = ident = machine.enroll(self)
+        self.name = name or f"atomic {ident & 63}.{ident >> 6}"
+        self.value = value
+        self.form = form
+        self._engine = machine.engine
+        self._point = machine.point
+        self._code = ident << ops.KIND_BITS
+
+    def load(self) -> Any:
+        self._point(self._code | ops.ATOMIC_LOAD)
+        return self.value
+
+    def store(self, value: Any) -> None:
+        self._point(self._code | ops.ATOMIC_STORE)
+        self.value = value
+
+    def fetchadd(self, n: int) -> int:
+        """Add `n`, return the value before."""
+        self._point(self._code | ops.FETCHADD)
+        old: int = self.value
+        self.value = old + n
+        return old
+
+    def swap(self, value: Any) -> Any:
+        """Store `value`, return the one before."""
+        self._point(self._code | ops.SWAP)
+        old, self.value = self.value, value
+        return old
+
+    def cmpset(self, old: Any, new: Any) -> bool:
+        """Store `new` if the value is `old`; say whether it was."""
+        self._point(self._code | ops.CMPSET)
+        if self.value == old:
+            self.value = new
+            return True
+        self._engine.failed()
+        return False
+
+    def fcmpset(self, old: Any, new: Any) -> tuple[bool, Any]:
+        """`cmpset` that also returns the value it found."""
+        self._point(self._code | ops.CMPSET)
+        found = self.value
+        if found == old:
+            self.value = new
+            return True, found
+        self._engine.failed()
+        return False, found
+
+    def setbits(self, bits: int) -> int:
+        """OR `bits` in, return the value before."""
+        self._point(self._code | ops.SETBITS)
+        old: int = self.value
+        self.value = old | bits
+        return old
+
+    def clearbits(self, bits: int) -> int:
+        """Clear `bits`, return the value before."""
+        self._point(self._code | ops.CLEARBITS)
+        old: int = self.value
+        self.value = old & ~bits
+        return old
+
+    def rmw(self, fn: Callable[[Any], Any]) -> Any:
+        """Make the value `fn(old)` in one step, return the one before.  `fn` touches nothing shared."""
+        self._point(self._code | ops.RMW)
+        old = self.value
+        self.value = fn(old)
+        return old
+
+    def peek(self) -> Any:
+        """Read it unseen: for checkers and tests, never for a program."""
+        return self.value
+
+    def state(self) -> str:
+        """The value as a report shows it."""
+        return self.form(self.value)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class FreeAtomic(Atomic):
+    """The same word where CPUs are truly parallel: each operation under its own host lock."""
+
+    __slots__ = ("_host",)
+
+    def __init__(
+        self,
+        machine: Machine,
+        value: Any,
+        name: str | None = None,
+        form: Callable[[Any], str] = repr,
+    ) -> None:
+        super().__init__(machine, value, name, form)
+        self._host = threading.Lock()
+
+    def fetchadd(self, n: int) -> int:
+        self._point(self._code | ops.FETCHADD)
+        with self._host:
+            old: int = self.value
+            self.value = old + n
+        return old
+
+    def store(self, value: Any) -> None:
+        self._point(self._code | ops.ATOMIC_STORE)
+        with self._host:  # a store must not fall between another's read and write
+            self.value = value
+
+    def swap(self, value: Any) -> Any:
+        self._point(self._code | ops.SWAP)
+        with self._host:
+            old, self.value = self.value, value
+        return old
+
+    def cmpset(self, old: Any, new: Any) -> bool:
+        return self.fcmpset(old, new)[0]
+
+    def fcmpset(self, old: Any, new: Any) -> tuple[bool, Any]:
+        self._point(self._code | ops.CMPSET)
+        with self._host:
+            found = self.value
+            if found == old:
+                self.value = new
+                return True, found
+        return False, found
+
+    def setbits(self, bits: int) -> int:
+        return int(self.rmw(lambda old: old | bits))
+
+    def clearbits(self, bits: int) -> int:
+        return int(self.rmw(lambda old: old & ~bits))
+
+    def rmw(self, fn: Callable[[Any], Any]) -> Any:
+        self._point(self._code | ops.RMW)
+        with self._host:
+            old = self.value
+            self.value = fn(old)
+        return old

@@ -1,0 +1,50 @@
+"""Plain shared memory: a word that is loaded and stored with nothing to order it.
+
+Each access is one visible operation.  Two unordered ones, one of them a store, are a data race.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vmsmp.engine import ops
+
+if TYPE_CHECKING:
+    from vmsmp.engine.machine import Machine
+
+T = TypeVar("T")
+
+
+class Cell(Generic[T]):
+    """One plain word of any value.  Locks: none."""
+
+    __slots__ = ("_load", "_point", "_store", "ident", "name", "value")
+
+    def __init__(self, machine: Machine, value: T, name: str | None = None) -> None:
+        self.ident = ident = machine.enroll(self)
+        self.name = name or f"cell {ident & 63}.{ident >> 6}"
+        self.value = value
+        self._point = machine.point
+        self._load = ident << ops.KIND_BITS | ops.LOAD
+        self._store = ident << ops.KIND_BITS | ops.STORE
+
+    def load(self) -> T:
+        """Read it: one visible operation."""
+        self._point(self._load)
+        return self.value
+
+    def store(self, value: T) -> None:
+        """Write it: one visible operation."""
+        self._point(self._store)
+        self.value = value
+
+    def peek(self) -> T:
+        """Read it unseen: for checkers and tests, never for a program."""
+        return self.value
+
+    def state(self) -> str:
+        """The value as a report shows it."""
+        return repr(self.value)
+
+    def __repr__(self) -> str:
+        return self.name

@@ -1,0 +1,43 @@
+"""The kernel's error numbers and flag words that programs pass and get back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ERESTART: Final = -1
+EINTR: Final = 4
+EBUSY: Final = 16
+EWOULDBLOCK: Final = 35
+ENOLCK: Final = 77
+
+# lockmgr request types (low four bits) and flags
+LK_SHARED: Final = 0x01
+LK_EXCLUSIVE: Final = 0x02
+LK_UPGRADE: Final = 0x03
+LK_EXCLUPGRADE: Final = 0x04
+LK_DOWNGRADE: Final = 0x05
+LK_RELEASE: Final = 0x06
+LK_CANCEL_BEG: Final = 0x08
+LK_CANCEL_END: Final = 0x09
+LK_TYPE_MASK: Final = 0x0F
+LK_NOWAIT: Final = 0x10
+LK_SLEEPFAIL: Final = 0x20
+LK_CANRECURSE: Final = 0x40
+LK_TIMELOCK: Final = 0x1000
+LK_PCATCH: Final = 0x2000
+LK_CANCELABLE: Final = 0x4000
+
+# tsleep flags
+PCATCH: Final = 0x0100
+PINTERLOCKED: Final = 0x0400
+PWAKEUP_ONE: Final = 0x8000
+PDOMAIN_MASK: Final = 0xFFF00000
+
+ERRNO_NAMES: Final[dict[int, str]] = {
+    0: "0",
+    ERESTART: "ERESTART",
+    EINTR: "EINTR",
+    EBUSY: "EBUSY",
+    EWOULDBLOCK: "EWOULDBLOCK",
+    ENOLCK: "ENOLCK",
+}

@@ -1,0 +1,132 @@
+"""What all locks share: a name, a class, who holds them, how often they were wanted.
+
+A lock's *class* is its name without instance numbers (`pq.active[3]` and `pq.active[7]` are of
+class `pq.active[]`); lock order is a matter of classes.  A lock without a name is a class of its
+own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vmsmp.engine.cpu import Cpu, Hold
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from vmsmp.engine.machine import Machine
+
+EXCLUSIVE = "exclusive"
+SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class LockStatistics:
+    """How a lock was used: grants, and how many of them had to wait."""
+
+    name: str
+    acquisitions: int
+    contested: int
+
+
+class Lock:
+    """Base of spinlock, token and lockmgr lock at either depth.
+
+    `sleepable` says whether waiting for it is a blocking point.  Counters are written by the
+    holder, so they are exact for exclusive use and approximate for shared use in the free engine.
+    """
+
+    sort: ClassVar[str] = "lock"
+    sleepable: ClassVar[bool] = False
+
+    def __init__(self, machine: Machine, name: str | None = None) -> None:
+        self.machine = machine
+        self.engine = machine.engine
+        self.hooks = machine.hooks
+        self.ident = ident = machine.enroll(self)
+        self.name = name or f"{self.sort} {ident & 63}.{ident >> 6}"
+        self.klass = re.sub(r"\[\d+\]|#\d+", "[]", name) if name else self.name
+        self.acquisitions = 0
+        self.contested = 0
+
+    def acquire(self) -> None:
+        """Take it exclusively, waiting as long as it takes."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of it."""
+        raise NotImplementedError
+
+    def held(self) -> bool:
+        """Whether the running CPU holds it, in any mode."""
+        return any(hold.lock is self for hold in self.engine.current.held)
+
+    def statistics(self) -> LockStatistics:
+        return LockStatistics(self.name, self.acquisitions, self.contested)
+
+    def check_word(self) -> str | None:
+        """What is wrong with the state word, if anything; true at every step in between."""
+        return None
+
+    def state(self) -> str:
+        """The state as a report shows it."""
+        holders = [
+            f"{hold.mode} {cpu}"
+            for cpu in self.machine.cpus
+            for hold in cpu.held
+            if hold.lock is self
+        ]
+        return ", ".join(holders) or "free"
+
+    # -- the ghost: who owns what, for checkers and reports -------------------------------------
+
+    def _wants(self, cpu: Cpu, mode: str) -> None:
+        """`cpu` is about to ask for it and would wait."""
+        for hook in self.hooks.wants:
+            hook(cpu, self, mode)
+
+    def _acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
+        """`cpu` owns it from this step on."""
+        cpu.held.append(Hold(self, mode))
+        self.acquisitions += 1
+        for hook in self.hooks.acquired:
+            hook(cpu, self, mode, tried)
+
+    def _released(self, cpu: Cpu, mode: str) -> None:
+        """`cpu` stops owning it with the operation it performs next."""
+        for hook in self.hooks.released:
+            hook(cpu, self, mode)
+        held = cpu.held
+        for n in range(len(held) - 1, -1, -1):
+            if held[n].lock is self and held[n].mode == mode:
+                del held[n]
+                return
+
+    def _mode(self, cpu: Cpu) -> str | None:
+        """The mode in which `cpu` took it last, or None."""
+        for hold in reversed(cpu.held):
+            if hold.lock is self:
+                return hold.mode
+        return None
+
+    def __enter__(self) -> Lock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        place: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"{self.sort} {self.name!r}" if self.name[: len(self.sort)] != self.sort else self.name
+
+
+def holders(lock: Lock) -> list[tuple[Any, str]]:
+    """All (cpu, mode) that hold `lock` now."""
+    return [(cpu, hold.mode) for cpu in lock.machine.cpus for hold in cpu.held if hold.lock is lock]

@@ -1,0 +1,288 @@
+"""Spinlocks, exclusive and shared.
+
+Models: sys/sys/spinlock2.h and sys/kern/kern_spinlock.c.
+Word: bit 31 SPINLOCK_SHARED, bits 20..30 the exclusive waiters in units of SPINLOCK_EXCLWAIT, bits
+0..19 holders and transient increments.  A release is the same for both modes; the last shared one
+leaves SHARED set, cached for the next reader.  Queued writers hold off new readers.
+Deviations:
+  * backoff is one `pause` a turn; "indefinite wait" is the engine's livelock verdict.
+  * a reader's time window, in which it may overrule queued writers, is drawn once for each
+    contested acquire (half of them) instead of following a time stamp counter.
+  * the sequence-lock flavour (`spin_access_start`) is not modelled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock, holders
+from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
+
+if TYPE_CHECKING:
+    from vmsmp.machine import Machine
+
+SPINLOCK_SHARED: Final = 0x80000000
+SPINLOCK_EXCLWAIT: Final = 0x00100000
+SPINLOCK_COUNT: Final = SPINLOCK_EXCLWAIT - 1
+
+
+def _form(word: int) -> str:
+    """The word as a report shows it: `S|2EW|1`."""
+    parts = ["S"] if word & SPINLOCK_SHARED else []
+    waiters = word >> 20 & 0x7FF
+    if waiters:
+        parts.append(f"{waiters}EW")
+    return "|".join([*parts, str(word & SPINLOCK_COUNT)])
+
+
+def _spin_enter(spin: ExactSpinlock) -> Thread:
+    """A critical section and the per-CPU count come before the atomic, in every acquire."""
+    td = curthread(spin.machine)
+    crit_enter(td)
+    td.gd_spinlocks += 1
+    return td
+
+
+def _spin_leave(td: Thread) -> None:
+    td.gd_spinlocks -= 1
+    crit_exit(td)
+
+
+def spin_lock(spin: ExactSpinlock) -> None:
+    """Take `spin` exclusively.
+
+    Locks: nothing that sleeps may follow while it is held.  Sleeps: never, it spins.
+    """
+    td = _spin_enter(spin)
+    spin._wants(td.cpu, EXCLUSIVE)
+    if spin.lock.fetchadd(1) != 0:
+        _spin_lock_contested(spin, td)
+    spin._acquired(td.cpu, EXCLUSIVE)
+
+
+def _spin_lock_contested(spin: ExactSpinlock, td: Thread) -> None:
+    """The word was not free; our increment is in it."""
+    word = spin.lock
+    if word.cmpset(SPINLOCK_SHARED | 1, 1):  # only the cached SHARED of readers gone by
+        return
+    td.cpu.wants = Wait(spin, EXCLUSIVE)
+    spin.contested += 1
+    # Our own increment moves from the holders to the queued writers, which shuts new readers out.
+    old = word.fetchadd(SPINLOCK_EXCLWAIT - 1)
+    if old & SPINLOCK_SHARED:
+        word.clearbits(SPINLOCK_SHARED)
+    value = word.load()
+    while True:
+        if value & SPINLOCK_COUNT == 0:
+            taken, value = word.fcmpset(
+                value, (value - SPINLOCK_EXCLWAIT | 1) & ~SPINLOCK_SHARED
+            )
+            if taken:
+                break
+            continue
+        spin.machine.pause()
+        value = word.load()
+    td.cpu.wants = None
+
+
+def spin_trylock(spin: ExactSpinlock) -> bool:
+    """Take `spin` exclusively if that needs no waiting; leaves no trace in the word if not."""
+    td = _spin_enter(spin)
+    if not spin.lock.cmpset(0, 1) and not spin.lock.cmpset(SPINLOCK_SHARED, 1):
+        _spin_leave(td)
+        return False
+    spin._acquired(td.cpu, EXCLUSIVE, tried=True)
+    return True
+
+
+def spin_unlock(spin: ExactSpinlock) -> None:
+    """Let go of `spin`, however it was taken (`spin_unlock_any` relies on that)."""
+    td = curthread(spin.machine)
+    spin._released(td.cpu, spin._mode(td.cpu) or EXCLUSIVE)
+    spin.lock.fetchadd(-1)
+    _spin_leave(td)
+
+
+def spin_lock_shared(spin: ExactSpinlock) -> None:
+    """Take `spin` shared.  Queued writers go first, except in this CPU's window."""
+    td = _spin_enter(spin)
+    spin._wants(td.cpu, SHARED)
+    old = spin.lock.fetchadd(1)
+    if not old & SPINLOCK_SHARED and not (
+        old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)
+    ):
+        _spin_lock_shared_contested(spin, td)
+    spin._acquired(td.cpu, SHARED)
+
+
+def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
+    """Somebody owns or queues for the word; our increment is still in it."""
+    word = spin.lock
+    td.cpu.wants = Wait(spin, SHARED)
+    spin.contested += 1
+    window = spin.machine.choose(2) == 0
+    value = word.fetchadd(-1) - 1
+    while True:
+        if window and value & SPINLOCK_COUNT == 0:
+            taken, value = word.fcmpset(value, value | SPINLOCK_SHARED | 1)
+            if taken:
+                break
+        elif value == 0:
+            taken, value = word.fcmpset(0, SPINLOCK_SHARED | 1)
+            if taken:
+                break
+        elif value & SPINLOCK_SHARED:
+            if word.fetchadd(1) & SPINLOCK_SHARED:
+                break
+            value = word.fetchadd(-1) - 1
+        else:
+            spin.machine.pause()
+            value = word.load()
+    td.cpu.wants = None
+
+
+def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
+    """Turn a shared hold into an exclusive one if this CPU is the only reader."""
+    cpu = spin.engine.current
+    if not spin.lock.cmpset(SPINLOCK_SHARED | 1, 1):
+        return False
+    spin._released(cpu, SHARED)
+    spin._acquired(cpu, EXCLUSIVE, tried=True)
+    return True
+
+
+class Spinlock(Lock):
+    """What both depths offer."""
+
+    sort = "spinlock"
+
+    def try_acquire(self) -> bool:
+        """Take it exclusively if that needs no waiting."""
+        raise NotImplementedError
+
+    def acquire_shared(self) -> None:
+        """Take it shared with other readers."""
+        raise NotImplementedError
+
+    def release_shared(self) -> None:
+        """Let go of a shared hold."""
+        raise NotImplementedError
+
+    def try_upgrade(self) -> bool:
+        """Turn a shared hold into an exclusive one if there is no other reader."""
+        raise NotImplementedError
+
+
+class ExactSpinlock(Spinlock):
+    """struct spinlock: the word `lock`, under the functions of this module."""
+
+    def __init__(self, machine: Machine, name: str | None = None) -> None:
+        super().__init__(machine, name)
+        self.lock = machine.atomic(0, f"{self.name}.lock", form=_form)
+        self.lock_of_word = self.lock.ident
+
+    acquire = spin_lock
+    try_acquire = spin_trylock
+    release = spin_unlock
+    acquire_shared = spin_lock_shared
+    release_shared = spin_unlock
+    try_upgrade = spin_lock_upgrade_try
+
+    def check_word(self) -> str | None:
+        """INV-SP1, INV-SP2 (first half)."""
+        word = self.lock.peek()
+        holding = holders(self)
+        if len([1 for _, mode in holding if mode == EXCLUSIVE]) > 1:
+            return "two exclusive owners"
+        if word & SPINLOCK_COUNT < len(holding):
+            return f"{len(holding)} hold it but the word counts {word & SPINLOCK_COUNT}"
+        return None
+
+    def check_rest(self) -> str | None:
+        """INV-SP2 (second half): between operations of anybody the word is free."""
+        word = self.lock.peek()
+        return None if word & ~SPINLOCK_SHARED == 0 else f"nobody uses it but the word is {_form(word)}"
+
+    def state(self) -> str:
+        return f"{_form(self.lock.peek())} ({super().state()})"
+
+
+class AtomicSpinlock(Spinlock):
+    """The same contract in one step each, granted by the engine."""
+
+    def __init__(self, machine: Machine, name: str | None = None) -> None:
+        super().__init__(machine, name)
+        self._gate = machine.engine.gate()
+        self._code = self.ident << ops.KIND_BITS
+        self._owner: Cpu | None = None
+        self._readers = 0
+
+    def _free(self, _cpu: Cpu) -> bool:
+        return self._owner is None and not self._readers
+
+    def _unowned(self, _cpu: Cpu) -> bool:
+        return self._owner is None
+
+    def _take(self, cpu: Cpu) -> None:
+        self._owner = cpu
+        self._acquired(cpu, EXCLUSIVE)
+
+    def _take_shared(self, cpu: Cpu) -> None:
+        self._readers += 1
+        self._acquired(cpu, SHARED)
+
+    def acquire(self) -> None:
+        cpu = self.engine.current
+        self._wants(cpu, EXCLUSIVE)
+        if self._owner is not None or self._readers:
+            self.contested += 1
+        self._gate.enter(
+            self._code | ops.ACQUIRE, self._free, self._take, Wait(self, EXCLUSIVE)
+        )
+
+    def acquire_shared(self) -> None:
+        cpu = self.engine.current
+        self._wants(cpu, SHARED)
+        if self._owner is not None:
+            self.contested += 1
+        self._gate.enter(
+            self._code | ops.ACQUIRE_SHARED, self._unowned, self._take_shared, Wait(self, SHARED)
+        )
+
+    def try_acquire(self) -> bool:
+        return bool(self._gate.alter(self._code | ops.TRY_ACQUIRE, self._try))
+
+    def _try(self, cpu: Cpu) -> bool:
+        if not self._free(cpu):
+            self.engine.failed()
+            return False
+        self._owner = cpu
+        self._acquired(cpu, EXCLUSIVE, tried=True)
+        return True
+
+    def try_upgrade(self) -> bool:
+        return bool(self._gate.alter(self._code | ops.UPGRADE, self._upgrade))
+
+    def _upgrade(self, cpu: Cpu) -> bool:
+        if self._readers != 1:
+            return False
+        self._readers = 0
+        self._owner = cpu
+        self._released(cpu, SHARED)
+        self._acquired(cpu, EXCLUSIVE, tried=True)
+        return True
+
+    def release(self) -> None:
+        self._gate.alter(self._code | ops.RELEASE, self._drop)
+
+    release_shared = release
+
+    def _drop(self, cpu: Cpu) -> None:
+        mode = self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
+        self._released(cpu, mode)
+        if mode == EXCLUSIVE:
+            self._owner = None
+        else:
+            self._readers = max(0, self._readers - 1)

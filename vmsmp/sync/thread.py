@@ -1,0 +1,109 @@
+"""The kernel's view of what runs on a CPU: struct thread, critical sections and IPI queues.
+
+Models: sys/sys/thread.h, sys/kern/lwkt_thread.c, lwkt_ipiq.c as far as locks and sleeps need them.
+Locks: a thread's fields are its own CPU's; the IPI queue is written by anybody.
+Deviations:
+  * one thread a CPU; while it sleeps its CPU is idle and takes IPIs.
+  * an IPI to a running CPU is taken where its effect can first be seen: on leaving the outermost
+    critical section, before a sleep queue is touched and before a switch.  It acts on the
+    receiver's own sleep queue alone, so an earlier moment would look the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+
+if TYPE_CHECKING:
+    from vmsmp.engine.machine import Machine
+    from vmsmp.sync.token import TokRef
+
+TDF_TSLEEPQ = 0x0001
+TDF_TSLEEP_DESCHEDULED = 0x0002
+TDF_DEADLKTREAT = 0x0004
+
+
+class Thread:
+    """struct thread, and the part of its globaldata that belongs to locks.
+
+    `td_critcount` >= `gd_spinlocks` at every step.  `td_toks_array` is the token stack;
+    `td_toks_have` is None or the number of refs, from the bottom, that are really owned.
+    """
+
+    __slots__ = (
+        "cpu",
+        "gd_spinlocks",
+        "ident",
+        "idle",
+        "ipiq",
+        "name",
+        "td_critcount",
+        "td_flags",
+        "td_sigpending",
+        "td_toks_array",
+        "td_toks_have",
+        "td_wchan",
+        "td_wdomain",
+    )
+
+    def __init__(self, cpu: Cpu) -> None:
+        self.cpu = cpu
+        self.ident = cpu.machine.enroll(self)
+        self.name = f"ipiq of cpu{cpu.index}"
+        self.td_critcount = 0
+        self.gd_spinlocks = 0
+        self.td_flags = 0
+        self.td_toks_array: list[TokRef] = []
+        self.td_toks_have: int | None = None
+        self.td_wchan: Any = None
+        self.td_wdomain = 0
+        self.td_sigpending = False
+        self.ipiq: deque[Callable[[], None]] = deque()
+        self.idle = False
+
+    def state(self) -> str:
+        return f"{len(self.ipiq)} queued"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def curthread(machine: Machine) -> Thread:
+    """The thread of the running CPU."""
+    cpu = machine.engine.current
+    td: Thread | None = cpu.td
+    if td is None:
+        td = cpu.td = Thread(cpu)
+    return td
+
+
+def crit_enter(td: Thread) -> None:
+    """No preemption and no IPI on this CPU until the matching `crit_exit`."""
+    td.td_critcount += 1
+
+
+def crit_exit(td: Thread) -> None:
+    td.td_critcount -= 1
+    if td.ipiq and not td.td_critcount:
+        lwkt_process_ipiq(td)
+
+
+def lwkt_send_ipiq(machine: Machine, target: Thread, func: Callable[[], None]) -> None:
+    """Have the target's CPU call `func`, asynchronously.  Never waits."""
+    machine.point(target.ident << ops.KIND_BITS | ops.IPI)
+    target.ipiq.append(func)
+    if target.idle:
+        target.idle = False
+        machine.engine.ready(target.cpu)
+
+
+def lwkt_process_ipiq(td: Thread) -> None:
+    """Take the IPIs that have arrived, on the CPU they were sent to."""
+    td.td_critcount += 1
+    while td.ipiq:
+        td.ipiq.popleft()()
+    td.td_critcount -= 1

@@ -6,11 +6,11 @@ Everything a program shares is made here, so that one place decides about its de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmsmp.engine.machine import Machine as BareMachine
-from vmsmp.engine.observer import Observer
+from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
@@ -47,9 +47,9 @@ class Machine(BareMachine):
         *,
         seed: int = 0,
         options: Options | None = None,
-        observers: Iterable[Observer] = (),
+        hooks: Hooks | None = None,
     ) -> None:
-        super().__init__(engine, seed=seed, options=options, observers=observers)
+        super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._exact = self.options.locks == "exact"
         self._atomic = Atomic if engine.controlled else FreeAtomic
         self._sleepq: SleepQueues | None = None

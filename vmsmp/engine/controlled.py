@@ -18,17 +18,16 @@ written what it read: its next turn would be the same.  It comes back with the f
 from __future__ import annotations
 
 import contextlib
-import traceback
 from bisect import insort
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from vmsmp.engine import ops
+from vmsmp.engine import ops, trace
 from vmsmp.engine.clock import VirtualClock
 from vmsmp.engine.cpu import Cpu, Wait
 from vmsmp.engine.crew import Crew, give, take
-from vmsmp.engine.machine import Machine, Trouble
+from vmsmp.engine.machine import Machine, Trouble, trouble_of
 from vmsmp.errors import Halt, VmsmpError
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ class ControlledEngine:
         self.current: Cpu
         self.run: list[Cpu] = []
         self.log: list[int] = []
+        self.draws: list[int] = []
         self.on_op: tuple[Callable[[Cpu, int], None], ...] = ()
         self.clock = VirtualClock()
         self.timers: list[Cpu] = []
@@ -71,6 +71,7 @@ class ControlledEngine:
         self._limit = max_steps // 2
         self._futile = 0
         self._futile_mark = 0
+        self.interrupted = False
 
     # -- one execution --------------------------------------------------------------------------
 
@@ -85,6 +86,7 @@ class ControlledEngine:
         self.scheduler = scheduler
         self.pick = scheduler.pick
         self.log = []
+        self.draws = []
         self.on_op = machine.hooks.op
         self.clock = VirtualClock()
         self.timers.clear()
@@ -136,24 +138,12 @@ class ControlledEngine:
             self.trouble_inside = self.trouble_inside or error
             self.halting = True
         except BaseException as error:
-            self._exception(cpu, error)
+            self.abort(trouble_of(cpu, error))
         cpu.done = True
         if self.halting:
             self._unwind(cpu)
         elif cpu.index:
             self._retire(cpu)
-
-    def _exception(self, cpu: Cpu, error: BaseException) -> None:
-        frames = traceback.extract_tb(error.__traceback__)[1:]
-        where = f"{frames[-1].name}" if frames else cpu.name
-        facts = [f"{cpu} {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
-        if isinstance(error, AssertionError):
-            text = str(error) or (frames[-1].line if frames else None) or "assert"
-            trouble = Trouble("check", text.splitlines()[0], tuple(facts), cpu.index)
-        else:
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            trouble = Trouble("exception", f"{text} in {where}", tuple(facts), cpu.index)
-        self.abort(trouble)
 
     def _retire(self, cpu: Cpu) -> None:
         """The running CPU ended well: let another one go on."""
@@ -195,6 +185,7 @@ class ControlledEngine:
         """Keep the first verdict and make every CPU unwind at its next arrival."""
         if self.machine.trouble is None and not self.halting:
             self.machine.trouble = trouble
+            self.machine.scene = self.machine.survey()
         self.halting = True
         self.run = []  # an arrival finds nobody to run, looks closer and unwinds
 
@@ -252,13 +243,24 @@ class ControlledEngine:
         """The try just performed changed nothing: write it down as its even kind."""
         self.log[-1] -= 1
 
+    def interrupt(self) -> None:
+        """End the execution under way at its next step; any thread may ask."""
+        self.interrupted = True
+        self._limit = -1
+
     def _too_long(self) -> None:
+        if self.interrupted:
+            self.machine.fail("interrupted", "stopped from outside")
         if len(self.log) > self.max_steps:
-            spinners = [f"{c}: {c.wants.mode} {c.wants.what}" for c in self.machine.cpus if c.wants]
-            self.machine.fail("livelock", "no end in sight after the step limit", spinners)
+            self._endless("no end in sight after the step limit")
         if self.pick is not self._fair and not self.scheduler.replays:
             self.pick = self._fair
         self._limit = self.max_steps
+
+    def _endless(self, why: str) -> NoReturn:
+        for hook in self.machine.hooks.endless:
+            hook(self.machine, why)
+        self.machine.fail("livelock", why)
 
     def _fair(self, cur: Cpu, run: list[Cpu]) -> Cpu:
         for cpu in run:
@@ -351,7 +353,7 @@ class ControlledEngine:
                 return self.run[0]
         waits = [f"{c} waits: {c.wants.mode} {c.wants.what}" for c in self.machine.cpus if c.wants]
         if self.spinning:
-            self.machine.fail("livelock", "every CPU that could run spins on what nobody will write", waits)
+            self._endless("every CPU that could run spins on what nobody will write")
         self.machine.fail("deadlock", "no CPU can run", waits)
 
     def yield_(self) -> None:
@@ -434,7 +436,10 @@ class ControlledEngine:
 
     def choose(self, n: int) -> int:
         self.point(ops.CHOOSE)
-        return self.scheduler.choose(self.current, n)
+        cur = self.current
+        drawn = self.scheduler.choose(cur, n, int(cur.rng("choose").random() * n))
+        self.draws.append(drawn)
+        return drawn
 
     def gate(self) -> Gate:
         """A place where CPUs wait for a condition and take it in one step."""
@@ -442,17 +447,7 @@ class ControlledEngine:
 
     def recent(self, cpu: Cpu) -> list[int]:
         """The last operations of `cpu`, oldest first."""
-        return [code for index, code in _steps(self.log[-4096:]) if index == cpu.index][-16:]
-
-
-def _steps(log: list[int]) -> list[tuple[int, int]]:
-    index, found = -1, []
-    for code in log:
-        if code < 0:
-            index = -1 - code
-        elif index >= 0:
-            found.append((index, code))
-    return found
+        return [code for index, code in trace.steps(self.log) if index == cpu.index][-16:]
 
 
 class Gate:

@@ -42,8 +42,10 @@ class Cpu:
     __slots__ = (
         "alarmed",
         "args",
+        "blocked",
         "deadline",
         "done",
+        "ended",
         "fn",
         "fuse",
         "held",
@@ -55,9 +57,9 @@ class Cpu:
         "nops",
         "objects",
         "ops_join",
-        "parked",
         "pause_mark",
         "pending",
+        "permit",
         "result",
         "ring",
         "rngs",
@@ -79,7 +81,7 @@ class Cpu:
         self.worker: Worker
         self.pending = 0
         self.nops = 0
-        self.objects: list[Any] = []
+        self.objects: list[Any] = [None]  # identity 0 is nobody's
         self.held: list[Hold] = []
         self.wants: Wait | None = None
         self.joiners: list[Cpu] = []
@@ -94,11 +96,14 @@ class Cpu:
         self.timed_out = ""
         self.alarmed = False
         self.injections = 0
-        # The free engine's own: operations until the next slow step, recent operations, parking.
+        self.ops_join = 0
+        # The free engine's own: at which operation the next slow step is due, the operations
+        # performed last, whether it waits in the host, and what it waits on there.
         self.fuse = 0
         self.ring: list[int] = []
-        self.parked: Any = None
-        self.ops_join = 0
+        self.blocked = False
+        self.permit: Any = None
+        self.ended: Any = None
 
     def rng(self, stream: str) -> random.Random:
         """The CPU's random numbers of that name, from the machine's seed alone."""

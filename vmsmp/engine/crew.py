@@ -94,6 +94,8 @@ class Crew:
     def __init__(self, core: int | None = None) -> None:
         self.core = core
         self.workers: list[Worker] = []
+        #: A job did not come back: its threads are left alone.
+        self.abandoned = False
 
     def worker(self, index: int) -> Worker:
         """The thread of CPU `index`, made on first use."""
@@ -101,8 +103,14 @@ class Crew:
             self.workers.append(Worker(f"vmsmp-cpu{len(self.workers)}", self.core))
         return self.workers[index]
 
-    def drive(self, job: Callable[[], None]) -> None:
-        """Run `job` on the thread of CPU 0 and wait for it; Ctrl-C reaches the caller at once."""
+    def drive(
+        self, job: Callable[[], None], interrupt: Callable[[], None] | None = None
+    ) -> None:
+        """Run `job` on the thread of CPU 0 and wait for it.
+
+        On Ctrl-C `interrupt` is called and the job gets a few seconds to come to an end before
+        KeyboardInterrupt goes on to the caller.
+        """
         finished = _thread.allocate_lock()
         finished.acquire()
         trouble: list[BaseException] = []
@@ -118,7 +126,13 @@ class Crew:
         boot = self.worker(0)
         boot.job = driven
         give(boot.baton, 1)
-        finished.acquire()
+        try:
+            finished.acquire()
+        except KeyboardInterrupt:
+            if interrupt is not None:
+                interrupt()
+            self.abandoned = not finished.acquire(timeout=5.0)
+            raise
         if trouble:
             raise trouble[0]
 
@@ -128,6 +142,8 @@ class Crew:
         A worker that still runs a program (after Ctrl-C, or one that never reaches a visible
         operation) is left behind as a daemon, with its descriptor, rather than waited for.
         """
+        if self.abandoned:
+            return
         for worker in self.workers:
             worker.job = None
             give(worker.baton, 1)

@@ -7,18 +7,24 @@ knows CPUs only, so that any lock protocol can be built on it.
 
 from __future__ import annotations
 
+import os
 import random
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
 from vmsmp.errors import Halt
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from vmsmp.engine.controlled import ControlledEngine
     from vmsmp.engine.free import FreeEngine
 
@@ -36,6 +42,19 @@ class Trouble:
     cpu: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How one CPU stood at a moment: what it held and wanted, what it was about to do, and where."""
+
+    cpu: int
+    name: str
+    holds: tuple[str, ...]
+    wants: str
+    before: str
+    done: bool
+    frames: tuple[str, ...] = ()
+
+
 class Machine:
     """One execution of one program.
 
@@ -49,25 +68,32 @@ class Machine:
         *,
         seed: int = 0,
         options: Options | None = None,
-        observers: Iterable[Observer] = (),
+        hooks: Hooks | None = None,
     ) -> None:
         self.engine = engine
         self.point: Callable[[int], None] = engine.point
         self.seed = seed
         self.options = options or Options()
-        self.hooks = Hooks(observers)
+        self.hooks = hooks or Hooks()
         self.cpus: list[Cpu] = []
         self.trouble: Trouble | None = None
+        #: How every CPU stood when the trouble came.
+        self.scene: tuple[Stand, ...] = ()
+        #: Words that locks and sleep queues are made of, by identity, and what they belong to.
+        self.words: dict[int, Any] = {}
+        #: How many CPUs the program's author declared, where he did.
+        self.declared: int | None = None
 
     # -- CPUs ---------------------------------------------------------------------------------
 
     def spawn(self, fn: Callable[..., Any], *args: Any, name: str | None = None) -> Cpu:
         """Start `fn(*args)` on the next CPU.
 
-        Raises: ValueError beyond 64 CPUs.
+        Raises: ValueError beyond the number of CPUs asked for, or beyond 63 (CPU 0 boots).
         """
-        if len(self.cpus) >= ops.MAX_CPUS:
-            raise ValueError(f"a machine has at most {ops.MAX_CPUS} CPUs")
+        limit = self.options.cpus or ops.MAX_CPUS - 1
+        if len(self.cpus) > limit:
+            raise ValueError(f"this machine has {limit} CPUs beside the boot CPU")
         return self.engine.spawn(fn, args, name)
 
     def join(self) -> None:
@@ -78,6 +104,11 @@ class Machine:
             if self.cpus[n] is not current:
                 self.engine.join(self.cpus[n])
             n += 1
+
+    @property
+    def ncpus(self) -> int:
+        """How many CPUs a scenario is to use beside the boot CPU: the user's word, else its own."""
+        return self.options.cpus or self.declared or ops.MAX_CPUS - 1
 
     @property
     def curcpu(self) -> Cpu:
@@ -140,6 +171,32 @@ class Machine:
         self.engine.abort(Trouble(kind, message, tuple(facts), self.engine.current.index))
         raise Halt
 
+    def survey(self) -> tuple[Stand, ...]:
+        """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
+        frames = sys._current_frames()
+        return tuple(self._stand(cpu, frames) for cpu in list(self.cpus))
+
+    def _stand(self, cpu: Cpu, frames: dict[int, FrameType]) -> Stand:
+        wait = cpu.wants
+        return Stand(
+            cpu.index,
+            cpu.name,
+            tuple(f"{hold.mode} {hold.lock}" for hold in list(cpu.held)),
+            f"{wait.mode} {getattr(wait.what, 'name', wait.what)}" if wait is not None else "",
+            "" if cpu.done else self.describe(cpu.pending),
+            cpu.done,
+            () if cpu.done else places(frames.get(cpu.worker.thread.ident or 0)),
+        )
+
+    def describe(self, code: int) -> str:
+        """An operation in words."""
+        name = ops.NAMES[ops.kind_of(code)]
+        ident = ops.object_of(code)
+        thing = self.find(ident)
+        if thing is None or not ident:
+            return name
+        return f"{name} {getattr(thing, 'name', thing)}"
+
     def repaired(self, name: str) -> bool:
         """Whether the named repair of a finding of the kernel's own is switched on."""
         return name in self.options.repairs
@@ -152,6 +209,52 @@ class Machine:
     def close(self) -> None:
         """Cut the cycles of a finished execution, so that it goes without a collector."""
         for cpu in self.cpus:
-            cpu.objects = []
+            cpu.objects = [None]
             cpu.held = []
             cpu.td = None
+
+
+def trouble_of(cpu: Cpu, error: BaseException) -> Trouble:
+    """The verdict on an exception that left a CPU's program: an assert is a check that failed."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    where = frames[-1].name if frames else cpu.name
+    facts = tuple(f"{cpu} {short_path(f.filename)}:{f.lineno} in {f.name}" for f in frames)
+    if isinstance(error, AssertionError):
+        text = str(error) or (frames[-1].line if frames else None) or "assert"
+        return Trouble("check", text.splitlines()[0], facts, cpu.index)
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    return Trouble("exception", f"{text} in {where}", facts, cpu.index)
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+#: Rooms whose frames are machinery, not what a program or a kernel function does.
+_MACHINERY = tuple(
+    _PACKAGE + path.replace("/", os.sep)
+    for path in ("engine/", "sched/", "check/", "report/", "campaign/", "machine.py")
+) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "lock.py"))
+_SYNC = _PACKAGE + "sync" + os.sep
+
+
+def place_of(frame: FrameType) -> str:
+    """`file:line in function`, the file as short as it stays clear."""
+    name = frame.f_code.co_filename
+    name = os.path.relpath(name, os.path.dirname(_PACKAGE[:-1])) if name.startswith(_PACKAGE) else name
+    return f"{short_path(name)}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def short_path(name: str) -> str:
+    """The last two parts of a path: enough to find the file, nothing of the machine it lies on."""
+    return "/".join(name.replace(os.sep, "/").split("/")[-2:])
+
+
+def places(frame: FrameType | None, limit: int = 4) -> tuple[str, ...]:
+    """Where a CPU stands: the kernel function it is in, if any, then its program's frames."""
+    found: list[str] = []
+    while frame is not None and len(found) < limit:
+        name = frame.f_code.co_filename
+        if not name.startswith(_MACHINERY) and name != threading.__file__:
+            kernel = name.startswith(_SYNC) or name.startswith("<mutant")
+            if not kernel or not found:
+                found.append(place_of(frame))
+        frame = frame.f_back
+    return tuple(found)

@@ -31,6 +31,7 @@ HOOKS = (
     "spawned",
     "joined",
     "idle",
+    "endless",
     "quiescent",
     "exits",
     "end",
@@ -85,6 +86,9 @@ class Observer:
     def idle(self, machine: Machine) -> None:
         """No CPU can run; a timeout, if there is one, fires next."""
 
+    def endless(self, machine: Machine, why: str) -> None:
+        """The run makes no headway: the step limit is reached, or only spinning is left."""
+
     def quiescent(self, machine: Machine) -> None:
         """Every CPU stands between two operations: predicates over the whole machine."""
 
@@ -96,18 +100,22 @@ class Observer:
 
 
 class Hooks:
-    """The observers of one machine, sorted by hook: `hooks.acquired` is a tuple of callables."""
+    """The observers of a machine, sorted by hook: `hooks.acquired` is a tuple of callables.
 
-    __slots__ = (*HOOKS, "observers")
+    One instance may serve many executions, one after another; `begin` starts each observer afresh.
+    """
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
         self.observers = tuple(observers)
         for name in HOOKS:
             plain = getattr(Observer, name)
-            wanted = tuple(
-                getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain
+            setattr(
+                self,
+                name,
+                tuple(
+                    getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain
+                ),
             )
-            setattr(self, name, wanted)
 
     if TYPE_CHECKING:
 

@@ -38,12 +38,9 @@ class Scheduler:
     def yielded(self, cpu: Cpu) -> None:
         """`cpu` cannot get on by itself: it yields, spins or failed a try."""
 
-    def choose(self, cpu: Cpu, n: int) -> int:
-        """Choose data: a number below `n`, by default from the CPU's own stream of the seed."""
-        return int(cpu.rng("choose").random() * n)
-
-    def finish(self, steps: int) -> None:
-        """The execution is over after that many log entries."""
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        """Choose data: a number below `n`; `drawn` is what the CPU's own stream of the seed says."""
+        return drawn
 
 
 def base_policy(current: Cpu, run: list[Cpu], gave_way: bool) -> Cpu:

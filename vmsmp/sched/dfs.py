@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class DepthFirst(Scheduler):
-    """All schedules, or all with at most `bound` preemptions.  `draws` are this run's choices."""
+    """All schedules, or all with at most `bound` preemptions."""
 
     systematic = True
 
@@ -31,7 +31,6 @@ class DepthFirst(Scheduler):
         self._depth = 0
         self._spent = 0
         self._first = True
-        self.draws: list[int] = []
 
     def begin(self) -> bool:
         if not self._first:
@@ -44,7 +43,6 @@ class DepthFirst(Scheduler):
         self._first = False
         self._depth = 0
         self._spent = 0
-        self.draws = []
         return True
 
     def _node(self, width: int) -> int:
@@ -66,8 +64,5 @@ class DepthFirst(Scheduler):
             self._spent += 1
         return [cpu for cpu in run if cpu is not default][taken - 1]
 
-    def choose(self, cpu: Cpu, n: int) -> int:
-        super().choose(cpu, n)  # keeps the CPU's stream where a replay expects it
-        drawn = self._node(n) if n > 1 else 0
-        self.draws.append(drawn)
-        return drawn
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        return self._node(n) if n > 1 else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
+from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Preemption
 from vmsmp.errors import ReplayDiverged
 from vmsmp.sched.base import Scheduler, base_policy
@@ -23,8 +24,8 @@ def gave_way(current: Cpu) -> bool:
 class Preempting(Scheduler):
     """The base policy with a schedule's preemptions.
 
-    Needs `cpu.nops`, so it runs under a `Recorder`.  Preemptions that never applied are in
-    `unused` afterwards; they are no error.
+    Counts by `cpu.nops`, so it runs under a `Recorder`.  A preemption that does not apply is no
+    error.
     """
 
     replays = True
@@ -41,41 +42,71 @@ class Preempting(Scheduler):
                     return cpu
         return base_policy(current, run, gave_way(current))
 
-    def choose(self, cpu: Cpu, n: int) -> int:
-        drawn = self._draws.get((cpu.index, cpu.nops - 1))
-        natural = super().choose(cpu, n)  # drawn in any case: the stream stays in step
-        return natural if drawn is None else drawn % n
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        return self._draws.get((cpu.index, cpu.nops - 1), drawn) % n
 
 
 class Tape(Scheduler):
-    """Repeats the run whose log it was given, step for step.
+    """Repeats the run whose log and draws it was given, step for step.
 
-    `draws` are the choices of that run in order, where the scheduler made them.
     Raises: ReplayDiverged when the program goes another way.
     """
 
     replays = True
 
-    def __init__(self, log: list[int], draws: list[int] | None = None) -> None:
+    def __init__(self, log: list[int], draws: list[int]) -> None:
         self._log = log
-        self._draws = None if draws is None else iter(draws)
+        self._draws = iter(draws)
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        log = self._log
         at = len(current.machine.engine.log)  # type: ignore[union-attr]  # only ever controlled
-        if at >= len(self._log):
+        if at >= len(log):
             raise ReplayDiverged(f"the recorded run ends after {at} entries and this one goes on")
-        code = self._log[at]
+        code = log[at]
         wanted = current.index if code >= 0 else -1 - code
         for cpu in run:
             if cpu.index == wanted:
                 return cpu
         raise ReplayDiverged(f"entry {at}: cpu{wanted} ran there and cannot run now")
 
-    def choose(self, cpu: Cpu, n: int) -> int:
-        if self._draws is None:
-            return super().choose(cpu, n)
-        drawn = next(self._draws, None)
-        if drawn is None or drawn >= n:
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        recorded = next(self._draws, None)
+        if recorded is None or recorded >= n:
             raise ReplayDiverged(f"{cpu} draws below {n} where the recorded run did not")
-        super().choose(cpu, n)
-        return drawn
+        return recorded
+
+
+class OpCounter(Observer):
+    """Counts every CPU's operations, which preemptions are addressed by."""
+
+    free = False
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        cpu.nops += 1
+
+
+class Recorder(Scheduler):
+    """Writes down the run that another scheduler makes, as preemptions from the base policy.
+
+    Needs an `OpCounter` among the machine's observers.
+    """
+
+    def __init__(self, inner: Scheduler) -> None:
+        self.inner = inner
+        self.replays = inner.replays
+        self.spawned = inner.spawned  # type: ignore[method-assign]  # nothing to add to these two
+        self.yielded = inner.yielded  # type: ignore[method-assign]  # likewise
+        self.preemptions: list[Preemption] = []
+
+    def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        picked = self.inner.pick(current, run)
+        if picked is not base_policy(current, run, gave_way(current)):
+            self.preemptions.append(Preemption(current.index, current.nops, picked.index))
+        return picked
+
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        chosen = self.inner.choose(cpu, n, drawn)
+        if chosen != drawn:
+            self.preemptions.append(Preemption(cpu.index, cpu.nops - 1, chosen, choice=True))
+        return chosen

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
+UPGRADE = "upgrade"
 
 
 @dataclass(frozen=True, slots=True)

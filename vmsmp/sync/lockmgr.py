@@ -38,7 +38,7 @@ from vmsmp.sync.errno import (
     PCATCH,
     PINTERLOCKED,
 )
-from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock, holders
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE, Lock, holders
 from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 
 if TYPE_CHECKING:
@@ -357,7 +357,7 @@ def lockmgr_upgrade(lkp: ExactLockmgr, flags: int) -> int:
     shared hold is gone.
     """
     td = curthread(lkp.machine)
-    lkp._wants(td.cpu, EXCLUSIVE)
+    lkp._wants(td.cpu, UPGRADE)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return 0
@@ -604,7 +604,7 @@ class ExactLockmgr(LockmgrLock):
         self.lk_lockholder = machine.atomic(
             None, f"{self.name}.lk_lockholder", form=lambda td: _holder(td)
         )
-        self.lock_of_word = self.lk_count.ident
+        machine.words[self.lk_count.ident] = machine.words[self.lk_lockholder.ident] = self
 
     lock = lockmgr
 

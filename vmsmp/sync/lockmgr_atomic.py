@@ -34,7 +34,7 @@ from vmsmp.sync.errno import (
     LK_TYPE_MASK,
     LK_UPGRADE,
 )
-from vmsmp.sync.lock import EXCLUSIVE, SHARED
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
 from vmsmp.sync.lockmgr import LockmgrLock
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 
@@ -180,7 +180,7 @@ class AtomicLockmgr(LockmgrLock):
             self._upgrader = cpu
             return None
 
-        self._wants(self.engine.current, EXCLUSIVE)
+        self._wants(self.engine.current, UPGRADE)
         error = self._gate.alter(self._code | ops.UPGRADE, first)
         if error == -1:
             return self._request(flags & ~LK_TYPE_MASK | LK_EXCLUSIVE, True)

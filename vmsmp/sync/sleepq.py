@@ -149,8 +149,10 @@ class _CpuQueue:
     def __init__(self, machine: Machine, cpu: Cpu, bucket: int) -> None:
         self.queue: list[Thread] = []
         self.hints = [
-            machine.atomic(None, f"cpu{cpu.index}.slpque[{bucket}].ident{n}") for n in range(HINTS)
+            machine.atomic(None, f"cpu{cpu.index}.slpque[{bucket}].ident{n}", form=ident_name)
+            for n in range(HINTS)
         ]
+        machine.words.update((hint.ident, self) for hint in self.hints)
 
 
 class ExactSleepQueues(SleepQueues):
@@ -161,6 +163,7 @@ class ExactSleepQueues(SleepQueues):
         self.slpque_cpumasks = [
             machine.atomic(0, f"slpque_cpumasks[{n}]", form=bin) for n in range(BUCKETS)
         ]
+        machine.words.update((mask.ident, self) for mask in self.slpque_cpumasks)
         # invariant: touched by its own CPU only, but for the hints, which others read
         self._queues: dict[tuple[int, int], _CpuQueue] = {}
 

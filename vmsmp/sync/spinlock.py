@@ -181,7 +181,7 @@ class ExactSpinlock(Spinlock):
     def __init__(self, machine: Machine, name: str | None = None) -> None:
         super().__init__(machine, name)
         self.lock = machine.atomic(0, f"{self.name}.lock", form=_form)
-        self.lock_of_word = self.lock.ident
+        machine.words[self.lock.ident] = self
 
     acquire = spin_lock
     try_acquire = spin_trylock

@@ -343,7 +343,7 @@ class ExactToken(Token):
         self.t_count = machine.atomic(0, f"{self.name}.t_count", form=_form)
         self.t_ref = machine.atomic(None, f"{self.name}.t_ref")
         self.t_collisions = 0
-        self.lock_of_word = self.t_count.ident
+        machine.words[self.t_count.ident] = machine.words[self.t_ref.ident] = self
 
     acquire = lwkt_gettoken
     acquire_shared = lwkt_gettoken_shared

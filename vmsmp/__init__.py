@@ -1,0 +1,73 @@
+"""vmsmp: a concurrency stress harness for a model of DragonFly BSD's virtual memory.
+
+    import vmsmp
+
+    def lost_update(m):
+        word = m.cell(0, name="word")
+        def incrementer():
+            word.store(word.load() + 1)
+        m.spawn(incrementer); m.spawn(incrementer)
+        m.join()
+        m.check(word.load() == 2, "both increments are counted")
+
+    result = vmsmp.explore(lost_update, sched="pct:3", schedules=1000, seed=1)
+    print(result.failure.report())
+
+Names are loaded when first used, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.free_run import run as run
+    from vmsmp.campaign.outcome import Failure as Failure
+    from vmsmp.campaign.outcome import Outcome as Outcome
+    from vmsmp.campaign.outcome import Result as Result
+    from vmsmp.campaign.search import explore as explore
+    from vmsmp.campaign.search import minimize as minimize
+    from vmsmp.campaign.search import replay as replay
+    from vmsmp.engine.cpu import Cpu as Cpu
+    from vmsmp.engine.schedule import Schedule as Schedule
+    from vmsmp.machine import Machine as Machine
+    from vmsmp.scenario import scenario as scenario
+
+_ERRNO = (
+    "EBUSY EINTR ENOLCK ERESTART EWOULDBLOCK "
+    "LK_CANCELABLE LK_CANCEL_BEG LK_CANCEL_END LK_CANRECURSE LK_DOWNGRADE LK_EXCLUPGRADE "
+    "LK_EXCLUSIVE LK_NOWAIT LK_PCATCH LK_RELEASE LK_SHARED LK_SLEEPFAIL LK_TIMELOCK LK_UPGRADE "
+    "PCATCH PINTERLOCKED"
+).split()
+_HOME = {
+    "run": "vmsmp.campaign.free_run",
+    "explore": "vmsmp.campaign.search",
+    "replay": "vmsmp.campaign.search",
+    "minimize": "vmsmp.campaign.search",
+    "Failure": "vmsmp.campaign.outcome",
+    "Outcome": "vmsmp.campaign.outcome",
+    "Result": "vmsmp.campaign.outcome",
+    "Machine": "vmsmp.machine",
+    "Cpu": "vmsmp.engine.cpu",
+    "Schedule": "vmsmp.engine.schedule",
+    "scenario": "vmsmp.scenario",
+    "UsageError": "vmsmp.errors",
+    "VmsmpError": "vmsmp.errors",
+    **dict.fromkeys(_ERRNO, "vmsmp.sync.errno"),
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'vmsmp' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

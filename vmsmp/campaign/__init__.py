@@ -1,0 +1,1 @@
+"""Many runs of one program, and what comes out of them."""

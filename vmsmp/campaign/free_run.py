@@ -1,0 +1,177 @@
+"""One run under a chosen engine, and rounds of free runs for as long as there is time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vmsmp.campaign.outcome import Failure, Outcome, signature_of
+from vmsmp.campaign.search import Program, explore, options_for
+from vmsmp.check import checkers
+from vmsmp.engine.crew import Crew
+from vmsmp.engine.free import FreeEngine
+from vmsmp.engine.observer import Hooks
+from vmsmp.engine.schedule import Options, program_name
+from vmsmp.errors import UsageError
+from vmsmp.machine import Machine
+from vmsmp.mutants.patch import planted
+from vmsmp.sync.lock import Lock, LockStatistics
+
+
+def run(
+    program: Program,
+    *,
+    engine: str = "free",
+    seed: int = 0,
+    cpus: int | None = None,
+    locks: str | None = None,
+    check: bool = True,
+    time_s: float = 10.0,
+    max_ops: int = 100_000_000,
+    perturb: int = 200,
+    repairs: object = (),
+    mutants: object = (),
+) -> Outcome:
+    """Run `program` once: truly parallel where the build allows ("free"), or under control.
+
+    A free run ends by itself, or after `time_s` seconds or `max_ops` operations, which is no
+    failure.  `perturb` is the mean number of operations between two stalls, 0 for none.
+    A controlled run follows one random schedule of `seed`.
+
+    Raises: UsageError for arguments that cannot be.
+    """
+    if engine == "controlled":
+        result = explore(
+            program,
+            sched="random",
+            schedules=1,
+            seed=seed,
+            cpus=cpus,
+            locks=locks,
+            check=check,
+            repairs=repairs,
+            mutants=mutants,
+        )
+        failure = result.failure
+        digest = failure.digest if failure else ""
+        return Outcome(result.program, digest, result.steps, failure, failure.schedule if failure else "")
+    if engine != "free":
+        raise UsageError(f"engine must be 'free' or 'controlled', not {engine!r}")
+    options = options_for(program, locks=locks, cpus=cpus, repairs=repairs, mutants=mutants)
+    with planted(options.mutants), Crew() as crew:
+        free = FreeEngine(crew, seconds=time_s, max_ops=max_ops, perturb=perturb)
+        return free_once(free, program, options, seed, Hooks(checkers(check, free=True)))
+
+
+def free_once(
+    engine: FreeEngine, program: Program, options: Options, seed: int, hooks: Hooks
+) -> Outcome:
+    """One free execution on a given engine."""
+    machine = Machine(engine, seed=seed, options=options, hooks=hooks)
+    machine.declared = getattr(program, "cpus", None)
+    start = time.monotonic()
+    engine.execute(machine, program)
+    seconds = time.monotonic() - start
+    name = program_name(program)
+    failure = None
+    trouble = machine.trouble
+    if trouble is not None:
+        failure = Failure(
+            kind=trouble.kind,
+            message=trouble.message,
+            signature=signature_of(trouble),
+            schedule="",
+            digest="",
+            facts=trouble.facts,
+            program=name,
+            cpu=trouble.cpu,
+            engine="free",
+            history=_history(machine, engine),
+        )
+    operations = engine.operations()
+    locks = _statistics(machine)
+    if not engine.crew.abandoned:
+        machine.close()
+    return Outcome(name, "", operations, failure, "", operations, seconds, locks)
+
+
+def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
+    found = [o for cpu in machine.cpus for o in cpu.objects if isinstance(o, Lock)]
+    return tuple(lock.statistics() for lock in found if lock.acquisitions)
+
+
+def _history(machine: Machine, engine: FreeEngine) -> tuple[str, ...]:
+    """How every CPU stood, and the last operations of each."""
+    from vmsmp.report.text import scene_lines
+
+    lines = scene_lines(machine.scene)
+    lines.append("the last operations of every CPU:")
+    for cpu in machine.cpus:
+        done = ", ".join(machine.describe(code) for code in engine.recent(cpu)[-16:])
+        lines.append(f"  {cpu}: {done or 'none'}")
+    return tuple(lines)
+
+
+@dataclass
+class FreeRounds:
+    """What a series of free runs came to.  `locks` adds up use by lock name."""
+
+    program: str
+    rounds: int = 0
+    operations: int = 0
+    rendezvous: int = 0
+    seconds: float = 0.0
+    locks: dict[str, LockStatistics] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome) -> None:
+        self.rounds += 1
+        self.operations += outcome.operations
+        for lock in outcome.locks:
+            before = self.locks.get(lock.name)
+            self.locks[lock.name] = LockStatistics(
+                lock.name,
+                lock.acquisitions + (before.acquisitions if before else 0),
+                lock.contested + (before.contested if before else 0),
+            )
+        failure = outcome.failure
+        if failure is not None:
+            if failure.signature not in self.counts:
+                self.failures.append(failure)
+            self.counts[failure.signature] = self.counts.get(failure.signature, 0) + 1
+
+
+def free_rounds(
+    program: Program,
+    *,
+    time_s: float,
+    options: Options,
+    seed: int = 0,
+    check: bool = True,
+    perturb: int = 50,
+    stop_at: int = 1,
+    progress: Callable[[FreeRounds], None] | None = None,
+) -> FreeRounds:
+    """Run `program` freely again and again, with a new seed each time, for `time_s` seconds.
+
+    Ends early after `stop_at` failures.
+    """
+    done = FreeRounds(program_name(program))
+    start = time.monotonic()
+    hooks = Hooks(checkers(check, free=True))
+    with planted(options.mutants), Crew() as crew:
+        engine = FreeEngine(crew, perturb=perturb)
+        while sum(done.counts.values()) < stop_at and not crew.abandoned:
+            left = time_s - (time.monotonic() - start)
+            if left <= 0:
+                break
+            engine.seconds = left
+            done.add(free_once(engine, program, options, seed + done.rounds, hooks))
+            done.seconds = time.monotonic() - start
+            if progress is not None:
+                progress(done)
+        done.rendezvous = engine.rendezvous_held
+    done.seconds = time.monotonic() - start
+    return done

@@ -1,0 +1,125 @@
+"""What comes out of runs: an `Outcome` of one, a `Result` of a search, a `Failure` to act on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmsmp.engine.machine import Trouble
+    from vmsmp.engine.schedule import Schedule
+    from vmsmp.report.story import Story
+    from vmsmp.sync.lock import LockStatistics
+
+
+def signature_of(trouble: Trouble) -> str:
+    """What went wrong, without instance numbers: equal for the same bug in different runs."""
+    message = re.sub(r"\d+(\.\d+)*", "N", trouble.message)
+    return f"{trouble.kind}: {message}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A bug found, with all that is needed to see it again.
+
+    `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures
+    of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
+    about instead).  `digest` names the exact run.
+    """
+
+    kind: str
+    message: str
+    signature: str
+    schedule: str
+    digest: str
+    facts: tuple[str, ...] = ()
+    program: str = ""
+    cpu: int = 0
+    engine: str = "controlled"
+    execution: int = 0
+    story: Story | None = field(default=None, repr=False, compare=False)
+    history: tuple[str, ...] = ()
+
+    def report(self) -> str:
+        """The story as text: one column a CPU, what each holds and wants, the line to replay it."""
+        from vmsmp.report.text import failure_text
+
+        return failure_text(self)
+
+    def as_dict(self) -> dict[str, object]:
+        """The failure for `--json` and the store."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "signature": self.signature,
+            "schedule": self.schedule,
+            "digest": self.digest,
+            "facts": list(self.facts),
+            "program": self.program,
+            "engine": self.engine,
+            "execution": self.execution,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run: clean (`failure` is None) or not."""
+
+    program: str
+    digest: str
+    steps: int
+    failure: Failure | None = None
+    schedule: str = ""
+    operations: int = 0
+    seconds: float = 0.0
+    locks: tuple[LockStatistics, ...] = ()
+    story: Story | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        return self.failure is None
+
+
+@dataclass
+class Result:
+    """A search: how many schedules ran, what failed, whether everything was seen.
+
+    `failures` holds the first of each signature; `counts` how often each came.  `steps` is the
+    number of visible operations of all executions together.
+    """
+
+    program: str
+    scheduler: str
+    options: Schedule
+    executions: int = 0
+    steps: int = 0
+    longest: int = 0
+    seconds: float = 0.0
+    exhausted: bool = False
+    interrupted: bool = False
+    failures: list[Failure] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, or None."""
+        return self.failures[0] if self.failures else None
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures
+
+    def as_dict(self) -> dict[str, object]:
+        """The result for `--json`."""
+        return {
+            "program": self.program,
+            "scheduler": self.scheduler,
+            "executions": self.executions,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 3),
+            "exhausted": self.exhausted,
+            "interrupted": self.interrupted,
+            "counts": self.counts,
+            "failures": [failure.as_dict() for failure in self.failures],
+        }

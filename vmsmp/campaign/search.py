@@ -1,0 +1,333 @@
+"""Search, replay, minimize: what a user calls.
+
+A search keeps nothing of an execution but its log of integers.  When one fails it is run again with
+that log as a tape, recording places, values and preemptions, and a third time from the preemptions
+alone; only if all three agree, step for step, is it reported as what it is.  If they do not, the
+program draws on something outside the schedule, and that is the failure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of
+from vmsmp.check import checkers
+from vmsmp.engine import trace
+from vmsmp.engine.controlled import ControlledEngine
+from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.machine import Trouble
+from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
+from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.machine import Machine
+from vmsmp.mutants.patch import planted
+from vmsmp.report.story import Storyteller
+from vmsmp.sched.base import Scheduler, make_scheduler
+from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
+
+Program = Callable[[Machine], Any]
+Progress = Callable[[Result], None]
+
+#: Candidates that a minimization may run.
+MINIMIZE_BUDGET = 2_000
+
+
+class Bench:
+    """One crew and one engine, set up to run one program again and again under given options."""
+
+    def __init__(self, crew: Crew, program: Program, options: Options, *, check: bool, max_steps: int):
+        self.engine = ControlledEngine(crew, max_steps=max_steps)
+        self.program = program
+        self.options = options
+        self.checkers = checkers(check)
+        self.hooks = Hooks(self.checkers)
+        self.declared = getattr(program, "cpus", None)
+
+    def run(
+        self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()
+    ) -> Machine:
+        """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
+        hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
+        machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
+        machine.declared = self.declared
+        self.engine.execute(machine, self.program, scheduler)
+        return machine
+
+    def tell(self, scheduler: Scheduler, seed: int) -> tuple[Outcome, Recorder, list[int]]:
+        """One execution with its story, its schedule and, if it failed, its failure."""
+        recorder = Recorder(scheduler)
+        teller = Storyteller()
+        machine = self.run(recorder, seed, (OpCounter(), teller))
+        log = self.engine.log
+        name = program_name(self.program)
+        schedule = Schedule(name, seed, tuple(recorder.preemptions), self.options)
+        story = teller.finish(machine)
+        failure = None
+        if machine.trouble is not None:
+            failure = _failure(machine.trouble, schedule, trace.digest(log), story)
+        outcome = Outcome(
+            name, trace.digest(log), trace.count_steps(log), failure, str(schedule), story=story
+        )
+        machine.close()
+        return outcome, recorder, log
+
+    def confirm(self, log: list[int], draws: list[int], seed: int, trouble: Trouble) -> Failure:
+        """Tell the failed execution again and prove that its schedule line brings it back."""
+        try:
+            told, recorder, again = self.tell(Tape(log, draws), seed)
+        except ReplayDiverged as diverged:
+            return self._nondeterministic(trouble, seed, str(diverged))
+        parted = trace.divergence(log, again)
+        if parted is None and (told.failure is None or told.failure.message != trouble.message):
+            parted = "the same steps, but another verdict"
+        if parted is not None or told.failure is None:
+            return self._nondeterministic(trouble, seed, parted or "it did not fail again")
+        proof = self.run(Recorder(Preempting(tuple(recorder.preemptions))), seed, (OpCounter(),))
+        parted = trace.divergence(log, self.engine.log)
+        proof.close()
+        if parted is not None:
+            return self._nondeterministic(trouble, seed, parted)
+        return told.failure
+
+    def _nondeterministic(self, trouble: Trouble, seed: int, parted: str) -> Failure:
+        schedule = Schedule(program_name(self.program), seed, (), self.options)
+        facts = (
+            f"the first run ended with {trouble.kind}: {trouble.message}",
+            f"run again with the same choices it went another way: {parted}",
+            "the program draws on something that is not in its schedule: wall time, random, id(), "
+            "the order of a set, or state that outlives an execution",
+        )
+        found = Trouble("nondeterminism", "the same schedule gives different runs", facts, trouble.cpu)
+        return _failure(found, schedule, "", None)
+
+
+def _failure(trouble: Trouble, schedule: Schedule, digest: str, story: Any) -> Failure:
+    return Failure(
+        kind=trouble.kind,
+        message=trouble.message,
+        signature=signature_of(trouble),
+        schedule=str(schedule),
+        digest=digest,
+        facts=trouble.facts,
+        program=schedule.program,
+        cpu=trouble.cpu,
+        story=story,
+    )
+
+
+def options_for(
+    program: Program,
+    *,
+    locks: str | None = None,
+    timeouts: str | None = None,
+    spurious: bool | None = None,
+    cpus: int | None = None,
+    repairs: object = (),
+    mutants: object = (),
+) -> Options:
+    """The options of a run, with what a scenario says of itself where the caller says nothing."""
+    return Options(
+        locks=locks or getattr(program, "locks", "atomic"),
+        timeouts=timeouts or getattr(program, "timeouts", "idle"),
+        spurious=getattr(program, "spurious", False) if spurious is None else spurious,
+        cpus=cpus,
+        repairs=frozenset(repairs),  # type: ignore[call-overload]  # any iterable of names
+        mutants=frozenset(mutants),  # type: ignore[call-overload]  # likewise
+    )
+
+
+def explore(
+    program: Program,
+    *,
+    sched: str = "portfolio",
+    schedules: int = 100,
+    seed: int = 0,
+    cpus: int | None = None,
+    locks: str | None = None,
+    stop: str = "first",
+    max_steps: int = 100_000,
+    timeouts: str | None = None,
+    spurious: bool | None = None,
+    check: bool = True,
+    time_s: float | None = None,
+    repairs: object = (),
+    mutants: object = (),
+    progress: Progress | None = None,
+) -> Result:
+    """Search the schedules of `program` for one that fails.
+
+    `sched` names the scheduler, `schedules` bounds the executions and `time_s` the seconds;
+    `stop="never"` goes on after a failure and keeps the first of each signature.  `locks` is
+    "atomic" or "exact", `timeouts="any"` and `spurious=True` let the scheduler end sleeps (None: what
+    a scenario says of itself, else "atomic", "idle" and False).  `check=False` leaves the checkers out: then only
+    the program's own checks, its exceptions, deadlock and the step limit speak.  `progress` is
+    called with the growing result now and then.
+
+    Raises: UsageError for arguments that cannot be.
+    """
+    if stop not in ("first", "never"):
+        raise UsageError(f"stop must be 'first' or 'never', not {stop!r}")
+    if schedules < 1 or max_steps < 1:
+        raise UsageError(f"schedules and max_steps must be at least 1, not {min(schedules, max_steps)}")
+    options = options_for(
+        program,
+        locks=locks,
+        timeouts=timeouts,
+        spurious=spurious,
+        cpus=cpus,
+        repairs=repairs,
+        mutants=mutants,
+    )
+    scheduler = make_scheduler(sched, seed)
+    name = program_name(program)
+    result = Result(name, sched, Schedule(name, seed, (), options))
+    with planted(options.mutants), Crew(current_core()) as crew:
+        bench = Bench(crew, program, options, check=check, max_steps=max_steps)
+        start = time.monotonic()
+
+        def loop() -> None:
+            try:
+                _search(bench, scheduler, result, seed, schedules, stop, time_s, start, progress)
+            finally:
+                result.seconds = time.monotonic() - start
+
+        def interrupt() -> None:
+            result.interrupted = True
+            bench.engine.interrupt()
+
+        try:
+            crew.drive(loop, interrupt)
+        except KeyboardInterrupt:
+            result.interrupted = True
+    return result
+
+
+def _search(
+    bench: Bench,
+    scheduler: Scheduler,
+    result: Result,
+    seed: int,
+    schedules: int,
+    stop: str,
+    time_s: float | None,
+    start: float,
+    progress: Progress | None,
+) -> None:
+    engine = bench.engine
+    next_word = start + 0.5
+    while result.executions < schedules and not result.interrupted:
+        if not scheduler.begin():
+            result.exhausted = True
+            return
+        data_seed = (seed * 1_000_003 + result.executions) & 0xFFFFFFFF
+        machine = bench.run(scheduler, data_seed)
+        result.executions += 1
+        steps = len(engine.log)
+        result.steps += steps
+        if steps > result.longest:
+            result.longest = steps
+        trouble = machine.trouble
+        machine.close()
+        if trouble is not None and not result.interrupted:
+            signature = signature_of(trouble)
+            if signature not in result.counts:
+                failure = bench.confirm(engine.log, engine.draws, data_seed, trouble)
+                failure = replace(failure, execution=result.executions)
+                signature = failure.signature
+                if signature not in result.counts:
+                    result.failures.append(failure)
+            result.counts[signature] = result.counts.get(signature, 0) + 1
+            if stop == "first":
+                return
+        if time_s is not None or progress is not None:
+            now = time.monotonic()
+            if progress is not None and now >= next_word:
+                next_word = now + 0.5
+                result.seconds = now - start
+                progress(result)
+            if time_s is not None and now - start >= time_s:
+                return
+
+
+def parse_for(program: Program, line: str | Schedule) -> Schedule:
+    """Read a schedule line and see that it is one of `program`.
+
+    Raises: UsageError if it is malformed or another program's.
+    """
+    schedule = line if isinstance(line, Schedule) else Schedule.parse(line)
+    name = program_name(program)
+    if schedule.program != name:
+        raise UsageError(f"this schedule is of program {schedule.program!r}, not of {name!r}")
+    return schedule
+
+
+def replay(
+    program: Program, line: str | Schedule, *, check: bool = True, max_steps: int = 100_000
+) -> Outcome:
+    """Run `program` once more along a schedule line, with its story.
+
+    Raises: UsageError (a ValueError) for a malformed line or one of another program.
+    """
+    schedule = parse_for(program, line)
+    with planted(schedule.options.mutants), Crew(current_core()) as crew:
+        bench = Bench(crew, program, schedule.options, check=check, max_steps=max_steps)
+        told: list[Outcome] = []
+        crew.drive(
+            lambda: told.append(bench.tell(Preempting(schedule.preemptions), schedule.seed)[0])
+        )
+    return told[0]
+
+
+def minimize(
+    program: Program, line: str | Schedule, *, check: bool = True, max_steps: int = 100_000
+) -> Schedule:
+    """Find a schedule with fewer preemptions and the same signature.
+
+    Delta debugging over the list of preemptions (every subset is a schedule), then of each kept one
+    whether it can go.  The result has been run twice.
+
+    Raises: UsageError if the line does not fail, is malformed, or is another program's.
+    """
+    schedule = parse_for(program, line)
+    with planted(schedule.options.mutants), Crew(current_core()) as crew:
+        bench = Bench(crew, program, schedule.options, check=check, max_steps=max_steps)
+        kept: list[Schedule] = []
+        crew.drive(lambda: kept.append(_minimize(bench, schedule)))
+    return kept[0]
+
+
+def _minimize(bench: Bench, schedule: Schedule) -> Schedule:
+    runs = 0
+
+    def fails(steps: tuple[Preemption, ...]) -> str | None:
+        nonlocal runs
+        runs += 1
+        counter = OpCounter()
+        machine = bench.run(Recorder(Preempting(steps)), schedule.seed, (counter,))
+        trouble = machine.trouble
+        machine.close()
+        return signature_of(trouble) if trouble is not None else None
+
+    wanted = fails(schedule.preemptions)
+    if wanted is None:
+        raise UsageError("this schedule does not fail, so there is nothing to minimize")
+    steps = schedule.preemptions
+    chunk = max(1, len(steps) // 2)
+    while steps and runs < MINIMIZE_BUDGET:
+        start, progress = 0, False
+        while start < len(steps) and runs < MINIMIZE_BUDGET:
+            candidate = steps[:start] + steps[start + chunk :]
+            if fails(candidate) == wanted:
+                steps, progress = candidate, True
+            else:
+                start += chunk
+        if chunk > 1:
+            chunk //= 2
+        elif not progress:
+            break
+    if fails(steps) != wanted:
+        raise ReplayDiverged("the minimized schedule failed once and not again")
+    return schedule.with_steps(steps)

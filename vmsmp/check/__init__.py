@@ -1,0 +1,24 @@
+"""Pure observers: each watches one kind of rule, in a file of its own, and never changes a run."""
+
+from __future__ import annotations
+
+from vmsmp.check.deadlock import Deadlock
+from vmsmp.check.exclusion import Exclusion
+from vmsmp.check.leak import Leak
+from vmsmp.check.livelock import Livelock
+from vmsmp.check.lock_order import LockOrder
+from vmsmp.check.misuse import Misuse
+from vmsmp.check.wakeup import LostWakeup
+from vmsmp.check.words import StateWords
+from vmsmp.engine.observer import Observer
+
+
+def checkers(on: bool, *, free: bool = False) -> tuple[Observer, ...]:
+    """A fresh set of checkers: all of them, or those that merely say why nothing runs any more.
+
+    With `free` only those that the free engine can bear.
+    """
+    made: tuple[Observer, ...] = (Deadlock(), Livelock())
+    if on:
+        made = (LostWakeup(), *made, Exclusion(), StateWords(), LockOrder(), Misuse(), Leak())
+    return tuple(observer for observer in made if observer.free or not free)

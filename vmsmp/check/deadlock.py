@@ -1,0 +1,86 @@
+"""Deadlock: nobody can run, and the wait-for graph says why.
+
+A CPU waits for the holders of the lock it wants, or for the CPU it joins.  A wait for a token is no
+edge: who waits for one gives up its own, so tokens cannot close a cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import Lock, holders
+
+
+class Deadlock(Observer):
+    """Turns a standstill into a verdict that names the cycle, or what everybody waits for."""
+
+    def idle(self, machine: Machine) -> None:
+        if any(cpu.deadline is not None for cpu in machine.cpus):
+            return  # a timeout will move things on
+        for cpu in machine.cpus:
+            cycle = _cycle(cpu)
+            if cycle is not None:
+                names = [_wanted(c) for c in cycle]
+                first = names.index(min(names))  # the same words wherever the search began
+                order = names[first:] + names[:first]
+                machine.fail(
+                    "deadlock",
+                    "cycle " + " -> ".join([*order, order[0]]),
+                    [_line(c) for c in cycle],
+                )
+        if machine.engine.controlled and machine.engine.spinning:
+            return
+        waiting = [cpu for cpu in machine.cpus if cpu.wants is not None]
+        asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode != "join"] or waiting
+        what = ", ".join(sorted({_wanted(cpu) for cpu in asleep})) or "nothing known"
+        machine.fail(
+            "deadlock", f"no CPU can run; waited for: {what}", [_line(cpu) for cpu in waiting]
+        )
+
+
+def waits_for(cpu: Cpu) -> list[Cpu]:
+    """The CPUs that `cpu` cannot go on without."""
+    wait = cpu.wants
+    if wait is None:
+        return []
+    if isinstance(wait.what, Cpu):
+        return [wait.what]
+    if isinstance(wait.what, Lock) and wait.what.sort != "token":
+        return [holder for holder, _ in holders(wait.what) if holder is not cpu or wait.mode != "sleep on"]
+    return []
+
+
+def _cycle(start: Cpu) -> list[Cpu] | None:
+    """A cycle of the wait-for graph through `start`, or None."""
+    path: list[Cpu] = []
+    seen: set[int] = set()
+
+    def walk(cpu: Cpu) -> bool:
+        path.append(cpu)
+        for other in waits_for(cpu):
+            if other is start:
+                return True
+            if other.index not in seen:
+                seen.add(other.index)
+                if walk(other):
+                    return True
+        path.pop()
+        return False
+
+    return path if walk(start) else None
+
+
+def _wanted(cpu: Cpu) -> str:
+    what: Any = cpu.wants.what if cpu.wants else None
+    if isinstance(what, Cpu):
+        return "join"
+    return getattr(what, "name", None) or str(what)
+
+
+def _line(cpu: Cpu) -> str:
+    held = ", ".join(f"{hold.mode} {hold.lock}" for hold in cpu.held) or "nothing"
+    mode = cpu.wants.mode if cpu.wants else ""
+    return f"{cpu} holds {held}; waits: {mode} {_wanted(cpu)}"

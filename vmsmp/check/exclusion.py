@@ -1,0 +1,25 @@
+"""Mutual exclusion: no lock has two exclusive owners, or an exclusive and a shared one.
+
+INV-SP1, INV-TK2, INV-LK2 by the ghost: ownership begins after the operation that grants it and ends
+before the one that gives it up, so two owners at once in the ghost are two in truth, in the free
+engine too.
+"""
+
+from __future__ import annotations
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import EXCLUSIVE, Lock, holders
+
+
+class Exclusion(Observer):
+    """Fails the CPU that was granted a lock it should not have."""
+
+    def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
+        for other, other_mode in holders(lock):
+            if other is not cpu and (mode == EXCLUSIVE or other_mode == EXCLUSIVE):
+                cpu.machine.fail(
+                    "check",
+                    f"mutual exclusion: {lock} is held {mode} and {other_mode} at once",
+                    [f"{cpu} was granted it {mode}", f"{other} holds it {other_mode}"],
+                )

@@ -1,0 +1,138 @@
+"""Lock order by class, from a run in which nothing deadlocked (lockdep, WITNESS, Goodlock).
+
+Asking for B while holding A, ready to wait, is an edge A -> B.  A cycle of edges is a deadlock that
+another schedule may reach, unless one CPU made two of its edges, the edges share a lock held around
+both (a gate), a spawn or join orders them, or readers meet readers only.
+
+Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks.  A token is never an edge:
+who waits for one gives its own up.  (A spinlock held while waiting for a lockmgr lock or a token is
+misuse, not order.)  A try makes no edge, but what it took is held like anything else.
+Locks of one class are ordered by instance.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import SHARED, Lock
+
+
+class _Edge(NamedTuple):
+    """`cpu` asked for `target` in `mode` while holding `source`, which it held in `held_mode`."""
+
+    source: str
+    target: str
+    held_mode: str
+    mode: str
+    cpu: int
+    #: Other locks held around it.
+    gates: frozenset[str]
+    #: The CPU's own count of spawns and joins then, and what it knew of the others' counts.
+    epoch: int
+    knows: tuple[int, ...]
+
+
+class LockOrder(Observer):
+    """Builds the graph of one execution and fails the CPU whose request closes a cycle."""
+
+    def __init__(self) -> None:
+        self._edges: dict[str, list[_Edge]] = {}
+        self._known: set[tuple[str, str, str, str, int, frozenset[str], int]] = set()
+        # invariant: one clock a CPU, by index: what it knows of every CPU's spawns and joins
+        self._clocks: dict[int, list[int]] = {}
+
+    def begin(self, machine: Machine) -> None:
+        self._edges = {}
+        self._known = set()
+        self._clocks = {}
+
+    # -- order by spawn and join ----------------------------------------------------------------
+
+    def _clock(self, cpu: Cpu) -> list[int]:
+        clock = self._clocks.get(cpu.index)
+        if clock is None:
+            clock = self._clocks[cpu.index] = [0] * 64
+        return clock
+
+    def spawned(self, cpu: Cpu, child: Cpu) -> None:
+        mine = self._clock(cpu)
+        theirs = self._clock(child)
+        theirs[:] = [max(a, b) for a, b in zip(mine, theirs, strict=True)]
+        theirs[cpu.index] = mine[cpu.index] + 1
+        mine[cpu.index] += 1
+
+    def joined(self, cpu: Cpu, child: Cpu) -> None:
+        mine = self._clock(cpu)
+        theirs = self._clock(child)
+        mine[:] = [max(a, b) for a, b in zip(mine, theirs, strict=True)]
+        mine[child.index] = theirs[child.index] + 1
+
+    # -- edges ----------------------------------------------------------------------------------
+
+    def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        if lock.sort == "token" or not cpu.held:
+            return
+        for hold in cpu.held:
+            held: Lock = hold.lock
+            if held is lock or held.sort != lock.sort:
+                continue
+            same = held.klass == lock.klass
+            source = held.name if same else held.klass
+            target = lock.name if same else lock.klass
+            gates = frozenset(h.lock.name for h in cpu.held if h.lock is not held)
+            clock = self._clock(cpu)
+            epoch = clock[cpu.index]
+            key = (source, target, hold.mode, mode, cpu.index, gates, epoch)
+            if key in self._known:
+                continue
+            self._known.add(key)
+            edge = _Edge(source, target, hold.mode, mode, cpu.index, gates, epoch, tuple(clock))
+            cycle = self._cycle([edge])
+            self._edges.setdefault(source, []).append(edge)
+            if cycle is not None:
+                self._report(cpu, cycle)
+
+    def _cycle(self, path: list[_Edge]) -> list[_Edge] | None:
+        """Extend the path by edges that could be waited in at the same time, back to its start."""
+        last = path[-1]
+        for edge in list(self._edges.get(last.target, ())):
+            if not all(_together(edge, other) for other in path):
+                continue
+            if last.mode == SHARED and edge.held_mode == SHARED:
+                continue
+            if edge.target == path[0].source:
+                if edge.mode == SHARED and path[0].held_mode == SHARED:
+                    continue
+                return [*path, edge]
+            if len(path) < 8:
+                found = self._cycle([*path, edge])
+                if found is not None:
+                    return found
+        return None
+
+    @staticmethod
+    def _report(cpu: Cpu, cycle: list[_Edge]) -> None:
+        names = [edge.source for edge in cycle]
+        first = names.index(min(names))
+        order = names[first:] + names[:first]
+        cpu.machine.fail(
+            "lock-order",
+            " -> ".join([*order, order[0]]),
+            [
+                f"cpu{edge.cpu} wanted {edge.target!r} {edge.mode} while holding "
+                f"{edge.source!r} {edge.held_mode}"
+                for edge in cycle
+            ],
+        )
+
+
+def _together(a: _Edge, b: _Edge) -> bool:
+    """Whether two CPUs could stand in these two waits at the same time."""
+    if a.cpu == b.cpu or a.gates & b.gates:
+        return False
+    a_before_b = a.epoch < b.knows[a.cpu]
+    b_before_a = b.epoch < a.knows[b.cpu]
+    return not a_before_b and not b_before_a

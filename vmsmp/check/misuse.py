@@ -1,0 +1,70 @@
+"""Lock misuse: what the kernel asserts or forbids, whether or not it goes wrong this time.
+
+INV-SP5, INV-TK5, INV-TK8: nothing that may sleep while a spinlock is held, nobody lets go of what
+another CPU holds, nobody asks for exclusive what it holds shared itself, spinlocks do not recurse.
+(Tokens out of LIFO order are caught by the token itself, as in the kernel.)
+"""
+
+from __future__ import annotations
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+
+
+def _held_spinlock(cpu: Cpu) -> Lock | None:
+    for hold in cpu.held:
+        if hold.lock.sort == "spinlock":
+            lock: Lock = hold.lock
+            return lock
+    return None
+
+
+class Misuse(Observer):
+    """Fails the CPU that does what it must not."""
+
+    def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        if lock.sleepable:
+            spin = _held_spinlock(cpu)
+            if spin is not None:
+                cpu.machine.fail(
+                    "lock-misuse",
+                    f"{lock} wanted, which may sleep, with {spin} held",
+                    [f"{cpu} wants {lock} {mode}"],
+                )
+        for hold in cpu.held:
+            if hold.lock is not lock:
+                continue
+            if lock.sort == "spinlock":
+                cpu.machine.fail(
+                    "lock-misuse",
+                    f"{lock} wanted {mode} by the CPU that holds it {hold.mode}",
+                    [f"{cpu} would spin on itself for ever"],
+                )
+            if mode == EXCLUSIVE and not self._owns(cpu, lock):
+                cpu.machine.fail(
+                    "lock-misuse",
+                    f"{lock} wanted exclusive over the CPU's own shared hold",
+                    [f"{cpu} waits for itself"],
+                )
+
+    @staticmethod
+    def _owns(cpu: Cpu, lock: Lock) -> bool:
+        return any(hold.lock is lock and hold.mode == EXCLUSIVE for hold in cpu.held)
+
+    def blocking(self, cpu: Cpu, what: str) -> None:
+        spin = _held_spinlock(cpu)
+        if spin is not None:
+            cpu.machine.fail(
+                "lock-misuse", f"blocking point with {spin} held", [f"{cpu} enters: {what}"]
+            )
+
+    def released(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        if any(hold.lock is lock for hold in cpu.held):
+            return
+        if mode == SHARED or not cpu.machine.curcpu.machine.trouble:
+            cpu.machine.fail(
+                "lock-misuse",
+                f"{lock} released by a CPU that does not hold it",
+                [f"{cpu} released it", f"it is {lock.state()}"],
+            )

@@ -1,0 +1,95 @@
+"""Lost wakeups: a CPU sleeps on though what it waits for has happened.
+
+Two proofs, both taken when nobody can run, before any timeout fires:
+  * the sleep's owner said when it should be over (`overdue`), and it should;
+  * a wakeup on the same ident found nobody, and the sleeper has read nothing since then: it decided
+    to sleep on what was true before.
+A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
+timeouts.  INV-SL3, INV-SL4, INV-LK7.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.sleepq import ident_name
+
+#: Kinds by which a CPU learns something about shared state.
+_READS = frozenset(
+    (
+        ops.LOAD,
+        ops.ATOMIC_LOAD,
+        ops.FETCHADD,
+        ops.SWAP,
+        ops.CMPSET,
+        ops.CMPSET_FAILED,
+        ops.RMW,
+        ops.TRY_ACQUIRE,
+        ops.TRY_FAILED,
+    )
+)
+
+
+class LostWakeup(Observer):
+    """Judges every sleeper when the machine stands still."""
+
+    def __init__(self) -> None:
+        # invariant: (ident, log position, cpu) of every wakeup that found nobody
+        self._missed: list[tuple[Any, int, Cpu]] = []
+
+    def begin(self, machine: Machine) -> None:
+        self._missed = []
+
+    def wakeup(self, cpu: Cpu, ident: Any, woke: int) -> None:
+        engine = cpu.machine.engine
+        if not woke and engine.controlled:
+            self._missed.append((ident, len(engine.log), cpu))
+
+    def idle(self, machine: Machine) -> None:
+        for cpu in machine.cpus:
+            wait = cpu.wants
+            if wait is None or wait.mode != "sleep on":
+                continue
+            timed = cpu.deadline is not None
+            tail = "; only its timeout would wake it" if timed else ""
+            reason = wait.overdue() if wait.overdue is not None else None
+            if reason is not None:
+                machine.fail(
+                    "lost-wakeup",
+                    f"{ident_name(wait.what)}: {reason}",
+                    [f"{cpu} sleeps on {ident_name(wait.what)}{tail}"],
+                )
+            missed = self._unseen(machine, cpu, wait.what)
+            if missed is not None:
+                machine.fail(
+                    "lost-wakeup",
+                    f"{ident_name(wait.what)}: its wakeup came before the sleep",
+                    [
+                        f"{missed} woke nobody on {ident_name(wait.what)}",
+                        f"{cpu} had looked before that and went to sleep after it{tail}",
+                    ],
+                )
+
+    def _unseen(self, machine: Machine, sleeper: Cpu, ident: Any) -> Cpu | None:
+        """The CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
+        if not machine.engine.controlled:
+            return None
+        log = machine.engine.log
+        last_read = -1
+        running = 0
+        for at, code in enumerate(log):
+            if code < 0:
+                running = -1 - code
+            elif running == sleeper.index:
+                kind = code & ops.KIND_MASK
+                known = code >> ops.KIND_BITS in machine.words
+                if (kind in _READS and not known) or kind in (ops.SLEEP, ops.START):
+                    last_read = at
+        for missed, at, waker in self._missed:
+            if missed == ident and waker is not sleeper and at > last_read:
+                return waker
+        return None

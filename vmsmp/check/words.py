@@ -1,0 +1,47 @@
+"""State words: what a lock's word says must fit who owns it.
+
+INV-SP1, INV-SP2, INV-TK1..TK3, INV-LK1, INV-LK2 at every step that wrote a word, INV-SP2, INV-TK6
+and INV-LK3 once all is over.  The predicates live with the locks (`check_word`, `check_rest`); they
+are asked at the next arrival, when all CPUs are parked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import Lock
+
+
+class StateWords(Observer):
+    """Asks the lock whose word was written last."""
+
+    free = False
+
+    def __init__(self) -> None:
+        self._words: dict[int, Any] = {}
+        self._written: Lock | None = None
+
+    def begin(self, machine: Machine) -> None:
+        self._words = machine.words
+        self._written = None
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        lock = self._written
+        if lock is not None:
+            self._written = None
+            wrong = lock.check_word()
+            if wrong is not None:
+                cpu.machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])
+        if code & 1:
+            owner = self._words.get(code >> 6)
+            if isinstance(owner, Lock):
+                self._written = owner
+
+    def end(self, machine: Machine) -> None:
+        for lock in dict.fromkeys(self._words.values()):
+            wrong = (lock.check_word() or lock.check_rest()) if isinstance(lock, Lock) else None
+            if wrong is not None:
+                machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])

@@ -1,0 +1,112 @@
+"""Planting a mutant: replace one snippet in one function while a run lasts.
+
+The function's source is taken, the snippet replaced, the result compiled in the function's own
+module, and the code object exchanged; the file on disk and every reference to the function stay.
+A snippet that is not there exactly once is an error: the code has moved on and the mutant with it.
+"""
+
+from __future__ import annotations
+
+import __future__ as future
+
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any
+
+from vmsmp.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One guard removed.
+
+    `ident` is the catalogue's (SP-04); `function` is `module:qualified.name`; `old` the snippet
+    that stands there, `new` what replaces it; `breaks` the invariant that must fall; `story` the
+    interleaving in a sentence.
+    """
+
+    ident: str
+    function: str
+    old: str
+    new: str
+    breaks: str
+    story: str
+
+    @contextmanager
+    def plant(self) -> Iterator[None]:
+        """Run with the mutant in place."""
+        target = _resolve(self.function)
+        source = textwrap.dedent(inspect.getsource(target))
+        old = textwrap.dedent(self.old).strip("\n")
+        found = _indented(source, old)
+        if found is None:
+            raise UsageError(
+                f"mutant {self.ident}: its snippet is not, or not once, in {self.function}; "
+                "the code has changed, so must the mutant"
+            )
+        indent, block = found
+        new = textwrap.indent(textwrap.dedent(self.new).strip("\n"), indent)
+        original = target.__code__
+        target.__code__ = _compile(target, source.replace(block, new))
+        try:
+            yield
+        finally:
+            target.__code__ = original
+
+
+def _indented(source: str, old: str) -> tuple[str, str] | None:
+    """The snippet as it stands in the source: its indentation and its text there."""
+    first = old.splitlines()[0]
+    hits = []
+    for line in source.splitlines():
+        if line.strip().startswith(first.strip()):
+            indent = line[: len(line) - len(line.lstrip())]
+            block = textwrap.indent(old, indent)
+            if source.count(block) == 1:
+                hits.append((indent, block))
+    return hits[0] if len(set(hits)) == 1 else None
+
+
+def _resolve(path: str) -> FunctionType:
+    module, _, name = path.partition(":")
+    target: Any = importlib.import_module(module)
+    for part in name.split("."):
+        target = getattr(target, part)
+    assert isinstance(target, FunctionType)
+    return target
+
+
+def _compile(target: FunctionType, source: str) -> CodeType:
+    """Compile a changed source of `target` to a code object that fits it."""
+    filename = f"<mutant of {target.__qualname__}>"
+    code = compile(source, filename, "exec", future.annotations.compiler_flag, dont_inherit=True)
+    made = next(c for c in code.co_consts if isinstance(c, CodeType))
+    if made.co_freevars != target.__code__.co_freevars:
+        raise UsageError(f"{target.__qualname__} closes over {target.__code__.co_freevars}")
+    return made
+
+
+@contextmanager
+def planted(idents: Iterable[str]) -> Iterator[None]:
+    """Run with the catalogued mutants of these ids in place.
+
+    Raises: UsageError for an id that the catalogue does not have.
+    """
+    wanted = sorted(idents)
+    if not wanted:
+        yield
+        return
+    from vmsmp.mutants.catalogue import CATALOGUE
+
+    with ExitStack() as stack:
+        for ident in wanted:
+            mutant = CATALOGUE.get(ident)
+            if mutant is None:
+                raise UsageError(f"unknown mutant {ident!r}: there are {', '.join(CATALOGUE)}")
+            stack.enter_context(mutant.plant())
+        yield

@@ -1,0 +1,101 @@
+"""The story of one controlled run: every step with its place and what it changed.
+
+Made only when somebody wants to read it, by running the schedule once more with this observer.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine, Stand, places
+from vmsmp.engine.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step.  `switch` says why another CPU runs than in the row before ("" if none does)."""
+
+    step: int
+    cpu: int
+    text: str
+    before: str
+    after: str
+    place: tuple[str, ...]
+    switch: str
+    held: int
+
+    @property
+    def change(self) -> str:
+        """`old -> new`, or the value looked at."""
+        return f"{self.before} -> {self.after}" if self.before != self.after else self.after
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All steps of a run, and how every CPU stood at its end."""
+
+    cpus: tuple[str, ...]
+    rows: tuple[Row, ...]
+    scene: tuple[Stand, ...]
+    ticks: int
+
+
+class Storyteller(Observer):
+    """Writes a run down while it happens."""
+
+    free = False
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        # The step under way: it is written down at the next arrival, when its effect is there.
+        self._open: tuple[Cpu, int, str, tuple[str, ...], str, int] | None = None
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        self._close_row()
+        switch = ""
+        if self._rows and self._rows[-1].cpu != cpu.index:
+            switch = _why(cpu.machine.cpus[self._rows[-1].cpu], cpu)
+        thing = cpu.machine.find(ops.object_of(code))
+        before = thing.state() if hasattr(thing, "state") else ""
+        self._open = (cpu, code, before, places(sys._getframe(1)), switch, len(cpu.held))
+
+    def _close_row(self) -> None:
+        if self._open is None:
+            return
+        cpu, code, before, place, switch, held = self._open
+        self._open = None
+        machine = cpu.machine
+        log = machine.engine.log  # type: ignore[union-attr]  # only ever controlled
+        if code & 1 and next((c for c in reversed(log) if c >= 0), -1) == code - 1:
+            code -= 1  # the try failed
+        thing = machine.find(ops.object_of(code))
+        after = thing.state() if hasattr(thing, "state") else ""
+        text = machine.describe(code)
+        self._rows.append(Row(len(self._rows), cpu.index, text, before or after, after, place, switch, held))
+
+    def finish(self, machine: Machine) -> Story:
+        """The whole story; call once, when the run is over."""
+        self._close_row()
+        return Story(
+            tuple(str(cpu) for cpu in machine.cpus),
+            tuple(self._rows),
+            machine.scene or machine.survey(),
+            machine.ticks,
+        )
+
+
+def _why(last: Cpu, now: Cpu) -> str:
+    """Why `now` runs after `last`."""
+    if last.done:
+        return f"{last} ended"
+    if now.timed_out and now.wants is None:
+        return f"{now}: {now.timed_out}"
+    if last.wants is not None and last not in last.machine.engine.run:  # type: ignore[union-attr]  # only ever controlled
+        what = last.wants.what
+        return f"{last} waits: {last.wants.mode} {getattr(what, 'name', what)}"
+    if ops.kind_of(last.pending) in (ops.YIELD, ops.PAUSE):
+        return f"{last} gave way"
+    return f"{last} preempted"

@@ -1,0 +1,148 @@
+"""A failure as text: headline, facts, one column a CPU, who holds what, the line that replays it.
+
+Rows of one CPU between two switches stand together; a CPU that repeats the same steps is folded;
+a long run shows its beginning and its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.outcome import Failure
+    from vmsmp.engine.machine import Stand
+    from vmsmp.report.story import Row, Story
+
+#: Rows shown of a long run, at its beginning and at its end.
+HEAD_ROWS = 40
+TAIL_ROWS = 80
+
+
+def failure_text(failure: Failure) -> str:
+    """The whole report of one failure."""
+    lines = [f"{failure.kind}: {failure.message}", f"  program {failure.program}, {_found(failure)}"]
+    lines += [f"  {fact}" for fact in failure.facts]
+    if failure.story is not None:
+        lines += ["", *story_lines(failure.story), "", *scene_lines(failure.story.scene)]
+    if failure.history:
+        lines += ["", *failure.history]
+    lines += ["", *again(failure)]
+    return "\n".join(lines)
+
+
+def _found(failure: Failure) -> str:
+    where = f"cpu{failure.cpu}"
+    if failure.engine == "free":
+        return f"free engine, on {where}"
+    return f"execution {failure.execution}, on {where}" if failure.execution else f"on {where}"
+
+
+def again(failure: Failure) -> list[str]:
+    """How to see it again."""
+    if failure.schedule:
+        return [f"replay: vmsmp replay '{failure.schedule}'", f"digest: {failure.digest}"]
+    return [
+        "a free run cannot be replayed; look for it under control:",
+        f"  vmsmp run {failure.program} --schedules 10000",
+    ]
+
+
+def scene_lines(scene: tuple[Stand, ...]) -> list[str]:
+    """For each CPU what it holds, what it wants and where it stands."""
+    lines = ["how every CPU stood:"]
+    width = max((len(stand.name) for stand in scene), default=4)
+    for stand in scene:
+        label = _label(stand)
+        if stand.done:
+            lines.append(f"  {label:<{width + 6}} done" + _holding(stand))
+            continue
+        lines.append(
+            f"  {label:<{width + 6}} holds {', '.join(stand.holds) or 'nothing'}; "
+            f"wants {stand.wants or 'nothing'}; before: {stand.before}"
+        )
+        lines += [f"  {'':<{width + 6}} at {frame}" for frame in stand.frames[:3]]
+    return lines
+
+
+def _holding(stand: Stand) -> str:
+    return f", still holds {', '.join(stand.holds)}" if stand.holds else ""
+
+
+def _label(stand: Stand) -> str:
+    plain = f"cpu{stand.cpu}"
+    return plain if stand.name == plain else f"{plain} {stand.name}"
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def story_lines(story: Story, *, everything: bool = False) -> list[str]:
+    """The run as a table with one column a CPU."""
+    rows = _fold(list(story.rows))
+    hidden = 0
+    if not everything and len(rows) > HEAD_ROWS + TAIL_ROWS + 10:
+        hidden = len(rows) - HEAD_ROWS - TAIL_ROWS
+        rows = rows[:HEAD_ROWS] + rows[-TAIL_ROWS:]
+    texts = [(row, times, _cell(row, times)) for row, times in rows]
+    ncpus = len(story.cpus)
+    widths = [len(name) for name in story.cpus]
+    for row, _, text in texts:
+        widths[row.cpu] = max(widths[row.cpu], len(text))
+    shown = [n for n in range(ncpus) if any(row.cpu == n for row, _, _ in texts)]
+    rule = "-" * 6 + "".join("+" + "-" * (widths[n] + 2) for n in shown) + "+"
+    lines = [
+        f"{'step':>5} " + "".join(f"| {story.cpus[n]:<{widths[n]}} " for n in shown) + "|",
+        rule,
+    ]
+    for count, (row, _, text) in enumerate(texts):
+        if hidden and count == HEAD_ROWS:
+            lines.append(f"  ... {hidden} rows left out; `vmsmp replay --all` shows them")
+        if row.switch:
+            lines.append(f"{'':>5} " + _spread({}, shown, widths) + f"   switch: {row.switch}")
+        place = f"  {row.place[0]}" if row.place else ""
+        if len(row.place) > 1:
+            place += f" < {row.place[1]}"
+        lines.append(f"{row.step:>5} " + _spread({row.cpu: text}, shown, widths) + place)
+    lines.append(rule)
+    return lines
+
+
+def _spread(texts: dict[int, str], shown: list[int], widths: list[int]) -> str:
+    return "".join(f"| {texts.get(n, ''):<{widths[n]}} " for n in shown) + "|"
+
+
+def _cell(row: Row, times: int) -> str:
+    text = "  " * min(row.held, 4) + row.text
+    if row.change:
+        text += f"  {row.change}"
+    return f"{text}  (x{times})" if times > 1 else text
+
+
+def _fold(rows: list[Row]) -> list[tuple[Row, int]]:
+    """Collapse what one CPU repeats: runs of equal steps, and circles of up to eight steps."""
+    folded: list[tuple[Row, int]] = []
+    at = 0
+    while at < len(rows):
+        period, times = _repetition(rows, at)
+        folded += [(row, times) for row in rows[at : at + period]]
+        at += period * times
+    return folded
+
+
+def _repetition(rows: list[Row], at: int) -> tuple[int, int]:
+    for period in range(1, 9):
+        times = 1
+        while _same(rows, at, at + period * times, period):
+            times += 1
+        if times > 2:
+            return period, times
+    return 1, 1
+
+
+def _same(rows: list[Row], a: int, b: int, length: int) -> bool:
+    if b + length > len(rows):
+        return False
+    return all(
+        (one.cpu, one.text, one.change) == (two.cpu, two.text, two.change)
+        for one, two in zip(rows[a : a + length], rows[b : b + length], strict=True)
+    )

@@ -1,0 +1,130 @@
+"""Scenarios: programs with a name, a number of CPUs, tags and a story.
+
+A scenario is a function of a machine, marked with `@scenario`; it stays an ordinary function.  They
+live in the `scenarios` folder, one workload a file, which travels in the wheel as
+`vmsmp/scenarios`.  `find_scenario` looks a name up; names are the functions' own and unique.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+from vmsmp.errors import UsageError
+
+
+class Scenario(Protocol):
+    """A program with what is known about it."""
+
+    __name__: str
+    __doc__: str | None
+    cpus: int
+    tags: frozenset[str]
+    locks: str
+    timeouts: str
+    spurious: bool
+    #: The line that shows a finding of the kernel's own, for those in `regressions`.
+    schedule: str | None
+
+    def __call__(self, m: Any) -> Any: ...
+
+
+def scenario(
+    *,
+    cpus: int,
+    tags: Iterable[str] = (),
+    locks: str = "atomic",
+    timeouts: str = "idle",
+    spurious: bool = False,
+    schedule: str | None = None,
+) -> Callable[[Callable[..., Any]], Scenario]:
+    """Mark a function of a machine as a scenario.
+
+    `cpus` is the number of CPUs that work beside the boot CPU; `m.ncpus` has it, or what the user
+    asked for instead.  `locks`, `timeouts` and `spurious` are how a search runs it by default.
+    The docstring is its story.
+    """
+    if not 1 <= cpus <= 63:
+        raise UsageError(f"a scenario has from 1 to 63 CPUs, not {cpus}")
+
+    def mark(program: Callable[..., Any]) -> Scenario:
+        made = cast(Scenario, program)
+        made.cpus = cpus
+        made.tags = frozenset(tags)
+        made.locks = locks
+        made.timeouts = timeouts
+        made.spurious = spurious
+        made.schedule = schedule
+        return made
+
+    return mark
+
+
+def scenario_folder() -> Path:
+    """Where the scenarios are: beside an installed package's code, else at the checkout's top."""
+    here = Path(__file__).resolve().parent
+    packed = here / "scenarios"
+    return packed if packed.is_dir() else here.parent / "scenarios"
+
+
+@cache
+def all_scenarios() -> dict[str, Scenario]:
+    """Every scenario by name, in order of name.
+
+    Raises: UsageError when two have the same name.
+    """
+    found: dict[str, Scenario] = {}
+    for path in sorted(scenario_folder().rglob("*.py")):
+        if path.name.startswith("_"):
+            continue
+        for thing in vars(_load(path)).values():
+            if callable(thing) and hasattr(thing, "tags") and thing.__module__ == _name(path):
+                if thing.__name__ in found:
+                    raise UsageError(f"two scenarios are called {thing.__name__!r}")
+                found[thing.__name__] = cast(Scenario, thing)
+    return dict(sorted(found.items()))
+
+
+def _name(path: Path) -> str:
+    return "scenarios." + ".".join(path.relative_to(scenario_folder()).with_suffix("").parts)
+
+
+def _load(path: Path) -> ModuleType:
+    name = _name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def find_scenario(name: str) -> Scenario:
+    """The scenario of that name.
+
+    Raises: UsageError that names near misses.
+    """
+    known = all_scenarios()
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`vmsmp list` shows them"
+    raise UsageError(f"unknown scenario {name!r}: {hint}")
+
+
+def matching(glob: str) -> list[Scenario]:
+    """The scenarios whose name matches a shell pattern.
+
+    Raises: UsageError if there is none.
+    """
+    found = [s for name, s in all_scenarios().items() if fnmatchcase(name, glob)]
+    if not found:
+        raise UsageError(f"no scenario matches {glob!r}: `vmsmp list` shows them")
+    return found

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu as Cpu
     from vmsmp.engine.schedule import Schedule as Schedule
     from vmsmp.machine import Machine as Machine
-    from vmsmp.scenario import scenario as scenario
+    from vmsmp.library import scenario as scenario
 
 _ERRNO = (
     "EBUSY EINTR ENOLCK ERESTART EWOULDBLOCK "
@@ -53,7 +53,7 @@ _HOME = {
     "Machine": "vmsmp.machine",
     "Cpu": "vmsmp.engine.cpu",
     "Schedule": "vmsmp.engine.schedule",
-    "scenario": "vmsmp.scenario",
+    "scenario": "vmsmp.library",
     "UsageError": "vmsmp.errors",
     "VmsmpError": "vmsmp.errors",
     **dict.fromkeys(_ERRNO, "vmsmp.sync.errno"),

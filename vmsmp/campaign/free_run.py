@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vmsmp.campaign.outcome import Failure, Outcome, signature_of
@@ -30,8 +30,8 @@ def run(
     time_s: float = 10.0,
     max_ops: int = 100_000_000,
     perturb: int = 200,
-    repairs: object = (),
-    mutants: object = (),
+    repairs: Iterable[str] = (),
+    mutants: Iterable[str] = (),
 ) -> Outcome:
     """Run `program` once: truly parallel where the build allows ("free"), or under control.
 
@@ -71,7 +71,9 @@ def free_once(
     machine = Machine(engine, seed=seed, options=options, hooks=hooks)
     machine.declared = getattr(program, "cpus", None)
     start = time.monotonic()
+    engine.crew.engine = engine
     engine.execute(machine, program)
+    engine.crew.check()
     seconds = time.monotonic() - start
     name = program_name(program)
     failure = None
@@ -125,6 +127,25 @@ class FreeRounds:
     locks: dict[str, LockStatistics] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        """The rounds for `--json`."""
+        return {
+            "program": self.program,
+            "engine": "free",
+            "rounds": self.rounds,
+            "operations": self.operations,
+            "rendezvous": self.rendezvous,
+            "seconds": round(self.seconds, 3),
+            "interrupted": self.interrupted,
+            "locks": {
+                name: {"acquisitions": lock.acquisitions, "contested": lock.contested}
+                for name, lock in sorted(self.locks.items())
+            },
+            "counts": self.counts,
+            "failures": [failure.as_dict() for failure in self.failures],
+        }
 
     def add(self, outcome: Outcome) -> None:
         self.rounds += 1
@@ -168,7 +189,11 @@ def free_rounds(
             if left <= 0:
                 break
             engine.seconds = left
-            done.add(free_once(engine, program, options, seed + done.rounds, hooks))
+            try:
+                done.add(free_once(engine, program, options, seed + done.rounds, hooks))
+            except KeyboardInterrupt:
+                done.interrupted = True
+                break
             done.seconds = time.monotonic() - start
             if progress is not None:
                 progress(done)

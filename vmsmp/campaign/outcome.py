@@ -41,11 +41,14 @@ class Failure:
     story: Story | None = field(default=None, repr=False, compare=False)
     history: tuple[str, ...] = ()
 
-    def report(self) -> str:
-        """The story as text: one column a CPU, what each holds and wants, the line to replay it."""
+    def report(self, *, everything: bool = False) -> str:
+        """The story as text: one column a CPU, what each holds and wants, the line to replay it.
+
+        `everything` shows every row of a long run.
+        """
         from vmsmp.report.text import failure_text
 
-        return failure_text(self)
+        return failure_text(self, everything=everything)
 
     def as_dict(self) -> dict[str, object]:
         """The failure for `--json` and the store."""

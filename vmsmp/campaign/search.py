@@ -9,7 +9,7 @@ program draws on something outside the schedule, and that is the failure.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from vmsmp.engine.machine import Trouble
 from vmsmp.engine.observer import Hooks, Observer
 from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
 from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.findings import check_repairs
 from vmsmp.machine import Machine
 from vmsmp.mutants.patch import planted
 from vmsmp.report.story import Storyteller
@@ -39,7 +40,7 @@ class Bench:
     """One crew and one engine, set up to run one program again and again under given options."""
 
     def __init__(self, crew: Crew, program: Program, options: Options, *, check: bool, max_steps: int):
-        self.engine = ControlledEngine(crew, max_steps=max_steps)
+        self.engine = crew.engine = ControlledEngine(crew, max_steps=max_steps)
         self.program = program
         self.options = options
         self.checkers = checkers(check)
@@ -54,6 +55,7 @@ class Bench:
         machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
         machine.declared = self.declared
         self.engine.execute(machine, self.program, scheduler)
+        self.engine.crew.check()
         return machine
 
     def tell(self, scheduler: Scheduler, seed: int) -> tuple[Outcome, Recorder, list[int]]:
@@ -125,8 +127,8 @@ def options_for(
     timeouts: str | None = None,
     spurious: bool | None = None,
     cpus: int | None = None,
-    repairs: object = (),
-    mutants: object = (),
+    repairs: Iterable[str] = (),
+    mutants: Iterable[str] = (),
 ) -> Options:
     """The options of a run, with what a scenario says of itself where the caller says nothing."""
     return Options(
@@ -134,8 +136,8 @@ def options_for(
         timeouts=timeouts or getattr(program, "timeouts", "idle"),
         spurious=getattr(program, "spurious", False) if spurious is None else spurious,
         cpus=cpus,
-        repairs=frozenset(repairs),  # type: ignore[call-overload]  # any iterable of names
-        mutants=frozenset(mutants),  # type: ignore[call-overload]  # likewise
+        repairs=check_repairs(repairs),
+        mutants=frozenset(mutants),
     )
 
 
@@ -153,8 +155,8 @@ def explore(
     spurious: bool | None = None,
     check: bool = True,
     time_s: float | None = None,
-    repairs: object = (),
-    mutants: object = (),
+    repairs: Iterable[str] = (),
+    mutants: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Result:
     """Search the schedules of `program` for one that fails.
@@ -225,7 +227,7 @@ def _search(
         data_seed = (seed * 1_000_003 + result.executions) & 0xFFFFFFFF
         machine = bench.run(scheduler, data_seed)
         result.executions += 1
-        steps = len(engine.log)
+        steps = trace.count_steps(engine.log)
         result.steps += steps
         if steps > result.longest:
             result.longest = steps

@@ -12,7 +12,8 @@ before it arrives, and whoever makes it able to puts it back.  Picks are asked f
 is a choice.
 
 A CPU that spins (`pause`) leaves `run` if it has only read since its last turn and nobody has
-written what it read: its next turn would be the same.  It comes back with the first such write.
+written what it read: its next turn would be the same.  It comes back with the first such write, or
+when nobody else can run, or at half of the step limit: its loop may count its turns.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class ControlledEngine:
         self.machine: Machine
         self.scheduler: Scheduler
         self.pick: Callable[[Cpu, list[Cpu]], Cpu]
+        self._base_pick: Callable[[Cpu, list[Cpu]], Cpu]
         self.current: Cpu
         self.run: list[Cpu] = []
         self.log: list[int] = []
@@ -71,6 +73,7 @@ class ControlledEngine:
         self._limit = max_steps // 2
         self._futile = 0
         self._futile_mark = 0
+        self._patient = True
         self.interrupted = False
 
     # -- one execution --------------------------------------------------------------------------
@@ -84,7 +87,7 @@ class ControlledEngine:
         """
         self.machine = machine
         self.scheduler = scheduler
-        self.pick = scheduler.pick
+        self.pick = self._base_pick = scheduler.pick
         self.log = []
         self.draws = []
         self.on_op = machine.hooks.op
@@ -97,6 +100,7 @@ class ControlledEngine:
         self._forced = 1
         self._limit = self.max_steps // 2
         self._futile = 0
+        self._patient = True
         boot = self._new_cpu(program, (machine,), "cpu0")
         boot.started = True
         self.current = boot
@@ -253,8 +257,13 @@ class ControlledEngine:
             self.machine.fail("interrupted", "stopped from outside")
         if len(self.log) > self.max_steps:
             self._endless("no end in sight after the step limit")
-        if self.pick is not self._fair and not self.scheduler.replays:
-            self.pick = self._fair
+        # The second half is for the slow and the unlucky: fair picks, and no spinner is held back.
+        if not self.scheduler.replays:
+            self._base_pick = self._fair
+            if not self.alarmed:
+                self.pick = self._fair
+        self._patient = False
+        self._release_spinners()
         self._limit = self.max_steps
 
     def _endless(self, why: str) -> NoReturn:
@@ -312,11 +321,11 @@ class ControlledEngine:
         self.alarmed.remove(cpu)
         if not self.alarmed:
             self._forced = 1
-            self.pick = self.scheduler.pick
+            self.pick = self._base_pick
 
     def _pick_alarmed(self, cur: Cpu, run: list[Cpu]) -> Cpu:
         """A pick while some sleeps may be ended by the scheduler."""
-        nxt = self.scheduler.pick(cur, sorted([*run, *self.alarmed], key=_by_index))
+        nxt = self._base_pick(cur, sorted([*run, *self.alarmed], key=_by_index))
         if nxt.alarmed:
             options = self.machine.options
             ways = ["timeout"] if nxt.deadline is not None and options.timeouts == "any" else []
@@ -364,7 +373,7 @@ class ControlledEngine:
     def pause(self) -> None:
         cur = self.current
         self.scheduler.yielded(cur)
-        if cur.pause_mark >= 0:
+        if cur.pause_mark >= 0 and self._patient:
             read = self._only_read(cur)
             if read is not None:
                 self.run.remove(cur)
@@ -485,6 +494,7 @@ class Gate:
         waiting = self.waiting
         waiting.append(entry)
         cur.wants = wait
+        cur.timed_out = ""
         if not ready(cur):
             if timeout is None:
                 engine.run.remove(cur)

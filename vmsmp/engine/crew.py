@@ -13,6 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from vmsmp.engine.watch import WATCH
+from vmsmp.errors import Halt
+
 if hasattr(os, "eventfd"):
     HAVE_EVENTFD: Final = True
     give: Callable[[Any, int], None] = os.eventfd_write
@@ -96,6 +99,10 @@ class Crew:
         self.workers: list[Worker] = []
         #: A job did not come back: its threads are left alone.
         self.abandoned = False
+        #: The engine that works with this crew, and who may stop it from outside.
+        self.engine: Any = None
+        self.watch = WATCH.get()
+        self._finished: threading.Event | None = None
 
     def worker(self, index: int) -> Worker:
         """The thread of CPU `index`, made on first use."""
@@ -111,8 +118,7 @@ class Crew:
         On Ctrl-C `interrupt` is called and the job gets a few seconds to come to an end before
         KeyboardInterrupt goes on to the caller.
         """
-        finished = _thread.allocate_lock()
-        finished.acquire()
+        finished = self._finished = threading.Event()
         trouble: list[BaseException] = []
 
         def driven() -> None:
@@ -121,20 +127,55 @@ class Crew:
             except BaseException as error:  # carried over to the caller, whatever it is
                 trouble.append(error)
             finally:
-                finished.release()
+                finished.set()
 
         boot = self.worker(0)
         boot.job = driven
         give(boot.baton, 1)
         try:
-            finished.acquire()
+            finished.wait()
         except KeyboardInterrupt:
             if interrupt is not None:
                 interrupt()
-            self.abandoned = not finished.acquire(timeout=5.0)
+            self.abandoned = not finished.wait(timeout=5.0)
             raise
+        self.check()
         if trouble:
             raise trouble[0]
+
+    # -- stopped from outside (`vmsmp.engine.watch`) -----------------------------------------------
+
+    def check(self) -> None:
+        """Raise the verdict of whoever stopped this crew's runs, if somebody did."""
+        if self.watch is not None and self.watch.verdict is not None:
+            raise self.watch.verdict
+
+    def halt(self) -> None:
+        """Have every CPU of the execution under way unwind at its next operation or wake."""
+        if self.engine is not None:
+            self.engine.interrupt()
+
+    def shake(self) -> None:
+        """Raise `Halt` in the CPUs that do not arrive, wherever they compute."""
+        import ctypes
+
+        engine = self.engine
+        cpus = getattr(getattr(engine, "machine", None), "cpus", ())
+        # Under control the others stand still: they unwind when their turn comes.
+        for cpu in [engine.current] if cpus and engine.controlled else list(cpus):
+            if not cpu.done:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(cpu.worker.thread.ident or 0), ctypes.py_object(Halt)
+                )
+
+    def abandon(self) -> None:
+        """Let whoever waits for this crew go on without it."""
+        self.abandoned = True
+        if self._finished is not None:
+            self._finished.set()
+        for cpu in list(getattr(getattr(self.engine, "machine", None), "cpus", ())):
+            if cpu.ended is not None:
+                cpu.ended.set()
 
     def close(self) -> None:
         """Send every worker home and wait for it.
@@ -154,7 +195,13 @@ class Crew:
         self.workers.clear()
 
     def __enter__(self) -> Crew:
+        if self.watch is not None:
+            self.watch.enter(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            if self.watch is not None:
+                self.watch.leave(self)

@@ -66,7 +66,7 @@ class FreeEngine:
         self.machine: Machine
         self.clock = HostClock()
         self.halting = False
-        #: Why the execution was cut short without a failure: "", "time", "operations".
+        #: Why the execution was cut short without a failure: "", "time", "operations", "interrupted".
         self.bounded = ""
         self.rendezvous_held = 0
         self._tls = threading.local()
@@ -155,6 +155,12 @@ class FreeEngine:
             if self.machine.trouble is None and not self.halting:
                 self.machine.trouble = trouble
                 self.machine.scene = self.machine.survey()
+            self._halt()
+
+    def interrupt(self) -> None:
+        """End the execution under way, with no verdict on it; any thread may ask."""
+        self.bounded = self.bounded or "interrupted"
+        if hasattr(self, "machine"):
             self._halt()
 
     def _halt(self) -> None:
@@ -301,11 +307,13 @@ class FreeEngine:
     def _await_start(self, cpu: Cpu) -> None:
         cpu.blocked = True
         spins = 0
-        while not cpu.started:
+        while not cpu.started and not self.halting:
             spins += 1
             if GIL or spins > 20_000:
                 time.sleep(0)
         cpu.blocked = False
+        if self.halting:  # the halt may have come before this CPU was there to be told
+            cpu.fuse = 0
         self.point(cpu.pending)
 
     def _release_start(self) -> None:

@@ -51,7 +51,8 @@ def steps(log: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def count_steps(log: list[int]) -> int:
-    return sum(1 for code in log if code >= 0)
+    """How many operations a log holds."""
+    return sum(map((0).__le__, log))
 
 
 def divergence(recorded: list[int], seen: list[int]) -> str | None:

@@ -18,12 +18,12 @@ HEAD_ROWS = 40
 TAIL_ROWS = 80
 
 
-def failure_text(failure: Failure) -> str:
-    """The whole report of one failure."""
+def failure_text(failure: Failure, *, everything: bool = False) -> str:
+    """The whole report of one failure; `everything` leaves no row of a long run out."""
     lines = [f"{failure.kind}: {failure.message}", f"  program {failure.program}, {_found(failure)}"]
     lines += [f"  {fact}" for fact in failure.facts]
     if failure.story is not None:
-        lines += ["", *story_lines(failure.story), "", *scene_lines(failure.story.scene)]
+        lines += ["", *story_lines(failure.story, everything=everything), "", *scene_lines(failure.story.scene)]
     if failure.history:
         lines += ["", *failure.history]
     lines += ["", *again(failure)]

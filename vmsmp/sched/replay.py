@@ -62,6 +62,9 @@ class Tape(Scheduler):
         log = self._log
         at = len(current.machine.engine.log)  # type: ignore[union-attr]  # only ever controlled
         if at >= len(log):
+            # The recorded run failed before its next operation, on the CPU that was running.
+            if current in run:
+                return current
             raise ReplayDiverged(f"the recorded run ends after {at} entries and this one goes on")
         code = log[at]
         wanted = current.index if code >= 0 else -1 - code

@@ -320,6 +320,13 @@ def _await_grant(
     return 0
 
 
+def _grant_exreq(lkp: ExactLockmgr, count: int) -> int:
+    """The word after whoever gives up has granted the lock to the owner of EXREQ."""
+    after = (count + 1) & ~(LKC_EXREQ | LKC_EXREQ2)
+    # As it stands a cached SHARED survives the grant, and lets readers in beside the new owner.
+    return after & ~LKC_SHARED if lkp.machine.repaired("undo-grant-clears-shared") else after
+
+
 def undo_exreq(lkp: ExactLockmgr) -> int:
     """The owner of EXREQ gives up.  0 if the lock was granted meanwhile, else EBUSY."""
     count = lkp.lk_count.load()
@@ -330,6 +337,8 @@ def undo_exreq(lkp: ExactLockmgr) -> int:
         if count & LKC_XMASK:
             after = count & ~(LKC_EXREQ | LKC_EXREQ2)
             wake = bool(count & LKC_EXREQ2 and not count & LKC_UPREQ)
+            # Readers that let us go first are not counted: nothing in the word asks for their wakeup.
+            wake = wake or lkp.machine.repaired("undo-exreq-wakes-readers")
         elif count & LKC_UPREQ:
             after = count & ~(LKC_EXREQ | LKC_EXREQ2)
             wake = False
@@ -337,7 +346,7 @@ def undo_exreq(lkp: ExactLockmgr) -> int:
             after = count & ~(LKC_EXREQ | LKC_EXREQ2)
             wake = True
         else:
-            after = (count + 1) & ~(LKC_EXREQ | LKC_EXREQ2)
+            after = _grant_exreq(lkp, count)
             wake = bool(count & (LKC_EXREQ2 | LKC_SHARED))
             result = 0
         done, count = lkp.lk_count.fcmpset(count, after)
@@ -394,8 +403,11 @@ def undo_upreq(lkp: ExactLockmgr) -> int:
         wake = False
         if count & LKC_XMASK:
             after = count & ~LKC_UPREQ
-        elif count & LKC_EXREQ:
-            after = (count + 1) & ~(LKC_EXREQ | LKC_EXREQ2 | LKC_UPREQ)
+        elif count & LKC_EXREQ and not (
+            # As it stands the lock is granted exclusively though other readers may still hold it.
+            count & LKC_SHARED and count & LKC_SMASK and lkp.machine.repaired("undo-upreq-spares-readers")
+        ):
+            after = _grant_exreq(lkp, count) & ~LKC_UPREQ
             wake = True
         else:
             after = count & ~LKC_UPREQ
@@ -614,10 +626,12 @@ class ExactLockmgr(LockmgrLock):
         holding = holders(self)
         owners = {cpu.index for cpu, mode in holding if mode == EXCLUSIVE}
         readers = [cpu for cpu, mode in holding if mode == SHARED]
+        if word & LKC_XMASK and readers:
+            return "granted exclusively while readers hold it"
         if word & LKC_XMASK and word & LKC_SHARED:
             return "XMASK and SHARED are both set"
-        if len(owners) > 1 or (owners and readers):
-            return f"{len(owners)} exclusive and {len(readers)} shared owners"
+        if len(owners) > 1:
+            return f"{len(owners)} exclusive owners"
         if word & LKC_SHARED and owners:
             return "SHARED is set while it is owned exclusively"
         if word >> 32 < len(readers):

@@ -148,7 +148,7 @@ def _lwkt_gettoken(tok: ExactToken, mode: int) -> None:
         if spin == 0:
             tok.t_collisions += 1
             tok.contested += 1
-        tok.machine.pause()
+        tok.machine.yield_()  # not a pause: this loop ends by itself
     td.td_toks_have = len(td.td_toks_array) - 1
     td.cpu.wants = Wait(tok, ref.mode)
     lwkt_switch(td)
@@ -364,14 +364,14 @@ class ExactToken(Token):
             td.cpu.wants = None
 
     def check_word(self) -> str | None:
-        """INV-TK1 (half), INV-TK2, INV-TK3."""
+        """INV-TK1 (half), INV-TK2, INV-TK3 (a swap exchanges refs before it moves t_ref)."""
         word = self.t_count.peek()
         owners = {c.index for c in self.machine.cpus for h in c.held if h == (self, EXCLUSIVE)}
         users = {c.index for c in self.machine.cpus for h in c.held if h.lock is self}
         if len(owners) > 1 or (owners and users != owners):
             return f"owned exclusively by cpu{min(owners)} while {len(users)} CPUs use it"
         ref = self.t_ref.peek()
-        if ref is not None and not (word & TOK_EXCLUSIVE and ref.tr_tok is self):
+        if ref is not None and not word & TOK_EXCLUSIVE:
             return "t_ref is set and EXCLUSIVE is not"
         if ref is not None and ref not in ref.tr_owner.td_toks_array:
             return "t_ref points at a ref that is no longer on its thread's stack"

@@ -1,4 +1,6 @@
-"""Scenarios: programs with a name, a number of CPUs, tags and a story.
+"""The library of scenarios: programs with a name, a number of CPUs, tags and a story.
+
+(The decorator has the name `vmsmp.scenario`, so this module cannot.)
 
 A scenario is a function of a machine, marked with `@scenario`; it stays an ordinary function.  They
 live in the `scenarios` folder, one workload a file, which travels in the wheel as

@@ -1,0 +1,182 @@
+"""Who waits for a lockmgr lock, for how long, and who tells them to stop."""
+
+from vmsmp import (
+    ENOLCK,
+    EWOULDBLOCK,
+    LK_CANCELABLE,
+    LK_EXCLUSIVE,
+    LK_RELEASE,
+    LK_SHARED,
+    LK_SLEEPFAIL,
+    LK_TIMELOCK,
+    LK_UPGRADE,
+    scenario,
+)
+
+
+@scenario(cpus=4, tags={"lockmgr"}, locks="exact")
+def readers_and_writers(m):
+    """Writers keep two words equal; readers must never see them differ, and nobody may starve."""
+    lock = m.lockmgr("pair")
+    left = m.cell(0, name="left")
+    right = m.cell(0, name="right")
+
+    def writer():
+        lock.lock(LK_EXCLUSIVE)
+        value = left.load() + 1
+        left.store(value)
+        right.store(value)
+        lock.lock(LK_RELEASE)
+
+    def reader():
+        lock.lock(LK_SHARED)
+        m.check(left.load() == right.load(), "a reader sees both words or none")
+        lock.lock(LK_RELEASE)
+
+    for n in range(m.ncpus):
+        role = writer if n % 2 else reader
+        m.spawn(role, name=f"{role.__name__}{n}")
+    m.join()
+    m.check(left.load() == m.ncpus // 2, "every writer's change is there")
+
+
+@scenario(cpus=3, tags={"lockmgr"}, locks="exact")
+def last_readers_leave(m):
+    """Two readers leave at the same moment while a writer waits: one of them must let it in."""
+    lock = m.lockmgr("obj")
+    done = m.cell(0, name="done")
+
+    def reader():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_RELEASE)
+
+    def writer():
+        lock.lock(LK_EXCLUSIVE)
+        done.store(1)
+        lock.lock(LK_RELEASE)
+
+    for n in range(m.ncpus - 1):
+        m.spawn(reader, name=f"reader{n}")
+    m.spawn(writer, name="writer")
+    m.join()
+    m.check(done.load() == 1, "the writer got its turn")
+
+
+@scenario(cpus=3, tags={"lockmgr", "cancel"}, locks="exact")
+def cancel_against_waiters(m):
+    """The holder cancels: cancelable waiters give up, the others get the lock in the end.
+
+    A cancelled request may have been granted in the same moment; then the lock must be handed on.
+    """
+    lock = m.lockmgr("vnode")
+    inside = m.cell(0, name="inside")
+
+    def holder():
+        lock.lock(LK_EXCLUSIVE)
+        lock.cancel_beg()
+        m.check(inside.load() == 0, "the holder is alone")
+        lock.cancel_end()
+        lock.lock(LK_RELEASE)
+
+    def waiter(flags):
+        error = lock.lock(flags)
+        m.check(error in (0, ENOLCK), "a cancelable request ends well or with ENOLCK")
+        m.check(error == 0 or flags & LK_CANCELABLE, "only cancelable requests are cancelled")
+        if error == 0:
+            if not flags & LK_SHARED:
+                inside.store(1)
+                inside.store(0)
+            lock.lock(LK_RELEASE)
+
+    m.spawn(holder, name="holder")
+    kinds = [LK_EXCLUSIVE | LK_CANCELABLE, LK_EXCLUSIVE, LK_SHARED | LK_CANCELABLE]
+    for n in range(m.ncpus - 1):
+        m.spawn(waiter, kinds[n % len(kinds)], name=f"waiter{n}")
+    m.join()
+
+
+@scenario(cpus=3, tags={"lockmgr", "timeout"}, locks="exact", timeouts="any")
+def timeouts_against_grants(m):
+    """A timed request gives up in the very moment in which it is granted.
+
+    It may keep the lock and report success, or pass it on and report the timeout; it must not leave
+    the lock with nobody.
+    """
+    lock = m.lockmgr("map", timo=10)
+    owner = m.cell(0, name="owner")
+
+    def timed(me):
+        error = lock.lock(LK_EXCLUSIVE | LK_TIMELOCK)
+        m.check(error in (0, EWOULDBLOCK), "granted or timed out")
+        if error == 0:
+            owner.store(me)
+            m.check(owner.load() == me, "the owner is alone")
+            lock.lock(LK_RELEASE)
+
+    def reader():
+        if lock.lock(LK_SHARED | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    for n in range(m.ncpus):
+        if n % 3 == 2:
+            m.spawn(reader, name=f"reader{n}")
+        else:
+            m.spawn(timed, n + 1, name=f"timed{n}")
+    m.join()
+    m.check(lock.lock(LK_EXCLUSIVE) == 0, "the lock can be had afterwards")
+    lock.lock(LK_RELEASE)
+
+
+@scenario(cpus=3, tags={"lockmgr", "timeout", "upgrade"}, locks="exact", timeouts="any")
+def timeouts_against_upgrades(m):
+    """Upgrades and writers time out against each other; who stays must still be served."""
+    lock = m.lockmgr("map", timo=10)
+
+    def upgrader():
+        lock.lock(LK_SHARED)
+        if lock.lock(LK_UPGRADE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def timed_writer():
+        if lock.lock(LK_EXCLUSIVE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def writer():
+        lock.lock(LK_EXCLUSIVE)
+        lock.lock(LK_RELEASE)
+
+    def reader():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_RELEASE)
+
+    roles = [upgrader, timed_writer, writer, reader]
+    for n in range(m.ncpus):
+        m.spawn(roles[n % len(roles)], name=f"{roles[n % len(roles)].__name__}{n}")
+    m.join()
+    m.check(lock.lock(LK_EXCLUSIVE) == 0, "the lock can be had afterwards")
+    lock.lock(LK_RELEASE)
+
+
+@scenario(cpus=3, tags={"lockmgr", "sleepfail"}, locks="exact")
+def sleepfail_passes_on(m):
+    """A request that must not sleep for long fails after any sleep, even when it was granted."""
+    lock = m.lockmgr("vnode")
+
+    def impatient():
+        error = lock.lock(LK_EXCLUSIVE | LK_SLEEPFAIL)
+        m.check(error in (0, ENOLCK), "granted at once or failed")
+        if error == 0:
+            lock.lock(LK_RELEASE)
+
+    def patient():
+        lock.lock(LK_EXCLUSIVE)
+        lock.lock(LK_RELEASE)
+
+    def reader():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_RELEASE)
+
+    roles = [reader, impatient, patient]
+    for n in range(m.ncpus):
+        m.spawn(roles[n % len(roles)], name=f"{roles[n % len(roles)].__name__}{n}")
+    m.join()

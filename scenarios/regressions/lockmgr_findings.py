@@ -1,0 +1,127 @@
+"""Findings of the kernel's own in lockmgr: the model does what kern_lock.c does, step for step.
+
+Each needs a request that gives up (a timeout, a signal, LK_SLEEPFAIL) at an unlucky moment.  The VM
+map's only timed request is a shared one, which none of these needs, so the map is not affected by
+itself; other users of timed or interruptible exclusive requests and upgrades are.
+"""
+
+from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, scenario
+
+
+@scenario(
+    cpus=3,
+    tags={"lockmgr", "finding"},
+    locks="exact",
+    timeouts="any",
+    schedule="v1:abandoned_upgrade_admits_writer+exact+any:2dc800:0.1>1,1.5>0,0.2>2,0.3>3,3.5>2",
+)
+def abandoned_upgrade_admits_writer(m):
+    """An upgrade that times out hands the lock to a waiting writer while a reader still holds it.
+
+    Two readers hold the lock; one asks to be upgraded and waits for the other; a writer owns EXREQ.
+    The upgrade times out.  `undo_upreq` finds no exclusive count and EXREQ set, and grants the
+    writer at once.  Nothing asks whether other shared holders are left: the writer and the second
+    reader are inside together.
+    Repair `undo-upreq-spares-readers`: with readers left only UPREQ is cleared; the last of them
+    grants EXREQ as usual.
+    """
+    lock = m.lockmgr("lk", timo=10)
+    value = m.cell(0, name="value")
+
+    def reader():
+        lock.lock(LK_SHARED)
+        seen = value.load()
+        m.check(value.load() == seen, "nothing is written while a reader reads")
+        lock.lock(LK_RELEASE)
+
+    def upgrader():
+        lock.lock(LK_SHARED)
+        if lock.lock(LK_UPGRADE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def writer():
+        lock.lock(LK_EXCLUSIVE)
+        value.store(value.load() + 1)
+        lock.lock(LK_RELEASE)
+
+    m.spawn(reader, name="reader")
+    m.spawn(upgrader, name="upgrader")
+    m.spawn(writer, name="writer")
+    m.join()
+
+
+@scenario(
+    cpus=3,
+    tags={"lockmgr", "finding"},
+    locks="exact",
+    timeouts="any",
+    schedule="v1:abandoned_writer_strands_reader+exact+any:2dc7f8:0.2>2,2.2>0,1.4>2,2.4>3,3.1>2,2.6>3,3.5>2,2.11>1,1.10>2",
+)
+def abandoned_writer_strands_reader(m):
+    """A writer that times out takes the only reason to wake a polite reader with it.
+
+    A reader that finds the lock shared with EXREQ set lets the writer go first and sleeps without
+    being counted.  The holder upgrades in one step, which leaves EXREQ set under the exclusive
+    count.  The writer times out: `undo_exreq` clears EXREQ and wakes only if EXREQ2 was set.  When
+    the holder releases there is no EXREQ, no EXREQ2 and no shared count left in the word, so it
+    wakes nobody either.  The reader sleeps on a free lock until somebody else's wakeup.
+    Repair `undo-exreq-wakes-readers`: whoever clears EXREQ under an exclusive count wakes.
+    """
+    lock = m.lockmgr("lk", timo=10)
+
+    def holder():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_UPGRADE)
+        lock.lock(LK_RELEASE)
+
+    def timed_writer():
+        if lock.lock(LK_EXCLUSIVE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def reader():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_RELEASE)
+
+    m.spawn(holder, name="holder")
+    m.spawn(timed_writer, name="timed_writer")
+    m.spawn(reader, name="reader")
+    m.join()
+
+
+@scenario(
+    cpus=4,
+    tags={"lockmgr", "finding"},
+    locks="exact",
+    timeouts="any",
+    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:2dc6ef:0.2>2,1.3>3,3.7>3,3.9>4,4.5>3",
+)
+def abandoned_upgrade_leaves_shared_set(m):
+    """A grant by whoever gives up leaves SHARED set beside the exclusive count.
+
+    Two readers leave at once while a third one's upgrade waits: both take the "more than one
+    reader" way, and the last decrement leaves SHARED set with nobody counted.  Before its undo can
+    grant anything the upgrade times out and grants the waiting writer, adding to XMASK but not
+    clearing SHARED, as every other grant does.  A new reader takes SHARED for its own grant and is
+    inside together with the writer.
+    Repair `undo-grant-clears-shared`: the grant clears SHARED.
+    """
+    lock = m.lockmgr("lk", timo=10)
+
+    def reader():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_RELEASE)
+
+    def upgrader():
+        lock.lock(LK_SHARED)
+        if lock.lock(LK_UPGRADE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def writer():
+        lock.lock(LK_EXCLUSIVE)
+        lock.lock(LK_RELEASE)
+
+    m.spawn(reader, name="reader1")
+    m.spawn(reader, name="reader2")
+    m.spawn(upgrader, name="upgrader")
+    m.spawn(writer, name="writer")
+    m.join()

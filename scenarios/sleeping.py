@@ -1,0 +1,131 @@
+"""tsleep and wakeup, and counts that are waited for."""
+
+from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED, scenario
+
+LOCKED = 1
+WANTED = 2
+
+
+@scenario(cpus=3, tags={"sleep", "interlock"}, locks="exact")
+def busy_bit_handoff(m):
+    """The page's busy protocol in small: a bit to own, a bit to want, sleep and wakeup between.
+
+    A waiter announces itself, publishes WANTED by a compare and set that fails if the owner has
+    changed, and only then sleeps.  The owner clears both bits at once and wakes if anybody wanted.
+    """
+    busy = m.atomic(0, name="busy")
+    inside = m.cell(0, name="inside")
+
+    def worker():
+        while True:
+            old = busy.load()
+            if old & LOCKED:
+                m.tsleep_interlock("busy")
+                if busy.cmpset(old, old | WANTED):
+                    m.tsleep("busy", PINTERLOCKED, "pgbusy")
+            elif busy.cmpset(old, old | LOCKED):
+                break
+        m.check(inside.load() == 0, "the owner is alone")
+        inside.store(1)
+        inside.store(0)
+        if busy.clearbits(LOCKED | WANTED) & WANTED:
+            m.wakeup("busy")
+
+    for _ in range(m.ncpus):
+        m.spawn(worker)
+    m.join()
+    m.check(busy.load() == 0, "nobody owns or wants it any more")
+
+
+@scenario(cpus=4, tags={"sleep"}, locks="exact")
+def wakeup_one_each(m):
+    """As many tickets as sleepers, one wakeup_one a ticket: everybody gets one.
+
+    A CPU that is only interlocked must not use up the wakeup that a sleeper needs.
+    """
+    tickets = m.atomic(0, name="tickets")
+
+    def taker():
+        while True:
+            free = tickets.load()
+            if free and tickets.cmpset(free, free - 1):
+                return
+            m.tsleep_interlock("ticket")
+            if tickets.load() == 0:
+                m.tsleep("ticket", PINTERLOCKED, "ticket")
+
+    def giver():
+        tickets.fetchadd(1)
+        m.wakeup_one("ticket")
+
+    for n in range(m.ncpus):
+        role = giver if n % 2 else taker
+        m.spawn(role, name=f"{role.__name__}{n}")
+    if m.ncpus % 2:
+        giver()
+    m.join()
+    m.check(tickets.load() == 0, "every ticket was taken")
+
+
+@scenario(cpus=2, tags={"sleep", "timeout"}, locks="exact")
+def timed_sleep_without_a_waker(m):
+    """A delay: nobody will wake it and nobody should; only time passes.
+
+    A sleep may end for no reason, so the rest of the delay is slept again.
+    """
+
+    def delayed():
+        end = m.ticks + 5
+        while m.ticks < end:
+            error = m.tsleep("delay", 0, "delay", end - m.ticks)
+            m.check(error in (0, EWOULDBLOCK), "it ends by its timeout or for no reason")
+        m.check(m.ticks >= end, "five ticks have passed")
+
+    for _ in range(m.ncpus):
+        m.spawn(delayed)
+    m.join()
+
+
+@scenario(cpus=2, tags={"sleep", "signal"}, locks="exact")
+def signal_interrupts_a_sleep(m):
+    """A sleep with PCATCH ends with EINTR when a signal comes, before or during it."""
+    asleep = m.atomic(0, name="asleep")
+
+    def sleeper():
+        m.tsleep_interlock("never")
+        asleep.store(1)
+        while m.tsleep("never", PINTERLOCKED | PCATCH, "never") != EINTR:
+            m.tsleep_interlock("never")  # it ended for no reason: only the signal counts
+
+    target = m.spawn(sleeper, name="sleeper")
+
+    def sender():
+        while not asleep.load():
+            m.pause()
+        m.signal(target)
+
+    m.spawn(sender, name="sender")
+    m.join()
+
+
+@scenario(cpus=3, tags={"refcount", "sleep"}, locks="exact")
+def refcount_drains(m):
+    """Paging in progress: the terminator waits until the last I/O has let go of the object."""
+    pip = m.refcount(0, name="paging_in_progress")
+    alive = m.cell(1, name="alive")
+
+    def io():
+        m.check(alive.load() == 1, "the object lives while I/O runs")
+        pip.release_wakeup()
+
+    def terminator():
+        pip.wait("objpip")
+        alive.store(0)
+
+    for n in range(m.ncpus - 1):
+        pip.acquire()
+        m.spawn(io, name=f"io{n}")
+    m.spawn(terminator, name="terminator")
+    m.join()
+    m.check(pip.references() == 0, "all I/O is done")
+    m.check(alive.load() == 0, "the terminator went on")

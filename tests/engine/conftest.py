@@ -1,0 +1,40 @@
+"""One execution under a chosen engine; the machine that comes back has all it left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.engine.controlled import ControlledEngine
+from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.free import FreeEngine
+from vmsmp.engine.observer import Hooks
+from vmsmp.machine import Machine
+from vmsmp.sched.random_walk import RandomWalk
+
+
+@pytest.fixture
+def controlled():
+    """Run a program once under the controlled engine; `machine.engine.log` is the run."""
+
+    def execute(program, scheduler=None, *, observers=(), options=None, seed=0, max_steps=10_000):
+        with Crew(current_core()) as crew:
+            engine = ControlledEngine(crew, max_steps=max_steps)
+            machine = Machine(engine, seed=seed, options=options, hooks=Hooks(observers))
+            crew.drive(lambda: engine.execute(machine, program, scheduler or RandomWalk(0)))
+        return machine
+
+    return execute
+
+
+@pytest.fixture
+def free():
+    """Run a program once under the free engine; `machine.engine` says how it ended."""
+
+    def execute(program, *, observers=(), options=None, seed=0, seconds=5.0, hang_s=0.3, **bounds):
+        with Crew() as crew:
+            engine = FreeEngine(crew, seconds=seconds, hang_s=hang_s, **bounds)
+            machine = Machine(engine, seed=seed, options=options, hooks=Hooks(observers))
+            engine.execute(machine, program)
+        return machine
+
+    return execute

@@ -1,0 +1,274 @@
+"""The threads behind the CPUs: reused, pinned, and gone when the crew is."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import tracemalloc
+import weakref
+
+import pytest
+
+import vmsmp
+from vmsmp.engine.crew import Crew, current_core
+
+
+def lost_update(m):
+    word = m.cell(0, name="word")
+
+    def incrementer():
+        word.store(word.load() + 1)
+
+    m.spawn(incrementer)
+    m.spawn(incrementer)
+    m.join()
+    m.check(word.load() == 2, "both increments are counted")
+
+
+def descriptors():
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc/self/fd here")
+
+
+def test_a_worker_is_made_once():
+    with Crew() as crew:
+        assert crew.worker(2) is crew.worker(2)
+
+
+def test_asking_for_a_worker_makes_those_before_it():
+    with Crew() as crew:
+        crew.worker(2)
+        assert ["vmsmp-cpu0", "vmsmp-cpu1", "vmsmp-cpu2"] == [w.thread.name for w in crew.workers]
+
+
+def test_a_closed_crew_leaves_no_thread():
+    before = threading.enumerate()
+    with Crew() as crew:
+        crew.worker(5)
+    assert before == threading.enumerate()
+
+
+@needs_proc
+def test_a_closed_crew_leaves_no_descriptor():
+    before = descriptors()
+    with Crew() as crew:
+        crew.worker(5)
+    assert before == descriptors()
+
+
+def test_a_job_runs_on_the_thread_of_cpu_0():
+    ran = []
+    with Crew() as crew:
+        crew.drive(lambda: ran.append(threading.current_thread()))
+        assert [crew.worker(0).thread] == ran
+
+
+def test_drive_carries_an_exception_of_the_job_to_the_caller():
+    def job():
+        raise KeyError("lost")
+
+    with Crew() as crew, pytest.raises(KeyError, match="lost"):
+        crew.drive(job)
+
+
+def test_a_crew_drives_again_after_a_job_that_raised():
+    ran = []
+    with Crew() as crew:
+        with pytest.raises(ZeroDivisionError):
+            crew.drive(lambda: 1 // 0)
+        crew.drive(lambda: ran.append("again"))
+    assert ["again"] == ran
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no pinning on this system")
+def test_workers_are_pinned_to_the_core_of_their_crew():
+    core = min(os.sched_getaffinity(0))
+    found = []
+    with Crew(core) as crew:
+        crew.drive(lambda: found.append(os.sched_getaffinity(0)))
+    assert [{core}] == found
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no pinning on this system")
+def test_driving_leaves_the_callers_own_affinity_alone():
+    before = os.sched_getaffinity(0)
+    vmsmp.explore(lost_update, sched="rr", schedules=2)
+    assert before == os.sched_getaffinity(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no pinning on this system")
+def test_the_environment_names_the_core_to_pin_to(monkeypatch):
+    monkeypatch.setenv("VMSMP_CORE", "1")
+    allowed = sorted(os.sched_getaffinity(0))
+    assert allowed[1 % len(allowed)] == current_core()
+
+
+def test_ten_thousand_executions_leave_no_thread():
+    before = threading.enumerate()
+    result = vmsmp.explore(lost_update, sched="random", schedules=10_000, stop="never", check=False)
+    assert (10_000, before) == (result.executions, threading.enumerate())
+
+
+@needs_proc
+def test_many_searches_leave_no_descriptor():
+    before = descriptors()
+    for seed in range(100):
+        vmsmp.explore(lost_update, sched="random", schedules=5, seed=seed)
+    assert before == descriptors()
+
+
+def test_memory_stays_flat_over_thousands_of_executions():
+    runs = 0
+    sizes = []
+
+    def measured(m):
+        nonlocal runs
+        runs += 1
+        if runs in (500, 2_500):
+            gc.collect()
+            sizes.append(tracemalloc.get_traced_memory()[0])
+        lost_update(m)
+
+    tracemalloc.start()
+    try:
+        vmsmp.explore(measured, sched="random", schedules=2_500, stop="never", seed=1)
+    finally:
+        tracemalloc.stop()
+    assert sizes[1] < sizes[0] + 100_000
+
+
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="without the GIL CPython itself leaves closures to its collector",
+)
+def test_a_finished_execution_goes_without_the_garbage_collector():
+    machines = []
+
+    def remembered(m):
+        machines.append(weakref.ref(m))
+        lock = m.spinlock()
+
+        def worker():
+            with lock:
+                pass
+
+        m.spawn(worker)
+        m.join()
+
+    gc.collect()
+    gc.disable()
+    try:
+        vmsmp.explore(remembered, sched="random", schedules=20)
+        alive = sum(machine() is not None for machine in machines)
+    finally:
+        gc.enable()
+    assert alive <= 1  # the engine may still know its last one
+
+
+# -- Ctrl-C ---------------------------------------------------------------------------------------
+
+
+def press_ctrl_c():
+    """As a user would: the main thread has long been waiting for the crew."""
+    time.sleep(0.05)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+needs_main = pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread"
+)
+
+
+@needs_main
+def test_ctrl_c_ends_an_endless_execution_and_keeps_the_result():
+    def endless(m):
+        word = m.cell(0)
+        press_ctrl_c()
+        while True:
+            word.store(1)
+
+    result = vmsmp.explore(endless, sched="random", max_steps=10**9)
+    assert (True, 1, {}) == (result.interrupted, result.executions, result.counts)
+
+
+@needs_main
+def test_ctrl_c_between_executions_ends_the_search():
+    runs = 0
+
+    def short(m):
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            press_ctrl_c()
+            while not m.engine.interrupted:
+                time.sleep(0.001)
+
+    result = vmsmp.explore(short, sched="random", schedules=10**9)
+    assert (True, 3) == (result.interrupted, result.executions)
+
+
+@needs_main
+def test_ctrl_c_leaves_no_thread():
+    def endless(m):
+        word = m.cell(0)
+
+        def worker():
+            while True:
+                word.store(1)
+
+        m.spawn(worker)
+        m.spawn(worker)
+        press_ctrl_c()
+        m.join()
+
+    before = threading.enumerate()
+    vmsmp.explore(endless, sched="random", max_steps=10**9)
+    assert before == threading.enumerate()
+
+
+@needs_main
+def test_ctrl_c_while_a_failure_is_being_confirmed_is_not_reported_as_nondeterminism():
+    runs = 0
+
+    def failing(m):
+        nonlocal runs
+        runs += 1
+        word = m.cell(0)
+        if runs == 2:  # the first is the search's, the second tells its story
+            press_ctrl_c()
+            while not m.engine.interrupted:
+                time.sleep(0.001)
+        word.store(1)
+        m.check(False, "always")
+
+    result = vmsmp.explore(failing, sched="random")
+    assert (True, []) == (
+        result.interrupted,
+        [failure.kind for failure in result.failures if failure.kind != "check"],
+    )
+
+
+@needs_main
+def test_ctrl_c_in_a_replay_leaves_no_thread():
+    over = False
+
+    def endless(m):
+        word = m.cell(0)
+        press_ctrl_c()
+        while not over:
+            word.store(1)
+
+    before = threading.enumerate()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            vmsmp.replay(endless, "v1:endless:0:", max_steps=10**9, check=False)
+        left = [thread for thread in threading.enumerate() if thread not in before]
+    finally:
+        over = True  # a thread left behind must not run on beside the tests after this one
+    assert [] == left

@@ -1,0 +1,83 @@
+"""Random walk, round robin, and the strings that name schedulers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+import vmsmp
+from vmsmp.errors import UsageError
+from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.random_walk import RandomWalk, RoundRobin
+
+CPUS = [SimpleNamespace(index=n, alarmed=False) for n in range(4)]
+
+
+def lost_update(m):
+    word = m.cell(0, name="word")
+
+    def incrementer():
+        word.store(word.load() + 1)
+
+    m.spawn(incrementer)
+    m.spawn(incrementer)
+    m.join()
+    m.check(word.load() == 2, "both increments are counted")
+
+
+def found(**arguments):
+    result = vmsmp.explore(lost_update, schedules=200, stop="never", **arguments)
+    return result.counts, result.failure.schedule, result.failure.digest
+
+
+def test_a_random_walk_picks_every_candidate_equally_often():
+    walk = RandomWalk(1)
+    picks = Counter(walk.pick(CPUS[0], CPUS[:3]).index for _ in range(9_000))
+    # three times 3,000, standard deviation 45
+    assert [True] * 3 == [2_700 < picks[n] < 3_300 for n in range(3)]
+
+
+def test_a_random_walk_of_the_same_seed_goes_the_same_way():
+    assert found(sched="random", seed=7) == found(sched="random", seed=7)
+
+
+def test_random_walks_of_different_seeds_go_different_ways():
+    one, other = RandomWalk(1), RandomWalk(2)
+    assert [one.pick(CPUS[0], CPUS).index for _ in range(50)] != [
+        other.pick(CPUS[0], CPUS).index for _ in range(50)
+    ]
+
+
+def test_round_robin_picks_the_next_candidate_in_turn():
+    assert 2 == RoundRobin().pick(CPUS[1], CPUS).index
+
+
+def test_round_robin_begins_again_after_the_last_candidate():
+    assert 0 == RoundRobin().pick(CPUS[3], CPUS).index
+
+
+def test_round_robin_passes_over_cpus_that_cannot_run():
+    assert 3 == RoundRobin().pick(CPUS[1], [CPUS[0], CPUS[3]]).index
+
+
+def test_round_robin_makes_the_same_run_every_time():
+    result = vmsmp.explore(lost_update, sched="rr", schedules=5, stop="never")
+    assert {"check: both increments are counted": 5} == result.counts
+
+
+@pytest.mark.parametrize("name", ["portfolio", "random", "rr", "pct:1", "pct:100", "dfs", "dfs:0", "dfs:12"])
+def test_every_documented_name_makes_a_scheduler_that_begins(name):
+    assert make_scheduler(name, seed=1).begin()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "bogus", "Random", "random:3", "rr:1", "pct", "pct:", "pct:0", "pct:101", "pct:x", "pct:-1"]
+    + ["pct:1:2", "pct:²", "pct:" + "9" * 5000, "dfs:", "dfs:-1", "dfs:x", "dfs:²", "dfs:" + "9" * 5000],
+    ids=lambda name: name[:12] or "empty",
+)
+def test_an_unknown_name_is_a_usage_error(name):
+    with pytest.raises(UsageError, match=r"\Aunknown scheduler "):
+        make_scheduler(name, seed=1)

@@ -1,0 +1,591 @@
+"""tsleep and wakeup at both depths, and the queues of the exact one."""
+
+import subprocess
+import sys
+
+import pytest
+import vmsmp
+from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
+from vmsmp.mutants.patch import Mutant
+from vmsmp.sync.errno import PWAKEUP_ONE
+from vmsmp.sync.sleepq import MATCH_ALL, _bucket
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+SCHEDULES = pytest.mark.parametrize("sched", ["random", "dfs:2", "pct:3"])
+
+
+def once(program, locks="exact", **options):
+    """The one run in which every CPU goes on until it cannot or gives way."""
+    result = vmsmp.explore(program, sched="dfs:0", schedules=1, locks=locks, **options)
+    assert [] == result.failures
+
+
+def delay(m, ticks):
+    """Let everybody else get as far as they can, then `ticks` more."""
+    m.tsleep(f"delay of cpu{m.curcpu.index}", 0, "delay", ticks)
+
+
+# -- how a sleep ends -------------------------------------------------------------------------------
+
+
+@DEPTHS
+def test_a_woken_sleep_returns_zero(locks):
+    seen = []
+
+    def program(m):
+        m.spawn(lambda: seen.append(m.tsleep("x")))
+        delay(m, 1)
+        m.wakeup("x")
+        m.join()
+
+    once(program, locks)
+    assert [0] == seen
+
+
+@DEPTHS
+def test_a_sleep_that_times_out_would_block_and_time_has_passed(locks):
+    seen = []
+    once(lambda m: seen.append((m.tsleep("x", 0, "", 7), m.ticks)), locks)
+    assert [(EWOULDBLOCK, 7)] == seen
+
+
+@DEPTHS
+def test_a_wakeup_before_the_timeout_ends_the_sleep_with_zero(locks):
+    seen = []
+
+    def program(m):
+        m.spawn(lambda: seen.append((m.tsleep("x", 0, "", 7), m.ticks)))
+        delay(m, 3)
+        m.wakeup("x")
+        m.join()
+
+    once(program, locks)
+    assert [(0, 3)] == seen
+
+
+@DEPTHS
+def test_timeouts_come_in_order_of_their_deadlines(locks):
+    seen = []
+
+    def program(m):
+        for n in (5, 2, 9):
+            m.spawn(lambda n=n: (m.tsleep(f"x{n}", 0, "", n), seen.append((n, m.ticks))))
+        m.join()
+
+    once(program, locks)
+    assert [(2, 2), (5, 5), (9, 9)] == seen
+
+
+@DEPTHS
+def test_time_stands_still_while_anybody_can_run(locks):
+    ticks = []
+
+    def program(m):
+        word = m.atomic(0)
+        m.spawn(lambda: m.tsleep("x", 0, "", 1))
+        for _ in range(50):
+            word.fetchadd(1)
+            m.yield_()
+        ticks.append(m.ticks)
+        m.join()
+
+    once(program, locks)
+    assert [0] == ticks
+
+
+@DEPTHS
+@SCHEDULES
+def test_with_timeouts_at_any_time_a_sleep_may_end_early_or_be_woken(locks, sched):
+    seen = set()
+
+    def program(m):
+        m.spawn(lambda: seen.add(m.tsleep("x", 0, "", 5)))
+        delay(m, 1)
+        m.wakeup("x")
+        m.join()
+
+    # The wakeup may come too early here, which the checkers would say.
+    vmsmp.explore(program, sched=sched, schedules=100, locks=locks, timeouts="any", check=False)
+    assert {0, EWOULDBLOCK} == seen
+
+
+@DEPTHS
+def test_a_spurious_end_of_a_sleep_is_a_zero_with_no_wakeup(locks):
+    seen = []
+
+    def program(m):
+        m.spawn(lambda: seen.append(m.tsleep("x")))
+        m.spawn(lambda: None)
+        m.join()
+
+    vmsmp.explore(program, sched="random", schedules=20, stop="never", locks=locks, spurious=True)
+    assert {0} == set(seen)
+
+
+@DEPTHS
+def test_a_signal_ends_a_sleep_that_catches_it(locks):
+    seen = []
+
+    def program(m):
+        sleeper = m.spawn(lambda: seen.append(m.tsleep("x", PCATCH)))
+        delay(m, 1)
+        m.signal(sleeper)
+        m.join()
+
+    once(program, locks)
+    assert [EINTR] == seen
+
+
+@DEPTHS
+def test_a_pending_signal_keeps_a_cpu_from_sleeping(locks):
+    seen = []
+
+    def program(m):
+        def sleeper():
+            m.tsleep_interlock("other")
+            delay(m, 2)
+            seen.append((m.tsleep("x", PCATCH), m.ticks))
+
+        cpu = m.spawn(sleeper)
+        m.yield_()
+        m.signal(cpu)
+        m.join()
+
+    once(program, locks)
+    assert [EINTR] == [error for error, _ in seen]
+
+
+@DEPTHS
+def test_a_signal_does_not_end_a_sleep_that_does_not_catch_it(locks):
+    order = []
+
+    def program(m):
+        sleeper = m.spawn(lambda: order.append(("sleeper", m.tsleep("x"))))
+        delay(m, 1)
+        m.signal(sleeper)
+        delay(m, 1)
+        order.append("wakeup")
+        m.wakeup("x")
+        m.join()
+
+    once(program, locks)
+    assert ["wakeup", ("sleeper", 0)] == order
+
+
+# -- whom a wakeup reaches ----------------------------------------------------------------------------
+
+
+@DEPTHS
+def test_a_wakeup_reaches_all_that_sleep_on_the_ident_and_nobody_else(locks):
+    seen = []
+
+    def program(m):
+        for name, ident in (("a", "x"), ("b", "y"), ("c", "x")):
+            m.spawn(lambda n=name, i=ident: (m.tsleep(i), seen.append(n)))
+        delay(m, 1)
+        m.wakeup("x")
+        delay(m, 1)
+        seen.append("then")
+        m.wakeup("y")
+        m.join()
+
+    once(program, locks)
+    assert ["a", "c", "then", "b"] == seen
+
+
+@DEPTHS
+def test_wakeup_one_reaches_at_least_one_and_what_is_left_can_be_woken(locks):
+    seen = []
+
+    def program(m):
+        for _ in range(2):
+            m.spawn(lambda: (m.tsleep("x"), seen.append(m.ticks)))
+        delay(m, 1)
+        m.wakeup_one("x")
+        delay(m, 1)
+        m.wakeup("x")
+        m.join()
+
+    once(program, locks)
+    assert 1 == seen[0]
+
+
+def test_wakeup_one_of_the_one_list_reaches_exactly_who_came_first():
+    seen = []
+
+    def program(m):
+        for _ in range(2):
+            m.spawn(lambda: (m.tsleep("x"), seen.append((m.curcpu.index, m.ticks))))
+        delay(m, 1)
+        m.wakeup_one("x")
+        delay(m, 1)
+        m.wakeup_one("x")
+        m.join()
+
+    once(program, "atomic")
+    assert [(1, 1), (2, 2)] == seen
+
+
+@DEPTHS
+def test_one_that_is_merely_interlocked_does_not_use_up_a_wakeup_one(locks):
+    """SL-07: it may not sleep at all, and the one that does must not be forgotten."""
+    seen = []
+
+    def program(m):
+        def announces():
+            m.tsleep_interlock("x")
+            delay_until.append(m.curcpu.index)
+            while not go.load():
+                m.pause()
+
+        delay_until = []
+        go = m.atomic(0)
+        m.spawn(announces)
+        m.yield_()
+        m.spawn(lambda: (m.tsleep("x"), seen.append("woken")))
+        m.yield_()
+        m.wakeup_one("x")
+        go.store(1)
+        m.join()
+
+    once(program, locks)
+    assert ["woken"] == seen
+
+
+@DEPTHS
+def test_a_wakeup_reaches_only_its_own_domain(locks):
+    seen = []
+    domain = 0x00100000
+
+    def program(m):
+        m.spawn(lambda: (m.tsleep("x", domain), seen.append("woken")))
+        delay(m, 1)
+        m.wakeup("x")
+        delay(m, 1)
+        seen.append("other domain")
+        m.sleepq.wakeup("x", domain)
+        m.join()
+
+    once(program, locks)
+    assert ["other domain", "woken"] == seen
+
+
+@DEPTHS
+def test_a_wakeup_that_finds_nobody_does_nothing(locks):
+    once(lambda m: (m.wakeup("x"), m.wakeup_one("x"), m.sleepq.wakeup("x", PWAKEUP_ONE)), locks)
+
+
+@DEPTHS
+@pytest.mark.parametrize("ident", ["name", 4711, ("a", "tuple"), object()])
+def test_an_ident_is_any_value(locks, ident):
+    seen = []
+
+    def program(m):
+        m.spawn(lambda: seen.append(m.tsleep(ident)))
+        delay(m, 1)
+        m.wakeup(ident)
+        m.join()
+
+    once(program, locks)
+    assert [0] == seen
+
+
+# -- the interlock --------------------------------------------------------------------------------------
+
+
+@DEPTHS
+def test_a_wakeup_after_the_interlock_ends_the_sleep_before_it_begins(locks):
+    seen = []
+
+    def program(m):
+        go = m.atomic(0)
+
+        def sleeper():
+            m.tsleep_interlock("x")
+            while not go.load():
+                m.pause()
+            seen.append((m.tsleep("x", PINTERLOCKED, "", 5), m.ticks))
+
+        m.spawn(sleeper)
+        m.yield_()
+        m.wakeup("x")
+        go.store(1)
+        m.join()
+
+    once(program, locks)
+    assert [(0, 0)] == seen
+
+
+@DEPTHS
+def test_a_wakeup_before_the_interlock_is_not_kept(locks):
+    seen = []
+
+    def program(m):
+        m.wakeup("x")
+        m.tsleep_interlock("x")
+        seen.append(m.tsleep("x", PINTERLOCKED, "", 5))
+
+    vmsmp.explore(program, schedules=1, locks=locks, check=False)
+    assert [EWOULDBLOCK] == seen
+
+
+@DEPTHS
+def test_a_sleep_on_another_ident_than_the_interlock_returns_at_once(locks):
+    seen = []
+
+    def program(m):
+        m.tsleep_interlock("x")
+        seen.append((m.tsleep("y", PINTERLOCKED, "", 5), m.ticks))
+
+    once(program, locks)
+    assert [(0, 0)] == seen
+
+
+@DEPTHS
+def test_the_last_interlock_is_the_one_that_counts(locks):
+    seen = []
+
+    def program(m):
+        go = m.atomic(0)
+
+        def sleeper():
+            m.tsleep_interlock("x")
+            m.tsleep_interlock("y")
+            while not go.load():
+                m.pause()
+            seen.append((m.tsleep("y", PINTERLOCKED, "", 5), m.ticks))
+
+        m.spawn(sleeper)
+        m.yield_()
+        m.wakeup("x")  # not what it waits for any more
+        go.store(1)
+        delay(m, 1)
+        m.wakeup("y")
+        m.join()
+
+    once(program, locks)
+    assert [(0, 1)] == seen
+
+
+def handshake(m):
+    """The kernel's way to wait: announce, publish by an atomic that fails if it came true, sleep."""
+    state = m.atomic(0, "state")  # 1 wanted, 2 done
+
+    def sleeper():
+        value = state.load()
+        while value != 2:
+            m.tsleep_interlock("x")
+            done, value = state.fcmpset(value, 1)
+            if done:
+                m.tsleep("x", PINTERLOCKED)
+                value = state.load()
+
+    def waker():
+        if state.swap(2) == 1:
+            m.wakeup("x")
+
+    m.spawn(sleeper)
+    m.spawn(waker)
+    m.join()
+
+
+@DEPTHS
+def test_a_wakeup_between_check_and_sleep_is_not_lost(locks):
+    result = vmsmp.explore(handshake, sched="dfs", schedules=40_000, locks=locks)
+    assert ([], True) == (result.failures, result.exhausted)
+
+
+@DEPTHS
+def test_a_wakeup_between_check_and_sleep_is_not_lost_between_parallel_cpus(locks):
+    def program(m):
+        for _ in range(30):
+            handshake(m)
+
+    assert None is vmsmp.run(program, engine="free", locks=locks).failure
+
+
+@DEPTHS
+def test_without_the_interlock_it_is_lost(locks):
+    def program(m):
+        state = m.atomic(0, "state")
+
+        def sleeper():
+            if state.cmpset(0, 1):
+                m.tsleep("x")
+
+        def waker():
+            if state.swap(2) == 1:
+                m.wakeup("x")
+
+        m.spawn(sleeper)
+        m.spawn(waker)
+        m.join()
+
+    result = vmsmp.explore(program, sched="dfs", schedules=2000, locks=locks)
+    assert "lost-wakeup" == result.failure.kind
+
+
+@DEPTHS
+@SCHEDULES
+def test_ping_pong_by_sleep_and_wakeup_ends_in_every_schedule(locks, sched):
+    def program(m):
+        turn = m.atomic(0, "turn")
+
+        def player(me):
+            for _ in range(2):
+                while turn.load() != me:
+                    m.tsleep_interlock(turn)
+                    if turn.load() == me:
+                        break
+                    m.tsleep(turn, PINTERLOCKED)
+                turn.store(1 - me)
+                m.wakeup(turn)
+
+        m.spawn(player, 0)
+        m.spawn(player, 1)
+        m.join()
+        m.check(m.ticks == 0, "no timeout was needed")
+
+    assert [] == vmsmp.explore(program, sched=sched, schedules=200, locks=locks).failures
+
+
+@DEPTHS
+@pytest.mark.parametrize("turns", [2, 3])
+def test_a_spinner_may_wake_a_sleeper_whose_time_is_up_as_well(locks, turns):
+    """In a process of its own: the failure to look for is that nothing comes back."""
+    code = f"""
+import vmsmp
+def program(m):
+    word = m.atomic(0)
+    def spinner():
+        for _ in range({turns}):
+            if word.load():
+                break
+            m.pause()
+        m.wakeup("x")
+        word.store(2)
+    def sleeper():
+        m.tsleep("x", 0, "", 10)
+        word.store(1)
+    m.spawn(spinner)
+    m.spawn(sleeper)
+    m.join()
+print(vmsmp.explore(program, sched="dfs:2", schedules=500, locks={locks!r}).failures)
+"""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=4, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail("the search hangs: a CPU that had ended was picked")
+    assert "[]" == done.stdout.strip(), done.stderr
+
+
+# -- the queues of the exact depth ---------------------------------------------------------------------
+
+
+def same_bucket(count):
+    """So many idents of one bucket."""
+    return [n for n in range(1, 1000) if _bucket(n) == _bucket(1)][:count]
+
+
+def test_an_announcement_shows_in_the_hints_and_in_the_mask():
+    seen = []
+
+    def program(m):
+        m.tsleep_interlock(1)
+        queue = m.sleepq._queue(m.curcpu, _bucket(1))
+        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[_bucket(1)].peek()))
+        m.tsleep(1, PINTERLOCKED, "", 1)
+        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[_bucket(1)].peek()))
+
+    vmsmp.explore(program, schedules=1, locks="exact", check=False)
+    assert [([1, None, None, None], 1), ([None] * 4, 0)] == seen
+
+
+def test_the_hint_is_stored_before_the_mask():
+    """SL-10: a waker that sees the bit must find the ident."""
+    kinds = []
+
+    class Spy:
+        def __init__(self, word, name):
+            self.word, self.name = word, name
+
+        def __getattr__(self, item):
+            if item in ("store", "setbits"):
+                kinds.append(self.name)
+            return getattr(self.word, item)
+
+    def program(m):
+        queues, bucket = m.sleepq, _bucket(1)
+        hints = queues._queue(m.curcpu, bucket).hints
+        hints[:] = [Spy(hint, "hint") for hint in hints]
+        queues.slpque_cpumasks[bucket] = Spy(queues.slpque_cpumasks[bucket], "mask")
+        m.tsleep_interlock(1)
+
+    vmsmp.explore(program, schedules=1, locks="exact")
+    assert ["hint", "mask"] == kinds
+
+
+def test_a_wakeup_by_a_hint_that_matches_all_reaches_the_sleeper():
+    """SL-09: more idents than hints make the first one match everything."""
+    seen = []
+
+    def program(m):
+        def sleeper():
+            hints = m.sleepq._queue(m.curcpu, _bucket(1)).hints
+            for hint, other in zip(hints, same_bucket(6)[1:], strict=False):
+                hint.store(other)  # as if other threads of this CPU slept on these
+            seen.append(m.tsleep(1))
+
+        m.spawn(sleeper)
+        delay(m, 1)
+        seen.append(m.sleepq._queue(m.cpus[1], _bucket(1)).hints[0].peek())
+        m.wakeup(1)
+        m.join()
+
+    once(program)
+    assert [MATCH_ALL, 0] == seen
+
+
+def test_idents_of_one_bucket_do_not_wake_each_other():
+    seen = []
+    first, second = same_bucket(2)
+
+    def program(m):
+        for ident in (first, second):
+            m.spawn(lambda i=ident: (m.tsleep(i), seen.append(i)))
+        delay(m, 1)
+        m.wakeup(second)
+        delay(m, 1)
+        m.wakeup(first)
+        m.join()
+
+    once(program)
+    assert [second, first] == seen
+
+
+@pytest.mark.parametrize(
+    ("locks", "function", "old", "new"),
+    [
+        (
+            "atomic",
+            "SleepQueues.deschedule",
+            "if not td.td_flags & TDF_TSLEEPQ:\n    return False\nif td.td_wchan != ident",
+            "if td.td_flags & TDF_TSLEEPQ and td.td_wchan != ident",
+        ),
+        (
+            "exact",
+            "ExactSleepQueues.wakeup",
+            "if found == ident or found == MATCH_ALL:",
+            "if found == MATCH_ALL:",
+        ),
+    ],
+    ids=["SL-03", "hint"],
+)
+def test_each_guard_of_the_interlock_is_needed(locks, function, old, new):
+    mutant = Mutant("planted", f"vmsmp.sync.sleepq:{function}", old, new, "INV-SL3", "")
+    with mutant.plant():
+        result = vmsmp.explore(handshake, sched="random", schedules=500, locks=locks)
+    assert result.failure is not None
+    assert result.failure.kind in {"lost-wakeup", "deadlock"}

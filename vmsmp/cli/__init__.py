@@ -1,0 +1,58 @@
+"""The command line: one file a sub-command, each with `register` and `main`.
+
+Exit codes: 0 clean, 1 a failure was found, 2 usage, 3 internal error or a replay that diverged,
+4 interrupted with results kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from vmsmp import __version__
+from vmsmp.cli import bench, doctor, listing, minimize, replay, run, stress
+from vmsmp.cli.arguments import Parser
+from vmsmp.errors import ReplayDiverged, UsageError
+
+CLEAN, FAILED, USAGE, INTERNAL, INTERRUPTED = range(5)
+COMMANDS = (listing, run, replay, minimize, stress, bench, doctor)
+
+
+def parser() -> Parser:
+    """The whole command line's parser."""
+    top = Parser(
+        prog="vmsmp",
+        description="Stress and search the locks of a model kernel, and replay what was found.",
+        epilog="Every option --x-y can be set by the environment variable VMSMP_X_Y.",
+    )
+    top.add_argument("--version", action="version", version=f"vmsmp {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for module in COMMANDS:
+        module.register(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        args = parser().parse_args(argv)
+        code: int = args.main(args)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"vmsmp: {error}", file=sys.stderr)
+        return USAGE
+    except ReplayDiverged as error:
+        print(f"vmsmp: the replay diverged: {error}", file=sys.stderr)
+        return INTERNAL
+    except KeyboardInterrupt:
+        print("vmsmp: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLEAN
+    except Exception:
+        traceback.print_exc()
+        print("vmsmp: internal error; please file a bug with the lines above", file=sys.stderr)
+        return INTERNAL
+    return code

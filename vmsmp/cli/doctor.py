@@ -1,0 +1,76 @@
+"""`vmsmp doctor`: what this machine and interpreter mean for runs, and what would make them worse."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+
+from vmsmp import __version__
+from vmsmp.cli.arguments import Subparsers, add_json, print_json
+from vmsmp.engine.crew import HAVE_EVENTFD, current_core
+
+
+def register(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="look at this machine",
+        description="Say how well runs will do on this machine, and what stands in their way.",
+    )
+    add_json(parser)
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    facts, advice = diagnose()
+    if args.json:
+        print_json({"facts": facts, "advice": advice})
+        return 0
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+    print()
+    for line in advice or ["nothing stands in the way"]:
+        print(f"- {line}")
+    return 0
+
+
+def diagnose() -> tuple[dict[str, str], list[str]]:
+    """Facts by name, and what could be better."""
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    free_build = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    core = current_core()
+    facts = {
+        "vmsmp": __version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "GIL": "on" if gil else "off: the free engine is truly parallel",
+        "cores": str(cores),
+        "pinning": "not to be had" if core is None else f"to core {core} while the controlled engine runs",
+        "hand-off": "eventfd" if HAVE_EVENTFD else "locks",
+        "switch interval": f"{sys.getswitchinterval() * 1000:g} ms",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+    advice = []
+    if gil:
+        advice.append(
+            "the GIL is on: the free engine is preemptive only; python3.14t (or 3.13t) makes it parallel"
+        )
+    if gil and "t" in getattr(sys, "abiflags", "") and not free_build:
+        advice.append("this is a free-threaded build with the GIL on: some imported module asked for it")
+    if "greenlet" in sys.modules:
+        advice.append("greenlet is loaded: it turns the GIL on again on free-threaded builds")
+    if core is None:
+        advice.append("threads cannot be pinned here: controlled runs are about ten times slower")
+    if not HAVE_EVENTFD:
+        advice.append("no eventfd here: hand-offs go through locks and cost twice as much")
+    if cores < 2:
+        advice.append("one core only: the free engine cannot run CPUs at the same time")
+    if sys.flags.dev_mode or os.environ.get("PYTHONFAULTHANDLER"):
+        advice.append("faulthandler is on (-X dev or PYTHONFAULTHANDLER): its watchdog disturbs hang reports")
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        advice.append("a tracer or profiler is active: runs are many times slower")
+    if sys.flags.optimize:
+        advice.append("asserts are off (-O): a program's own asserts find nothing")
+    return facts, advice

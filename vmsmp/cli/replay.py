@@ -1,0 +1,69 @@
+"""`vmsmp replay`: show a run again, bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vmsmp.campaign.search import replay
+from vmsmp.cli.arguments import Subparsers, add_json, print_json
+from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.library import find_scenario
+from vmsmp.report.text import scene_lines, story_lines
+
+
+def register(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "replay",
+        help="show a run again",
+        description="Run a scenario once more along a schedule line and tell the story.",
+        epilog="Exit code 0: the run is clean; 1: it fails; 3: it diverged from --digest.",
+    )
+    parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
+    parser.add_argument("--all", action="store_true", help="show every row of the table")
+    parser.add_argument("--digest", metavar="HEX", help="the digest that the run must have")
+    parser.add_argument("--no-check", action="store_true", help="leave the checkers out")
+    add_json(parser)
+    parser.set_defaults(main=main)
+
+
+def read_schedule(text: str) -> Schedule:
+    """A schedule from a line or from the first one in a file.
+
+    Raises: UsageError in one sentence.
+    """
+    if text.startswith("v") and ":" in text:
+        return Schedule.parse(text)
+    path = Path(text)
+    if not path.is_file():
+        raise UsageError(f"{text!r} is neither a schedule line (v1:NAME:SEED:PREEMPTIONS) nor a file")
+    for word in path.read_text(encoding="utf-8", errors="replace").split():
+        if word.strip("'\"").startswith("v1:"):
+            return Schedule.parse(word.strip("'\""))
+    raise UsageError(f"the file {text!r} holds no schedule line")
+
+
+def main(args: argparse.Namespace) -> int:
+    schedule = read_schedule(args.schedule)
+    scenario = find_scenario(schedule.program)
+    outcome = replay(scenario, schedule, check=not args.no_check)
+    if args.digest and args.digest != outcome.digest:
+        raise ReplayDiverged(f"its digest is {outcome.digest}, not {args.digest}")
+    if args.json:
+        print_json(
+            {
+                "program": outcome.program,
+                "schedule": str(schedule),
+                "digest": outcome.digest,
+                "steps": outcome.steps,
+                "failure": outcome.failure.as_dict() if outcome.failure else None,
+            }
+        )
+    elif outcome.failure is not None:
+        print(outcome.failure.report(everything=args.all))
+    elif outcome.story is not None:
+        print(f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule")
+        print("\n".join(["", *story_lines(outcome.story, everything=args.all)]))
+        print("\n".join(["", *scene_lines(outcome.story.scene), "", f"digest: {outcome.digest}"]))
+    return 1 if outcome.failure else 0

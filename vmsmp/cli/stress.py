@@ -1,0 +1,87 @@
+"""`vmsmp stress`: all scenarios, both engines, both depths, all cores."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from vmsmp.campaign.stress import Campaign, Report, run_campaign
+from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.cli.console import Progress
+from vmsmp.logs import configure
+from vmsmp.report.campaign import campaign_dict, campaign_text
+
+
+def register(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "stress",
+        help="all scenarios, both engines, all cores",
+        description="Put every scenario under stress, in both engines and at both depths of the locks.",
+        epilog="Exit code 0: nothing new failed; 1: something did; 4: interrupted, results so far shown.",
+    )
+    parser.add_argument(
+        "--minutes", type=number(float, 0.05, 10**6), default=1.0, metavar="M", help="how long (default 1)"
+    )
+    parser.add_argument(
+        "--workers", type=number(int, 1, 256), metavar="N", help="processes (default: one a core)"
+    )
+    parser.add_argument(
+        "--scenarios", default="*", metavar="GLOB", help="only scenarios with such a name"
+    )
+    parser.add_argument("--seed", type=number(int, 0, 2**62), default=0, metavar="N")
+    parser.add_argument(
+        "--repair", action="append", default=[], metavar="NAME", help="repair a known finding; repeatable"
+    )
+    parser.add_argument(
+        "--mutant", action="append", default=[], metavar="ID", help="plant a catalogued bug; repeatable"
+    )
+    parser.add_argument("--log", metavar="FILE", help="write one JSON object a slice to FILE")
+    add_json(parser)
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    workers = args.workers or len(os.sched_getaffinity(0))
+    seconds = args.minutes * 60.0
+    show = Progress(quiet=args.json)
+    log = configure(Path(args.log)) if args.log else None
+
+    def progress(campaign: Campaign) -> None:
+        schedules = sum(row.schedules for row in campaign.rows.values())
+        rounds = sum(row.rounds for row in campaign.rows.values())
+        show.say(
+            f"{campaign.seconds:4.0f} of {seconds:.0f} s: {schedules:,} schedules, {rounds:,} free rounds, "
+            f"{len(campaign.new)} new failures, {len(campaign.known)} known"
+        )
+
+    def on_report(report: Report) -> None:
+        if log is not None:
+            log.bind(scenario=report.slice.scenario, way=str(report.slice.way), seed=report.slice.seed).info(
+                "{} runs, {} operations, {} failures {}",
+                report.executions,
+                report.operations,
+                len(report.failures),
+                report.error,
+            )
+
+    campaign = run_campaign(
+        args.scenarios,
+        seconds=seconds,
+        workers=workers,
+        seed=args.seed,
+        mutants=tuple(args.mutant),
+        repairs=tuple(args.repair),
+        progress=progress,
+        on_report=on_report,
+    )
+    show.clear()
+    if args.json:
+        print_json(campaign_dict(campaign))
+    else:
+        print(campaign_text(campaign, seed=args.seed, minutes=args.minutes))
+    if campaign.new:
+        return 1
+    if campaign.interrupted:
+        return 4
+    return 3 if campaign.errors else 0

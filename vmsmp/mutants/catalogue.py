@@ -1,0 +1,3 @@
+"""The catalogue."""
+from vmsmp.mutants.patch import Mutant
+CATALOGUE: dict[str, Mutant] = {}

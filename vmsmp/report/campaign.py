@@ -1,0 +1,91 @@
+"""A campaign's end in words: new failures first, then known ones, then what was explored."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from vmsmp.report.table import table
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.stress import Campaign
+
+
+def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
+    """The whole summary."""
+    lines: list[str] = []
+    for key, failure in campaign.new.items():
+        lines += [failure.report(), f"seen {campaign.counts[key]} times in this campaign", ""]
+    if campaign.known:
+        lines.append("known findings, which do not fail a campaign:")
+        for finding, failure, times in campaign.known.values():
+            lines.append(f"  {finding.name} ({times} times, in {failure.program}): {finding.reason}")
+            lines.append(f"    replay: vmsmp replay '{failure.schedule or finding.schedule}'")
+        lines.append("")
+    lines += _rows(campaign)
+    lines += ["", *_explored(campaign, seed, minutes)]
+    return "\n".join(lines)
+
+
+def _rows(campaign: Campaign) -> list[str]:
+    heads = ["scenario", "schedules", "steps", "free rounds", "operations", "failed", "known"]
+    rows = [
+        [name, *(f"{n:,}" for n in (r.schedules, r.steps, r.rounds, r.operations, r.failed, r.known))]
+        for name, r in campaign.rows.items()
+    ]
+    return table(heads, rows, right=range(1, 7))
+
+
+def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
+    schedules = sum(row.schedules for row in campaign.rows.values())
+    rounds = sum(row.rounds for row in campaign.rows.values())
+    gil = "with the GIL, so preemptive" if getattr(sys, "_is_gil_enabled", lambda: True)() else "truly parallel"
+    lines = [
+        f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
+        f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new failures",
+    ]
+    if campaign.interrupted:
+        lines.append("interrupted: these are the results until then")
+    if campaign.slices < campaign.planned:
+        missing = campaign.planned - campaign.slices
+        lines.append(f"not explored: {missing} of {campaign.planned} slices of the first round; give it more time")
+    untouched = [name for name, row in campaign.rows.items() if not row.schedules]
+    if untouched:
+        lines.append(f"not explored under control: {', '.join(untouched)}")
+    lines += [f"error: {error}" for error in campaign.errors]
+    if campaign.new:
+        lines.append("to see one again, run the `replay` line below its table; it is the same everywhere")
+    else:
+        lines.append("not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory")
+    lines.append(f"go on: vmsmp stress --minutes {max(10, minutes * 10):g} --seed {seed + 1000}")
+    return lines
+
+
+def campaign_dict(campaign: Campaign) -> dict[str, object]:
+    """The campaign for `--json`."""
+    return {
+        "seconds": round(campaign.seconds, 3),
+        "workers": campaign.workers,
+        "slices": campaign.slices,
+        "planned": campaign.planned,
+        "interrupted": campaign.interrupted,
+        "errors": campaign.errors,
+        "new": [
+            {**failure.as_dict(), "times": campaign.counts[key]} for key, failure in campaign.new.items()
+        ],
+        "known": [
+            {"name": finding.name, "times": times, "schedule": failure.schedule}
+            for finding, failure, times in campaign.known.values()
+        ],
+        "scenarios": {
+            name: {
+                "schedules": row.schedules,
+                "steps": row.steps,
+                "rounds": row.rounds,
+                "operations": row.operations,
+                "failed": row.failed,
+                "known": row.known,
+            }
+            for name, row in campaign.rows.items()
+        },
+    }

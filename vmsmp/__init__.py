@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from vmsmp.campaign.search import replay as replay
     from vmsmp.engine.cpu import Cpu as Cpu
     from vmsmp.engine.schedule import Schedule as Schedule
-    from vmsmp.machine import Machine as Machine
     from vmsmp.library import scenario as scenario
+    from vmsmp.machine import Machine as Machine
 
 _ERRNO = (
-    "EBUSY EINTR ENOLCK ERESTART EWOULDBLOCK "
-    "LK_CANCELABLE LK_CANCEL_BEG LK_CANCEL_END LK_CANRECURSE LK_DOWNGRADE LK_EXCLUPGRADE "
-    "LK_EXCLUSIVE LK_NOWAIT LK_PCATCH LK_RELEASE LK_SHARED LK_SLEEPFAIL LK_TIMELOCK LK_UPGRADE "
-    "PCATCH PINTERLOCKED"
-).split()
+    *("EBUSY", "EINTR", "ENOLCK", "ERESTART", "EWOULDBLOCK"),
+    *("LK_SHARED", "LK_EXCLUSIVE", "LK_UPGRADE", "LK_EXCLUPGRADE", "LK_DOWNGRADE", "LK_RELEASE"),
+    *("LK_CANCEL_BEG", "LK_CANCEL_END"),
+    *("LK_NOWAIT", "LK_SLEEPFAIL", "LK_CANRECURSE", "LK_TIMELOCK", "LK_PCATCH", "LK_CANCELABLE"),
+    *("PCATCH", "PINTERLOCKED"),
+)
 _HOME = {
     "run": "vmsmp.campaign.free_run",
     "explore": "vmsmp.campaign.search",
@@ -59,7 +60,7 @@ _HOME = {
     **dict.fromkeys(_ERRNO, "vmsmp.sync.errno"),
 }
 
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:

@@ -101,7 +101,8 @@ def _name(path: Path) -> str:
 def _load(path: Path) -> ModuleType:
     name = _name(path)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

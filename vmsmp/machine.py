@@ -6,6 +6,7 @@ Everything a program shares is made here, so that one place decides about its de
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,8 +16,9 @@ from vmsmp.engine.schedule import Options
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.errno import PWAKEUP_ONE
-from vmsmp.sync.lockmgr import ExactLockmgr, LockmgrLock
+from vmsmp.sync.lockmgr import ExactLockmgr
 from vmsmp.sync.lockmgr_atomic import AtomicLockmgr
+from vmsmp.sync.lockmgr_lock import LockmgrLock
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
 from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
 from vmsmp.sync.spinlock import AtomicSpinlock, ExactSpinlock, Spinlock
@@ -53,8 +55,9 @@ class Machine(BareMachine):
         self._exact = self.options.locks == "exact"
         self._atomic = Atomic if engine.controlled else FreeAtomic
         self._sleepq: SleepQueues | None = None
+        self._making = threading.RLock()  # two CPUs may be the first to need something
         self._token_gate: Any = None
-        self.pool_tokens: dict[int, Token] = {}
+        self._pool_tokens: dict[int, Token] = {}
 
     # -- shared memory --------------------------------------------------------------------------
 
@@ -62,9 +65,7 @@ class Machine(BareMachine):
         """Plain shared memory; two unordered accesses, one a store, are a data race."""
         return Cell(self, value, name)
 
-    def atomic(
-        self, value: Any, name: str | None = None, form: Callable[[Any], str] = repr
-    ) -> Atomic:
+    def atomic(self, value: Any, name: str | None = None, form: Callable[[Any], str] = repr) -> Atomic:
         """A word with atomic operations; `form` puts its value into words for a report."""
         return self._atomic(self, value, name, form)
 
@@ -82,6 +83,13 @@ class Machine(BareMachine):
         """Take the pool token that `ident` hashes to, and return it."""
         return lwkt_getpooltoken(self, ident)
 
+    def pool_token_of(self, slot: int) -> Token:
+        """The pool token in that slot of the hash, made when first asked for."""
+        with self._making:
+            if slot not in self._pool_tokens:
+                self._pool_tokens[slot] = self.token(f"pool[{slot}]")
+            return self._pool_tokens[slot]
+
     def token_swap(self) -> None:
         """Exchange the two tokens taken last, so that the older can be released first."""
         lwkt_token_swap(self)
@@ -98,7 +106,8 @@ class Machine(BareMachine):
     def token_gate(self) -> Any:
         """Where CPUs wait for tokens of the atomic depth."""
         if self._token_gate is None:
-            self._token_gate = self.engine.gate()
+            with self._making:
+                self._token_gate = self._token_gate or self.engine.gate()
         return self._token_gate
 
     def leave_tokens(self, what: str) -> None:
@@ -120,7 +129,9 @@ class Machine(BareMachine):
     def sleepq(self) -> SleepQueues:
         """The machine's sleep queues."""
         if self._sleepq is None:
-            self._sleepq = ExactSleepQueues(self) if self._exact else AtomicSleepQueues(self)
+            with self._making:
+                if self._sleepq is None:
+                    self._sleepq = ExactSleepQueues(self) if self._exact else AtomicSleepQueues(self)
         return self._sleepq
 
     def tsleep_interlock(self, ident: Any, flags: int = 0) -> None:

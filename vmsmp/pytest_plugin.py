@@ -26,6 +26,7 @@ import pytest
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure, Result
     from vmsmp.campaign.search import Program
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine, Stand
 
 #: What `explore` searches with if nobody says anything else; the header shows it.
@@ -75,9 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="base seed, 7 or 0x2a; every test derives its own from it [VMSMP_SEED]",
     )
-    group.addoption(
-        "--vmsmp-sched", metavar="STR", help="scheduler, such as pct:3 or dfs:2 [VMSMP_SCHED]"
-    )
+    group.addoption("--vmsmp-sched", metavar="STR", help="scheduler, such as pct:3 or dfs:2 [VMSMP_SCHED]")
     group.addoption(
         "--vmsmp-replay",
         metavar="LINE",
@@ -273,9 +272,7 @@ class Explorer:
         self.settings = item.config.stash[_SETTINGS]
         self.found = item.stash.setdefault(_FOUND, Found())
 
-    def __call__(
-        self, program: Program | None = None, *, must_pass: bool = True, **options: Any
-    ) -> Result:
+    def __call__(self, program: Program | None = None, *, must_pass: bool = True, **options: Any) -> Result:
         """Search `program`, or the marker's scenario; see `vmsmp.explore` for the options.
 
         Fails the test with the story of a failure found, or returns the result for the caller to
@@ -529,10 +526,7 @@ class Watchdog:
 
         engine = machine.engine
         before = _progress(engine)
-        scene = _scene(machine)
-        now = engine.machine  # the execution that the scene is of, or a later one of the same search
-        boot = next(iter(now.cpus), None)
-        name = getattr(boot.fn, "__name__", "?") if boot is not None else "?"
+        name, cpus, scene = _scene(machine)
         trouble = Trouble("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
         _note(self.item, "vmsmp.signature", signature_of(trouble))
         time.sleep(0.05)
@@ -547,8 +541,8 @@ class Watchdog:
             *scene_lines(scene),
             "the last operations of every CPU:",
         ]
-        for cpu in list(now.cpus):
-            done = ", ".join(now.describe(code) for code in engine.recent(cpu)[-16:])
+        for cpu in cpus:
+            done = ", ".join(cpu.machine.describe(code) for code in engine.recent(cpu)[-16:])
             lines.append(f"  {cpu}: {done or 'none'}")
         seed = self.item.config.stash[_SETTINGS].seed
         lines += ["", f"again: {_pytest(self.item)} --vmsmp-seed {seed:#x}"]
@@ -570,12 +564,21 @@ def _progress(engine: Any) -> object:
     return (id(engine.log), len(engine.log)) if engine.controlled else engine.operations()
 
 
-def _scene(machine: Machine) -> tuple[Stand, ...]:
-    """How the CPUs stand now, where a search between two executions is looked at again."""
+def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[Stand, ...]]:
+    """The program, the CPUs and how they stand, of a later execution if the search is there now."""
+    from vmsmp.engine.schedule import program_name
+
+    name = "the program"
+    cpus: list[Cpu] = []
     scene: tuple[Stand, ...] = ()
-    for _ in range(20):
-        scene = machine.engine.machine.survey()
-        if any(not stand.done for stand in scene):
+    for _ in range(20):  # between two executions there is nothing to see
+        machine = machine.engine.machine
+        # First what a machine forgets when its execution ends, which may be any moment.
+        cpus = list(machine.cpus)
+        boot = cpus[0].fn if cpus else None
+        scene = machine.survey()
+        if boot is not None and any(not stand.done for stand in scene):
+            name = program_name(boot)
             break
         time.sleep(0.001)
-    return scene
+    return name, cpus, scene

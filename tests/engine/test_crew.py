@@ -10,6 +10,7 @@ import threading
 import time
 import tracemalloc
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,10 @@ def lost_update(m):
 
 
 def descriptors():
-    return sorted(os.listdir("/proc/self/fd"))
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
 
-needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc/self/fd here")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc/self/fd here")
 
 
 def test_a_worker_is_made_once():

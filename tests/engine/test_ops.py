@@ -9,9 +9,11 @@ from vmsmp.engine import ops
 KINDS = {
     name: value
     for name, value in vars(ops).items()
-    if name.isupper() and isinstance(value, int) and name not in ("KIND_BITS", "KIND_MASK", "CPU_BITS", "MAX_CPUS")
+    if name.isupper()
+    and isinstance(value, int)
+    and name not in ("KIND_BITS", "KIND_MASK", "CPU_BITS", "MAX_CPUS")
 }
-LOOKING = {"LOAD", "ATOMIC_LOAD", "JOIN", "YIELD", "PAUSE", "START", "CMPSET_FAILED", "TRY_FAILED"}
+LOOKING = {"LOAD", "ATOMIC_LOAD", "JOIN", "YIELD", "PAUSE", "START", "CMPSET_FAILED", "TRY_FAILED", "RESUME"}
 
 
 def test_no_two_kinds_share_a_number():
@@ -64,8 +66,6 @@ def test_identities_of_all_cpus_and_objects_differ():
         (ops.CMPSET, ops.CMPSET_FAILED, True, True),
     ],
 )
-def test_operations_depend_if_they_meet_on_an_object_and_one_changes_it(
-    one, other, same_object, expected
-):
+def test_operations_depend_if_they_meet_on_an_object_and_one_changes_it(one, other, same_object, expected):
     mine, theirs = ops.identity(1, 1), ops.identity(1, 1) if same_object else ops.identity(2, 1)
     assert expected == ops.dependent(ops.op(mine, one), ops.op(theirs, other))

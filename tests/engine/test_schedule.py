@@ -29,9 +29,7 @@ options = st.builds(
     repairs=st.frozensets(names, max_size=3),
     mutants=st.frozensets(names, max_size=3),
 )
-schedules = st.builds(
-    Schedule, names, st.integers(0, 2**64 - 1), st.lists(runs | draws).map(tuple), options
-)
+schedules = st.builds(Schedule, names, st.integers(0, 2**64 - 1), st.lists(runs | draws).map(tuple), options)
 
 
 @settings(database=None, deadline=None)

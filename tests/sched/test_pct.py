@@ -13,7 +13,7 @@ import pytest
 
 import vmsmp
 from vmsmp.engine import trace
-from vmsmp.sched.pct import Pct, Portfolio
+from vmsmp.sched.pct import Pct
 
 DUE = 80
 
@@ -70,9 +70,7 @@ def seen_growing(m):
 )
 def test_a_bug_is_hit_at_least_as_often_as_the_bound_promises(program, depth, steps):
     runs = DUE * 3 * steps ** (depth - 1)
-    result = vmsmp.explore(
-        program, sched=f"pct:{depth}", schedules=runs, stop="never", seed=1, check=False
-    )
+    result = vmsmp.explore(program, sched=f"pct:{depth}", schedules=runs, stop="never", seed=1, check=False)
     assert (runs, True) == (result.executions, sum(result.counts.values()) >= DUE // 2)
 
 
@@ -116,16 +114,3 @@ def test_pct_of_the_same_seed_goes_the_same_way():
         return result.counts, result.failure.schedule, result.failure.digest
 
     assert found() == found()
-
-
-def test_the_portfolio_takes_its_depths_in_turn():
-    portfolio = Portfolio(1)
-    depths = []
-    for _ in range(6):
-        portfolio.begin()
-        depths.append(portfolio.pick.__self__.depth)
-    assert [2, 3, 5, 2, 3, 5] == depths
-
-
-def test_the_portfolio_finds_what_takes_one_preemption():
-    assert "check" == vmsmp.explore(lost_update, schedules=200).failure.kind

@@ -1,6 +1,7 @@
 """Atomic words: each operation one step, old values returned."""
 
 import pytest
+
 import vmsmp
 
 ENGINES = ("controlled", "free")

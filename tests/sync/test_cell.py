@@ -1,6 +1,7 @@
 """Plain cells: one visible operation an access, nothing to order them."""
 
 import pytest
+
 import vmsmp
 
 ENGINES = ("controlled", "free")

@@ -1,6 +1,7 @@
 """lockmgr locks at both depths: requests, error numbers, hand-over, and the word of the exact one."""
 
 import pytest
+
 import vmsmp
 from vmsmp import (
     EBUSY,
@@ -624,9 +625,7 @@ def test_only_what_is_held_exclusively_once_can_be_downgraded(locks, prepare):
         lock.lock(LK_DOWNGRADE)
 
     failure = vmsmp.explore(program, schedules=1, locks=locks).failure
-    assert (
-        "panic: lockmgr: downgrade of lockmgr 'l', which is not held exclusively once" == failure.message
-    )
+    assert "panic: lockmgr: downgrade of lockmgr 'l', which is not held exclusively once" == failure.message
 
 
 # -- who goes first -----------------------------------------------------------------------------------
@@ -1056,7 +1055,8 @@ def test_an_upgrade_that_gives_up_may_grant_a_writer_a_lock_that_readers_hold():
         m.join()
 
     result = vmsmp.explore(program, sched="dfs:0", schedules=1, locks="exact")
-    assert "check: state word of lockmgr 'l': granted exclusively while readers hold it" == result.failure.signature
+    signature = "check: state word of lockmgr 'l': granted exclusively while readers hold it"
+    assert signature == result.failure.signature
 
 
 def test_a_writer_that_gives_up_may_grant_itself_a_lock_that_says_shared():

@@ -1,6 +1,7 @@
 """Reference counts that can be waited for, at both depths."""
 
 import pytest
+
 import vmsmp
 from vmsmp.mutants.patch import Mutant
 from vmsmp.sync.refcount import REFCNTF_WAITING
@@ -60,9 +61,7 @@ def handing_back(m, waiters=1, users=2):
 @SCHEDULES
 @pytest.mark.parametrize("waiters", [1, 2])
 def test_a_waiter_is_woken_by_the_last_release_in_every_schedule(locks, sched, waiters):
-    result = vmsmp.explore(
-        lambda m: handing_back(m, waiters), sched=sched, schedules=150, locks=locks
-    )
+    result = vmsmp.explore(lambda m: handing_back(m, waiters), sched=sched, schedules=150, locks=locks)
     assert [] == result.failures
 
 

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
+
 import vmsmp
+import vmsmp.machine
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
 from vmsmp.mutants.patch import Mutant
 from vmsmp.sync.errno import PWAKEUP_ONE
@@ -455,6 +458,7 @@ def test_a_spinner_may_wake_a_sleeper_whose_time_is_up_as_well(locks, turns):
     """In a process of its own: the failure to look for is that nothing comes back."""
     code = f"""
 import vmsmp
+import vmsmp.machine
 def program(m):
     word = m.atomic(0)
     def spinner():
@@ -474,7 +478,7 @@ print(vmsmp.explore(program, sched="dfs:2", schedules=500, locks={locks!r}).fail
 """
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=4, check=False
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=3, check=False
         )
     except subprocess.TimeoutExpired:
         pytest.fail("the search hangs: a CPU that had ended was picked")
@@ -565,27 +569,80 @@ def test_idents_of_one_bucket_do_not_wake_each_other():
     assert [second, first] == seen
 
 
-@pytest.mark.parametrize(
-    ("locks", "function", "old", "new"),
-    [
-        (
-            "atomic",
-            "SleepQueues.deschedule",
-            "if not td.td_flags & TDF_TSLEEPQ:\n    return False\nif td.td_wchan != ident",
-            "if td.td_flags & TDF_TSLEEPQ and td.td_wchan != ident",
-        ),
-        (
-            "exact",
-            "ExactSleepQueues.wakeup",
-            "if found == ident or found == MATCH_ALL:",
-            "if found == MATCH_ALL:",
-        ),
-    ],
-    ids=["SL-03", "hint"],
+def published_under_a_lock(m):
+    """As `handshake`, but with a spinlock around the state: its release comes before the sleep."""
+    lock, wanted, done = m.spinlock("s"), m.cell(False), m.cell(False)
+
+    def sleeper():
+        while True:
+            lock.acquire()
+            if done.load():
+                lock.release()
+                return
+            m.tsleep_interlock("x")
+            wanted.store(True)
+            lock.release()
+            m.tsleep("x", PINTERLOCKED)
+
+    def waker():
+        lock.acquire()
+        done.store(True)
+        wake = wanted.load()
+        lock.release()
+        if wake:
+            m.wakeup("x")
+
+    m.spawn(sleeper)
+    m.spawn(waker)
+    m.join()
+
+
+@DEPTHS
+@SCHEDULES
+def test_a_wakeup_between_a_release_and_the_sleep_after_it_is_not_lost(locks, sched):
+    result = vmsmp.explore(published_under_a_lock, sched=sched, schedules=300, locks=locks)
+    assert [] == result.failures
+
+
+SL_03 = (
+    "SleepQueues.deschedule",
+    "if not td.td_flags & TDF_TSLEEPQ:\n    return False\nif td.td_wchan != ident",
+    "if td.td_flags & TDF_TSLEEPQ and td.td_wchan != ident",
 )
-def test_each_guard_of_the_interlock_is_needed(locks, function, old, new):
+HINT = ("ExactSleepQueues.wakeup", "if found == ident or found == MATCH_ALL:", "if found == MATCH_ALL:")
+
+
+@pytest.mark.parametrize(
+    ("locks", "guard"),
+    [("atomic", SL_03), ("exact", SL_03), ("exact", HINT)],
+    ids=["SL-03 atomic", "SL-03 exact", "hint"],
+)
+def test_each_guard_of_the_interlock_is_needed(locks, guard):
+    function, old, new = guard
     mutant = Mutant("planted", f"vmsmp.sync.sleepq:{function}", old, new, "INV-SL3", "")
     with mutant.plant():
-        result = vmsmp.explore(handshake, sched="random", schedules=500, locks=locks)
+        result = vmsmp.explore(published_under_a_lock, sched="random", schedules=1000, locks=locks)
     assert result.failure is not None
     assert result.failure.kind in {"lost-wakeup", "deadlock"}
+
+
+@DEPTHS
+def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(locks, monkeypatch):
+    """A constructor that takes its time shows what two CPUs at once would make of it."""
+    name = {"atomic": "AtomicSleepQueues", "exact": "ExactSleepQueues"}[locks]
+    make = getattr(vmsmp.machine, name)
+
+    def slowly(machine):
+        time.sleep(0.02)
+        return make(machine)
+
+    monkeypatch.setattr(vmsmp.machine, name, slowly)
+    seen = []
+
+    def program(m):
+        for _ in range(2):
+            m.spawn(lambda: seen.append(m.sleepq))
+        m.join()
+
+    assert None is vmsmp.run(program, engine="free", locks=locks).failure
+    assert seen[0] is seen[1]

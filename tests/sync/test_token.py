@@ -1,6 +1,7 @@
 """Tokens at both depths: lost at every blocking point, taken again all or nothing."""
 
 import pytest
+
 import vmsmp
 from vmsmp.sync.token import LWKT_MAXTOKENS, TOK_EXCLREQ, TOK_EXCLUSIVE, TOK_INCR
 

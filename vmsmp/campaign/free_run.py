@@ -64,9 +64,7 @@ def run(
         return free_once(free, program, options, seed, Hooks(checkers(check, free=True)))
 
 
-def free_once(
-    engine: FreeEngine, program: Program, options: Options, seed: int, hooks: Hooks
-) -> Outcome:
+def free_once(engine: FreeEngine, program: Program, options: Options, seed: int, hooks: Hooks) -> Outcome:
     """One free execution on a given engine."""
     machine = Machine(engine, seed=seed, options=options, hooks=hooks)
     machine.declared = getattr(program, "cpus", None)

@@ -60,7 +60,7 @@ def bare_steps(crew: Crew, steps: int = 20_000) -> float:
             give(others[(others.index(me) + 1) % CPUS].baton, 1)
 
     for worker in workers:
-        worker.job = lambda worker=worker: body(worker, workers)  # type: ignore[misc]  # a default binds it
+        worker.job = lambda worker=worker: body(worker, workers)
     start = time.perf_counter()
     give(workers[0].baton, 1)
     finished.wait()
@@ -186,7 +186,5 @@ def free_figures(seconds: float, locks: str = "exact", rounds: int = 3) -> list[
     figures = []
     for name, _program, goal in cases:
         rate = statistics.median(rates[name])
-        figures.append(
-            Figure(f"free, {locks}, {name}", rate, "grants/s", rate / one, goal, notes[name])
-        )
+        figures.append(Figure(f"free, {locks}, {name}", rate, "grants/s", rate / one, goal, notes[name]))
     return figures

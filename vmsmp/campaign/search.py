@@ -39,7 +39,9 @@ MINIMIZE_BUDGET = 2_000
 class Bench:
     """One crew and one engine, set up to run one program again and again under given options."""
 
-    def __init__(self, crew: Crew, program: Program, options: Options, *, check: bool, max_steps: int):
+    def __init__(
+        self, crew: Crew, program: Program, options: Options, *, check: bool, max_steps: int
+    ) -> None:
         self.engine = crew.engine = ControlledEngine(crew, max_steps=max_steps)
         self.program = program
         self.options = options
@@ -47,9 +49,7 @@ class Bench:
         self.hooks = Hooks(self.checkers)
         self.declared = getattr(program, "cpus", None)
 
-    def run(
-        self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()
-    ) -> Machine:
+    def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
         """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
         hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
         machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
@@ -132,8 +132,8 @@ def options_for(
 ) -> Options:
     """The options of a run, with what a scenario says of itself where the caller says nothing."""
     return Options(
-        locks=locks or getattr(program, "locks", "atomic"),
-        timeouts=timeouts or getattr(program, "timeouts", "idle"),
+        locks=locks or str(getattr(program, "locks", "atomic")),
+        timeouts=timeouts or str(getattr(program, "timeouts", "idle")),
         spurious=getattr(program, "spurious", False) if spurious is None else spurious,
         cpus=cpus,
         repairs=check_repairs(repairs),
@@ -164,9 +164,9 @@ def explore(
     `sched` names the scheduler, `schedules` bounds the executions and `time_s` the seconds;
     `stop="never"` goes on after a failure and keeps the first of each signature.  `locks` is
     "atomic" or "exact", `timeouts="any"` and `spurious=True` let the scheduler end sleeps (None: what
-    a scenario says of itself, else "atomic", "idle" and False).  `check=False` leaves the checkers out: then only
-    the program's own checks, its exceptions, deadlock and the step limit speak.  `progress` is
-    called with the growing result now and then.
+    a scenario says of itself, else "atomic", "idle" and False).  `check=False` leaves the checkers
+    out: then only the program's own checks, its exceptions, deadlock and the step limit speak.
+    `progress` is called with the growing result now and then.
 
     Raises: UsageError for arguments that cannot be.
     """
@@ -229,14 +229,15 @@ def _search(
         result.executions += 1
         steps = trace.count_steps(engine.log)
         result.steps += steps
-        if steps > result.longest:
-            result.longest = steps
+        result.longest = max(result.longest, steps)
         trouble = machine.trouble
         machine.close()
         if trouble is not None and not result.interrupted:
             signature = signature_of(trouble)
             if signature not in result.counts:
                 failure = bench.confirm(engine.log, engine.draws, data_seed, trouble)
+                if result.interrupted:
+                    return
                 failure = replace(failure, execution=result.executions)
                 signature = failure.signature
                 if signature not in result.counts:
@@ -277,9 +278,7 @@ def replay(
     with planted(schedule.options.mutants), Crew(current_core()) as crew:
         bench = Bench(crew, program, schedule.options, check=check, max_steps=max_steps)
         told: list[Outcome] = []
-        crew.drive(
-            lambda: told.append(bench.tell(Preempting(schedule.preemptions), schedule.seed)[0])
-        )
+        crew.drive(lambda: told.append(bench.tell(Preempting(schedule.preemptions), schedule.seed)[0]))
     return told[0]
 
 
@@ -307,6 +306,8 @@ def _minimize(bench: Bench, schedule: Schedule) -> Schedule:
     def fails(steps: tuple[Preemption, ...]) -> str | None:
         nonlocal runs
         runs += 1
+        if bench.engine.interrupted:
+            raise KeyboardInterrupt
         counter = OpCounter()
         machine = bench.run(Recorder(Preempting(steps)), schedule.seed, (counter,))
         trouble = machine.trouble
@@ -317,19 +318,19 @@ def _minimize(bench: Bench, schedule: Schedule) -> Schedule:
     if wanted is None:
         raise UsageError("this schedule does not fail, so there is nothing to minimize")
     steps = schedule.preemptions
-    chunk = max(1, len(steps) // 2)
-    while steps and runs < MINIMIZE_BUDGET:
-        start, progress = 0, False
-        while start < len(steps) and runs < MINIMIZE_BUDGET:
-            candidate = steps[:start] + steps[start + chunk :]
-            if fails(candidate) == wanted:
-                steps, progress = candidate, True
-            else:
-                start += chunk
-        if chunk > 1:
+    shrunk = True
+    while shrunk and runs < MINIMIZE_BUDGET:  # until a whole pass removes nothing
+        shrunk = False
+        chunk = max(1, len(steps) // 2)
+        while steps and chunk and runs < MINIMIZE_BUDGET:
+            start = 0
+            while start < len(steps) and runs < MINIMIZE_BUDGET:
+                candidate = steps[:start] + steps[start + chunk :]
+                if fails(candidate) == wanted:
+                    steps, shrunk = candidate, True
+                else:
+                    start += chunk
             chunk //= 2
-        elif not progress:
-            break
     if fails(steps) != wanted:
         raise ReplayDiverged("the minimized schedule failed once and not again")
     return schedule.with_steps(steps)

@@ -198,9 +198,7 @@ def _shortened(scenario: Any, failure: Failure) -> Failure:
 
 
 def _free(piece: Slice, scenario: Any, options: Options, start: float) -> Report:
-    rounds = free_rounds(
-        scenario, time_s=piece.seconds, options=options, seed=piece.seed, stop_at=3
-    )
+    rounds = free_rounds(scenario, time_s=piece.seconds, options=options, seed=piece.seed, stop_at=3)
     return Report(
         piece,
         rounds.rounds,

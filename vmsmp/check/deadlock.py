@@ -31,13 +31,15 @@ class Deadlock(Observer):
                     "cycle " + " -> ".join([*order, order[0]]),
                     [_line(c) for c in cycle],
                 )
-        if machine.engine.controlled and machine.engine.spinning:
+        if machine.engine.spinning:
             return
         waiting = [cpu for cpu in machine.cpus if cpu.wants is not None]
         asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode != "join"] or waiting
         what = ", ".join(sorted({_wanted(cpu) for cpu in asleep})) or "nothing known"
         machine.fail(
-            "deadlock", f"no CPU can run; waited for: {what}", [_line(cpu) for cpu in waiting]
+            "deadlock",
+            f"no CPU can run; waited for: {what}",
+            [_line(cpu) for cpu in waiting] + _states(waiting),
         )
 
 
@@ -71,6 +73,12 @@ def _cycle(start: Cpu) -> list[Cpu] | None:
         return False
 
     return path if walk(start) else None
+
+
+def _states(waiting: list[Cpu]) -> list[str]:
+    """What the locks and counts that are waited for look like."""
+    things = dict.fromkeys(cpu.wants.what for cpu in waiting if cpu.wants is not None)
+    return [f"{thing} is {thing.state()}" for thing in things if hasattr(thing, "state")]
 
 
 def _wanted(cpu: Cpu) -> str:

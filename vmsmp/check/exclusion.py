@@ -17,7 +17,7 @@ class Exclusion(Observer):
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
         for other, other_mode in holders(lock):
-            if other is not cpu and (mode == EXCLUSIVE or other_mode == EXCLUSIVE):
+            if other is not cpu and EXCLUSIVE in (mode, other_mode):
                 cpu.machine.fail(
                     "check",
                     f"mutual exclusion: {lock} is held {mode} and {other_mode} at once",

@@ -28,8 +28,8 @@ class Livelock(Observer):
         start = max(0, len(log) - WINDOW)
         while start and log[start] >= 0:
             start -= 1  # back to a mark that says whose steps these are
-        for cpu, code in trace.steps(log[start:]):
-            recent.setdefault(cpu, Counter())[code] += 1
+        for index, code in trace.steps(log[start:]):
+            recent.setdefault(index, Counter())[code] += 1
         facts = []
         for index in sorted(recent):
             done = ", ".join(
@@ -37,7 +37,5 @@ class Livelock(Observer):
                 for code, times in sorted(recent[index].items(), key=lambda i: (-i[1], i[0]))[:4]
             )
             facts.append(f"{machine.cpus[index]} repeats: {done}")
-        for cpu in machine.cpus:
-            if cpu.wants is not None:
-                facts.append(f"{cpu} wants: {cpu.wants.mode} {cpu.wants.what}")
+        facts += [f"{cpu} wants: {cpu.wants.mode} {cpu.wants.what}" for cpu in machine.cpus if cpu.wants]
         machine.fail("livelock", why, facts)

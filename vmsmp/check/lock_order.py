@@ -17,7 +17,7 @@ from typing import NamedTuple
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
-from vmsmp.sync.lock import SHARED, Lock
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 
 
 class _Edge(NamedTuple):
@@ -28,8 +28,8 @@ class _Edge(NamedTuple):
     held_mode: str
     mode: str
     cpu: int
-    #: Other locks held around it.
-    gates: frozenset[str]
+    #: Other locks held around it, and how.
+    gates: frozenset[tuple[str, str]]
     #: The CPU's own count of spawns and joins then, and what it knew of the others' counts.
     epoch: int
     knows: tuple[int, ...]
@@ -40,7 +40,7 @@ class LockOrder(Observer):
 
     def __init__(self) -> None:
         self._edges: dict[str, list[_Edge]] = {}
-        self._known: set[tuple[str, str, str, str, int, frozenset[str], int]] = set()
+        self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
         # invariant: one clock a CPU, by index: what it knows of every CPU's spawns and joins
         self._clocks: dict[int, list[int]] = {}
 
@@ -82,7 +82,12 @@ class LockOrder(Observer):
             same = held.klass == lock.klass
             source = held.name if same else held.klass
             target = lock.name if same else lock.klass
-            gates = frozenset(h.lock.name for h in cpu.held if h.lock is not held)
+            gates = frozenset(
+                (h.lock.name, h.mode)
+                for h in cpu.held
+                # waiting for a lockmgr lock drops the tokens, so they keep nobody out
+                if h.lock is not held and not (lock.sleepable and h.lock.sort == "token")
+            )
             clock = self._clock(cpu)
             epoch = clock[cpu.index]
             key = (source, target, hold.mode, mode, cpu.index, gates, epoch)
@@ -131,8 +136,11 @@ class LockOrder(Observer):
 
 def _together(a: _Edge, b: _Edge) -> bool:
     """Whether two CPUs could stand in these two waits at the same time."""
-    if a.cpu == b.cpu or a.gates & b.gates:
+    if a.cpu == b.cpu:
         return False
+    for name, mode in a.gates:
+        if (name, EXCLUSIVE) in b.gates or (mode == EXCLUSIVE and (name, SHARED) in b.gates):
+            return False
     a_before_b = a.epoch < b.knows[a.cpu]
     b_before_a = b.epoch < a.knows[b.cpu]
     return not a_before_b and not b_before_a

@@ -55,9 +55,7 @@ class Misuse(Observer):
     def blocking(self, cpu: Cpu, what: str) -> None:
         spin = _held_spinlock(cpu)
         if spin is not None:
-            cpu.machine.fail(
-                "lock-misuse", f"blocking point with {spin} held", [f"{cpu} enters: {what}"]
-            )
+            cpu.machine.fail("lock-misuse", f"blocking point with {spin} held", [f"{cpu} enters: {what}"])
 
     def released(self, cpu: Cpu, lock: Lock, mode: str) -> None:
         if any(hold.lock is lock for hold in cpu.held):

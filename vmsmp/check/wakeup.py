@@ -38,16 +38,16 @@ class LostWakeup(Observer):
     """Judges every sleeper when the machine stands still."""
 
     def __init__(self) -> None:
-        # invariant: (ident, log position, cpu) of every wakeup that found nobody
-        self._missed: list[tuple[Any, int, Cpu]] = []
+        # invariant: (ident, domain, log position, cpu) of every wakeup that found nobody
+        self._missed: list[tuple[Any, int, int, Cpu]] = []
 
     def begin(self, machine: Machine) -> None:
         self._missed = []
 
-    def wakeup(self, cpu: Cpu, ident: Any, woke: int) -> None:
+    def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         engine = cpu.machine.engine
         if not woke and engine.controlled:
-            self._missed.append((ident, len(engine.log), cpu))
+            self._missed.append((ident, domain, len(engine.log), cpu))
 
     def idle(self, machine: Machine) -> None:
         for cpu in machine.cpus:
@@ -63,6 +63,8 @@ class LostWakeup(Observer):
                     f"{ident_name(wait.what)}: {reason}",
                     [f"{cpu} sleeps on {ident_name(wait.what)}{tail}"],
                 )
+            if wait.overdue is not None:
+                continue  # its owner knows best
             missed = self._unseen(machine, cpu, wait.what)
             if missed is not None:
                 machine.fail(
@@ -87,9 +89,10 @@ class LostWakeup(Observer):
             elif running == sleeper.index:
                 kind = code & ops.KIND_MASK
                 known = code >> ops.KIND_BITS in machine.words
-                if (kind in _READS and not known) or kind in (ops.SLEEP, ops.START):
+                if (kind in _READS and not known) or kind in (ops.RESUME, ops.START):
                     last_read = at
-        for missed, at, waker in self._missed:
-            if missed == ident and waker is not sleeper and at > last_read:
+        asleep = (ident, sleeper.td.td_wdomain)
+        for missed, domain, at, waker in self._missed:
+            if (missed, domain) == asleep and waker is not sleeper and at > last_read:
                 return waker
         return None

@@ -18,7 +18,7 @@ Subparsers = Any  # argparse's own type has no public name
 class Parser(argparse.ArgumentParser):
     """argparse with one-line errors and VMSMP_* defaults."""
 
-    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:  # type: ignore[override]  # the same, with keywords
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         action = super().add_argument(*names, **kwargs)
         for name in names:
             if name.startswith("--"):

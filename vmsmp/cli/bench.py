@@ -19,7 +19,11 @@ def register(commands: Subparsers) -> None:
         description="Measure the engines against this machine's own limits.  Compare ratios, not rates.",
     )
     parser.add_argument(
-        "--seconds", type=number(float, 1, 3600), default=20.0, metavar="S", help="about how long (default 20)"
+        "--seconds",
+        type=number(float, 1, 3600),
+        default=20.0,
+        metavar="S",
+        help="about how long (default 20)",
     )
     add_json(parser)
     parser.set_defaults(main=main)
@@ -32,9 +36,7 @@ def main(args: argparse.Namespace) -> int:
         print_json({"python": platform.python_version(), "gil": gil, "figures": [asdict(f) for f in figures]})
         return 0
     print(f"Python {platform.python_version()}, GIL {'on' if gil else 'off'}")
-    rows = [
-        [f.name, f"{f.rate:,.0f} {f.unit}", _ratio(f.ratio), _goal(f, gil), f.note] for f in figures
-    ]
+    rows = [[f.name, f"{f.rate:,.0f} {f.unit}", _ratio(f.ratio), _goal(f, gil), f.note] for f in figures]
     print("\n".join(table(["figure", "rate", "ratio", "goal", ""], rows, right={1, 2})))
     print("\nratio: to the bare loop for the controlled engine, to one CPU for the free one")
     return 0

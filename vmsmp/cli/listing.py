@@ -24,8 +24,8 @@ def main(args: argparse.Namespace) -> int:
     wanted = {tag.strip() for tag in (args.tags or "").split(",") if tag.strip()}
     chosen = [s for s in all_scenarios().values() if wanted <= s.tags]
     if not chosen:
-        tags = sorted({tag for s in all_scenarios().values() for tag in s.tags})
-        raise UsageError(f"no scenario has tags {', '.join(sorted(wanted))}: there are {', '.join(tags)}")
+        known = sorted({tag for s in all_scenarios().values() for tag in s.tags})
+        raise UsageError(f"no scenario has tags {', '.join(sorted(wanted))}: there are {', '.join(known)}")
     if args.json:
         print_json(
             [

@@ -26,9 +26,7 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--workers", type=number(int, 1, 256), metavar="N", help="processes (default: one a core)"
     )
-    parser.add_argument(
-        "--scenarios", default="*", metavar="GLOB", help="only scenarios with such a name"
-    )
+    parser.add_argument("--scenarios", default="*", metavar="GLOB", help="only scenarios with such a name")
     parser.add_argument("--seed", type=number(int, 0, 2**62), default=0, metavar="N")
     parser.add_argument(
         "--repair", action="append", default=[], metavar="NAME", help="repair a known finding; repeatable"

@@ -78,9 +78,7 @@ class ControlledEngine:
 
     # -- one execution --------------------------------------------------------------------------
 
-    def execute(
-        self, machine: Machine, program: Callable[..., Any], scheduler: Scheduler
-    ) -> list[int]:
+    def execute(self, machine: Machine, program: Callable[..., Any], scheduler: Scheduler) -> list[int]:
         """Run `program(machine)` to its end and return the log.
 
         Runs on the thread of CPU 0 (`Crew.drive`).  What went wrong is in `machine.trouble`.
@@ -127,7 +125,7 @@ class ControlledEngine:
                 if self.halting:
                     raise Halt
                 self._perform(cpu, cpu.pending)
-            cpu.result = cpu.fn(*cpu.args)
+            cpu.run()
             if cpu.index == 0:
                 machine.join()
             for hook in machine.hooks.exits:
@@ -281,7 +279,7 @@ class ControlledEngine:
 
     def ready(self, cpu: Cpu) -> None:
         """`cpu` can go on: it is a candidate from the next arrival on."""
-        if self.halting:
+        if self.halting or cpu in self.run:
             return
         insort(self.run, cpu, key=_by_index)
         if cpu.deadline is not None:
@@ -289,6 +287,12 @@ class ControlledEngine:
             cpu.deadline = None
         if cpu.alarmed:
             self._disarm(cpu)
+
+    def _stop(self, cur: Cpu) -> None:
+        """Take `cur` out of the runnable ones; in an execution that is over, unwind it."""
+        if self.halting:
+            raise Halt
+        self.run.remove(cur)
 
     def sleep(self, code: int, timeout: int | None) -> str:
         """Take the running CPU off until `ready`; say how the sleep ended.
@@ -303,7 +307,7 @@ class ControlledEngine:
     def _park(self, cur: Cpu, timeout: int | None) -> None:
         """Take `cur` out of the runnable ones, with the ways in which its wait may be cut short."""
         cur.timed_out = ""
-        self.run.remove(cur)
+        self._stop(cur)
         options = self.machine.options
         if timeout is not None:
             cur.deadline = self.clock.ticks + max(1, timeout)
@@ -351,7 +355,7 @@ class ControlledEngine:
             first.timed_out = "timeout"
             self.ready(first)
             self._release_spinners()
-            return self.run[0]
+            return first
         if self.spinning:
             if any(code >= 0 and code & 1 for code in self.log[self._futile_mark :]):
                 self._futile = 0
@@ -376,7 +380,7 @@ class ControlledEngine:
         if cur.pause_mark >= 0 and self._patient:
             read = self._only_read(cur)
             if read is not None:
-                self.run.remove(cur)
+                self._stop(cur)
                 self.spinning[cur] = read
         self.point(ops.PAUSE)
         cur.pause_mark = len(self.log)
@@ -419,6 +423,7 @@ class ControlledEngine:
         index = len(self.machine.cpus)
         ident = len(parent.objects) << ops.CPU_BITS | parent.index
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
+        self.machine.room_for_one_more()
         cpu = self._new_cpu(fn, args, name or f"cpu{index}")
         index = cpu.index  # another CPU may have spawned one meanwhile
         if name is None:
@@ -436,7 +441,7 @@ class ControlledEngine:
         cur = self.current
         if not target.done:
             target.joiners.append(cur)
-            self.run.remove(cur)
+            self._stop(cur)
             cur.wants = Wait(target, "join")
         self.point(target.ops_join)
         cur.wants = None
@@ -497,7 +502,7 @@ class Gate:
         cur.timed_out = ""
         if not ready(cur):
             if timeout is None:
-                engine.run.remove(cur)
+                engine._stop(cur)
             else:
                 engine._park(cur, timeout)
         engine.point(code)
@@ -518,6 +523,10 @@ class Gate:
         if self.waiting:
             self.changed()
         return result
+
+    def waits(self, mode: str) -> bool:
+        """Whether a CPU waits here in that mode."""
+        return any(cpu.wants is not None and cpu.wants.mode == mode for cpu, _ in self.waiting)
 
     def changed(self) -> None:
         """The state behind the conditions has changed: who can go on is looked at again."""

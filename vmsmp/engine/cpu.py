@@ -75,7 +75,7 @@ class Cpu:
     ) -> None:
         self.machine = machine
         self.index = index
-        self.fn = fn
+        self.fn: Callable[..., Any] | None = fn
         self.args = args
         self.name = name
         self.worker: Worker
@@ -104,6 +104,11 @@ class Cpu:
         self.blocked = False
         self.permit: Any = None
         self.ended: Any = None
+
+    def run(self) -> None:
+        """Run the program; only the CPU's own thread does."""
+        assert self.fn is not None
+        self.result = self.fn(*self.args)
 
     def rng(self, stream: str) -> random.Random:
         """The CPU's random numbers of that name, from the machine's seed alone."""

@@ -11,13 +11,13 @@ import _thread
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Self
 
 from vmsmp.engine.watch import WATCH
 from vmsmp.errors import Halt
 
 if hasattr(os, "eventfd"):
-    HAVE_EVENTFD: Final = True
+    HAVE_EVENTFD = True
     give: Callable[[Any, int], None] = os.eventfd_write
     take: Callable[[Any], Any] = os.eventfd_read
 
@@ -69,7 +69,7 @@ class Worker:
 
     __slots__ = ("baton", "job", "thread")
 
-    def __init__(self, name: str, core: int | None, started: threading.Barrier | None = None) -> None:
+    def __init__(self, name: str, core: int | None) -> None:
         self.baton = _make_baton()
         self.job: Callable[[], None] | None = None
         self.thread = threading.Thread(target=self._loop, args=(core,), name=name, daemon=True)
@@ -110,12 +110,10 @@ class Crew:
             self.workers.append(Worker(f"vmsmp-cpu{len(self.workers)}", self.core))
         return self.workers[index]
 
-    def drive(
-        self, job: Callable[[], None], interrupt: Callable[[], None] | None = None
-    ) -> None:
+    def drive(self, job: Callable[[], None], interrupt: Callable[[], None] | None = None) -> None:
         """Run `job` on the thread of CPU 0 and wait for it.
 
-        On Ctrl-C `interrupt` is called and the job gets a few seconds to come to an end before
+        On Ctrl-C `interrupt` is called (None: `halt`) and the job gets a few seconds to come to an end before
         KeyboardInterrupt goes on to the caller.
         """
         finished = self._finished = threading.Event()
@@ -133,10 +131,10 @@ class Crew:
         boot.job = driven
         give(boot.baton, 1)
         try:
-            finished.wait()
+            while not finished.wait(timeout=1.0):
+                pass  # one wait without end may miss a signal that comes as it begins
         except KeyboardInterrupt:
-            if interrupt is not None:
-                interrupt()
+            (interrupt or self.halt)()
             self.abandoned = not finished.wait(timeout=5.0)
             raise
         self.check()
@@ -194,7 +192,7 @@ class Crew:
                 _drop_baton(worker.baton)
         self.workers.clear()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Self:
         if self.watch is not None:
             self.watch.enter(self)
         return self

@@ -68,6 +68,8 @@ class FreeEngine:
         self.halting = False
         #: Why the execution was cut short without a failure: "", "time", "operations", "interrupted".
         self.bounded = ""
+        #: CPUs that spin are not told apart here; the controlled engine keeps them.
+        self.spinning: dict[Cpu, frozenset[int]] = {}
         self.rendezvous_held = 0
         self._tls = threading.local()
         self._verdict = threading.Lock()
@@ -133,7 +135,7 @@ class FreeEngine:
         try:
             if cpu.index:
                 self._await_start(cpu)
-            cpu.result = cpu.fn(*cpu.args)
+            cpu.run()
             if cpu.index == 0:
                 machine.join()
             for hook in machine.hooks.exits:
@@ -203,7 +205,7 @@ class FreeEngine:
                 seen, still_since = signs, now
             elif now - still_since >= STILL_S:
                 self._standstill(now - still_since)
-            if now - last_meeting >= RENDEZVOUS_S and seen is not signs:
+            if now - last_meeting >= RENDEZVOUS_S:
                 last_meeting = now
                 self._rendezvous()
 
@@ -277,8 +279,7 @@ class FreeEngine:
                 self._release_start()
         if self._meeting:
             cpu.blocked = True
-            self._met.wait()
-            cpu.blocked = False
+            self._resume(cpu)
             if self.halting:
                 raise Halt
         elif self.perturb:
@@ -330,18 +331,19 @@ class FreeEngine:
         ident = len(parent.objects) << ops.CPU_BITS | parent.index
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         with self._verdict:
+            self.machine.room_for_one_more()
             cpu = self._new_cpu(fn, args, name or f"cpu{len(self.machine.cpus)}")
         parent.objects.append(cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
-        for hook in self.machine.hooks.spawned:
-            hook(parent, cpu)
         if parent.index == 0:
             self._starting.append(cpu)
             parent.fuse = 0
         else:
             cpu.started = True
         self._launch(cpu)
+        for hook in self.machine.hooks.spawned:
+            hook(parent, cpu)
         return cpu
 
     # -- blocking -------------------------------------------------------------------------------
@@ -354,7 +356,7 @@ class FreeEngine:
         while not target.ended.wait(NAP_S):
             if self.halting:
                 raise Halt
-        cpu.blocked = False
+        self._resume(cpu)
         cpu.wants = None
         for hook in self.machine.hooks.joined:
             hook(cpu, target)
@@ -384,10 +386,16 @@ class FreeEngine:
                     return "timeout"
         finally:
             cpu.deadline = None
-            cpu.blocked = False
+            self._resume(cpu)
         if self.halting:
             raise Halt
         return ""
+
+    def _resume(self, cpu: Cpu) -> None:
+        """A wait in the host is over; during a rendezvous it lasts until that ends."""
+        while self._meeting and not self.halting:
+            self._met.wait()
+        cpu.blocked = False
 
     def yield_(self) -> None:
         self.point(ops.YIELD)
@@ -415,13 +423,14 @@ class FreeEngine:
 class FreeGate:
     """A gate where CPUs are parallel: its conditions are looked at under one host lock."""
 
-    __slots__ = ("_condition", "_engine", "_waiting", "host")
+    __slots__ = ("_condition", "_engine", "_modes", "_waiting", "host")
 
     def __init__(self, engine: FreeEngine) -> None:
         self._engine = engine
         self.host = threading.RLock()
         self._condition = threading.Condition(self.host)
         self._waiting = 0
+        self._modes: dict[str, int] = {}
 
     def enter(
         self,
@@ -444,9 +453,7 @@ class FreeGate:
                 self._condition.notify_all()
         return result
 
-    def _wait(
-        self, cpu: Cpu, ready: Callable[[Cpu], bool], wait: Wait, timeout: int | None
-    ) -> bool:
+    def _wait(self, cpu: Cpu, ready: Callable[[Cpu], bool], wait: Wait, timeout: int | None) -> bool:
         """Wait in the host until `ready`; False if the time was up first."""
         engine = self._engine
         deadline = None if timeout is None else time.monotonic() + max(1, timeout) / HZ
@@ -454,6 +461,7 @@ class FreeGate:
         cpu.deadline = None if timeout is None else engine.ticks + timeout
         cpu.blocked = True
         self._waiting += 1
+        self._modes[wait.mode] = self._modes.get(wait.mode, 0) + 1
         try:
             while not ready(cpu):
                 if engine.halting:
@@ -464,10 +472,20 @@ class FreeGate:
                 self._condition.wait(NAP_S)
         finally:
             self._waiting -= 1
-            cpu.blocked = False
+            self._modes[wait.mode] -= 1
             cpu.deadline = None
+            engine._resume(cpu)
         cpu.wants = None
         return True
+
+    def waits(self, mode: str) -> bool:
+        """As the controlled engine's gate."""
+        return self._modes.get(mode, 0) > 0
+
+    def changed(self) -> None:
+        """As the controlled engine's gate."""
+        with self.host:
+            self._condition.notify_all()
 
     def alter(self, code: int, change: Callable[[Cpu], Any]) -> Any:
         """As the controlled engine's gate."""

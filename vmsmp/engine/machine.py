@@ -91,10 +91,13 @@ class Machine:
 
         Raises: ValueError beyond the number of CPUs asked for, or beyond 63 (CPU 0 boots).
         """
+        return self.engine.spawn(fn, args, name)
+
+    def room_for_one_more(self) -> None:
+        """The engine asks in the step in which it makes a CPU."""
         limit = self.options.cpus or ops.MAX_CPUS - 1
         if len(self.cpus) > limit:
             raise ValueError(f"this machine has {limit} CPUs beside the boot CPU")
-        return self.engine.spawn(fn, args, name)
 
     def join(self) -> None:
         """Wait until every other CPU has run its program to the end."""
@@ -211,7 +214,12 @@ class Machine:
         for cpu in self.cpus:
             cpu.objects = [None]
             cpu.held = []
-            cpu.td = None
+            cpu.joiners = []
+            cpu.rngs = {}
+            cpu.args = ()
+            cpu.fn = cpu.wants = cpu.td = cpu.result = None
+        self.cpus = []
+        self.words = {}
 
 
 def trouble_of(cpu: Cpu, error: BaseException) -> Trouble:
@@ -253,7 +261,7 @@ def places(frame: FrameType | None, limit: int = 4) -> tuple[str, ...]:
     while frame is not None and len(found) < limit:
         name = frame.f_code.co_filename
         if not name.startswith(_MACHINERY) and name != threading.__file__:
-            kernel = name.startswith(_SYNC) or name.startswith("<mutant")
+            kernel = name.startswith((_SYNC, "<mutant"))
             if not kernel or not found:
                 found.append(place_of(frame))
         frame = frame.f_back

@@ -74,8 +74,8 @@ class Observer:
     def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
         """`cpu` runs again after a sleep: `why` is "wakeup", "timeout" or "spurious"."""
 
-    def wakeup(self, cpu: Cpu, ident: Any, woke: int) -> None:
-        """`cpu` sent a wakeup to `ident` that reached `woke` sleepers or interlocked CPUs."""
+    def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
+        """`cpu` sent a wakeup to `ident` in `domain` that reached `woke` sleepers or interlocked CPUs."""
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
         """`cpu` started `child`."""
@@ -112,9 +112,7 @@ class Hooks:
             setattr(
                 self,
                 name,
-                tuple(
-                    getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain
-                ),
+                tuple(getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain),
             )
 
     if TYPE_CHECKING:

@@ -28,6 +28,7 @@ PAUSE: Final = 8
 START: Final = 10
 CMPSET_FAILED: Final = 12
 TRY_FAILED: Final = 14
+RESUME: Final = 16
 
 # Kinds that may change something (odd).
 STORE: Final = 1
@@ -62,6 +63,7 @@ NAMES: Final[dict[int, str]] = {
     START: "start",
     CMPSET_FAILED: "cmpset failed",
     TRY_FAILED: "try failed",
+    RESUME: "resume",
     STORE: "store",
     ATOMIC_STORE: "store",
     FETCHADD: "fetchadd",

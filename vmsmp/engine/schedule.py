@@ -26,7 +26,7 @@ from vmsmp.errors import UsageError
 
 VERSION: Final = "v1"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
-_STEP: Final = re.compile(r"(\d{1,2})\.(\d{1,9})([>=])(\d{1,9})")
+_STEP: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,9})([>=])([0-9]{1,9})")
 _MAX_LINE: Final = 4_000_000
 
 
@@ -65,8 +65,11 @@ class Options:
             raise UsageError(f"locks must be 'atomic' or 'exact', not {self.locks!r}")
         if self.timeouts not in ("idle", "any"):
             raise UsageError(f"timeouts must be 'idle' or 'any', not {self.timeouts!r}")
-        if self.cpus is not None and not 1 <= self.cpus <= 64:
-            raise UsageError(f"cpus must be from 1 to 64, not {self.cpus}")
+        if self.cpus is not None and not 1 <= self.cpus <= 63:
+            raise UsageError(f"cpus must be from 1 to 63, not {self.cpus}")
+        for name in (*self.repairs, *self.mutants):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"{name!r} is not a name of a repair or mutant")
 
     def words(self) -> list[str]:
         """The options that are not the default, each as it stands in a schedule line."""
@@ -92,14 +95,14 @@ class Options:
                 options = replace(options, timeouts="any")
             elif word == "spurious":
                 options = replace(options, spurious=True)
-            elif key == "cpus" and value.isdigit():
+            elif key == "cpus" and re.fullmatch("[0-9]{1,3}", value):
                 options = replace(options, cpus=int(value))
             elif key == "repair" and value:
                 options = replace(options, repairs=options.repairs | {value})
             elif key == "mutant" and value:
                 options = replace(options, mutants=options.mutants | {value})
             else:
-                raise UsageError(f"schedule {shorten(line)!r}: unknown option {word!r}")
+                raise UsageError(f"schedule {shorten(line)!r}: unknown option {shorten(word)!r}")
         return options
 
 

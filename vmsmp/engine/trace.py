@@ -72,6 +72,5 @@ def _step(step: tuple[int, int]) -> str:
     cpu, code = step
     ident = ops.object_of(code)
     return (
-        f"cpu{cpu} {ops.NAMES[ops.kind_of(code)]} "
-        f"object {ident & (ops.MAX_CPUS - 1)}.{ident >> ops.CPU_BITS}"
+        f"cpu{cpu} {ops.NAMES[ops.kind_of(code)]} object {ident & (ops.MAX_CPUS - 1)}.{ident >> ops.CPU_BITS}"
     )

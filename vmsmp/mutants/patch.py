@@ -6,7 +6,6 @@ A snippet that is not there exactly once is an error: the code has moved on and 
 """
 
 from __future__ import annotations
-
 import __future__ as future
 
 import importlib
@@ -27,7 +26,8 @@ class Mutant:
 
     `ident` is the catalogue's (SP-04); `function` is `module:qualified.name`; `old` the snippet
     that stands there, `new` what replaces it; `breaks` the invariant that must fall; `story` the
-    interleaving in a sentence.
+    interleaving in a sentence; `scenario` one that shows it; `also` further (function,
+    old, new) that belong to it.
     """
 
     ident: str
@@ -36,40 +36,57 @@ class Mutant:
     new: str
     breaks: str
     story: str
+    scenario: str = ""
+    also: tuple[tuple[str, str, str], ...] = ()
 
     @contextmanager
     def plant(self) -> Iterator[None]:
-        """Run with the mutant in place."""
-        target = _resolve(self.function)
+        """Run with the mutant in place.
+
+        Raises: UsageError when a snippet is not there exactly once.
+        """
+        changed: list[tuple[FunctionType, CodeType]] = []
+        try:
+            for function, old, new in ((self.function, self.old, self.new), *self.also):
+                target = _resolve(function)
+                code = self._changed(target, function, old, new)
+                changed.append((target, target.__code__))
+                target.__code__ = code
+            yield
+        finally:
+            for target, original in reversed(changed):
+                target.__code__ = original
+
+    def _changed(self, target: FunctionType, function: str, old: str, new: str) -> CodeType:
+        """The code of `target` with the snippet replaced."""
         source = textwrap.dedent(inspect.getsource(target))
-        old = textwrap.dedent(self.old).strip("\n")
-        found = _indented(source, old)
+        found = _indented(source, textwrap.dedent(old).strip("\n"))
         if found is None:
             raise UsageError(
-                f"mutant {self.ident}: its snippet is not, or not once, in {self.function}; "
+                f"mutant {self.ident}: its snippet is not, or not once, in {function}; "
                 "the code has changed, so must the mutant"
             )
         indent, block = found
-        new = textwrap.indent(textwrap.dedent(self.new).strip("\n"), indent)
-        original = target.__code__
-        target.__code__ = _compile(target, source.replace(block, new))
-        try:
-            yield
-        finally:
-            target.__code__ = original
+        new = textwrap.dedent(new).strip("\n") or "pass"
+        if "\n" in new and not indent:  # it replaces the whole of one line
+            line = next(line for line in source.splitlines() if block in line)
+            indent, block = line[: len(line) - len(line.lstrip())], line
+        return _compile(target, source.replace(block, textwrap.indent(new, indent)))
 
 
 def _indented(source: str, old: str) -> tuple[str, str] | None:
     """The snippet as it stands in the source: its indentation and its text there."""
+    if "\n" not in old:  # part of a line
+        return ("", old) if source.count(old) == 1 else None
     first = old.splitlines()[0]
-    hits = []
+    hits = set()
     for line in source.splitlines():
-        if line.strip().startswith(first.strip()):
+        if line.strip() == first.strip():
             indent = line[: len(line) - len(line.lstrip())]
             block = textwrap.indent(old, indent)
             if source.count(block) == 1:
-                hits.append((indent, block))
-    return hits[0] if len(set(hits)) == 1 else None
+                hits.add((indent, block))
+    return hits.pop() if len(hits) == 1 else None
 
 
 def _resolve(path: str) -> FunctionType:

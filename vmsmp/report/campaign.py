@@ -39,7 +39,9 @@ def _rows(campaign: Campaign) -> list[str]:
 def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
     schedules = sum(row.schedules for row in campaign.rows.values())
     rounds = sum(row.rounds for row in campaign.rows.values())
-    gil = "with the GIL, so preemptive" if getattr(sys, "_is_gil_enabled", lambda: True)() else "truly parallel"
+    gil = (
+        "with the GIL, so preemptive" if getattr(sys, "_is_gil_enabled", lambda: True)() else "truly parallel"
+    )
     lines = [
         f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
         f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new failures",
@@ -48,7 +50,9 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
         lines.append("interrupted: these are the results until then")
     if campaign.slices < campaign.planned:
         missing = campaign.planned - campaign.slices
-        lines.append(f"not explored: {missing} of {campaign.planned} slices of the first round; give it more time")
+        lines.append(
+            f"not explored: {missing} of {campaign.planned} slices of the first round; give it more time"
+        )
     untouched = [name for name, row in campaign.rows.items() if not row.schedules]
     if untouched:
         lines.append(f"not explored under control: {', '.join(untouched)}")
@@ -56,7 +60,9 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
     if campaign.new:
         lines.append("to see one again, run the `replay` line below its table; it is the same everywhere")
     else:
-        lines.append("not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory")
+        lines.append(
+            "not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory"
+        )
     lines.append(f"go on: vmsmp stress --minutes {max(10, minutes * 10):g} --seed {seed + 1000}")
     return lines
 

@@ -68,7 +68,7 @@ class Storyteller(Observer):
         cpu, code, before, place, switch, held = self._open
         self._open = None
         machine = cpu.machine
-        log = machine.engine.log  # type: ignore[union-attr]  # only ever controlled
+        log = machine.engine.log
         if code & 1 and next((c for c in reversed(log) if c >= 0), -1) == code - 1:
             code -= 1  # the try failed
         thing = machine.find(ops.object_of(code))

@@ -22,9 +22,7 @@ def result_text(result: Result) -> str:
     if result.interrupted:
         lines.append("interrupted: what was found until then stands above")
     if result.exhausted:
-        lines.append(
-            "explored: every schedule that this search has, so within its bounds nothing is left"
-        )
+        lines.append("explored: every schedule that this search has, so within its bounds nothing is left")
     elif not failed:
         bound = 3.0 / result.executions if result.executions else 1.0
         lines.append(

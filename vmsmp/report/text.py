@@ -23,7 +23,12 @@ def failure_text(failure: Failure, *, everything: bool = False) -> str:
     lines = [f"{failure.kind}: {failure.message}", f"  program {failure.program}, {_found(failure)}"]
     lines += [f"  {fact}" for fact in failure.facts]
     if failure.story is not None:
-        lines += ["", *story_lines(failure.story, everything=everything), "", *scene_lines(failure.story.scene)]
+        lines += [
+            "",
+            *story_lines(failure.story, everything=everything),
+            "",
+            *scene_lines(failure.story.scene),
+        ]
     if failure.history:
         lines += ["", *failure.history]
     lines += ["", *again(failure)]

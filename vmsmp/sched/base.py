@@ -7,6 +7,7 @@ at addresses or at the order of a set.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
     Raises: UsageError naming the string and what there is.
     """
     from vmsmp.sched.dfs import DepthFirst
-    from vmsmp.sched.pct import Pct, Portfolio
+    from vmsmp.sched.pct import Pct
+    from vmsmp.sched.portfolio import Portfolio
     from vmsmp.sched.random_walk import RandomWalk, RoundRobin
 
     kind, _, argument = name.partition(":")
@@ -80,12 +82,13 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
         "rr": RoundRobin,
         "dfs": DepthFirst,
     }
-    if not argument and kind in known:
+    if name in known:
         return known[kind]()
-    if kind == "pct" and argument.isdigit() and 1 <= int(argument) <= 100:
-        return Pct(int(argument), seed)
-    if kind == "dfs" and argument.isdigit():
-        return DepthFirst(int(argument))
+    bound = int(argument) if re.fullmatch("[0-9]{1,6}", argument) else -1
+    if kind == "pct" and 1 <= bound <= 100:
+        return Pct(bound, seed)
+    if kind == "dfs" and bound >= 0:
+        return DepthFirst(bound)
     raise UsageError(
         f"unknown scheduler {name!r}: use portfolio, random, rr, pct:D (D from 1 to 100), dfs or dfs:P"
     )

@@ -70,27 +70,3 @@ class Pct(Scheduler):
             priority[best.index] = self._changes[count]
             best = max(run, key=lambda cpu: priority[cpu.index])
         return best
-
-
-class Portfolio(Scheduler):
-    """Several depths in turn.
-
-    It stands for the portfolio of PCT, POS and SURW until the search room holds those two: a third
-    of the runs each are PCT of depth 2, 3 and 5, the depths in turn.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._arms = [Pct(2, seed), Pct(3, seed), Pct(5, seed)]
-        self._turn = -1
-        self._use(self._arms[0])
-
-    def _use(self, arm: Pct) -> None:
-        self.pick = arm.pick  # type: ignore[method-assign]  # the arm's own, without a call between
-        self.spawned = arm.spawned  # type: ignore[method-assign]  # likewise
-        self.yielded = arm.yielded  # type: ignore[method-assign]  # likewise
-
-    def begin(self) -> bool:
-        self._turn += 1
-        arm = self._arms[self._turn % len(self._arms)]
-        self._use(arm)
-        return arm.begin()

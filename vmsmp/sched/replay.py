@@ -60,7 +60,7 @@ class Tape(Scheduler):
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         log = self._log
-        at = len(current.machine.engine.log)  # type: ignore[union-attr]  # only ever controlled
+        at = len(current.machine.engine.log)
         if at >= len(log):
             # The recorded run failed before its next operation, on the CPU that was running.
             if current in run:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vmsmp.engine.cpu import Cpu, Hold
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from vmsmp.engine.machine import Machine
+    from vmsmp.machine import Machine
 
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
@@ -71,13 +71,14 @@ class Lock:
         """What is wrong with the state word, if anything; true at every step in between."""
         return None
 
+    def check_rest(self) -> str | None:
+        """What is wrong with the state word, if anything, when nobody uses the lock."""
+        return None
+
     def state(self) -> str:
         """The state as a report shows it."""
         holders = [
-            f"{hold.mode} {cpu}"
-            for cpu in self.machine.cpus
-            for hold in cpu.held
-            if hold.lock is self
+            f"{hold.mode} {cpu}" for cpu in self.machine.cpus for hold in cpu.held if hold.lock is self
         ]
         return ", ".join(holders) or "free"
 
@@ -107,12 +108,9 @@ class Lock:
 
     def _mode(self, cpu: Cpu) -> str | None:
         """The mode in which `cpu` took it last, or None."""
-        for hold in reversed(cpu.held):
-            if hold.lock is self:
-                return hold.mode
-        return None
+        return next((str(hold.mode) for hold in reversed(cpu.held) if hold.lock is self), None)
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 

@@ -1,11 +1,8 @@
 """lockmgr locks: shared and exclusive, with upgrades, timeouts and cancellation.
 
 Models: sys/kern/kern_lock.c with the 64-bit `lk_count`.
-Word: LKC_XMASK exclusive recursion count; LKC_EXREQ one waiter owns the right to be granted the
-lock exclusively next, LKC_EXREQ2 others wait to become that one; LKC_UPREQ a shared holder waits to
-be upgraded; LKC_SHARED counted requesters are owners; LKC_CANCEL cancelable waits end; the upper
-half counts shared holders and shared requesters alike in units of LKC_SCOUNT.  `lk_lockholder` is
-valid only while XMASK is not 0.  All sleeping is on the lock itself, every wakeup a broadcast.
+The word's bits are in `lockmgr_word`; `lk_lockholder` is valid only while XMASK is not 0.  All
+sleeping is on the lock itself, every wakeup a broadcast.
 Grants are handed over: the releaser turns EXREQ or UPREQ into XMASK, and the waiter takes the bit's
 absence for the grant.  UPREQ goes before EXREQ before shared.
 Locks: no spinlock may be held.  A contested request is a blocking point: tokens are lost.
@@ -38,40 +35,27 @@ from vmsmp.sync.errno import (
     PCATCH,
     PINTERLOCKED,
 )
-from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE, Lock, holders
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE, holders
+from vmsmp.sync.lockmgr_lock import LockmgrLock
+from vmsmp.sync.lockmgr_word import (
+    LKC_CANCEL,
+    LKC_EXREQ,
+    LKC_EXREQ2,
+    LKC_SCOUNT,
+    LKC_SHARED,
+    LKC_SMASK,
+    LKC_UPREQ,
+    LKC_XMASK,
+    word_text,
+)
 from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 
 if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.machine import Machine
-
-LKC_XMASK: Final = 0x0000000003FFFFFF
-LKC_CANCEL: Final = 0x0000000004000000
-LKC_EXREQ2: Final = 0x0000000008000000
-LKC_UPREQ: Final = 0x0000000010000000
-LKC_SHARED: Final = 0x0000000020000000
-LKC_EXREQ: Final = 0x0000000040000000
-LKC_SMASK: Final = 0xFFFFFFFF00000000
-LKC_SCOUNT: Final = 0x0000000100000000
-
-_BITS: Final = (
-    ("CANCEL", LKC_CANCEL),
-    ("EXREQ2", LKC_EXREQ2),
-    ("UPREQ", LKC_UPREQ),
-    ("SHARED", LKC_SHARED),
-    ("EXREQ", LKC_EXREQ),
-)
 
 #: lk_lockholder of a lock that is on its way back from a waiter who had given up.
 LK_KERNTHREAD: Final = "LK_KERNTHREAD"
-
-
-def _form(word: int) -> str:
-    """The count as a report shows it: `X1|EXREQ|S2`."""
-    parts = [f"X{word & LKC_XMASK}"] if word & LKC_XMASK else []
-    parts += [name for name, bit in _BITS if word & bit]
-    if word & LKC_SMASK:
-        parts.append(f"S{word >> 32}")
-    return "|".join(parts) or "0"
 
 
 def lockmgr(lkp: ExactLockmgr, flags: int) -> int:
@@ -88,9 +72,7 @@ def lockmgr(lkp: ExactLockmgr, flags: int) -> int:
 # -- waiting --------------------------------------------------------------------------------------
 
 
-def _lk_sleep(
-    lkp: ExactLockmgr, flags: int, wmesg: str, overdue: Callable[[int], str | None]
-) -> int:
+def _lk_sleep(lkp: ExactLockmgr, flags: int, wmesg: str, overdue: Callable[[int], str | None]) -> int:
     """Sleep on the lock, interlocked before."""
     timo = lkp.lk_timo if flags & LK_TIMELOCK else 0
     return lkp.machine.tsleep(
@@ -100,6 +82,11 @@ def _lk_sleep(
         timo,
         overdue=lambda: overdue(lkp.lk_count.peek()),
     )
+
+
+def _owner(lkp: ExactLockmgr) -> Cpu | None:
+    """The CPU that owns it exclusively, for the observers."""
+    return next((cpu for cpu, mode in holders(lkp) if mode == EXCLUSIVE), None)
 
 
 def _canceled(count: int, flags: int) -> bool:
@@ -131,12 +118,13 @@ def _exclusive_due(count: int) -> str | None:
     return None
 
 
-def _exreq_granted(count: int) -> str | None:
-    return None if count & LKC_EXREQ else "it holds the lock exclusively"
-
-
-def _upreq_granted(count: int) -> str | None:
-    return None if count & LKC_UPREQ else "it holds the lock exclusively"
+def _grant_due(count: int, bit: int) -> str | None:
+    """Why the owner of EXREQ or UPREQ need not wait any more, or waits in vain."""
+    if not count & bit:
+        return "it holds the lock exclusively"
+    if not count & (LKC_XMASK | LKC_SMASK):
+        return "nobody is left to grant it the lock"
+    return None
 
 
 # -- shared ---------------------------------------------------------------------------------------
@@ -145,7 +133,7 @@ def _upreq_granted(count: int) -> str | None:
 def lockmgr_shared(lkp: ExactLockmgr, flags: int) -> int:
     """LK_SHARED."""
     td = curthread(lkp.machine)
-    lkp._wants(td.cpu, SHARED)
+    lkp._wants_to_wait(flags, SHARED, _owner(lkp))
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return _recurse(lkp, td, flags)
@@ -210,7 +198,7 @@ def lockmgr_shared(lkp: ExactLockmgr, flags: int) -> int:
             error = _lk_sleep(lkp, flags, "lkshared2", _shared_granted)
             slept = True
             count = lkp.lk_count.load()
-    lkp._acquired(td.cpu, SHARED)
+    lkp._acquired(td.cpu, SHARED, tried=bool(flags & LK_NOWAIT))
     return 0
 
 
@@ -246,15 +234,13 @@ def undo_shreq(lkp: ExactLockmgr) -> None:
 
 def _exclusive_grantable(count: int) -> bool:
     """Shared requests that are not granted do not stand in an exclusive one's way."""
-    return not count & (LKC_UPREQ | LKC_EXREQ | LKC_XMASK) and not (
-        count & LKC_SHARED and count & LKC_SMASK
-    )
+    return not count & (LKC_UPREQ | LKC_EXREQ | LKC_XMASK) and not (count & LKC_SHARED and count & LKC_SMASK)
 
 
 def lockmgr_exclusive(lkp: ExactLockmgr, flags: int) -> int:
     """LK_EXCLUSIVE."""
     td = curthread(lkp.machine)
-    lkp._wants(td.cpu, EXCLUSIVE)
+    lkp._wants_to_wait(flags, EXCLUSIVE, _owner(lkp))
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return _recurse(lkp, td, flags)
@@ -262,7 +248,7 @@ def lockmgr_exclusive(lkp: ExactLockmgr, flags: int) -> int:
         if _exclusive_grantable(count):
             granted, count = lkp.lk_count.fcmpset(count, (count + 1) & ~LKC_SHARED)
             if granted:
-                lkp._acquired(td.cpu, EXCLUSIVE)
+                lkp._acquired(td.cpu, EXCLUSIVE, tried=bool(flags & LK_NOWAIT))
                 lkp.lk_lockholder.store(td)
                 return 0
             continue
@@ -285,6 +271,7 @@ def lockmgr_exclusive(lkp: ExactLockmgr, flags: int) -> int:
             continue
         asked, count = lkp.lk_count.fcmpset(count, count | LKC_EXREQ)
         if asked:
+            lkp.asking.add(td)
             return _await_grant(lkp, td, flags, LKC_EXREQ, undo_exreq)
 
 
@@ -292,30 +279,29 @@ def _await_grant(
     lkp: ExactLockmgr, td: Thread, flags: int, bit: int, undo: Callable[[ExactLockmgr], int]
 ) -> int:
     """Own `bit` (EXREQ or UPREQ), interlocked; wait until it disappears, which is the grant."""
-    overdue = _exreq_granted if bit == LKC_EXREQ else _upreq_granted
     while True:
-        error = _lk_sleep(lkp, flags, "lkgrant", overdue)
+        error = _lk_sleep(lkp, flags, "lkgrant", lambda count: _grant_due(count, bit))
         count = lkp.lk_count.load()
-        if not count & bit:
-            break
-        gave_up = ENOLCK if flags & LK_SLEEPFAIL or _canceled(count, flags) else 0
-        if error or gave_up:
+        if error or flags & LK_SLEEPFAIL or _canceled(count, flags):
             if undo(lkp):
-                return error or gave_up
-            # It was granted while we were giving up.
+                lkp.asking.discard(td)
+                return error or ENOLCK
+            if error:
+                break  # it was granted while we were giving up: keep it
             lkp._acquired(td.cpu, EXCLUSIVE)
-            if not gave_up:
-                lkp.lk_lockholder.store(td)
-                return 0
+            lkp.asking.discard(td)
             lkp.lk_lockholder.store(LK_KERNTHREAD)
             lockmgr_release(lkp, LK_RELEASE)
-            return error or gave_up
+            return ENOLCK
+        if not count & bit:
+            break
         lkp.machine.tsleep_interlock(lkp)
         if not lkp.lk_count.fetchadd(0) & bit:
             break
     if not lkp.lk_count.peek() & LKC_XMASK:
         lkp.machine.panic(f"{lkp} was granted without an owner count")
     lkp._acquired(td.cpu, EXCLUSIVE)
+    lkp.asking.discard(td)
     lkp.lk_lockholder.store(td)
     return 0
 
@@ -366,7 +352,7 @@ def lockmgr_upgrade(lkp: ExactLockmgr, flags: int) -> int:
     shared hold is gone.
     """
     td = curthread(lkp.machine)
-    lkp._wants(td.cpu, UPGRADE)
+    lkp._wants_to_wait(flags, UPGRADE, _owner(lkp))
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return 0
@@ -391,6 +377,7 @@ def lockmgr_upgrade(lkp: ExactLockmgr, flags: int) -> int:
         asked, count = lkp.lk_count.fcmpset(count, count - LKC_SCOUNT | LKC_UPREQ)
         if asked:
             lkp._released(td.cpu, SHARED)
+            lkp.asking.add(td)
             return _await_grant(lkp, td, flags, LKC_UPREQ, undo_upreq)
 
 
@@ -529,82 +516,18 @@ def _cancel(lkp: ExactLockmgr, change: Callable[[int], int]) -> int:
 
 
 _REQUESTS: Final[dict[int, Callable[[ExactLockmgr, int], int]]] = {
-    LK_SHARED: lambda lkp, flags: lockmgr_shared(lkp, flags),
-    LK_EXCLUSIVE: lambda lkp, flags: lockmgr_exclusive(lkp, flags),
-    LK_UPGRADE: lambda lkp, flags: lockmgr_upgrade(lkp, flags),
-    LK_EXCLUPGRADE: lambda lkp, flags: lockmgr_upgrade(lkp, flags),
-    LK_DOWNGRADE: lambda lkp, flags: lockmgr_downgrade(lkp, flags),
-    LK_RELEASE: lambda lkp, flags: lockmgr_release(lkp, flags),
-    LK_CANCEL_BEG: lambda lkp, flags: lockmgr_cancel_beg(lkp, flags),
-    LK_CANCEL_END: lambda lkp, flags: lockmgr_cancel_end(lkp, flags),
+    LK_SHARED: lockmgr_shared,
+    LK_EXCLUSIVE: lockmgr_exclusive,
+    LK_UPGRADE: lockmgr_upgrade,
+    LK_EXCLUPGRADE: lockmgr_upgrade,
+    LK_DOWNGRADE: lockmgr_downgrade,
+    LK_RELEASE: lockmgr_release,
+    LK_CANCEL_BEG: lockmgr_cancel_beg,
+    LK_CANCEL_END: lockmgr_cancel_end,
 }
 
 
-# -- the locks ------------------------------------------------------------------------------------
-
-
-class LockmgrLock(Lock):
-    """What both depths offer: `lock(flags)` and the words for it.
-
-    `lk_timo` is in ticks and bounds requests with LK_TIMELOCK (0: no bound).  `epoch` counts
-    exclusive grants, so that a test can tell whether somebody else had it in between.
-    """
-
-    sort = "lockmgr"
-    sleepable = True
-
-    def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
-        super().__init__(machine, name)
-        self.lk_timo = timo
-        self.epoch = 0
-
-    def lock(self, flags: int) -> int:
-        """Do one request; 0 or an error number."""
-        raise NotImplementedError
-
-    def acquire(self) -> None:
-        self._must(self.lock(LK_EXCLUSIVE), "acquire")
-
-    def acquire_shared(self) -> None:
-        """Take it shared."""
-        self._must(self.lock(LK_SHARED), "acquire_shared")
-
-    def upgrade(self) -> None:
-        """Turn a shared hold into an exclusive one; others may have had it in between."""
-        self._must(self.lock(LK_UPGRADE), "upgrade")
-
-    def downgrade(self) -> None:
-        """Turn an exclusive hold into a shared one with nobody in between."""
-        self.lock(LK_DOWNGRADE)
-
-    def release(self) -> None:
-        self.lock(LK_RELEASE)
-
-    def cancel_beg(self) -> None:
-        """Make cancelable requests fail until `cancel_end`; the caller holds the lock."""
-        self.lock(LK_CANCEL_BEG)
-
-    def cancel_end(self) -> None:
-        """Let cancelable requests wait again."""
-        self.lock(LK_CANCEL_END)
-
-    def _must(self, error: int, what: str) -> None:
-        if error:
-            self.machine.panic(f"{self}: {what} without a way to fail returned {error}")
-
-    def _contest(self, td: Thread) -> None:
-        self.contested += 1
-        for hook in self.hooks.blocking:
-            hook(td.cpu, f"contested {self}")
-
-    def _acquired(self, cpu: Any, mode: str, tried: bool = False) -> None:
-        if mode == EXCLUSIVE:
-            self.epoch += 1
-        super()._acquired(cpu, mode, tried)
-
-    def _upgraded(self, cpu: Any) -> None:
-        self._released(cpu, SHARED)
-        self._acquired(cpu, EXCLUSIVE)
+# -- the lock ------------------------------------------------------------------------------------
 
 
 class ExactLockmgr(LockmgrLock):
@@ -612,16 +535,16 @@ class ExactLockmgr(LockmgrLock):
 
     def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
         super().__init__(machine, name, timo)
-        self.lk_count = machine.atomic(0, f"{self.name}.lk_count", form=_form)
-        self.lk_lockholder = machine.atomic(
-            None, f"{self.name}.lk_lockholder", form=lambda td: _holder(td)
-        )
+        self.lk_count = machine.atomic(0, f"{self.name}.lk_count", form=word_text)
+        self.lk_lockholder = machine.atomic(None, f"{self.name}.lk_lockholder", form=_holder)
+        # ghost: who owns EXREQ or UPREQ, or was granted the lock for it and has not noticed yet
+        self.asking: set[Thread] = set()
         machine.words[self.lk_count.ident] = machine.words[self.lk_lockholder.ident] = self
 
     lock = lockmgr
 
     def check_word(self) -> str | None:
-        """INV-LK1, INV-LK2."""
+        """INV-LK1, INV-LK2, INV-LK4, INV-LK5."""
         word = self.lk_count.peek()
         holding = holders(self)
         owners = {cpu.index for cpu, mode in holding if mode == EXCLUSIVE}
@@ -632,6 +555,11 @@ class ExactLockmgr(LockmgrLock):
             return "XMASK and SHARED are both set"
         if len(owners) > 1:
             return f"{len(owners)} exclusive owners"
+        if bool(word & LKC_EXREQ) + bool(word & LKC_UPREQ) > len(self.asking):
+            return "EXREQ or UPREQ is set and nobody owns it"
+        holder = self.lk_lockholder.peek()
+        if isinstance(holder, Thread) and owners and holder.cpu.index not in owners:
+            return f"lk_lockholder is cpu{holder.cpu.index}, which does not own it"
         if word & LKC_SHARED and owners:
             return "SHARED is set while it is owned exclusively"
         if word >> 32 < len(readers):
@@ -643,11 +571,11 @@ class ExactLockmgr(LockmgrLock):
         word = self.lk_count.peek()
         stale = LKC_XMASK | LKC_SMASK | LKC_EXREQ | LKC_UPREQ | LKC_EXREQ2 | LKC_CANCEL
         if word & stale or self.lk_lockholder.peek() is not None:
-            return f"nobody uses it but lk_count is {_form(word)}"
+            return f"nobody uses it but lk_count is {word_text(word)}"
         return None
 
     def state(self) -> str:
-        return f"{_form(self.lk_count.peek())} ({super().state()})"
+        return f"{word_text(self.lk_count.peek())} ({super().state()})"
 
 
 def _holder(td: Any) -> str:

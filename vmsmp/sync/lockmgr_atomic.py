@@ -4,8 +4,8 @@ Keeps what callers may rely on: exclusion, recursion, an EXCLUPGRADE or downgrad
 between, one upgrader at a time, new readers that let waiting writers go first while readers hold
 the lock, and the error numbers.
 Deviations: the order in which waiters are granted is open, so everything the exact lock can do
-this one can; a timeout holds from the first wait of a request to its end; a cut-short wait is never
-granted in the same moment.
+this one can; a timeout starts afresh after a spurious wakeup; a cut-short wait is never granted in
+the same moment; LK_SHARED with LK_SLEEPFAIL fails after any wait, where the exact lock may grant.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu, Wait
 from vmsmp.sync.errno import (
     EBUSY,
+    EINTR,
     ENOLCK,
     EWOULDBLOCK,
     LK_CANCEL_BEG,
@@ -27,6 +28,7 @@ from vmsmp.sync.errno import (
     LK_EXCLUPGRADE,
     LK_EXCLUSIVE,
     LK_NOWAIT,
+    LK_PCATCH,
     LK_RELEASE,
     LK_SHARED,
     LK_SLEEPFAIL,
@@ -35,7 +37,7 @@ from vmsmp.sync.errno import (
     LK_UPGRADE,
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
-from vmsmp.sync.lockmgr import LockmgrLock
+from vmsmp.sync.lockmgr_lock import LockmgrLock
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class AtomicLockmgr(LockmgrLock):
         self._writers_waiting = 0
         self._upgrader: Cpu | None = None
         self._canceled = False
+        # Readers that waited when an exclusive owner left were granted the lock with that.
+        self._readers_waiting: set[int] = set()
+        self._admitted: set[int] = set()
 
     def lock(self, flags: int) -> int:
         request = flags & LK_TYPE_MASK
@@ -79,7 +84,7 @@ class AtomicLockmgr(LockmgrLock):
     def _can_shared(self, cpu: Cpu) -> bool:
         if self._owner is not None:
             return False
-        impolite = cpu.td is not None and cpu.td.td_flags & TDF_DEADLKTREAT
+        impolite = cpu.index in self._admitted or (cpu.td is not None and cpu.td.td_flags & TDF_DEADLKTREAT)
         writers = self._upgrader is not None or (self._writers_waiting and self._readers)
         return bool(impolite or not writers)
 
@@ -91,13 +96,14 @@ class AtomicLockmgr(LockmgrLock):
 
     # -- requests -------------------------------------------------------------------------------
 
-    def _take(self, cpu: Cpu, mode: str) -> None:
+    def _take(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
         if mode == EXCLUSIVE:
             self._owner = cpu
             self._depth = 1
         else:
             self._readers[cpu.index] = self._readers.get(cpu.index, 0) + 1
-        self._acquired(cpu, mode)
+            self._admitted.discard(cpu.index)
+        self._acquired(cpu, mode, tried)
 
     def _request(self, flags: int, exclusive: bool) -> int:
         mode = EXCLUSIVE if exclusive else SHARED
@@ -111,17 +117,21 @@ class AtomicLockmgr(LockmgrLock):
                 self._acquired(cpu, EXCLUSIVE)
                 return 0
             if can(cpu):
-                self._take(cpu, mode)
+                self._take(cpu, mode, bool(flags & LK_NOWAIT))
                 return 0
+            if exclusive and flags & LK_NOWAIT:
+                return EBUSY
             if self._canceled and flags & LK_CANCELABLE:
                 return ENOLCK
             if flags & LK_NOWAIT:
                 return EBUSY
             if exclusive:
                 self._writers_waiting += 1
+            else:
+                self._readers_waiting.add(cpu.index)
             return None
 
-        self._wants(self.engine.current, mode)
+        self._wants_to_wait(flags, mode, self._owner)
         code = self._code | (ops.ACQUIRE if exclusive else ops.ACQUIRE_SHARED)
         error = self._gate.alter(code, first)
         if error == -1:
@@ -129,26 +139,34 @@ class AtomicLockmgr(LockmgrLock):
         if error is not None:
             return int(error)
 
-        def left(_cpu: Cpu) -> None:
+        def left(cpu: Cpu) -> None:
             if exclusive:
                 self._writers_waiting -= 1
+            else:
+                self._readers_waiting.discard(cpu.index)
+                self._admitted.discard(cpu.index)
 
         return self._wait(flags, mode, can, left)
 
-    def _wait(
-        self, flags: int, mode: str, can: Callable[[Cpu], bool], left: Callable[[Cpu], None]
-    ) -> int:
+    def _wait(self, flags: int, mode: str, can: Callable[[Cpu], bool], left: Callable[[Cpu], None]) -> int:
         """The second step of a request that has to wait; `left` undoes its registration."""
         machine = self.machine
         td = curthread(machine)
         self._contest(td)
         machine.leave_tokens(f"contested {self}")
 
+        def signalled() -> bool:
+            return bool(flags & LK_PCATCH and td.td_sigpending)
+
         def ready(cpu: Cpu) -> bool:
-            return can(cpu) or bool(self._canceled and flags & LK_CANCELABLE)
+            return can(cpu) or signalled() or bool(self._canceled and flags & LK_CANCELABLE)
 
         def finish(cpu: Cpu) -> int:
+            granted = can(cpu)
             left(cpu)
+            if signalled() and not granted:
+                td.td_sigpending = False
+                return EINTR
             if flags & LK_SLEEPFAIL or (self._canceled and flags & LK_CANCELABLE):
                 return ENOLCK
             self._take(cpu, mode)
@@ -156,10 +174,14 @@ class AtomicLockmgr(LockmgrLock):
 
         timeout = self.lk_timo if flags & LK_TIMELOCK and self.lk_timo else None
         code = self._code | ops.SLEEP
-        result = self._gate.enter(code, ready, finish, Wait(self, mode), timeout)
-        if result is None:
-            self._gate.alter(code, left)
-            result = EWOULDBLOCK if td.cpu.timed_out == "timeout" else 0
+        td.td_gate = self._gate
+        result = None
+        while result is None:
+            result = self._gate.enter(code, ready, finish, Wait(self, mode), timeout)
+            if result is None and td.cpu.timed_out == "timeout":
+                self._gate.alter(code, left)
+                result = EWOULDBLOCK
+        td.td_gate = None
         machine.regain_tokens()
         return int(result)
 
@@ -173,14 +195,14 @@ class AtomicLockmgr(LockmgrLock):
             if self._upgrader is not None:
                 return EBUSY if exclusive_only or flags & LK_NOWAIT else -1
             if not self._readers:
-                self._take(cpu, EXCLUSIVE)
+                self._take(cpu, EXCLUSIVE, bool(flags & LK_NOWAIT))
                 return 0
             if flags & LK_NOWAIT:
                 return EBUSY
             self._upgrader = cpu
             return None
 
-        self._wants(self.engine.current, UPGRADE)
+        self._wants_to_wait(flags, UPGRADE, self._owner)
         error = self._gate.alter(self._code | ops.UPGRADE, first)
         if error == -1:
             return self._request(flags & ~LK_TYPE_MASK | LK_EXCLUSIVE, True)
@@ -205,14 +227,13 @@ class AtomicLockmgr(LockmgrLock):
     def _drop(self, cpu: Cpu) -> None:
         if self._owner is not None:
             if self._owner is not cpu:
-                self.machine.fail(
-                    "lock-misuse", f"{self} released by a CPU that does not hold it"
-                )
+                self.machine.fail("lock-misuse", f"{self} released by a CPU that does not hold it")
             self._released(cpu, EXCLUSIVE)
             self._depth -= 1
             if not self._depth:
                 self._owner = None
                 self._canceled = False
+                self._admitted |= self._readers_waiting
         else:
             self._unshare(cpu)
             if not self._readers:
@@ -223,6 +244,7 @@ class AtomicLockmgr(LockmgrLock):
             self.machine.panic(f"lockmgr: downgrade of {self}, which is not held exclusively once")
         self._released(cpu, EXCLUSIVE)
         self._owner = None
+        self._admitted |= self._readers_waiting
         self._take(cpu, SHARED)
 
     def _cancel(self, on: bool) -> None:

@@ -110,6 +110,7 @@ class AtomicRefcount:
         self._gate.alter(self._code | ops.FETCHADD, lambda _cpu: self._add(n))
 
     def release(self) -> bool:
+        """As `release_wakeup`: in one step there is no wakeup to leave out."""
         return self.release_wakeup()
 
     def release_wakeup(self, n: int = 1) -> bool:
@@ -124,8 +125,9 @@ class AtomicRefcount:
 
     def wait(self, wmesg: str = "refwait") -> None:
         """Wait until the count is 0.  A blocking point if it is not."""
-        if self._count:
-            self.machine.leave_tokens(f"refcount_wait {wmesg}")
+        if self._gate.alter(self._code | ops.ATOMIC_LOAD, self._zero):
+            return
+        self.machine.leave_tokens(f"refcount_wait {wmesg}")
         self._gate.enter(self._code | ops.SLEEP, self._zero, lambda _cpu: None, Wait(self, "zero"))
         self.machine.regain_tokens()
 

@@ -19,6 +19,7 @@ Deviations:
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
@@ -32,6 +33,7 @@ from vmsmp.sync.errno import (
     PWAKEUP_ONE,
 )
 from vmsmp.sync.thread import (
+    TDF_SINTR,
     TDF_TSLEEP_DESCHEDULED,
     TDF_TSLEEPQ,
     Thread,
@@ -96,6 +98,7 @@ class SleepQueues:
         cpu = td.cpu
         for hook in machine.hooks.blocking:
             hook(cpu, f"tsleep {wmesg or ident_name(ident)}")
+        machine.point(self.code(ident, ops.SLEEP))
         crit_enter(td)
         if not flags & PINTERLOCKED:
             self.interlock(ident, flags)
@@ -110,7 +113,7 @@ class SleepQueues:
         cpu.wants = Wait(ident, "sleep on", overdue)
         for hook in machine.hooks.sleeps:
             hook(cpu, ident)
-        how = lwkt_switch(td, self.sleep_code(ident), timo or None)
+        how = lwkt_switch(td, self.code(ident, ops.RESUME), timo or None)
         cpu.wants = None
         self.resume(td)
         crit_exit(td)
@@ -128,17 +131,20 @@ class SleepQueues:
         if td.td_wchan != ident or td.td_wdomain != flags & PDOMAIN_MASK:
             return False  # we slept on something else meanwhile
         td.td_flags |= TDF_TSLEEP_DESCHEDULED
+        if flags & PCATCH:
+            td.td_flags |= TDF_SINTR
         return True
 
     def resume(self, td: Thread) -> None:
         """The sleep is over, however it ended: off the queue."""
-        td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
+        td.td_flags &= ~(TDF_TSLEEP_DESCHEDULED | TDF_SINTR)
         self.remove(td)
 
-    def sleep_code(self, ident: Any) -> int:
-        """The visible operation of sleeping on `ident`."""
-        key = getattr(ident, "ident", None)
-        return ops.SLEEP if key is None else key << ops.KIND_BITS | ops.SLEEP
+    @staticmethod
+    def code(ident: Any, kind: int) -> int:
+        """The visible operation of doing `kind` to an ident, which may be anything."""
+        key = getattr(ident, "ident", 0)
+        return key << ops.KIND_BITS | kind if isinstance(key, int) else kind
 
 
 class _CpuQueue:
@@ -160,9 +166,7 @@ class ExactSleepQueues(SleepQueues):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        self.slpque_cpumasks = [
-            machine.atomic(0, f"slpque_cpumasks[{n}]", form=bin) for n in range(BUCKETS)
-        ]
+        self.slpque_cpumasks = [machine.atomic(0, f"slpque_cpumasks[{n}]", form=bin) for n in range(BUCKETS)]
         machine.words.update((mask.ident, self) for mask in self.slpque_cpumasks)
         # invariant: touched by its own CPU only, but for the hints, which others read
         self._queues: dict[tuple[int, int], _CpuQueue] = {}
@@ -224,23 +228,18 @@ class ExactSleepQueues(SleepQueues):
         # cpu_mfence(): the caller's change of state is visible before the mask is read.
         mask = self.slpque_cpumasks[bucket].load() & ~(1 << td.cpu.index)
         while mask:
-            index = (mask & -mask).bit_length() - 1
+            target = self.machine.cpus[(mask & -mask).bit_length() - 1]
             mask &= mask - 1
-            target = self.machine.cpus[index]
             qp = self._queue(target, bucket)
             for hint in qp.hints:
-                found = hint.load()
-                if found == ident or found == MATCH_ALL:
+                if hint.load() in (ident, MATCH_ALL):
                     woke += 1
-                    lwkt_send_ipiq(
-                        self.machine,
-                        target.td,
-                        lambda t=target: self._wakeup_local(t.td, ident, domain),  # type: ignore[misc]  # a default binds the loop's value
-                    )
+                    there = partial(self._wakeup_local, target.td, ident, domain)
+                    lwkt_send_ipiq(self.machine, target.td, there)
                     break
         crit_exit(td)
         for hook in self.machine.hooks.wakeup:
-            hook(td.cpu, ident, woke)
+            hook(td.cpu, ident, domain & PDOMAIN_MASK, woke)
 
     def _wakeup_local(self, td: Thread, ident: Any, domain: int) -> int:
         """Wake the matching threads of the CPU that `td` runs on, which is the one this runs on."""
@@ -259,7 +258,7 @@ class ExactSleepQueues(SleepQueues):
     def signal(self, td: Thread) -> None:
         def deliver() -> None:
             td.td_sigpending = True
-            if td.td_flags & TDF_TSLEEP_DESCHEDULED:
+            if td.td_flags & TDF_SINTR:
                 self.remove(td)
                 td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
 
@@ -285,8 +284,7 @@ class AtomicSleepQueues(SleepQueues):
             td.td_wdomain = flags & PDOMAIN_MASK
             td.td_flags |= TDF_TSLEEPQ
 
-        key = getattr(ident, "ident", 0)
-        self._gate.alter(key << ops.KIND_BITS | ops.INTERLOCK, announce)
+        self._gate.alter(self.code(ident, ops.INTERLOCK), announce)
         for hook in self.machine.hooks.interlocked:
             hook(td.cpu, ident)
 
@@ -320,10 +318,9 @@ class AtomicSleepQueues(SleepQueues):
                     if domain & PWAKEUP_ONE:
                         break
 
-        key = getattr(ident, "ident", 0)
-        self._gate.alter(key << ops.KIND_BITS | ops.WAKEUP, wake)
+        self._gate.alter(self.code(ident, ops.WAKEUP), wake)
         for hook in self.machine.hooks.wakeup:
-            hook(self.engine.current, ident, len(woke))
+            hook(self.engine.current, ident, domain & PDOMAIN_MASK, len(woke))
 
     def _schedule(self, td: Thread) -> None:
         td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
@@ -334,11 +331,10 @@ class AtomicSleepQueues(SleepQueues):
     def signal(self, td: Thread) -> None:
         def deliver(_cpu: Cpu) -> None:
             td.td_sigpending = True
-            if td.td_flags & TDF_TSLEEPQ:
-                td.td_flags &= ~TDF_TSLEEPQ
-                self._waiting.remove(td)
-                td.td_wchan = None
-            if td.td_flags & TDF_TSLEEP_DESCHEDULED:
+            if td.td_flags & TDF_SINTR:
+                self.remove(td)
                 self._schedule(td)
+            if td.td_gate is not None:
+                td.td_gate.changed()
 
         self._gate.alter(td.ident << ops.KIND_BITS | ops.IPI, deliver)

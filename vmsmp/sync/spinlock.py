@@ -42,6 +42,7 @@ def _spin_enter(spin: ExactSpinlock) -> Thread:
     td = curthread(spin.machine)
     crit_enter(td)
     td.gd_spinlocks += 1
+    spin.inside += 1
     return td
 
 
@@ -57,33 +58,35 @@ def spin_lock(spin: ExactSpinlock) -> None:
     """
     td = _spin_enter(spin)
     spin._wants(td.cpu, EXCLUSIVE)
-    if spin.lock.fetchadd(1) != 0:
-        _spin_lock_contested(spin, td)
+    old = spin.lock.fetchadd(1)
+    if old != 0:
+        _spin_lock_contested(spin, td, old)
+    spin.inside -= 1
     spin._acquired(td.cpu, EXCLUSIVE)
 
 
-def _spin_lock_contested(spin: ExactSpinlock, td: Thread) -> None:
+def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
     """The word was not free; our increment is in it."""
     word = spin.lock
-    if word.cmpset(SPINLOCK_SHARED | 1, 1):  # only the cached SHARED of readers gone by
-        return
+    if old == SPINLOCK_SHARED and word.cmpset(SPINLOCK_SHARED | 1, 1):
+        return  # only the cached SHARED of readers gone by
     td.cpu.wants = Wait(spin, EXCLUSIVE)
     spin.contested += 1
     # Our own increment moves from the holders to the queued writers, which shuts new readers out.
     old = word.fetchadd(SPINLOCK_EXCLWAIT - 1)
+    spin.queued += 1
     if old & SPINLOCK_SHARED:
         word.clearbits(SPINLOCK_SHARED)
     value = word.load()
     while True:
         if value & SPINLOCK_COUNT == 0:
-            taken, value = word.fcmpset(
-                value, (value - SPINLOCK_EXCLWAIT | 1) & ~SPINLOCK_SHARED
-            )
+            taken, value = word.fcmpset(value, (value - SPINLOCK_EXCLWAIT | 1) & ~SPINLOCK_SHARED)
             if taken:
                 break
             continue
         spin.machine.pause()
         value = word.load()
+    spin.queued -= 1
     td.cpu.wants = None
 
 
@@ -91,8 +94,10 @@ def spin_trylock(spin: ExactSpinlock) -> bool:
     """Take `spin` exclusively if that needs no waiting; leaves no trace in the word if not."""
     td = _spin_enter(spin)
     if not spin.lock.cmpset(0, 1) and not spin.lock.cmpset(SPINLOCK_SHARED, 1):
+        spin.inside -= 1
         _spin_leave(td)
         return False
+    spin.inside -= 1
     spin._acquired(td.cpu, EXCLUSIVE, tried=True)
     return True
 
@@ -110,10 +115,9 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
     td = _spin_enter(spin)
     spin._wants(td.cpu, SHARED)
     old = spin.lock.fetchadd(1)
-    if not old & SPINLOCK_SHARED and not (
-        old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)
-    ):
+    if not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)):
         _spin_lock_shared_contested(spin, td)
+    spin.inside -= 1
     spin._acquired(td.cpu, SHARED)
 
 
@@ -122,8 +126,8 @@ def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
     word = spin.lock
     td.cpu.wants = Wait(spin, SHARED)
     spin.contested += 1
-    window = spin.machine.choose(2) == 0
     value = word.fetchadd(-1) - 1
+    window = spin.machine.choose(2) == 0
     while True:
         if window and value & SPINLOCK_COUNT == 0:
             taken, value = word.fcmpset(value, value | SPINLOCK_SHARED | 1)
@@ -181,6 +185,9 @@ class ExactSpinlock(Spinlock):
     def __init__(self, machine: Machine, name: str | None = None) -> None:
         super().__init__(machine, name)
         self.lock = machine.atomic(0, f"{self.name}.lock", form=_form)
+        # ghost: CPUs inside an acquire, and those of them that wait in the word's upper bits
+        self.inside = 0
+        self.queued = 0
         machine.words[self.lock.ident] = self
 
     acquire = spin_lock
@@ -191,17 +198,26 @@ class ExactSpinlock(Spinlock):
     try_upgrade = spin_lock_upgrade_try
 
     def check_word(self) -> str | None:
-        """INV-SP1, INV-SP2 (first half)."""
+        """INV-SP1, INV-SP2, INV-SP3, INV-SP4."""
         word = self.lock.peek()
         holding = holders(self)
-        if len([1 for _, mode in holding if mode == EXCLUSIVE]) > 1:
+        owners = [cpu for cpu, mode in holding if mode == EXCLUSIVE]
+        if len(owners) > 1:
             return "two exclusive owners"
+        if word >> 20 & 0x7FF != self.queued:
+            return f"{self.queued} writers wait but the word counts {word >> 20 & 0x7FF}"
+        if owners and not self.inside and word & SPINLOCK_SHARED:
+            return "SHARED is set beside an exclusive owner"
+        for cpu, _ in holding:
+            held = sum(1 for hold in cpu.held if hold.lock.sort == "spinlock")
+            if not held <= cpu.td.gd_spinlocks <= cpu.td.td_critcount:
+                return f"{cpu} holds {held} spinlocks and counts {cpu.td.gd_spinlocks}"
         if word & SPINLOCK_COUNT < len(holding):
             return f"{len(holding)} hold it but the word counts {word & SPINLOCK_COUNT}"
         return None
 
     def check_rest(self) -> str | None:
-        """INV-SP2 (second half): between operations of anybody the word is free."""
+        """INV-SP2 at rest: the word is free."""
         word = self.lock.peek()
         return None if word & ~SPINLOCK_SHARED == 0 else f"nobody uses it but the word is {_form(word)}"
 
@@ -238,9 +254,7 @@ class AtomicSpinlock(Spinlock):
         self._wants(cpu, EXCLUSIVE)
         if self._owner is not None or self._readers:
             self.contested += 1
-        self._gate.enter(
-            self._code | ops.ACQUIRE, self._free, self._take, Wait(self, EXCLUSIVE)
-        )
+        self._gate.enter(self._code | ops.ACQUIRE, self._free, self._take, Wait(self, EXCLUSIVE))
 
     def acquire_shared(self) -> None:
         cpu = self.engine.current
@@ -266,8 +280,8 @@ class AtomicSpinlock(Spinlock):
         return bool(self._gate.alter(self._code | ops.UPGRADE, self._upgrade))
 
     def _upgrade(self, cpu: Cpu) -> bool:
-        if self._readers != 1:
-            return False
+        if self._readers != 1 or self._gate.waits(EXCLUSIVE):
+            return False  # a waiting writer's increment spoils the exact lock's comparison, too
         self._readers = 0
         self._owner = cpu
         self._released(cpu, SHARED)

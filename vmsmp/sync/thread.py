@@ -4,9 +4,9 @@ Models: sys/sys/thread.h, sys/kern/lwkt_thread.c, lwkt_ipiq.c as far as locks an
 Locks: a thread's fields are its own CPU's; the IPI queue is written by anybody.
 Deviations:
   * one thread a CPU; while it sleeps its CPU is idle and takes IPIs.
-  * an IPI to a running CPU is taken where its effect can first be seen: on leaving the outermost
-    critical section, before a sleep queue is touched and before a switch.  It acts on the
-    receiver's own sleep queue alone, so an earlier moment would look the same.
+  * an IPI to a running CPU is taken where its effect can first be seen: on entering or leaving the
+    outermost critical section and before the CPU idles.  It acts on the receiver's own sleep queue
+    alone, which is touched in critical sections only, so an earlier moment would look the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TDF_TSLEEPQ = 0x0001
 TDF_TSLEEP_DESCHEDULED = 0x0002
 TDF_DEADLKTREAT = 0x0004
+TDF_SINTR = 0x0008
 
 
 class Thread:
@@ -43,6 +44,7 @@ class Thread:
         "name",
         "td_critcount",
         "td_flags",
+        "td_gate",
         "td_sigpending",
         "td_toks_array",
         "td_toks_have",
@@ -62,7 +64,9 @@ class Thread:
         self.td_wchan: Any = None
         self.td_wdomain = 0
         self.td_sigpending = False
-        self.ipiq: deque[Callable[[], None]] = deque()
+        #: The gate at which it waits for a lock of the atomic depth, so that a signal can reach it.
+        self.td_gate: Any = None
+        self.ipiq: deque[Callable[[], object]] = deque()
         self.idle = False
 
     def state(self) -> str:
@@ -83,6 +87,8 @@ def curthread(machine: Machine) -> Thread:
 
 def crit_enter(td: Thread) -> None:
     """No preemption and no IPI on this CPU until the matching `crit_exit`."""
+    if td.ipiq and not td.td_critcount:
+        lwkt_process_ipiq(td)
     td.td_critcount += 1
 
 
@@ -92,7 +98,7 @@ def crit_exit(td: Thread) -> None:
         lwkt_process_ipiq(td)
 
 
-def lwkt_send_ipiq(machine: Machine, target: Thread, func: Callable[[], None]) -> None:
+def lwkt_send_ipiq(machine: Machine, target: Thread, func: Callable[[], object]) -> None:
     """Have the target's CPU call `func`, asynchronously.  Never waits."""
     machine.point(target.ident << ops.KIND_BITS | ops.IPI)
     target.ipiq.append(func)

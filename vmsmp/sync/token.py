@@ -48,7 +48,7 @@ class TokRef:
     __slots__ = ("tr_count", "tr_owner", "tr_tok")
 
     def __init__(self, tok: Token, td: Thread, count: int) -> None:
-        self.tr_tok = tok
+        self.tr_tok: Any = tok  # of the machine's one depth
         self.tr_owner = td
         self.tr_count = count
 
@@ -193,9 +193,7 @@ def lwkt_reltoken(tok: ExactToken) -> None:
 def _top(tok: Token, td: Thread) -> TokRef:
     if not td.td_toks_array or td.td_toks_array[-1].tr_tok is not tok:
         top = repr(td.td_toks_array[-1].tr_tok) if td.td_toks_array else "none"
-        tok.machine.fail(
-            "lock-misuse", f"{tok} released out of order", [f"{td.cpu} holds on top: {top}"]
-        )
+        tok.machine.fail("lock-misuse", f"{tok} released out of order", [f"{td.cpu} holds on top: {top}"])
     return td.td_toks_array[-1]
 
 
@@ -224,9 +222,7 @@ def lwkt_getpooltoken(machine: Machine, ident: Any) -> Token:
     if key is None:
         key = zlib.crc32(str(ident).encode())
     slot = key * 2654435761 % (1 << 32) % LWKT_NUM_POOL_TOKENS
-    tok = machine.pool_tokens.get(slot)
-    if tok is None:
-        tok = machine.pool_tokens[slot] = machine.token(f"pool[{slot}]")
+    tok = machine.pool_token_of(slot)
     tok.acquire()
     return tok
 
@@ -261,7 +257,7 @@ def lwkt_getalltokens(td: Thread, failures: int) -> bool:
 # -- switching ------------------------------------------------------------------------------------
 
 
-def lwkt_switch(td: Thread, code: int = ops.SLEEP, timeout: int | None = None) -> str:
+def lwkt_switch(td: Thread, code: int = ops.RESUME, timeout: int | None = None) -> str:
     """Give the CPU away: all tokens go, the thread sleeps if descheduled, all tokens come back.
 
     `timeout` in ticks bounds a descheduled sleep.  Returns "" or how the sleep was cut short
@@ -318,9 +314,7 @@ class Token(Lock):
 
     def held(self) -> bool:
         """Whether the running CPU owns it exclusively (LWKT_TOKEN_HELD_EXCL)."""
-        return any(
-            hold.lock is self and hold.mode == EXCLUSIVE for hold in self.engine.current.held
-        )
+        return any(hold.lock is self and hold.mode == EXCLUSIVE for hold in self.engine.current.held)
 
     def held_shared(self) -> bool:
         """Whether the running CPU owns it in any mode."""
@@ -436,26 +430,28 @@ class AtomicToken(Token):
         td = curthread(self.machine)
         cpu = td.cpu
         exclusive = bool(mode & TOK_EXCLUSIVE)
-        ref = TokRef(self, td, mode)
-        self._wants(cpu, ref.mode)
-        if not self._grantable(cpu, exclusive):
-            # A contested get is a blocking point: the tokens held so far go and come back with it.
+        name = EXCLUSIVE if exclusive else SHARED
+        code = self._code | (ops.ACQUIRE if exclusive else ops.ACQUIRE_SHARED)
+        can = self._can_exclusive if exclusive else self._can_shared
+        self._wants(cpu, name)
+        if not can(cpu):
             self.contested += 1
-            for hook in self.hooks.blocking:
-                hook(cpu, f"contested {self}")
-            if td.td_toks_array:
-                _push(td, self, mode)
-                td.td_toks_have = len(td.td_toks_array) - 1
-                cpu.wants = Wait(self, ref.mode)
-                lwkt_switch(td)
-                return
-        _push(td, self, mode)
-        self._gate.enter(
-            self._code | (ops.ACQUIRE if exclusive else ops.ACQUIRE_SHARED),
-            self._can_exclusive if exclusive else self._can_shared,
-            lambda cpu: self._take_ref(td.td_toks_array[-1], cpu),
-            Wait(self, ref.mode),
-        )
+        ref = _push(td, self, mode)
+        if len(td.td_toks_array) == 1:  # nothing to lose meanwhile, so waiting is one step too
+            self._gate.enter(code, can, lambda cpu: self._take_ref(ref, cpu), Wait(self, name))
+            return
+
+        def attempt(cpu: Cpu) -> bool:
+            if not can(cpu):
+                return False
+            self._take_ref(ref, cpu)
+            return True
+
+        if not self._gate.alter(code, attempt):
+            # A contested get is a blocking point: the tokens held so far go and come back with it.
+            td.td_toks_have = len(td.td_toks_array) - 1
+            cpu.wants = Wait(self, name)
+            lwkt_switch(td)
 
     def acquire(self) -> None:
         self._acquire(TOK_EXCLUSIVE | TOK_EXCLREQ)
@@ -492,15 +488,10 @@ class AtomicToken(Token):
         refs = td.td_toks_array
 
         def all_free(cpu: Cpu) -> bool:
-            return all(
-                ref.tr_tok._grantable(cpu, bool(ref.tr_count & TOK_EXCLUSIVE))  # type: ignore[attr-defined]  # one depth a machine
-                for ref in refs
-            )
+            return all(ref.tr_tok._grantable(cpu, bool(ref.tr_count & TOK_EXCLUSIVE)) for ref in refs)
 
         def take_all(cpu: Cpu) -> None:
             for ref in refs:
-                ref.tr_tok._take_ref(ref, cpu)  # type: ignore[attr-defined]  # one depth a machine
+                ref.tr_tok._take_ref(ref, cpu)
 
-        self._gate.enter(
-            self._code | ops.REACQUIRE, all_free, take_all, Wait(refs[-1].tr_tok, "all tokens")
-        )
+        self._gate.enter(self._code | ops.REACQUIRE, all_free, take_all, Wait(refs[-1].tr_tok, "all tokens"))

@@ -1,0 +1,276 @@
+"""What a user calls: explore, replay, minimize, run."""
+
+from __future__ import annotations
+
+import pytest
+
+import vmsmp
+from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import UsageError
+
+
+def lost_update(m):
+    word = m.cell(0, name="word")
+
+    def incrementer():
+        word.store(word.load() + 1)
+
+    m.spawn(incrementer)
+    m.spawn(incrementer)
+    m.join()
+    m.check(word.load() == 2, "both increments are counted")
+
+
+def noisy(m):
+    """The same bug among much that has nothing to do with it."""
+    word, noise = m.cell(0), m.cell(0)
+
+    def incrementer():
+        for n in range(5):
+            noise.store(n)
+        word.store(word.load() + 1)
+        for n in range(5):
+            noise.store(n)
+
+    for _ in range(3):
+        m.spawn(incrementer)
+    m.join()
+    m.check(word.load() == 3, "every increment is counted")
+
+
+def two_bugs(m):
+    word = m.cell(0)
+
+    def incrementer():
+        word.store(word.load() + 1)
+
+    def reader():
+        m.check(word.load() != 1, "somebody saw the middle")
+
+    m.spawn(incrementer)
+    m.spawn(incrementer)
+    m.spawn(reader)
+    m.join()
+    m.check(word.load() == 2, "both increments are counted")
+
+
+def clean(m):
+    word = m.atomic(0)
+    m.spawn(word.fetchadd, 1)
+    m.spawn(word.fetchadd, 1)
+    m.join()
+    m.check(word.load() == 2, "both increments are counted")
+
+
+# -- explore --------------------------------------------------------------------------------------
+
+
+def test_a_search_finds_the_lost_update():
+    failure = vmsmp.explore(lost_update, sched="pct:3", schedules=1000, seed=1).failure
+    assert ("check", "both increments are counted") == (failure.kind, failure.message)
+
+
+def test_a_search_of_a_clean_program_runs_all_its_schedules():
+    result = vmsmp.explore(clean, schedules=100)
+    assert (100, None, True) == (result.executions, result.failure, result.ok)
+
+
+def test_the_first_failure_ends_a_search():
+    result = vmsmp.explore(lost_update, sched="random", schedules=1000)
+    assert (result.failure.execution, True) == (result.executions, result.executions < 1000)
+
+
+def test_stop_never_goes_on_after_a_failure():
+    result = vmsmp.explore(lost_update, sched="random", schedules=300, stop="never")
+    assert (300, True) == (result.executions, sum(result.counts.values()) > 1)
+
+
+def test_stop_never_keeps_the_first_failure_of_each_signature():
+    result = vmsmp.explore(two_bugs, sched="random", schedules=300, stop="never")
+    assert {"check: both increments are counted", "check: somebody saw the middle"} == {
+        failure.signature for failure in result.failures
+    }
+
+
+def test_stop_never_counts_every_signature_that_it_keeps():
+    result = vmsmp.explore(two_bugs, sched="random", schedules=300, stop="never")
+    assert [failure.signature for failure in result.failures] == list(result.counts)
+
+
+def test_a_signature_has_no_instance_numbers():
+    def program(m):
+        m.check(False, f"page {m.choose(1000)} is busy")
+
+    result = vmsmp.explore(program, sched="random", schedules=20, stop="never")
+    assert {"check: page N is busy": 20} == result.counts
+
+
+def test_the_same_seed_finds_the_same_failure():
+    one, other = (vmsmp.explore(lost_update, schedules=100, seed=5).failure for _ in range(2))
+    assert (one.schedule, one.digest, one.execution) == (other.schedule, other.digest, other.execution)
+
+
+def test_a_search_is_bounded_by_its_seconds():
+    assert 1 == vmsmp.explore(clean, sched="random", schedules=10**9, time_s=0).executions
+
+
+def test_the_step_limit_ends_a_run_as_a_livelock():
+    def program(m):
+        word = m.cell(0)
+        while True:
+            word.store(1)
+
+    assert "livelock" == vmsmp.explore(program, max_steps=200).failure.kind
+
+
+def test_cpus_are_what_the_program_is_told():
+    seen = []
+    vmsmp.explore(lambda m: seen.append(m.ncpus), schedules=1, cpus=5)
+    assert [5] == seen
+
+
+def test_options_stand_in_the_schedule_of_a_failure():
+    failure = vmsmp.explore(
+        lambda m: m.check(False, "down"), locks="exact", timeouts="any", spurious=True, cpus=2
+    ).failure
+    assert ["exact", "any", "spurious", "cpus=2"] == Schedule.parse(failure.schedule).options.words()
+
+
+def test_without_checkers_only_the_program_speaks():
+    def program(m):
+        m.spinlock().acquire()
+
+    kinds = [vmsmp.explore(program, schedules=1, check=check).failure for check in (True, False)]
+    assert ("leak", None) == (kinds[0].kind, kinds[1])
+
+
+WRONG = {
+    "an unknown scheduler": {"sched": "bogus"},
+    "an unknown stop": {"stop": "later"},
+    "no schedules": {"schedules": 0},
+    "negative schedules": {"schedules": -1},
+    "no steps": {"max_steps": 0},
+    "an unknown depth of locks": {"locks": "both"},
+    "unknown timeouts": {"timeouts": "never"},
+    "no cpus": {"cpus": 0},
+    "too many cpus": {"cpus": 65},
+    "an unknown mutant": {"mutants": ["no-such"]},
+    "an unknown repair": {"repairs": ["no-such"]},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_an_argument_that_cannot_be_is_a_usage_error(wrong):
+    with pytest.raises(UsageError, match=r"\A[^\n]+\Z"):
+        vmsmp.explore(clean, **wrong)
+
+
+def test_results_turn_into_plain_data():
+    result = vmsmp.explore(lost_update, sched="random", schedules=50)
+    assert result.failure.schedule == result.as_dict()["failures"][0]["schedule"]
+
+
+# -- replay ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def failure():
+    return vmsmp.explore(noisy, sched="random", schedules=1000, seed=1).failure
+
+
+def test_a_replay_ends_in_the_same_signature(failure):
+    assert failure.signature == vmsmp.replay(noisy, failure.schedule).failure.signature
+
+
+def test_a_replay_goes_the_same_way_step_for_step(failure):
+    assert failure.digest == vmsmp.replay(noisy, failure.schedule).digest
+
+
+def test_a_replay_prints_the_same_line(failure):
+    assert failure.schedule == vmsmp.replay(noisy, failure.schedule).schedule
+
+
+def test_a_replay_takes_a_parsed_schedule_too(failure):
+    assert failure.digest == vmsmp.replay(noisy, Schedule.parse(failure.schedule)).digest
+
+
+def test_a_replay_tells_the_same_story(failure):
+    again = vmsmp.replay(noisy, failure.schedule).failure
+    # the execution's number is the search's, not the run's
+    assert failure.report().splitlines()[2:] == again.report().splitlines()[2:]
+
+
+def test_a_replay_without_checkers_goes_the_same_way(failure):
+    assert failure.digest == vmsmp.replay(noisy, failure.schedule, check=False).digest
+
+
+def test_a_replay_of_another_programs_line_is_a_value_error(failure):
+    with pytest.raises(ValueError, match="of program 'noisy', not of 'clean'"):
+        vmsmp.replay(clean, failure.schedule)
+
+
+def test_a_replay_of_a_malformed_line_is_a_value_error():
+    with pytest.raises(ValueError, match="not a preemption"):
+        vmsmp.replay(noisy, "v1:noisy:0:1>2")
+
+
+def test_the_report_shows_the_line_that_replays_it(failure):
+    assert f"replay: vmsmp replay '{failure.schedule}'" in failure.report()
+
+
+# -- minimize -------------------------------------------------------------------------------------
+
+
+def test_a_minimized_schedule_has_fewer_preemptions(failure):
+    assert len(vmsmp.minimize(noisy, failure.schedule)) < len(Schedule.parse(failure.schedule))
+
+
+def test_no_preemption_of_a_minimized_schedule_can_go(failure):
+    small = vmsmp.minimize(noisy, failure.schedule)
+    steps = small.preemptions
+    without = [small.with_steps(steps[:n] + steps[n + 1 :]) for n in range(len(steps))]
+    assert [] == [str(line) for line in without if not vmsmp.replay(noisy, line).ok]
+
+
+def test_a_minimized_schedule_ends_in_the_same_signature(failure):
+    small = vmsmp.minimize(noisy, failure.schedule)
+    assert failure.signature == vmsmp.replay(noisy, small).failure.signature
+
+
+def test_minimizing_keeps_the_signature_it_was_asked_for():
+    found = vmsmp.explore(two_bugs, sched="random", schedules=300, stop="never").failures
+    assert [failure.signature for failure in found] == [
+        vmsmp.replay(two_bugs, vmsmp.minimize(two_bugs, failure.schedule)).failure.signature
+        for failure in found
+    ]
+
+
+def test_minimizing_what_is_minimal_changes_nothing(failure):
+    small = vmsmp.minimize(noisy, failure.schedule)
+    assert small == vmsmp.minimize(noisy, small)
+
+
+def test_minimizing_a_line_that_does_not_fail_is_a_usage_error():
+    with pytest.raises(UsageError, match="does not fail"):
+        vmsmp.minimize(noisy, "v1:noisy:0:")
+
+
+def test_minimizing_another_programs_line_is_a_value_error(failure):
+    with pytest.raises(ValueError, match="of program 'noisy'"):
+        vmsmp.minimize(clean, failure.schedule)
+
+
+# -- run ------------------------------------------------------------------------------------------
+
+
+def test_a_controlled_run_is_one_schedule():
+    assert vmsmp.run(clean, engine="controlled", seed=1).ok
+
+
+def test_the_failure_of_a_controlled_run_can_be_replayed():
+    def failing(m):
+        m.spawn(m.yield_)
+        m.check(False, "down")
+
+    outcome = vmsmp.run(failing, engine="controlled", seed=1)
+    assert outcome.digest == vmsmp.replay(failing, outcome.schedule).digest

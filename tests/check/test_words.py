@@ -1,0 +1,137 @@
+"""State words: what a lock's word says fits who owns it, or is said to be wrong."""
+
+import pytest
+
+import vmsmp
+from vmsmp.mutants.patch import Mutant
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+
+
+def found(program, kind, message, **options):
+    """Search for the planted bug; see that its line brings back the very same run."""
+    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 500, **options}).failure
+    assert (kind, message) == (failure and failure.kind, failure and failure.message)
+    again = vmsmp.replay(program, failure.schedule)
+    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
+    return failure
+
+
+def silent(program, **options):
+    """Nothing is wrong, and nobody says so."""
+    result = vmsmp.explore(program, **{"sched": "random", "schedules": 150, **options})
+    assert [] == [(f.signature, f.schedule) for f in result.failures]
+
+
+def using(make, how="acquire"):
+    def program(m):
+        lock = make(m)
+
+        def section():
+            getattr(lock, how)()
+            m.yield_()
+            lock.release()
+
+        m.spawn(section)
+        m.spawn(section)
+        m.join()
+
+    return program
+
+
+def caught(program, function, old, new, message):
+    with Mutant("planted", function, old, new, "", "").plant():
+        return found(program, "check", message, locks="exact")
+
+
+def test_a_spinlock_word_that_counts_too_little_is_caught():
+    caught(
+        using(lambda m: m.spinlock("l"), "acquire_shared"),
+        "vmsmp.sync.spinlock:spin_lock_shared",
+        "old = spin.lock.fetchadd(1)",
+        "old = spin.lock.fetchadd(0 if spin.lock.peek() & SPINLOCK_SHARED else 1)",
+        "state word of spinlock 'l': 2 hold it but the word counts 1",
+    )
+
+
+def test_a_spinlock_word_that_is_left_behind_is_caught_at_the_end():
+    """SP-01: a try that fails and leaves its increment."""
+
+    def program(m):
+        lock = m.spinlock("l")
+        m.spawn(lambda: lock.try_acquire() and lock.release())
+        with lock:
+            m.yield_()
+        m.join()
+
+    caught(
+        program,
+        "vmsmp.sync.spinlock:spin_trylock",
+        "_spin_leave(td)\nreturn False",
+        "_spin_leave(td)\nspin.lock.fetchadd(1)\nreturn False",
+        "state word of spinlock 'l': nobody uses it but the word is 1",
+    )
+
+
+def test_a_token_word_that_is_left_behind_is_caught_at_the_end():
+    caught(
+        using(lambda m: m.token("l"), "acquire_shared"),
+        "vmsmp.sync.token:_lwkt_reltokref",
+        "if tok.t_count.fetchadd(-TOK_INCR) // TOK_INCR == 0:",
+        "if tok.t_count.fetchadd(0) // TOK_INCR == 0:",
+        "state word of token 'l': nobody uses it but t_count is 2",
+    )
+
+
+def test_a_token_whose_owner_stays_set_is_caught():
+    def program(m):
+        token = m.token("l")
+        token.acquire()
+        token.release()
+
+    caught(
+        program,
+        "vmsmp.sync.token:_lwkt_reltokref",
+        "tok.t_ref.store(None)",
+        "pass",
+        "state word of token 'l': t_ref is set and EXCLUSIVE is not",
+    )
+
+
+def test_a_lockmgr_word_that_stays_shared_under_an_owner_is_caught():
+    def program(m):
+        lock = m.lockmgr("l")
+        lock.acquire_shared()
+        lock.release()
+        lock.acquire()
+        lock.release()
+
+    caught(
+        program,
+        "vmsmp.sync.lockmgr:lockmgr_exclusive",
+        "granted, count = lkp.lk_count.fcmpset(count, (count + 1) & ~LKC_SHARED)",
+        "granted, count = lkp.lk_count.fcmpset(count, count + 1)",
+        "state word of lockmgr 'l': XMASK and SHARED are both set",
+    )
+
+
+def test_a_lockmgr_word_that_is_left_behind_is_caught_at_the_end():
+    def program(m):
+        lock = m.lockmgr("l")
+        lock.acquire()
+        m.spawn(lambda: lock.lock(vmsmp.LK_SHARED | vmsmp.LK_NOWAIT)).join()
+        lock.release()
+
+    caught(
+        program,
+        "vmsmp.sync.lockmgr:undo_shreq",
+        "count = lkp.lk_count.fetchadd(-LKC_SCOUNT) - LKC_SCOUNT",
+        "count = lkp.lk_count.fetchadd(0)",
+        "state word of lockmgr 'l': nobody uses it but lk_count is SHARED|S1",
+    )
+
+
+@pytest.mark.parametrize("sort", ["spinlock", "token", "lockmgr"])
+@pytest.mark.parametrize("how", ["acquire", "acquire_shared"])
+def test_right_words_are_silent_at_every_step(sort, how):
+    silent(using(lambda m: getattr(m, sort)("l"), how), locks="exact", schedules=400)

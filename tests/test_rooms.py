@@ -1,0 +1,136 @@
+"""The rooms of the package: imports go one way, and the house is kept."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vmsmp
+
+PACKAGE = Path(vmsmp.__file__).resolve().parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+#: What the modules of a room may import from other rooms, while running.
+BELOW = {
+    "engine": {"engine", "errors"},
+    "sched": {"sched", "engine", "errors"},
+    "sync": {"sync", "engine", "errors"},
+    "mmu": {"mmu", "sync", "engine", "errors"},
+    "vm": {"vm", "mmu", "sync", "engine", "errors", "machine"},
+}
+#: What looks at everything, and is looked at by nothing below, not even for its types.
+ABOVE = {"check", "mutants", "campaign", "report", "cli", "pytest_plugin", "hypothesis_support"}
+LOWER = [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in BELOW]
+
+
+def room(module):
+    """`vmsmp.engine.cpu` is in room `engine`; `vmsmp` itself in none."""
+    return [*module.split("."), ""][1]
+
+
+def typing_only(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(node, running=True):
+    """(module, whether it is imported when the code runs) for every import of our own."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, running) for alias in child.names if room(alias.name))
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            names = [f"{child.module}.{alias.name}" for alias in child.names]
+            yield from (
+                (name if name in MODULES or child.module == "vmsmp" else child.module, running)
+                for name in names
+                if child.module.split(".")[0] == "vmsmp"
+            )
+        elif typing_only(child):
+            for part in child.body:
+                yield from imports(ast.Module([part], []), running=False)
+            for part in child.orelse:
+                yield from imports(ast.Module([part], []), running)
+        else:
+            yield from imports(child, running)
+
+
+def imported(name, *, running=None):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    return sorted({m for m, runs in imports(tree) if room(m) and running in (None, runs)})
+
+
+def test_the_walk_sees_imports_while_running_and_those_for_types():
+    tree = ast.parse(
+        "import vmsmp.check\n"
+        "if TYPE_CHECKING:\n    from vmsmp.sched.base import Scheduler\n"
+        "def f():\n    from vmsmp import cli\n"
+    )
+    assert [("vmsmp.check", True), ("vmsmp.sched.base", False), ("vmsmp.cli", True)] == list(imports(tree))
+
+
+def test_the_lower_rooms_are_there():
+    assert {"engine", "sched", "sync"} <= {room(name) for name in LOWER}
+
+
+@pytest.mark.parametrize("name", LOWER)
+def test_a_lower_room_imports_only_from_below_while_running(name):
+    assert [] == [m for m in imported(name, running=True) if room(m) not in BELOW[room(name)]]
+
+
+@pytest.mark.parametrize("name", LOWER)
+def test_a_lower_room_does_not_know_those_who_look_at_it(name):
+    assert [] == [m for m in imported(name) if room(m) in ABOVE]
+
+
+def test_the_engine_knows_schedulers_by_their_interface_alone():
+    known = {m for name in LOWER if room(name) == "engine" for m in imported(name) if room(m) == "sched"}
+    assert known <= {"vmsmp.sched.base"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_has_at_most_600_lines(name):
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 600
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_is(name):
+    assert ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+
+
+def loaded_by(module):
+    """What a fresh interpreter has loaded after importing `module`, by name."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sorted(sys.modules))"],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+HEAVY = {
+    "vmsmp.engine.controlled",
+    "vmsmp.campaign.search",
+    "vmsmp.machine",
+    "hypothesis",
+    "rich",
+    "jinja2",
+    "loguru",
+    "sqlite3",
+}
+
+
+def test_importing_the_package_stays_cheap():
+    assert set() == loaded_by("vmsmp") & HEAVY
+
+
+@pytest.mark.skipif("vmsmp.pytest_plugin" not in MODULES, reason="there is no pytest plugin yet")
+def test_importing_the_pytest_plugin_stays_cheap():
+    assert set() == loaded_by("vmsmp.pytest_plugin") & HEAVY

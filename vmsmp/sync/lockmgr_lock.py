@@ -1,0 +1,94 @@
+"""What a lockmgr lock offers at either depth: one door for requests, and words for them.
+
+The algorithm is in `lockmgr`, the contract in one step in `lockmgr_atomic`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmsmp.sync.errno import (
+    LK_CANCEL_BEG,
+    LK_CANCEL_END,
+    LK_DOWNGRADE,
+    LK_EXCLUSIVE,
+    LK_NOWAIT,
+    LK_RELEASE,
+    LK_SHARED,
+    LK_UPGRADE,
+)
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+from vmsmp.sync.thread import Thread
+
+if TYPE_CHECKING:
+    from vmsmp.machine import Machine
+
+
+class LockmgrLock(Lock):
+    """What both depths offer: `lock(flags)` and the words for it.
+
+    `lk_timo` is in ticks and bounds requests with LK_TIMELOCK (0: no bound).  `epoch` counts
+    exclusive grants, so that a test can tell whether somebody else had it in between.
+    """
+
+    sort = "lockmgr"
+    sleepable = True
+
+    def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
+        super().__init__(machine, name)
+        self.lk_timo = timo
+        self.epoch = 0
+
+    def lock(self, flags: int) -> int:
+        """Do one request; 0 or an error number."""
+        raise NotImplementedError
+
+    def acquire(self) -> None:
+        self._must(self.lock(LK_EXCLUSIVE), "acquire")
+
+    def acquire_shared(self) -> None:
+        """Take it shared."""
+        self._must(self.lock(LK_SHARED), "acquire_shared")
+
+    def upgrade(self) -> None:
+        """Turn a shared hold into an exclusive one; others may have had it in between."""
+        self._must(self.lock(LK_UPGRADE), "upgrade")
+
+    def downgrade(self) -> None:
+        """Turn an exclusive hold into a shared one with nobody in between."""
+        self.lock(LK_DOWNGRADE)
+
+    def release(self) -> None:
+        self.lock(LK_RELEASE)
+
+    def cancel_beg(self) -> None:
+        """Make cancelable requests fail until `cancel_end`; the caller holds the lock."""
+        self.lock(LK_CANCEL_BEG)
+
+    def cancel_end(self) -> None:
+        """Let cancelable requests wait again."""
+        self.lock(LK_CANCEL_END)
+
+    def _must(self, error: int, what: str) -> None:
+        if error:
+            self.machine.panic(f"{self}: {what} without a way to fail returned {error}")
+
+    def _wants_to_wait(self, flags: int, mode: str, owner: Any) -> None:
+        """Tell the observers of a request that would wait: no try, no recursion."""
+        cpu = self.engine.current
+        if not flags & LK_NOWAIT and owner is not cpu:
+            self._wants(cpu, mode)
+
+    def _contest(self, td: Thread) -> None:
+        self.contested += 1
+        for hook in self.hooks.blocking:
+            hook(td.cpu, f"contested {self}")
+
+    def _acquired(self, cpu: Any, mode: str, tried: bool = False) -> None:
+        if mode == EXCLUSIVE:
+            self.epoch += 1
+        super()._acquired(cpu, mode, tried)
+
+    def _upgraded(self, cpu: Any) -> None:
+        self._released(cpu, SHARED)
+        self._acquired(cpu, EXCLUSIVE)

@@ -111,7 +111,7 @@ def signal_interrupts_a_sleep(m):
 @scenario(cpus=3, tags={"refcount", "sleep"}, locks="exact")
 def refcount_drains(m):
     """Paging in progress: the terminator waits until the last I/O has let go of the object."""
-    pip = m.refcount(0, name="paging_in_progress")
+    pip = m.refcount(0, name="pip")
     alive = m.cell(1, name="alive")
 
     def io():

@@ -609,7 +609,7 @@ SL_03 = (
     "if not td.td_flags & TDF_TSLEEPQ:\n    return False\nif td.td_wchan != ident",
     "if td.td_flags & TDF_TSLEEPQ and td.td_wchan != ident",
 )
-HINT = ("ExactSleepQueues.wakeup", "if found == ident or found == MATCH_ALL:", "if found == MATCH_ALL:")
+HINT = ("ExactSleepQueues.wakeup", "if hint.load() in (ident, MATCH_ALL):", "if hint.load() == MATCH_ALL:")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,6 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
     machine = Machine(engine, seed=seed, options=options, hooks=hooks)
     machine.declared = getattr(program, "cpus", None)
     start = time.monotonic()
-    engine.crew.engine = engine
     engine.execute(machine, program)
     engine.crew.check()
     seconds = time.monotonic() - start

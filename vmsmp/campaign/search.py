@@ -42,7 +42,7 @@ class Bench:
     def __init__(
         self, crew: Crew, program: Program, options: Options, *, check: bool, max_steps: int
     ) -> None:
-        self.engine = crew.engine = ControlledEngine(crew, max_steps=max_steps)
+        self.engine = ControlledEngine(crew, max_steps=max_steps)
         self.program = program
         self.options = options
         self.checkers = checkers(check)

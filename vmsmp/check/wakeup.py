@@ -1,7 +1,8 @@
 """Lost wakeups: a CPU sleeps on though what it waits for has happened.
 
-Two proofs, both taken when nobody can run, before any timeout fires:
+Three proofs, all taken when nobody can run, before any timeout fires:
   * the sleep's owner said when it should be over (`overdue`), and it should;
+  * it sleeps and is on no sleep queue any more (INV-SL1): a wakeup took it off before it slept;
   * a wakeup on the same ident found nobody, and the sleeper has read nothing since then: it decided
     to sleep on what was true before.
 A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
@@ -17,6 +18,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.sleepq import ident_name
+from vmsmp.sync.thread import TDF_TSLEEPQ
 
 #: Kinds by which a CPU learns something about shared state.
 _READS = frozenset(
@@ -62,6 +64,12 @@ class LostWakeup(Observer):
                     "lost-wakeup",
                     f"{ident_name(wait.what)}: {reason}",
                     [f"{cpu} sleeps on {ident_name(wait.what)}{tail}"],
+                )
+            if not cpu.td.td_flags & TDF_TSLEEPQ:
+                machine.fail(
+                    "lost-wakeup",
+                    f"{ident_name(wait.what)}: its wakeup came after the interlock, and it slept all the same",
+                    [f"{cpu} sleeps and is on no sleep queue any more{tail}"],
                 )
             if wait.overdue is not None:
                 continue  # its owner knows best

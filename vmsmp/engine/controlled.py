@@ -53,6 +53,7 @@ class ControlledEngine:
 
     def __init__(self, crew: Crew, *, max_steps: int = 100_000) -> None:
         self.crew = crew
+        crew.engine = self
         self.max_steps = max_steps
         self.machine: Machine
         self.scheduler: Scheduler

@@ -59,6 +59,7 @@ class FreeEngine:
         hang_s: float = HANG_S,
     ) -> None:
         self.crew = crew
+        crew.engine = self
         self.seconds = seconds
         self.max_ops = max_ops
         self.perturb = perturb

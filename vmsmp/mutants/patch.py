@@ -101,6 +101,7 @@ def _resolve(path: str) -> FunctionType:
 def _compile(target: FunctionType, source: str) -> CodeType:
     """Compile a changed source of `target` to a code object that fits it."""
     filename = f"<mutant of {target.__qualname__}>"
+    source = "\n" * (target.__code__.co_firstlineno - 1) + source  # lines as in the file
     code = compile(source, filename, "exec", future.annotations.compiler_flag, dont_inherit=True)
     made = next(c for c in code.co_consts if isinstance(c, CodeType))
     if made.co_freevars != target.__code__.co_freevars:

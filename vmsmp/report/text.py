@@ -104,12 +104,20 @@ def story_lines(story: Story, *, everything: bool = False) -> list[str]:
             lines.append(f"  ... {hidden} rows left out; `vmsmp replay --all` shows them")
         if row.switch:
             lines.append(f"{'':>5} " + _spread({}, shown, widths) + f"   switch: {row.switch}")
-        place = f"  {row.place[0]}" if row.place else ""
-        if len(row.place) > 1:
-            place += f" < {row.place[1]}"
-        lines.append(f"{row.step:>5} " + _spread({row.cpu: text}, shown, widths) + place)
+        lines.append(f"{row.step:>5} " + _spread({row.cpu: text}, shown, widths) + _where(row))
     lines.append(rule)
     return lines
+
+
+def _where(row: Row) -> str:
+    """The kernel function a step is in, if any, and the program's line that called it."""
+    if not row.place:
+        return ""
+    first, function = row.place[0].split(" in ", 1)
+    first = first.rsplit("/", 1)[-1].replace(f"<mutant of {function}>", "mutant")
+    if len(row.place) == 1:
+        return f"  {first} {function}"
+    return f"  {function} {first} < {row.place[1].split(' in ', 1)[0].rsplit('/', 1)[-1]}"
 
 
 def _spread(texts: dict[int, str], shown: list[int], widths: list[int]) -> str:

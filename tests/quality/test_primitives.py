@@ -1,0 +1,104 @@
+"""The tool's own power: every catalogued guard removal in the primitives is found, and how fast.
+
+`HITS` is measured: failing schedules among 3,000 of a uniform random walk (seed 2026, exact locks,
+repairs on, step limit 3,000).  From the rate p follows the number of schedules after which a miss
+is less likely than one in a million, ln(1e-6) / ln(1 - p); within that many, under another seed,
+the mutant must be found.  A checker that lost its eyes fails here, not in a nightly.
+"""
+
+import math
+
+import pytest
+
+import vmsmp
+from vmsmp.findings import repair_names
+from vmsmp.library import find_scenario
+from vmsmp.mutants.catalogue import CATALOGUE
+
+MEASURED_OVER = 3000
+
+#: mutant -> (failing schedules of 3,000, kinds of failure that say what is wrong)
+HITS = {
+    "SP-01": (2239, {"livelock", "check"}),
+    "SP-04": (310, {"check"}),
+    "SP-05": (2102, {"check"}),
+    "SP-06": (431, {"check"}),
+    "SP-07": (13, {"check"}),
+    "SP-08": (2602, {"livelock"}),
+    "TK-06": (501, {"livelock"}),
+    "TK-08": (2856, {"livelock", "check"}),
+    "TK-10": (2559, {"livelock"}),
+    "TK-11": (2230, {"leak", "livelock"}),
+    "TK-13": (1758, {"livelock"}),
+    "TK-16": (2999, {"check"}),
+    "LK-07": (250, {"lost-wakeup"}),
+    "LK-08": (2837, {"check"}),
+    "LK-10": (83, {"lost-wakeup"}),
+    "LK-12": (1015, {"lost-wakeup"}),
+    "LK-13": (30, {"check"}),
+    "LK-14": (2999, {"check"}),
+    "LK-15": (2903, {"check"}),
+    "LK-16": (295, {"lost-wakeup"}),
+    "LK-17": (472, {"check"}),
+    "LK-18": (1582, {"check"}),
+    "LK-19": (182, {"deadlock"}),
+    "SL-03": (67, {"lost-wakeup"}),
+    "RC-01a": (249, {"lost-wakeup"}),
+    "RC-01b": (1161, {"lost-wakeup"}),
+    "RC-03": (419, {"lost-wakeup"}),
+}
+
+
+def budget(hits):
+    """Schedules within which a miss is less likely than one in a million."""
+    return math.ceil(math.log(1e-6) / math.log1p(-hits / MEASURED_OVER))
+
+
+def search(ident, **how):
+    how = {"sched": "random", "locks": "exact", "max_steps": 3000, "repairs": repair_names(), **how}
+    return vmsmp.explore(find_scenario(CATALOGUE[ident].scenario), **how)
+
+
+def test_every_catalogued_mutant_has_a_measured_rate():
+    assert list(CATALOGUE) == list(HITS)
+
+
+@pytest.mark.parametrize("ident", HITS)
+def test_a_mutant_is_found_within_the_schedules_its_rate_promises(ident):
+    hits, kinds = HITS[ident]
+    result = search(ident, mutants=[ident], schedules=budget(hits), seed=7)
+    assert result.failure is not None
+    assert result.failure.kind in kinds
+
+
+@pytest.mark.parametrize("ident", HITS)
+def test_a_mutants_line_brings_it_back_and_names_it(ident):
+    hits, _ = HITS[ident]
+    failure = search(ident, mutants=[ident], schedules=budget(hits), seed=7).failure
+    again = vmsmp.replay(find_scenario(CATALOGUE[ident].scenario), failure.schedule, max_steps=3000)
+    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
+    assert f"mutant={ident}" in failure.schedule
+
+
+@pytest.mark.parametrize("scenario", sorted({mutant.scenario for mutant in CATALOGUE.values()}))
+def test_without_a_mutant_the_same_search_finds_nothing(scenario):
+    result = vmsmp.explore(
+        find_scenario(scenario),
+        sched="random",
+        locks="exact",
+        max_steps=20_000,
+        repairs=repair_names(),
+        schedules=400,
+        seed=7,
+    )
+    assert result.failure is None
+
+
+def test_the_portfolio_finds_every_mutant_that_a_tenth_of_random_schedules_shows():
+    missed = [
+        ident
+        for ident, (hits, _) in HITS.items()
+        if hits >= MEASURED_OVER // 10
+        and search(ident, sched="portfolio", mutants=[ident], schedules=400, seed=7).failure is None
+    ]
+    assert [] == missed

@@ -1,0 +1,97 @@
+"""The scenarios themselves: clean in every engine, at both depths, with any number of CPUs."""
+
+from __future__ import annotations
+
+import pytest
+
+import vmsmp
+from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.search import options_for
+from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.findings import repair_names
+from vmsmp.library import all_scenarios
+
+EVERY = [s for s in all_scenarios().values() if "finding" not in s.tags]
+DEPTHS = ("exact", "atomic")
+
+
+def repairs_for(scenario):
+    """Timeouts at any moment show the kernel's own findings, so these are repaired."""
+    return repair_names() if scenario.timeouts == "any" else []
+
+
+def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None):
+    """The signatures of a search, each with its line, so that a failing test shows how to replay it."""
+    result = vmsmp.explore(
+        scenario,
+        sched=sched,
+        schedules=schedules,
+        locks=locks,
+        cpus=cpus,
+        timeouts=timeouts,
+        spurious=spurious,
+        repairs=repair_names() if timeouts == "any" else repairs_for(scenario),
+        stop="never",
+    )
+    return result.executions, {failure.signature: failure.schedule for failure in result.failures}
+
+
+def by_name(scenario):
+    return scenario.__name__
+
+
+@pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("sched", ["random", "portfolio"])
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_under_control(scenario, sched, locks):
+    assert (150, {}) == search(scenario, sched, locks)
+
+
+@pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_with_sleeps_that_end_at_any_moment(scenario, locks):
+    assert (50, {}) == search(scenario, "random", locks, 50, timeouts="any", spurious=True)
+
+
+@pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
+    options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
+    rounds = free_rounds(scenario, time_s=0.15, options=options)
+    assert (True, [], []) == (
+        rounds.rounds > 0,
+        [failure.signature for failure in rounds.failures],
+        [failure.history for failure in rounds.failures],
+    )
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus):
+    found = [search(scenario, "random", locks, 25, cpus) for locks in DEPTHS]
+    assert [(25, {}), (25, {})] == found
+
+
+@pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
+    lines = [
+        str(Schedule(scenario.__name__, seed, (), options_for(scenario, locks=locks))) for seed in (0, 1, 7)
+    ]
+    checked, bare = (
+        [vmsmp.replay(scenario, line, check=on).digest for line in lines] for on in (True, False)
+    )
+    assert checked == bare
+
+
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_s_line_gives_the_same_run_every_time(scenario):
+    line = str(Schedule(scenario.__name__, 5, (), Options(locks="exact", timeouts=scenario.timeouts)))
+    one, other = (vmsmp.replay(scenario, line) for _ in range(2))
+    assert (one.digest, one.steps) == (other.digest, other.steps)
+
+
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_spawns_as_many_cpus_as_it_declares(scenario):
+    story = vmsmp.replay(scenario, f"v1:{scenario.__name__}+exact:0:").story
+    assert scenario.cpus + 1 == len(story.cpus)

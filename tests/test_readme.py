@@ -1,0 +1,51 @@
+"""The README says what is so: its report is real, its code runs, its line replays."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import vmsmp
+from vmsmp.cli import COMMANDS, main, parser
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_report_in_the_readme_is_what_its_line_replays_to(capsys):
+    (report,) = blocks("text")
+    line = re.search(r"vmsmp replay '([^']+)'", report).group(1)
+    assert 1 == main(["replay", line])
+    assert report == capsys.readouterr().out
+
+
+def test_the_first_python_block_runs_as_it_stands(capsys):
+    exec(compile(blocks("python")[0], "README.md", "exec"), {})
+    assert "both increments are counted" in capsys.readouterr().out
+
+
+def test_there_are_two_commands_and_each_makes_its_own_environment():
+    commands = blocks("sh")
+    assert 2 == len(commands)
+    assert all(command.startswith("python3 -m venv .venv && ") for command in commands)
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__.rsplit(".", 1)[-1])
+def test_every_command_stands_in_the_readme(module):
+    names = {"listing": "list"}
+    short = module.__name__.rsplit(".", 1)[-1]
+    assert f"| `vmsmp {names.get(short, short)}" in README
+
+
+def test_every_scheduler_of_the_readme_exists():
+    for sched in ("portfolio", "random", "pct:3", "rr", "dfs:1"):
+        assert 1 <= vmsmp.explore(lambda m: m.cell(0).load(), sched=sched, schedules=2).executions
+
+
+def test_the_help_names_every_command():
+    text = parser().format_help()
+    for command in ("list", "run", "replay", "minimize", "stress", "bench", "doctor"):
+        assert command in text

@@ -13,7 +13,7 @@ from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, 
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
-    schedule="v1:abandoned_upgrade_admits_writer+exact+any:2dc800:0.1>1,1.5>0,0.2>2,0.3>3,3.5>2",
+    schedule="v1:abandoned_upgrade_admits_writer+exact+any:1e852c:1.6>2,2.8>3,3.6>2",
 )
 def abandoned_upgrade_admits_writer(m):
     """An upgrade that times out hands the lock to a waiting writer while a reader still holds it.
@@ -55,7 +55,7 @@ def abandoned_upgrade_admits_writer(m):
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
-    schedule="v1:abandoned_writer_strands_reader+exact+any:2dc7f8:0.2>2,2.2>0,1.4>2,2.4>3,3.1>2,2.6>3,3.5>2,2.11>1,1.10>2",
+    schedule="v1:abandoned_writer_strands_reader+exact+any:6ad6ad:1.5>2,2.6>3,1.8>2",
 )
 def abandoned_writer_strands_reader(m):
     """A writer that times out takes the only reason to wake a polite reader with it.
@@ -93,16 +93,16 @@ def abandoned_writer_strands_reader(m):
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
-    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:2dc6ef:0.2>2,1.3>3,3.7>3,3.9>4,4.5>3",
+    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:3d0eb5:2.2>3,3.4>4,2.4>3,2.5>3",
 )
 def abandoned_upgrade_leaves_shared_set(m):
     """A grant by whoever gives up leaves SHARED set beside the exclusive count.
 
-    Two readers leave at once while a third one's upgrade waits: both take the "more than one
-    reader" way, and the last decrement leaves SHARED set with nobody counted.  Before its undo can
-    grant anything the upgrade times out and grants the waiting writer, adding to XMASK but not
-    clearing SHARED, as every other grant does.  A new reader takes SHARED for its own grant and is
-    inside together with the writer.
+    A reader sees two shared holders and leaves by way of `undo_shreq`.  The other holder meanwhile
+    turns its count into UPREQ, so the decrement leaves SHARED set with nobody counted.  Before the
+    reader's undo can grant anything the upgrade times out: `undo_upreq` grants the waiting writer,
+    adding to XMASK but not clearing SHARED, as every other grant does.  A new reader takes SHARED
+    for its own grant and is inside together with the writer.
     Repair `undo-grant-clears-shared`: the grant clears SHARED.
     """
     lock = m.lockmgr("lk", timo=10)

@@ -179,8 +179,8 @@ def test_the_environment_leaves_a_switch_off(vmsmp, monkeypatch, value):
 
 
 def test_the_environment_mirrors_a_list(vmsmp, monkeypatch):
-    monkeypatch.setenv("VMSMP_MUTANT", "SP-04,SP-05")
-    assert "(exact mutant=SP-04 mutant=SP-05)" in vmsmp("run", "token_chain_walk", "--schedules", 2).out
+    monkeypatch.setenv("VMSMP_MUTANT", "SP-05,SP-07")
+    assert "(exact mutant=SP-05 mutant=SP-07)" in vmsmp("run", "token_chain_walk", "--schedules", 2).out
 
 
 def test_the_environment_mirrors_an_option_of_two_words(vmsmp, monkeypatch):

@@ -68,7 +68,7 @@ class LostWakeup(Observer):
             if not cpu.td.td_flags & TDF_TSLEEPQ:
                 machine.fail(
                     "lost-wakeup",
-                    f"{ident_name(wait.what)}: its wakeup came after the interlock, and it slept all the same",
+                    f"{ident_name(wait.what)}: its wakeup came after the interlock, and it slept anyway",
                     [f"{cpu} sleeps and is on no sleep queue any more{tail}"],
                 )
             if wait.overdue is not None:

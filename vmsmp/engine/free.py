@@ -36,6 +36,9 @@ HANG_S: Final = 5.0
 #: Seconds for which a waiting CPU sleeps in the host before it looks whether all is over.
 NAP_S: Final = 0.02
 
+#: Turns for which a CPU spins for its start before it gives its core to one that is still to come.
+START_SPINS: Final = 300
+
 GIL: Final = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -311,7 +314,7 @@ class FreeEngine:
         spins = 0
         while not cpu.started and not self.halting:
             spins += 1
-            if GIL or spins > 20_000:
+            if GIL or spins > START_SPINS:
                 time.sleep(0)
         cpu.blocked = False
         if self.halting:  # the halt may have come before this CPU was there to be told

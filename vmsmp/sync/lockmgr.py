@@ -549,7 +549,7 @@ class ExactLockmgr(LockmgrLock):
         holding = holders(self)
         owners = {cpu.index for cpu, mode in holding if mode == EXCLUSIVE}
         readers = [cpu for cpu, mode in holding if mode == SHARED]
-        if word & LKC_XMASK and readers:
+        if word & LKC_XMASK and (readers or (word & LKC_SHARED and word & LKC_SMASK)):
             return "granted exclusively while readers hold it"
         if word & LKC_XMASK and word & LKC_SHARED:
             return "XMASK and SHARED are both set"

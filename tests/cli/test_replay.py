@@ -1,0 +1,150 @@
+"""`vmsmp replay`: bit for bit, in any process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BROKEN = ("run", "spin_writers_queue", "--mutant", "SP-05")
+CLEAN = "v1:spin_upgrade+exact:0:1.3>2"
+
+
+@pytest.fixture
+def found(vmsmp):
+    """A failure that a search found."""
+    return vmsmp(*BROKEN, "--json").json["failures"][0]
+
+
+def test_a_clean_line_ends_with_0(vmsmp):
+    assert (0, "") == (vmsmp("replay", CLEAN).code, vmsmp("replay", CLEAN).err)
+
+
+def test_a_clean_line_shows_the_run_and_its_digest(vmsmp):
+    out = vmsmp("replay", CLEAN).out.splitlines()
+    digest = vmsmp("replay", CLEAN, "--json").json["digest"]
+    assert ("clean: spin_upgrade, ", f"digest: {digest}") == (out[0][:21], out[-1])
+
+
+def test_a_failing_line_ends_with_1(vmsmp, found):
+    assert (1, "") == (vmsmp("replay", found["schedule"]).code, vmsmp("replay", found["schedule"]).err)
+
+
+def test_a_failing_line_fails_the_same_way(vmsmp, found):
+    again = vmsmp("replay", found["schedule"], "--json").json["failure"]
+    assert {**found, "execution": 0} == again
+
+
+def test_a_failing_line_gives_the_report_of_the_search(vmsmp, found):
+    report = vmsmp(*BROKEN).out.replace(f"execution {found['execution']}, on", "on")
+    assert report.startswith(vmsmp("replay", found["schedule"]).out)
+
+
+def test_the_json_of_a_replay_has_its_keys(vmsmp):
+    assert {"program", "schedule", "digest", "steps", "failure"} == set(
+        vmsmp("replay", CLEAN, "--json").json
+    )
+
+
+def test_the_json_of_a_clean_replay_has_no_failure(vmsmp):
+    assert None is vmsmp("replay", CLEAN, "--json").json["failure"]
+
+
+def test_the_line_comes_back_as_it_was_given(vmsmp):
+    assert CLEAN == vmsmp("replay", CLEAN, "--json").json["schedule"]
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "4711"])
+def test_another_process_with_other_hashes_gives_the_same_report(vmsmp, process, found, seed):
+    here = vmsmp("replay", found["schedule"])
+    there = process("replay", found["schedule"], PYTHONHASHSEED=seed)
+    assert (here.code, here.out, here.err) == (there.code, there.out, there.err)
+
+
+@pytest.mark.parametrize("words", [("-O",), ("-X", "dev"), ("-B",)])
+def test_a_mode_of_the_interpreter_changes_no_run(vmsmp, words):
+    there = subprocess.run(
+        [sys.executable, *words, "-m", "vmsmp", "replay", CLEAN],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert vmsmp("replay", CLEAN).out == there.stdout
+
+
+def test_the_right_digest_is_no_divergence(vmsmp, found):
+    assert 1 == vmsmp("replay", found["schedule"], "--digest", found["digest"]).code
+
+
+def test_a_wrong_digest_is_a_divergence(vmsmp):
+    digest = vmsmp("replay", CLEAN, "--json").json["digest"]
+    ended = vmsmp("replay", CLEAN, "--digest", "0123456789abcdef")
+    assert (3, "", f"vmsmp: the replay diverged: its digest is {digest}, not 0123456789abcdef\n") == (
+        ended.code,
+        ended.out,
+        ended.err,
+    )
+
+
+def test_a_line_is_read_from_a_file_that_holds_a_report(vmsmp, tmp_path, found):
+    report = tmp_path / "report.txt"
+    report.write_text(vmsmp(*BROKEN).out)
+    assert vmsmp("replay", found["schedule"]).out == vmsmp("replay", report).out
+
+
+def test_a_line_is_read_from_a_file_that_holds_it_alone(vmsmp, tmp_path):
+    (tmp_path / "line").write_text(CLEAN + "\n")
+    assert vmsmp("replay", CLEAN).out == vmsmp("replay", tmp_path / "line").out
+
+
+def test_a_line_is_read_from_the_json_of_a_search(vmsmp, tmp_path, found):
+    (tmp_path / "found.json").write_text(vmsmp(*BROKEN, "--json").out)
+    assert vmsmp("replay", found["schedule"]).out == vmsmp("replay", tmp_path / "found.json").out
+
+
+def test_a_file_without_a_line_is_bad_input(vmsmp, tmp_path):
+    (tmp_path / "empty").write_text("nothing here")
+    assert (2, "", 1) == vmsmp("replay", tmp_path / "empty").complaint
+
+
+def test_a_binary_file_is_bad_input(vmsmp, tmp_path):
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    assert (2, "", 1) == vmsmp("replay", tmp_path / "binary").complaint
+
+
+def test_a_file_with_a_malformed_line_is_bad_input(vmsmp, tmp_path):
+    (tmp_path / "bad").write_text("replay: vmsmp replay 'v1:spin_upgrade:0'")
+    assert (2, "", 1) == vmsmp("replay", tmp_path / "bad").complaint
+
+
+def test_an_unreadable_file_is_bad_input(vmsmp, tmp_path, monkeypatch):
+    # Root reads everything, so the refusal is played.
+    (tmp_path / "secret").write_text(CLEAN)
+
+    def refuse(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert (2, "", 1) == vmsmp("replay", tmp_path / "secret").complaint
+
+
+def test_a_preemption_that_does_not_apply_is_ignored(vmsmp):
+    plain = vmsmp("replay", "v1:spin_upgrade+exact:0:", "--json").json
+    assert plain["digest"] == vmsmp("replay", "v1:spin_upgrade+exact:0:9.999>1", "--json").json["digest"]
+
+
+def test_without_checkers_a_clean_run_is_the_same_run(vmsmp):
+    assert vmsmp("replay", CLEAN).out == vmsmp("replay", CLEAN, "--no-check").out
+
+
+def test_a_long_run_is_shown_in_part(vmsmp):
+    assert "rows left out; `vmsmp replay --all` shows them" in vmsmp("replay", "v1:lockmgr_storm+exact:0:").out
+
+
+def test_all_shows_every_row(vmsmp):
+    line = "v1:lockmgr_storm+exact:0:"
+    steps = vmsmp("replay", line, "--json").json["steps"]
+    rows = [row.split()[0] for row in vmsmp("replay", line, "--all").out.splitlines() if " | " in row]
+    assert str(steps - 1) in rows

@@ -1,0 +1,106 @@
+"""A campaign's end in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.campaign.stress import Campaign, Row
+from vmsmp.findings import Finding
+from vmsmp.report.campaign import campaign_dict, campaign_text
+
+FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:")
+
+
+def told(campaign, seed=0, minutes=1.0):
+    return campaign_text(campaign, seed=seed, minutes=minutes)
+
+
+@pytest.fixture
+def campaign():
+    def made(**parts):
+        rows = {"mine": Row(1000, 20_000, 30, 4_000), "yours": Row(500, 10_000, 20, 3_000)}
+        return Campaign(**{"rows": rows, "seconds": 59.96, "workers": 2, "slices": 12, "planned": 12, **parts})
+
+    return made
+
+
+def test_a_scenario_has_a_row_of_numbers(campaign):
+    row = next(line for line in told(campaign()).splitlines() if line.startswith("mine "))
+    assert ["mine", "1,000", "20,000", "30", "4,000", "0", "0"] == row.split()
+
+
+def test_a_clean_campaign_adds_up(campaign):
+    text = told(campaign())
+    assert "1,500 schedules and 50 free rounds (" in text
+    assert ") in 60.0 s on 2 workers; no new failures" in text
+
+
+def test_a_new_failure_comes_first_with_its_times(campaign, failure):
+    text = told(campaign(new={"k": failure()}, counts={"k": 3}))
+    assert text.startswith(f"{failure().report()}\nseen 3 times in this campaign\n\n")
+
+
+def test_new_failures_are_counted(campaign, failure):
+    assert "; 2 new failures\n" in told(campaign(new={"a": failure(), "b": failure()}, counts={"a": 1, "b": 1}))
+
+
+def test_a_single_new_failure_is_one_failure(campaign, failure):
+    assert "; 1 new failure\n" in told(campaign(new={"a": failure()}, counts={"a": 1}))
+
+
+def test_a_known_finding_is_shown_with_reason_and_line(campaign, failure):
+    assert (
+        "known findings, which do not fail a campaign:\n"
+        "  old-one (4 times, in mine): the kernel does so too\n"
+        "    replay: vmsmp replay 'v1:mine:0:1.2>3'\n\n"
+    ) in told(campaign(known={"old-one": (FINDING, failure(), 4)}))
+
+
+def test_a_known_finding_seen_freely_shows_its_own_line(campaign, failure):
+    text = told(campaign(known={"old-one": (FINDING, failure(schedule="", engine="free"), 1)}))
+    assert "    replay: vmsmp replay 'v1:mine:1:'\n" in text
+
+
+def test_slices_that_were_not_done_are_confessed(campaign):
+    assert "not explored: 5 of 12 slices of the first round; give it more time" in told(campaign(slices=7))
+
+
+def test_a_whole_round_has_nothing_to_confess(campaign):
+    assert "slices of the first round" not in told(campaign())
+
+
+def test_a_scenario_that_no_search_reached_is_named(campaign):
+    text = told(campaign(rows={"mine": Row(1, 1), "yours": Row(0, 0, 5, 5)}))
+    assert "not explored under control: yours\n" in text
+
+
+def test_an_interrupted_campaign_says_so(campaign):
+    assert "\ninterrupted: these are the results until then\n" in told(campaign(interrupted=True))
+
+
+def test_errors_are_shown(campaign):
+    assert "\nerror: mine (free exact): it broke\n" in told(campaign(errors=["mine (free exact): it broke"]))
+
+
+def test_the_way_to_go_on_has_another_seed_and_more_time(campaign):
+    assert "go on: vmsmp stress --minutes 50 --seed 1007" == told(campaign(), seed=7, minutes=5).splitlines()[-1]
+
+
+def test_the_json_counts_the_times_of_a_new_failure(campaign, failure):
+    shown = campaign_dict(campaign(new={"k": failure()}, counts={"k": 3}))
+    assert [{**failure().as_dict(), "times": 3}] == shown["new"]
+
+
+def test_the_json_names_known_findings(campaign, failure):
+    shown = campaign_dict(campaign(known={"old-one": (FINDING, failure(), 4)}))
+    assert [{"name": "old-one", "times": 4, "schedule": "v1:mine:0:1.2>3"}] == shown["known"]
+
+
+def test_the_json_has_a_line_for_a_known_finding_seen_freely(campaign, failure):
+    shown = campaign_dict(campaign(known={"old-one": (FINDING, failure(schedule="", engine="free"), 1)}))
+    assert ["v1:mine:1:"] == [entry["schedule"] for entry in shown["known"]]
+
+
+def test_the_json_has_the_rows_of_the_text(campaign):
+    row = {"schedules": 500, "steps": 10_000, "rounds": 20, "operations": 3_000, "failed": 0, "known": 0}
+    assert row == campaign_dict(campaign())["scenarios"]["yours"]

@@ -1,0 +1,196 @@
+"""The story of a run: every step with its values, its place, and why another CPU went on."""
+
+from __future__ import annotations
+
+from vmsmp import PINTERLOCKED
+
+
+def counter(m):
+    word = m.cell(0, name="word")
+
+    def worker():
+        word.store(word.load() + 1)
+
+    m.spawn(worker, name="first")
+    m.spawn(worker, name="second")
+    m.join()
+
+
+def steps(outcome):
+    return [(row.cpu, row.text, row.change) for row in outcome.story.rows]
+
+
+def switches(outcome):
+    return [row.switch for row in outcome.story.rows if row.switch]
+
+
+def test_every_step_is_told_in_order(tell):
+    assert [
+        (0, "spawn first", ""),
+        (0, "spawn second", ""),
+        (1, "start first", ""),
+        (1, "load word", "0"),
+        (1, "store word", "0 -> 1"),
+        (0, "join first", ""),
+        (2, "start second", ""),
+        (2, "load word", "1"),
+        (2, "store word", "1 -> 2"),
+        (0, "join second", ""),
+    ] == steps(tell(counter))
+
+
+def test_steps_are_numbered_from_0(tell):
+    assert list(range(10)) == [row.step for row in tell(counter).story.rows]
+
+
+def test_a_story_has_as_many_rows_as_the_run_had_steps(tell):
+    told = tell(counter, "1.1>2")
+    assert told.steps == len(told.story.rows)
+
+
+def test_cpus_have_their_names(tell):
+    assert ("cpu0", "cpu1 first", "cpu2 second") == tell(counter).story.cpus
+
+
+def test_a_store_shows_what_was_there_and_what_is(tell):
+    row = tell(counter).story.rows[4]
+    assert ("0", "1", "0 -> 1") == (row.before, row.after, row.change)
+
+
+def test_a_load_shows_what_it_saw(tell):
+    assert "0" == tell(counter).story.rows[3].change
+
+
+def test_a_lost_update_shows_the_same_store_twice(tell):
+    # Both have loaded before one stores.
+    stores = [row.change for row in tell(counter, "1.2>2").story.rows if row.text == "store word"]
+    assert ["0 -> 1", "1"] == stores
+
+
+def test_a_step_has_its_place(tell):
+    (place,) = tell(counter).story.rows[3].place[:1]
+    assert ("test_story.py", "worker") == (
+        place.rpartition(":")[0].rpartition("/")[2],
+        place.rpartition(" in ")[2],
+    )
+
+
+def test_no_place_is_an_absolute_path(tell):
+    assert [] == [place for row in tell(counter).story.rows for place in row.place if place.startswith("/")]
+
+
+def test_a_step_inside_a_lock_knows_how_much_is_held(tell):
+    def program(m):
+        lock, word = m.spinlock("l"), m.cell(0, name="word")
+
+        def worker():
+            word.load()
+            with lock:
+                word.load()
+
+        m.spawn(worker)
+        m.join()
+
+    assert [0, 1] == [row.held for row in tell(program).story.rows if row.text == "load word"]
+
+
+# -- why another CPU went on ----------------------------------------------------------------------
+
+
+def test_a_cpu_that_ends_lets_another_go_on(tell):
+    assert ["cpu0 waits: join first", "cpu1 first ended", "cpu0 waits: join second", "cpu2 second ended"] == (
+        switches(tell(counter))
+    )
+
+
+def test_a_preempted_cpu_is_called_so(tell):
+    assert "cpu1 first preempted" in switches(tell(counter, "1.2>2"))
+
+
+def test_a_cpu_that_waits_for_a_lock_is_called_so(tell):
+    def program(m):
+        lock = m.spinlock("l")
+
+        def worker():
+            with lock:
+                m.yield_()
+
+        m.spawn(worker, name="first")
+        m.spawn(worker, name="second")
+        m.join()
+
+    assert "cpu2 second waits: exclusive l" in switches(tell(program))
+
+
+def test_a_cpu_that_gives_way_is_called_so(tell):
+    def program(m):
+        def worker():
+            m.yield_()
+            m.yield_()
+
+        m.spawn(worker, name="first")
+        m.spawn(worker, name="second")
+        m.join()
+
+    assert "cpu1 first gave way" in switches(tell(program))
+
+
+def test_a_sleep_that_timed_out_is_called_so(tell):
+    def program(m):
+        def sleeper():
+            m.tsleep_interlock("ident")
+            m.tsleep("ident", PINTERLOCKED, "nap", 5)
+
+        m.spawn(sleeper, name="sleeper")
+        m.join()
+
+    assert [] != [why for why in switches(tell(program)) if why.startswith("cpu1 sleeper: ")]
+
+
+def test_a_cpu_that_goes_on_is_not_switched_to(tell):
+    rows = tell(counter).story.rows
+    assert [] == [
+        row for last, row in zip(rows, rows[1:], strict=False) if bool(row.switch) != (row.cpu != last.cpu)
+    ]
+
+
+# -- the end --------------------------------------------------------------------------------------
+
+
+def test_at_the_end_every_cpu_is_done(tell):
+    assert [True, True] == [stand.done for stand in tell(counter).story.scene[1:]]
+
+
+def test_a_deadlock_shows_who_holds_and_wants_what(tell):
+    def program(m):
+        one, other = m.spinlock("one"), m.spinlock("other")
+
+        def worker(first, second):
+            with first, second:
+                pass
+
+        m.spawn(worker, one, other)
+        m.spawn(worker, other, one)
+        m.join()
+
+    scene = tell(program, "1.2>2", check=False).story.scene
+    assert [
+        (("exclusive spinlock 'one'",), "exclusive other"),
+        (("exclusive spinlock 'other'",), "exclusive one"),
+    ] == [(stand.holds, stand.wants) for stand in scene[1:]]
+
+
+def test_virtual_time_is_part_of_the_story(tell):
+    def program(m):
+        def sleeper():
+            m.tsleep_interlock("ident")
+            m.tsleep("ident", PINTERLOCKED, "nap", 5)
+
+        m.spawn(sleeper)
+        m.join()
+
+    assert 5 <= tell(program).story.ticks
+
+
+def test_a_story_changes_no_run(tell):
+    assert tell(counter, "1.2>2").digest == tell(counter, "1.2>2", check=False).digest

@@ -1,0 +1,176 @@
+"""Known findings: each replays, is explained, and is gone behind its repair."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import vmsmp
+from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import UsageError
+from vmsmp.findings import Finding, check_repairs, explain, findings, repair_names
+from vmsmp.library import all_scenarios, find_scenario
+
+REGRESSIONS = [s for s in all_scenarios().values() if "finding" in s.tags]
+
+
+def by_name(thing):
+    return getattr(thing, "name", None) or thing.__name__
+
+
+@pytest.fixture(params=findings(), ids=by_name)
+def finding(request):
+    return request.param
+
+
+# -- the list -------------------------------------------------------------------------------------
+
+
+def test_a_finding_s_line_fails_as_the_finding_says(finding):
+    line = Schedule.parse(finding.schedule)
+    failure = vmsmp.replay(find_scenario(line.program), line).failure
+    assert finding is explain(failure.signature, failure.program)
+
+
+def test_a_finding_s_line_is_as_short_as_can_be(finding):
+    line = Schedule.parse(finding.schedule)
+    assert len(line) == len(vmsmp.minimize(find_scenario(line.program), line))
+
+
+def search(finding, locks):
+    """What is found in 2,000 schedules with the finding's repair on, in its own scenario."""
+    return vmsmp.explore(
+        find_scenario(Schedule.parse(finding.schedule).program),
+        sched="random",
+        schedules=2_000,
+        locks=locks,
+        timeouts="any",
+        repairs=[finding.repair],
+        stop="never",
+    )
+
+
+@pytest.mark.parametrize("locks", ["exact", "atomic"])
+def test_a_finding_is_gone_behind_its_repair(finding, locks):
+    result = search(finding, locks)
+    assert (2_000, []) == (
+        result.executions,
+        [failure.schedule for failure in result.failures if finding.explains(failure.signature, result.program)],
+    )
+
+
+@pytest.mark.parametrize("locks", ["exact", "atomic"])
+def test_what_lies_behind_a_repair_is_nothing_or_another_known_finding(finding, locks):
+    result = search(finding, locks)
+    assert [] == [
+        failure.schedule
+        for failure in result.failures
+        if explain(failure.signature, result.program, [finding.repair]) is None
+    ]
+
+
+def test_a_finding_is_there_without_its_repair(finding):
+    program = find_scenario(Schedule.parse(finding.schedule).program)
+    others = set(repair_names()) - {finding.repair}
+    result = vmsmp.explore(program, sched="random", schedules=30_000, timeouts="any", repairs=others)
+    assert finding is explain(result.failure.signature, result.failure.program, others)
+
+
+def test_a_finding_gives_its_reason_in_a_sentence(finding):
+    assert len(finding.reason.split()) > 5
+
+
+def test_findings_have_names_of_their_own():
+    names = [finding.name for finding in findings()]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_a_finding_has_a_scenario_of_its_name(finding):
+    assert finding.name.replace("-", "_") == Schedule.parse(finding.schedule).program
+
+
+def test_a_finding_s_scenario_names_its_repair(finding):
+    assert f"Repair `{finding.repair}`" in find_scenario(finding.name.replace("-", "_")).__doc__
+
+
+# -- the regressions ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
+def test_a_regression_s_own_line_fails_with_a_known_finding(regression):
+    failure = vmsmp.replay(regression, regression.schedule).failure
+    known = explain(failure.signature, failure.program)
+    assert regression.__name__ == known.name.replace("-", "_")
+
+
+@pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
+def test_a_regression_and_the_list_show_the_same_line(regression):
+    assert [regression.schedule] == [f.schedule for f in findings() if f.name.replace("-", "_") == regression.__name__]
+
+
+@pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
+def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(regression):
+    result = vmsmp.explore(
+        regression, sched="portfolio", schedules=500, timeouts="any", spurious=True, repairs=repair_names()
+    )
+    assert None is result.failure
+
+
+@pytest.mark.parametrize("locks", ["exact", "atomic"])
+@pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
+def test_checkers_do_not_change_a_regression_s_run(regression, locks):
+    lines = [f"v1:{regression.__name__}{'+exact' if locks == 'exact' else ''}:{seed}:" for seed in range(3)]
+    checked, bare = ([vmsmp.replay(regression, line, check=on).digest for line in lines] for on in (True, False))
+    assert checked == bare
+
+
+# -- explaining -----------------------------------------------------------------------------------
+
+
+def test_a_signature_of_another_kind_is_explained_by_nothing():
+    assert None is explain("deadlock: nobody can run", "lockmgr_storm")
+
+
+def test_a_finding_explains_nothing_while_its_repair_is_on(finding):
+    line = Schedule.parse(finding.schedule)
+    failure = vmsmp.replay(find_scenario(line.program), line).failure
+    assert finding is not explain(failure.signature, failure.program, [finding.repair])
+
+
+def test_a_finding_may_be_of_some_scenarios_only():
+    only = Finding("f", "check: *", "because", "r", "", scenarios="map_*")
+    assert (True, False) == (only.explains("check: x", "map_upgrade"), only.explains("check: x", "spin_storm"))
+
+
+def test_a_finding_explains_the_signatures_that_match():
+    one = Finding("f", "check: state of *: bad", "because", "r", "")
+    assert (True, False) == (
+        one.explains("check: state of lockmgr 'a': bad", "any"),
+        one.explains("check: state of lockmgr 'a': worse", "any"),
+    )
+
+
+# -- repairs --------------------------------------------------------------------------------------
+
+
+def test_repairs_that_there_are_come_back_as_a_set():
+    assert frozenset(repair_names()) == check_repairs(repair_names())
+
+
+def test_an_unknown_repair_is_told_those_there_are():
+    with pytest.raises(UsageError, match=re.escape(f"unknown repair 'x': there are {', '.join(repair_names())}")):
+        check_repairs(["x"])
+
+
+@pytest.mark.parametrize("use", [vmsmp.replay, vmsmp.minimize])
+def test_a_line_with_an_unknown_repair_is_refused(use):
+    with pytest.raises(UsageError, match="unknown repair 'x'"):
+        use(find_scenario("spin_upgrade"), "v1:spin_upgrade+repair=x:0:")
+
+
+@pytest.mark.parametrize("name", repair_names())
+def test_the_model_asks_for_every_repair_that_there_is(name):
+    code = "".join(path.read_text() for path in Path(vmsmp.__file__).parent.rglob("*.py"))
+    assert f'repaired("{name}")' in code

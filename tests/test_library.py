@@ -1,0 +1,157 @@
+"""The library of scenarios: what is in it, how it is looked up, what a mark must say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from vmsmp import library, scenario
+from vmsmp.errors import UsageError
+from vmsmp.library import all_scenarios, find_scenario, matching
+
+EVERY = list(all_scenarios().values())
+
+
+def by_name(marked):
+    return marked.__name__
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A library of its own in an empty folder; `write(name, text)` adds a file."""
+    monkeypatch.setattr(library, "scenario_folder", lambda: tmp_path)
+    all_scenarios.cache_clear()
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("from vmsmp import scenario\n" + text)
+
+    yield write
+    monkeypatch.undo()
+    all_scenarios.cache_clear()
+
+
+def program(name, mark="cpus=1"):
+    return f"@scenario({mark})\ndef {name}(m):\n    '''A story.'''\n"
+
+
+# -- what is there --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marked", EVERY, ids=by_name)
+def test_a_scenario_tells_its_story(marked):
+    assert re.match(r"[A-Z].*[.?!]$", marked.__doc__.strip().splitlines()[0])
+
+
+@pytest.mark.parametrize("marked", EVERY, ids=by_name)
+def test_a_scenario_has_cpus(marked):
+    assert marked.cpus in range(1, 64)
+
+
+@pytest.mark.parametrize("marked", EVERY, ids=by_name)
+def test_a_scenario_has_tags_in_small_letters(marked):
+    assert (True, []) == (
+        len(marked.tags) > 0,
+        [tag for tag in marked.tags if not re.fullmatch("[a-z]+", tag)],
+    )
+
+
+@pytest.mark.parametrize("marked", EVERY, ids=by_name)
+def test_a_scenario_is_found_by_its_name(marked):
+    assert marked is find_scenario(marked.__name__)
+
+
+def test_scenarios_are_in_order_of_name():
+    assert sorted(all_scenarios()) == list(all_scenarios())
+
+
+def test_a_scenario_stays_an_ordinary_function():
+    def mine(m):
+        return m
+
+    assert 7 == scenario(cpus=1)(mine)(7)
+
+
+# -- looked up ------------------------------------------------------------------------------------
+
+
+def test_a_typing_slip_is_told_what_was_meant():
+    with pytest.raises(UsageError, match="unknown scenario 'spin_strom': did you mean spin_storm"):
+        find_scenario("spin_strom")
+
+
+def test_a_pattern_gives_the_scenarios_that_match():
+    assert {name for name in all_scenarios() if name.startswith("spin_")} == {
+        marked.__name__ for marked in matching("spin_*")
+    }
+
+
+def test_a_pattern_without_a_match_is_an_error():
+    with pytest.raises(UsageError, match=r"no scenario matches 'nothing_\*'"):
+        matching("nothing_*")
+
+
+def test_capital_letters_count_in_a_pattern():
+    with pytest.raises(UsageError):
+        matching("SPIN_*")
+
+
+# -- a mark ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cpus", [0, -1, 64])
+def test_a_number_of_cpus_that_cannot_be_is_an_error(cpus):
+    with pytest.raises(UsageError, match=f"from 1 to 63 CPUs, not {cpus}"):
+        scenario(cpus=cpus)
+
+
+def test_a_mark_says_what_was_said():
+    @scenario(cpus=3, tags={"a", "b"}, locks="exact", timeouts="any", spurious=True, schedule="v1:x:0:")
+    def mine(m):
+        pass
+
+    assert (3, {"a", "b"}, "exact", "any", True, "v1:x:0:") == (
+        *(mine.cpus, mine.tags, mine.locks, mine.timeouts, mine.spurious, mine.schedule),
+    )
+
+
+def test_a_mark_that_says_little_means_the_usual():
+    @scenario(cpus=1)
+    def mine(m):
+        pass
+
+    assert (frozenset(), "atomic", "idle", False, None) == (
+        *(mine.tags, mine.locks, mine.timeouts, mine.spurious, mine.schedule),
+    )
+
+
+# -- a folder -------------------------------------------------------------------------------------
+
+
+def test_a_file_may_hold_several_scenarios(folder):
+    folder("one.py", program("b") + program("a"))
+    assert ["a", "b"] == list(all_scenarios())
+
+
+def test_scenarios_are_found_in_folders_below(folder):
+    folder("deep/one.py", program("a"))
+    assert ["a"] == list(all_scenarios())
+
+
+def test_a_file_that_begins_with_an_underscore_holds_none(folder):
+    folder("_one.py", program("a"))
+    assert {} == all_scenarios()
+
+
+def test_a_function_without_a_mark_is_no_scenario(folder):
+    folder("one.py", program("a") + "def helper(m):\n    pass\n")
+    assert ["a"] == list(all_scenarios())
+
+
+def test_two_scenarios_of_one_name_are_an_error(folder):
+    folder("one.py", program("twin"))
+    folder("two.py", program("twin"))
+    with pytest.raises(UsageError, match="two scenarios are called 'twin'"):
+        all_scenarios()

@@ -13,7 +13,7 @@ from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, 
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
-    schedule="v1:abandoned_upgrade_admits_writer+exact+any:1e852c:1.6>2,2.8>3,3.6>2",
+    schedule="v1:abandoned_upgrade_admits_writer+exact+any:4c4be8:1.3>2,2.10>3,3.7>2",
 )
 def abandoned_upgrade_admits_writer(m):
     """An upgrade that times out hands the lock to a waiting writer while a reader still holds it.
@@ -55,7 +55,7 @@ def abandoned_upgrade_admits_writer(m):
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
-    schedule="v1:abandoned_writer_strands_reader+exact+any:6ad6ad:1.5>2,2.6>3,1.8>2",
+    schedule="v1:abandoned_writer_strands_reader+exact+any:989855:1.5>2,2.7>3,1.7>2",
 )
 def abandoned_writer_strands_reader(m):
     """A writer that times out takes the only reason to wake a polite reader with it.
@@ -93,7 +93,7 @@ def abandoned_writer_strands_reader(m):
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
-    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:3d0eb5:2.2>3,3.4>4,2.4>3,2.5>3",
+    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:7f7:1.5>3,2.4>3,3.6>1,2.5>4,4.5>3",
 )
 def abandoned_upgrade_leaves_shared_set(m):
     """A grant by whoever gives up leaves SHARED set beside the exclusive count.

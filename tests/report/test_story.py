@@ -13,7 +13,6 @@ def counter(m):
 
     m.spawn(worker, name="first")
     m.spawn(worker, name="second")
-    m.join()
 
 
 def steps(outcome):
@@ -135,16 +134,23 @@ def test_a_cpu_that_gives_way_is_called_so(tell):
     assert "cpu1 first gave way" in switches(tell(program))
 
 
-def test_a_sleep_that_timed_out_is_called_so(tell):
-    def program(m):
-        def sleeper():
-            m.tsleep_interlock("ident")
-            m.tsleep("ident", PINTERLOCKED, "nap", 5)
+def nappers(m):
+    def sleeper():
+        m.tsleep_interlock("ident")
+        m.tsleep("ident", PINTERLOCKED, "nap", 5)
 
-        m.spawn(sleeper, name="sleeper")
-        m.join()
+    m.spawn(sleeper, name="first")
+    m.spawn(sleeper, name="second")
+    m.join()
 
-    assert [] != [why for why in switches(tell(program)) if why.startswith("cpu1 sleeper: ")]
+
+def test_a_cpu_whose_sleep_timed_out_is_called_so(tell):
+    # The first sleeps; the second is about to when the first one's timeout comes.
+    assert "cpu1 first: timeout" in switches(tell(nappers, "2.2>1", options="+any"))
+
+
+def test_a_cpu_whose_sleep_ended_for_no_reason_is_called_so(tell):
+    assert "cpu1 first: spurious" in switches(tell(nappers, "2.2>1", options="+spurious"))
 
 
 def test_a_cpu_that_goes_on_is_not_switched_to(tell):

@@ -345,9 +345,14 @@ class FreeEngine:
             parent.fuse = 0
         else:
             cpu.started = True
+        try:
+            for hook in self.machine.hooks.spawned:
+                hook(parent, cpu)
+        except Halt:
+            cpu.done = True  # it never begins
+            cpu.ended.set()
+            raise
         self._launch(cpu)
-        for hook in self.machine.hooks.spawned:
-            hook(parent, cpu)
         return cpu
 
     # -- blocking -------------------------------------------------------------------------------

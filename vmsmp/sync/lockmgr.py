@@ -254,8 +254,6 @@ def lockmgr_exclusive(lkp: ExactLockmgr, flags: int) -> int:
             continue
         if flags & LK_NOWAIT:
             return EBUSY
-        if _canceled(count, flags):
-            return ENOLCK
         lkp._contest(td)
         lkp.machine.tsleep_interlock(lkp)
         if count & (LKC_EXREQ | LKC_XMASK):
@@ -280,9 +278,15 @@ def _await_grant(
 ) -> int:
     """Own `bit` (EXREQ or UPREQ), interlocked; wait until it disappears, which is the grant."""
     while True:
-        error = _lk_sleep(lkp, flags, "lkgrant", lambda count: _grant_due(count, bit))
-        count = lkp.lk_count.load()
-        if error or flags & LK_SLEEPFAIL or _canceled(count, flags):
+        count = lkp.lk_count.fetchadd(0)
+        if not count & bit:
+            break
+        error = 0
+        gave_up = _canceled(count, flags)
+        if not gave_up:
+            error = _lk_sleep(lkp, flags, "lkgrant", lambda count: _grant_due(count, bit))
+            gave_up = bool(flags & LK_SLEEPFAIL)
+        if error or gave_up:
             if undo(lkp):
                 lkp.asking.discard(td)
                 return error or ENOLCK
@@ -293,11 +297,7 @@ def _await_grant(
             lkp.lk_lockholder.store(LK_KERNTHREAD)
             lockmgr_release(lkp, LK_RELEASE)
             return ENOLCK
-        if not count & bit:
-            break
         lkp.machine.tsleep_interlock(lkp)
-        if not lkp.lk_count.fetchadd(0) & bit:
-            break
     if not lkp.lk_count.peek() & LKC_XMASK:
         lkp.machine.panic(f"{lkp} was granted without an owner count")
     lkp._acquired(td.cpu, EXCLUSIVE)

@@ -157,6 +157,59 @@ def timeouts_against_upgrades(m):
     lock.lock(LK_RELEASE)
 
 
+@scenario(cpus=3, tags={"lockmgr", "timeout", "upgrade"}, locks="exact", timeouts="any")
+def readers_behind_an_upgrade(m):
+    """A reader lets an upgrade go first and sleeps; the upgrade gives up and must let it in."""
+    lock = m.lockmgr("map", timo=10)
+    seen = m.atomic(0, name="seen")
+
+    def upgrader():
+        lock.lock(LK_SHARED)
+        if lock.lock(LK_UPGRADE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def reader():
+        lock.lock(LK_SHARED)
+        seen.fetchadd(1)
+        lock.lock(LK_RELEASE)
+
+    m.spawn(upgrader, name="upgrader")
+    for n in range(m.ncpus - 1):
+        m.spawn(reader, name=f"reader{n}")
+    m.join()
+    m.check(seen.load() == m.ncpus - 1, "every reader got in")
+
+
+@scenario(cpus=4, tags={"lockmgr", "timeout"}, locks="exact", timeouts="any")
+def writers_behind_a_timed_writer(m):
+    """Readers leave while a timed writer, which others wait behind, gives up.
+
+    It may find that the lock is free and take it after all; whoever waited to become the next one
+    must hear of it.
+    """
+    lock = m.lockmgr("map", timo=10)
+    writes = m.cell(0, name="writes")
+
+    def reader():
+        lock.lock(LK_SHARED)
+        lock.lock(LK_RELEASE)
+
+    def timed_writer():
+        if lock.lock(LK_EXCLUSIVE | LK_TIMELOCK) == 0:
+            lock.lock(LK_RELEASE)
+
+    def writer():
+        lock.lock(LK_EXCLUSIVE)
+        writes.store(writes.load() + 1)
+        lock.lock(LK_RELEASE)
+
+    roles = [reader, timed_writer, writer, reader]
+    for n in range(m.ncpus):
+        m.spawn(roles[n % len(roles)], name=f"{roles[n % len(roles)].__name__}{n}")
+    m.join()
+    m.check(writes.load() == (m.ncpus + 1) // 4, "every patient writer got its turn")
+
+
 @scenario(cpus=3, tags={"lockmgr", "sleepfail"}, locks="exact")
 def sleepfail_passes_on(m):
     """A request that must not sleep for long fails after any sleep, even when it was granted."""

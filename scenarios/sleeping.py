@@ -86,7 +86,7 @@ def timed_sleep_without_a_waker(m):
     m.join()
 
 
-@scenario(cpus=2, tags={"sleep", "signal"}, locks="exact")
+@scenario(cpus=2, tags={"sleep", "signal"}, locks="exact", fixed=True)
 def signal_interrupts_a_sleep(m):
     """A sleep with PCATCH ends with EINTR when a signal comes, before or during it."""
     asleep = m.atomic(0, name="asleep")

@@ -39,9 +39,9 @@ def test_a_finding_s_line_is_as_short_as_can_be(finding):
     assert len(line) == len(vmsmp.minimize(find_scenario(line.program), line))
 
 
-def search(finding, locks):
-    """What is found in 2,000 schedules with the finding's repair on, in its own scenario."""
-    return vmsmp.explore(
+@pytest.mark.parametrize("locks", ["exact", "atomic"])
+def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding, locks):
+    result = vmsmp.explore(
         find_scenario(Schedule.parse(finding.schedule).program),
         sched="random",
         schedules=2_000,
@@ -50,25 +50,13 @@ def search(finding, locks):
         repairs=[finding.repair],
         stop="never",
     )
-
-
-@pytest.mark.parametrize("locks", ["exact", "atomic"])
-def test_a_finding_is_gone_behind_its_repair(finding, locks):
-    result = search(finding, locks)
-    assert (2_000, []) == (
-        result.executions,
-        [failure.schedule for failure in result.failures if finding.explains(failure.signature, result.program)],
-    )
-
-
-@pytest.mark.parametrize("locks", ["exact", "atomic"])
-def test_what_lies_behind_a_repair_is_nothing_or_another_known_finding(finding, locks):
-    result = search(finding, locks)
-    assert [] == [
+    own_or_unknown = [
         failure.schedule
         for failure in result.failures
-        if explain(failure.signature, result.program, [finding.repair]) is None
+        if finding.explains(failure.signature, result.program)
+        or explain(failure.signature, result.program, [finding.repair]) is None
     ]
+    assert (2_000, []) == (result.executions, own_or_unknown)
 
 
 def test_a_finding_is_there_without_its_repair(finding):
@@ -107,7 +95,9 @@ def test_a_regression_s_own_line_fails_with_a_known_finding(regression):
 
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_and_the_list_show_the_same_line(regression):
-    assert [regression.schedule] == [f.schedule for f in findings() if f.name.replace("-", "_") == regression.__name__]
+    assert [regression.schedule] == [
+        f.schedule for f in findings() if f.name.replace("-", "_") == regression.__name__
+    ]
 
 
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
@@ -122,7 +112,9 @@ def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_momen
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_checkers_do_not_change_a_regression_s_run(regression, locks):
     lines = [f"v1:{regression.__name__}{'+exact' if locks == 'exact' else ''}:{seed}:" for seed in range(3)]
-    checked, bare = ([vmsmp.replay(regression, line, check=on).digest for line in lines] for on in (True, False))
+    checked, bare = (
+        [vmsmp.replay(regression, line, check=on).digest for line in lines] for on in (True, False)
+    )
     assert checked == bare
 
 
@@ -141,7 +133,10 @@ def test_a_finding_explains_nothing_while_its_repair_is_on(finding):
 
 def test_a_finding_may_be_of_some_scenarios_only():
     only = Finding("f", "check: *", "because", "r", "", scenarios="map_*")
-    assert (True, False) == (only.explains("check: x", "map_upgrade"), only.explains("check: x", "spin_storm"))
+    assert (True, False) == (
+        only.explains("check: x", "map_upgrade"),
+        only.explains("check: x", "spin_storm"),
+    )
 
 
 def test_a_finding_explains_the_signatures_that_match():
@@ -160,7 +155,9 @@ def test_repairs_that_there_are_come_back_as_a_set():
 
 
 def test_an_unknown_repair_is_told_those_there_are():
-    with pytest.raises(UsageError, match=re.escape(f"unknown repair 'x': there are {', '.join(repair_names())}")):
+    with pytest.raises(
+        UsageError, match=re.escape(f"unknown repair 'x': there are {', '.join(repair_names())}")
+    ):
         check_repairs(["x"])
 
 

@@ -271,11 +271,45 @@ def test_a_test_may_judge_the_result_itself(session):
     assert (0, 1) == (session.rc, session.passed)
 
 
+def test_a_test_that_looks_at_the_verdict_judges_it(session):
+    session(
+        """
+        def test_it(explore):
+            result = explore(lost_update)
+            assert "check" == result.failure.kind
+        """
+    )
+    assert (0, 1) == (session.rc, session.passed)
+
+
+def test_a_test_that_never_looks_at_the_verdict_fails_over_it(session):
+    text = session(
+        """
+        def test_it(explore):
+            assert explore(lost_update).executions
+        """
+    )
+    assert (1, 1) == (session.rc, session.failed)
+    assert "both increments are counted" in text
+
+
+def test_must_pass_fails_the_test_at_once(session):
+    text = session(
+        """
+        def test_it(explore):
+            explore(lost_update, must_pass=True)
+            raise RuntimeError("the test went on")
+        """
+    )
+    assert (1, 1) == (session.rc, session.failed)
+    assert "the test went on" not in text
+
+
 def test_a_test_that_fails_over_a_result_shows_the_failure(session):
     text = session(
         """
         def test_it(explore):
-            assert explore(lost_update, must_pass=False).ok
+            assert explore(lost_update).ok
         """
     )
     assert (1, 1) == (session.rc, session.failed)

@@ -34,6 +34,8 @@ class Scenario(Protocol):
     spurious: bool
     #: The line that shows a finding of the kernel's own, for those in `regressions`.
     schedule: str | None
+    #: Whether its CPUs have roles, so that it can be run with its own number only.
+    fixed: bool
 
     def __call__(self, m: Any) -> Any: ...
 
@@ -46,11 +48,12 @@ def scenario(
     timeouts: str = "idle",
     spurious: bool = False,
     schedule: str | None = None,
+    fixed: bool = False,
 ) -> Callable[[Callable[..., Any]], Scenario]:
     """Mark a function of a machine as a scenario.
 
     `cpus` is the number of CPUs that work beside the boot CPU; `m.ncpus` has it, or what the user
-    asked for instead.  `locks`, `timeouts` and `spurious` are how a search runs it by default.
+    asked for instead unless it is `fixed`.  `locks`, `timeouts` and `spurious` are how a search runs it by default.
     The docstring is its story.
     """
     if not 1 <= cpus <= 63:
@@ -64,6 +67,7 @@ def scenario(
         made.timeouts = timeouts
         made.spurious = spurious
         made.schedule = schedule
+        made.fixed = fixed
         return made
 
     return mark

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.outcome import Failure, Result
+    from vmsmp.campaign.outcome import Failure, Result, Unread
     from vmsmp.campaign.search import Program
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine, Stand
@@ -57,6 +57,8 @@ class Found:
 
     failures: list[tuple[Failure, Program]] = field(default_factory=list)
     told: int = 0
+    #: Results that the test has been given to judge, each with its program.
+    given: list[tuple[Unread, Program]] = field(default_factory=list)
 
 
 _SETTINGS: Final = pytest.StashKey[Settings]()
@@ -254,7 +256,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def explore(request: pytest.FixtureRequest) -> Explorer:
-    """`vmsmp.explore` for this test: a failure found fails it, unless `must_pass=False`."""
+    """`vmsmp.explore` for this test: a failure found fails it, unless the test judges the result."""
     return Explorer(request.node)
 
 
@@ -272,11 +274,14 @@ class Explorer:
         self.settings = item.config.stash[_SETTINGS]
         self.found = item.stash.setdefault(_FOUND, Found())
 
-    def __call__(self, program: Program | None = None, *, must_pass: bool = True, **options: Any) -> Result:
+    def __call__(
+        self, program: Program | None = None, *, must_pass: bool | None = None, **options: Any
+    ) -> Result:
         """Search `program`, or the marker's scenario; see `vmsmp.explore` for the options.
 
-        Fails the test with the story of a failure found, or returns the result for the caller to
-        judge if not `must_pass`.
+        A failure found fails the test with its story: at once if `must_pass`, at the test's end if
+        it never looked at the result's verdict, and not at all if `must_pass` is False or the test
+        judged the result itself.
         """
         __tracebackhide__ = True
         import vmsmp
@@ -302,6 +307,11 @@ class Explorer:
             self.found.told = len(self.found.failures)
             told = [_told(self.item, failure, program) for failure in result.failures]
             pytest.fail("\n\n".join(told), pytrace=False)
+        if must_pass is None and result.failures:
+            from vmsmp.campaign.outcome import Unread
+
+            result = Unread.of(result)
+            self.found.given.append((result, program))
         return result
 
     def _defaults(self) -> tuple[str | None, dict[str, Any]]:
@@ -415,6 +425,18 @@ def _pytest(item: pytest.Item) -> str:
     path, _, name = _plain(item.nodeid, item.config).partition("::")
     path = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
     return f"pytest {shlex.quote(f'{path}::{name}')}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that found a failure and never looked."""
+    yield
+    found = item.stash.get(_FOUND, None)
+    ignored = [(given, program) for given, program in (found.given if found else ()) if not given.read]
+    if found is not None and ignored:
+        found.told = len(found.failures)
+        told = [_told(item, failure, program) for given, program in ignored for failure in given.failures]
+        pytest.fail("\n\n".join(told), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

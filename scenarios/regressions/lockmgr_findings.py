@@ -13,6 +13,7 @@ from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, 
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
+    fixed=True,
     schedule="v1:abandoned_upgrade_admits_writer+exact+any:4c4be8:1.3>2,2.10>3,3.7>2",
 )
 def abandoned_upgrade_admits_writer(m):
@@ -55,6 +56,7 @@ def abandoned_upgrade_admits_writer(m):
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
+    fixed=True,
     schedule="v1:abandoned_writer_strands_reader+exact+any:989855:1.5>2,2.7>3,1.7>2",
 )
 def abandoned_writer_strands_reader(m):
@@ -93,6 +95,7 @@ def abandoned_writer_strands_reader(m):
     tags={"lockmgr", "finding"},
     locks="exact",
     timeouts="any",
+    fixed=True,
     schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:7f7:1.5>3,2.4>3,3.6>1,2.5>4,4.5>3",
 )
 def abandoned_upgrade_leaves_shared_set(m):

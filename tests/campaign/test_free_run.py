@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -54,7 +55,10 @@ def rounds_of(program, *, time_s=0.2, **more):
 
 @pytest.mark.parametrize("engine", ["free", "controlled"])
 def test_a_clean_program_runs_clean(engine):
-    assert (None, "counter") == (vmsmp.run(counter, engine=engine).failure, vmsmp.run(counter, engine=engine).program)
+    assert (None, "counter") == (
+        vmsmp.run(counter, engine=engine).failure,
+        vmsmp.run(counter, engine=engine).program,
+    )
 
 
 @pytest.mark.parametrize("engine", ["free", "controlled"])
@@ -181,11 +185,16 @@ def test_a_program_that_does_not_end_ends_with_the_time():
     assert (1, []) == (rounds_of(endless).rounds, rounds_of(endless).failures)
 
 
+@pytest.fixture
 def workers():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("vmsmp-cpu")]
+    """The threads of CPUs that were not there when the test began."""
+    before = set(threading.enumerate())
+    return lambda: [
+        t.name for t in threading.enumerate() if t.name.startswith("vmsmp-cpu") and t not in before
+    ]
 
 
-def test_no_thread_is_left_after_rounds():
+def test_no_thread_is_left_after_rounds(workers):
     rounds_of(counter)
     assert [] == workers()
 
@@ -206,7 +215,7 @@ def test_ctrl_c_in_a_round_keeps_what_was_done(monkeypatch):
 
 
 @pytest.mark.parametrize("moment", ["_launch", "_supervise", "_collect"])
-def test_ctrl_c_at_any_moment_of_a_round_leaves_no_thread(monkeypatch, moment):
+def test_ctrl_c_at_any_moment_of_a_round_leaves_no_thread(monkeypatch, workers, moment):
     ran = getattr(FreeEngine, moment)
     turns = []
 
@@ -215,6 +224,7 @@ def test_ctrl_c_at_any_moment_of_a_round_leaves_no_thread(monkeypatch, moment):
         if moment != "_collect":
             ran(self, *words)
         if len(turns) == 1:
+            time.sleep(0.1)  # the CPUs are under way by now
             raise KeyboardInterrupt
         if moment == "_collect":
             ran(self, *words)
@@ -240,7 +250,9 @@ def test_ctrl_c_between_two_rounds_keeps_what_was_done():
 
 
 def outcome(*locks, failure=None, operations=10):
-    return Outcome("mine", "", operations, failure, "", operations, 0.1, tuple(LockStatistics(*one) for one in locks))
+    return Outcome(
+        "mine", "", operations, failure, "", operations, 0.1, tuple(LockStatistics(*one) for one in locks)
+    )
 
 
 def test_locks_of_one_name_add_up():

@@ -109,7 +109,10 @@ def test_ways_have_words_of_their_own():
     [
         (Way("free", "exact"), "free exact"),
         (Way("controlled", "atomic"), "portfolio atomic"),
-        (Way("controlled", "exact", "random", injected=True, repaired=True), "random exact injected repaired"),
+        (
+            Way("controlled", "exact", "random", injected=True, repaired=True),
+            "random exact injected repaired",
+        ),
     ],
 )
 def test_a_way_says_what_it_is(way, words):
@@ -162,7 +165,9 @@ def test_a_repaired_way_has_every_repair_on():
 
 def test_an_injected_way_ends_sleeps_at_any_moment():
     way = Way("controlled", "exact", "random", injected=True, repaired=True)
-    options = Schedule.parse(work(Slice("spin_writers_queue", way, 0, 0.2, ("SP-05",))).failures[0].schedule).options
+    options = Schedule.parse(
+        work(Slice("spin_writers_queue", way, 0, 0.2, ("SP-05",))).failures[0].schedule
+    ).options
     assert ("any", True) == (options.timeouts, options.spurious)
 
 
@@ -200,7 +205,11 @@ def test_a_failure_of_nothing_known_is_new(campaign):
 def test_a_failure_that_comes_again_is_counted(campaign):
     for _ in range(2):
         campaign.add(report(failure(), counts={"check: bad": 5}))
-    assert (1, {"mine check: bad": 10}, 10) == (len(campaign.new), campaign.counts, campaign.rows["mine"].failed)
+    assert (1, {"mine check: bad": 10}, 10) == (
+        len(campaign.new),
+        campaign.counts,
+        campaign.rows["mine"].failed,
+    )
 
 
 def test_the_same_failure_of_two_programs_is_two(campaign):

@@ -21,7 +21,10 @@ def test_a_minimized_line_fails_the_same_way(vmsmp, found):
 
 def test_a_minimized_line_has_no_more_preemptions(vmsmp, found):
     ended = vmsmp("minimize", found["schedule"], "--json").json
-    assert (len(Schedule.parse(found["schedule"])), True) == (ended["before"], ended["after"] < ended["before"])
+    assert (len(Schedule.parse(found["schedule"])), True) == (
+        ended["before"],
+        ended["after"] < ended["before"],
+    )
 
 
 def test_no_preemption_of_a_minimized_line_can_go(vmsmp, found):

@@ -43,9 +43,8 @@ def test_a_failing_line_gives_the_report_of_the_search(vmsmp, found):
 
 
 def test_the_json_of_a_replay_has_its_keys(vmsmp):
-    assert {"program", "schedule", "digest", "steps", "failure"} == set(
-        vmsmp("replay", CLEAN, "--json").json
-    )
+    promised = {"program", "schedule", "digest", "steps", "failure"}
+    assert promised == promised & set(vmsmp("replay", CLEAN, "--json").json)
 
 
 def test_the_json_of_a_clean_replay_has_no_failure(vmsmp):
@@ -140,7 +139,9 @@ def test_without_checkers_a_clean_run_is_the_same_run(vmsmp):
 
 
 def test_a_long_run_is_shown_in_part(vmsmp):
-    assert "rows left out; `vmsmp replay --all` shows them" in vmsmp("replay", "v1:lockmgr_storm+exact:0:").out
+    assert (
+        "rows left out; `vmsmp replay --all` shows them" in vmsmp("replay", "v1:lockmgr_storm+exact:0:").out
+    )
 
 
 def test_all_shows_every_row(vmsmp):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -176,10 +177,19 @@ def test_a_free_run_counts_what_its_locks_were_taken(vmsmp):
 # -- Ctrl-C ---------------------------------------------------------------------------------------
 
 
+def wait_for_cpus(child):
+    """Until the boot CPU and one more have run: their threads are there."""
+    for _ in range(400):
+        if len(os.listdir(f"/proc/{child.pid}/task")) > 2:
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+
+
 @pytest.mark.parametrize("engine", ["controlled", "free"])
 def test_ctrl_c_ends_a_run_with_4_and_its_results(started, engine):
     child = started("run", "spin_upgrade", "--engine", engine, "--time", "50", "--json")
-    time.sleep(1.0)
+    wait_for_cpus(child)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert (4, True, "") == (child.returncode, '"interrupted": true' in out, err)
@@ -187,7 +197,7 @@ def test_ctrl_c_ends_a_run_with_4_and_its_results(started, engine):
 
 def test_ctrl_c_shows_a_summary_of_a_run(started):
     child = started("run", "spin_upgrade", "--time", "50")
-    time.sleep(1.0)
+    wait_for_cpus(child)
     child.send_signal(signal.SIGINT)
     out, _ = child.communicate(timeout=30)
     assert "interrupted: what was found until then stands above" == out.splitlines()[1]

@@ -71,7 +71,7 @@ def test_a_mutant_s_scenario_finds_it(mutant):
         all_scenarios()[mutant.scenario],
         sched="random",
         schedules=3_000,
-        time_s=6.0,
+        max_steps=5_000,
         mutants=[mutant.ident],
         repairs=repair_names() if all_scenarios()[mutant.scenario].timeouts == "any" else [],
     )

@@ -182,30 +182,34 @@ def test_the_first_mutant_is_taken_out_again_when_the_second_is_unknown():
 
 
 def test_a_snippet_that_is_not_there_is_an_error():
-    with pytest.raises(UsageError, match="mutant TEST: its snippet is not, or not once, in"), mutant(
-        "count > 11", "x"
-    ).plant():
+    with (
+        pytest.raises(UsageError, match="mutant TEST: its snippet is not, or not once, in"),
+        mutant("count > 11", "x").plant(),
+    ):
         pass
 
 
 def test_a_snippet_that_is_there_twice_is_an_error():
-    with pytest.raises(UsageError, match="its snippet is not, or not once"), mutant(
-        'return "same"', "x", "twins"
-    ).plant():
+    with (
+        pytest.raises(UsageError, match="its snippet is not, or not once"),
+        mutant('return "same"', "x", "twins").plant(),
+    ):
         pass
 
 
 def test_several_lines_that_are_not_there_are_an_error():
-    with pytest.raises(UsageError, match="its snippet is not, or not once"), mutant(
-        'done.append("deep")\ndone.append("out")', "", "steps"
-    ).plant():
+    with (
+        pytest.raises(UsageError, match="its snippet is not, or not once"),
+        mutant('done.append("deep")\ndone.append("out")', "", "steps").plant(),
+    ):
         pass
 
 
 def test_a_function_that_closes_over_something_is_an_error():
-    with pytest.raises(UsageError, match="closes over"), mutant(
-        "count + base", "count - base", "closed_over"
-    ).plant():
+    with (
+        pytest.raises(UsageError, match="closes over"),
+        mutant("count + base", "count - base", "closed_over").plant(),
+    ):
         pass
 
 

@@ -19,7 +19,9 @@ def told(campaign, seed=0, minutes=1.0):
 def campaign():
     def made(**parts):
         rows = {"mine": Row(1000, 20_000, 30, 4_000), "yours": Row(500, 10_000, 20, 3_000)}
-        return Campaign(**{"rows": rows, "seconds": 59.96, "workers": 2, "slices": 12, "planned": 12, **parts})
+        return Campaign(
+            **{"rows": rows, "seconds": 59.96, "workers": 2, "slices": 12, "planned": 12, **parts}
+        )
 
     return made
 
@@ -41,7 +43,9 @@ def test_a_new_failure_comes_first_with_its_times(campaign, failure):
 
 
 def test_new_failures_are_counted(campaign, failure):
-    assert "; 2 new failures\n" in told(campaign(new={"a": failure(), "b": failure()}, counts={"a": 1, "b": 1}))
+    assert "; 2 new failures\n" in told(
+        campaign(new={"a": failure(), "b": failure()}, counts={"a": 1, "b": 1})
+    )
 
 
 def test_a_single_new_failure_is_one_failure(campaign, failure):
@@ -83,7 +87,9 @@ def test_errors_are_shown(campaign):
 
 
 def test_the_way_to_go_on_has_another_seed_and_more_time(campaign):
-    assert "go on: vmsmp stress --minutes 50 --seed 1007" == told(campaign(), seed=7, minutes=5).splitlines()[-1]
+    assert (
+        "go on: vmsmp stress --minutes 50 --seed 1007" == told(campaign(), seed=7, minutes=5).splitlines()[-1]
+    )
 
 
 def test_the_json_counts_the_times_of_a_new_failure(campaign, failure):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from vmsmp import PINTERLOCKED
 
 
@@ -155,9 +157,7 @@ def test_a_cpu_whose_sleep_ended_for_no_reason_is_called_so(tell):
 
 def test_a_cpu_that_goes_on_is_not_switched_to(tell):
     rows = tell(counter).story.rows
-    assert [] == [
-        row for last, row in zip(rows, rows[1:], strict=False) if bool(row.switch) != (row.cpu != last.cpu)
-    ]
+    assert [] == [row for last, row in pairwise(rows) if bool(row.switch) != (row.cpu != last.cpu)]
 
 
 # -- the end --------------------------------------------------------------------------------------

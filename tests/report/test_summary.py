@@ -32,8 +32,9 @@ def rounds():
 
 
 def test_a_search_is_summed_up_in_its_first_line(result):
-    assert "mine: 3,000 schedules under pct:3 (default options), 123,456 steps in 2.0 s; none failed" == (
-        result_text(result()).splitlines()[0]
+    assert (
+        "mine: 3,000 schedules under pct:3 (default options), 123,456 steps in 2.0 s; none failed"
+        == (result_text(result()).splitlines()[0])
     )
 
 
@@ -84,8 +85,9 @@ def test_a_search_that_was_interrupted_says_so(result):
 
 
 def test_free_rounds_are_summed_up_in_their_first_line(rounds):
-    assert "mine: 12 free rounds, 3,000 operations in 2.0 s (1,500 a second); none failed" == (
-        free_text(rounds()).splitlines()[0]
+    assert (
+        "mine: 12 free rounds, 3,000 operations in 2.0 s (1,500 a second); none failed"
+        == (free_text(rounds()).splitlines()[0])
     )
 
 

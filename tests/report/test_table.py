@@ -6,7 +6,9 @@ from vmsmp.report.table import table
 
 
 def test_columns_are_as_wide_as_they_must_be():
-    assert ["a   name", "--  ------", "1   one", "22  twenty"] == table(["a", "name"], [["1", "one"], ["22", "twenty"]])
+    assert ["a   name", "--  ------", "1   one", "22  twenty"] == table(
+        ["a", "name"], [["1", "one"], ["22", "twenty"]]
+    )
 
 
 def test_numbers_are_set_flush_right():

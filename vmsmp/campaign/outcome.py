@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Trouble
@@ -67,7 +67,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: clean (`failure` is None) or not."""
+    """One run: clean (`failure` is None) or not.
+
+    `rolling` are digests after every 64 entries of its log: the first that differs from another
+    run's brackets where the two parted.
+    """
 
     program: str
     digest: str
@@ -77,6 +81,7 @@ class Outcome:
     operations: int = 0
     seconds: float = 0.0
     locks: tuple[LockStatistics, ...] = ()
+    rolling: tuple[str, ...] = ()
     story: Story | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -126,3 +131,22 @@ class Result:
             "counts": self.counts,
             "failures": [failure.as_dict() for failure in self.failures],
         }
+
+
+class Unread(Result):
+    """A result that knows whether anybody has looked at its verdict."""
+
+    _VERDICT: ClassVar = frozenset(("failure", "failures", "ok", "counts"))
+    read = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Unread._VERDICT:
+            object.__setattr__(self, "read", True)
+        return object.__getattribute__(self, name)
+
+    @classmethod
+    def of(cls, result: Result) -> Unread:
+        """The same result, its verdict unread."""
+        unread = cls(**vars(result))
+        unread.read = False
+        return unread

@@ -71,7 +71,13 @@ class Bench:
         if machine.trouble is not None:
             failure = _failure(machine.trouble, schedule, trace.digest(log), story)
         outcome = Outcome(
-            name, trace.digest(log), trace.count_steps(log), failure, str(schedule), story=story
+            name,
+            trace.digest(log),
+            trace.count_steps(log),
+            failure,
+            str(schedule),
+            story=story,
+            rolling=tuple(trace.rolling(log)),
         )
         machine.close()
         return outcome, recorder, log
@@ -130,7 +136,13 @@ def options_for(
     repairs: Iterable[str] = (),
     mutants: Iterable[str] = (),
 ) -> Options:
-    """The options of a run, with what a scenario says of itself where the caller says nothing."""
+    """The options of a run, with what a scenario says of itself where the caller says nothing.
+
+    Raises: UsageError for options that cannot be, or not for this scenario.
+    """
+    own = getattr(program, "cpus", None)
+    if cpus is not None and getattr(program, "fixed", False) and cpus != own:
+        raise UsageError(f"scenario {program_name(program)!r} runs on {own} CPUs, not on {cpus}")
     return Options(
         locks=locks or str(getattr(program, "locks", "atomic")),
         timeouts=timeouts or str(getattr(program, "timeouts", "idle")),

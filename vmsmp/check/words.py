@@ -1,7 +1,7 @@
-"""State words: what a lock's word says must fit who owns it.
+"""State words: what the word of a lock or sleep queue says must fit who owns it or is on it.
 
 INV-SP1, INV-SP2, INV-TK1..TK3, INV-LK1, INV-LK2 at every step that wrote a word, INV-SP2, INV-TK6
-and INV-LK3 once all is over.  The predicates live with the locks (`check_word`, `check_rest`); they
+and INV-LK3 once all is over, INV-SL1 for the sleep queues.  The predicates live with their owners (`check_word`, `check_rest`); they
 are asked at the next arrival, when all CPUs are parked.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
-from vmsmp.sync.lock import Lock
 
 
 class StateWords(Observer):
@@ -22,7 +21,7 @@ class StateWords(Observer):
 
     def __init__(self) -> None:
         self._words: dict[int, Any] = {}
-        self._written: Lock | None = None
+        self._written: Any = None
 
     def begin(self, machine: Machine) -> None:
         self._words = machine.words
@@ -36,12 +35,10 @@ class StateWords(Observer):
             if wrong is not None:
                 cpu.machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])
         if code & 1:
-            owner = self._words.get(code >> 6)
-            if isinstance(owner, Lock):
-                self._written = owner
+            self._written = self._words.get(code >> 6)
 
     def end(self, machine: Machine) -> None:
         for lock in dict.fromkeys(self._words.values()):
-            wrong = (lock.check_word() or lock.check_rest()) if isinstance(lock, Lock) else None
+            wrong = lock.check_word() or lock.check_rest()
             if wrong is not None:
                 machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])

@@ -57,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
                 "schedule": str(schedule),
                 "digest": outcome.digest,
                 "steps": outcome.steps,
+                "rolling": outcome.rolling,
                 "failure": outcome.failure.as_dict() if outcome.failure else None,
             }
         )

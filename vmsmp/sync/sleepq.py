@@ -150,15 +150,36 @@ class SleepQueues:
 class _CpuQueue:
     """One bucket of one CPU: at most its own thread, and the hints that others read."""
 
-    __slots__ = ("hints", "queue")
+    __slots__ = ("bucket", "hints", "name", "queue")
 
     def __init__(self, machine: Machine, cpu: Cpu, bucket: int) -> None:
+        self.bucket = bucket
         self.queue: list[Thread] = []
         self.hints = [
             machine.atomic(None, f"cpu{cpu.index}.slpque[{bucket}].ident{n}", form=ident_name)
             for n in range(HINTS)
         ]
         machine.words.update((hint.ident, self) for hint in self.hints)
+        self.name = f"sleep queue {bucket} of cpu{cpu.index}"
+
+    def check_word(self) -> str | None:
+        """INV-SL1: who is on the queue announced a sleep that hashes here."""
+        for td in self.queue:
+            if not td.td_flags & TDF_TSLEEPQ or _bucket(td.td_wchan) != self.bucket:
+                return f"{td.cpu} is on it and waits for {ident_name(td.td_wchan)}"
+        return None
+
+    def check_rest(self) -> str | None:
+        """It hints at an ident only if somebody is on it (who may never have gone to sleep)."""
+        if not self.queue and any(hint.peek() is not None for hint in self.hints):
+            return "nobody is on it and it still hints at an ident"
+        return None
+
+    def state(self) -> str:
+        return f"{len(self.queue)} queued"
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 class ExactSleepQueues(SleepQueues):
@@ -168,8 +189,31 @@ class ExactSleepQueues(SleepQueues):
         super().__init__(machine)
         self.slpque_cpumasks = [machine.atomic(0, f"slpque_cpumasks[{n}]", form=bin) for n in range(BUCKETS)]
         machine.words.update((mask.ident, self) for mask in self.slpque_cpumasks)
+        self.name = "slpque_cpumasks"
         # invariant: touched by its own CPU only, but for the hints, which others read
         self._queues: dict[tuple[int, int], _CpuQueue] = {}
+
+    def check_word(self) -> str | None:
+        """Whoever is on a queue has its CPU's bit set."""
+        for (index, bucket), qp in self._queues.items():
+            if qp.queue and not self.slpque_cpumasks[bucket].peek() & 1 << index:
+                return f"cpu{index} is on queue {bucket} and its bit is clear"
+        return None
+
+    def check_rest(self) -> str | None:
+        """A bit is set only for a CPU that is on that queue."""
+        on = [0] * BUCKETS
+        for (index, bucket), qp in self._queues.items():
+            on[bucket] |= 1 << index if qp.queue else 0
+        if on != [mask.peek() for mask in self.slpque_cpumasks]:
+            return "the bits do not say which CPUs are on a queue"
+        return None
+
+    def state(self) -> str:
+        return " ".join(mask.state() for mask in self.slpque_cpumasks)
+
+    def __repr__(self) -> str:
+        return self.name
 
     def _queue(self, cpu: Cpu, bucket: int) -> _CpuQueue:
         queue = self._queues.get((cpu.index, bucket))

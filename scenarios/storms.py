@@ -193,7 +193,7 @@ def token_storm(m):
 @scenario(cpus=4, tags={"sleep", "refcount", "storm"}, locks="exact")
 def sleep_storm(m):
     """Sleepers and wakers on several idents, some of which share a queue, and a count to drain."""
-    idents = [f"ident{n}" for n in range(6)]
+    idents = [f"ident{n}" for n in range(max(6, m.ncpus))]
     flags = [m.atomic(0, name=f"flag[{n}]") for n in range(len(idents))]
     refs = m.refcount(m.ncpus, "refs")
 
@@ -220,7 +220,7 @@ def sleep_storm(m):
         wait_for(order[(me + 1 + m.choose(m.ncpus - 1)) % m.ncpus] if m.ncpus > 1 else me)
         refs.release_wakeup()
 
-    for n in range(min(m.ncpus, len(idents))):
+    for n in range(m.ncpus):
         m.spawn(worker, n)
     refs.wait("drain")
     m.join()

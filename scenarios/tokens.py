@@ -28,7 +28,7 @@ def token_lost_across_sleep(m):
         items.store(items.load() - 1)
         token.release()
 
-    pairs = max(1, m.ncpus // 2)
+    pairs = m.ncpus // 2
     for n in range(pairs):
         m.spawn(consumer, name=f"consumer{n}")
     for n in range(m.ncpus - pairs):
@@ -78,12 +78,12 @@ def many_tokens_come_back(m):
     def visitor():
         with inner, outer:
             m.check(inside.load() == 0, "nobody else is inside")
-        ready.store(1)
-        m.wakeup("go")
 
     m.spawn(sleeper, name="sleeper")
     for n in range(m.ncpus - 1):
         m.spawn(visitor, name=f"visitor{n}")
+    ready.store(1)
+    m.wakeup("go")
     m.join()
 
 

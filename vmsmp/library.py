@@ -53,8 +53,8 @@ def scenario(
     """Mark a function of a machine as a scenario.
 
     `cpus` is the number of CPUs that work beside the boot CPU; `m.ncpus` has it, or what the user
-    asked for instead unless it is `fixed`.  `locks`, `timeouts` and `spurious` are how a search runs it by default.
-    The docstring is its story.
+    asked for instead unless it is `fixed`.  `locks`, `timeouts` and `spurious` are how a search runs
+    it by default.  The docstring is its story.
     """
     if not 1 <= cpus <= 63:
         raise UsageError(f"a scenario has from 1 to 63 CPUs, not {cpus}")

@@ -17,7 +17,6 @@ from vmsmp.campaign.stress import (
     Slice,
     Way,
     pieces,
-    repairs_of,
     run_campaign,
     work,
 )
@@ -159,8 +158,9 @@ def test_a_failure_s_line_names_the_mutant():
 
 def test_a_repaired_way_has_every_repair_on():
     way = Way("controlled", "exact", "random", injected=True, repaired=True)
-    done = work(Slice("spin_writers_queue", way, 0, 0.2, ("SP-05",)))
-    assert frozenset(repair_names()) == repairs_of(done.failures[0])
+    piece = Slice("spin_writers_queue", way, 0, 0.2, ("SP-05",))
+    line = Schedule.parse(work(piece).failures[0].schedule)
+    assert frozenset(repair_names()) == piece.all_repairs() == line.options.repairs
 
 
 def test_an_injected_way_ends_sleeps_at_any_moment():
@@ -267,8 +267,8 @@ def test_another_repair_does_not_make_a_known_finding_new(campaign):
     assert {} == campaign.new
 
 
-def test_repairs_are_read_from_the_line():
-    assert frozenset({"a", "b"}) == repairs_of(failure(schedule="v1:mine+repair=a+repair=b:0:"))
+def test_the_repairs_of_a_slice_are_its_own_and_its_ways():
+    assert frozenset({"a"}) == Slice("x", EXACT, 0, 1.0, repairs=("a",)).all_repairs()
 
 
 # -- refused --------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_repairs_are_read_from_the_line():
     [
         ("nothing_*", {}, "no scenario matches"),
         ("spin_upgrade", {"repairs": ("x",)}, "unknown repair 'x'"),
-        ("spin_upgrade", {"mutants": ("a b",)}, "'a b' is not a name"),
+        ("spin_upgrade", {"mutants": ("a b",)}, "unknown mutant 'a b'"),
         ("spin_upgrade", {"mutants": ("XX-99",)}, "unknown mutant 'XX-99'"),
     ],
 )

@@ -268,7 +268,7 @@ def test_ctrl_c_in_a_replay_leaves_no_thread():
     before = threading.enumerate()
     try:
         with pytest.raises(KeyboardInterrupt):
-            vmsmp.replay(endless, "v1:endless:0:", max_steps=10**9, check=False)
+            vmsmp.replay(endless, "v1:endless+steps=1000000000:0:", check=False)
         left = [thread for thread in threading.enumerate() if thread not in before]
     finally:
         over = True  # a thread left behind must not run on beside the tests after this one

@@ -76,8 +76,8 @@ def test_a_choice_prints_with_an_equals_sign():
 
 
 def test_options_print_between_name_and_seed_in_a_fixed_order():
-    every = Options("exact", "any", True, 3, frozenset({"b", "a"}), frozenset({"SP-04"}))
-    line = "v1:p+exact+any+spurious+cpus=3+repair=a+repair=b+mutant=SP-04:0:"
+    every = Options("exact", "any", True, 3, frozenset({"b", "a"}), frozenset({"SP-04"}), 500)
+    line = "v1:p+exact+any+spurious+cpus=3+steps=500+repair=a+repair=b+mutant=SP-04:0:"
     assert line == str(Schedule("p", options=every))
 
 

@@ -75,7 +75,7 @@ def test_a_mutant_is_found_within_the_schedules_its_rate_promises(ident):
 def test_a_mutants_line_brings_it_back_and_names_it(ident):
     hits, _ = HITS[ident]
     failure = search(ident, mutants=[ident], schedules=budget(hits), seed=7).failure
-    again = vmsmp.replay(find_scenario(CATALOGUE[ident].scenario), failure.schedule, max_steps=3000)
+    again = vmsmp.replay(find_scenario(CATALOGUE[ident].scenario), failure.schedule)
     assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
     assert f"mutant={ident}" in failure.schedule
 

@@ -148,11 +148,11 @@ def nappers(m):
 
 def test_a_cpu_whose_sleep_timed_out_is_called_so(tell):
     # The first sleeps; the second is about to when the first one's timeout comes.
-    assert "cpu1 first: timeout" in switches(tell(nappers, "2.2>1", options="+any"))
+    assert "cpu1 first: its wait ends, timeout" in switches(tell(nappers, "2.2>1", options="+any"))
 
 
 def test_a_cpu_whose_sleep_ended_for_no_reason_is_called_so(tell):
-    assert "cpu1 first: spurious" in switches(tell(nappers, "2.2>1", options="+spurious"))
+    assert "cpu1 first: its wait ends, spurious" in switches(tell(nappers, "2.2>1", options="+spurious"))
 
 
 def test_a_cpu_that_goes_on_is_not_switched_to(tell):

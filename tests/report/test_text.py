@@ -272,7 +272,7 @@ def test_the_number_after_a_fold_is_the_step_s_own(story):
 
 
 def test_a_livelock_is_folded_to_a_few_rows(tell):
-    told = tell(spinning, max_steps=500)
+    told = tell(spinning, options="+steps=500")
     assert len(story_lines(told.story)) < 20
 
 

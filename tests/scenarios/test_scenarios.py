@@ -37,6 +37,14 @@ def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, s
     return result.executions, {failure.signature: failure.schedule for failure in result.failures}
 
 
+@pytest.mark.parametrize(
+    "scenario", [s for s in all_scenarios().values() if s.fixed], ids=lambda s: s.__name__
+)
+def test_a_scenario_with_roles_refuses_another_number_of_cpus(scenario):
+    with pytest.raises(vmsmp.UsageError, match="runs on"):
+        vmsmp.explore(scenario, cpus=scenario.cpus + 1)
+
+
 def by_name(scenario):
     return scenario.__name__
 
@@ -67,7 +75,7 @@ def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+@pytest.mark.parametrize("scenario", [s for s in EVERY if not s.fixed], ids=by_name)
 def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus):
     found = [search(scenario, "random", locks, 25, cpus) for locks in DEPTHS]
     assert [(25, {}), (25, {})] == found

@@ -16,7 +16,8 @@ def tell():
     def execute(program, scheduler, *, seed=0, options=None, check=False, max_steps=10_000):
         told = []
         with Crew(current_core()) as crew:
-            bench = Bench(crew, program, options or Options(), check=check, max_steps=max_steps)
+            bench = Bench(crew, program, options or Options(), check=check)
+            bench.engine.max_steps = max_steps
 
             def job():
                 assert scheduler.begin()

@@ -181,19 +181,18 @@ def free_rounds(
     hooks = Hooks(checkers(check, free=True))
     with planted(options.mutants), Crew() as crew:
         engine = FreeEngine(crew, perturb=perturb)
-        while sum(done.counts.values()) < stop_at and not crew.abandoned:
-            left = time_s - (time.monotonic() - start)
-            if left <= 0:
-                break
-            engine.seconds = left
-            try:
+        try:
+            while sum(done.counts.values()) < stop_at and not crew.abandoned:
+                left = time_s - (time.monotonic() - start)
+                if left <= 0:
+                    break
+                engine.seconds = left
                 done.add(free_once(engine, program, options, seed + done.rounds, hooks))
-            except KeyboardInterrupt:
-                done.interrupted = True
-                break
-            done.seconds = time.monotonic() - start
-            if progress is not None:
-                progress(done)
+                done.seconds = time.monotonic() - start
+                if progress is not None:
+                    progress(done)
+        except KeyboardInterrupt:
+            done.interrupted = True
         done.rendezvous = engine.rendezvous_held
     done.seconds = time.monotonic() - start
     return done

@@ -98,7 +98,7 @@ def controlled_steps(
     crew: Crew, program: Callable[[Machine], None], sched: str, *, check: bool, locks: str, seconds: float
 ) -> float:
     """Steps a second of the controlled engine."""
-    bench = Bench(crew, program, options_for(program, locks=locks), check=check, max_steps=10**7)
+    bench = Bench(crew, program, options_for(program, locks=locks, max_steps=10**7), check=check)
     scheduler = make_scheduler(sched, 1)
     steps = 0
     start = time.perf_counter()

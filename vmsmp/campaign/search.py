@@ -20,11 +20,11 @@ from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.machine import Trouble
 from vmsmp.engine.observer import Hooks, Observer
-from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
+from vmsmp.engine.schedule import MAX_STEPS, Options, Preemption, Schedule, program_name
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.findings import check_repairs
 from vmsmp.machine import Machine
-from vmsmp.mutants.patch import planted
+from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
 from vmsmp.sched.base import Scheduler, make_scheduler
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
@@ -39,10 +39,8 @@ MINIMIZE_BUDGET = 2_000
 class Bench:
     """One crew and one engine, set up to run one program again and again under given options."""
 
-    def __init__(
-        self, crew: Crew, program: Program, options: Options, *, check: bool, max_steps: int
-    ) -> None:
-        self.engine = ControlledEngine(crew, max_steps=max_steps)
+    def __init__(self, crew: Crew, program: Program, options: Options, *, check: bool) -> None:
+        self.engine = ControlledEngine(crew, max_steps=options.max_steps)
         self.program = program
         self.options = options
         self.checkers = checkers(check)
@@ -133,6 +131,7 @@ def options_for(
     timeouts: str | None = None,
     spurious: bool | None = None,
     cpus: int | None = None,
+    max_steps: int = MAX_STEPS,
     repairs: Iterable[str] = (),
     mutants: Iterable[str] = (),
 ) -> Options:
@@ -148,8 +147,9 @@ def options_for(
         timeouts=timeouts or str(getattr(program, "timeouts", "idle")),
         spurious=getattr(program, "spurious", False) if spurious is None else spurious,
         cpus=cpus,
+        max_steps=max_steps,
         repairs=check_repairs(repairs),
-        mutants=frozenset(mutants),
+        mutants=check_mutants(mutants),
     )
 
 
@@ -162,7 +162,7 @@ def explore(
     cpus: int | None = None,
     locks: str | None = None,
     stop: str = "first",
-    max_steps: int = 100_000,
+    max_steps: int = MAX_STEPS,
     timeouts: str | None = None,
     spurious: bool | None = None,
     check: bool = True,
@@ -184,14 +184,15 @@ def explore(
     """
     if stop not in ("first", "never"):
         raise UsageError(f"stop must be 'first' or 'never', not {stop!r}")
-    if schedules < 1 or max_steps < 1:
-        raise UsageError(f"schedules and max_steps must be at least 1, not {min(schedules, max_steps)}")
+    if schedules < 1:
+        raise UsageError(f"schedules must be at least 1, not {schedules}")
     options = options_for(
         program,
         locks=locks,
         timeouts=timeouts,
         spurious=spurious,
         cpus=cpus,
+        max_steps=max_steps,
         repairs=repairs,
         mutants=mutants,
     )
@@ -199,7 +200,7 @@ def explore(
     name = program_name(program)
     result = Result(name, sched, Schedule(name, seed, (), options))
     with planted(options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, options, check=check, max_steps=max_steps)
+        bench = Bench(crew, program, options, check=check)
         start = time.monotonic()
 
         def loop() -> None:
@@ -276,27 +277,26 @@ def parse_for(program: Program, line: str | Schedule) -> Schedule:
     name = program_name(program)
     if schedule.program != name:
         raise UsageError(f"this schedule is of program {schedule.program!r}, not of {name!r}")
+    check_repairs(schedule.options.repairs)
+    check_mutants(schedule.options.mutants)
     return schedule
 
 
-def replay(
-    program: Program, line: str | Schedule, *, check: bool = True, max_steps: int = 100_000
-) -> Outcome:
+def replay(program: Program, line: str | Schedule, *, check: bool = True) -> Outcome:
     """Run `program` once more along a schedule line, with its story.
 
-    Raises: UsageError (a ValueError) for a malformed line or one of another program.
+    Raises: UsageError (a ValueError) for a malformed line, one of another program, or one with a
+    repair or mutant that there is not.
     """
     schedule = parse_for(program, line)
     with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=check, max_steps=max_steps)
+        bench = Bench(crew, program, schedule.options, check=check)
         told: list[Outcome] = []
         crew.drive(lambda: told.append(bench.tell(Preempting(schedule.preemptions), schedule.seed)[0]))
     return told[0]
 
 
-def minimize(
-    program: Program, line: str | Schedule, *, check: bool = True, max_steps: int = 100_000
-) -> Schedule:
+def minimize(program: Program, line: str | Schedule, *, check: bool = True) -> Schedule:
     """Find a schedule with fewer preemptions and the same signature.
 
     Delta debugging over the list of preemptions (every subset is a schedule), then of each kept one
@@ -306,7 +306,7 @@ def minimize(
     """
     schedule = parse_for(program, line)
     with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=check, max_steps=max_steps)
+        bench = Bench(crew, program, schedule.options, check=check)
         kept: list[Schedule] = []
         crew.drive(lambda: kept.append(_minimize(bench, schedule)))
     return kept[0]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.search import explore, minimize, options_for, replay
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.schedule import Options
 from vmsmp.errors import VmsmpError
 from vmsmp.findings import Finding, explain, repair_names
 from vmsmp.library import find_scenario, matching
@@ -73,6 +73,10 @@ class Slice:
     seconds: float
     mutants: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
+
+    def all_repairs(self) -> frozenset[str]:
+        """The repairs that its runs have on."""
+        return frozenset(self.repairs) | frozenset(repair_names() if self.way.repaired else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +133,7 @@ class Campaign:
             self.errors.append(f"{report.slice.scenario} ({report.slice.way}): {report.error}")
         for failure in report.failures:
             times = report.counts.get(failure.signature, 1)
-            on = repairs_of(failure)
-            finding = explain(failure.signature, failure.program, on)
+            finding = explain(failure.signature, failure.program, report.slice.all_repairs())
             if finding is not None:
                 row.known += times
                 _, first, before = self.known.get(finding.name, (finding, failure, 0))
@@ -144,18 +147,10 @@ class Campaign:
             self.counts[key] = self.counts.get(key, 0) + times
 
 
-def repairs_of(failure: Failure) -> frozenset[str]:
-    """The repairs that a failed run had on."""
-    if not failure.schedule:
-        return frozenset()
-    return Schedule.parse(failure.schedule).options.repairs
-
-
 def work(piece: Slice) -> Report:
     """Do one slice; runs in a worker process."""
     scenario = find_scenario(piece.scenario)
     way = piece.way
-    repairs = set(piece.repairs) | (set(repair_names()) if way.repaired else set())
     start = time.monotonic()
     try:
         options = options_for(
@@ -163,7 +158,7 @@ def work(piece: Slice) -> Report:
             locks=way.locks,
             timeouts="any" if way.injected else None,
             spurious=True if way.injected else None,
-            repairs=repairs,
+            repairs=piece.all_repairs(),
             mutants=piece.mutants,
         )
         if way.engine == "free":

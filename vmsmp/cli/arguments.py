@@ -31,16 +31,27 @@ class Parser(argparse.ArgumentParser):
         if isinstance(action.const, bool):
             action.default = value.lower() not in ("", "0", "no", "false")
         elif isinstance(action.default, list):
-            action.default = value.split(",")
+            action.default = [word for word in value.split(",") if word]
         else:
-            if action.choices is not None and value not in action.choices:
-                self.error(f"environment value for {name}: {value!r} is none of {', '.join(action.choices)}")
-            action.default = value  # argparse converts a default that is a string
+            if action.choices is not None:
+                action.type = _choice(tuple(map(str, action.choices)))
+            action.default = value  # argparse converts a default that is a string, when it is needed
 
     def error(self, message: str) -> NoReturn:
         """One line and exit code 2."""
         print(f"{self.prog}: {message} (--help tells more)", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _choice(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """An argparse type: one of the choices, also where the environment says it."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return convert
 
 
 def number(kind: type, low: float, high: float) -> Callable[[str], Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmsmp.campaign.search import replay
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
-from vmsmp.engine.schedule import Schedule
+from vmsmp.engine.schedule import Schedule, shorten
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.library import find_scenario
 from vmsmp.report.text import scene_lines, story_lines
@@ -35,13 +35,15 @@ def read_schedule(text: str) -> Schedule:
     """
     if text.startswith("v") and ":" in text:
         return Schedule.parse(text)
-    path = Path(text)
-    if not path.is_file():
-        raise UsageError(f"{text!r} is neither a schedule line (v1:NAME:SEED:PREEMPTIONS) nor a file")
-    for word in path.read_text(encoding="utf-8", errors="replace").split():
-        if word.strip("'\"").startswith("v1:"):
-            return Schedule.parse(word.strip("'\""))
-    raise UsageError(f"the file {text!r} holds no schedule line")
+    try:
+        content = Path(text).read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        what = "neither a schedule line (v1:NAME:SEED:PREEMPTIONS) nor a file that can be read"
+        raise UsageError(f"{shorten(text)!r} is {what}") from None
+    for word in content.split():
+        if word.strip("'\",").startswith("v1:"):
+            return Schedule.parse(word.strip("'\","))
+    raise UsageError(f"the file {shorten(text)!r} holds no schedule line")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -104,14 +104,14 @@ class FreeEngine:
         self._tls.cpu = boot  # the supervisor speaks for CPU 0 when it has a verdict
         for hook in machine.hooks.begin:
             hook(machine)
-        self._launch(boot)
         try:
+            self._launch(boot)
             self._supervise(boot)
+            self._collect()
         except BaseException:
             self._halt()
             self._collect()
             raise
-        self._collect()
 
     def operations(self) -> int:
         """Visible operations performed so far."""

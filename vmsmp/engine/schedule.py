@@ -12,8 +12,8 @@ It prints to one line and parses back::
     v1:NAME[+OPTION...]:SEED:PREEMPTIONS        v1:lost_update:2a:1.2>2,2.3>1
 
 `OPTION` is what else decides the run: `exact` (lock depth), `any` (timeouts are choices),
-`spurious`, `cpus=N`, `repair=NAME`, `mutant=ID`.  SEED is hexadecimal; data drawn by the program
-comes from named streams of it.
+`spurious`, `cpus=N`, `steps=N` (the step limit), `repair=NAME`, `mutant=ID`.  SEED is hexadecimal;
+data drawn by the program comes from named streams of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ VERSION: Final = "v1"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 _STEP: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,9})([>=])([0-9]{1,9})")
 _MAX_LINE: Final = 4_000_000
+#: Log entries after which an execution counts as endless, unless somebody says otherwise.
+MAX_STEPS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +51,8 @@ class Options:
 
     `locks`: "atomic" or "exact".  `timeouts`: "idle" (a timeout fires when nothing else can run) or
     "any" (whenever the scheduler says).  `spurious`: sleeps may end for no reason.  `cpus`: how
-    many CPUs a scenario asks for (None: its own number).  `repairs`: named repairs of findings of
+    many CPUs a scenario asks for (None: its own number).  `max_steps`: after how many log entries an
+    execution counts as endless.  `repairs`: named repairs of findings of
     the kernel's own.  `mutants`: guard removals to run with.
     """
 
@@ -59,6 +62,7 @@ class Options:
     cpus: int | None = None
     repairs: frozenset[str] = field(default_factory=frozenset)
     mutants: frozenset[str] = field(default_factory=frozenset)
+    max_steps: int = MAX_STEPS
 
     def __post_init__(self) -> None:
         if self.locks not in ("atomic", "exact"):
@@ -67,6 +71,8 @@ class Options:
             raise UsageError(f"timeouts must be 'idle' or 'any', not {self.timeouts!r}")
         if self.cpus is not None and not 1 <= self.cpus <= 63:
             raise UsageError(f"cpus must be from 1 to 63, not {self.cpus}")
+        if self.max_steps < 1:
+            raise UsageError(f"max_steps must be at least 1, not {self.max_steps}")
         for name in (*self.repairs, *self.mutants):
             if not _NAME.fullmatch(name):
                 raise UsageError(f"{name!r} is not a name of a repair or mutant")
@@ -80,6 +86,8 @@ class Options:
             words.append("spurious")
         if self.cpus is not None:
             words.append(f"cpus={self.cpus}")
+        if self.max_steps != MAX_STEPS:
+            words.append(f"steps={self.max_steps}")
         words += [f"repair={name}" for name in sorted(self.repairs)]
         words += [f"mutant={name}" for name in sorted(self.mutants)]
         return words
@@ -97,6 +105,8 @@ class Options:
                 options = replace(options, spurious=True)
             elif key == "cpus" and re.fullmatch("[0-9]{1,3}", value):
                 options = replace(options, cpus=int(value))
+            elif key == "steps" and re.fullmatch("[0-9]{1,12}", value):
+                options = replace(options, max_steps=int(value))
             elif key == "repair" and value:
                 options = replace(options, repairs=options.repairs | {value})
             elif key == "mutant" and value:

@@ -40,16 +40,18 @@ class Mutant:
     also: tuple[tuple[str, str, str], ...] = ()
 
     @contextmanager
-    def plant(self) -> Iterator[None]:
+    def plant(self, sources: dict[str, str] | None = None) -> Iterator[None]:
         """Run with the mutant in place.
 
+        `sources` holds the text of functions that others have changed already.
         Raises: UsageError when a snippet is not there exactly once.
         """
+        sources = {} if sources is None else sources
         changed: list[tuple[FunctionType, CodeType]] = []
         try:
             for function, old, new in ((self.function, self.old, self.new), *self.also):
                 target = _resolve(function)
-                code = self._changed(target, function, old, new)
+                code = self._changed(target, function, old, new, sources)
                 changed.append((target, target.__code__))
                 target.__code__ = code
             yield
@@ -57,9 +59,11 @@ class Mutant:
             for target, original in reversed(changed):
                 target.__code__ = original
 
-    def _changed(self, target: FunctionType, function: str, old: str, new: str) -> CodeType:
+    def _changed(
+        self, target: FunctionType, function: str, old: str, new: str, sources: dict[str, str]
+    ) -> CodeType:
         """The code of `target` with the snippet replaced."""
-        source = textwrap.dedent(inspect.getsource(target))
+        source = sources.get(function) or textwrap.dedent(inspect.getsource(target))
         found = _indented(source, textwrap.dedent(old).strip("\n"))
         if found is None:
             raise UsageError(
@@ -71,7 +75,8 @@ class Mutant:
         if "\n" in new and not indent:  # it replaces the whole of one line
             line = next(line for line in source.splitlines() if block in line)
             indent, block = line[: len(line) - len(line.lstrip())], line
-        return _compile(target, source.replace(block, textwrap.indent(new, indent)))
+        source = sources[function] = source.replace(block, textwrap.indent(new, indent))
+        return _compile(target, source)
 
 
 def _indented(source: str, old: str) -> tuple[str, str] | None:
@@ -115,16 +120,28 @@ def planted(idents: Iterable[str]) -> Iterator[None]:
 
     Raises: UsageError for an id that the catalogue does not have.
     """
-    wanted = sorted(idents)
+    wanted = sorted(check_mutants(idents))
     if not wanted:
         yield
         return
     from vmsmp.mutants.catalogue import CATALOGUE
 
+    sources: dict[str, str] = {}
     with ExitStack() as stack:
         for ident in wanted:
-            mutant = CATALOGUE.get(ident)
-            if mutant is None:
-                raise UsageError(f"unknown mutant {ident!r}: there are {', '.join(CATALOGUE)}")
-            stack.enter_context(mutant.plant())
+            stack.enter_context(CATALOGUE[ident].plant(sources))
         yield
+
+
+def check_mutants(idents: Iterable[str]) -> frozenset[str]:
+    """The ids as a set.
+
+    Raises: UsageError for one that the catalogue does not have.
+    """
+    wanted = frozenset(idents)
+    if wanted:
+        from vmsmp.mutants.catalogue import CATALOGUE
+
+        for ident in sorted(wanted - set(CATALOGUE)):
+            raise UsageError(f"unknown mutant {ident!r}: there are {', '.join(CATALOGUE)}")
+    return wanted

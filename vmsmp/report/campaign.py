@@ -44,7 +44,8 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
     )
     lines = [
         f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
-        f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new failures",
+        f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new "
+        f"failure{'s' if len(campaign.new) != 1 else ''}",
     ]
     if campaign.interrupted:
         lines.append("interrupted: these are the results until then")
@@ -80,7 +81,7 @@ def campaign_dict(campaign: Campaign) -> dict[str, object]:
             {**failure.as_dict(), "times": campaign.counts[key]} for key, failure in campaign.new.items()
         ],
         "known": [
-            {"name": finding.name, "times": times, "schedule": failure.schedule}
+            {"name": finding.name, "times": times, "schedule": failure.schedule or finding.schedule}
             for finding, failure, times in campaign.known.values()
         ],
         "scenarios": {

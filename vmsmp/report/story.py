@@ -56,8 +56,10 @@ class Storyteller(Observer):
     def op(self, cpu: Cpu, code: int) -> None:
         self._close_row()
         switch = ""
-        if self._rows and self._rows[-1].cpu != cpu.index:
-            switch = _why(cpu.machine.cpus[self._rows[-1].cpu], cpu)
+        if cpu.timed_out and cpu.wants is not None:
+            switch = f"{cpu}: its wait ends, {cpu.timed_out}"
+        elif self._rows and self._rows[-1].cpu != cpu.index:
+            switch = _why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
         self._open = (cpu, code, before, places(sys._getframe(1)), switch, len(cpu.held))
@@ -87,12 +89,10 @@ class Storyteller(Observer):
         )
 
 
-def _why(last: Cpu, now: Cpu) -> str:
-    """Why `now` runs after `last`."""
+def _why(last: Cpu) -> str:
+    """Why another CPU runs after `last`."""
     if last.done:
         return f"{last} ended"
-    if now.timed_out and now.wants is None:
-        return f"{now}: {now.timed_out}"
     if last.wants is not None and last not in last.machine.engine.run:  # type: ignore[union-attr]  # only ever controlled
         what = last.wants.what
         return f"{last} waits: {last.wants.mode} {getattr(what, 'name', what)}"

@@ -1,0 +1,164 @@
+"""The timer of the pytest plugin: it says what each CPU of a hung test holds and wants.
+
+No faulthandler: on a free-threaded build that shows the current thread only, and its own watchdog
+has crashed there.  What is shown is the model's view, taken without any lock.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.machine import Machine, Stand
+
+#: Seconds that a stopped test gets to come to its end before pytest-timeout ends the process.
+GRACE_S: Final = 2.0
+
+
+class Watchdog:
+    """One test's timer.
+
+    When the time is up and machines run, it writes down how they stand and stops them; the test
+    fails with that text.  Without a machine, or if the test does not end all the same,
+    pytest-timeout does what it would have done.  `again` is the command that runs the test again.
+    """
+
+    def __init__(self, item: pytest.Item, settings: Any, again: str) -> None:
+        from vmsmp.engine.watch import WATCH, Watch
+
+        self.item = item
+        self.settings = settings
+        self.again = again
+        self.over = threading.Event()
+        self.tested = threading.current_thread()
+        self.watch = Watch()
+        WATCH.set(self.watch)
+        self.alarm = (
+            settings.method == "signal"
+            and hasattr(signal, "SIGALRM")
+            and self.tested is threading.main_thread()
+        )
+        if self.alarm:
+            signal.signal(signal.SIGALRM, self._alarmed)
+        self.thread = threading.Thread(target=self._run, name="vmsmp-watchdog", daemon=True)
+
+    def cancel(self) -> None:
+        """The test has ended.  May be called more than once, on the test's thread."""
+        from vmsmp.engine.watch import WATCH
+
+        if self.over.is_set():
+            return
+        self.over.set()
+        self.thread.join(timeout=GRACE_S)
+        if self.alarm:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        if WATCH.get() is self.watch:
+            WATCH.set(None)
+
+    def _run(self) -> None:
+        if self.over.wait(self.settings.timeout):
+            return
+        import pytest_timeout  # type: ignore[import-untyped]  # it has no stubs
+
+        if not self.settings.disable_debugger_detection and pytest_timeout.is_debugging():
+            return
+        try:
+            text = self._report()
+        except Exception as error:  # the CPUs run on meanwhile; a test must end whatever they do
+            text = f"hang: the machines could not be looked at: {error!r}"
+        if text:
+            self.watch.stop(pytest.fail.Exception(text, pytrace=False), GRACE_S / 2)
+            ended = self.over.wait(GRACE_S)
+        elif self.alarm and not self.over.is_set():
+            signal.pthread_kill(self.tested.ident or 0, signal.SIGALRM)
+            ended = self.over.wait(GRACE_S)
+        else:
+            ended = self.over.is_set()
+        if not ended:
+            pytest_timeout.timeout_timer(self.item, self.settings)
+
+    def _alarmed(self, *_: object) -> None:
+        __tracebackhide__ = True
+        import pytest_timeout
+
+        pytest_timeout.timeout_sigalrm(self.item, self.settings)
+
+    def _report(self) -> str:
+        """How the machines of the test stand, "" if none runs."""
+        for _ in range(10):  # there may be none just now, in a test that makes one after the other
+            machines = self.watch.machines()
+            if machines or self.over.is_set():
+                break
+            time.sleep(0.01)
+        return "\n\n".join(self._standing(machine) for machine in machines)
+
+    def _standing(self, machine: Machine) -> str:
+        from vmsmp.campaign.outcome import signature_of
+        from vmsmp.engine.machine import Trouble
+        from vmsmp.report.text import scene_lines
+
+        engine = machine.engine
+        before = _progress(engine)
+        name, cpus, scene = _scene(machine)
+        trouble = Trouble("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
+        self.item.user_properties.append(("vmsmp.signature", signature_of(trouble)))
+        time.sleep(0.05)
+        moving = _progress(engine) != before
+        kind = "controlled" if engine.controlled else "free"
+        lines = [
+            f"hang: {trouble.message}",
+            f"  {kind} engine; {'its CPUs still get on' if moving else 'no CPU gets on'}"
+            + (": give the test more time, or the search less (schedules, time_s)" if moving else ""),
+            *(f"  the test is at {place}" for place in self._places()),
+            "",
+            *scene_lines(scene),
+            "the last operations of every CPU:",
+        ]
+        for cpu in cpus:
+            done = ", ".join(cpu.machine.describe(code) for code in engine.recent(cpu)[-16:])
+            lines.append(f"  {cpu}: {done or 'none'}")
+        lines += ["", f"again: {self.again}"]
+        return "\n".join(lines)
+
+    def _places(self) -> Iterator[str]:
+        """Where the test's own thread stands: the innermost place that is not ours."""
+        from vmsmp.engine.machine import places
+
+        frame = sys._current_frames().get(self.tested.ident or 0)
+        for place in places(frame):
+            if "pytest_plugin.py" not in place and "pytest_watchdog.py" not in place:
+                yield place
+                return
+
+
+def _progress(engine: Any) -> object:
+    """What changes as long as a CPU of `engine` gets on."""
+    return (id(engine.log), len(engine.log)) if engine.controlled else engine.operations()
+
+
+def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[Stand, ...]]:
+    """The program, the CPUs and how they stand, of a later execution if the search is there now."""
+    from vmsmp.engine.schedule import program_name
+
+    name = "the program"
+    cpus: list[Cpu] = []
+    scene: tuple[Stand, ...] = ()
+    for _ in range(20):  # between two executions there is nothing to see
+        machine = machine.engine.machine
+        # First what a machine forgets when its execution ends, which may be any moment.
+        cpus = list(machine.cpus)
+        boot = cpus[0].fn if cpus else None
+        scene = machine.survey()
+        if boot is not None and any(not stand.done for stand in scene):
+            name = program_name(boot)
+            break
+        time.sleep(0.001)
+    return name, cpus, scene

@@ -21,12 +21,13 @@ from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.machine import Trouble
 from vmsmp.engine.observer import Hooks, Observer
 from vmsmp.engine.schedule import MAX_STEPS, Options, Preemption, Schedule, program_name
+from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.findings import check_repairs
 from vmsmp.machine import Machine
 from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
-from vmsmp.sched.base import Scheduler, make_scheduler
+from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
 
 Program = Callable[[Machine], Any]

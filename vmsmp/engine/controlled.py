@@ -32,7 +32,7 @@ from vmsmp.engine.machine import Machine, Trouble, trouble_of
 from vmsmp.errors import Halt, VmsmpError
 
 if TYPE_CHECKING:
-    from vmsmp.sched.base import Scheduler
+    from vmsmp.engine.scheduler import Scheduler
 
 #: How often in a row every CPU may spin with nothing written before that is called a livelock.
 SPIN_ROUNDS: Final = 100

@@ -1,9 +1,4 @@
-"""The interface of every scheduler, and the strings that name them.
-
-A scheduler is asked only where there is a choice: `pick` gets at least two candidates (or one whose
-sleep it may end), in order of index.  It must draw from its own stream and never look at the clock,
-at addresses or at the order of a set.
-"""
+"""The base policy that schedules are written against, and the strings that name schedulers."""
 
 from __future__ import annotations
 
@@ -11,37 +6,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import UsageError
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-
-
-class Scheduler:
-    """Picks the CPU that runs next.  One instance serves all executions of a search."""
-
-    #: Whether it follows a recorded run; the engine then leaves every pick to it.
-    replays = False
-    #: Whether it enumerates: then `begin` may say that everything has been seen.
-    systematic = False
-
-    def begin(self) -> bool:
-        """Start the next execution; False when the search space is exhausted."""
-        return True
-
-    def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        """Choose from `run`; `current` arrived last and may not be among them."""
-        raise NotImplementedError
-
-    def spawned(self, cpu: Cpu) -> None:
-        """A new CPU exists."""
-
-    def yielded(self, cpu: Cpu) -> None:
-        """`cpu` cannot get on by itself: it yields, spins or failed a try."""
-
-    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
-        """Choose data: a number below `n`; `drawn` is what the CPU's own stream of the seed says."""
-        return drawn
 
 
 def base_policy(current: Cpu, run: list[Cpu], gave_way: bool) -> Cpu:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.sched.base import Scheduler, base_policy
+from vmsmp.engine.scheduler import Scheduler
+from vmsmp.sched.base import base_policy
 from vmsmp.sched.replay import gave_way
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from vmsmp.sched.base import Scheduler
+from vmsmp.engine.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vmsmp.sched.base import Scheduler
+from vmsmp.engine.scheduler import Scheduler
 from vmsmp.sched.pct import Pct
 from vmsmp.sched.random_walk import RandomWalk
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from vmsmp.engine import ops
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Preemption
+from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged
-from vmsmp.sched.base import Scheduler, base_policy
+from vmsmp.sched.base import base_policy
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu

@@ -126,15 +126,7 @@ class ControlledEngine:
                 if self.halting:
                     raise Halt
                 self._perform(cpu, cpu.pending)
-            cpu.run()
-            if cpu.index == 0:
-                machine.join()
-            for hook in machine.hooks.exits:
-                hook(cpu)
-            if cpu.index == 0:
-                machine.quiesce()
-                for hook in machine.hooks.end:
-                    hook(machine)
+            machine.live(cpu)
         except Halt:
             pass
         except VmsmpError as error:  # ours or the caller's: no verdict on the program

@@ -139,15 +139,7 @@ class FreeEngine:
         try:
             if cpu.index:
                 self._await_start(cpu)
-            cpu.run()
-            if cpu.index == 0:
-                machine.join()
-            for hook in machine.hooks.exits:
-                hook(cpu)
-            if cpu.index == 0:
-                machine.quiesce()
-                for hook in machine.hooks.end:
-                    hook(machine)
+            machine.live(cpu)
         except Halt:
             pass
         except BaseException as error:

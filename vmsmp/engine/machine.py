@@ -174,6 +174,18 @@ class Machine:
         self.engine.abort(Trouble(kind, message, tuple(facts), self.engine.current.index))
         raise Halt
 
+    def live(self, cpu: Cpu) -> None:
+        """A CPU's life, on its own thread; the boot CPU's ends when all others have ended."""
+        cpu.run()
+        if cpu.index == 0:
+            self.join()
+        for hook in self.hooks.exits:
+            hook(cpu)
+        if cpu.index == 0:
+            self.quiesce()
+            for hook in self.hooks.end:
+                hook(self)
+
     def survey(self) -> tuple[Stand, ...]:
         """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
         frames = sys._current_frames()
@@ -224,7 +236,11 @@ class Machine:
 
 def trouble_of(cpu: Cpu, error: BaseException) -> Trouble:
     """The verdict on an exception that left a CPU's program: an assert is a check that failed."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_MACHINERY)
+    ]
     where = frames[-1].name if frames else cpu.name
     facts = tuple(f"{cpu} {short_path(f.filename)}:{f.lineno} in {f.name}" for f in frames)
     if isinstance(error, AssertionError):

@@ -60,6 +60,9 @@ def in_a_process(interpreter, hash_seed, check, lines):
 
 
 def free_threaded():
+    named = os.environ.get("VMSMP_FREETHREADED")
+    if named:
+        return named
     if not TOOL.is_file():
         return None
     found = subprocess.run(

@@ -11,7 +11,7 @@ from typing import Any
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
-from vmsmp.sync.lock import Lock, holders
+from vmsmp.sync.lock import Lock
 
 
 class Deadlock(Observer):
@@ -51,7 +51,7 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     if isinstance(wait.what, Cpu):
         return [wait.what]
     if isinstance(wait.what, Lock) and wait.what.sort != "token":
-        return [holder for holder, _ in holders(wait.what) if holder is not cpu or wait.mode != "sleep on"]
+        return [holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode != "sleep on"]
     return []
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Observer
-from vmsmp.sync.lock import EXCLUSIVE, Lock, holders
+from vmsmp.sync.lock import EXCLUSIVE, Lock
 
 
 class Exclusion(Observer):
     """Fails the CPU that was granted a lock it should not have."""
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
-        for other, other_mode in holders(lock):
+        for other, other_mode in list(lock.holders):
             if other is not cpu and EXCLUSIVE in (mode, other_mode):
                 cpu.machine.fail(
                     "check",

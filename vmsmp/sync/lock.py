@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from vmsmp.engine.cpu import Cpu, Hold
 
@@ -49,6 +49,8 @@ class Lock:
         self.ident = ident = machine.enroll(self)
         self.name = name or f"{self.sort} {ident & 63}.{ident >> 6}"
         self.klass = re.sub(r"\[\d+\]|#\d+", "[]", name) if name else self.name
+        # invariant: the same holds as in the CPUs' hands (`cpu.held`), by lock
+        self.holders: list[tuple[Cpu, str]] = []
         self.acquisitions = 0
         self.contested = 0
 
@@ -77,10 +79,7 @@ class Lock:
 
     def state(self) -> str:
         """The state as a report shows it."""
-        holders = [
-            f"{hold.mode} {cpu}" for cpu in self.machine.cpus for hold in cpu.held if hold.lock is self
-        ]
-        return ", ".join(holders) or "free"
+        return ", ".join(f"{mode} {cpu}" for cpu, mode in list(self.holders)) or "free"
 
     # -- the ghost: who owns what, for checkers and reports -------------------------------------
 
@@ -92,6 +91,7 @@ class Lock:
     def _acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
         """`cpu` owns it from this step on."""
         cpu.held.append(Hold(self, mode))
+        self.holders.append((cpu, mode))
         self.acquisitions += 1
         for hook in self.hooks.acquired:
             hook(cpu, self, mode, tried)
@@ -104,6 +104,7 @@ class Lock:
         for n in range(len(held) - 1, -1, -1):
             if held[n].lock is self and held[n].mode == mode:
                 del held[n]
+                self.holders.remove((cpu, mode))
                 return
 
     def _mode(self, cpu: Cpu) -> str | None:
@@ -124,8 +125,3 @@ class Lock:
 
     def __repr__(self) -> str:
         return f"{self.sort} {self.name!r}" if self.name[: len(self.sort)] != self.sort else self.name
-
-
-def holders(lock: Lock) -> list[tuple[Any, str]]:
-    """All (cpu, mode) that hold `lock` now."""
-    return [(cpu, hold.mode) for cpu in lock.machine.cpus for hold in cpu.held if hold.lock is lock]

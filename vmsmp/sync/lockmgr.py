@@ -35,7 +35,7 @@ from vmsmp.sync.errno import (
     PCATCH,
     PINTERLOCKED,
 )
-from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE, holders
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
 from vmsmp.sync.lockmgr_lock import LockmgrLock
 from vmsmp.sync.lockmgr_word import (
     LKC_CANCEL,
@@ -86,7 +86,7 @@ def _lk_sleep(lkp: ExactLockmgr, flags: int, wmesg: str, overdue: Callable[[int]
 
 def _owner(lkp: ExactLockmgr) -> Cpu | None:
     """The CPU that owns it exclusively, for the observers."""
-    return next((cpu for cpu, mode in holders(lkp) if mode == EXCLUSIVE), None)
+    return next((cpu for cpu, mode in lkp.holders if mode == EXCLUSIVE), None)
 
 
 def _canceled(count: int, flags: int) -> bool:
@@ -546,7 +546,7 @@ class ExactLockmgr(LockmgrLock):
     def check_word(self) -> str | None:
         """INV-LK1, INV-LK2, INV-LK4, INV-LK5."""
         word = self.lk_count.peek()
-        holding = holders(self)
+        holding = self.holders
         owners = {cpu.index for cpu, mode in holding if mode == EXCLUSIVE}
         readers = [cpu for cpu, mode in holding if mode == SHARED]
         if word & LKC_XMASK and (readers or (word & LKC_SHARED and word & LKC_SMASK)):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu, Wait
-from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock, holders
+from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class ExactSpinlock(Spinlock):
     def check_word(self) -> str | None:
         """INV-SP1, INV-SP2, INV-SP3, INV-SP4."""
         word = self.lock.peek()
-        holding = holders(self)
+        holding = self.holders
         owners = [cpu for cpu, mode in holding if mode == EXCLUSIVE]
         if len(owners) > 1:
             return "two exclusive owners"

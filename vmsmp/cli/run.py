@@ -9,9 +9,13 @@ from vmsmp.campaign.outcome import Failure, Result
 from vmsmp.campaign.search import explore
 from vmsmp.cli.arguments import Subparsers, add_json, add_options, number, options_of, print_json
 from vmsmp.cli.console import Progress
+from vmsmp.engine.schedule import Schedule
 from vmsmp.findings import explain
 from vmsmp.library import Scenario, find_scenario
 from vmsmp.report.summary import free_text, result_text
+
+#: Preemptions from which on a schedule is worth shortening.
+LONG = 4
 
 
 def register(commands: Subparsers) -> None:
@@ -89,6 +93,8 @@ def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
         if finding is not None:
             print(f"known finding {finding.name}: {finding.reason}")
             print(f"  what lies behind it: --repair {finding.repair}")
+        elif len(Schedule.parse(failure.schedule)) > LONG:
+            print(f"shorten: vmsmp minimize '{failure.schedule}'")
         print()
     print(result_text(result))
     return _exit_code(result.failures, result.interrupted)

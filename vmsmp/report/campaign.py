@@ -6,15 +6,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from vmsmp.report.table import table
+from vmsmp.report.text import again
 
 if TYPE_CHECKING:
     from vmsmp.campaign.stress import Campaign
+
+#: New failures told in full; the others stand in the list at the end with their lines.
+FULL_REPORTS = 3
 
 
 def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
     """The whole summary."""
     lines: list[str] = []
-    for key, failure in campaign.new.items():
+    for key, failure in list(campaign.new.items())[:FULL_REPORTS]:
         lines += [failure.report(), f"seen {campaign.counts[key]} times in this campaign", ""]
     if campaign.known:
         lines.append("known findings, which do not fail a campaign:")
@@ -23,6 +27,11 @@ def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
             lines.append(f"    replay: vmsmp replay '{failure.schedule or finding.schedule}'")
         lines.append("")
     lines += _rows(campaign)
+    if campaign.new:
+        lines += ["", "new failures:"]
+        for key, failure in campaign.new.items():
+            lines.append(f"  {failure.program}, {campaign.counts[key]} times: {failure.signature}")
+            lines += [f"    {line}" for line in again(failure) if "vmsmp " in line]
     lines += ["", *_explored(campaign, seed, minutes)]
     return "\n".join(lines)
 
@@ -59,7 +68,7 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
         lines.append(f"not explored under control: {', '.join(untouched)}")
     lines += [f"error: {error}" for error in campaign.errors]
     if campaign.new:
-        lines.append("to see one again, run the `replay` line below its table; it is the same everywhere")
+        lines.append("to see one again, run its `vmsmp replay` line; it gives the same run everywhere")
     else:
         lines.append(
             "not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory"

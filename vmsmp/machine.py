@@ -7,15 +7,17 @@ Everything a program shares is made here, so that one place decides about its de
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
+from vmsmp.findings import check_repairs
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
-from vmsmp.sync.errno import PWAKEUP_ONE
+from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
 from vmsmp.sync.lockmgr import ExactLockmgr
 from vmsmp.sync.lockmgr_atomic import AtomicLockmgr
 from vmsmp.sync.lockmgr_lock import LockmgrLock
@@ -41,7 +43,10 @@ T = TypeVar("T")
 
 
 class Machine(BareMachine):
-    """One execution of one program, with shared memory, locks, tokens and sleep queues."""
+    """One execution of one program, with shared memory, locks, tokens and sleep queues.
+
+    `locks` ("atomic" or "exact") and `repairs` come on top of `options`.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,14 @@ class Machine(BareMachine):
         seed: int = 0,
         options: Options | None = None,
         hooks: Hooks | None = None,
+        locks: str | None = None,
+        repairs: Iterable[str] = (),
     ) -> None:
+        options = options or Options()
+        if locks is not None or repairs:
+            options = replace(
+                options, locks=locks or options.locks, repairs=options.repairs | check_repairs(repairs)
+            )
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._exact = self.options.locks == "exact"
         self._atomic = Atomic if engine.controlled else FreeAtomic
@@ -155,13 +167,13 @@ class Machine(BareMachine):
         """
         return self.sleepq.tsleep(ident, flags, wmesg, timo, overdue)
 
-    def wakeup(self, ident: Any) -> None:
-        """Wake every CPU that sleeps on `ident`."""
-        self.sleepq.wakeup(ident, 0)
+    def wakeup(self, ident: Any, domain: int = 0) -> None:
+        """Wake every CPU that sleeps on `ident` in that domain (bits of PDOMAIN_MASK)."""
+        self.sleepq.wakeup(ident, domain & PDOMAIN_MASK)
 
-    def wakeup_one(self, ident: Any) -> None:
+    def wakeup_one(self, ident: Any, domain: int = 0) -> None:
         """Wake at least one CPU that sleeps on `ident`, if there is one."""
-        self.sleepq.wakeup(ident, PWAKEUP_ONE)
+        self.sleepq.wakeup(ident, domain & PDOMAIN_MASK | PWAKEUP_ONE)
 
     def signal(self, cpu: Cpu) -> None:
         """Interrupt a sleep of `cpu` with PCATCH, now or when it comes to one."""

@@ -274,3 +274,11 @@ def test_the_failure_of_a_controlled_run_can_be_replayed():
 
     outcome = vmsmp.run(failing, engine="controlled", seed=1)
     assert outcome.digest == vmsmp.replay(failing, outcome.schedule).digest
+
+
+def test_an_address_in_an_exception_does_not_make_a_run_nondeterministic():
+    def program(m):
+        raise RuntimeError(f"cannot use {object()!r}")
+
+    failure = vmsmp.explore(program, schedules=1).failure
+    assert "exception: RuntimeError: cannot use <object object at N> in program" == failure.signature

@@ -4,6 +4,7 @@ import pytest
 
 import vmsmp
 from vmsmp.mutants.patch import Mutant
+from vmsmp.sync.spinlock import SPINLOCK_EXCLWAIT
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -135,3 +136,30 @@ def test_a_lockmgr_word_that_is_left_behind_is_caught_at_the_end():
 @pytest.mark.parametrize("how", ["acquire", "acquire_shared"])
 def test_right_words_are_silent_at_every_step(sort, how):
     silent(using(lambda m: getattr(m, sort)("l"), how), locks="exact", schedules=400)
+
+
+def test_the_free_engine_asks_every_word_at_the_end():
+    def program(m):
+        spin = m.spinlock("s")
+        spin.acquire()
+        m.spawn(spin.try_acquire).join()
+        spin.release()
+
+    failure = vmsmp.run(program, engine="free", locks="exact", mutants=["SP-01"]).failure
+    assert "check: state word of spinlock 's': nobody uses it but the word is N" == failure.signature
+
+
+def test_the_free_engine_asks_every_word_at_a_rendezvous():
+    def program(m):
+        spin, flag = m.spinlock("s"), m.cell(0)
+        spin.lock.store(SPINLOCK_EXCLWAIT)
+
+        def works_on():
+            while True:
+                flag.load()
+
+        m.spawn(works_on)
+        m.join()
+
+    failure = vmsmp.run(program, engine="free", locks="exact", time_s=20.0).failure
+    assert "check: state word of spinlock 's': N writers wait but the word counts N" == failure.signature

@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from vmsmp.sync.lock import LockStatistics
 
 
+def without_addresses(message: str) -> str:
+    """A message without what differs from one process, or one object, to the next."""
+    return re.sub(r"0x[0-9a-f]+", "N", message)
+
+
 def signature_of(trouble: Trouble) -> str:
     """What went wrong, without instance numbers: equal for the same bug in different runs."""
-    message = re.sub(r"\d+(\.\d+)*", "N", trouble.message)
+    message = re.sub(r"\d+(\.\d+)*", "N", without_addresses(trouble.message))
     return f"{trouble.kind}: {message}"
 
 

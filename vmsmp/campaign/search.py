@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of
+from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of, without_addresses
 from vmsmp.check import checkers
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
@@ -88,7 +88,8 @@ class Bench:
         except ReplayDiverged as diverged:
             return self._nondeterministic(trouble, seed, str(diverged))
         parted = trace.divergence(log, again)
-        if parted is None and (told.failure is None or told.failure.message != trouble.message):
+        before, now = trouble.message, told.failure.message if told.failure is not None else ""
+        if parted is None and without_addresses(before) != without_addresses(now):
             parted = "the same steps, but another verdict"
         if parted is not None or told.failure is None:
             return self._nondeterministic(trouble, seed, parted or "it did not fail again")

@@ -15,9 +15,10 @@ from vmsmp.engine.observer import Observer
 
 
 class StateWords(Observer):
-    """Asks the lock whose word was written last."""
+    """Asks the owner of the word written last; at a rendezvous and at the end, all of them.
 
-    free = False
+    In the free engine, which has no steps, that is all it does.
+    """
 
     def __init__(self) -> None:
         self._words: dict[int, Any] = {}
@@ -37,8 +38,14 @@ class StateWords(Observer):
         if code & 1:
             self._written = self._words.get(code >> 6)
 
+    def quiescent(self, machine: Machine) -> None:
+        for owner in dict.fromkeys(self._words.values()):
+            wrong = owner.check_word()
+            if wrong is not None:
+                machine.fail("check", f"state word of {owner}: {wrong}", [owner.state()])
+
     def end(self, machine: Machine) -> None:
         for lock in dict.fromkeys(self._words.values()):
-            wrong = lock.check_word() or lock.check_rest()
+            wrong = lock.check_rest()
             if wrong is not None:
                 machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])

@@ -130,8 +130,7 @@ class ControlledEngine:
         except Halt:
             pass
         except VmsmpError as error:  # ours or the caller's: no verdict on the program
-            self.trouble_inside = self.trouble_inside or error
-            self.halting = True
+            self._give_up(error)
         except BaseException as error:
             self.abort(trouble_of(cpu, error))
         cpu.done = True
@@ -151,8 +150,7 @@ class ControlledEngine:
             self._unwind(cpu)
             return
         except VmsmpError as error:
-            self.trouble_inside = error
-            self.halting = True
+            self._give_up(error)
             self._unwind(cpu)
             return
         self._pass_to(nxt)
@@ -175,6 +173,12 @@ class ControlledEngine:
             cpu.started = True
             cpu.worker.job = lambda: self._body(cpu)
         give(cpu.worker.baton, 1)
+
+    def _give_up(self, error: BaseException) -> None:
+        """End the execution without a verdict; `execute` raises the first such error."""
+        self.trouble_inside = self.trouble_inside or error
+        self.halting = True
+        self.run = []
 
     def abort(self, trouble: Trouble) -> None:
         """Keep the first verdict and make every CPU unwind at its next arrival."""
@@ -223,7 +227,7 @@ class ControlledEngine:
         self.log.append(code)
 
     def _next(self, cur: Cpu) -> Cpu:
-        """Who goes on after `cur`, which has ended."""
+        """Who goes on after `cur`, which has ended: as `point`, which has it inline for its speed."""
         run = self.run
         if len(run) > self._forced:
             nxt = self.pick(cur, run)

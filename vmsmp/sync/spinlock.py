@@ -42,7 +42,7 @@ def _spin_enter(spin: ExactSpinlock) -> Thread:
     td = curthread(spin.machine)
     crit_enter(td)
     td.gd_spinlocks += 1
-    spin.inside += 1
+    spin.inside.add(td)
     return td
 
 
@@ -61,7 +61,7 @@ def spin_lock(spin: ExactSpinlock) -> None:
     old = spin.lock.fetchadd(1)
     if old != 0:
         _spin_lock_contested(spin, td, old)
-    spin.inside -= 1
+    spin.inside.discard(td)
     spin._acquired(td.cpu, EXCLUSIVE)
 
 
@@ -74,7 +74,7 @@ def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
     spin.contested += 1
     # Our own increment moves from the holders to the queued writers, which shuts new readers out.
     old = word.fetchadd(SPINLOCK_EXCLWAIT - 1)
-    spin.queued += 1
+    spin.queued.add(td)
     if old & SPINLOCK_SHARED:
         word.clearbits(SPINLOCK_SHARED)
     value = word.load()
@@ -86,7 +86,7 @@ def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
             continue
         spin.machine.pause()
         value = word.load()
-    spin.queued -= 1
+    spin.queued.discard(td)
     td.cpu.wants = None
 
 
@@ -94,10 +94,10 @@ def spin_trylock(spin: ExactSpinlock) -> bool:
     """Take `spin` exclusively if that needs no waiting; leaves no trace in the word if not."""
     td = _spin_enter(spin)
     if not spin.lock.cmpset(0, 1) and not spin.lock.cmpset(SPINLOCK_SHARED, 1):
-        spin.inside -= 1
+        spin.inside.discard(td)
         _spin_leave(td)
         return False
-    spin.inside -= 1
+    spin.inside.discard(td)
     spin._acquired(td.cpu, EXCLUSIVE, tried=True)
     return True
 
@@ -117,7 +117,7 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
     old = spin.lock.fetchadd(1)
     if not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)):
         _spin_lock_shared_contested(spin, td)
-    spin.inside -= 1
+    spin.inside.discard(td)
     spin._acquired(td.cpu, SHARED)
 
 
@@ -185,9 +185,9 @@ class ExactSpinlock(Spinlock):
     def __init__(self, machine: Machine, name: str | None = None) -> None:
         super().__init__(machine, name)
         self.lock = machine.atomic(0, f"{self.name}.lock", form=_form)
-        # ghost: CPUs inside an acquire, and those of them that wait in the word's upper bits
-        self.inside = 0
-        self.queued = 0
+        # ghost: threads inside an acquire, and those of them that wait in the word's upper bits
+        self.inside: set[Thread] = set()
+        self.queued: set[Thread] = set()
         machine.words[self.lock.ident] = self
 
     acquire = spin_lock
@@ -204,8 +204,8 @@ class ExactSpinlock(Spinlock):
         owners = [cpu for cpu, mode in holding if mode == EXCLUSIVE]
         if len(owners) > 1:
             return "two exclusive owners"
-        if word >> 20 & 0x7FF != self.queued:
-            return f"{self.queued} writers wait but the word counts {word >> 20 & 0x7FF}"
+        if word >> 20 & 0x7FF != len(self.queued):
+            return f"{len(self.queued)} writers wait but the word counts {word >> 20 & 0x7FF}"
         if owners and not self.inside and word & SPINLOCK_SHARED:
             return "SHARED is set beside an exclusive owner"
         for cpu, _ in holding:

@@ -27,10 +27,6 @@ class ReplayDiverged(VmsmpError):
     """
 
 
-class InternalError(VmsmpError):
-    """The harness itself broke one of its own rules.  Please file a bug with the whole text."""
-
-
 class Halt(BaseException):
     """Unwinds a CPU after the execution has ended elsewhere.  Never catch it and go on.
 

@@ -18,8 +18,6 @@ class Scheduler:
 
     #: Whether it follows a recorded run; the engine then leaves every pick to it.
     replays = False
-    #: Whether it enumerates: then `begin` may say that everything has been seen.
-    systematic = False
 
     def begin(self) -> bool:
         """Start the next execution; False when the search space is exhausted."""

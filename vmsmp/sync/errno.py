@@ -32,12 +32,3 @@ PCATCH: Final = 0x0100
 PINTERLOCKED: Final = 0x0400
 PWAKEUP_ONE: Final = 0x8000
 PDOMAIN_MASK: Final = 0xFFF00000
-
-ERRNO_NAMES: Final[dict[int, str]] = {
-    0: "0",
-    ERESTART: "ERESTART",
-    EINTR: "EINTR",
-    EBUSY: "EBUSY",
-    EWOULDBLOCK: "EWOULDBLOCK",
-    ENOLCK: "ENOLCK",
-}

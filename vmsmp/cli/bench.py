@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 from dataclasses import asdict
 
 from vmsmp.campaign.measure import Figure, controlled_figures, free_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.engine.crew import gil_enabled
 from vmsmp.report.table import table
 
 
@@ -30,7 +30,7 @@ def register(commands: Subparsers) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    gil = gil_enabled()
     figures = controlled_figures(args.seconds / 2) + free_figures(args.seconds / 2)
     if args.json:
         print_json({"python": platform.python_version(), "gil": gil, "figures": [asdict(f) for f in figures]})

@@ -9,7 +9,7 @@ import sys
 
 from vmsmp import __version__
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
-from vmsmp.engine.crew import HAVE_EVENTFD, current_core
+from vmsmp.engine.crew import HAVE_EVENTFD, current_core, gil_enabled
 
 
 def register(commands: Subparsers) -> None:
@@ -38,8 +38,7 @@ def main(args: argparse.Namespace) -> int:
 
 def diagnose() -> tuple[dict[str, str], list[str]]:
     """Facts by name, and what could be better."""
-    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    free_build = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
+    gil = gil_enabled()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     core = current_core()
     facts = {
@@ -57,7 +56,7 @@ def diagnose() -> tuple[dict[str, str], list[str]]:
         advice.append(
             "the GIL is on: the free engine is preemptive only; python3.14t (or 3.13t) makes it parallel"
         )
-    if gil and "t" in getattr(sys, "abiflags", "") and not free_build:
+    if gil and "t" in getattr(sys, "abiflags", ""):
         advice.append("this is a free-threaded build with the GIL on: some imported module asked for it")
     if "greenlet" in sys.modules:
         advice.append("greenlet is loaded: it turns the GIL on again on free-threaded builds")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Self
@@ -43,6 +44,11 @@ else:  # pragma: no cover - a fallback that Linux never runs
 
     def _drop_baton(baton: Any) -> None:
         pass
+
+
+def gil_enabled() -> bool:
+    """Whether threads take turns in this process; a module may switch the GIL on when it is loaded."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def current_core() -> int | None:

@@ -13,7 +13,6 @@ Locks: host locks protect one operation each and are never held across a `point`
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any, Final
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ, HostClock
 from vmsmp.engine.cpu import Cpu, Wait
-from vmsmp.engine.crew import Crew, give
+from vmsmp.engine.crew import Crew, gil_enabled, give
 from vmsmp.engine.machine import Machine, Trouble, trouble_of
 from vmsmp.errors import Halt
 
@@ -39,7 +38,7 @@ NAP_S: Final = 0.02
 #: Turns for which a CPU spins for its start before it gives its core to one that is still to come.
 START_SPINS: Final = 300
 
-GIL: Final = getattr(sys, "_is_gil_enabled", lambda: True)()
+GIL: Final = gil_enabled()
 
 
 class FreeEngine:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from vmsmp.engine.crew import gil_enabled
 from vmsmp.report.table import table
 from vmsmp.report.text import again
 
@@ -48,9 +48,7 @@ def _rows(campaign: Campaign) -> list[str]:
 def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
     schedules = sum(row.schedules for row in campaign.rows.values())
     rounds = sum(row.rounds for row in campaign.rows.values())
-    gil = (
-        "with the GIL, so preemptive" if getattr(sys, "_is_gil_enabled", lambda: True)() else "truly parallel"
-    )
+    gil = "with the GIL, so preemptive" if gil_enabled() else "truly parallel"
     lines = [
         f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
         f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
+from vmsmp.errors import UsageError
 from vmsmp.findings import check_repairs
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from vmsmp.engine.controlled import ControlledEngine
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.free import FreeEngine
+    from vmsmp.vm.vm_init import VmSystem
 
 T = TypeVar("T")
 
@@ -67,9 +69,11 @@ class Machine(BareMachine):
         self._exact = self.options.locks == "exact"
         self._atomic = Atomic if engine.controlled else FreeAtomic
         self._sleepq: SleepQueues | None = None
-        self._making = threading.RLock()  # two CPUs may be the first to need something
+        self.making = threading.RLock()  # two CPUs may be the first to need something
         self._token_gate: Any = None
         self._pool_tokens: dict[int, Token] = {}
+        #: The VM subsystem, once booted.
+        self.vm: VmSystem | None = None
 
     # -- shared memory --------------------------------------------------------------------------
 
@@ -77,15 +81,25 @@ class Machine(BareMachine):
         """Plain shared memory; two unordered accesses, one a store, are a data race."""
         return Cell(self, value, name)
 
-    def atomic(self, value: Any, name: str | None = None, form: Callable[[Any], str] = repr) -> Atomic:
-        """A word with atomic operations; `form` puts its value into words for a report."""
-        return self._atomic(self, value, name, form)
+    def atomic(
+        self,
+        value: Any,
+        name: str | None = None,
+        form: Callable[[Any], str] = repr,
+        *,
+        ident: int | None = None,
+    ) -> Atomic:
+        """A word with atomic operations; `form` puts its value into words for a report.
+
+        `ident` is an identity reserved for it, here as for the locks below.
+        """
+        return self._atomic(self, value, name, form, ident)
 
     # -- locks ----------------------------------------------------------------------------------
 
-    def spinlock(self, name: str | None = None) -> Spinlock:
-        """A spinlock, exclusive and shared."""
-        return ExactSpinlock(self, name) if self._exact else AtomicSpinlock(self, name)
+    def spinlock(self, name: str | None = None, *, ident: int | None = None) -> Spinlock:
+        """A spinlock, exclusive and shared.  A reserved `ident` is followed by one for its word."""
+        return (ExactSpinlock if self._exact else AtomicSpinlock)(self, name, ident)
 
     def token(self, name: str | None = None) -> Token:
         """An LWKT token: lost at every blocking point, taken again with all others."""
@@ -97,7 +111,7 @@ class Machine(BareMachine):
 
     def pool_token_of(self, slot: int) -> Token:
         """The pool token in that slot of the hash, made when first asked for."""
-        with self._making:
+        with self.making:
             if slot not in self._pool_tokens:
                 self._pool_tokens[slot] = self.token(f"pool[{slot}]")
             return self._pool_tokens[slot]
@@ -118,7 +132,7 @@ class Machine(BareMachine):
     def token_gate(self) -> Any:
         """Where CPUs wait for tokens of the atomic depth."""
         if self._token_gate is None:
-            with self._making:
+            with self.making:
                 self._token_gate = self._token_gate or self.engine.gate()
         return self._token_gate
 
@@ -135,13 +149,31 @@ class Machine(BareMachine):
         if td.td_toks_array:
             td.td_toks_array[0].tr_tok._get_all(td)
 
+    # -- memory ---------------------------------------------------------------------------------
+
+    def boot(self, pages: int = 64, l2_size: int = 4, **sizes: Any) -> VmSystem:
+        """Boot the machine's memory: `pages` of 4096 bytes, queues of `l2_size` colours.
+
+        Further sizes, scaled down or as in the kernel: `set_assoc_mask` (colours searched before
+        widening, less one), `topology` (sockets, cores, threads; CPUs from 1 on are numbered through
+        them), `adj_limit` (pages that a CPU may count on its own), `hash_size` and `hash_set` (elements
+        and ways of the page hash), `scan_yield` (pages between two yields of a scan).
+        Raises: UsageError for sizes that cannot be, or for a second boot.
+        """
+        from vmsmp.vm.vm_init import VmSystem
+
+        if self.vm is not None:
+            raise UsageError("this machine has booted already")
+        self.vm = VmSystem(self, pages=pages, l2_size=l2_size, **sizes)
+        return self.vm
+
     # -- sleeping -------------------------------------------------------------------------------
 
     @property
     def sleepq(self) -> SleepQueues:
         """The machine's sleep queues."""
         if self._sleepq is None:
-            with self._making:
+            with self.making:
                 if self._sleepq is None:
                     self._sleepq = ExactSleepQueues(self) if self._exact else AtomicSleepQueues(self)
         return self._sleepq

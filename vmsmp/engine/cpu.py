@@ -43,6 +43,7 @@ class Cpu:
         "alarmed",
         "args",
         "blocked",
+        "blocks",
         "deadline",
         "done",
         "ended",
@@ -82,6 +83,8 @@ class Cpu:
         self.pending = 0
         self.nops = 0
         self.objects: list[Any] = [None]  # identity 0 is nobody's
+        #: Runs of identities reserved at once: the first, how many, and who finds the object.
+        self.blocks: list[tuple[int, int, Callable[[int], Any]]] = []
         self.held: list[Hold] = []
         self.wants: Wait | None = None
         self.joiners: list[Cpu] = []

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from vmsmp.engine.controlled import ControlledEngine
     from vmsmp.engine.free import FreeEngine
+
+
+#: Reserved identities begin here; a CPU makes fewer objects than that one by one.
+FIRST_BLOCK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +155,28 @@ class Machine:
         objects.append(thing)
         return len(objects) - 1 << ops.CPU_BITS | cpu.index
 
+    def reserve(self, count: int, finder: Callable[[int], Any]) -> int:
+        """Set `count` identities aside for objects made in bulk or later, and return the first.
+
+        The n-th is the first plus `n << CPU_BITS`; `finder(n)` says which object it is.  So an object
+        made on first use has an identity that does not depend on who comes to use it first.
+        """
+        cpu = self.engine.current
+        first = cpu.blocks[-1][0] + cpu.blocks[-1][1] if cpu.blocks else FIRST_BLOCK
+        cpu.blocks.append((first, count, finder))
+        return first << ops.CPU_BITS | cpu.index
+
     def find(self, ident: int) -> Any:
         """The object of that identity, or None once it is gone."""
         index, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
-        if index < len(self.cpus) and n < len(self.cpus[index].objects):
-            return self.cpus[index].objects[n]
+        if index >= len(self.cpus):
+            return None
+        cpu = self.cpus[index]
+        if n < FIRST_BLOCK:
+            return cpu.objects[n] if n < len(cpu.objects) else None
+        for first, count, finder in cpu.blocks:
+            if n < first + count:
+                return finder(n - first)
         return None
 
     # -- verdicts -----------------------------------------------------------------------------
@@ -225,6 +246,7 @@ class Machine:
         """Cut the cycles of a finished execution, so that it goes without a collector."""
         for cpu in self.cpus:
             cpu.objects = [None]
+            cpu.blocks = []
             cpu.held = []
             cpu.joiners = []
             cpu.rngs = {}

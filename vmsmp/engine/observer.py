@@ -30,6 +30,12 @@ HOOKS = (
     "wakeup",
     "spawned",
     "joined",
+    "access",
+    "took",
+    "gave",
+    "allocated",
+    "freed",
+    "found",
     "idle",
     "endless",
     "quiescent",
@@ -82,6 +88,24 @@ class Observer:
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
         """`cpu` saw `child` end."""
+
+    def access(self, cpu: Cpu, thing: Any, field: Any, write: bool) -> None:
+        """`cpu` reads or writes a field of a shared record that names its lock."""
+
+    def took(self, cpu: Cpu, thing: Any, share: str) -> None:
+        """`cpu` took a share of `thing` that is no lock: a busy, a hold, a wiring, a reference."""
+
+    def gave(self, cpu: Cpu, thing: Any, share: str) -> None:
+        """`cpu` is about to give such a share back."""
+
+    def allocated(self, cpu: Cpu, thing: Any, request: int) -> None:
+        """An allocator is about to return `thing`, for a request with those flags."""
+
+    def freed(self, cpu: Cpu, thing: Any) -> None:
+        """`thing` is about to go back to its allocator."""
+
+    def found(self, cpu: Cpu, thing: Any, key: tuple[Any, ...]) -> None:
+        """A lookup is about to return `thing` as what `key` stands for."""
 
     def idle(self, machine: Machine) -> None:
         """No CPU can run; a timeout, if there is one, fires next."""

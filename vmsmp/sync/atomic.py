@@ -5,7 +5,8 @@ Operations that change the value return the old one, as the kernel's `atomic_fet
 nothing and is logged as such, so a spin on it counts as only reading.
 
 `Atomic` serves the controlled engine, where a step is atomic by itself; `FreeAtomic` the free one,
-where a host lock around the one operation makes it so.  Neither is held across a switch point.
+where a host lock around the one operation makes it so.  It is never held across a switch point.
+The operations themselves are written once and also serve the words inside records (`sync.field`).
 """
 
 from __future__ import annotations
@@ -17,28 +18,25 @@ from typing import TYPE_CHECKING, Any
 from vmsmp.engine import ops
 
 if TYPE_CHECKING:
+    from vmsmp.engine.controlled import ControlledEngine
+    from vmsmp.engine.free import FreeEngine
     from vmsmp.engine.machine import Machine
 
 
-class Atomic:
-    """One atomic word.  `form` turns a value into words for a report; plain integers by default."""
+class AtomicOps:
+    """The operations, for whatever has a value, a code, a name and the engine's door.
 
-    __slots__ = ("_code", "_engine", "_point", "form", "ident", "name", "value")
+    `form` turns a value into words for a report.
+    """
 
-    def __init__(
-        self,
-        machine: Machine,
-        value: Any,
-        name: str | None = None,
-        form: Callable[[Any], str] = repr,
-    ) -> None:
-        self.ident = ident = machine.enroll(self)
-        self.name = name or f"atomic {ident & 63}.{ident >> 6}"
-        self.value = value
-        self.form = form
-        self._engine = machine.engine
-        self._point = machine.point
-        self._code = ident << ops.KIND_BITS
+    __slots__ = ()
+
+    value: Any
+    name: str
+    form: Callable[[Any], str]
+    _code: int
+    _point: Callable[[int], None]
+    _engine: ControlledEngine | FreeEngine
 
     def load(self) -> Any:
         self._point(self._code | ops.ATOMIC_LOAD)
@@ -113,20 +111,12 @@ class Atomic:
         return self.name
 
 
-class FreeAtomic(Atomic):
-    """The same word where CPUs are truly parallel: each operation under its own host lock."""
+class FreeAtomicOps(AtomicOps):
+    """The same operations where CPUs are truly parallel: each under the word's host lock."""
 
-    __slots__ = ("_host",)
+    __slots__ = ()
 
-    def __init__(
-        self,
-        machine: Machine,
-        value: Any,
-        name: str | None = None,
-        form: Callable[[Any], str] = repr,
-    ) -> None:
-        super().__init__(machine, value, name, form)
-        self._host = threading.Lock()
+    _host: threading.Lock
 
     def fetchadd(self, n: int) -> int:
         self._point(self._code | ops.FETCHADD)
@@ -170,3 +160,42 @@ class FreeAtomic(Atomic):
             old = self.value
             self.value = fn(old)
         return old
+
+
+class Atomic(AtomicOps):
+    """One atomic word of the controlled engine."""
+
+    __slots__ = ("_code", "_engine", "_point", "form", "ident", "name", "value")
+
+    def __init__(
+        self,
+        machine: Machine,
+        value: Any,
+        name: str | None = None,
+        form: Callable[[Any], str] = repr,
+        ident: int | None = None,
+    ) -> None:
+        self.ident = ident = machine.enroll(self) if ident is None else ident
+        self.name = name or f"atomic {ident & 63}.{ident >> 6}"
+        self.value = value
+        self.form = form
+        self._engine = machine.engine
+        self._point = machine.point
+        self._code = ident << ops.KIND_BITS
+
+
+class FreeAtomic(Atomic, FreeAtomicOps):
+    """One atomic word of the free engine."""
+
+    __slots__ = ("_host",)
+
+    def __init__(
+        self,
+        machine: Machine,
+        value: Any,
+        name: str | None = None,
+        form: Callable[[Any], str] = repr,
+        ident: int | None = None,
+    ) -> None:
+        super().__init__(machine, value, name, form, ident)
+        self._host = threading.Lock()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vmsmp.engine.cpu import Cpu, Hold
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
 UPGRADE = "upgrade"
+
+
+@lru_cache(4096)
+def _class_of(name: str) -> str:
+    return re.sub(r"\[\d+\]|#\d+", "[]", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,16 @@ class Lock:
 
     sort: ClassVar[str] = "lock"
     sleepable: ClassVar[bool] = False
+    #: The structure whose fields it protects, where somebody wants to know.
+    guards: Any = None
 
-    def __init__(self, machine: Machine, name: str | None = None) -> None:
+    def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
         self.machine = machine
         self.engine = machine.engine
         self.hooks = machine.hooks
-        self.ident = ident = machine.enroll(self)
+        self.ident = ident = machine.enroll(self) if ident is None else ident
         self.name = name or f"{self.sort} {ident & 63}.{ident >> 6}"
-        self.klass = re.sub(r"\[\d+\]|#\d+", "[]", name) if name else self.name
+        self.klass = _class_of(name) if name else self.name
         # invariant: the same holds as in the CPUs' hands (`cpu.held`), by lock
         self.holders: list[tuple[Cpu, str]] = []
         self.acquisitions = 0

@@ -182,9 +182,10 @@ class Spinlock(Lock):
 class ExactSpinlock(Spinlock):
     """struct spinlock: the word `lock`, under the functions of this module."""
 
-    def __init__(self, machine: Machine, name: str | None = None) -> None:
-        super().__init__(machine, name)
-        self.lock = machine.atomic(0, f"{self.name}.lock", form=_form)
+    def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
+        super().__init__(machine, name, ident)
+        word = None if ident is None else ident + ops.MAX_CPUS  # the next identity is reserved with ours
+        self.lock = machine.atomic(0, f"{self.name}.lock", form=_form, ident=word)
         # ghost: threads inside an acquire, and those of them that wait in the word's upper bits
         self.inside: set[Thread] = set()
         self.queued: set[Thread] = set()
@@ -228,8 +229,8 @@ class ExactSpinlock(Spinlock):
 class AtomicSpinlock(Spinlock):
     """The same contract in one step each, granted by the engine."""
 
-    def __init__(self, machine: Machine, name: str | None = None) -> None:
-        super().__init__(machine, name)
+    def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
+        super().__init__(machine, name, ident)
         self._gate = machine.engine.gate()
         self._code = self.ident << ops.KIND_BITS
         self._owner: Cpu | None = None

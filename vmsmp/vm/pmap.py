@@ -1,0 +1,140 @@
+"""What of the pmap layer a page sees: one page table entry, its modified bit, and its removal.
+
+Models: the interface of sys/platform/pc64/x86_64/pmap.c that sys/vm/vm_page.c calls.
+Locks: entering a mapping needs the page soft- or hard-busied, clearing PG_MAPPED or PG_WRITEABLE the
+hard busy; removing an entry alone, and storing through it, need nothing.
+Deviations:
+  * one entry a page (the word `md`: valid, writeable, modified) stands for the pv list; page tables
+    and TLBs are another room.
+  * PG_MAPPED and PG_WRITEABLE may stay set after the entry is gone, as in the kernel, until
+    `pmap_mapped_sync` or `vm_page_protect`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmsmp.vm.vm_page_busy import vm_page_flag_clear, vm_page_flag_set
+from vmsmp.vm.vm_page_h import (
+    HARD,
+    PG_MAPPED,
+    PG_MAPPEDMULTI,
+    PG_REFERENCED,
+    PG_WRITEABLE,
+    PTE_M,
+    PTE_V,
+    PTE_W,
+    SOFT,
+    VM_PAGE_BITS_ALL,
+    VmPage,
+    has,
+)
+
+VM_PROT_NONE: Final = 0
+VM_PROT_READ: Final = 1
+VM_PROT_WRITE: Final = 2
+
+
+def pmap_enter(m: VmPage, prot: int) -> None:
+    """Map the page for a process.
+
+    Locks: the page soft- or hard-busied by the caller.  The flags come before the entry, so that
+    whoever sees the entry sees them.
+    """
+    if not has(m.vm.engine.current, m, HARD, SOFT):
+        m.vm.panic("pmap_enter: page not busied")
+    if prot & VM_PROT_WRITE:
+        vm_page_flag_set(m, PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE)
+        m.md.setbits(PTE_V | PTE_W)
+    else:
+        vm_page_flag_set(m, PG_MAPPED | PG_MAPPEDMULTI)
+        m.md.setbits(PTE_V)
+
+
+def pmap_store(m: VmPage) -> bool:
+    """A process stores through its mapping; whether it could."""
+    pte = m.md.load()
+    while pte & PTE_W:
+        stored, pte = m.md.fcmpset(pte, pte | PTE_M)
+        if stored:
+            return True
+    return False
+
+
+def pmap_remove(m: VmPage) -> None:
+    """A process unmaps the page; what it wrote is noted.  Locks: none."""
+    if m.md.swap(0) & PTE_M:
+        vm_page_dirty(m)
+
+
+def pmap_is_modified(m: VmPage) -> bool:
+    """Whether a process has stored through its mapping since the last look.  May be stale."""
+    return bool(m.md.load() & PTE_M)
+
+
+def pmap_page_protect(m: VmPage, prot: int) -> None:
+    """Take the mapping away, or make it read-only, and note what was written through it.
+
+    Locks: the page hard-busied by the caller.  Sleeps: taking it away may block, so tokens are lost.
+    """
+    if prot & VM_PROT_READ:
+        if m.md.clearbits(PTE_W | PTE_M) & PTE_M:
+            vm_page_dirty(m)
+        vm_page_flag_clear(m, PG_WRITEABLE)
+        return
+    m.vm.pause_tokens("pmap_page_protect")
+    if m.md.swap(0) & PTE_M:
+        vm_page_dirty(m)
+    vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)
+
+
+def pmap_mapped_sync(m: VmPage) -> None:
+    """Clear PG_MAPPED and PG_WRITEABLE if no entry is left.  Locks: the page hard-busied."""
+    if not m.md.load() & PTE_V:
+        vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)
+
+
+def vm_page_protect(m: VmPage, prot: int) -> None:
+    """Reduce what processes may do to the page.
+
+    Locks: the page hard-busied by the caller.  Sleeps: with VM_PROT_NONE it may.
+    """
+    if not has(m.vm.engine.current, m, HARD):
+        m.vm.panic("vm_page_protect: page not hard-busied")
+    flags = m.flags.load()
+    if prot == VM_PROT_NONE:
+        if flags & (PG_WRITEABLE | PG_MAPPED):
+            pmap_page_protect(m, VM_PROT_NONE)
+    elif flags & PG_WRITEABLE and not prot & VM_PROT_WRITE:
+        pmap_page_protect(m, VM_PROT_READ)
+
+
+# -- dirty ----------------------------------------------------------------------------------------
+
+
+def vm_page_dirty(m: VmPage) -> None:
+    """Mark all of the page dirty.
+
+    Locks: anybody if PG_WRITEABLE is set, else the page hard-busied.  Never a cached page.
+    """
+    queue = m.peek("queue")
+    if queue and m.vm.vm_page_queues[queue].base == m.vm.PQ_CACHE:
+        m.vm.panic("vm_page_dirty: page in cache")
+    if m.dirty != VM_PAGE_BITS_ALL:
+        m.dirty = VM_PAGE_BITS_ALL
+
+
+def vm_page_undirty(m: VmPage) -> None:
+    """Mark the page clean.  Locks: the page hard-busied."""
+    m.dirty = 0
+
+
+def vm_page_test_dirty(m: VmPage) -> None:
+    """Note what processes have written so far.  Tentative while a writeable mapping is left."""
+    if m.dirty != VM_PAGE_BITS_ALL and pmap_is_modified(m):
+        vm_page_dirty(m)
+
+
+def vm_page_reference(m: VmPage) -> None:
+    """Note a use of the page.  Locks: none if it is mapped, else a busy."""
+    vm_page_flag_set(m, PG_REFERENCED)

@@ -1,0 +1,245 @@
+"""The pagedaemon, as far as pages and those who wait for them need it.
+
+Models: the scans of sys/vm/vm_pageout.c: stale held pages to the free queues, active pages that are no
+longer used to the inactive ones, inactive clean pages to the cache, cached pages to the free queues,
+and the wakeups of those who wait.
+Locks: a scan keeps its place with a marker page on the queue; it looks at the next page under the
+queue's spin, takes that page's spin by trylock (against the order), and decides under a hard busy,
+which is tried and never waited for.
+Deviations:
+  * dirty pages are laundered at once, without a pager or a cluster.
+  * one daemon for all colours; no emergency pager, no swap, no process is chosen to be killed, but
+    while memory is severely short and a pass freed nothing, every waiting process is told so
+    (`p_lowmemkill`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vmsmp.engine.clock import HZ
+from vmsmp.vm.pmap import vm_page_protect, vm_page_test_dirty, vm_page_undirty
+from vmsmp.vm.vm_meter import (
+    vm_paging_min,
+    vm_paging_severe,
+    vm_paging_start,
+    vm_paging_target2,
+    vmstats_rollup,
+)
+from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
+from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free
+from vmsmp.vm.vm_page_h import (
+    PG_FICTITIOUS,
+    PG_MARKER,
+    PG_NEED_COMMIT,
+    PG_REFERENCED,
+    PG_UNQUEUED,
+    VmPage,
+)
+from vmsmp.vm.vm_page_queues import (
+    TAILQ_INSERT_AFTER,
+    TAILQ_INSERT_HEAD,
+    TAILQ_REMOVE,
+    Vpgqueues,
+    _vm_page_add_queue_spinlocked,
+    _vm_page_queue_spin_unlock,
+    _vm_page_rem_queue_spinlocked,
+    vm_page_requeue_inside,
+    vm_page_spin_trylock,
+    vm_page_spin_unlock,
+)
+from vmsmp.vm.vm_page_wait import V_FREE_COUNT, VM_PAGES_NEEDED
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_init import VmSystem
+
+
+def vm_pageout_free_hold(vm: VmSystem) -> int:
+    """Send pages on hold queues that nobody holds any more to the free queues; how many.
+
+    Locks: none held; the queue's spin, then page spins by trylock.
+    """
+    swept = 0
+    for colour in range(vm.l2_size):
+        pq = vm.vm_page_queues[vm.PQ_HOLD + colour]
+        if pq.hint("tqh_first") is None:
+            continue
+        pq.spin.acquire()
+        m = pq.tqh_first
+        while m is not None:
+            nxt = m.tqe_next
+            if m.hold_count.load() == 0 and vm_page_spin_trylock(m):
+                _vm_page_rem_queue_spinlocked(m)
+                _vm_page_add_queue_spinlocked(m, vm.PQ_FREE + m.pc)
+                _vm_page_queue_spin_unlock(m)
+                vm_page_spin_unlock(m)
+                swept += 1
+                pq.spin.acquire()
+                nxt = pq.tqh_first  # the list may have changed: begin again
+            m = nxt
+        pq.spin.release()
+    return swept
+
+
+@contextmanager
+def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
+    """A place holder at the head of the queue, taken off again at the end.
+
+    Locks: none held; the queue's spin inside.
+    """
+    marker = vm.marker(PG_FICTITIOUS | PG_MARKER)
+    pq.spin.acquire()
+    marker.queue = pq.index
+    TAILQ_INSERT_HEAD(pq, marker)
+    pq.spin.release()
+    yield marker
+    pq.spin.acquire()
+    TAILQ_REMOVE(pq, marker)
+    marker.queue = 0
+    pq.spin.release()
+
+
+def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> None:
+    """Visit the pages of a queue behind a marker, each hard-busied, until `visit` says stop.
+
+    Locks: none held.  `visit` gets the page hard-busied and loses it.
+    """
+    if pq.hint("tqh_first") is None:
+        return
+    with _marker(vm, pq) as marker:
+        left = pq.hint("lcnt")  # those that come meanwhile are for the next pass
+        while left > 0:
+            left -= 1
+            pq.spin.acquire()
+            m = marker.tqe_next
+            if m is None:
+                pq.spin.release()
+                return
+            TAILQ_REMOVE(pq, marker)
+            TAILQ_INSERT_AFTER(pq, m, marker)
+            if m.flags.load() & PG_MARKER or not vm_page_spin_trylock(m):
+                pq.spin.release()
+                continue
+            if vm_page_busy_try(m, True):
+                vm_page_requeue_inside(pq, m)
+                vm_page_spin_unlock(m)
+                pq.spin.release()
+                continue
+            pq.spin.release()
+            vm_page_spin_unlock(m)
+            if not visit(m):
+                return
+
+
+def _usable(m: VmPage) -> bool:
+    """Whether the pageout may do something to the page, which it has hard-busied."""
+    return not (m.hold_count.load() or m.wire_count.load() or m.flags.load() & (PG_UNQUEUED | PG_FICTITIOUS))
+
+
+def vm_pageout_scan_active(vm: VmSystem) -> None:
+    """Age active pages; those without credit become inactive."""
+
+    def visit(m: VmPage) -> bool:
+        if m.queue_type() == vm.PQ_ACTIVE and _usable(m):
+            if m.flags.load() & PG_REFERENCED:
+                vm_page_flag_clear(m, PG_REFERENCED)
+            elif m.act_count > 0:
+                m.act_count -= 1
+            else:
+                vm_page_deactivate(m)
+        vm_page_wakeup(m)
+        return True
+
+    for colour in range(vm.l2_size):
+        _scan(vm, vm.vm_page_queues[vm.PQ_ACTIVE + colour], visit)
+
+
+def vm_pageout_scan_inactive(vm: VmSystem) -> int:
+    """Cache clean inactive pages, launder dirty ones, activate used ones; how many were cached or freed."""
+    done = 0
+
+    def visit(m: VmPage) -> bool:
+        nonlocal done
+        if m.queue_type() != vm.PQ_INACTIVE or not _usable(m):
+            vm_page_wakeup(m)
+            return True
+        if m.object is None:
+            vm_page_protect(m, 0)
+            vm_page_free(m)  # an allocator put it out of its way
+            done += 1
+            return vm_paging_target2(vm)
+        if m.flags.load() & PG_REFERENCED:
+            vm_page_flag_clear(m, PG_REFERENCED)
+            vm_page_activate(m)
+            vm_page_wakeup(m)
+            return True
+        vm_page_test_dirty(m)
+        if m.dirty:
+            vm_page_protect(m, 0)
+            vm_page_undirty(m)
+        if m.flags.load() & PG_NEED_COMMIT:
+            vm_page_wakeup(m)
+            return True
+        vm_page_cache(m)
+        done += 1
+        return vm_paging_target2(vm)
+
+    for colour in range(vm.l2_size):
+        _scan(vm, vm.vm_page_queues[vm.PQ_INACTIVE + colour], visit)
+    return done
+
+
+def vm_pageout_scan_cache(vm: VmSystem) -> int:
+    """Free cached pages while free ones alone are short; how many."""
+    from vmsmp.vm.vm_page_alloc import vm_page_select_cache
+
+    freed = 0
+    while vm.mycpu().gd_vmstats.peek("v_free_count") < vm.limits.v_free_min:
+        m = vm_page_select_cache(vm, freed & vm.l2_mask)
+        if m is None:
+            break
+        vm_page_protect(m, 0)
+        vm_page_free(m)
+        freed += 1
+    return freed
+
+
+def vm_pageout_pass(vm: VmSystem) -> int:
+    """One pass of the daemon over all queues; how many pages it gained."""
+    vmstats_rollup(vm)
+    gained = vm_pageout_free_hold(vm)
+    gained += vm_pageout_scan_inactive(vm)
+    gained += vm_pageout_scan_cache(vm)
+    vm_pageout_scan_active(vm)
+    vmstats_rollup(vm)
+    if not gained and vm_paging_severe(vm):
+        for gd in vm.cpus():
+            gd.p_lowmemkill = not gd.systhread
+    if vm.vm_pages_waiting.load() and not vm_paging_min(vm):
+        vm.vm_pages_waiting.store(0)
+        vm.machine.wakeup(V_FREE_COUNT)
+    return gained
+
+
+def vm_pageout_thread(vm: VmSystem) -> None:
+    """The daemon: work while pages are short or asked for, sleep otherwise, until it is stopped.
+
+    Run it as a CPU's program.  Sleeps: at most a second at a time, uninterlocked.
+    """
+    vm.pagethread = vm.engine.current
+    vm.mycpu().systhread = True
+    while not vm.pageout_stop.load():
+        if vm.vm_pages_needed.load() or vm_paging_start(vm):
+            vm.vm_pages_needed.store(0)
+            if vm_pageout_pass(vm):
+                continue
+        vm.machine.tsleep(VM_PAGES_NEEDED, 0, "psleep", HZ, overdue=lambda: None)
+
+
+def vm_pageout_shutdown(vm: VmSystem) -> None:
+    """Have the daemon end after its pass."""
+    vm.pageout_stop.store(True)
+    vm.machine.wakeup(VM_PAGES_NEEDED)

@@ -20,8 +20,12 @@ def without_addresses(message: str) -> str:
 
 def signature_of(trouble: Trouble) -> str:
     """What went wrong, without instance numbers: equal for the same bug in different runs."""
-    message = re.sub(r"\d+(\.\d+)*", "N", without_addresses(trouble.message))
+    message = _NUMBER.sub(lambda found: found[1] or "N", without_addresses(trouble.message))
     return f"{trouble.kind}: {message}"
+
+
+#: A number, or the name of an invariant, which ends in one.
+_NUMBER = re.compile(r"(INV-[A-Z]+\d+)|\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from vmsmp.check.deadlock import Deadlock
 from vmsmp.check.exclusion import Exclusion
+from vmsmp.check.field_locks import FieldLocks
 from vmsmp.check.leak import Leak
+from vmsmp.check.ledger import Ledger
 from vmsmp.check.livelock import Livelock
 from vmsmp.check.lock_order import LockOrder
 from vmsmp.check.misuse import Misuse
+from vmsmp.check.records import Records
 from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
@@ -20,5 +23,17 @@ def checkers(on: bool, *, free: bool = False) -> tuple[Observer, ...]:
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock())
     if on:
-        made = (LostWakeup(), *made, Exclusion(), StateWords(), LockOrder(), Misuse(), Leak())
+        ledger = Ledger()
+        made = (
+            LostWakeup(),
+            *made,
+            Exclusion(),
+            StateWords(),
+            LockOrder(),
+            Misuse(),
+            FieldLocks(),
+            ledger,
+            Records(ledger),
+            Leak(),
+        )
     return tuple(observer for observer in made if observer.free or not free)

@@ -277,7 +277,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MACHINERY = tuple(
     _PACKAGE + path.replace("/", os.sep)
     for path in ("engine/", "sched/", "check/", "report/", "campaign/", "machine.py")
-) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "lock.py"))
+) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "field.py", "lock.py"))
 _SYNC = _PACKAGE + "sync" + os.sep
 
 

@@ -264,8 +264,12 @@ class Record:
         return self
 
     def state(self) -> str:
-        """The record as a report shows it."""
+        """The record in a few words, for the row of a report."""
         return "the record"
+
+    def dump(self) -> str:
+        """All of the record, in a line."""
+        return self.state()
 
     def __repr__(self) -> str:
         return self.name

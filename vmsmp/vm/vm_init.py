@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmsmp.engine import ops
 from vmsmp.errors import UsageError
-from vmsmp.sync.field import STRIDE
+from vmsmp.sync.field import STRIDE, Record
 from vmsmp.vm.vm_meter import METER_STRIDE, Globaldata, Thresholds, Vmmeter
 from vmsmp.vm.vm_page_h import PAGE_STRIDE, VmPage
 from vmsmp.vm.vm_page_hash import VmPageHash
@@ -118,6 +118,8 @@ class VmSystem:
         """vm_page_startup: the queues, then every page on the free queue of its colour."""
         machine = self.machine
         first = machine.reserve(STRIDE * (1 + self.l2_size * len(PQ_TYPES)), self._queue_at)
+        self._boot = first & ops.MAX_CPUS - 1
+        self._first_queue = first >> ops.CPU_BITS
         self.vm_page_queues: list[Vpgqueues] = []
         for index in range(1 + self.l2_size * len(PQ_TYPES)):
             kind = (index - 1) // self.l2_size if index else 0
@@ -125,6 +127,7 @@ class VmSystem:
             pq = Vpgqueues(self, first + index * PAGE_STRIDE, index, base, _CNT_OFFSET[PQ_TYPES[kind]])
             self.vm_page_queues.append(pq)
         first = machine.reserve(STRIDE * pages, self._page_at)
+        self._first_page = first >> ops.CPU_BITS
         self.vm_page_array: list[VmPage] = []
         colours = list(range(self.l2_size))  # shared: a machine may have a million pages
         for phys in range(pages):
@@ -153,8 +156,7 @@ class VmSystem:
 
     def marker(self, flags: int) -> VmPage:
         """A page that is none: a scan's place holder, or a driver's fictitious page."""
-        m = VmPage(self, None, -1, 0, flags)
-        m.__class__ = self.page_class
+        m = VmPage(self, None, -1, 0, flags)  # nobody's lock: never checked
         self.markers.append(m)
         return m
 
@@ -201,6 +203,19 @@ class VmSystem:
         if any(hold.lock.sort == "token" for hold in held):
             self.machine.leave_tokens(what)
             self.machine.regain_tokens()
+
+    def record_of(self, ident: int) -> Record | None:
+        """The record in whose run of identities this one is, or None."""
+        n = ident >> ops.CPU_BITS
+        if ident & ops.MAX_CPUS - 1 == self._boot:
+            at = n - self._first_page
+            if 0 <= at < STRIDE * len(self.vm_page_array):
+                return self.vm_page_array[at // STRIDE]
+            at = n - self._first_queue
+            if 0 <= at < STRIDE * len(self.vm_page_queues):
+                return self.vm_page_queues[at // STRIDE]
+        thing = self.machine.find(ident)
+        return thing if isinstance(thing, Record) else getattr(thing, "owner", getattr(thing, "record", None))
 
     # -- identities back to objects -------------------------------------------------------------
 

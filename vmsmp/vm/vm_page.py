@@ -176,9 +176,10 @@ def vm_page_wire(m: VmPage) -> None:
         m.vm.panic("vm_page_wire: page not busy")
     if m.flags.load() & PG_FICTITIOUS:
         return
-    if m.wire_count.fetchadd(1) == 0:
-        m.vm.mycpu().gd_vmstats_adj.v_wire_count.fetchadd(1)
+    first = m.wire_count.fetchadd(1) == 0
     m.took(WIRE, own=False)
+    if first:
+        m.vm.mycpu().gd_vmstats_adj.v_wire_count.fetchadd(1)
 
 
 def vm_page_unwire(m: VmPage, activate: bool) -> None:

@@ -198,6 +198,9 @@ class VmPage(Record):
         return queue - self.pc if queue else 0
 
     def state(self) -> str:
+        return f"{self.vm.queue_name(self.peek('queue'))}, busy {busy_form(self.peek('busy_count'))}"
+
+    def dump(self) -> str:
         obj = self.peek("object")
         where = f"{obj.name}:{self.peek('pindex')}" if obj is not None else "no object"
         return (

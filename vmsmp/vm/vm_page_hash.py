@@ -139,7 +139,7 @@ def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:
             mp.publish("ticks", vm.machine.ticks)
             found: VmPage = m
             for hook in vm.hooks.found:
-                hook(vm.engine.current, found, (obj, pindex))
+                hook(vm.engine.current, found, (obj, pindex, 0, False))
             return found
         vm_page_sbusy_drop(m)
     return None

@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object import VmObject
 
 
-def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0) -> None:
-    """Tell who watches that a lookup is about to return the page for that identity."""
+def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0, idle: bool = False) -> None:
+    """Tell who watches that a lookup is about to return the page for that identity.
+
+    `valid` are the bits promised, `idle` says that nobody else busies it either.
+    """
     for hook in m.vm.hooks.found:
-        hook(m.vm.engine.current, m, (obj, pindex, valid))
+        hook(m.vm.engine.current, m, (obj, pindex, valid, idle))
 
 
 def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:
@@ -74,7 +77,7 @@ def vm_page_lookup_busy_wait(
         elif m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):
             m.took(HARD)
             vm_page_hash_enter(m)
-            _found(m, obj, pindex)
+            _found(m, obj, pindex, idle=also_m_busy)
             return m
     return None
 
@@ -96,7 +99,7 @@ def vm_page_lookup_busy_try(obj: VmObject, pindex: int, also_m_busy: bool) -> tu
         if taken:
             m.took(HARD)
             vm_page_hash_enter(m)
-            _found(m, obj, pindex)
+            _found(m, obj, pindex, idle=also_m_busy)
             return m, False
 
 

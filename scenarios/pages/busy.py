@@ -1,0 +1,228 @@
+"""The busy protocol: hard and soft busies handed about, waited for, looked up and renamed."""
+
+from vmsmp import scenario
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import vm_page_rename, vm_page_set_invalid, vm_page_set_valid, vm_page_zero_invalid
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_busy import (
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_flag_set,
+    vm_page_io_finish,
+    vm_page_io_start,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_hold,
+    vm_page_sbusy_try,
+    vm_page_sleep_busy,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page_h import PG_MAPPEDMULTI, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
+from vmsmp.vm.vm_page_lookup import (
+    vm_page_lookup,
+    vm_page_lookup_busy_try,
+    vm_page_lookup_busy_wait,
+    vm_page_lookup_sbusy_try,
+)
+
+
+def resident(vm, obj, pindexes):
+    """Valid pages at these indexes, not busied."""
+    pages = []
+    vm_object_hold(obj)
+    for pindex in pindexes:
+        m = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
+        vm_page_zero_invalid(m)
+        vm_page_flag_set(m, PG_MAPPEDMULTI)
+        vm_page_wakeup(m)
+        pages.append(m)
+    vm_object_drop(obj)
+    return pages
+
+
+@scenario(cpus=3, tags={"page", "busy"})
+def busy_handoff(m):
+    """Three CPUs hand one page's hard busy around; nobody may be left asleep."""
+    vm = m.boot(pages=4, l2_size=1)
+    (page,) = resident(vm, vm_object_allocate(vm, 1), [0])
+    turns = m.cell(0, name="turns")
+
+    def worker():
+        vm_page_busy_wait(page, False)
+        turns.store(turns.load() + 1)
+        vm_page_wakeup(page)
+
+    for _ in range(m.ncpus):
+        m.spawn(worker)
+    m.join()
+    m.check(turns.load() == m.ncpus, "the hard busy excludes")
+
+
+@scenario(cpus=3, tags={"page", "busy"})
+def busy_soft_against_hard(m):
+    """A soft busy keeps an owner who wants the page alone waiting, and its drop lets him in."""
+    vm = m.boot(pages=4, l2_size=1)
+    (page,) = resident(vm, vm_object_allocate(vm, 1), [0])
+
+    def reader():
+        if not vm_page_sbusy_try(page):
+            vm_page_sbusy_drop(page)
+
+    def owner():
+        vm_page_busy_wait(page, True)
+        vm_page_wakeup(page)
+
+    for n in range(m.ncpus):
+        m.spawn(reader if n == 0 else owner)
+    m.join()
+
+
+@scenario(cpus=4, tags={"page", "busy"})
+def busy_storm(m):
+    """Each CPU draws what it does to two pages: busy, soft busy, wait, try, I/O."""
+    vm = m.boot(pages=4, l2_size=1)
+    pages = resident(vm, vm_object_allocate(vm, 2), [0, 1])
+
+    def wait_alone(page):
+        vm_page_busy_wait(page, True)
+        vm_page_wakeup(page)
+
+    def wait(page):
+        vm_page_busy_wait(page, False)
+        vm_page_wakeup(page)
+
+    def attempt(page):
+        if not vm_page_busy_try(page, bool(m.choose(2))):
+            vm_page_wakeup(page)
+
+    def share(page):
+        if not vm_page_sbusy_try(page):
+            vm_page_sbusy_hold(page)
+            vm_page_sbusy_drop(page)
+            vm_page_sbusy_drop(page)
+
+    def look_on(page):
+        vm_page_sleep_busy(page, bool(m.choose(2)))
+
+    def write_out(page):
+        vm_page_busy_wait(page, True)
+        vm_page_io_start(page)
+        vm_page_wakeup(page)
+        vm_page_busy_wait(page, False)
+        vm_page_io_finish(page)
+        vm_page_wakeup(page)
+
+    deeds = [wait_alone, wait, attempt, share, look_on, write_out]
+
+    def worker():
+        for _ in range(2):
+            deeds[m.choose(len(deeds))](pages[m.choose(2)])
+
+    for _ in range(m.ncpus):
+        m.spawn(worker)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "lookup"})
+def lookup_against_rename(m):
+    """A page moves to another object and back while others look both up; nobody gets the wrong one."""
+    vm = m.boot(pages=6, l2_size=1)
+    here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
+    resident(vm, here, [0])
+
+    def mover():
+        for source, target in ((here, there), (there, here)):
+            vm_object_hold(source)
+            vm_object_hold(target)
+            page, busy = vm_page_lookup_busy_try(source, 0, True)
+            if page is not None and not busy:
+                if vm_page_lookup(target, 0) is None:
+                    vm_page_rename(page, target, 0)
+                vm_page_wakeup(page)
+            vm_object_drop(target)
+            vm_object_drop(source)
+
+    def finder(obj):
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_busy_wait(obj, 0, bool(m.choose(2)))
+        if page is not None:
+            m.check(page.object is obj and page.pindex == 0, "the lookup's page is the object's")
+            vm_page_wakeup(page)
+        vm_object_drop(obj)
+
+    def reader(obj):
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_sbusy_try(obj, 0)
+        vm_object_drop(obj)
+        if page is not None:
+            m.check(page.valid, "a page found for reading is valid")
+            vm_page_sbusy_drop(page)
+
+    m.spawn(mover)
+    for n in range(1, m.ncpus):
+        m.spawn((finder, reader)[m.choose(2)], (here, there)[n % 2])
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "lookup"})
+def lookup_against_invalidate(m):
+    """A reader's page loses its content while he looks it up: he gets a valid page or none."""
+    vm = m.boot(pages=4, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    resident(vm, obj, [0])
+
+    def truncate():
+        vm_object_hold(obj)
+        page = vm_page_lookup_busy_wait(obj, 0, True)
+        vm_object_drop(obj)
+        vm_page_set_invalid(page, 0, 4096)
+        vm_page_wakeup(page)
+        vm_page_busy_wait(page, True)
+        vm_page_set_valid(page)
+        vm_page_wakeup(page)
+
+    def reader():
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_sbusy_try(obj, 0)
+        vm_object_drop(obj)
+        if page is not None:
+            m.check(page.valid == 0xFF, "a page found for reading is valid")
+            vm_page_sbusy_drop(page)
+
+    m.spawn(truncate)
+    for _ in range(1, m.ncpus):
+        m.spawn(reader)
+    m.join()
+
+
+@scenario(cpus=2, tags={"page", "hash", "lookup"})
+def hash_against_rename(m):
+    """The page hash knows a page by an identity that it is just losing."""
+    vm = m.boot(pages=4, l2_size=1, hash_size=8)
+    here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
+    (page,) = resident(vm, here, [0])
+    vm_object_hold(here)
+    again, _ = vm_page_lookup_busy_try(here, 0, True)  # enters it in the hash
+    vm_page_wakeup(again)
+    vm_object_drop(here)
+
+    def mover():
+        vm_object_hold(here)
+        vm_object_hold(there)
+        if not vm_page_busy_try(page, True):
+            vm_page_rename(page, there, 1)
+            vm_page_hash_enter(page)
+            vm_page_wakeup(page)
+        vm_object_drop(there)
+        vm_object_drop(here)
+
+    def reader(obj, pindex):
+        found = vm_page_hash_get(vm, obj, pindex)
+        if found is not None:
+            m.check(found.object is obj and found.pindex == pindex, "the hash's page is the object's")
+            vm_page_sbusy_drop(found)
+
+    m.spawn(mover)
+    for n in range(1, m.ncpus):
+        m.spawn(reader, *((here, 0), (there, 1))[(n - 1) % 2])
+    m.join()

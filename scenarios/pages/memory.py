@@ -1,0 +1,213 @@
+"""Allocation, shortage and the counts: who gets a page, who waits, and whether the books are right."""
+
+from vmsmp import scenario
+from vmsmp.vm.vm_meter import vmstats_rollup
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
+from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq, vm_page_grab
+from vmsmp.vm.vm_page_busy import vm_page_wakeup
+from vmsmp.vm.vm_page_free import vm_page_free, vm_page_try_to_free
+from vmsmp.vm.vm_page_h import (
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_RETRY,
+    VM_ALLOC_SYSTEM,
+    VM_ALLOC_ZERO,
+)
+from vmsmp.vm.vm_page_wait import vm_wait, vm_wait_pfault
+from vmsmp.vm.vm_pageout import vm_pageout_shutdown, vm_pageout_thread
+
+
+def _allocate_and_free(m, vm, rounds):
+    mine = []
+    for n in range(rounds):
+        page = vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL)
+        if page is not None:
+            mine.append(page)
+    for page in mine:
+        vm_page_free(page)
+
+
+@scenario(cpus=3, tags={"page", "alloc"})
+def alloc_storm_one_colour(m):
+    """All CPUs allocate and free through a single queue."""
+    vm = m.boot(pages=4, l2_size=1, adj_limit=2)
+    for _ in range(m.ncpus):
+        m.spawn(_allocate_and_free, m, vm, 2)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "alloc"})
+def alloc_storm_many_colours(m):
+    """Each CPU allocates from its own colours, and from its neighbours' when those are empty."""
+    vm = m.boot(pages=6, l2_size=4, set_assoc_mask=1, adj_limit=2)
+    for _ in range(m.ncpus):
+        m.spawn(_allocate_and_free, m, vm, 3)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "alloc"})
+def alloc_into_the_reserve(m):
+    """Normal, system and interrupt requests compete for the last pages: each stops at its own mark."""
+    vm = m.boot(pages=4, l2_size=1, adj_limit=1)
+    vm.limits.v_free_reserved = 3
+    vm.limits.v_interrupt_free_min = 1
+    requests = [VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT]
+
+    def worker(request):
+        got = [page for page in (vm_page_alloc(vm, None, n, request) for n in range(2)) if page is not None]
+        for page in got:
+            vm_page_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn(worker, requests[n % 3])
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "alloc", "object"})
+def grab_the_same_page(m):
+    """CPUs that hold the object shared all find its page missing; one makes it."""
+    vm = m.boot(pages=4, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+
+    def worker():
+        vm_object_hold_shared(obj)
+        page = vm_page_grab(obj, 0, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+        vm_object_drop(obj)
+        m.check(page.object is obj and page.pindex == 0 and page.valid, "the page grabbed is the object's")
+        vm_page_activate(page)
+        vm_page_wakeup(page)
+
+    for _ in range(m.ncpus):
+        m.spawn(worker)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"page", "alloc", "wire"})
+def kernel_pages(m):
+    """The kernel's own pages, in no object and wired, while others try to free what they see."""
+    vm = m.boot(pages=4, l2_size=1)
+
+    def kernel():
+        page = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM | VM_ALLOC_ZERO)
+        m.check(page.peek("wire_count") == 1, "a kernel page is wired")
+        vm_page_freezwq(page)
+
+    def reclaimer():
+        for page in vm.vm_page_array[:2]:
+            vm_page_try_to_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn(reclaimer if n == 0 else kernel)
+    m.join()
+
+
+@scenario(cpus=4, tags={"page", "wait", "pageout"}, fixed=True)
+def starvation_and_wakeup(m):
+    """Processes fill memory and wait for more, while the pagedaemon makes clean pages free."""
+    vm = m.boot(pages=12, l2_size=1, adj_limit=1)
+    limits = vm.limits
+    limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 2, 3, 4
+    limits.v_paging_wait, limits.v_paging_start = 5, 6
+    limits.v_paging_target1, limits.v_paging_target2 = 7, 8
+    limits.vm_page_free_hysteresis = 1
+    obj = vm_object_allocate(vm, 32)
+    left = m.atomic(2, name="left")
+
+    def process(n):
+        for k in range(3):
+            vm_object_hold(obj)
+            page = vm_page_grab(obj, 8 * n + k, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+            vm_object_drop(obj)
+            vm_page_deactivate(page)
+            vm_page_wakeup(page)
+            vm_wait_pfault(vm)
+        if left.fetchadd(-1) == 1:
+            vm_pageout_shutdown(vm)
+
+    def waiter():
+        vm_wait(vm, 50)
+
+    m.spawn(vm_pageout_thread, vm)
+    m.spawn(process, 0)
+    m.spawn(process, 1)
+    m.spawn(waiter)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "wait"})
+def wait_for_a_free(m):
+    """One CPU waits for memory that another gives back, and a third may take it first."""
+    vm = m.boot(pages=4, l2_size=1)
+    limits = vm.limits
+    limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 1, 1, 2
+    limits.v_paging_wait, limits.v_paging_start = 2, 2
+    limits.v_paging_target1, limits.v_paging_target2 = 2, 2
+    limits.vm_page_free_hysteresis = 0
+    hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(3)]
+
+    def waiter():
+        vm_wait(vm, 100)
+
+    def giver():
+        for page in hoard:
+            vm_page_freezwq(page)
+
+    def taker():
+        page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        if page is not None:
+            vm_page_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn((giver, waiter, taker)[n % 3] if n < 3 else waiter)
+    m.join()
+
+
+@scenario(cpus=2, tags={"page", "stats"})
+def stats_rollup(m):
+    """CPUs count pages in and out while others add their deltas up: no page is counted twice or lost."""
+    vm = m.boot(pages=4, l2_size=1, adj_limit=1)
+
+    def counter():
+        page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        vm_page_free(page)
+
+    def roller():
+        for _ in range(2):
+            vmstats_rollup(vm)
+
+    for n in range(m.ncpus):
+        m.spawn(roller if n % 2 else counter)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "object"})
+def object_comes_and_goes(m):
+    """Pages are put into and taken out of an object that others look through, until it is terminated."""
+    vm = m.boot(pages=5, l2_size=1, scan_yield=1)
+    obj = vm_object_allocate(vm, 4)
+    refs = m.atomic(m.ncpus, name="users")
+
+    def user(n):
+        vm_object_hold(obj)
+        page = vm_page_grab(obj, n % 3, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+        vm_object_drop(obj)
+        if m.choose(2):
+            vm_page_free(page)
+        else:
+            vm_page_deactivate(page)
+            vm_page_wakeup(page)
+        if refs.fetchadd(-1) == 1:
+            vm_object_deallocate(obj)
+
+    for n in range(m.ncpus):
+        m.spawn(user, n)
+    m.join()
+    m.check(obj.freed, "a dead object that nobody holds is freed")

@@ -1,0 +1,418 @@
+"""Pages that are freed, cached and taken again while others hold, wire, move or map them."""
+
+from vmsmp import scenario
+from vmsmp.vm.pmap import (
+    VM_PROT_READ,
+    VM_PROT_WRITE,
+    pmap_enter,
+    pmap_remove,
+    pmap_store,
+    vm_page_protect,
+    vm_page_test_dirty,
+    vm_page_undirty,
+)
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
+from vmsmp.vm.vm_page import (
+    vm_page_activate,
+    vm_page_deactivate,
+    vm_page_dontneed,
+    vm_page_hold,
+    vm_page_unhold,
+    vm_page_unwire,
+    vm_page_unwire_quick,
+    vm_page_wire,
+    vm_page_wire_quick,
+    vm_page_zero_invalid,
+)
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_busy import (
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_sbusy_drop,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free, vm_page_try_to_cache, vm_page_try_to_free
+from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM
+from vmsmp.vm.vm_page_lookup import vm_page_lookup_busy_wait, vm_page_lookup_sbusy_try
+from vmsmp.vm.vm_pageout import vm_pageout_free_hold, vm_pageout_scan_active, vm_pageout_scan_inactive
+
+
+def make(vm, obj, pindex):
+    """A valid page of the object, hard-busied."""
+    vm_object_hold(obj)
+    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+    vm_page_zero_invalid(page)
+    vm_object_drop(obj)
+    return page
+
+
+def no_stale_holds(m, vm):
+    """After a last sweep no page lies on a hold queue that nobody holds."""
+    vm_pageout_free_hold(vm)
+    stale = [p for p in vm.vm_page_array if vm.queue_type(p.queue) == "hold" and not p.peek("hold_count")]
+    m.check(not stale, "a sweep leaves no page on a hold queue that nobody holds")
+
+
+@scenario(cpus=3, tags={"page", "hold", "alloc"})
+def hold_against_free(m):
+    """A held page is freed, let go and swept, while another CPU allocates: it has one owner at most."""
+    vm = m.boot(pages=2, l2_size=1)
+    page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+    vm_page_hold(page)
+    vm_page_wakeup(page)
+
+    def owner():
+        vm_page_busy_wait(page, True)
+        vm_page_free(page)
+        vm_pageout_free_hold(vm)
+
+    def allocator():
+        got = vm_page_alloc(vm, None, 1, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        more = vm_page_alloc(vm, None, 2, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        for taken in (got, more):
+            if taken is not None:
+                m.check(not taken.peek("hold_count"), "an allocated page is held by nobody")
+                vm_page_free(taken)
+
+    def sweeper():
+        vm_pageout_free_hold(vm)
+
+    for n in range(m.ncpus):
+        m.spawn((owner, allocator, sweeper)[n % 3] if n < 3 else sweeper)
+    vm_page_unhold(page)
+    m.join()
+    no_stale_holds(m, vm)
+
+
+@scenario(cpus=3, tags={"page", "hold"})
+def holds_and_frees(m):
+    """Two holders and an owner: whoever is last sends the page on, and it arrives exactly once."""
+    vm = m.boot(pages=3, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    page = make(vm, obj, 0)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+
+    def holder():
+        if vm_page_busy_try(page, False):
+            return
+        if page.object is not obj:
+            vm_page_wakeup(page)
+            return
+        vm_page_hold(page)
+        vm_page_wakeup(page)
+        vm_page_unhold(page)
+
+    def owner():
+        vm_object_hold(obj)
+        found = vm_page_lookup_busy_wait(obj, 0, True)
+        vm_object_drop(obj)
+        vm_page_free(found)
+
+    for n in range(m.ncpus):
+        m.spawn(owner if n == 0 else holder)
+    m.join()
+    no_stale_holds(m, vm)
+
+
+@scenario(cpus=3, tags={"page", "wire"})
+def wire_against_free(m):
+    """A page is wired and unwired while the pageout's helper tries to free it."""
+    vm = m.boot(pages=3, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    page = make(vm, obj, 0)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+
+    def wirer():
+        vm_object_hold_shared(obj)
+        found = vm_page_lookup_busy_wait(obj, 0, True)
+        vm_object_drop(obj)
+        if found is None:
+            return
+        vm_page_wire(found)
+        vm_page_wakeup(found)
+        vm_page_wire_quick(found)
+        for _ in range(2):
+            if vm_page_unwire_quick(found):
+                vm_page_busy_wait(found, False)
+                vm_page_unwire(found, True)
+                vm_page_wakeup(found)
+
+    def reclaimer():
+        vm_page_try_to_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn(reclaimer if n == 0 else wirer)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "queue"})
+def queues_against_sweeper(m):
+    """Pages move between queues while the pageout scans those: every list stays whole."""
+    vm = m.boot(pages=6, l2_size=1, scan_yield=2)
+    obj = vm_object_allocate(vm, 4)
+    pages = [make(vm, obj, n) for n in range(3)]
+    for page in pages:
+        vm_page_activate(page)
+        page.act_count = 0
+        vm_page_wakeup(page)
+
+    def mover(first):
+        for n in range(2):
+            page = pages[(first + n) % 3]
+            deed = (vm_page_activate, vm_page_deactivate, vm_page_dontneed)[m.choose(3)]
+            if vm_page_busy_try(page, True):
+                continue
+            if page.object is obj:
+                deed(page)
+            vm_page_wakeup(page)
+
+    def sweeper():
+        vm_pageout_scan_active(vm)
+        vm_pageout_scan_inactive(vm)
+
+    for n in range(m.ncpus):
+        if n == 0:
+            m.spawn(sweeper)
+        else:
+            m.spawn(mover, n)
+    m.join()
+
+
+@scenario(cpus=2, tags={"page", "queue"})
+def two_sweepers(m):
+    """Two scans meet on one queue, each with its marker in the list."""
+    vm = m.boot(pages=5, l2_size=1)
+    obj = vm_object_allocate(vm, 4)
+    for n in range(2):
+        page = make(vm, obj, n)
+        vm_page_deactivate(page)
+        vm_page_wakeup(page)
+    for _ in range(m.ncpus):
+        m.spawn(vm_pageout_scan_inactive, vm)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "cache", "map"})
+def free_against_map(m):
+    """A process maps, writes and unmaps a page that others try to cache or free: nothing written is lost."""
+    vm = m.boot(pages=4, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    page = make(vm, obj, 0)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+    written = m.cell(False, name="written")
+
+    def process():
+        vm_object_hold_shared(obj)
+        found = vm_page_lookup_busy_wait(obj, 0, True)
+        if found is not None:
+            vm_page_activate(found)  # a cached page is not mapped
+            pmap_enter(found, VM_PROT_READ | VM_PROT_WRITE)
+            vm_page_wakeup(found)
+        vm_object_drop(obj)
+        if found is not None:
+            if pmap_store(found):
+                written.store(True)
+            if m.choose(2):
+                pmap_remove(found)
+
+    def reclaimer():
+        (vm_page_try_to_free, vm_page_try_to_cache)[m.choose(2)](page)
+
+    for n in range(m.ncpus):
+        m.spawn(process if n == 0 else reclaimer)
+    m.join()
+    if written.load():
+        m.check(page.object is obj, "a page that was written to is not thrown away")
+        vm_page_test_dirty(page)
+        m.check(page.dirty, "what was written is known")
+
+
+@scenario(cpus=3, tags={"page", "cache"})
+def cache_against_hold(m):
+    """Clean pages go to the cache and are reused while others look them up, hold, wire or dirty them."""
+    vm = m.boot(pages=4, l2_size=1)
+    vm.limits.v_free_reserved = 1
+    obj = vm_object_allocate(vm, 4)
+    for n in range(2):
+        vm_page_cache(make(vm, obj, n))
+    filler = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL) for n in range(2)]
+
+    def user():
+        pindex = m.choose(2)
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_busy_wait(obj, pindex, True)
+        vm_object_drop(obj)
+        if page is None:
+            return
+        m.check(page.object is obj and page.pindex == pindex, "the page found is the object's")
+        deed = m.choose(4)
+        if deed == 0:
+            vm_page_hold(page)
+            vm_page_wakeup(page)
+            vm_page_unhold(page)
+        elif deed == 1:
+            vm_page_wire(page)
+            vm_page_wakeup(page)
+            vm_page_busy_wait(page, False)
+            vm_page_unwire(page, True)
+            vm_page_wakeup(page)
+        elif deed == 2:
+            vm_page_activate(page)
+            pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
+            pmap_store(page)
+            vm_page_wakeup(page)
+        else:
+            vm_page_cache(page)
+
+    def allocator():
+        page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL)
+        if page is not None:
+            vm_page_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn(allocator if n == 0 else user)
+    m.join()
+    for page in filler:
+        vm_page_free(page)
+    no_stale_holds(m, vm)
+
+
+@scenario(cpus=3, tags={"page", "cache", "object"})
+def cached_page_of_held_object(m):
+    """An allocator wants a cached page whose object is held, or is being terminated."""
+    vm = m.boot(pages=3, l2_size=1)
+    obj = vm_object_allocate(vm, 4)
+    vm_page_cache(make(vm, obj, 0))
+    filler = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM) for n in range(2)]
+
+    def allocator():
+        page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        if page is not None:
+            vm_page_free(page)
+
+    def holder():
+        vm_object_hold(obj)
+        m.yield_()
+        vm_object_drop(obj)
+        vm_object_deallocate(obj)
+
+    for n in range(m.ncpus):
+        m.spawn(holder if n == 0 else allocator)
+    m.join()
+    m.check(obj.freed, "a dead object that nobody holds is freed")
+    for page in filler:
+        vm_page_free(page)
+
+
+@scenario(cpus=4, tags={"page", "storm"})
+def page_storm(m):
+    """Each CPU draws what it does to the pages of an object, sweeps and allocations among it."""
+    vm = m.boot(pages=6, l2_size=2, set_assoc_mask=0, adj_limit=2)
+    obj = vm_object_allocate(vm, 4)
+    for n in range(3):
+        page = make(vm, obj, n)
+        vm_page_activate(page)
+        vm_page_wakeup(page)
+
+    def busied(also):
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_busy_wait(obj, m.choose(3), also)
+        vm_object_drop(obj)
+        return page
+
+    def hold():
+        page = busied(False)
+        if page is not None:
+            vm_page_hold(page)
+            vm_page_wakeup(page)
+            vm_page_unhold(page)
+
+    def wire():
+        page = busied(True)
+        if page is not None:
+            vm_page_wire(page)
+            vm_page_wakeup(page)
+            vm_page_busy_wait(page, True)
+            vm_page_unwire(page, bool(m.choose(2)))
+            vm_page_wakeup(page)
+
+    def free():
+        page = busied(True)
+        if page is None:
+            return
+        if page.wire_count.load():
+            vm_page_wakeup(page)
+        else:
+            vm_page_protect(page, 0)
+            vm_page_free(page)
+
+    def cache():
+        page = busied(True)
+        if page is not None:
+            vm_page_cache(page)
+
+    def touch():
+        page = busied(True)
+        if page is not None:
+            vm_page_activate(page)
+            pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
+            vm_page_wakeup(page)
+            pmap_store(page)
+
+    def launder():
+        page = busied(True)
+        if page is not None:
+            vm_page_protect(page, VM_PROT_READ)
+            vm_page_undirty(page)
+            vm_page_deactivate(page)
+            vm_page_wakeup(page)
+
+    def read():
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_sbusy_try(obj, m.choose(3))
+        vm_object_drop(obj)
+        if page is not None:
+            vm_page_sbusy_drop(page)
+
+    def take():
+        page = vm_page_alloc(vm, None, m.choose(4), VM_ALLOC_NORMAL)
+        if page is not None:
+            vm_page_free(page)
+
+    def fill():
+        vm_object_hold(obj)
+        page = vm_page_lookup_busy_wait(obj, 3, True)
+        if page is None:
+            page = vm_page_alloc(vm, obj, 3, VM_ALLOC_NORMAL)
+            if page is not None:
+                vm_page_zero_invalid(page)
+        if page is not None:
+            vm_page_activate(page)
+            vm_page_wakeup(page)
+        vm_object_drop(obj)
+
+    def sweep():
+        vm_pageout_free_hold(vm)
+        vm_pageout_scan_active(vm)
+        vm_pageout_scan_inactive(vm)
+
+    deeds = [hold, wire, free, cache, touch, launder, read, take, fill, sweep]
+
+    def worker():
+        for _ in range(2):
+            deeds[m.choose(len(deeds))]()
+
+    for _ in range(m.ncpus):
+        m.spawn(worker)
+    m.join()
+    vm_object_deallocate(obj)
+    no_stale_holds(m, vm)

@@ -1,0 +1,71 @@
+"""Field locks: every access to a field of a shared record holds what the field's letters ask for.
+
+The letters are declared with the fields (`sync.field`), their meaning with the record's class.  Covers
+INV-PB5, INV-Q4 and INV-TK7: who writes object, pindex and valid has the page hard-busied, who moves a
+page has both spinlocks, who looks into an object's tree has its token.
+While only one CPU runs, as at boot and after the last join, it needs no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.field import Field, Letter, Record
+
+
+class FieldLocks(Observer):
+    """Fails the CPU that reads or writes a field without what its letters ask for."""
+
+    def __init__(self) -> None:
+        # invariant: CPUs spawned and not yet at their end
+        self._others: set[Cpu] = set()
+
+    def begin(self, machine: Machine) -> None:
+        self._others = set()
+
+    def spawned(self, cpu: Cpu, child: Cpu) -> None:
+        self._others.add(child)
+
+    def exits(self, cpu: Cpu) -> None:
+        self._others.discard(cpu)
+
+    def access(self, cpu: Cpu, thing: Record, field: Field, write: bool) -> None:
+        letters = field.write if write else field.read
+        if not letters or not self._others or not thing.vm.booted:
+            return
+        legend = thing.legend
+        for alternative in _parse(letters):
+            for letter in alternative:
+                if not legend[letter].holds(cpu, thing):
+                    break
+            else:
+                return
+        if cpu.machine.trouble is None:
+            self._report(cpu, thing, field, write, letters)
+
+    @staticmethod
+    def _report(cpu: Cpu, thing: Record, field: Field, write: bool, letters: str) -> None:
+        done = "written" if write else "read"
+        held = ", ".join(f"{hold.mode} {hold.lock}" for hold in cpu.held) or "nothing"
+        cpu.machine.fail(
+            "field-lock",
+            f"{thing.klass}.{field.name} {done} without {needed(thing.legend, letters)}",
+            [f"{cpu} holds {held}", f"{thing} is {thing.dump()}"],
+        )
+
+
+@lru_cache(256)
+def _parse(letters: str) -> tuple[str, ...]:
+    """`"S+Q|B"` as alternatives of letters that must all hold: `("SQ", "B")`."""
+    return tuple(alternative.replace("+", "") for alternative in letters.split("|"))
+
+
+def needed(legend: Mapping[str, Letter], letters: str) -> str:
+    """The letters in words."""
+    return ", or ".join(
+        " and ".join(legend[letter].text for letter in alternative) for alternative in _parse(letters)
+    )

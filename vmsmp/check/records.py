@@ -1,0 +1,158 @@
+"""The page layer's rules, asked of whatever was written last.
+
+In the controlled engine the record that an operation wrote is judged at the next arrival, when that
+step is over and all CPUs stand before their next operation.  In the free engine all records are judged
+at every rendezvous.  The rules themselves are in `pages`, `queues` and `vmstats`.
+Results of lookups (INV-H1, INV-PB6), gates of allocations (INV-V3) and uses of freed memory
+(INV-UAF) are judged when they happen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmsmp.check.ledger import Ledger
+from vmsmp.check.pages import Broken, broken_page, leaked_pages
+from vmsmp.check.queues import broken_object, broken_queue
+from vmsmp.check.vmstats import broken_counts, broken_delta, broken_gate
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import FIRST_BLOCK, Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.field import Field, Record
+from vmsmp.sync.lock import Lock
+from vmsmp.vm.vm_init import VmSystem
+from vmsmp.vm.vm_meter import Vmmeter
+from vmsmp.vm.vm_object import VmObject
+from vmsmp.vm.vm_page_h import (
+    HARD,
+    PBUSY_MASK,
+    PBUSY_SWAPINPROG,
+    SOFT,
+    VmPage,
+    has,
+)
+from vmsmp.vm.vm_page_queues import Vpgqueues
+
+_RESERVED = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
+
+
+def _vm(machine: Any) -> VmSystem:
+    """The VM of a machine that has booted one; bare machines have none."""
+    vm: VmSystem = machine.vm
+    return vm
+
+
+class Records(Observer):
+    """Judges pages, queues and objects; `ledger` knows what is out."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._touched: Record | None = None
+        # CPUs that have changed a count and not yet left the function that does
+        self._counting: set[Cpu] = set()
+
+    def begin(self, machine: Machine) -> None:
+        self._touched = None
+        self._counting = set()
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        touched = self._touched
+        if touched is not None:
+            self._touched = None
+            self._judge(cpu, touched)
+        if code >= _RESERVED and code & 1:
+            touched = _vm(cpu.machine).record_of(code >> ops.KIND_BITS)
+            if type(touched) is Vmmeter:
+                self._counting.add(cpu)
+                return
+            self._touched = touched
+            if isinstance(touched, VmObject) and touched.freed:
+                self._too_late(cpu, touched)
+        if self._counting and cpu in self._counting:
+            self._counting.discard(cpu)
+            vm = _vm(cpu.machine)
+            gd = vm.mycpu()
+            self._tell(cpu.machine, gd.gd_vmstats_adj, broken_delta(vm, gd))
+
+    def _judge(self, cpu: Cpu, thing: Record) -> None:
+        if isinstance(thing, VmPage):
+            broken = broken_page(thing, self.ledger)
+        elif isinstance(thing, Vpgqueues):
+            broken = broken_queue(thing)
+        elif isinstance(thing, VmObject):
+            broken = broken_object(thing)
+        else:
+            return
+        if broken is not None:
+            self._tell(cpu.machine, thing, broken)
+
+    def _tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
+        if broken is not None and machine.trouble is None:
+            name, text = broken
+            machine.fail(
+                "queue" if name.startswith("INV-Q") else "accounting",
+                f"{name}: {thing.klass}: {text}",
+                [f"{thing} is {thing.dump()}", *self.ledger.history(thing)],
+            )
+
+    # -- when they happen -----------------------------------------------------------------------
+
+    def allocated(self, cpu: Cpu, thing: Record, request: int) -> None:
+        vm = thing.vm
+        self._tell(cpu.machine, thing, broken_gate(vm, vm.globaldata[cpu.index], request))
+
+    def found(self, cpu: Cpu, thing: Record, key: tuple[Any, ...]) -> None:
+        obj, pindex, valid, idle = key
+        text = ""
+        if thing.peek("object") is not obj or thing.peek("pindex") != pindex:
+            text = f"a lookup returns a page that is not {obj.klass}'s at that index"
+        elif not has(cpu, thing, HARD, SOFT):
+            text = "a lookup returns a page that it has not busied"
+        if text:
+            self._tell(cpu.machine, thing, ("INV-H1", text))
+        if thing.peek("valid") & valid != valid:
+            self._tell(cpu.machine, thing, ("INV-PB6", "a lookup returns a page that is not valid as asked"))
+        if idle and thing.peek("busy_count") & (PBUSY_MASK | PBUSY_SWAPINPROG):
+            self._tell(cpu.machine, thing, ("INV-PB6", "a lookup returns a page that is busy otherwise"))
+
+    def access(self, cpu: Cpu, thing: Record, field: Field, write: bool) -> None:
+        if getattr(thing, "freed", False):
+            self._too_late(cpu, thing)
+
+    def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        if getattr(lock.guards, "freed", False):
+            self._too_late(cpu, lock.guards)
+
+    def _too_late(self, cpu: Cpu, thing: Record) -> None:
+        if cpu.machine.trouble is None:
+            cpu.machine.fail(
+                "use-after-free",
+                f"INV-UAF: {thing.klass} used after it was freed",
+                [f"{cpu} uses it", *self.ledger.history(thing)],
+            )
+
+    # -- standing still -------------------------------------------------------------------------
+
+    def quiescent(self, machine: Any) -> None:
+        vm = machine.vm
+        if vm is None:
+            return
+        cpu = machine.curcpu
+        for m in vm.vm_page_array:
+            self._judge(cpu, m)
+        for pq in vm.vm_page_queues:
+            self._tell(machine, pq, broken_queue(pq, walk_all=True))
+        for obj in list(vm.objects):
+            self._judge(cpu, obj)
+
+    def end(self, machine: Any) -> None:
+        vm = machine.vm
+        if vm is None:
+            return
+        for m, broken in leaked_pages(vm):
+            name, text = broken
+            machine.fail(
+                "leak", f"{name}: {m.klass}: {text}", [f"{m} is {m.dump()}", *self.ledger.history(m)]
+            )
+        self._tell(machine, vm.vmstats, broken_counts(vm))

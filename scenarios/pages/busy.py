@@ -1,13 +1,15 @@
 """The busy protocol: hard and soft busies handed about, waited for, looked up and renamed."""
 
 from vmsmp import scenario
+from vmsmp.vm.pmap import vm_page_protect
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
-from vmsmp.vm.vm_page import vm_page_rename, vm_page_set_invalid, vm_page_set_valid, vm_page_zero_invalid
+from vmsmp.vm.vm_page import vm_page_rename, vm_page_set_invalid, vm_page_zero_invalid
 from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_busy import (
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_flag_set,
+    vm_page_flash,
     vm_page_io_finish,
     vm_page_io_start,
     vm_page_sbusy_drop,
@@ -16,7 +18,8 @@ from vmsmp.vm.vm_page_busy import (
     vm_page_sleep_busy,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page_h import PG_MAPPEDMULTI, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page_free import vm_page_cache
+from vmsmp.vm.vm_page_h import PBUSY_SWAPINPROG, PG_MAPPEDMULTI, VM_ALLOC_NORMAL
 from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
 from vmsmp.vm.vm_page_lookup import (
     vm_page_lookup,
@@ -26,14 +29,15 @@ from vmsmp.vm.vm_page_lookup import (
 )
 
 
-def resident(vm, obj, pindexes):
+def resident(vm, obj, pindexes, flags=0):
     """Valid pages at these indexes, not busied."""
     pages = []
     vm_object_hold(obj)
     for pindex in pindexes:
         m = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
         vm_page_zero_invalid(m)
-        vm_page_flag_set(m, PG_MAPPEDMULTI)
+        if flags:
+            vm_page_flag_set(m, flags)
         vm_page_wakeup(m)
         pages.append(m)
     vm_object_drop(obj)
@@ -65,12 +69,14 @@ def busy_soft_against_hard(m):
     (page,) = resident(vm, vm_object_allocate(vm, 1), [0])
 
     def reader():
-        if not vm_page_sbusy_try(page):
-            vm_page_sbusy_drop(page)
+        for _ in range(2):
+            if not vm_page_sbusy_try(page):
+                vm_page_sbusy_drop(page)
 
     def owner():
-        vm_page_busy_wait(page, True)
-        vm_page_wakeup(page)
+        for _ in range(2):
+            vm_page_busy_wait(page, True)
+            vm_page_wakeup(page)
 
     for n in range(m.ncpus):
         m.spawn(reader if n == 0 else owner)
@@ -125,42 +131,72 @@ def busy_storm(m):
 
 @scenario(cpus=3, tags={"page", "lookup"})
 def lookup_against_rename(m):
-    """A page moves to another object and back while others look both up; nobody gets the wrong one."""
+    """A page moves to another object while others look both up; nobody gets the wrong one."""
     vm = m.boot(pages=6, l2_size=1)
     here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
-    resident(vm, here, [0])
+    (page,) = resident(vm, here, [0])
+    if m.choose(2):
+        vm_page_busy_wait(page, True)
+        vm_page_cache(page)
 
     def mover():
-        for source, target in ((here, there), (there, here)):
-            vm_object_hold(source)
-            vm_object_hold(target)
-            page, busy = vm_page_lookup_busy_try(source, 0, True)
-            if page is not None and not busy:
-                if vm_page_lookup(target, 0) is None:
-                    vm_page_rename(page, target, 0)
-                vm_page_wakeup(page)
-            vm_object_drop(target)
-            vm_object_drop(source)
+        vm_object_hold(here)
+        found, busy = vm_page_lookup_busy_try(here, 0, True)
+        vm_object_drop(here)
+        if found is None or busy:
+            return
+        vm_object_hold(here)
+        vm_object_hold(there)
+        if vm_page_lookup(there, 0) is None:
+            vm_page_rename(found, there, 0)
+        vm_page_wakeup(found)
+        vm_object_drop(there)
+        vm_object_drop(here)
 
     def finder(obj):
         vm_object_hold_shared(obj)
-        page = vm_page_lookup_busy_wait(obj, 0, bool(m.choose(2)))
-        if page is not None:
-            m.check(page.object is obj and page.pindex == 0, "the lookup's page is the object's")
-            vm_page_wakeup(page)
+        found = vm_page_lookup_busy_wait(obj, 0, bool(m.choose(2)))
+        if found is not None:
+            m.check(found.object is obj and found.pindex == 0, "the lookup's page is the object's")
+            vm_page_wakeup(found)
         vm_object_drop(obj)
 
     def reader(obj):
         vm_object_hold_shared(obj)
-        page = vm_page_lookup_sbusy_try(obj, 0)
+        found = vm_page_lookup_sbusy_try(obj, 0)
         vm_object_drop(obj)
-        if page is not None:
-            m.check(page.valid, "a page found for reading is valid")
-            vm_page_sbusy_drop(page)
+        if found is not None:
+            m.check(found.valid, "a page found for reading is valid")
+            vm_page_sbusy_drop(found)
 
     m.spawn(mover)
-    for n in range(1, m.ncpus):
-        m.spawn((finder, reader)[m.choose(2)], (here, there)[n % 2])
+    for _ in range(1, m.ncpus):
+        m.spawn((finder, reader)[m.choose(2)], (here, there)[m.choose(2)])
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "lookup", "busy"})
+def lookup_during_swapin(m):
+    """A page's content comes from swap; whoever wants it idle waits until that is over."""
+    vm = m.boot(pages=4, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    (page,) = resident(vm, obj, [0])
+
+    def pager():
+        vm_page_busy_wait(page, True)
+        page.busy_count.setbits(PBUSY_SWAPINPROG)
+        vm_page_wakeup(page)
+        page.busy_count.clearbits(PBUSY_SWAPINPROG)
+        vm_page_flash(page)
+
+    def finder():
+        vm_object_hold_shared(obj)
+        found = vm_page_lookup_busy_wait(obj, 0, True)
+        vm_object_drop(obj)
+        vm_page_wakeup(found)
+
+    for n in range(m.ncpus):
+        m.spawn(pager if n == 0 else finder)
     m.join()
 
 
@@ -172,22 +208,21 @@ def lookup_against_invalidate(m):
     resident(vm, obj, [0])
 
     def truncate():
-        vm_object_hold(obj)
+        vm_object_hold_shared(obj)
         page = vm_page_lookup_busy_wait(obj, 0, True)
-        vm_object_drop(obj)
+        vm_page_protect(page, 0)
         vm_page_set_invalid(page, 0, 4096)
         vm_page_wakeup(page)
-        vm_page_busy_wait(page, True)
-        vm_page_set_valid(page)
-        vm_page_wakeup(page)
+        vm_object_drop(obj)
 
     def reader():
-        vm_object_hold_shared(obj)
-        page = vm_page_lookup_sbusy_try(obj, 0)
-        vm_object_drop(obj)
-        if page is not None:
-            m.check(page.valid == 0xFF, "a page found for reading is valid")
-            vm_page_sbusy_drop(page)
+        for _ in range(2):
+            vm_object_hold_shared(obj)
+            page = vm_page_lookup_sbusy_try(obj, 0)
+            vm_object_drop(obj)
+            if page is not None:
+                m.check(page.valid == 0xFF, "a page found for reading is valid")
+                vm_page_sbusy_drop(page)
 
     m.spawn(truncate)
     for _ in range(1, m.ncpus):
@@ -195,34 +230,38 @@ def lookup_against_invalidate(m):
     m.join()
 
 
-@scenario(cpus=2, tags={"page", "hash", "lookup"})
+@scenario(cpus=3, tags={"page", "hash", "lookup"})
 def hash_against_rename(m):
-    """The page hash knows a page by an identity that it is just losing."""
+    """A page moves between two objects again and again, and readers look for it in the page hash."""
     vm = m.boot(pages=4, l2_size=1, hash_size=8)
-    here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
-    (page,) = resident(vm, here, [0])
-    vm_object_hold(here)
-    again, _ = vm_page_lookup_busy_try(here, 0, True)  # enters it in the hash
-    vm_page_wakeup(again)
-    vm_object_drop(here)
+    objects = [vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)]
+    (page,) = resident(vm, objects[0], [0], PG_MAPPEDMULTI)
+    vm_page_busy_wait(page, True)
+    vm_page_hash_enter(page)
+    vm_page_wakeup(page)
+    over = m.cell(False, name="over")
 
     def mover():
-        vm_object_hold(here)
-        vm_object_hold(there)
-        if not vm_page_busy_try(page, True):
-            vm_page_rename(page, there, 1)
-            vm_page_hash_enter(page)
+        for obj in objects:  # held all the time: what it does to the page is short
+            vm_object_hold(obj)
+        for turn in range(8):
+            vm_page_busy_wait(page, True)
+            vm_page_rename(page, objects[(turn + 1) % 2], 0)
+            if turn < 2:
+                vm_page_hash_enter(page)
             vm_page_wakeup(page)
-        vm_object_drop(there)
-        vm_object_drop(here)
+        for obj in reversed(objects):
+            vm_object_drop(obj)
+        over.store(True)
 
-    def reader(obj, pindex):
-        found = vm_page_hash_get(vm, obj, pindex)
-        if found is not None:
-            m.check(found.object is obj and found.pindex == pindex, "the hash's page is the object's")
-            vm_page_sbusy_drop(found)
+    def reader(obj):
+        while not over.load():
+            found = vm_page_hash_get(vm, obj, 0)
+            if found is not None:
+                m.check(found.object is obj, "the hash's page is the object's")
+                vm_page_sbusy_drop(found)
 
     m.spawn(mover)
     for n in range(1, m.ncpus):
-        m.spawn(reader, *((here, 0), (there, 1))[(n - 1) % 2])
+        m.spawn(reader, objects[n % 2])
     m.join()

@@ -9,7 +9,7 @@ from vmsmp.vm.vm_object import (
     vm_object_hold,
     vm_object_hold_shared,
 )
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate, vm_page_wire
 from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq, vm_page_grab
 from vmsmp.vm.vm_page_busy import vm_page_wakeup
 from vmsmp.vm.vm_page_free import vm_page_free, vm_page_try_to_free
@@ -24,22 +24,25 @@ from vmsmp.vm.vm_page_wait import vm_wait, vm_wait_pfault
 from vmsmp.vm.vm_pageout import vm_pageout_shutdown, vm_pageout_thread
 
 
-def _allocate_and_free(m, vm, rounds):
-    mine = []
-    for n in range(rounds):
-        page = vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL)
-        if page is not None:
-            mine.append(page)
+def _allocate_and_free(vm, rounds):
+    """How many allocations failed."""
+    mine = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL) for n in range(rounds)]
     for page in mine:
-        vm_page_free(page)
+        if page is not None:
+            vm_page_free(page)
+    return mine.count(None)
 
 
 @scenario(cpus=3, tags={"page", "alloc"})
 def alloc_storm_one_colour(m):
-    """All CPUs allocate and free through a single queue."""
-    vm = m.boot(pages=4, l2_size=1, adj_limit=2)
+    """All CPUs allocate and free through a single queue, which has enough for all of them."""
+    vm = m.boot(pages=2 * m.ncpus + 1, l2_size=1, adj_limit=2)
+
+    def worker():
+        m.check(_allocate_and_free(vm, 2) == 0, "while there is memory an allocation succeeds")
+
     for _ in range(m.ncpus):
-        m.spawn(_allocate_and_free, m, vm, 2)
+        m.spawn(worker)
     m.join()
 
 
@@ -48,7 +51,7 @@ def alloc_storm_many_colours(m):
     """Each CPU allocates from its own colours, and from its neighbours' when those are empty."""
     vm = m.boot(pages=6, l2_size=4, set_assoc_mask=1, adj_limit=2)
     for _ in range(m.ncpus):
-        m.spawn(_allocate_and_free, m, vm, 3)
+        m.spawn(_allocate_and_free, vm, 3)
     m.join()
 
 
@@ -70,7 +73,7 @@ def alloc_into_the_reserve(m):
     m.join()
 
 
-@scenario(cpus=3, tags={"page", "alloc", "object"})
+@scenario(cpus=3, tags={"page", "alloc", "object", "wait"})
 def grab_the_same_page(m):
     """CPUs that hold the object shared all find its page missing; one makes it."""
     vm = m.boot(pages=4, l2_size=1)
@@ -90,10 +93,10 @@ def grab_the_same_page(m):
     vm_object_deallocate(obj)
 
 
-@scenario(cpus=3, tags={"page", "alloc", "wire"})
+@scenario(cpus=3, tags={"page", "alloc", "wire", "wait"})
 def kernel_pages(m):
     """The kernel's own pages, in no object and wired, while others try to free what they see."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
 
     def kernel():
         page = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM | VM_ALLOC_ZERO)
@@ -101,7 +104,7 @@ def kernel_pages(m):
         vm_page_freezwq(page)
 
     def reclaimer():
-        for page in vm.vm_page_array[:2]:
+        for page in vm.vm_page_array[-3:]:
             vm_page_try_to_free(page)
 
     for n in range(m.ncpus):
@@ -142,9 +145,9 @@ def starvation_and_wakeup(m):
     m.join()
 
 
-@scenario(cpus=3, tags={"page", "wait"})
+@scenario(cpus=4, tags={"page", "wait"})
 def wait_for_a_free(m):
-    """One CPU waits for memory that another gives back, and a third may take it first."""
+    """CPUs wait for memory that another gives back, and a fourth may take it first."""
     vm = m.boot(pages=4, l2_size=1)
     limits = vm.limits
     limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 1, 1, 2
@@ -152,6 +155,8 @@ def wait_for_a_free(m):
     limits.v_paging_target1, limits.v_paging_target2 = 2, 2
     limits.vm_page_free_hysteresis = 0
     hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(3)]
+    vmstats_rollup(vm)
+    taken = []
 
     def waiter():
         vm_wait(vm, 100)
@@ -161,13 +166,17 @@ def wait_for_a_free(m):
             vm_page_freezwq(page)
 
     def taker():
-        page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL)
         if page is not None:
-            vm_page_free(page)
+            vm_page_wire(page)
+            vm_page_wakeup(page)
+            taken.append(page)
 
     for n in range(m.ncpus):
         m.spawn((giver, waiter, taker)[n % 3] if n < 3 else waiter)
     m.join()
+    for page in taken:
+        vm_page_freezwq(page)
 
 
 @scenario(cpus=2, tags={"page", "stats"})
@@ -188,7 +197,7 @@ def stats_rollup(m):
     m.join()
 
 
-@scenario(cpus=3, tags={"page", "object"})
+@scenario(cpus=3, tags={"page", "object", "wait"})
 def object_comes_and_goes(m):
     """Pages are put into and taken out of an object that others look through, until it is terminated."""
     vm = m.boot(pages=5, l2_size=1, scan_yield=1)
@@ -197,7 +206,7 @@ def object_comes_and_goes(m):
 
     def user(n):
         vm_object_hold(obj)
-        page = vm_page_grab(obj, n % 3, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+        page = vm_page_grab(obj, n % 2, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
         vm_object_drop(obj)
         if m.choose(2):
             vm_page_free(page)

@@ -30,7 +30,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wire_quick,
     vm_page_zero_invalid,
 )
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_select_free
 from vmsmp.vm.vm_page_busy import (
     vm_page_busy_try,
     vm_page_busy_wait,
@@ -62,30 +62,28 @@ def no_stale_holds(m, vm):
 @scenario(cpus=3, tags={"page", "hold", "alloc"})
 def hold_against_free(m):
     """A held page is freed, let go and swept, while another CPU allocates: it has one owner at most."""
-    vm = m.boot(pages=2, l2_size=1)
-    page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-    vm_page_hold(page)
-    vm_page_wakeup(page)
+    vm = m.boot(pages=1, l2_size=1)
 
     def owner():
-        vm_page_busy_wait(page, True)
-        vm_page_free(page)
-        vm_pageout_free_hold(vm)
-
-    def allocator():
-        got = vm_page_alloc(vm, None, 1, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
-        more = vm_page_alloc(vm, None, 2, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
-        for taken in (got, more):
-            if taken is not None:
-                m.check(not taken.peek("hold_count"), "an allocated page is held by nobody")
-                vm_page_free(taken)
+        page = vm_page_select_free(vm, 0)
+        vm_page_hold(page)
+        vm_page_free(page)  # to the hold queue
+        for n in range(1, m.ncpus):
+            m.spawn(sweeper if n % 2 else allocator)
+        vm_page_unhold(page)
 
     def sweeper():
-        vm_pageout_free_hold(vm)
+        for _ in range(6):
+            vm_pageout_free_hold(vm)
 
-    for n in range(m.ncpus):
-        m.spawn((owner, allocator, sweeper)[n % 3] if n < 3 else sweeper)
-    vm_page_unhold(page)
+    def allocator():
+        for _ in range(10):
+            page = vm_page_select_free(vm, 0)
+            if page is not None:
+                m.check(not page.peek("hold_count"), "an allocated page is held by nobody")
+                vm_page_free(page)
+
+    m.spawn(owner)
     m.join()
     no_stale_holds(m, vm)
 
@@ -107,6 +105,8 @@ def holds_and_frees(m):
             return
         vm_page_hold(page)
         vm_page_wakeup(page)
+        for _ in range(m.choose(32)):
+            page.flags.load()  # reads it for a while
         vm_page_unhold(page)
 
     def owner():
@@ -119,6 +119,32 @@ def holds_and_frees(m):
         m.spawn(owner if n == 0 else holder)
     m.join()
     no_stale_holds(m, vm)
+
+
+@scenario(cpus=3, tags={"page", "busy"})
+def read_against_free(m):
+    """Readers soft-busy a page while the pageout's helper tries to free it: what they read stays."""
+    vm = m.boot(pages=3, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    page = make(vm, obj, 0)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+
+    def reader():
+        for _ in range(2):
+            vm_object_hold_shared(obj)
+            found = vm_page_lookup_sbusy_try(obj, 0)
+            vm_object_drop(obj)
+            if found is not None:
+                m.check(found.object is obj and found.valid == 0xFF, "a page that is read stays what it is")
+                vm_page_sbusy_drop(found)
+
+    def reclaimer():
+        vm_page_try_to_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn(reclaimer if n == 0 else reader)
+    m.join()
 
 
 @scenario(cpus=3, tags={"page", "wire"})

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 #: A broken rule: the invariant's name and what is wrong.
 Broken = tuple[str, str]
-_TAKES_WANTED_BACK = (ops.CLEARBITS, ops.CMPSET, ops.CMPSET_FAILED)
+#: What a CPU inside vm_page_sbusy_drop or vm_page_flash does next.
+_TAKES_WANTED_BACK = (ops.CLEARBITS, ops.CMPSET, ops.ATOMIC_LOAD)
 
 
 def broken_page(m: VmPage, ledger: Ledger) -> Broken | None:

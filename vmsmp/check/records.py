@@ -3,8 +3,8 @@
 In the controlled engine the record that an operation wrote is judged at the next arrival, when that
 step is over and all CPUs stand before their next operation.  In the free engine all records are judged
 at every rendezvous.  The rules themselves are in `pages`, `queues` and `vmstats`.
-Results of lookups (INV-H1, INV-PB6), gates of allocations (INV-V3) and uses of freed memory
-(INV-UAF) are judged when they happen.
+Results of lookups (INV-H1, INV-PB6), gates of allocations (INV-V3), stores to
+atomic words (INV-PB7) and uses of freed memory (INV-UAF) are judged when they happen.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Records(Observer):
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._touched: Record | None = None
-        # CPUs that have changed a count and not yet left the function that does
-        self._counting: set[Cpu] = set()
+        # CPUs that are changing one of their deltas: which count, and what it was before
+        self._counting: dict[Cpu, tuple[str, int]] = {}
 
     def begin(self, machine: Machine) -> None:
         self._touched = None
-        self._counting = set()
+        self._counting = {}
 
     def op(self, cpu: Cpu, code: int) -> None:
         touched = self._touched
@@ -63,17 +63,28 @@ class Records(Observer):
             self._judge(cpu, touched)
         if code >= _RESERVED and code & 1:
             touched = _vm(cpu.machine).record_of(code >> ops.KIND_BITS)
-            if type(touched) is Vmmeter:
-                self._counting.add(cpu)
+            if isinstance(touched, Vmmeter):
+                self._counts(cpu, touched, code)
                 return
+            if code & ops.KIND_MASK == ops.ATOMIC_STORE and isinstance(touched, VmPage):
+                text = "an atomic word is stored to, and what others changed meanwhile is lost"
+                self._tell(cpu.machine, touched, ("INV-PB7", text))
             self._touched = touched
             if isinstance(touched, VmObject) and touched.freed:
                 self._too_late(cpu, touched)
         if self._counting and cpu in self._counting:
-            self._counting.discard(cpu)
+            count, before = self._counting.pop(cpu)
             vm = _vm(cpu.machine)
             gd = vm.mycpu()
-            self._tell(cpu.machine, gd.gd_vmstats_adj, broken_delta(vm, gd))
+            if gd.gd_vmstats_adj.peek(count) < before:  # it has counted a page less, and is done with that
+                self._tell(cpu.machine, gd.gd_vmstats_adj, broken_delta(vm, gd, count))
+
+    def _counts(self, cpu: Cpu, meter: Vmmeter, code: int) -> None:
+        """`cpu` is about to change a count: note what it was, if it is the CPU's own delta."""
+        adj = _vm(cpu.machine).mycpu().gd_vmstats_adj
+        if meter is adj and code & ops.KIND_MASK == ops.FETCHADD:
+            word = adj.at((code - adj.code) >> ops.CPU_BITS + ops.KIND_BITS)
+            self._counting[cpu] = (word.declared.name, word.value)
 
     def _judge(self, cpu: Cpu, thing: Record) -> None:
         if isinstance(thing, VmPage):

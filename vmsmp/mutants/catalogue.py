@@ -1,11 +1,13 @@
-"""Guard removals of the lock primitives: race sites 3.1 to 3.4 of the facts, one mutant each.
+"""The catalogue of guard removals: those of the lock primitives here, race sites 3.1 to 3.4 of the facts.
 
 Each entry says which invariant must fall and which scenario shows it; none of the scenarios was
-written for a mutant.  Letters follow the facts where one site has several natural mutants.
+written for a mutant.  The page layer's are in `pages`.  Letters follow the facts where one site has
+several natural mutants.
 """
 
 from __future__ import annotations
 
+from vmsmp.mutants.pages import PAGE_MUTANTS
 from vmsmp.mutants.patch import Mutant
 
 _SPIN = "vmsmp.sync.spinlock"
@@ -298,4 +300,4 @@ _ALL = (
 )
 
 #: The mutants by id.
-CATALOGUE: dict[str, Mutant] = {mutant.ident: mutant for mutant in _ALL}
+CATALOGUE: dict[str, Mutant] = {mutant.ident: mutant for mutant in (*_ALL, *PAGE_MUTANTS)}

@@ -99,6 +99,8 @@ class VmSystem:
         self.vm_token = machine.token("vm_token")
         self.pagethread: Cpu | None = None
         self.emergpager: Cpu | None = None
+        #: Ghost: who told those who wait last.
+        self.last_to_free: Globaldata | None = None
         self.pageout_stop = machine.cell(False, "pageout_stop")
         self.objects: list[VmObject] = []
         self.markers: list[VmPage] = []

@@ -8,6 +8,7 @@ Locks: none; `gd_vmstats_adj` is atomic because other CPUs swap it to zero, `gd_
 its own CPU alone, the global set is atomic.
 Thresholds in order: reserved < severe < minimum < wait < start < target1 < target2, in pages.
 Deviations:
+  * the hardclock's rollup is made up for when a CPU comes back from a sleep for memory.
   * the rollup swaps every counter, also one that is zero (the facts give it by its effect only).
 """
 
@@ -108,17 +109,17 @@ class Thresholds:
     )
 
     def __init__(self, pages: int) -> None:
-        """Scale them to a machine of so many pages, as vm_pageout does at boot."""
+        """Scale them to a machine of so many pages; one of less than 64 has nothing but a reserve."""
         self.v_free_reserved = max(1, pages // 256)
         self.v_interrupt_free_min = self.v_free_reserved // 2
         self.v_pageout_free_min = self.v_free_reserved
-        self.v_free_severe = self.v_free_reserved + max(1, pages // 256)
-        self.v_free_min = self.v_free_severe + max(1, pages // 128)
-        self.v_paging_wait = self.v_free_min + max(1, pages // 128)
-        self.v_paging_start = self.v_paging_wait + max(1, pages // 128)
-        self.v_paging_target1 = self.v_paging_start + max(1, pages // 64)
-        self.v_paging_target2 = self.v_paging_target1 + max(1, pages // 64)
-        self.vm_page_free_hysteresis = max(1, pages // 1024)
+        self.v_free_severe = self.v_free_reserved + pages // 256
+        self.v_free_min = self.v_free_severe + pages // 128
+        self.v_paging_wait = self.v_free_min + pages // 128
+        self.v_paging_start = self.v_paging_wait + pages // 128
+        self.v_paging_target1 = self.v_paging_start + pages // 64
+        self.v_paging_target2 = self.v_paging_target1 + pages // 64
+        self.vm_page_free_hysteresis = pages // 1024
 
 
 # -- counting -------------------------------------------------------------------------------------
@@ -154,7 +155,13 @@ def vmstats_rollup(vm: VmSystem) -> None:
                 getattr(vm.vmstats, count).fetchadd(copy)
     mine = vm.mycpu().gd_vmstats
     for count in COUNTS:
-        getattr(mine, count).store(getattr(vm.vmstats, count).load())
+        getattr(mine, count).value = getattr(vm.vmstats, count).load()  # nobody else looks at ours
+
+
+def hardclock(vm: VmSystem, since: int) -> None:
+    """The clock interrupt, as far as counts go: if time has passed since that tick, roll up."""
+    if vm.machine.ticks != since:
+        vmstats_rollup(vm)
 
 
 # -- thresholds -----------------------------------------------------------------------------------
@@ -190,7 +197,7 @@ def vm_paging_min_nice(vm: VmSystem, nice: int) -> bool:
 def paging_extra(vm: VmSystem, nice: int) -> int:
     """How many pages above the minimum a process of that niceness waits already."""
     limits = vm.limits
-    return (nice + 20) * ((limits.v_paging_wait - limits.v_free_min - 1) // 2) // 40 if nice else 0
+    return (nice + 20) * (max(0, limits.v_paging_wait - limits.v_free_min - 1) // 2) // 40 if nice else 0
 
 
 def vm_paging_wait(vm: VmSystem) -> bool:

@@ -2,8 +2,7 @@
 
 Models: sys/vm/vm_page.c, its queue helpers, and struct vpgqueues of sys/vm/vm_page.h.
 Locks: m.spin, then the queue's spin; the reverse only by trylock (`_vm_page_list_find`).  A page's
-`queue` changes under both, its links under the queue's.  The pageout may move a page inside one queue
-under the queue's spin alone.
+`queue` changes under both, its links under the queue's.
 The colour of a queue is its index within its type.  Each helper's docstring says which of the two
 spinlocks it expects and which it leaves.
 Deviations:
@@ -222,15 +221,6 @@ def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -
     else:
         TAILQ_INSERT_TAIL(pq, m)
     pq.adds += 1
-
-
-def vm_page_requeue_inside(pq: Vpgqueues, m: VmPage) -> None:
-    """Move the page to the tail of the queue it is on: what the pageout does to those in use.
-
-    Locks: the queue's spin alone, because neither the queue nor its type changes.
-    """
-    TAILQ_REMOVE(pq, m)
-    TAILQ_INSERT_TAIL(pq, m)
 
 
 # -- finding a page -------------------------------------------------------------------------------

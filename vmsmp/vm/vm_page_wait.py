@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vmsmp.engine.clock import HZ
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.vm.vm_meter import (
+    hardclock,
     paging_extra,
     vm_paging_min,
     vm_paging_min_dnc,
@@ -64,9 +65,10 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
     Locks: none.  The counter goes to zero before the wakeup, so that who begins to wait after that
     counts for the next free.
     """
-    gd = vm.mycpu().gd_vmstats
+    vm.last_to_free = vm.mycpu()
+    view = vm.last_to_free.gd_vmstats
     if vm.vm_pageout_pages_needed.load():
-        if gd.peek("v_cache_count") + gd.peek("v_free_count") >= vm.limits.v_pageout_free_min:
+        if view.peek("v_cache_count") + view.peek("v_free_count") >= vm.limits.v_pageout_free_min:
             vm.vm_pageout_pages_needed.store(0)
             vm.machine.wakeup(VM_PAGEOUT_PAGES_NEEDED)
     if vm.vm_pages_waiting.load():
@@ -76,14 +78,16 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
 
 
 def _overdue(vm: VmSystem, limit: int) -> str | None:
-    """Why a sleep for pages should be over: every CPU sees more than it waits for (INV-PG1).
+    """Why a sleep for pages should be over: who freed last sees more than it waits for (INV-PG1).
 
     What a CPU that frees cannot see, it cannot tell the sleeper.
     """
-    for gd in vm.cpus():
-        free = gd.gd_vmstats.peek("v_free_count")
-        if limit > free + gd.gd_vmstats.peek("v_cache_count") or vm.limits.v_free_reserved > free:
-            return None
+    if vm.last_to_free is None:
+        return None
+    view = vm.last_to_free.gd_vmstats
+    free = view.peek("v_free_count")
+    if limit > free + view.peek("v_cache_count") or vm.limits.v_free_reserved > free:
+        return None
     return "there are pages enough, and nobody will wake who waits for them"
 
 
@@ -101,7 +105,9 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
         if not vm_paging_min_nice(vm, nice):
             return
     limit = vm.limits.v_free_min + max(paging_extra(vm, nice), vm.limits.vm_page_free_hysteresis)
+    began = machine.ticks
     machine.tsleep(V_FREE_COUNT, flags, wmesg, timo, overdue=lambda: _overdue(vm, limit))
+    hardclock(vm, began)
 
 
 def vm_wait(vm: VmSystem, timo: int = 0) -> None:

@@ -3,10 +3,12 @@
 Models: the scans of sys/vm/vm_pageout.c: stale held pages to the free queues, active pages that are no
 longer used to the inactive ones, inactive clean pages to the cache, cached pages to the free queues,
 and the wakeups of those who wait.
-Locks: a scan keeps its place with a marker page on the queue; it looks at the next page under the
-queue's spin, takes that page's spin by trylock (against the order), and decides under a hard busy,
-which is tried and never waited for.
+Locks: a scan keeps its place with a marker page on the queue; it takes the next page's spin and its
+queue's, sees that it is still the next one, and decides under a hard busy, which is tried and never
+waited for.  The sweep of the hold queues goes against the order, by trylock.
 Deviations:
+  * a marker's memory is never reused; in the kernel it is a stack's, and another scan may still point
+    at it.
   * dirty pages are laundered at once, without a pager or a cluster.
   * one daemon for all colours; no emergency pager, no swap, no process is chosen to be killed, but
     while memory is severely short and a pass freed nothing, every waiting process is told so
@@ -42,12 +44,14 @@ from vmsmp.vm.vm_page_h import (
 from vmsmp.vm.vm_page_queues import (
     TAILQ_INSERT_AFTER,
     TAILQ_INSERT_HEAD,
+    TAILQ_INSERT_TAIL,
     TAILQ_REMOVE,
     Vpgqueues,
     _vm_page_add_queue_spinlocked,
+    _vm_page_and_queue_spin_unlock,
     _vm_page_queue_spin_unlock,
     _vm_page_rem_queue_spinlocked,
-    vm_page_requeue_inside,
+    vm_page_and_queue_spin_lock,
     vm_page_spin_trylock,
     vm_page_spin_unlock,
 )
@@ -97,41 +101,52 @@ def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
     pq.spin.release()
     yield marker
     pq.spin.acquire()
-    TAILQ_REMOVE(pq, marker)
-    marker.queue = 0
+    TAILQ_REMOVE(pq, marker)  # it still says which queue: another scan may be about to lock it
     pq.spin.release()
 
 
 def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> None:
     """Visit the pages of a queue behind a marker, each hard-busied, until `visit` says stop.
 
-    Locks: none held.  `visit` gets the page hard-busied and loses it.
+    Locks: none held; a page's spin and its queue's for each step.  Which page comes next is read
+    without them, and looked at again under them: it may have gone to another queue meanwhile.
+    `visit` gets the page hard-busied and loses it.
     """
     if pq.hint("tqh_first") is None:
         return
     with _marker(vm, pq) as marker:
         left = pq.hint("lcnt")  # those that come meanwhile are for the next pass
         while left > 0:
-            left -= 1
-            pq.spin.acquire()
-            m = marker.tqe_next
+            m: VmPage | None = marker.hint("tqe_next")
             if m is None:
-                pq.spin.release()
                 return
+            vm_page_and_queue_spin_lock(m)
+            if m is not marker.tqe_next:
+                _vm_page_and_queue_spin_unlock(m)
+                continue
+            left -= 1
             TAILQ_REMOVE(pq, marker)
             TAILQ_INSERT_AFTER(pq, m, marker)
-            if m.flags.load() & PG_MARKER or not vm_page_spin_trylock(m):
-                pq.spin.release()
+            if m.flags.load() & PG_MARKER or vm_page_busy_try(m, True):
+                _vm_page_and_queue_spin_unlock(m)
                 continue
-            if vm_page_busy_try(m, True):
-                vm_page_requeue_inside(pq, m)
-                vm_page_spin_unlock(m)
-                pq.spin.release()
-                continue
-            pq.spin.release()
-            vm_page_spin_unlock(m)
+            _vm_page_and_queue_spin_unlock(m)
             if not visit(m):
                 return
+
+
+def vm_page_requeue(m: VmPage) -> None:
+    """Move the page to the tail of the queue it is on: the next passes have others to look at.
+
+    Locks: the page hard-busied by the caller.  Neither the queue nor its type changes, so the queue's
+    spin alone would do.
+    """
+    vm_page_and_queue_spin_lock(m)
+    if m.queue:
+        pq = m.vm.vm_page_queues[m.queue]
+        TAILQ_REMOVE(pq, m)
+        TAILQ_INSERT_TAIL(pq, m)
+    _vm_page_and_queue_spin_unlock(m)
 
 
 def _usable(m: VmPage) -> bool:
@@ -163,7 +178,11 @@ def vm_pageout_scan_inactive(vm: VmSystem) -> int:
 
     def visit(m: VmPage) -> bool:
         nonlocal done
-        if m.queue_type() != vm.PQ_INACTIVE or not _usable(m):
+        if m.queue_type() != vm.PQ_INACTIVE:
+            vm_page_wakeup(m)
+            return True
+        if not _usable(m):
+            vm_page_requeue(m)
             vm_page_wakeup(m)
             return True
         if m.object is None:

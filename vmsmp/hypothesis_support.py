@@ -1,0 +1,237 @@
+"""Strategies for hypothesis: schedules with few preemptions, concurrent programs of few operations.
+
+    from hypothesis import given, strategies as st
+    from vmsmp.hypothesis_support import check, programs, schedules
+
+    def counter(m):                                # makes what the operations share
+        return SimpleNamespace(word=m.cell(0, name="word"), added=m.atomic(0, name="added"))
+
+    def add(world, n):                             # an operation
+        world.word.store(world.word.load() + n)
+        world.added.fetchadd(n)
+
+    def nothing_is_lost(world):                    # what holds when all have ended
+        assert world.word.load() == world.added.load()
+
+    @given(
+        programs(counter, [(add, st.integers(1, 3))], cpus=2, finish=nothing_is_lost),
+        schedules(counter, cpus=2),
+    )
+    def test_every_addition_counts(program, schedule):
+        check(program, schedule)
+
+A program drawn has its setup's name, so that schedules can be drawn for that name beside it; with the
+program that was drawn, a schedule's line gives the same run again.  What fails shrinks to few
+operations and few preemptions: here to `counter(cpu1=[add(1)], cpu2=[add(1)])` and `v1:counter:0:1.2>2`.
+Only this module imports hypothesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from vmsmp.campaign.search import Bench, Program, options_for, parse_for, replay
+from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.ops import MAX_CPUS
+from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
+from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.machine import Machine
+from vmsmp.mutants.patch import planted
+from vmsmp.sched.replay import OpCounter, Preempting
+
+try:
+    from hypothesis import strategies as st
+except ModuleNotFoundError as missing:
+    if missing.name != "hypothesis":
+        raise
+    raise ModuleNotFoundError(
+        "vmsmp.hypothesis_support needs hypothesis, which is not installed: pip install 'vmsmp[test]'",
+        name="hypothesis",
+    ) from None
+
+__all__ = ["check", "programs", "schedules"]
+
+#: An operation: a function of what the setup made, or a tuple of one and strategies for its other arguments.
+OperationForm = Callable[[Any], Any] | tuple[Any, ...]
+
+#: Half of the preemptions come no later than this in their CPU's life: most programs are short.
+EARLY: Final = 8
+
+
+class Operation(NamedTuple):
+    """One operation of a program drawn: `deed(world, *values)`, written without the world."""
+
+    deed: Callable[..., Any]
+    values: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"{program_name(self.deed)}({', '.join(map(repr, self.values))})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ConcurrentProgram:
+    """A program drawn: what CPU n does is `lists[n - 1]`.  Call it with a machine, as any program.
+
+    CPUs without operations are spawned all the same, so that the others keep their numbers.
+    """
+
+    setup: Callable[[Machine], Any]
+    lists: tuple[tuple[Operation, ...], ...]
+    finish: Callable[[Any], Any] | None = None
+
+    @property
+    def __name__(self) -> str:
+        return program_name(self.setup)
+
+    @property
+    def cpus(self) -> int:
+        """How many CPUs it has beside the boot CPU, as a scenario says it."""
+        return len(self.lists)
+
+    def __call__(self, m: Machine) -> None:
+        world = self.setup(m)
+        for operations in self.lists:
+            m.spawn(_do, world, operations)
+        m.join()
+        if self.finish is not None:
+            self.finish(world)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.lists))
+
+    def __bool__(self) -> bool:
+        return True  # one without operations is a program too
+
+    def __repr__(self) -> str:
+        does = ", ".join(
+            f"cpu{n}=[{', '.join(map(repr, operations))}]"
+            for n, operations in enumerate(self.lists, 1)
+            if operations
+        )
+        return f"{self.__name__}({does})"
+
+
+def _do(world: Any, operations: tuple[Operation, ...]) -> None:
+    for deed, values in operations:
+        deed(world, *values)
+
+
+def programs(
+    setup: Callable[[Machine], Any],
+    operations: Sequence[OperationForm],
+    *,
+    cpus: int,
+    max_ops: int = 4,
+    finish: Callable[[Any], Any] | None = None,
+) -> st.SearchStrategy[ConcurrentProgram]:
+    """Draw concurrent programs: for each CPU a list of operations.
+
+    `setup(m)` runs on the boot CPU and returns the world: whatever the operations share.  An operation
+    is a function `deed(world)`, or a tuple `(deed, strategy, ...)` for `deed(world, value, ...)`.  It
+    gives back what it takes, since any other may follow it.  `finish(world)` runs when all have ended.
+    `cpus` work beside the boot CPU, each does at most `max_ops`.
+    Shrinks to few operations, and to those that stand early in `operations`.
+    Raises: UsageError for an operation of neither form, for none at all, or for bounds that cannot be.
+    """
+    _in_range("cpus", cpus, 1, MAX_CPUS - 1)
+    _in_range("max_ops", max_ops, 0)
+    if not operations:
+        raise UsageError("a program is drawn from at least one operation")
+    calls = st.one_of(*map(_operation, operations))
+    lists = st.tuples(*[st.lists(calls, max_size=max_ops)] * cpus)
+
+    @st.composite
+    def program(draw: st.DrawFn) -> ConcurrentProgram:
+        return ConcurrentProgram(setup, tuple(map(tuple, draw(lists))), finish)
+
+    return program()
+
+
+def _operation(form: OperationForm) -> st.SearchStrategy[Operation]:
+    deed, *strategies = form if isinstance(form, tuple) else (form,)
+    if not callable(deed) or not all(isinstance(s, st.SearchStrategy) for s in strategies):
+        raise UsageError(
+            f"an operation is a function, or a tuple of a function and strategies, and not {form!r}"
+        )
+    return st.tuples(*strategies).map(lambda values: Operation(deed, values))
+
+
+def schedules(
+    program: Program | str,
+    *,
+    cpus: int,
+    max_preemptions: int = 4,
+    max_op: int = 60,
+    seed: int = 0,
+    options: Options | None = None,
+) -> st.SearchStrategy[Schedule]:
+    """Draw schedules of a program: a few preemptions at operations up to `max_op` of each CPU.
+
+    `program` is a program, the setup of one that `programs` draws, or a name.  The CPUs are those from 0
+    to `cpus`, the boot CPU among them.  `seed` is for what the program itself draws.  `options` are as in a
+    schedule; without them they are what a scenario says of itself.
+    A preemption that does not apply is ignored, so every schedule drawn can be run.  Shrinks to no
+    preemptions, and to early operations.
+    Raises: UsageError for bounds that cannot be.
+    """
+    _in_range("cpus", cpus, 1, MAX_CPUS - 1)
+    _in_range("max_preemptions", max_preemptions, 0)
+    _in_range("max_op", max_op, 0, 999_999_999)
+    if options is None:
+        options = Options() if isinstance(program, str) else options_for(program)
+    name = program if isinstance(program, str) else program_name(program)
+    empty = Schedule.parse(str(Schedule(name, seed, (), options)))  # which says what is wrong with the name
+    working = range(1, cpus + 1)
+    pairs = [(cpu, other) for cpu in working for other in working if cpu != other]
+    pairs = [*pairs * 4, *((cpu, 0) for cpu in working), *((0, cpu) for cpu in working)]  # it mostly waits
+    nth = st.integers(0, min(EARLY, max_op)) | st.integers(0, max_op)
+    steps = st.lists(
+        st.tuples(st.sampled_from(pairs), nth),
+        max_size=max_preemptions,
+        unique_by=lambda step: (step[0][0], step[1]),
+    )
+
+    @st.composite
+    def schedule(draw: st.DrawFn) -> Schedule:
+        drawn = [Preemption(cpu, nth, other) for (cpu, other), nth in draw(steps)]
+        return empty.with_steps(tuple(sorted(drawn)))
+
+    return schedule()
+
+
+def _in_range(name: str, value: int, least: int, most: int | None = None) -> None:
+    if value < least or (most is not None and value > most):
+        limits = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise UsageError(f"{name} must be {limits}, not {value}")
+
+
+def check(program: Program, schedule: Schedule) -> None:
+    """Run a program along a schedule, with all checkers, and fail as a test does if it fails.
+
+    Hypothesis knows failures by the place that raises them, and all are raised here: where a program
+    has two bugs it shows one.
+    Raises: AssertionError with the report of the failure; UsageError for a schedule of another
+    program.
+    """
+    if _fails(program, parse_for(program, schedule)):
+        failure = replay(program, schedule).failure  # with its story, which takes three times as long
+        if failure is None:
+            raise ReplayDiverged("the program failed once along this schedule and not again")
+        raise AssertionError(failure.report())
+
+
+def _fails(program: Program, schedule: Schedule) -> bool:
+    """Whether one run along the schedule fails; nothing of it is told."""
+    with planted(schedule.options.mutants), Crew(current_core()) as crew:
+        bench = Bench(crew, program, schedule.options, check=True)
+        failed: list[bool] = []
+
+        def run() -> None:
+            machine = bench.run(Preempting(schedule.preemptions), schedule.seed, (OpCounter(),))
+            failed.append(machine.trouble is not None)
+            machine.close()
+
+        crew.drive(run)
+    return failed[0]

@@ -11,6 +11,7 @@
 | vm_page_alloc, vm_page_free | allocating, freeing, caching |
 | vm_page_wait, vm_meter | waiting for memory; page counts and thresholds |
 | vm_pageout | the pagedaemon's scans |
+| vm_page_ddb | what the debugger shows |
 | vm_object | objects: token, holds, references, termination |
 | pmap | the page table entry that a page sees |
 
@@ -36,6 +37,7 @@ _MODULES = (
     "vm_pageout",
     "vm_object",
     "pmap",
+    "vm_page_ddb",
     "vm_init",
 )
 

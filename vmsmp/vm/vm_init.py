@@ -10,12 +10,21 @@ Deviations:
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmsmp.engine import ops
 from vmsmp.errors import UsageError
 from vmsmp.sync.field import STRIDE, Record
 from vmsmp.vm.vm_meter import METER_STRIDE, Globaldata, Thresholds, Vmmeter
+from vmsmp.vm.vm_page_ddb import (
+    vm_object_print,
+    vm_page_print_page,
+    vm_page_print_page_info,
+    vm_page_print_pageq_info,
+)
 from vmsmp.vm.vm_page_h import PAGE_STRIDE, VmPage
 from vmsmp.vm.vm_page_hash import VmPageHash
 from vmsmp.vm.vm_page_queues import PQ_L2_SIZE, PQ_TYPES, TAILQ_INSERT_HEAD, Vpgqueues
@@ -33,6 +42,25 @@ _CNT_OFFSET = {
     "cache": "v_cache_count",
     "hold": "v_active_count",
 }
+
+
+#: Machines from this size on are built with the garbage collector paused.
+LARGE = 10_000
+
+
+@contextmanager
+def _collector_paused(pages: int) -> Iterator[None]:
+    """Make the objects of a large machine without walks over them, and call them old at once."""
+    if pages < LARGE or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()  # from the permanent generation to the oldest
+        gc.enable()
 
 
 class VmSystem:
@@ -132,8 +160,9 @@ class VmSystem:
         self._first_page = first >> ops.CPU_BITS
         self.vm_page_array: list[VmPage] = []
         colours = list(range(self.l2_size))  # shared: a machine may have a million pages
-        for phys in range(pages):
-            self.vm_page_array.append(self._vm_add_new_page(phys, first + phys * PAGE_STRIDE, colours))
+        with _collector_paused(pages):
+            for phys in range(pages):
+                self.vm_page_array.append(self._vm_add_new_page(phys, first + phys * PAGE_STRIDE, colours))
         self.vmstats.v_free_count.value = pages
         if self.page_class is not VmPage:
             for thing in self.vm_page_array:
@@ -194,6 +223,28 @@ class VmSystem:
         for gd in self.cpus():
             total += gd.gd_vmstats_adj.peek(name)
         return total
+
+    def show_page(self, number: int | None = None) -> str:
+        """The debugger's `show page`: one page, or the counts."""
+        if number is None:
+            return "\n".join(vm_page_print_page_info(self))
+        if not 0 <= number < len(self.vm_page_array):
+            raise UsageError(f"there is no page {number}: this machine has {len(self.vm_page_array)}")
+        return "\n".join(vm_page_print_page(self.vm_page_array[number]))
+
+    def show_pageq(self, kind: str | None = None) -> str:
+        """The debugger's `show pageq`: all queues that are not empty, or those of one type."""
+        if kind is not None and kind not in PQ_TYPES:
+            raise UsageError(f"there is no queue type {kind!r}: there are {', '.join(PQ_TYPES)}")
+        return "\n".join(vm_page_print_pageq_info(self, kind))
+
+    def show_object(self, name: str | None = None) -> str:
+        """The debugger's `show object`: one object by name, or all."""
+        found = [obj for obj in self.objects if name in (None, obj.name)]
+        if name is not None and not found:
+            known = ", ".join(obj.name for obj in self.objects) or "none"
+            raise UsageError(f"there is no object {name!r}: there are {known}")
+        return "\n".join(line for obj in found for line in vm_object_print(obj)) or "no objects"
 
     def panic(self, message: str) -> NoReturn:
         """Stop the machine, as the kernel's panic or a failed KKASSERT does."""

@@ -1,0 +1,60 @@
+"""Stopping a replayed run at a step and looking round: the machine stands still meanwhile.
+
+A run stopped and continued is the same run; the debugger is an observer like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmsmp.campaign.search import Bench, Program, parse_for
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.machine import Machine, Stand, Trouble
+from vmsmp.engine.observer import Observer
+from vmsmp.engine.schedule import Schedule
+from vmsmp.mutants.patch import planted
+from vmsmp.sched.replay import OpCounter, Preempting, Recorder
+
+#: Called where the run stands still: the machine, the step about to be performed (None: the run is over)
+#: and how every CPU stands.  Returns the step to stop at next, or None to run to the end.
+Visit = Callable[[Machine, int | None, tuple[Stand, ...]], int | None]
+
+
+class _Stop(Observer):
+    """Counts steps and calls the visitor at the wanted ones."""
+
+    free = False
+
+    def __init__(self, step: int | None, visit: Visit) -> None:
+        self._wanted = step
+        self._visit = visit
+        self._step = 0
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        if self._step == self._wanted:
+            self._wanted = self._visit(cpu.machine, self._step, cpu.machine.survey())
+        self._step += 1
+
+
+def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Visit) -> Trouble | None:
+    """Replay `line`, stop before `step` (from 0; None: at the end alone) and let `visit` look round.
+
+    Where the run ends, `visit` is called once more, with no step, and shown how every CPU stood.
+    Returns: what went wrong in the run, if anything did.
+    Raises: UsageError for a malformed line or one of another program.
+    """
+    schedule = parse_for(program, line)
+    found: list[Trouble | None] = []
+    with planted(schedule.options.mutants), Crew(current_core()) as crew:
+        bench = Bench(crew, program, schedule.options, check=True)
+
+        def run() -> None:
+            observers = (OpCounter(), _Stop(step, visit))
+            machine = bench.run(Recorder(Preempting(schedule.preemptions)), schedule.seed, observers)
+            visit(machine, None, machine.scene or machine.survey())
+            found.append(machine.trouble)
+            machine.close()
+
+        crew.drive(run)
+    return found[0]

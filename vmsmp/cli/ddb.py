@@ -1,0 +1,163 @@
+"""`vmsmp ddb`: stop a replayed run at a step and look round, as with the kernel's debugger."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from vmsmp.campaign.debugger import stop_at
+from vmsmp.cli.arguments import Subparsers, number
+from vmsmp.cli.replay import read_schedule
+from vmsmp.engine.machine import Machine, Stand
+from vmsmp.errors import UsageError
+from vmsmp.library import find_scenario
+from vmsmp.report.text import scene_lines
+
+HELP = """\
+show page         page counts and thresholds
+show page N       one page
+show pageq [TYPE] the queues that are not empty, or those of one type (free inactive active cache hold)
+show object [NAME]
+show cpus         how every CPU stands
+step [N]          go on for N steps (default 1)
+goto STEP         go on to that step
+continue          go on to the end
+quit"""
+
+
+def register(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "ddb",
+        help="look round in a run that stands still",
+        description="Replay a schedule, stop before a step and run the debugger's commands there: those "
+        "given with -c, or those typed at its prompt.",
+        epilog=f"Commands:\n{HELP}\nExit code 0, whether the run fails or not.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
+    parser.add_argument(
+        "-c",
+        "--command",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="run this command instead of asking; may be given several times",
+    )
+    parser.add_argument(
+        "--step",
+        type=number(int, 0, 10**9),
+        metavar="N",
+        help="stop before that step, as a report numbers them (default: the end)",
+    )
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    schedule = read_schedule(args.schedule)
+    session = _Session(args.command)
+    trouble = stop_at(find_scenario(schedule.program), schedule, args.step, session.visit)
+    if session.error:
+        raise UsageError(session.error)
+    if not session.over:
+        print(f"the run ends: {f'{trouble.kind}: {trouble.message}' if trouble is not None else 'clean'}")
+    return 0
+
+
+class _Session:
+    """The commands of one session, from the command line or the prompt."""
+
+    def __init__(self, commands: list[str]) -> None:
+        self.error = ""
+        self.over = False
+        self._given = bool(commands)
+        self._lines = iter(commands) if commands else self._typed()
+        self._last: int | None = None
+
+    @staticmethod
+    def _typed() -> Iterator[str]:
+        prompt = "db> " if sys.stdin.isatty() else ""
+        while True:
+            print(prompt, end="", flush=True)
+            line = sys.stdin.readline()
+            if not line:
+                return
+            yield line
+
+    def visit(self, machine: Machine, step: int | None, scene: tuple[Stand, ...]) -> int | None:
+        """The run stands still: take commands until one lets it go on."""
+        if self.over or self.error or (self._given and step is None and self._last is not None):
+            return None
+        self._last = step
+        cpu = machine.curcpu
+        if step is None:
+            print("stopped where the run ends")
+        else:
+            print(f"stopped before step {step}: {cpu}, {machine.describe(cpu.pending)}")
+        for line in self._lines:
+            try:
+                words = shlex.split(line)
+                if words:
+                    going = self._command(machine, scene, step, words)
+                    if going is not None:
+                        return going if going >= 0 else None
+            except (UsageError, ValueError) as error:
+                if self._given:
+                    self.error = str(error)
+                    return None
+                print(error)
+        self.over = True
+        return None
+
+    def _command(
+        self, machine: Any, scene: tuple[Stand, ...], step: int | None, words: list[str]
+    ) -> int | None:
+        """Do one command.  Returns the step to go on to, -1 for the end, or None to stay here."""
+        name, *rest = words
+        if name == "show" and rest:
+            print(_show(machine, scene, rest))
+        elif name in ("step", "s") and len(rest) <= 1:
+            return self._onward(step, (step or 0) + (_number(rest[0]) if rest else 1))
+        elif name == "goto" and len(rest) == 1:
+            return self._onward(step, _number(rest[0]))
+        elif name in ("continue", "c"):
+            return -1
+        elif name in ("quit", "q"):
+            self.over = True
+            return -1
+        elif name == "help":
+            print(HELP)
+        else:
+            raise UsageError(f"ddb: unknown command {' '.join(words)!r}; `help` lists them")
+        return None
+
+    @staticmethod
+    def _onward(step: int | None, wanted: int) -> int:
+        if step is None:
+            raise UsageError("ddb: the run is over")
+        if wanted <= step:
+            raise UsageError(f"ddb: step {wanted} is behind, start again with --step {wanted}")
+        return wanted
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise UsageError(f"ddb: {text!r} is not a number")
+    return int(text)
+
+
+def _show(machine: Any, scene: tuple[Stand, ...], what: list[str]) -> str:
+    """The text of one `show`."""
+    name, *rest = what
+    if name == "cpus" and not rest:
+        return "\n".join(scene_lines(scene))
+    if name not in ("page", "pageq", "object") or len(rest) > 1:
+        raise UsageError(f"ddb: cannot show {' '.join(what)!r}; `help` lists what can be shown")
+    vm = machine.vm
+    if vm is None:
+        raise UsageError("ddb: this machine has not booted a VM")
+    if name == "page":
+        return str(vm.show_page(_number(rest[0].removeprefix("pg[").rstrip("]")) if rest else None))
+    return str((vm.show_pageq if name == "pageq" else vm.show_object)(rest[0] if rest else None))

@@ -1,0 +1,82 @@
+"""What the kernel's debugger shows of pages, queues and objects.
+
+Models: the DB_SHOW_COMMANDs of sys/vm/vm_page.c (`show page`, `show pageq`) and of sys/vm/vm_object.c.
+Locks: none; the machine stands still.
+Deviations:
+  * `show page` takes a page's number and shows that page, `show object` shows all objects or one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_meter import COUNTS
+from vmsmp.vm.vm_page_h import VmPage, busy_form, flags_form
+from vmsmp.vm.vm_page_queues import PQ_TYPES, is_marker
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_init import VmSystem
+    from vmsmp.vm.vm_object import VmObject
+
+
+def vm_page_print_page_info(vm: VmSystem) -> list[str]:
+    """`show page`: the counts, global, by CPU and true, and the thresholds."""
+    lines = [f"{'':22} {'global':>8} {'true':>8}  view (delta) by CPU"]
+    for count in COUNTS:
+        by_cpu = "  ".join(
+            f"{gd.cpu}: {gd.gd_vmstats.peek(count)} ({gd.gd_vmstats_adj.peek(count):+d})" for gd in vm.cpus()
+        )
+        lines.append(f"{count:22} {vm.vmstats.peek(count):>8} {vm.count(count):>8}  {by_cpu}")
+    limits = vm.limits
+    lines += [f"{name:26} {getattr(limits, name):>4}" for name in sorted(limits.__slots__)]
+    for cell in (vm.vm_pages_needed, vm.vm_pages_waiting, vm.vm_pageout_pages_needed, vm.vm_pageout_deficit):
+        lines.append(f"{cell.name:26} {cell.peek():>4}")
+    return lines
+
+
+def vm_page_print_pageq_info(vm: VmSystem, kind: str | None = None) -> list[str]:
+    """`show pageq`: every queue that is not empty, or those of one type: count, lock and members."""
+    lines = []
+    for pq in vm.vm_page_queues[1:]:
+        name = PQ_TYPES[(pq.index - 1) // vm.l2_size]
+        members = [m.name for m in pq.pages()]
+        if (kind is None and members) or kind == name:
+            lock = pq._spin.state() if pq._spin is not None else "free"
+            shown = " ".join(members[:16]) + (" ..." if len(members) > 16 else "")
+            lines.append(f"{pq.name:18} lcnt {pq.peek('lcnt'):>4}  lock {lock:22} {shown}".rstrip())
+    return lines or [f"no pages on {kind or 'any'} queue"]
+
+
+def vm_page_print_page(m: VmPage) -> list[str]:
+    """`show page N`: every field of one page, its lock, and who has a share of it."""
+    shares = ", ".join(f"{mode} by {cpu}" for cpu, mode in m.holders) or "nobody"
+    return [
+        f"{m.name}{' (marker)' if is_marker(m) else ''}",
+        f"  queue       {m.vm.queue_name(m.peek('queue'))}, colour {m.pc}",
+        f"  spin        {m._spin.state() if m._spin is not None else 'free'}",
+        f"  object      {_where(m)}",
+        f"  busy_count  {busy_form(m.peek('busy_count'))}",
+        f"  hold_count  {m.peek('hold_count')}",
+        f"  wire_count  {m.peek('wire_count')}",
+        f"  flags       {flags_form(m.peek('flags'))}",
+        f"  valid       {m.peek('valid'):#04x}, dirty {m.peek('dirty'):#04x}",
+        f"  act_count   {m.peek('act_count')}",
+        f"  md          {m.md.state()}",
+        f"  in hands of {shares}",
+    ]
+
+
+def _where(m: VmPage) -> str:
+    obj = m.peek("object")
+    return "none" if obj is None else f"{obj.name}, pindex {m.peek('pindex')}"
+
+
+def vm_object_print(obj: VmObject) -> list[str]:
+    """`show object`: its counts, its token, and where its pages are."""
+    return [
+        f"{obj.name}: {obj.state()}, token {obj.token.state()}",
+        *(
+            f"  {pindex:>4}: {m.name}, {m.dump()}"
+            for pindex, m in sorted(obj.peek("rb_memq").items(), key=lambda item: item[0])
+        ),
+    ]

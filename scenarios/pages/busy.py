@@ -62,7 +62,7 @@ def busy_handoff(m):
     m.check(turns.load() == m.ncpus, "the hard busy excludes")
 
 
-@scenario(cpus=3, tags={"page", "busy"})
+@scenario(cpus=2, tags={"page", "busy"})
 def busy_soft_against_hard(m):
     """A soft busy keeps an owner who wants the page alone waiting, and its drop lets him in."""
     vm = m.boot(pages=4, l2_size=1)
@@ -255,7 +255,9 @@ def hash_against_rename(m):
         over.store(True)
 
     def reader(obj):
-        while not over.load():
+        for _ in range(24):
+            if over.load():
+                return
             found = vm_page_hash_get(vm, obj, 0)
             if found is not None:
                 m.check(found.object is obj, "the hash's page is the object's")

@@ -9,9 +9,9 @@ from vmsmp.vm.vm_object import (
     vm_object_hold,
     vm_object_hold_shared,
 )
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate, vm_page_wire
+from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate, vm_page_unqueue, vm_page_wire
 from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq, vm_page_grab
-from vmsmp.vm.vm_page_busy import vm_page_wakeup
+from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_wakeup
 from vmsmp.vm.vm_page_free import vm_page_free, vm_page_try_to_free
 from vmsmp.vm.vm_page_h import (
     VM_ALLOC_INTERRUPT,
@@ -179,21 +179,28 @@ def wait_for_a_free(m):
         vm_page_freezwq(page)
 
 
-@scenario(cpus=2, tags={"page", "stats"})
+@scenario(cpus=4, tags={"page", "stats"})
 def stats_rollup(m):
-    """CPUs count pages in and out while others add their deltas up: no page is counted twice or lost."""
-    vm = m.boot(pages=4, l2_size=1, adj_limit=1)
+    """CPUs count pages they take and wire, and others add the deltas up: none is lost or counted twice."""
+    each = 16
+    vm = m.boot(pages=each * m.ncpus + 1, l2_size=1, adj_limit=1)
 
-    def counter():
-        page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-        vm_page_free(page)
+    def counter(n):
+        for page in vm.vm_page_array[each * n : each * (n + 1)]:
+            vm_page_unqueue(page)
+            vm_page_busy_wait(page, False)
+            vm_page_wire(page)
+            vm_page_wakeup(page)
 
     def roller():
-        for _ in range(2):
+        for _ in range(20):
             vmstats_rollup(vm)
 
     for n in range(m.ncpus):
-        m.spawn(roller if n % 2 else counter)
+        if n % 2:
+            m.spawn(roller)
+        else:
+            m.spawn(counter, n)
     m.join()
 
 

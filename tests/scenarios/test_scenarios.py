@@ -16,8 +16,8 @@ DEPTHS = ("exact", "atomic")
 
 
 def repairs_for(scenario):
-    """Timeouts at any moment show the kernel's own findings, so these are repaired."""
-    return repair_names() if scenario.timeouts == "any" else []
+    """Timeouts at any moment, and waits for memory, show findings of the kernel's own: repaired here."""
+    return repair_names() if scenario.timeouts == "any" or "wait" in scenario.tags else []
 
 
 def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None):
@@ -85,7 +85,12 @@ def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus):
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
     lines = [
-        str(Schedule(scenario.__name__, seed, (), options_for(scenario, locks=locks))) for seed in (0, 1, 7)
+        str(
+            Schedule(
+                scenario.__name__, seed, (), options_for(scenario, locks=locks, repairs=repairs_for(scenario))
+            )
+        )
+        for seed in (0, 1, 7)
     ]
     checked, bare = (
         [vmsmp.replay(scenario, line, check=on).digest for line in lines] for on in (True, False)

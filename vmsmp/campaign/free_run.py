@@ -97,6 +97,8 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
 
 def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
     found = [o for cpu in machine.cpus for o in cpu.objects if isinstance(o, Lock)]
+    if machine.vm is not None:
+        found += machine.vm.locks()
     return tuple(lock.statistics() for lock in found if lock.acquisitions)
 
 

@@ -25,7 +25,7 @@ def signature_of(trouble: Trouble) -> str:
 
 
 #: A number, or the name of an invariant, which ends in one.
-_NUMBER = re.compile(r"(INV-[A-Z]+\d+)|\d+(?:\.\d+)*")
+_NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 from dataclasses import asdict
+from pathlib import Path
 
 from vmsmp.campaign.measure import Figure, controlled_figures, free_figures
+from vmsmp.campaign.measure_pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.crew import gil_enabled
+from vmsmp.errors import UsageError
+from vmsmp.report.plot import plot_colours
 from vmsmp.report.table import table
 
 
@@ -25,21 +30,57 @@ def register(commands: Subparsers) -> None:
         metavar="S",
         help="about how long (default 20)",
     )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        type=Path,
+        help="also measure page throughput against queue colours, and write the curve as SVG",
+    )
     add_json(parser)
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
     gil = gil_enabled()
-    figures = controlled_figures(args.seconds / 2) + free_figures(args.seconds / 2)
+    if args.plot is not None:
+        _can_write(args.plot)
+    figures = controlled_figures(args.seconds / 3) + free_figures(args.seconds / 3)
+    figures += page_figures(args.seconds / 3) + size_figures()
+    curve = _plot(args.plot, args.seconds / 3, gil) if args.plot is not None else []
     if args.json:
-        print_json({"python": platform.python_version(), "gil": gil, "figures": [asdict(f) for f in figures]})
+        found = {"python": platform.python_version(), "gil": gil, "figures": [asdict(f) for f in figures]}
+        found["colours"] = [{"colours": colours, **asdict(t)} for colours, t in curve]
+        print_json(found)
         return 0
     print(f"Python {platform.python_version()}, GIL {'on' if gil else 'off'}")
     rows = [[f.name, f"{f.rate:,.0f} {f.unit}", _ratio(f.ratio), _goal(f, gil), f.note] for f in figures]
     print("\n".join(table(["figure", "rate", "ratio", "goal", ""], rows, right={1, 2})))
     print("\nratio: to the bare loop for the controlled engine, to one CPU for the free one")
+    if curve:
+        rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
+        print()
+        print("\n".join(table(["colours", "alloc+free/s", "contested"], rows, right={0, 1, 2})))
+        print(f"plot: {args.plot}")
     return 0
+
+
+def _can_write(path: Path) -> None:
+    """Say so before the measuring, if the plot could not be written after it."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {str(path)!r}: there is no such folder")
+    if importlib.util.find_spec("pygal") is None:
+        raise UsageError("--plot needs pygal: pip install 'vmsmp[report]'")
+
+
+def _plot(path: Path, seconds: float, gil: bool) -> list[tuple[int, Throughput]]:
+    """Measure the curve of two CPUs, with one CPU's beside it, and write it."""
+    two = colour_curve(seconds / 2)
+    one = colour_curve(seconds / 2, cpus=1)
+    title = (
+        f"Page throughput by colours, Python {platform.python_version()}{'' if gil else ' without the GIL'}"
+    )
+    plot_colours({"2 CPUs": two, "1 CPU": one}, title, path)
+    return two
 
 
 def _ratio(ratio: float | None) -> str:

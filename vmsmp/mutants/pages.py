@@ -157,15 +157,6 @@ HOLD_AND_WIRE = (
         "holds_and_frees",
     ),
     Mutant(
-        "HW-06",
-        f"{_ALLOC}:_cache_usable",
-        "or m.hold_count.load()",
-        "or False",
-        "INV-D1",
-        "a cached page is reused though somebody holds it",
-        "cache_against_hold",
-    ),
-    Mutant(
         "HW-07",
         f"{_PAGE}:vm_page_wire",
         "if first:",

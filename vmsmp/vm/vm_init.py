@@ -32,6 +32,7 @@ from vmsmp.vm.vm_page_queues import PQ_L2_SIZE, PQ_TYPES, TAILQ_INSERT_HEAD, Vpg
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.machine import Machine
+    from vmsmp.sync.spinlock import Spinlock
     from vmsmp.vm.vm_object import VmObject
 
 #: In which count the pages of a queue type are counted: held pages count as active.
@@ -245,6 +246,11 @@ class VmSystem:
             known = ", ".join(obj.name for obj in self.objects) or "none"
             raise UsageError(f"there is no object {name!r}: there are {known}")
         return "\n".join(line for obj in found for line in vm_object_print(obj)) or "no objects"
+
+    def locks(self) -> list[Spinlock]:
+        """The spinlocks of queues and pages that somebody has wanted yet."""
+        made = [pq._spin for pq in self.vm_page_queues] + [m._spin for m in self.vm_page_array]
+        return [spin for spin in made if spin is not None]
 
     def panic(self, message: str) -> NoReturn:
         """Stop the machine, as the kernel's panic or a failed KKASSERT does."""

@@ -13,9 +13,10 @@ import pytest
 import vmsmp
 from vmsmp.findings import repair_names
 from vmsmp.library import find_scenario
-from vmsmp.mutants.catalogue import CATALOGUE
+from vmsmp.mutants.catalogue import PRIMITIVE_MUTANTS
 
 MEASURED_OVER = 3000
+MUTANTS = {mutant.ident: mutant for mutant in PRIMITIVE_MUTANTS}
 
 #: mutant -> (failing schedules of 3,000, kinds of failure that say what is wrong)
 HITS = {
@@ -56,11 +57,11 @@ def budget(hits):
 
 def search(ident, **how):
     how = {"sched": "random", "locks": "exact", "max_steps": 3000, "repairs": repair_names(), **how}
-    return vmsmp.explore(find_scenario(CATALOGUE[ident].scenario), **how)
+    return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
 
 
 def test_every_catalogued_mutant_has_a_measured_rate():
-    assert list(CATALOGUE) == list(HITS)
+    assert list(MUTANTS) == list(HITS)
 
 
 @pytest.mark.parametrize("ident", HITS)
@@ -75,12 +76,12 @@ def test_a_mutant_is_found_within_the_schedules_its_rate_promises(ident):
 def test_a_mutants_line_brings_it_back_and_names_it(ident):
     hits, _ = HITS[ident]
     failure = search(ident, mutants=[ident], schedules=budget(hits), seed=7).failure
-    again = vmsmp.replay(find_scenario(CATALOGUE[ident].scenario), failure.schedule)
+    again = vmsmp.replay(find_scenario(MUTANTS[ident].scenario), failure.schedule)
     assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
     assert f"mutant={ident}" in failure.schedule
 
 
-@pytest.mark.parametrize("scenario", sorted({mutant.scenario for mutant in CATALOGUE.values()}))
+@pytest.mark.parametrize("scenario", sorted({mutant.scenario for mutant in MUTANTS.values()}))
 def test_without_a_mutant_the_same_search_finds_nothing(scenario):
     result = vmsmp.explore(
         find_scenario(scenario),

@@ -16,7 +16,7 @@ _LOCKMGR = "vmsmp.sync.lockmgr"
 _SLEEPQ = "vmsmp.sync.sleepq"
 _REFCOUNT = "vmsmp.sync.refcount"
 
-_ALL = (
+PRIMITIVE_MUTANTS = (
     Mutant(
         "SP-01",
         f"{_SPIN}:spin_trylock",
@@ -300,4 +300,4 @@ _ALL = (
 )
 
 #: The mutants by id.
-CATALOGUE: dict[str, Mutant] = {mutant.ident: mutant for mutant in (*_ALL, *PAGE_MUTANTS)}
+CATALOGUE: dict[str, Mutant] = {mutant.ident: mutant for mutant in (*PRIMITIVE_MUTANTS, *PAGE_MUTANTS)}

@@ -1,0 +1,106 @@
+"""The tool's own power over the page layer: every catalogued guard removal is found, and how fast.
+
+`HITS` is measured: failing schedules among 2,000 of a uniform random walk (seed 2026, atomic locks,
+repairs on, step limit 20,000).  From the rate p follows the number of schedules after which a miss is
+less likely than one in a million, ln(1e-6) / ln(1 - p); within that many, under another seed, the
+mutant must be found, by the checker that is named.
+"""
+
+import math
+
+import pytest
+
+import vmsmp
+from vmsmp.findings import repair_names
+from vmsmp.library import find_scenario
+from vmsmp.mutants.pages import PAGE_MUTANTS
+
+MEASURED_OVER = 2000
+MUTANTS = {mutant.ident: mutant for mutant in PAGE_MUTANTS}
+
+#: mutant -> (failing schedules of 2,000, what the signature of a failure begins with)
+HITS = {
+    "BZ-01": (197, ("accounting: INV-PB1",)),
+    "BZ-02": (9, ("check: panic: vm_page_free",)),
+    "BZ-03": (1195, ("lost-wakeup: pg[N]",)),
+    "BZ-05": (233, ("accounting: INV-PB2",)),
+    "BZ-06": (248, ("accounting: INV-PB4",)),
+    "BZ-07": (259, ("accounting: INV-PB4",)),
+    "BZ-10": (797, ("queue: INV-Q5",)),
+    "BZ-14": (1769, ("accounting: INV-PB7",)),
+    "BZ-16": (202, ("accounting: INV-PB6",)),
+    "HW-02": (27, ("check: panic: vm_page_free", "accounting: INV-AL1")),
+    "HW-03": (1449, ("accounting: INV-PB7",)),
+    "HW-05": (115, ("check: a sweep leaves no page on a hold queue that nobody holds",)),
+    "HW-07": (288, ("accounting: INV-V2",)),
+    "HW-08": (379, ("accounting: INV-HW2",)),
+    "QU-01": (2000, ("lock-order: pg[].spin -> pq.free[].spin -> pg[].spin",)),
+    "QU-02": (95, ("lock-misuse: spinlock 'pq.inactive", "lock-misuse: spinlock 'pq.active")),
+    "QU-03": (2000, ("field-lock: pg.queue",)),
+    "QU-05": (2000, ("field-lock: pg.tqe_next",)),
+    "QU-06": (1214, ("check: panic: pg is on the list of another queue than its own",)),
+    "QU-11": (66, ("field-lock: pq.active.tqh_last", "field-lock: pg.tqe_prev")),
+    "QU-12": (1999, ("queue: INV-Q8", "queue: INV-Q2")),
+    "AL-03": (15, ("check: panic: vm_page_free",)),
+    "AL-05": (1306, ("accounting: INV-AL1",)),
+    "AL-06": (1727, ("livelock: no end in sight after the step limit",)),
+    "AL-09": (2000, ("field-lock: pg.object",)),
+    "AL-10": (1211, ("accounting: INV-O1",)),
+    "AL-18": (23, ("queue: INV-Q7",)),
+    "AL-19": (7, ("check: a page that was written to is not thrown away",)),
+    "AL-20": (2000, ("check: panic: vm_page_free",)),
+    "AL-21": (1214, ("check: panic: PAGE RACE",)),
+    "AL-23": (190, ("queue: INV-Q5",)),
+    "AL-25": (971, ("check: panic: vm_page_dirty",)),
+    "AL-26": (209, ("accounting: INV-V3",)),
+    "AL-27": (1742, ("field-lock: obj.rb_memq",)),
+    "HL-01": (6, ("accounting: INV-H1",)),
+    "HL-02": (5, ("leak: INV-PB2",)),
+    "HL-04": (865, ("accounting: INV-H1",)),
+    "HL-06": (557, ("accounting: INV-H1",)),
+    "HL-07": (380, ("accounting: INV-PB6",)),
+    "VS-02": (1910, ("accounting: INV-V1", "accounting: INV-V2")),
+    "VS-03": (257, ("accounting: INV-V4",)),
+    "VS-07": (
+        14,
+        ("lost-wakeup: vmstats.v_free_count",),
+    ),
+}
+
+
+def budget(hits):
+    """Schedules within which a miss is less likely than one in a million."""
+    return math.ceil(math.log(1e-6) / math.log1p(-min(hits, MEASURED_OVER - 1) / MEASURED_OVER))
+
+
+def search(ident, **how):
+    how = {"sched": "random", "max_steps": 20_000, "repairs": repair_names(), **how}
+    return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
+
+
+def test_every_catalogued_mutant_of_the_page_layer_has_a_measured_rate():
+    assert list(MUTANTS) == list(HITS)
+
+
+@pytest.mark.parametrize("ident", HITS)
+def test_a_mutant_is_found_by_its_checker_and_its_line_brings_it_back(ident):
+    hits, signatures = HITS[ident]
+    failure = search(ident, mutants=[ident], schedules=budget(hits), seed=7).failure
+    assert failure is not None
+    assert failure.signature.startswith(signatures)
+    again = vmsmp.replay(find_scenario(MUTANTS[ident].scenario), failure.schedule).failure
+    assert (failure.signature, failure.digest) == (again.signature, again.digest)
+    assert f"mutant={ident}" in failure.schedule
+
+
+@pytest.mark.parametrize("scenario", sorted({mutant.scenario for mutant in MUTANTS.values()}))
+def test_without_a_mutant_the_same_search_finds_nothing(scenario):
+    result = vmsmp.explore(
+        find_scenario(scenario),
+        sched="random",
+        max_steps=20_000,
+        repairs=repair_names(),
+        schedules=300,
+        seed=7,
+    )
+    assert result.failure is None

@@ -42,12 +42,19 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
     from vmsmp.sched.dfs import DepthFirst
     from vmsmp.sched.pct import Pct
     from vmsmp.sched.portfolio import Portfolio
-    from vmsmp.sched.random_walk import RandomWalk, RoundRobin
+    from vmsmp.sched.pos import Pos
+    from vmsmp.sched.random_walk import RandomWalk, RoundRobin, StickyWalk
+    from vmsmp.sched.surw import Surw
+    from vmsmp.sched.urw import Urw
 
     kind, _, argument = name.partition(":")
     known: dict[str, Callable[[], Scheduler]] = {
         "portfolio": lambda: Portfolio(seed),
         "random": lambda: RandomWalk(seed),
+        "sticky": lambda: StickyWalk(seed),
+        "pos": lambda: Pos(seed),
+        "urw": lambda: Urw(seed),
+        "surw": lambda: Surw(seed),
         "rr": RoundRobin,
         "dfs": DepthFirst,
     }
@@ -59,5 +66,6 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
     if kind == "dfs" and bound >= 0:
         return DepthFirst(bound)
     raise UsageError(
-        f"unknown scheduler {name!r}: use portfolio, random, rr, pct:D (D from 1 to 100), dfs or dfs:P"
+        f"unknown scheduler {name!r}: use portfolio, random, sticky, rr, pct:D (D from 1 to 100), pos, urw, "
+        "surw, dfs or dfs:P"
     )

@@ -1,7 +1,7 @@
 """Several schedulers in turn, since each is blind where another one sees.
 
-Deviation: it stands for the portfolio of PCT, POS and SURW until this room holds the latter two.
-Every other run is a random walk, the rest PCT of depth 2, 3 and 5 in turn.
+PCT with a depth that cycles through 2, 3 and 5; POS; SURW with locks as candidates: one execution
+each, in that order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.sched.pct import Pct
-from vmsmp.sched.random_walk import RandomWalk
+from vmsmp.sched.pos import Pos
+from vmsmp.sched.surw import Surw
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
@@ -21,9 +22,9 @@ class Portfolio(Scheduler):
     """Rotates its arms, one execution each; every arm keeps what it learns."""
 
     def __init__(self, seed: int) -> None:
-        walk = RandomWalk(seed)
+        pos, surw = Pos(seed), Surw(seed)
         self._arms: list[Scheduler] = [
-            Pct(3, seed), walk, Pct(2, seed), walk, Pct(5, seed), walk,
+            Pct(2, seed), pos, surw, Pct(3, seed), pos, surw, Pct(5, seed), pos, surw,
         ]  # fmt: skip
         self._turn = -1
         # The arm's own methods, so that a pick costs no extra call.

@@ -1,4 +1,4 @@
-"""Random walk and round robin: the two that need no idea of the program."""
+"""Random walks and round robin: those that need no idea of the program."""
 
 from __future__ import annotations
 
@@ -22,6 +22,26 @@ class RandomWalk(Scheduler):
         self._random = random.Random(f"{seed}/random").random
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        return run[int(self._random() * len(run))]
+
+
+class StickyWalk(Scheduler):
+    """A random walk that mostly goes on with the same CPU: how mostly, each run draws anew."""
+
+    #: Probabilities of giving way, one of which a run draws.
+    RATES = (0.5, 0.1, 0.02)
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(f"{seed}/sticky").random
+        self._rate = 0.5
+
+    def begin(self) -> bool:
+        self._rate = self.RATES[int(self._random() * len(self.RATES))]
+        return True
+
+    def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        if current in run and not current.alarmed and self._random() >= self._rate:
+            return current
         return run[int(self._random() * len(run))]
 
 

@@ -4,7 +4,8 @@ With exact counts every interleaving is equally likely, where a plain random wal
 which short CPUs run early.
 
 Deviations:
-  * the first run is a plain random walk; a CPU's count is the largest seen in any run so far.
+  * the counts are those of the run before, so that a program whose length depends on its schedule is
+    not sampled with one wrong guess for ever; the first run is a plain random walk.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Urw(Scheduler):
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"{seed}/urw").random
         self._history = History()
-        #: The operations of a CPU itself, and with its descendants', the most seen so far.
+        #: The operations of a CPU itself, and with its descendants', in the run before.
         self._own: dict[Key, int] = {}
         self._all: dict[Key, int] = {}
         # invariant: one entry a CPU, by index: operations performed, and those to come (at least 1)
@@ -34,15 +35,11 @@ class Urw(Scheduler):
 
     def begin(self) -> bool:
         self._catch_up()
-        grown = False
-        for key, count in zip(self._history.keys, self._done, strict=True):
-            if count > self._own.get(key, 0):
-                self._own[key] = count
-                grown = True
-        if grown:
+        own = dict(zip(self._history.keys, self._done, strict=True))
+        if own != self._own:
+            self._own = own
             self._all = {
-                key: sum(count for other, count in self._own.items() if other[: len(key)] == key)
-                for key in self._own
+                key: sum(count for other, count in own.items() if other[: len(key)] == key) for key in own
             }
         return True
 

@@ -67,7 +67,8 @@ class Operation(NamedTuple):
     values: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
-        return f"{program_name(self.deed)}({', '.join(map(repr, self.values))})"
+        values = (program_name(v) if callable(v) else repr(v) for v in self.values)
+        return f"{program_name(self.deed)}({', '.join(values)})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,6 +112,9 @@ class ConcurrentProgram:
             if operations
         )
         return f"{self.__name__}({does})"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))  # hypothesis would show the fields of a dataclass
 
 
 def _do(world: Any, operations: tuple[Operation, ...]) -> None:

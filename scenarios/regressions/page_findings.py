@@ -2,8 +2,11 @@
 
 from vmsmp import scenario
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_page_alloc import vm_page_alloczwq, vm_page_freezwq
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page import vm_page_zero_invalid
+from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq
+from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free
+from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM
 from vmsmp.vm.vm_page_wait import vm_wait
 
 
@@ -37,3 +40,46 @@ def vm_wait_misses_a_free(m):
     m.spawn(giver, name="giver")
     m.spawn(waiter, name="waiter")
     m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"page", "object", "finding"},
+    fixed=True,
+    schedule="v1:hold_try_frees_a_held_object:0:1.4>2,2.17>1",
+)
+def hold_try_frees_a_held_object(m):
+    """A failed `vm_object_hold_try` frees an object that another CPU holds, pages and all.
+
+    An allocator wants a cached page and tries its object's token, which a user has.  The user drops
+    the object; the allocator's hold is the last then, so it goes on to ask whether the object is dead
+    and unreferenced, without the token.  Before it asks, the user holds the object again, drops the last
+    reference and marks the object dead: the answer is yes, and the object is freed under the terminator,
+    who has just begun to take its pages out.  The terminator's own drop frees it once more.
+    Repair `hold-try-frees-once`: who finds the object dead also sees whether it is held again, and one
+    of two who find it dead frees it.
+    """
+    vm = m.boot(pages=3, l2_size=1)
+    obj = vm_object_allocate(vm, 4)
+    vm_object_hold(obj)
+    page = vm_page_alloc(vm, obj, 0, VM_ALLOC_NORMAL)
+    vm_page_zero_invalid(page)
+    vm_page_cache(page)
+    vm_object_drop(obj)
+    filler = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM) for n in range(2)]
+
+    def user():
+        vm_object_hold(obj)
+        vm_object_drop(obj)
+        vm_object_deallocate(obj)
+
+    def allocator():
+        page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        if page is not None:
+            vm_page_free(page)
+
+    m.spawn(user, name="user")
+    m.spawn(allocator, name="allocator")
+    m.join()
+    for page in filler:
+        vm_page_free(page)

@@ -16,8 +16,9 @@ DEPTHS = ("exact", "atomic")
 
 
 def repairs_for(scenario):
-    """Timeouts at any moment, and waits for memory, show findings of the kernel's own: repaired here."""
-    return repair_names() if scenario.timeouts == "any" or "wait" in scenario.tags else []
+    """Timeouts at any moment, waits for memory and dying objects show findings of the kernel's own."""
+    shows = scenario.timeouts == "any" or scenario.tags & {"wait", "object"}
+    return repair_names() if shows else []
 
 
 def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None):

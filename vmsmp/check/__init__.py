@@ -31,9 +31,9 @@ def checkers(on: bool, *, free: bool = False) -> tuple[Observer, ...]:
             StateWords(),
             LockOrder(),
             Misuse(),
-            FieldLocks(),
             ledger,
             Records(ledger),
+            FieldLocks(),
             Leak(),
         )
     return tuple(observer for observer in made if observer.free or not free)

@@ -35,7 +35,7 @@ class FieldLocks(Observer):
 
     def access(self, cpu: Cpu, thing: Record, field: Field, write: bool) -> None:
         letters = field.write if write else field.read
-        if not letters or not self._others or not thing.vm.booted:
+        if not letters or not self._others:
             return
         legend = thing.legend
         for alternative in _parse(letters):

@@ -7,11 +7,14 @@ is allocated to one, until it is freed).  A leak is reported with the place that
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from types import CodeType
 from typing import Any, NamedTuple
 
+from vmsmp.engine import trace
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine, short_path
 from vmsmp.engine.observer import Observer
@@ -21,13 +24,17 @@ from vmsmp.vm.vm_page_h import HARD, HOLD, SOFT, WIRE, has
 
 #: Entries remembered for each record.
 MEMORY = 8
+_ENGINE = os.path.dirname(os.path.abspath(trace.__file__))
 _OWN = (HARD, SOFT, HOLD, OBJECT_HOLD)
 
 
 class Entry(NamedTuple):
-    """One line of a ledger: at `step`, `cpu` took or gave a share, in this function for that one."""
+    """One line of a ledger: `cpu` took or gave a share, in this function for that one.
 
-    step: int
+    `at` is the length of the log then or, in the free engine, how many operations the CPU had performed.
+    """
+
+    at: int
     cpu: Cpu
     what: str
     code: CodeType
@@ -35,9 +42,12 @@ class Entry(NamedTuple):
     caller: CodeType | None
 
     def __str__(self) -> str:
+        engine = self.cpu.machine.engine
+        # the operation that took it is written down already, and reports count from 0
+        step = trace.count_steps(engine.log[: self.at]) - 1 if engine.controlled else self.at
         where = f"{short_path(self.code.co_filename)}:{self.line} in {self.code.co_name}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {self.step}: {self.cpu} {self.what} at {where}{caller}"
+        return f"step {step}: {self.cpu} {self.what} at {where}{caller}"
 
 
 class Ledger(Observer):
@@ -47,6 +57,7 @@ class Ledger(Observer):
         self._history: dict[int, deque[Entry]] = {}
         self._counts: dict[tuple[int, str], int] = {}
         self._owners: dict[int, Entry] = {}
+        self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
     def begin(self, machine: Machine) -> None:
         self._history = {}
@@ -59,15 +70,27 @@ class Ledger(Observer):
         frame = sys._getframe(3)  # below: this, the hook, the record's method
         caller = frame.f_back
         engine = cpu.machine.engine
-        step = len(engine.log) if engine.controlled else cpu.nops
+        at = len(engine.log) if engine.controlled else cpu.nops
+        known = caller is not None and not caller.f_code.co_filename.startswith(_ENGINE)
         entry = Entry(
-            step, cpu, what, frame.f_code, frame.f_lineno, caller.f_code if caller is not None else None
+            at,
+            cpu,
+            what,
+            frame.f_code,
+            frame.f_lineno,
+            caller.f_code if caller is not None and known else None,
         )
         history = self._history.get(thing.code)
         if history is None:
             history = self._history[thing.code] = deque(maxlen=MEMORY)
         history.append(entry)
         return entry
+
+    def _add(self, thing: Record, share: str, n: int) -> int:
+        with self._lock:
+            key = thing.code, share
+            count = self._counts[key] = self._counts.get(key, 0) + n
+            return count
 
     def history(self, thing: Record) -> list[str]:
         """The last entries about a record, oldest first."""
@@ -87,16 +110,17 @@ class Ledger(Observer):
     # -- entries --------------------------------------------------------------------------------
 
     def took(self, cpu: Cpu, thing: Record, share: str) -> None:
-        self._write(cpu, thing, f"took a {share}")
+        self._write(cpu, thing, f"took {_a(share)}")
         if share in _OWN:
             return
-        key = thing.code, share
-        count = self._counts[key] = self._counts.get(key, 0) + 1
+        count = self._add(thing, share, 1)
+        if not cpu.machine.engine.controlled:
+            return  # the word and the book are written one after the other: only at rest do they agree
         if share == WIRE and count == 1 and not has(cpu, thing, HARD):
             self._fail(cpu, thing, f"INV-HW2: {thing.klass} wired for the first time without its hard busy")
 
     def gave(self, cpu: Cpu, thing: Record, share: str) -> None:
-        self._write(cpu, thing, f"gave a {share} back")
+        self._write(cpu, thing, f"gave {_a(share)} back")
         if share in _OWN:
             if not has(cpu, thing, share):
                 owners = ", ".join(str(c) for c, mode in thing.holders if mode == share) or "nobody"
@@ -106,8 +130,9 @@ class Ledger(Observer):
                     [f"{cpu} gave it back; it is in the hands of {owners}", *self.history(thing)],
                 )
             return
-        key = thing.code, share
-        count = self._counts[key] = self._counts.get(key, 0) - 1
+        count = self._add(thing, share, -1)
+        if not cpu.machine.engine.controlled:
+            return
         if count < 0:
             self._fail(
                 cpu, thing, f"{_INVARIANT[share]}: more {share}s of {thing.klass} given back than taken"
@@ -140,6 +165,10 @@ class Ledger(Observer):
                     f"{_INVARIANT[hold.mode]}: {hold.mode} of {thing.klass} never given back",
                     [f"{cpu} ended with it", f"{thing} is {thing.dump()}", *self.history(thing)],
                 )
+
+
+def _a(share: str) -> str:
+    return f"an {share}" if share[0] in "aeiou" else f"a {share}"
 
 
 _INVARIANT = {

@@ -2,7 +2,8 @@
 
 INV-PB1, PB2, PB4, HW1, HW2, AL1, Q3, Q5, Q6, Q7, Q8, PM1 (half) and O1 for a page whenever something
 of it was written; INV-PB3 and INV-Q9 for all pages once all is over.
-A page is *settled* if its spinlock is free and nobody has it hard-busied.
+A page is *settled* if its spinlock is free and nobody has it hard-busied.  A free page may be soft-busied
+for a moment, by a guess of the page hash that is about to be taken back.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vmsmp.vm.vm_page_h import (
     PG_UNQUEUED,
     PG_WRITEABLE,
     PTE_V,
+    PTE_W,
     SOFT,
     WIRE,
     VmPage,
@@ -71,7 +73,11 @@ def _broken_busy(m: VmPage, busy_count: int, shares: list[str]) -> Broken | None
     if busy_count & ~PBUSY_SWAPINPROG == PBUSY_WANTED and not busy_count & PBUSY_SWAPINPROG:
         word = m.busy_count.ident
         for cpu in m.vm.machine.cpus:
-            if ops.object_of(cpu.pending) == word and ops.kind_of(cpu.pending) in _TAKES_WANTED_BACK:
+            if (
+                not cpu.done
+                and ops.object_of(cpu.pending) == word
+                and ops.kind_of(cpu.pending) in _TAKES_WANTED_BACK
+            ):
                 return None
         return "INV-PB4", "it is wanted, is not busy, and nobody is about to wake who wants it"
     return None
@@ -96,6 +102,8 @@ def _broken_queue(m: VmPage, peek: Callable[[str], Any], ledger: Ledger) -> Brok
         return "INV-Q3", f"it is on queue {queue}, which is not one of its colour"
     if queue and flags & (PG_FICTITIOUS | PG_UNQUEUED):
         return "INV-Q8", "it is on a queue, and its flags forbid that"
+    if queue and not _linked(m, queue):
+        return "INV-Q1", f"it says it is on {vm.queue_name(queue)}, whose list does not have it"
     obj = peek("object")
     if obj is not None and obj.peek("rb_memq").get(peek("pindex")) is not m:
         return "INV-O1", f"it says it is {obj.klass}'s, and that one's tree does not have it"
@@ -110,17 +118,25 @@ def _broken_queue(m: VmPage, peek: Callable[[str], Any], ledger: Ledger) -> Brok
             ), f"it is on a {kind} queue with something left in it"
     if peek("busy_count") & PBUSY_LOCKED:
         return None
-    if kind == "free" and (
-        peek("hold_count")
-        or peek("busy_count") & PBUSY_MASK
-        or flags & (PG_NEED_COMMIT | PG_MAPPED | PG_WRITEABLE)
-    ):
+    if kind == "free" and (peek("hold_count") or flags & (PG_NEED_COMMIT | PG_MAPPED | PG_WRITEABLE)):
         return "INV-Q5", "it is free and somebody uses it"
     if kind == "cache" and (peek("dirty") & peek("valid") or flags & (PG_MAPPED | PG_NEED_COMMIT)):
         return "INV-Q7", "it is cached, and dirty or mapped"
-    if peek("md") & PTE_V and (kind in ("free", "hold", "cache") or not flags & PG_MAPPED):
-        return "INV-PM1", f"a process maps it, and it is on {kind} or not flagged so"
+    pte = peek("md")
+    if pte & PTE_V and (kind in ("free", "hold", "cache") or obj is None or not flags & PG_MAPPED):
+        return "INV-PM1", f"a process maps it, and it is on {kind}, in no object or not flagged so"
+    if pte & PTE_W and not flags & PG_WRITEABLE:
+        return "INV-PM1", "a process may write to it, and it is not flagged so"
     return None
+
+
+def _linked(m: VmPage, queue: int) -> bool:
+    """Whether the page's neighbours, or the ends of the list, point at it."""
+    pq = m.vm.vm_page_queues[queue]
+    before, after = m.peek("tqe_prev"), m.peek("tqe_next")
+    first = pq.peek("tqh_first") if before is None else before.peek("tqe_next")
+    last = pq.peek("tqh_last") if after is None else after.peek("tqe_prev")
+    return first is m and last is m
 
 
 def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:

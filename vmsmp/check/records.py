@@ -1,10 +1,11 @@
 """The page layer's rules, asked of whatever was written last.
 
 In the controlled engine the record that an operation wrote is judged at the next arrival, when that
-step is over and all CPUs stand before their next operation.  In the free engine all records are judged
-at every rendezvous.  The rules themselves are in `pages`, `queues` and `vmstats`.
-Results of lookups (INV-H1, INV-PB6), gates of allocations (INV-V3), stores to
-atomic words (INV-PB7) and uses of freed memory (INV-UAF) are judged when they happen.
+step is over and all CPUs stand before their next operation.  In the free engine, which has no steps,
+all records are judged at every rendezvous, and INV-V4, INV-PB5, INV-PB7 and uses of freed words are not.
+The rules themselves are in `pages`, `queues` and `vmstats`.
+Results of lookups (INV-H1, INV-PB6), gates of allocations (INV-V3), stores to atomic words (INV-PB7) and
+uses of freed memory (INV-UAF) are judged when they happen.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from vmsmp.check.ledger import Ledger
 from vmsmp.check.pages import Broken, broken_page, leaked_pages
-from vmsmp.check.queues import broken_object, broken_queue
+from vmsmp.check.queues import broken_freeing, broken_object, broken_queue
 from vmsmp.check.vmstats import broken_counts, broken_delta, broken_gate
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -23,7 +24,7 @@ from vmsmp.sync.field import Field, Record
 from vmsmp.sync.lock import Lock
 from vmsmp.vm.vm_init import VmSystem
 from vmsmp.vm.vm_meter import Vmmeter
-from vmsmp.vm.vm_object import VmObject
+from vmsmp.vm.vm_object import OBJ_DEAD, VmObject
 from vmsmp.vm.vm_page_h import (
     HARD,
     PBUSY_MASK,
@@ -34,6 +35,8 @@ from vmsmp.vm.vm_page_h import (
 )
 from vmsmp.vm.vm_page_queues import Vpgqueues
 
+#: What stays the same for whoever has a page soft-busied.
+_IDENTITY = frozenset(("object", "pindex", "valid"))
 _RESERVED = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
 
 
@@ -49,11 +52,14 @@ class Records(Observer):
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._touched: Record | None = None
+        # whether there is freed memory that somebody could still touch
+        self._any_freed = False
         # CPUs that are changing one of their deltas: which count, and what it was before
         self._counting: dict[Cpu, tuple[str, int]] = {}
 
     def begin(self, machine: Machine) -> None:
         self._touched = None
+        self._any_freed = False
         self._counting = {}
 
     def op(self, cpu: Cpu, code: int) -> None:
@@ -61,12 +67,12 @@ class Records(Observer):
         if touched is not None:
             self._touched = None
             self._judge(cpu, touched)
-        if code >= _RESERVED and code & 1:
+        if code >= _RESERVED and (code & 1 or self._any_freed):
             touched = _vm(cpu.machine).record_of(code >> ops.KIND_BITS)
             if isinstance(touched, Vmmeter):
                 self._counts(cpu, touched, code)
                 return
-            if code & ops.KIND_MASK == ops.ATOMIC_STORE and isinstance(touched, VmPage):
+            if code & ops.KIND_MASK == ops.ATOMIC_STORE and isinstance(touched, VmPage | VmObject):
                 text = "an atomic word is stored to, and what others changed meanwhile is lost"
                 self._tell(cpu.machine, touched, ("INV-PB7", text))
             self._touched = touched
@@ -92,7 +98,7 @@ class Records(Observer):
         elif isinstance(thing, Vpgqueues):
             broken = broken_queue(thing)
         elif isinstance(thing, VmObject):
-            broken = broken_object(thing)
+            broken = broken_object(thing, self.ledger)
         else:
             return
         if broken is not None:
@@ -131,9 +137,23 @@ class Records(Observer):
         if getattr(thing, "freed", False):
             self._too_late(cpu, thing)
 
+        elif write and field.name in _IDENTITY and cpu.machine.engine.controlled:
+            readers = [other for other, share in thing.holders if share == SOFT and other is not cpu]
+            if readers:
+                text = f"its {field.name} changes while another CPU has it soft-busied"
+                self._tell(cpu.machine, thing, ("INV-PB5", text))
+
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
         if getattr(lock.guards, "freed", False):
             self._too_late(cpu, lock.guards)
+
+    def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
+        self.wants(cpu, lock, mode)
+
+    def freed(self, cpu: Cpu, thing: Record) -> None:
+        if isinstance(thing, VmObject):
+            self._any_freed = True
+            self._tell(cpu.machine, thing, broken_freeing(thing))
 
     def _too_late(self, cpu: Cpu, thing: Record) -> None:
         if cpu.machine.trouble is None:
@@ -166,4 +186,8 @@ class Records(Observer):
             machine.fail(
                 "leak", f"{name}: {m.klass}: {text}", [f"{m} is {m.dump()}", *self.ledger.history(m)]
             )
+        for obj in vm.objects:
+            if obj.peek("flags") & OBJ_DEAD and not obj.freed:
+                facts = [f"{obj} is {obj.dump()}", *self.ledger.history(obj)]
+                machine.fail("leak", f"INV-O5: {obj.klass}: it is dead and nobody freed it", facts)
         self._tell(machine, vm.vmstats, broken_counts(vm))

@@ -52,15 +52,11 @@ def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
 
 def broken_gate(vm: VmSystem, gd: Globaldata, request: int) -> Broken | None:
     """Whether a page just taken was the reserve's and the request not entitled to it (INV-V3)."""
-    free = gd.gd_vmstats.peek("v_free_count") + 1  # as it was at the gate, this page included
+    free, cached = gd.gate
     if gd.systhread:
         request |= VM_ALLOC_SYSTEM
     if free >= vm.limits.v_free_reserved or (request & VM_ALLOC_INTERRUPT and free > 0):
         return None
-    if (
-        request & VM_ALLOC_SYSTEM
-        and gd.gd_vmstats.peek("v_cache_count") == 0
-        and free > vm.limits.v_interrupt_free_min
-    ):
+    if request & VM_ALLOC_SYSTEM and cached == 0 and free > vm.limits.v_interrupt_free_min:
         return None
     return "INV-V3", "a page of the reserve went to a request that is not entitled to it"

@@ -61,10 +61,20 @@ def pmap_store(m: VmPage) -> bool:
     return False
 
 
+def _take_away(m: VmPage, bits: int) -> None:
+    """Clear bits of the entry and note what was written through it, as the pv lock makes one of both."""
+
+    def change(pte: int) -> int:
+        if pte & PTE_M:
+            vm_page_dirty(m)
+        return pte & ~bits
+
+    m.md.rmw(change)
+
+
 def pmap_remove(m: VmPage) -> None:
     """A process unmaps the page; what it wrote is noted.  Locks: none."""
-    if m.md.swap(0) & PTE_M:
-        vm_page_dirty(m)
+    _take_away(m, PTE_V | PTE_W | PTE_M)
 
 
 def pmap_is_modified(m: VmPage) -> bool:
@@ -78,13 +88,11 @@ def pmap_page_protect(m: VmPage, prot: int) -> None:
     Locks: the page hard-busied by the caller.  Sleeps: taking it away may block, so tokens are lost.
     """
     if prot & VM_PROT_READ:
-        if m.md.clearbits(PTE_W | PTE_M) & PTE_M:
-            vm_page_dirty(m)
+        _take_away(m, PTE_W | PTE_M)
         vm_page_flag_clear(m, PG_WRITEABLE)
         return
     m.vm.pause_tokens("pmap_page_protect")
-    if m.md.swap(0) & PTE_M:
-        vm_page_dirty(m)
+    _take_away(m, PTE_V | PTE_W | PTE_M)
     vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)
 
 

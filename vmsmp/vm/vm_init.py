@@ -212,11 +212,13 @@ class VmSystem:
         """`pq.free[3]` for the queue of that index, `PQ_NONE` for none."""
         if not index:
             return "PQ_NONE"
+        if not 0 < index < len(self.vm_page_queues):
+            return f"queue {index}, which there is not"
         return f"pq.{PQ_TYPES[(index - 1) // self.l2_size]}[{(index - 1) % self.l2_size}]"
 
     def queue_type(self, index: int) -> str:
         """The type of the queue of that index, "none" for none."""
-        return PQ_TYPES[(index - 1) // self.l2_size] if index else "none"
+        return PQ_TYPES[(index - 1) // self.l2_size] if 0 < index < len(self.vm_page_queues) else "none"
 
     def count(self, name: str) -> int:
         """The true value of a page count: the global one and every CPU's delta, unseen."""

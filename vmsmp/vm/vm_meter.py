@@ -65,6 +65,7 @@ class Globaldata:
 
     __slots__ = (
         "cpu",
+        "gate",
         "gd_vmstats",
         "gd_vmstats_adj",
         "nice",
@@ -82,6 +83,8 @@ class Globaldata:
         for count in COUNTS:  # a CPU starts with a view of what boot counted
             getattr(self.gd_vmstats, count).value = vm.vmstats.peek(count)
         self.nice = 0
+        #: Ghost: free and cached pages as an allocation saw them at its gate.
+        self.gate = (0, 0)
         self.objects = 0
         self.p_lowmemkill = False
         self.systhread = False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_page_h import VmPage
 
 OBJ_DEAD: Final = 0x0008
+OBJ_FREEING: Final = 0x0010  # ours, of a repair
 OBJ_WRITEABLE: Final = 0x0080
 OBJ_MIGHTBEDIRTY: Final = 0x0100
 
@@ -142,7 +143,7 @@ def vm_object_hold_try(obj: VmObject) -> bool:
     obj.took(OBJECT_HOLD)
     if obj.token.try_acquire():
         return True
-    if _last_hold(obj) and not obj.ref_count.load() and obj.flags.load() & OBJ_DEAD:
+    if _last_hold(obj) and _is_dead(obj):
         _free(obj)
     return False
 
@@ -154,10 +155,22 @@ def _last_hold(obj: VmObject) -> bool:
     return last
 
 
+def _is_dead(obj: VmObject) -> bool:
+    """Whether the last hold's end is the object's: nobody refers to it, and it is terminated.
+
+    After a failed try this is asked without the token.  Repair "hold-try-frees-once" sees to it then that
+    nobody has held the object again meanwhile, and that one of two who find it dead frees it.
+    """
+    dead = not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)
+    if dead and obj.vm.machine.repaired("hold-try-frees-once"):
+        return not obj.hold_count.load() and not obj.flags.setbits(OBJ_FREEING) & OBJ_FREEING
+    return dead
+
+
 def vm_object_drop(obj: VmObject) -> None:
     """Unlock the object and drop a hold; the last of a dead and unreferenced object frees it."""
     token = obj.token
-    if _last_hold(obj) and not obj.ref_count.load() and obj.flags.load() & OBJ_DEAD:
+    if _last_hold(obj) and _is_dead(obj):
         token.release()
         _free(obj)
     else:
@@ -167,11 +180,11 @@ def vm_object_drop(obj: VmObject) -> None:
 def _free(obj: VmObject) -> None:
     """The object's memory goes back to the allocator; who touches it from now on is too late."""
     vm = obj.vm
-    if obj.peek("rb_memq"):
-        vm.panic(f"{obj.klass} freed with resident pages")
     for hook in vm.hooks.freed:
         hook(vm.engine.current, obj)
     obj.freed = True
+    if obj.peek("rb_memq"):
+        vm.panic(f"{obj.klass} freed with resident pages")
 
 
 def vm_object_upgrade(obj: VmObject) -> None:

@@ -189,8 +189,10 @@ def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | 
 
 def _gate_open(vm: VmSystem, page_req: int) -> bool:
     """Whether a request may take a free page, by this CPU's view of the counts."""
-    view = vm.mycpu().gd_vmstats
+    gd = vm.mycpu()
+    view = gd.gd_vmstats
     free = view.peek("v_free_count")
+    gd.gate = free, view.peek("v_cache_count")
     if free >= vm.limits.v_free_reserved:
         return True
     if page_req & VM_ALLOC_INTERRUPT and free > 0:

@@ -115,12 +115,13 @@ def vm_page_lookup_sbusy_try(
     m = obj.rb_memq.get(pindex)
     if m is None:
         return None
-    if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.load() & PG_FICTITIOUS:
+    bits = vm_page_bits(pgoff, pgbytes)
+    if m.hint("valid") & bits != bits or m.flags.load() & PG_FICTITIOUS:
         return None
     if vm_page_sbusy_try(m):
         return None
     if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.load() & PG_FICTITIOUS:
         vm_page_sbusy_drop(m)
         return None
-    _found(m, obj, pindex, vm_page_bits(pgoff, pgbytes))
+    _found(m, obj, pindex, bits)
     return m

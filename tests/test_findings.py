@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import vmsmp
+from vmsmp.campaign.search import options_for
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
 from vmsmp.findings import Finding, check_repairs, explain, findings, repair_names
@@ -60,9 +61,15 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 
 
 def test_a_finding_is_there_without_its_repair(finding):
-    program = find_scenario(Schedule.parse(finding.schedule).program)
+    line = Schedule.parse(finding.schedule)
     others = set(repair_names()) - {finding.repair}
-    result = vmsmp.explore(program, sched="random", schedules=30_000, timeouts="any", repairs=others)
+    result = vmsmp.explore(
+        find_scenario(line.program),
+        sched="random",
+        schedules=30_000,
+        timeouts=line.options.timeouts,
+        repairs=others,
+    )
     assert finding is explain(result.failure.signature, result.failure.program, others)
 
 
@@ -111,7 +118,8 @@ def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_momen
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_checkers_do_not_change_a_regression_s_run(regression, locks):
-    lines = [f"v1:{regression.__name__}{'+exact' if locks == 'exact' else ''}:{seed}:" for seed in range(3)]
+    options = options_for(regression, locks=locks, timeouts="idle", repairs=repair_names())
+    lines = [str(Schedule(regression.__name__, seed, (), options)) for seed in range(3)]
     checked, bare = (
         [vmsmp.replay(regression, line, check=on).digest for line in lines] for on in (True, False)
     )

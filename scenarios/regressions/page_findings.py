@@ -35,7 +35,8 @@ def vm_wait_misses_a_free(m):
             vm_page_freezwq(page)
 
     def waiter():
-        vm_wait(vm, 100)
+        for _ in range(5):
+            vm_wait(vm, 100)
 
     m.spawn(giver, name="giver")
     m.spawn(waiter, name="waiter")

@@ -8,7 +8,7 @@ predicate.  `+` means both, `|` either, `""` anybody.
     `checked` twins instead, whose slots are guarded; else an access costs what a slot costs.  What a
     lock protects is no visible operation: whoever obeys the letters cannot tell.
   * a *hint* is a read without the lock, which the reader knows may be stale; it is a visible
-    operation of its own, and so is a store that races by design (`publish`).
+    operation of its own, and so is a store that such readers must be able to miss (`publish`).
   * a *word* is atomic, with the operations of `sync.atomic`, in a quarter of an `Atomic`'s memory:
     identity and name come from its record.
 
@@ -198,10 +198,10 @@ class Record:
         return declared.peek(self)
 
     def publish(self, name: str, value: Any) -> None:
-        """Store a field that races by design: one visible operation."""
+        """Store a field that others read as a hint: one visible operation, with what its letters ask for."""
         declared = self.fields[name]
         self.vm.point(self.code + (declared.offset << _FIELD_SHIFT) + ops.STORE)
-        declared.poke(self, value)
+        setattr(self, name, value)
 
     def changing(self, name: str) -> Any:
         """The container in a field, about to be changed in place: as a write, to whoever checks."""

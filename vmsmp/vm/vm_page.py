@@ -323,6 +323,7 @@ def _pagedaemon_wakeup(m: VmPage) -> None:
 
 
 # -- valid ----------------------------------------------------------------------------------------
+# Lookups look at the valid bits before they have busied the page, so a change is a visible operation.
 
 
 def vm_page_bits(base: int, size: int) -> int:
@@ -336,20 +337,20 @@ def vm_page_bits(base: int, size: int) -> int:
 
 def vm_page_set_valid(m: VmPage, base: int = 0, size: int = 4096) -> None:
     """Mark a range valid.  Locks: the page hard-busied."""
-    m.valid |= vm_page_bits(base, size)
+    m.publish("valid", m.valid | vm_page_bits(base, size))
 
 
 def vm_page_set_validclean(m: VmPage, base: int, size: int) -> None:
     """Mark a range valid and clean.  Locks: the page hard-busied."""
     bits = vm_page_bits(base, size)
-    m.valid |= bits
+    m.publish("valid", m.valid | bits)
     m.dirty &= ~bits
 
 
 def vm_page_set_validdirty(m: VmPage, base: int, size: int) -> None:
     """Mark a range valid and dirty.  Locks: the page hard-busied."""
     bits = vm_page_bits(base, size)
-    m.valid |= bits
+    m.publish("valid", m.valid | bits)
     m.dirty |= bits
 
 
@@ -361,7 +362,7 @@ def vm_page_clear_dirty(m: VmPage, base: int, size: int) -> None:
 def vm_page_set_invalid(m: VmPage, base: int, size: int) -> None:
     """Mark a range neither valid nor dirty.  Locks: the page hard-busied."""
     bits = vm_page_bits(base, size)
-    m.valid &= ~bits
+    m.publish("valid", m.valid & ~bits)
     m.dirty &= ~bits
 
 
@@ -373,4 +374,4 @@ def vm_page_is_valid(m: VmPage, base: int, size: int) -> bool:
 
 def vm_page_zero_invalid(m: VmPage) -> None:
     """Zero what is not valid, and make all of it valid.  Locks: the page hard-busied."""
-    m.valid = VM_PAGE_BITS_ALL
+    m.publish("valid", VM_PAGE_BITS_ALL)

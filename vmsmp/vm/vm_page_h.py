@@ -168,7 +168,7 @@ class VmPage(Record):
     pindex: int = field("b|o|S", "B+O|B+N")
     valid: int = field("b|o|S", "B", form=hex)
     dirty: int = field("", "B|W", form=hex)  # tentative until unmapped or read-only
-    act_count: int = field("", "B|S")
+    act_count: int = field("")  # nobody's: it only has to be about right
 
     pc: int
     phys: int

@@ -37,8 +37,6 @@ V_FREE_COUNT = "vmstats.v_free_count"
 VM_PAGES_NEEDED = "vm_pages_needed"
 VM_PAGEOUT_PAGES_NEEDED = "vm_pageout_pages_needed"
 
-REPAIR = "vm-wait-interlocks"
-
 
 def is_pagedaemon(vm: VmSystem) -> bool:
     """Whether the running CPU is one of the two that make pages free."""
@@ -96,7 +94,7 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
     machine = vm.machine
     flags = 0
     _kick(vm)
-    if machine.repaired(REPAIR):
+    if machine.repaired("vm-wait-interlocks"):
         flags = PINTERLOCKED
         machine.tsleep_interlock(V_FREE_COUNT)
     vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)

@@ -13,6 +13,7 @@ from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.machine import Machine, Stand, Trouble
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import VmsmpError
 from vmsmp.mutants.patch import planted
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
@@ -30,10 +31,17 @@ class _Stop(Observer):
         self._wanted = step
         self._visit = visit
         self._step = 0
+        self.fault: Exception | None = None
 
     def op(self, cpu: Cpu, code: int) -> None:
         if self._step == self._wanted:
-            self._wanted = self._visit(cpu.machine, self._step, cpu.machine.survey())
+            try:
+                self._wanted = self._visit(cpu.machine, self._step, cpu.machine.survey())
+            except VmsmpError:
+                raise
+            except Exception as error:
+                self.fault = error  # the visitor's own, and no verdict on the program
+                raise VmsmpError("the visitor of a stopped run failed") from error
         self._step += 1
 
 
@@ -46,15 +54,21 @@ def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Vis
     """
     schedule = parse_for(program, line)
     found: list[Trouble | None] = []
+    stop = _Stop(step, visit)
     with planted(schedule.options.mutants), Crew(current_core()) as crew:
         bench = Bench(crew, program, schedule.options, check=True)
 
         def run() -> None:
-            observers = (OpCounter(), _Stop(step, visit))
-            machine = bench.run(Recorder(Preempting(schedule.preemptions)), schedule.seed, observers)
+            recorder = Recorder(Preempting(schedule.preemptions))
+            machine = bench.run(recorder, schedule.seed, (OpCounter(), stop))
             visit(machine, None, machine.scene or machine.survey())
             found.append(machine.trouble)
             machine.close()
 
-        crew.drive(run)
+        try:
+            crew.drive(run)
+        except VmsmpError:
+            if stop.fault is not None:
+                raise stop.fault from None
+            raise
     return found[0]

@@ -30,6 +30,8 @@ COLOURS = (1, 4, 16, 64, 1024)
 PAGES = 4096
 MANY_PAGES, FEW_PAGES = 1_000_000, 1_000
 ALLOCATIONS = 2_000
+#: What a boot of PAGES may take of a free run's time.
+BOOT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ def _allocate(vm: VmSystem, pindex: int) -> None:
     vm_page_free(m)
 
 
-def page_storm(cpus: int, colours: int, counts: list[int]) -> Callable[[Machine], None]:
-    """Each CPU allocates and frees for ever, in its own share of the colours."""
+def page_storm(cpus: int, colours: int, counts: list[int], began: list[float]) -> Callable[[Machine], None]:
+    """Each CPU allocates and frees for ever, in its own share of the colours; `began` says since when."""
 
     def program(m: Machine) -> None:
         vm = m.boot(pages=PAGES, l2_size=colours, topology=(1, cpus, 1))
@@ -59,6 +61,7 @@ def page_storm(cpus: int, colours: int, counts: list[int]) -> Callable[[Machine]
                 done += 1
                 counts[n] = done
 
+        began.append(time.perf_counter())
         for n in range(cpus):
             m.spawn(turn, n)
         m.join()
@@ -69,13 +72,16 @@ def page_storm(cpus: int, colours: int, counts: list[int]) -> Callable[[Machine]
 def throughput(cpus: int, colours: int, seconds: float) -> Throughput:
     """Run the storm freely, checkers off."""
     counts = [0] * cpus
-    outcome: Outcome = run(
-        page_storm(cpus, colours, counts), engine="free", time_s=seconds, perturb=0, check=False
-    )
+    began: list[float] = []
+    storm = page_storm(cpus, colours, counts, began)
+    outcome: Outcome = run(storm, engine="free", time_s=BOOT_S + seconds, perturb=0, check=False)
+    elapsed = time.perf_counter() - began[0] if began else 0.0
+    if outcome.failure is not None:
+        raise RuntimeError(f"the page storm failed: {outcome.failure.message}")
     queues = [lock for lock in outcome.locks if lock.name.startswith("pq.")]
     taken = sum(lock.acquisitions for lock in queues)
     contested = sum(lock.contested for lock in queues)
-    return Throughput(sum(counts) / outcome.seconds, contested / taken if taken else 0.0)
+    return Throughput(sum(counts) / elapsed if elapsed else 0.0, contested / taken if taken else 0.0)
 
 
 def page_figures(seconds: float, rounds: int = 3) -> list[Figure]:
@@ -96,7 +102,9 @@ def page_figures(seconds: float, rounds: int = 3) -> list[Figure]:
         rate = statistics.median(t.rate for t in found[name])
         contested = statistics.median(t.contested for t in found[name])
         note = f"{contested:.1%} of queue grants contested"
-        figures.append(Figure(f"free, pages, {name}", rate, "alloc+free/s", rate / one, goal, note))
+        figures.append(
+            Figure(f"free, pages, {name}", rate, "alloc+free/s", rate / one if one else 0.0, goal, note)
+        )
     return figures
 
 
@@ -109,7 +117,10 @@ def colour_curve(seconds: float, cpus: int = 2) -> list[tuple[int, Throughput]]:
 def _run_once(bench: Bench) -> None:
     scheduler = make_scheduler("rr", 1)
     scheduler.begin()
-    bench.run(scheduler, 1).close()
+    machine = bench.run(scheduler, 1)
+    if machine.trouble is not None:
+        raise RuntimeError(f"the measurement failed: {machine.trouble.message}")
+    machine.close()
 
 
 def size_figures(pages: int = MANY_PAGES) -> list[Figure]:

@@ -49,7 +49,7 @@ def broken_page(m: VmPage, ledger: Ledger) -> Broken | None:
     return (
         _broken_busy(m, peek("busy_count"), shares)
         or _broken_counts(m, peek, shares, ledger)
-        or (_broken_queue(m, peek, ledger) if not _spinning(m) else None)
+        or (_broken_queue(m, peek, ledger) or _unlinked(m, peek("queue")) if not _spinning(m) else None)
     )
 
 
@@ -102,8 +102,6 @@ def _broken_queue(m: VmPage, peek: Callable[[str], Any], ledger: Ledger) -> Brok
         return "INV-Q3", f"it is on queue {queue}, which is not one of its colour"
     if queue and flags & (PG_FICTITIOUS | PG_UNQUEUED):
         return "INV-Q8", "it is on a queue, and its flags forbid that"
-    if queue and not _linked(m, queue):
-        return "INV-Q1", f"it says it is on {vm.queue_name(queue)}, whose list does not have it"
     obj = peek("object")
     if obj is not None and obj.peek("rb_memq").get(peek("pindex")) is not m:
         return "INV-O1", f"it says it is {obj.klass}'s, and that one's tree does not have it"
@@ -130,13 +128,17 @@ def _broken_queue(m: VmPage, peek: Callable[[str], Any], ledger: Ledger) -> Brok
     return None
 
 
-def _linked(m: VmPage, queue: int) -> bool:
-    """Whether the page's neighbours, or the ends of the list, point at it."""
+def _unlinked(m: VmPage, queue: int) -> Broken | None:
+    """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
+    if not queue:
+        return None
     pq = m.vm.vm_page_queues[queue]
     before, after = m.peek("tqe_prev"), m.peek("tqe_next")
     first = pq.peek("tqh_first") if before is None else before.peek("tqe_next")
     last = pq.peek("tqh_last") if after is None else after.peek("tqe_prev")
-    return first is m and last is m
+    if first is m and last is m:
+        return None
+    return "INV-Q1", f"it says it is on {m.vm.queue_name(queue)}, whose list does not have it"
 
 
 def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:

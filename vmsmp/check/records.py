@@ -170,10 +170,10 @@ class Records(Observer):
         if vm is None:
             return
         cpu = machine.curcpu
-        for m in vm.vm_page_array:
-            self._judge(cpu, m)
         for pq in vm.vm_page_queues:
             self._tell(machine, pq, broken_queue(pq, walk_all=True))
+        for m in vm.vm_page_array:
+            self._judge(cpu, m)
         for obj in list(vm.objects):
             self._judge(cpu, obj)
 

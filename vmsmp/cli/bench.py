@@ -55,7 +55,9 @@ def main(args: argparse.Namespace) -> int:
     print(f"Python {platform.python_version()}, GIL {'on' if gil else 'off'}")
     rows = [[f.name, f"{f.rate:,.0f} {f.unit}", _ratio(f.ratio), _goal(f, gil), f.note] for f in figures]
     print("\n".join(table(["figure", "rate", "ratio", "goal", ""], rows, right={1, 2})))
-    print("\nratio: to the bare loop for the controlled engine, to one CPU for the free one")
+    print(
+        "\nratio: to the bare loop for the controlled engine, to one CPU for the free one, to a small machine"
+    )
     if curve:
         rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
         print()
@@ -66,8 +68,14 @@ def main(args: argparse.Namespace) -> int:
 
 def _can_write(path: Path) -> None:
     """Say so before the measuring, if the plot could not be written after it."""
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {str(path)!r}: there is no such folder")
+    try:
+        there = path.exists()
+        with path.open("ab"):
+            pass
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
     if importlib.util.find_spec("pygal") is None:
         raise UsageError("--plot needs pygal: pip install 'vmsmp[report]'")
 

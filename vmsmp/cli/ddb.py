@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,13 +74,15 @@ class _Session:
         self.error = ""
         self.over = False
         self._given = bool(commands)
-        self._lines = iter(commands) if commands else self._typed()
-        self._last: int | None = None
+        self._left = deque(commands)
+        self._stopped = False
 
-    @staticmethod
-    def _typed() -> Iterator[str]:
+    def _lines(self) -> Iterator[str]:
+        """The commands given, one by one, or what is typed until the input ends."""
+        while self._left:
+            yield self._left.popleft()
         prompt = "db> " if sys.stdin.isatty() else ""
-        while True:
+        while not self._given:
             print(prompt, end="", flush=True)
             line = sys.stdin.readline()
             if not line:
@@ -88,15 +91,17 @@ class _Session:
 
     def visit(self, machine: Machine, step: int | None, scene: tuple[Stand, ...]) -> int | None:
         """The run stands still: take commands until one lets it go on."""
-        if self.over or self.error or (self._given and step is None and self._last is not None):
+        if self.over or self.error or (self._given and step is None and self._stopped and not self._left):
             return None
-        self._last = step
+        self._stopped = True
         cpu = machine.curcpu
         if step is None:
             print("stopped where the run ends")
+            if machine.trouble is not None:
+                print("(it failed, and the CPUs have let go of what `show cpus` says they held)")
         else:
             print(f"stopped before step {step}: {cpu}, {machine.describe(cpu.pending)}")
-        for line in self._lines:
+        for line in self._lines():
             try:
                 words = shlex.split(line)
                 if words:
@@ -122,12 +127,12 @@ class _Session:
             return self._onward(step, (step or 0) + (_number(rest[0]) if rest else 1))
         elif name == "goto" and len(rest) == 1:
             return self._onward(step, _number(rest[0]))
-        elif name in ("continue", "c"):
+        elif name in ("continue", "c") and not rest:
             return -1
-        elif name in ("quit", "q"):
+        elif name in ("quit", "q") and not rest:
             self.over = True
             return -1
-        elif name == "help":
+        elif name == "help" and not rest:
             print(HELP)
         else:
             raise UsageError(f"ddb: unknown command {' '.join(words)!r}; `help` lists them")
@@ -137,13 +142,15 @@ class _Session:
     def _onward(step: int | None, wanted: int) -> int:
         if step is None:
             raise UsageError("ddb: the run is over")
-        if wanted <= step:
+        if wanted == step:
+            raise UsageError(f"ddb: this is step {step}")
+        if wanted < step:
             raise UsageError(f"ddb: step {wanted} is behind, start again with --step {wanted}")
         return wanted
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise UsageError(f"ddb: {text!r} is not a number")
     return int(text)
 

@@ -44,7 +44,7 @@ def vm_page_print_pageq_info(vm: VmSystem, kind: str | None = None) -> list[str]
             lock = pq._spin.state() if pq._spin is not None else "free"
             shown = " ".join(members[:16]) + (" ..." if len(members) > 16 else "")
             lines.append(f"{pq.name:18} lcnt {pq.peek('lcnt'):>4}  lock {lock:22} {shown}".rstrip())
-    return lines or [f"no pages on {kind or 'any'} queue"]
+    return lines or ["no pages on any queue"]
 
 
 def vm_page_print_page(m: VmPage) -> list[str]:

@@ -182,7 +182,7 @@ RULES = {
     (read, "page", "dirty"): ("pg", "", [""], []),
     (rewrite, "page", "dirty"): ("pg", f"{HARD}, or PG_WRITEABLE set", ["B", "W"], ["", "b", "O", "SQ"]),
     (read, "page", "act_count"): ("pg", "", [""], []),
-    (rewrite, "page", "act_count"): ("pg", f"{HARD}, or {SPIN}", ["B", "S"], ["", "b", "O", "Q", "s"]),
+    (rewrite, "page", "act_count"): ("pg", "", [""], []),
     (read, "obj", "rb_memq"): ("obj", ANY_TOKEN, ["O", "o"], ["", "B", "S"]),
     (rewrite, "obj", "rb_memq"): ("obj", TOKEN, ["O"], ["", "o", "B"]),
     (read, "obj", "resident_page_count"): ("obj", "", [""], []),

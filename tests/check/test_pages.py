@@ -217,6 +217,7 @@ BROKEN = [
     (cached, {"flags": PG_MAPPED}, "INV-Q7: pg: it is cached, and dirty or mapped"),
     (cached, {"flags": PG_NEED_COMMIT}, "INV-Q7: pg: it is cached, and dirty or mapped"),
     (active, {"md": PTE_V}, "INV-PM1: pg: a process maps it"),
+    (active, {"md": PTE_V, "flags": PG_MAPPED}, "INV-PM1: pg: a process maps it"),
     (free, {"md": PTE_V}, "INV-PM1: pg: a process maps it"),
     (cached, {"md": PTE_V}, "INV-PM1: pg: a process maps it"),
     (on_hold, {"md": PTE_V, "flags": PG_MAPPED}, "INV-PM1: pg: a process maps it"),
@@ -237,7 +238,6 @@ RIGHT = [
     (resident, {"dirty": 0xFF, "flags": PG_WRITEABLE}),
     (on_hold, {"flags": PG_MAPPED}),
     (cached, {"dirty": 0x0F, "valid": 0xF0}),
-    (active, {"md": PTE_V, "flags": PG_MAPPED}),
     (busied, {"md": PTE_V}),
 ]
 

@@ -339,7 +339,9 @@ def test_a_page_of_the_reserve_given_to_who_may_not_have_it_is_found(request_, l
         def user():
             seen.clear()
             for n in range(5):
-                seen.append(vm.mycpu().gd_vmstats.peek("v_free_count"))
+                gd = vm.mycpu()
+                gd.gate = gd.gd_vmstats.peek("v_free_count"), gd.gd_vmstats.peek("v_cache_count")
+                seen.append(gd.gate[0])
                 _prepare(vm_page_select_free(vm, 0), None, n, REQUESTS[request_])
 
         m.spawn(user)
@@ -348,7 +350,7 @@ def test_a_page_of_the_reserve_given_to_who_may_not_have_it_is_found(request_, l
     message = "INV-V3: pg: a page of the reserve went to a request that is not entitled to it"
     failure = found(program, message, locks=locks)
     assert list(range(5, FEWEST[request_][0] - 2, -1)) == seen
-    assert "cpu1 was given the page at check/test_vmstats.py in user, for run" == entries(failure)[-1]
+    assert "cpu1 was given the page at check/test_vmstats.py in user" == entries(failure)[-1]
 
 
 @DEPTHS

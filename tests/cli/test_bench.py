@@ -203,12 +203,10 @@ def test_a_plot_in_no_folder_is_refused_before_the_measuring(vmsmp, asked, tmp_p
     assert f"vmsmp: cannot write {str(tmp_path / place)!r}: there is no such folder\n" == words
 
 
-@pytest.mark.xfail(strict=True, reason="bug: found out after the measuring, whose figures are lost")
 def test_a_plot_that_is_a_folder_is_refused_before_the_measuring(vmsmp, asked, tmp_path):
     assert ((2, "", 1), []) == refused(vmsmp, asked, tmp_path)[:2]
 
 
-@pytest.mark.xfail(sys.version_info < (3, 14), strict=True, reason="bug: a traceback and exit code 3")
 def test_a_plot_in_a_folder_that_cannot_be_asked_for_is_refused_in_one_line(vmsmp, asked, tmp_path):
     path = tmp_path / ("long" * 100) / "curve.svg"
     assert ((2, "", 1), []) == refused(vmsmp, asked, path)[:2]

@@ -1,0 +1,444 @@
+"""What the debugger shows of pages, queues and objects, against machines whose state is known."""
+
+from __future__ import annotations
+
+import pytest
+
+import vmsmp
+from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.vm_meter import COUNTS, Thresholds
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page import vm_page_hold
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_busy import vm_page_flag_set, vm_page_sbusy_try, vm_page_wakeup
+from vmsmp.vm.vm_page_ddb import vm_page_print_page
+from vmsmp.vm.vm_page_h import PG_MARKER, PG_REFERENCED, VM_ALLOC_NORMAL
+
+CELLS = ("vm_pages_needed", "vm_pages_waiting", "vm_pageout_pages_needed", "vm_pageout_deficit")
+IDLE = [
+    "pg[3]",
+    "  queue       pq.free[0], colour 0",
+    "  spin        free",
+    "  object      none",
+    "  busy_count  0",
+    "  hold_count  0",
+    "  wire_count  0",
+    "  flags       0",
+    "  valid       0x00, dirty 0x00",
+    "  act_count   0",
+    "  md          0",
+    "  in hands of nobody",
+]
+
+
+def rows(text):
+    """The lines of a view, each by its first word."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines()}
+
+
+def field(text, name):
+    """What one line of a page's view says."""
+    (line,) = [line for line in text.splitlines() if line[2:].startswith(name + " ")]
+    return line[len(name) + 2 :].strip()
+
+
+# -- show page: the counts ------------------------------------------------------------------------
+
+
+def test_the_counts_are_shown_in_the_kernel_s_order_under_their_headings(alone):
+    lines = alone(lambda vm: vm.show_page()).splitlines()
+    assert ["global", "true", "view", "(delta)", "by", "CPU"] == lines[0].split()
+    assert [*COUNTS] == [line.split()[0] for line in lines[1:6]]
+
+
+def test_the_headings_stand_over_their_columns(alone):
+    lines = alone(lambda vm: vm.show_page()).splitlines()
+    ends = [lines[0].index(word) + len(word) for word in ("global", "true")]
+    assert ["8", "8"] == [lines[1][end - 2 : end].strip() for end in ends]
+
+
+def test_a_count_is_shown_global_true_and_as_each_cpu_sees_it(alone):
+    def program(vm):
+        vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        return vm.show_page()
+
+    assert ["8", "7", "cpu0:", "7", "(-1)"] == rows(alone(program))["v_free_count"]
+
+
+def test_a_delta_above_zero_has_a_sign_too(alone, page_on):
+    def program(vm):
+        page_on(vm, "active")
+        return vm.show_page()
+
+    shown = rows(alone(program))
+    assert ["0", "1", "cpu0:", "1", "(+1)"] == shown["v_active_count"]
+    assert ["0", "0", "cpu0:", "0", "(+0)"] == shown["v_inactive_count"]
+
+
+def test_every_cpu_that_has_counted_has_its_own_view_in_order(alone):
+    def program(vm):
+        for n in range(2):
+            vm.machine.spawn(vm_page_alloc, vm, None, n, VM_ALLOC_NORMAL, name=f"taker{n}")
+        vm.machine.join()
+        return vm.show_page()
+
+    wanted = ["8", "6", "cpu1", "taker0:", "7", "(-1)", "cpu2", "taker1:", "7", "(-1)"]
+    assert wanted == rows(alone(program))["v_free_count"]
+
+
+def test_a_machine_on_which_nobody_has_counted_has_no_views(alone):
+    assert ["8", "8"] == rows(alone(lambda vm: vm.show_page()))["v_free_count"]
+
+
+def test_all_thresholds_are_shown_with_their_values(alone):
+    def program(vm):
+        return vm.show_page(), {name: getattr(vm.limits, name) for name in Thresholds.__slots__}
+
+    text, limits = alone(program, pages=1024)
+    assert limits == {name: int(row[0]) for name, row in rows(text).items() if name in limits}
+    assert [4, 16] == [limits["v_free_reserved"], limits["v_free_min"]]
+
+
+def test_a_threshold_that_was_changed_is_shown_as_it_is(alone):
+    def program(vm):
+        vm.limits.v_paging_wait = 5
+        return vm.show_page()
+
+    assert ["5"] == rows(alone(program))["v_paging_wait"]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_what_the_pagedaemon_is_told_is_shown(alone, name):
+    def program(vm):
+        getattr(vm, name).store(3)
+        return vm.show_page()
+
+    shown = rows(alone(program))
+    assert {cell: ["3" if cell == name else "0"] for cell in CELLS} == {cell: shown[cell] for cell in CELLS}
+
+
+# -- show page N ----------------------------------------------------------------------------------
+
+
+def test_an_idle_page_shows_every_field_and_nobody_s_hands(alone):
+    assert IDLE == alone(lambda vm: vm.show_page(3)).splitlines()
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_the_first_and_the_last_page_are_there(alone, number):
+    assert f"pg[{number}]" == alone(lambda vm: vm.show_page(number)).splitlines()[0]
+
+
+@pytest.mark.parametrize("number", [-1, 8, 10**30])
+def test_a_page_that_is_not_there_is_refused_with_the_number_of_pages(alone, number):
+    with pytest.raises(vmsmp.UsageError, match=f"^there is no page {number}: this machine has 8$"):
+        alone(lambda vm: vm.show_page(number))
+
+
+@pytest.mark.parametrize("kind", ["free", "inactive", "active", "cache", "hold"])
+def test_a_page_names_its_queue_and_its_colour(alone, page_on, kind):
+    def program(vm):
+        m = page_on(vm, kind)
+        return vm.show_page(m.phys), m.pc
+
+    text, colour = alone(program, pages=64, l2_size=4)
+    assert f"pq.{kind}[{colour}], colour {colour}" == field(text, "queue")
+
+
+def test_a_page_on_no_queue_says_so_and_keeps_its_colour(alone, page_on):
+    def program(vm):
+        return vm.show_page(page_on(vm, "none", pindex=3).phys)
+
+    assert "PQ_NONE, colour 3" == field(alone(program, pages=64, l2_size=4), "queue")
+
+
+def test_a_page_names_its_object_and_its_place_in_it(alone, page_on):
+    def program(vm):
+        return vm.show_page(page_on(vm, "none", vm_object_allocate(vm, 8, "file"), 5).phys)
+
+    assert "file, pindex 5" == field(alone(program), "object")
+
+
+def test_a_page_shows_its_busies_holds_and_wirings_in_words(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "none")
+        assert False is vm_page_sbusy_try(m)
+        for _ in range(2):
+            vm_page_hold(m)
+        m.wire_count.store(3)
+        text = vm.show_page(m.phys)
+        m.busy_count.store(0xE0000002)
+        return [field(text, name) for name in ("busy_count", "hold_count", "wire_count")], vm.show_page(
+            m.phys
+        )
+
+    counts, busy = alone(program)
+    assert ["1", "2", "3"] == counts
+    assert "LOCKED|WANTED|SWAPINPROG|2" == field(busy, "busy_count")
+
+
+def test_a_page_shows_its_flags_by_name_and_its_content_in_hexadecimal(alone):
+    def program(vm):
+        m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        vm_page_flag_set(m, PG_REFERENCED)
+        m.valid, m.dirty, m.act_count = 0x3F, 0x01, 9
+        text = vm.show_page(m.phys)
+        return [field(text, name) for name in ("flags", "valid", "act_count")]
+
+    assert ["PG_REFERENCED", "0x3f, dirty 0x01", "9"] == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("prot", "stored", "words"),
+    [(VM_PROT_READ, False, "v"), (VM_PROT_WRITE, False, "vw"), (VM_PROT_WRITE, True, "vwm")],
+)
+def test_a_page_shows_its_page_table_entry(alone, prot, stored, words):
+    def program(vm):
+        m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        pmap_enter(m, prot)
+        assert not stored or pmap_store(m)
+        return vm.show_page(m.phys)
+
+    assert words == field(alone(program), "md")
+
+
+@pytest.mark.parametrize(
+    ("locks", "taken", "free"),
+    [("atomic", "exclusive cpu0", "free"), ("exact", "1 (exclusive cpu0)", "0 (free)")],
+)
+def test_a_page_says_who_has_its_spinlock(alone, locks, taken, free):
+    def program(vm):
+        m = vm.vm_page_array[3]
+        with m.spin:
+            held = vm.show_page(3)
+        return field(held, "spin"), field(vm.show_page(3), "spin")
+
+    assert (taken, free) == alone(program, locks=locks)
+
+
+def test_a_page_says_in_whose_hands_it_is_and_how(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "none")
+        assert False is vm_page_sbusy_try(m)
+        vm.machine.spawn(vm_page_hold, m, name="holder").join()
+        return vm.show_page(m.phys)
+
+    assert "soft busy by cpu0, hold by cpu1 holder" == field(alone(program), "in hands of")
+
+
+def test_a_page_just_allocated_is_in_its_allocator_s_hands_until_he_lets_go(alone):
+    def program(vm):
+        m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        mine = vm.show_page(m.phys)
+        vm_page_wakeup(m)
+        return field(mine, "in hands of"), field(vm.show_page(m.phys), "in hands of")
+
+    assert ("hard busy by cpu0", "nobody") == alone(program)
+
+
+def test_a_marker_is_no_page_and_says_so(alone):
+    def program(vm):
+        marker = vm.marker(PG_MARKER)
+        return marker.name, vm_page_print_page(marker)
+
+    name, lines = alone(program)
+    assert (f"{name} (marker)", len(IDLE)) == (lines[0], len(lines))
+
+
+# -- show pageq -----------------------------------------------------------------------------------
+
+
+def test_the_free_queue_is_shown_from_its_head_on(alone):
+    wanted = "pq.free[0]         lcnt    8  lock free                   " + " ".join(
+        f"pg[{n}]" for n in reversed(range(8))
+    )
+    assert [wanted] == alone(lambda vm: vm.show_pageq()).splitlines()
+
+
+def test_queues_that_are_empty_are_left_out(alone, page_on):
+    def program(vm):
+        page_on(vm, "active", pindex=1)
+        page_on(vm, "cache", pindex=2)  # of the second object, whose colours begin at 1
+        return vm.show_pageq()
+
+    names = [line.split()[0] for line in alone(program, pages=64, l2_size=4).splitlines()]
+    assert [f"pq.free[{n}]" for n in range(4)] + ["pq.active[1]", "pq.cache[3]"] == names
+
+
+def test_queues_of_one_type_are_all_shown_and_no_others(alone, page_on):
+    def program(vm):
+        page_on(vm, "active", pindex=1)
+        return vm.show_pageq("active")
+
+    rest = [line.split(maxsplit=5) for line in alone(program, pages=64, l2_size=4).splitlines()]
+    assert [
+        ["pq.active[0]", "lcnt", "0", "lock", "free"],
+        ["pq.active[1]", "lcnt", "1", "lock", "free"],
+        ["pq.active[2]", "lcnt", "0", "lock", "free"],
+        ["pq.active[3]", "lcnt", "0", "lock", "free"],
+    ] == [words[:5] for words in rest]
+    assert [0, 1, 0, 0] == [len(words) - 5 for words in rest]
+
+
+@pytest.mark.parametrize("kind", ["free", "inactive", "active", "cache", "hold"])
+def test_every_queue_type_can_be_asked_for(alone, kind):
+    assert f"pq.{kind}[0]" == alone(lambda vm: vm.show_pageq(kind)).split()[0]
+
+
+@pytest.mark.parametrize("kind", ["", "FREE", "none", "pq.free[0]"])
+def test_a_queue_type_that_there_is_not_is_refused_with_those_there_are(alone, kind):
+    with pytest.raises(vmsmp.UsageError) as caught:
+        alone(lambda vm: vm.show_pageq(kind))
+    wanted = f"there is no queue type {kind!r}: there are free, inactive, active, cache, hold"
+    assert wanted == str(caught.value)
+
+
+def test_a_machine_without_a_page_on_any_queue_says_so(alone):
+    def program(vm):
+        for n in range(2):
+            assert None is not vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL)
+        return vm.show_pageq()
+
+    assert "no pages on any queue" == alone(program, pages=2)
+
+
+@pytest.mark.parametrize(("pages", "more"), [(16, []), (17, ["..."])])
+def test_a_long_queue_shows_its_first_sixteen_members(alone, pages, more):
+    members = alone(lambda vm: vm.show_pageq(), pages=pages).split()[5:]
+    assert [f"pg[{n}]" for n in reversed(range(pages - 16, pages))] + more == members
+
+
+def test_a_marker_stands_among_the_members_where_it_is_and_counts_for_nothing(alone):
+    from vmsmp.vm.vm_page_queues import TAILQ_INSERT_AFTER
+
+    def program(vm):
+        marker = vm.marker(PG_MARKER)
+        TAILQ_INSERT_AFTER(vm.vm_page_queues[vm.PQ_FREE], vm.vm_page_array[1], marker)
+        return marker.name, vm.show_pageq("free").split()
+
+    name, words = alone(program, pages=2)
+    assert ["2", "pg[1]", name, "pg[0]"] == [words[2], *words[5:]]
+
+
+def test_a_queue_says_who_has_its_lock(alone):
+    def program(vm):
+        with vm.vm_page_queues[vm.PQ_HOLD].spin:
+            return vm.show_pageq("hold")
+
+    assert "pq.hold[0]         lcnt    0  lock exclusive cpu0" == alone(program)
+
+
+# -- show object ----------------------------------------------------------------------------------
+
+
+def test_a_machine_without_objects_says_so(alone):
+    assert "no objects" == alone(lambda vm: vm.show_object())
+
+
+def test_an_object_shows_its_counts_its_token_and_its_pages_in_order(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8, "file")
+        pages = [
+            page_on(vm, kind, obj, pindex) for kind, pindex in (("active", 5), ("none", 0), ("cache", 3))
+        ]
+        return vm.show_object().splitlines(), [m.name for m in pages]
+
+    lines, (five, zero, three) = alone(program)
+    assert "file: 3 pages, refs 1, holds 0, token free" == lines[0]
+    assert [f"     0: {zero}, PQ_NONE", f"     3: {three}, pq.cache[0]", f"     5: {five}, pq.active[0]"] == [
+        line.split(", file:")[0] for line in lines[1:]
+    ]
+    assert "0, busy 0, hold 0, wire 0, valid 0xff, dirty 0x0, 0" == lines[1].partition(", file:")[2]
+
+
+def test_an_object_in_use_shows_its_holds_and_who_has_its_token(alone):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8, "file")
+        vm_object_hold(obj)
+        text = vm.show_object("file")
+        vm_object_drop(obj)
+        return text
+
+    assert "file: 0 pages, refs 1, holds 1, token exclusive cpu0" == alone(program)
+
+
+def test_a_terminated_object_says_that_it_is_dead_and_gone(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8, "file")
+        page_on(vm, "active", obj)
+        vm_object_deallocate(obj)
+        return vm.show_object("file")
+
+    assert "file: 0 pages, refs 0, holds 0, DEAD, freed, token free" == alone(program)
+
+
+def test_objects_are_shown_in_order_of_their_making_or_one_by_name(alone):
+    def program(vm):
+        for name in ("swap", "file", None):
+            vm_object_allocate(vm, 1, name)
+        return [
+            [line.split(":")[0] for line in vm.show_object(name).splitlines()]
+            for name in (None, "file", "obj[2]")
+        ]
+
+    assert [["swap", "file", "obj[2]"], ["file"], ["obj[2]"]] == alone(program)
+
+
+@pytest.mark.parametrize(("names", "known"), [((), "none"), (("file", "swap"), "file, swap")])
+def test_an_object_that_there_is_not_is_refused_with_those_there_are(alone, names, known):
+    def program(vm):
+        for name in names:
+            vm_object_allocate(vm, 1, name)
+        return vm.show_object("fil")
+
+    with pytest.raises(vmsmp.UsageError, match=f"^there is no object 'fil': there are {known}$"):
+        alone(program)
+
+
+# -- looking on -----------------------------------------------------------------------------------
+
+
+def look_at_everything(vm):
+    for number in (None, *range(len(vm.vm_page_array))):
+        vm.show_page(number)
+    for kind in (None, "free", "hold"):
+        vm.show_pageq(kind)
+    vm.show_object()
+
+
+def test_looking_at_everything_is_no_step_of_the_run(steps, page_on):
+    def prepare(vm):
+        page_on(vm, "active")
+        return (vm,)
+
+    assert [] == steps(prepare, look_at_everything, pages=64, l2_size=4)
+
+
+def test_looking_at_everything_breaks_no_rule_and_makes_no_lock(alone, page_on):
+    def program(vm):
+        page_on(vm, "active")
+        before = [lock.name for lock in vm.locks()]
+        look_at_everything(vm)
+        return before, [lock.name for lock in vm.locks()]
+
+    before, after = alone(program, check=True)
+    assert before == after
+
+
+# -- the locks there are --------------------------------------------------------------------------
+
+
+def test_a_machine_just_booted_has_no_lock_yet(alone):
+    assert [] == alone(lambda vm: vm.locks())
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_locks_that_were_wanted_are_there_the_queues_first(alone, locks):
+    def program(vm):
+        with vm.vm_page_array[5].spin:
+            pass
+        with vm.vm_page_array[2].spin, vm.vm_page_queues[vm.PQ_CACHE].spin:
+            pass
+        return [(lock.name, lock.acquisitions) for lock in vm.locks()]
+
+    assert [("pq.cache[0].spin", 1), ("pg[2].spin", 1), ("pg[5].spin", 1)] == alone(program, locks=locks)

@@ -1,7 +1,6 @@
 """Queues and trees: a list that is not well formed, a count that lies, a page in the wrong tree."""
 
 import re
-
 from types import SimpleNamespace
 
 import pytest

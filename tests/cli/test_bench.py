@@ -200,7 +200,7 @@ def test_a_plot_in_no_folder_is_refused_before_the_measuring(vmsmp, asked, tmp_p
     (tmp_path / "file").touch()
     complaint, measured, words = refused(vmsmp, asked, tmp_path / place)
     assert ((2, "", 1), []) == (complaint, measured)
-    assert f"vmsmp: cannot write {str(tmp_path / place)!r}: there is no such folder\n" == words
+    assert words.startswith(f"vmsmp: cannot write {str(tmp_path / place)!r}: ")
 
 
 def test_a_plot_that_is_a_folder_is_refused_before_the_measuring(vmsmp, asked, tmp_path):

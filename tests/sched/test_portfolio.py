@@ -3,7 +3,8 @@
 import vmsmp
 from vmsmp.sched.pct import Pct
 from vmsmp.sched.portfolio import Portfolio
-from vmsmp.sched.random_walk import RandomWalk
+from vmsmp.sched.pos import Pos
+from vmsmp.sched.surw import Surw
 
 
 def lost_update(m):
@@ -24,18 +25,18 @@ def arms(portfolio, turns):
         yield portfolio.pick.__self__
 
 
-def test_every_other_run_is_a_random_walk():
+def test_the_arms_come_in_turn():
     kinds = [type(arm) for arm in arms(Portfolio(1), 6)]
-    assert [Pct, RandomWalk] * 3 == kinds
+    assert [Pct, Pos, Surw] * 2 == kinds
 
 
 def test_the_depths_of_pct_come_in_turn():
-    depths = [arm.depth for arm in arms(Portfolio(1), 12) if isinstance(arm, Pct)]
-    assert [3, 2, 5, 3, 2, 5] == depths
+    depths = [arm.depth for arm in arms(Portfolio(1), 18) if isinstance(arm, Pct)]
+    assert [2, 3, 5, 2, 3, 5] == depths
 
 
 def test_an_arm_is_the_same_at_its_next_turn():
-    first, *_, again = arms(Portfolio(1), 7)
+    first, *_, again = arms(Portfolio(1), 10)
     assert first is again
 
 

@@ -295,7 +295,7 @@ def test_a_container_about_to_be_changed_in_place_is_told_of_as_a_write():
     assert ({3: 4}, [("a", "items", True)]) == (run(program, told), told.seen)
 
 
-def test_a_hint_and_a_publication_need_no_lock_and_are_not_told_of():
+def test_a_hint_needs_no_lock_and_is_not_told_of_and_a_publication_is_a_write():
     told = Accesses()
 
     def program(_m, home):
@@ -304,7 +304,7 @@ def test_a_hint_and_a_publication_need_no_lock_and_are_not_told_of():
         thing.publish("both", thing.hint("either"))
 
     run(program, told)
-    assert [] == told.seen
+    assert [("a", "both", True)] == told.seen
 
 
 def letters_of(act, kept=(), names=""):

@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     def __str__(self) -> str:
         engine = self.cpu.machine.engine
         # the operation that took it is written down already, and reports count from 0
-        step = trace.count_steps(engine.log[: self.at]) - 1 if engine.controlled else self.at
+        step = max(0, trace.count_steps(engine.log[: self.at]) - 1) if engine.controlled else self.at
         where = f"{short_path(self.code.co_filename)}:{self.line} in {self.code.co_name}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
         return f"step {step}: {self.cpu} {self.what} at {where}{caller}"

@@ -49,7 +49,7 @@ def broken_page(m: VmPage, ledger: Ledger) -> Broken | None:
     return (
         _broken_busy(m, peek("busy_count"), shares)
         or _broken_counts(m, peek, shares, ledger)
-        or (_broken_queue(m, peek, ledger) or _unlinked(m, peek("queue")) if not _spinning(m) else None)
+        or (_broken_queue(m, peek, ledger) if not _spinning(m) else None)
     )
 
 
@@ -128,9 +128,10 @@ def _broken_queue(m: VmPage, peek: Callable[[str], Any], ledger: Ledger) -> Brok
     return None
 
 
-def _unlinked(m: VmPage, queue: int) -> Broken | None:
+def unlinked_page(m: VmPage) -> Broken | None:
     """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
-    if not queue:
+    queue = m.peek("queue")
+    if not queue or _spinning(m):
         return None
     pq = m.vm.vm_page_queues[queue]
     before, after = m.peek("tqe_prev"), m.peek("tqe_next")

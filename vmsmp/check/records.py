@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmsmp.check.ledger import Ledger
-from vmsmp.check.pages import Broken, broken_page, leaked_pages
+from vmsmp.check.pages import Broken, broken_page, leaked_pages, unlinked_page
 from vmsmp.check.queues import broken_freeing, broken_object, broken_queue
 from vmsmp.check.vmstats import broken_counts, broken_delta, broken_gate
 from vmsmp.engine import ops
@@ -94,7 +94,7 @@ class Records(Observer):
 
     def _judge(self, cpu: Cpu, thing: Record) -> None:
         if isinstance(thing, VmPage):
-            broken = broken_page(thing, self.ledger)
+            broken = broken_page(thing, self.ledger) or unlinked_page(thing)
         elif isinstance(thing, Vpgqueues):
             broken = broken_queue(thing)
         elif isinstance(thing, VmObject):
@@ -170,10 +170,12 @@ class Records(Observer):
         if vm is None:
             return
         cpu = machine.curcpu
+        for m in vm.vm_page_array:
+            self._tell(machine, m, broken_page(m, self.ledger))
         for pq in vm.vm_page_queues:
             self._tell(machine, pq, broken_queue(pq, walk_all=True))
         for m in vm.vm_page_array:
-            self._judge(cpu, m)
+            self._tell(machine, m, unlinked_page(m))
         for obj in list(vm.objects):
             self._judge(cpu, obj)
 

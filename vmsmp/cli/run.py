@@ -28,7 +28,10 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("scenario", help="its name; `vmsmp list` shows them")
     parser.add_argument("--engine", choices=("controlled", "free"), default="controlled")
     parser.add_argument(
-        "--sched", default="portfolio", metavar="S", help="portfolio, random, rr, pct:D, dfs, dfs:P"
+        "--sched",
+        default="portfolio",
+        metavar="S",
+        help="portfolio, random, sticky, rr, pct:D, pos, urw, surw, dfs, dfs:P",
     )
     parser.add_argument("--seed", type=number(int, 0, 2**63), default=0, metavar="N")
     parser.add_argument(

@@ -1,0 +1,282 @@
+"""Page counts: deltas and views, the rollup, and the thresholds."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_meter as v
+from vmsmp.vm.vm_meter import Thresholds
+
+FREE = "v_free_count"
+LIMITS = (
+    "v_free_reserved",
+    "v_free_severe",
+    "v_free_min",
+    "v_paging_wait",
+    "v_paging_start",
+    "v_paging_target1",
+    "v_paging_target2",
+)
+
+
+def limit(vm, **limits):
+    """Set these limits and all others to zero."""
+    for name in LIMITS:
+        setattr(vm.limits, name, 0)
+    for name, value in limits.items():
+        setattr(vm.limits, name, value)
+    return vm
+
+
+def see(vm, free, cache=0):
+    """Have this CPU see that many pages."""
+    vm.mycpu().gd_vmstats.v_free_count.value = free
+    vm.mycpu().gd_vmstats.v_cache_count.value = cache
+    return vm
+
+
+def counts(vm, gd=None, name=FREE):
+    """The global count, the delta and the view."""
+    gd = gd or vm.mycpu()
+    return vm.vmstats.peek(name), gd.gd_vmstats_adj.peek(name), gd.gd_vmstats.peek(name)
+
+
+# -- counting -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", v.COUNTS)
+def test_a_page_more_is_counted_in_the_cpu_s_delta_and_in_its_view(alone, name):
+    def program(vm):
+        before = vm.vmstats.peek(name)
+        v.vmstats_add(vm, name)
+        return [n - b for n, b in zip(counts(vm, name=name), (before, 0, before), strict=True)]
+
+    assert [0, 1, 1] == alone(program)
+
+
+@pytest.mark.parametrize("name", v.COUNTS[:4])
+def test_a_page_less_is_counted_in_the_cpu_s_delta_and_in_its_view(alone, name):
+    def program(vm):
+        before = vm.vmstats.peek(name)
+        v.vmstats_rem(vm, name)
+        return [n - b for n, b in zip(counts(vm, name=name), (before, 0, before), strict=True)]
+
+    assert [0, -1, -1] == alone(program)
+
+
+def test_a_count_is_another_cpu_s_business_until_it_is_rolled_up(alone):
+    def program(vm):
+        mine = vm.mycpu()
+        vm.machine.spawn(v.vmstats_rem, vm, FREE).join()
+        return counts(vm, mine)
+
+    assert (8, 0, 8) == alone(program)
+
+
+def removed(vm, times):
+    for _ in range(times):
+        v.vmstats_rem(vm, FREE)
+    return counts(vm)
+
+
+@pytest.mark.parametrize(
+    ("times", "left"), [(2, (8, -2, 6)), (3, (5, 0, 5)), (4, (5, -1, 4)), (6, (2, 0, 2))]
+)
+def test_a_delta_below_its_limit_goes_to_the_global_count_when_paging_is_near(alone, times, left):
+    assert left == alone(lambda vm: removed(limit(vm, v_paging_start=99), times), adj_limit=2)
+
+
+def test_a_delta_below_its_limit_stays_while_paging_is_far(alone):
+    assert (8, -6, 2) == alone(lambda vm: removed(limit(vm), 6), adj_limit=0, pages=8, cpus=1)
+
+
+@pytest.mark.parametrize(("start", "left"), [(0, (8, -3, 5)), (1, (5, 0, 5))])
+def test_paging_is_near_when_all_cpus_deltas_might_bring_it(alone, start, left):
+    """Two pages for each of two CPUs may not be rolled up: 5 left, less 4."""
+
+    def program(vm):
+        return removed(limit(vm, v_paging_start=start + 1), 3)
+
+    assert left == alone(program, adj_limit=2, cpus=2)
+
+
+def test_the_reserve_touched_brings_paging_near_too(alone):
+    assert (5, 0, 5) == alone(lambda vm: removed(limit(vm, v_free_reserved=6), 3), adj_limit=2)
+
+
+def test_the_kernel_s_own_limit_is_1024(alone):
+    assert 1024 == alone(lambda vm: vm.adj_limit)
+
+
+def test_a_page_more_is_never_handed_on(alone):
+    def program(vm):
+        for _ in range(9):
+            v.vmstats_add(vm, FREE)
+        return counts(limit(vm, v_paging_start=99))
+
+    assert (8, 9, 17) == alone(program, adj_limit=0)
+
+
+# -- rolling up -----------------------------------------------------------------------------------
+
+
+def test_a_rollup_adds_every_cpu_s_deltas_and_renews_the_caller_s_view_alone(alone):
+    def program(vm):
+        mine = vm.mycpu()
+        worker = vm.machine.spawn(lambda: removed(limit(vm), 2) and vm.mycpu())
+        other = vm.machine.spawn(lambda: removed(vm, 1) and vm.mycpu())
+        worker.join()
+        other.join()
+        v.vmstats_rollup(vm)
+        return [counts(vm, gd) for gd in (mine, worker.result, other.result)]
+
+    assert [(5, 0, 5), (5, 0, 6), (5, 0, 7)] == alone(program)
+
+
+def test_a_rollup_is_about_all_counts(alone):
+    def program(vm):
+        for n, name in enumerate(v.COUNTS, 1):
+            v.vmstats_add(vm, name, n)
+        v.vmstats_rollup(vm)
+        return [counts(vm, name=name) for name in v.COUNTS]
+
+    assert [(9, 0, 9), (2, 0, 2), (3, 0, 3), (4, 0, 4), (5, 0, 5)] == alone(program)
+
+
+def test_a_rollup_takes_a_delta_before_it_adds_it(steps):
+    def prepare(vm):
+        v.vmstats_add(vm, FREE)
+        return [vm]
+
+    rows = [row for row in steps(prepare, v.vmstats_rollup) if FREE in row]
+    assert ["swap cpu0.gd_vmstats_adj.v_free_count", "fetchadd vmstats.v_free_count"] == rows[:2]
+
+
+@pytest.mark.parametrize(("ticks", "seen"), [(0, 8), (1, 7)])
+def test_the_clock_rolls_the_counts_up_when_time_has_passed(alone, ticks, seen):
+    def program(vm):
+        mine = vm.mycpu()
+        vm.machine.spawn(v.vmstats_rem, vm, FREE).join()
+        since = vm.machine.ticks
+        if ticks:
+            vm.machine.tsleep("a while", 0, "", ticks)
+        v.hardclock(vm, since)
+        return mine.gd_vmstats.peek(FREE)
+
+    assert seen == alone(program)
+
+
+def test_no_page_is_lost_between_rollups_and_cpus_that_count(together):
+    def program(vm):
+        def counter():
+            for _ in range(2):
+                v.vmstats_add(vm, FREE)
+                v.vmstats_rem(vm, FREE)
+
+        def roller():
+            v.vmstats_rollup(vm)
+
+        for fn in (counter, roller, roller):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+        vm.machine.check(vm.count(FREE) == 8, "as many as before")
+
+    together(program, schedules=150, adj_limit=0)
+
+
+def test_parallel_cpus_count_and_roll_up_and_no_page_is_lost(parallel):
+    def program(vm):
+        def worker():
+            for n in range(60):
+                v.vmstats_add(vm, FREE)
+                v.vmstats_rem(vm, FREE)
+                if n % 7 == 0:
+                    v.vmstats_rollup(vm)
+
+        for _ in range(3):
+            vm.machine.spawn(worker)
+        vm.machine.join()
+        v.vmstats_rollup(vm)
+        return vm.count(FREE), vm.vmstats.peek(FREE)
+
+    assert (8, 8) == parallel(program)
+
+
+# -- thresholds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pages", [1024, 1000, 1 << 20])
+def test_the_limits_are_in_their_order(pages):
+    found = [getattr(Thresholds(pages), name) for name in LIMITS]
+    assert sorted(set(found)) == found
+
+
+@pytest.mark.parametrize("pages", [1, 8, 64, 200])
+def test_the_limits_of_a_small_machine_are_not_out_of_order_and_it_has_a_reserve(pages):
+    found = [getattr(Thresholds(pages), name) for name in LIMITS]
+    assert (sorted(found), True) == (found, found[0] >= 1)
+
+
+TESTS = {
+    "v_free_severe": v.vm_paging_severe,
+    "v_free_min": v.vm_paging_min,
+    "v_paging_wait": v.vm_paging_wait,
+    "v_paging_start": v.vm_paging_start,
+    "v_paging_target1": v.vm_paging_target1,
+    "v_paging_target2": v.vm_paging_target2,
+}
+EVERY = pytest.mark.parametrize("name", TESTS)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("free", "cache", "short"),
+    [(10, 0, False), (9, 0, True), (4, 6, False), (4, 5, True), (0, 10, False), (11, 0, False)],
+)
+def test_each_threshold_is_about_free_and_cached_pages_together(alone, name, free, cache, short):
+    assert short is alone(lambda vm: TESTS[name](see(limit(vm, **{name: 10}), free, cache)))
+
+
+@EVERY
+@pytest.mark.parametrize(("free", "short"), [(3, False), (2, True)])
+def test_each_threshold_trips_when_the_reserve_is_touched_however_much_is_cached(alone, name, free, short):
+    assert short is alone(lambda vm: TESTS[name](see(limit(vm, v_free_reserved=3), free, 100)))
+
+
+@EVERY
+def test_each_threshold_is_judged_by_the_cpu_s_own_view(alone, name):
+    def program(vm):
+        see(limit(vm, **{name: 10}), 10)
+        vm.vmstats.v_free_count.value = 0
+        return TESTS[name](vm), vm.machine.spawn(lambda: vm.machine.check(TESTS[name](vm)))
+
+    assert False is alone(program)[0]
+
+
+@pytest.mark.parametrize(("donotcount", "short"), [(0, False), (2, False), (3, True)])
+def test_pages_not_to_be_counted_raise_the_minimum(alone, donotcount, short):
+    def program(vm):
+        return v.vm_paging_min_dnc(see(limit(vm, v_free_min=10), 12), donotcount)
+
+    assert short is alone(program)
+
+
+@pytest.mark.parametrize(("adj", "short"), [(0, False), (-2, False), (-3, True), (5, False)])
+def test_pages_that_may_not_be_rolled_up_bring_paging_nearer(alone, adj, short):
+    assert short is alone(lambda vm: v.vm_paging_start(see(limit(vm, v_paging_start=10), 12), adj))
+
+
+@pytest.mark.parametrize(
+    ("nice", "extra"), [(0, 0), (20, 40), (-20, 0), (10, 30), (-10, 10), (1, 21), (-1, 19), (19, 39)]
+)
+def test_who_is_nice_waits_that_many_pages_earlier(alone, nice, extra):
+    def program(vm):
+        limit(vm, v_free_min=10, v_paging_wait=91)  # (91 - 10 - 1) / 2 = 40
+        return v.paging_extra(vm, nice), [v.vm_paging_min_nice(see(vm, 10 + extra - n), nice) for n in (0, 1)]
+
+    assert (extra, [False, True]) == alone(program)
+
+
+@pytest.mark.parametrize(("wait", "nice", "extra"), [(18, 19, 2), (18, 1, 1), (11, 20, 0), (12, 20, 0)])
+def test_the_pages_of_the_nice_are_rounded_down(alone, wait, nice, extra):
+    assert extra == alone(lambda vm: v.paging_extra(limit(vm, v_free_min=10, v_paging_wait=wait), nice))

@@ -1,0 +1,277 @@
+"""Termination: what becomes of each page, what is waited for, and scans that go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_object as o
+from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
+from vmsmp.vm.vm_page import vm_page_hold, vm_page_rename, vm_page_wire
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_busy import (
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page_free import vm_page_free
+from vmsmp.vm.vm_page_h import PBUSY_WANTED, VM_ALLOC_NORMAL
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+MODES = pytest.mark.parametrize(
+    "hold", [o.vm_object_hold, o.vm_object_hold_shared], ids=["exclusive", "shared"]
+)
+
+
+def on(m):
+    """The type of the queue that the page is on."""
+    return m.vm.queue_type(m.peek("queue"))
+
+
+def made(vm, refs=1):
+    obj = o.vm_object_allocate(vm, 8)
+    obj.ref_count.value = refs
+    return obj
+
+
+def dead(vm, refs=0):
+    """An object whose termination is over but for its memory."""
+    obj = made(vm, refs)
+    obj.flags.setbits(o.OBJ_DEAD)
+    return obj
+
+
+# -- termination ----------------------------------------------------------------------------------
+
+
+def terminating(vm, obj):
+    """Terminate an object without references, up to the hold of the caller."""
+    obj.ref_count.value = 0
+    o.vm_object_hold(obj)
+    o.vm_object_terminate(obj)
+
+
+def test_termination_frees_every_page_from_whatever_queue(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        kinds = ["none", "inactive", "active", "cache"]
+        pages = [page_on(vm, kind, obj, n) for n, kind in enumerate(kinds)]
+        terminating(vm, obj)
+        return [on(m) for m in pages], obj.rb_memq, obj.resident_page_count, vm.count("v_free_count")
+
+    assert (["free"] * 4, {}, 0, 8) == alone(program)
+
+
+def test_termination_unmaps_the_pages_it_frees(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+        vm_page_busy_try(m, False)
+        pmap_enter(m, VM_PROT_READ)
+        vm_page_wakeup(m)
+        terminating(vm, obj)
+        return on(m), m.md.peek(), m.flags.peek() & 0x70
+
+    queue, entry, _ = alone(program)
+    assert ("free", 0) == (queue, entry)
+
+
+def test_termination_takes_a_wired_page_out_and_leaves_it_wired(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "none", obj, 3)
+        vm_page_busy_try(m, False)
+        vm_page_wire(m)
+        pmap_enter(m, VM_PROT_READ)
+        vm_page_wakeup(m)
+        terminating(vm, obj)
+        names = ("object", "wire_count", "busy_count", "md")
+        return on(m), [m.peek(name) for name in names], obj.rb_memq
+
+    assert ("none", [None, 1, 0, 0], {}) == alone(program)
+
+
+def test_termination_sends_a_held_page_to_the_hold_queue(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+        vm_page_busy_try(m, False)
+        vm_page_hold(m)
+        vm_page_wakeup(m)
+        terminating(vm, obj)
+        return on(m)
+
+    assert "hold" == alone(program)
+
+
+def test_a_second_termination_panics(panic):
+    def program(vm):
+        obj = made(vm, 0)
+        o.vm_object_hold(obj)
+        o.vm_object_terminate(obj)
+        o.vm_object_terminate(obj)
+
+    assert "vm_object_terminate: object is dead already" == panic(program)
+
+
+def test_termination_of_an_object_with_references_panics(panic):
+    def program(vm):
+        obj = made(vm, 1)
+        o.vm_object_hold(obj)
+        o.vm_object_terminate(obj)
+
+    assert "vm_object_terminate: object with references" == panic(program)
+
+
+def test_an_object_is_dead_before_its_termination_waits_for_anything(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+        vm_page_busy_try(m, False)
+        vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.yield_()  # it sleeps for the page now
+        seen = bool(obj.flags.peek() & o.OBJ_DEAD), obj.ref_count.peek(), obj.freed
+        vm_page_wakeup(m)
+        vm.machine.join()
+        return seen, on(m), obj.freed
+
+    assert ((True, 0, False), "free", True) == alone(program)
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_termination_waits_for_a_page_that_is_busy_in_any_way(alone, page_on, kind):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+        (vm_page_busy_try(m, False) if kind == "hard" else vm_page_sbusy_try(m))
+        vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.yield_()
+        seen = bool(m.busy_count.peek() & PBUSY_WANTED), on(m)
+        (vm_page_wakeup if kind == "hard" else vm_page_sbusy_drop)(m)
+        vm.machine.join()
+        return seen, on(m)
+
+    assert ((True, "active"), "free") == alone(program)
+
+
+def test_a_page_that_leaves_the_object_while_it_is_waited_for_is_spared(alone, page_on):
+    def program(vm):
+        obj, other = made(vm), made(vm)
+        m = page_on(vm, "active", obj, 3)
+        vm_page_busy_try(m, False)
+        vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.yield_()
+        o.vm_object_hold(obj)
+        o.vm_object_hold(other)
+        vm_page_rename(m, other, 5)
+        o.vm_object_drop(other)
+        o.vm_object_drop(obj)
+        vm_page_wakeup(m)
+        vm.machine.join()
+        return on(m), m.object is other, m.busy_count.peek(), obj.freed
+
+    assert ("active", True, 0, True) == alone(program)
+
+
+def test_a_page_is_looked_at_again_once_termination_has_busied_it(alone, page_on, monkeypatch):
+    from vmsmp.vm import vm_page_busy
+
+    busy_try = vm_page_busy.vm_page_busy_try
+
+    def program(vm):
+        obj, other = made(vm), made(vm)
+        m = page_on(vm, "active", obj, 3)
+
+        def late(page, also):  # it was renamed between the scan's visit and its busy
+            if page is m and page.object is obj:
+                del obj.rb_memq[3]
+                obj.resident_page_count -= 1
+                page.object, page.pindex = other, 5
+                other.rb_memq[5] = page
+            return busy_try(page, also)
+
+        monkeypatch.setattr(vm_page_busy, "vm_page_busy_try", late)
+        terminating(vm, obj)
+        return on(m), m.object is other, m.busy_count.peek()
+
+    assert ("active", True, 0) == alone(program)
+
+
+def test_a_holder_keeps_the_memory_of_a_terminated_object_until_he_drops_it(alone):
+    def program(vm):
+        obj = made(vm)
+        obj.hold_count.fetchadd(1)  # a holder that waits for the token
+        o.vm_object_deallocate(obj)
+        before = obj.freed
+        obj.token.acquire()
+        o.vm_object_drop(obj)
+        return before, obj.freed
+
+    assert (False, True) == alone(program)
+
+
+@pytest.mark.parametrize(("every", "yields"), [(1, 6), (3, 2), (64, 0)])
+def test_a_scan_yields_its_token_every_so_many_pages(steps, page_on, every, yields):
+    def prepare(vm):
+        obj = made(vm, 0)
+        for n in range(6):
+            page_on(vm, "none", obj, n)
+        o.vm_object_hold(obj)
+        return [obj]
+
+    rows = steps(prepare, o.vm_object_terminate, scan_yield=every)
+    assert yields == sum(row.startswith("reacquire") for row in rows)
+
+
+def test_pages_are_scanned_in_order_of_index(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        for n in (5, 1, 3):
+            page_on(vm, "none", obj, n)
+        o.vm_object_hold(obj)
+        return [m.pindex for m in o.scan(obj)]
+
+    assert [1, 3, 5] == alone(program)
+
+
+def test_a_scan_goes_on_past_pages_that_come_and_go(alone, page_on):
+    def program(vm):
+        obj, seen = made(vm), []
+        for n in (1, 3, 5):
+            page_on(vm, "none", obj, n)
+        o.vm_object_hold(obj)
+        for m in o.scan(obj):
+            seen.append(m.pindex)
+            if m.pindex == 1:  # the next one goes, and others come before and behind it
+                vm_page_busy_try(obj.rb_memq[3], False)
+                vm_page_free(obj.rb_memq[3])
+                for n in (0, 4):
+                    vm_page_wakeup(vm_page_alloc(vm, obj, n, VM_ALLOC_NORMAL))
+        return seen
+
+    assert [1, 4, 5] == alone(program)
+
+
+@DEPTHS
+@pytest.mark.parametrize("sched", ["random", "pct:3"])
+def test_an_object_goes_while_others_try_to_hold_it(together, page_on, locks, sched):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+
+        def owner():
+            vm_page_busy_wait(m, True)
+            if m.object is obj and o.vm_object_hold_try(obj):
+                vm_page_free(m)
+                o.vm_object_drop(obj)
+                return
+            vm_page_wakeup(m)
+
+        vm.machine.spawn(owner)
+        vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.join()
+        vm.machine.check(obj.freed, "its memory is free")
+        vm.machine.check(on(m) == "free", "and its page")
+
+    together(program, schedules=120, sched=sched, locks=locks)

@@ -1,0 +1,295 @@
+"""Grabbing an object's page, made if there is none, and pages for the kernel's own use."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_page_alloc as a
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
+from vmsmp.vm.vm_page_busy import (
+    vm_page_busy_try,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page_free import vm_page_free
+from vmsmp.vm.vm_page_h import (
+    PBUSY_LOCKED,
+    PBUSY_WANTED,
+    VM_ALLOC_FORCE_ZERO,
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_RETRY,
+    VM_ALLOC_SYSTEM,
+    VM_ALLOC_ZERO,
+    VM_PAGE_BITS_ALL,
+)
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
+
+
+def on(m):
+    """The type of the queue that the page is on."""
+    return m.vm.queue_type(m.peek("queue"))
+
+
+def held_object(vm, hold=vm_object_hold):
+    obj = vm_object_allocate(vm, 8)
+    hold(obj)
+    return obj
+
+
+def limit(vm, **limits):
+    for name, value in limits.items():
+        setattr(vm.limits, name, value)
+    return vm
+
+
+# -- grabbing -------------------------------------------------------------------------------------
+
+
+def test_a_grab_of_a_resident_page_busies_it(alone, page_on):
+    def program(vm):
+        obj = held_object(vm, vm_object_hold_shared)
+        vm_object_drop(obj)
+        m = page_on(vm, "active", obj, 3)
+        vm_object_hold_shared(obj)
+        return a.vm_page_grab(obj, 3, NORMAL) is m, m.busy_count.peek(), obj.token.held()
+
+    assert (True, PBUSY_LOCKED, False) == alone(program)
+
+
+@pytest.mark.parametrize("hold", [vm_object_hold, vm_object_hold_shared], ids=["exclusive", "shared"])
+def test_a_grab_of_a_missing_page_makes_it_under_the_exclusive_token(alone, hold):
+    def program(vm):
+        obj = held_object(vm, hold)
+        m = a.vm_page_grab(obj, 3, NORMAL)
+        return obj.rb_memq == {3: m}, m.busy_count.peek(), obj.token.held(), len(obj.token.holders)
+
+    assert (True, PBUSY_LOCKED, True, 1) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("hold", "rows"),
+    [
+        (vm_object_hold_shared, ["release obj[0].token", "acquire obj[0].token"]),  # not atomic
+        (vm_object_hold, []),
+    ],
+    ids=["shared", "exclusive"],
+)
+def test_a_grab_that_makes_a_page_upgrades_a_shared_token_once(steps, hold, rows):
+    taken = steps(lambda vm: [held_object(vm, hold)], lambda obj: a.vm_page_grab(obj, 3, NORMAL))
+    assert rows == [row for row in taken if "token" in row]
+
+
+@pytest.mark.parametrize("word", [PBUSY_LOCKED, 1])
+def test_a_grab_of_a_busy_page_fails_unless_it_may_wait(alone, page_on, word):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        page_on(vm, "active", obj, 3).busy_count.value = word
+        vm_object_hold_shared(obj)
+        return a.vm_page_grab(obj, 3, NORMAL)
+
+    assert None is alone(program)
+
+
+def test_a_grab_that_may_wait_gets_the_page_once_it_is_let_go(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "active", obj, 3)
+        vm_page_busy_try(m, False)
+
+        def grabber():
+            vm_object_hold_shared(obj)
+            found = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
+            vm_object_drop(obj)
+            return found
+
+        cpu = vm.machine.spawn(grabber)
+        vm.machine.yield_()
+        assert PBUSY_LOCKED | PBUSY_WANTED == m.busy_count.peek()
+        vm_page_wakeup(m)
+        cpu.join()
+        return cpu.result is m
+
+    assert True is alone(program)
+
+
+def test_a_grab_that_waited_makes_the_page_if_it_is_gone(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "active", obj, 3)
+        vm_page_busy_try(m, False)
+
+        def grabber():
+            vm_object_hold_shared(obj)
+            found = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
+            vm_object_drop(obj)
+            return found
+
+        cpu = vm.machine.spawn(grabber)
+        vm.machine.yield_()
+        vm_page_free(m)
+        cpu.join()
+        return obj.rb_memq == {3: cpu.result}, cpu.result.busy_count.peek()
+
+    assert (True, PBUSY_LOCKED) == alone(program)
+
+
+def test_a_grab_without_memory_fails_unless_it_may_wait(alone, exhaust):
+    def program(vm):
+        exhaust(vm)
+        return a.vm_page_grab(held_object(vm), 3, NORMAL)
+
+    assert None is alone(program)
+
+
+def test_a_grab_that_may_wait_waits_for_memory(alone, exhaust):
+    def program(vm):
+        m = a.vm_page_alloc(vm, None, 0, NORMAL)
+        exhaust(vm)
+        limit(vm, v_free_min=1)
+        obj = vm_object_allocate(vm, 8)
+
+        def grabber():
+            vm_object_hold_shared(obj)
+            found = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
+            vm_object_drop(obj)
+            return found
+
+        cpu = vm.machine.spawn(grabber)
+        vm.machine.yield_()
+        assert vm.vm_pages_waiting.load() == 1
+        vm_page_free(m)
+        cpu.join()
+        return cpu.result is m
+
+    assert True is alone(program, pages=4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "valid", "left"),
+    [
+        (0, 0x00, 0x00),
+        (0, 0x0F, 0x0F),
+        (VM_ALLOC_ZERO, 0x00, 0xFF),
+        (VM_ALLOC_ZERO, 0x0F, 0x0F),  # it has content
+        (VM_ALLOC_FORCE_ZERO, 0x00, 0xFF),
+        (VM_ALLOC_FORCE_ZERO, 0x0F, 0xFF),
+    ],
+)
+def test_a_grab_zeroes_an_invalid_page_if_asked_to_and_any_if_forced_to(alone, page_on, flags, valid, left):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        page_on(vm, "active", obj, 3).valid = valid
+        vm_object_hold(obj)
+        return a.vm_page_grab(obj, 3, NORMAL | flags).valid
+
+    assert left == alone(program)
+
+
+def test_a_grab_in_an_object_that_is_not_held_panics(panic):
+    def program(vm):
+        a.vm_page_grab(vm_object_allocate(vm, 8), 3, NORMAL)
+
+    assert "obj: its token is not held" == panic(program)
+
+
+@DEPTHS
+@pytest.mark.parametrize("sched", ["random", "pct:3"])
+def test_grabs_of_one_missing_page_make_it_once_and_all_get_it(together, locks, sched):
+    def program(vm):
+        obj, pages = vm_object_allocate(vm, 8), []
+
+        def grabber():
+            vm_object_hold_shared(obj)
+            m = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+            vm_object_drop(obj)
+            pages.append(m.phys)
+            vm_page_wakeup(m)
+
+        for _ in range(3):
+            vm.machine.spawn(grabber)
+        vm.machine.join()
+        vm.machine.check(len(set(pages)) == 1 and obj.resident_page_count == 1, "one page")
+
+    together(program, sched=sched, locks=locks, repairs=["vm-wait-interlocks"])
+
+
+# -- kernel pages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("flags", "valid"), [(0, 0), (VM_ALLOC_ZERO, VM_PAGE_BITS_ALL)])
+def test_a_kernel_page_is_wired_not_busied_in_no_object_and_zeroed_if_asked_to(alone, flags, valid):
+    def program(vm):
+        m = a.vm_page_alloczwq(vm, 6, NORMAL | flags)
+        names = ("wire_count", "busy_count", "object", "pindex", "valid")
+        return on(m), [m.peek(name) for name in names], vm.count("v_wire_count")
+
+    assert ("none", [1, 0, None, 6, valid], 1) == alone(program)
+
+
+def test_a_kernel_page_is_wired_before_its_busy_goes(steps):
+    rows = steps(lambda vm: [vm, 0, NORMAL], a.vm_page_alloczwq)
+    order = ["fetchadd pg[7].wire_count", "cmpset pg[7].busy_count"]
+    assert order == [row for row in rows if row in order][-2:]
+
+
+def test_a_kernel_page_is_waited_for(alone, exhaust):
+    def program(vm):
+        m = a.vm_page_alloc(vm, None, 0, NORMAL)
+        exhaust(vm)
+        limit(vm, v_free_min=1)
+        cpu = vm.machine.spawn(a.vm_page_alloczwq, vm, 0, NORMAL)
+        vm.machine.yield_()
+        assert vm.vm_pages_waiting.load() == 1
+        vm_page_free(m)
+        cpu.join()
+        return cpu.result is m
+
+    assert True is alone(program, pages=4)
+
+
+def test_a_kernel_page_given_back_is_free_and_not_wired(alone):
+    def program(vm):
+        m = a.vm_page_alloczwq(vm, 0, NORMAL)
+        a.vm_page_freezwq(m)
+        return on(m), m.wire_count.peek(), vm.count("v_wire_count"), vm.count("v_free_count")
+
+    assert ("free", 0, 0, 8) == alone(program)
+
+
+def test_a_kernel_page_that_is_busied_is_waited_for_before_it_is_given_back(alone):
+    def program(vm):
+        m = a.vm_page_alloczwq(vm, 0, NORMAL)
+        vm_page_busy_try(m, False)
+        vm.machine.spawn(a.vm_page_freezwq, m)
+        vm.machine.yield_()
+        before = on(m)
+        vm_page_wakeup(m)
+        vm.machine.join()
+        return before, on(m)
+
+    assert ("none", "free") == alone(program)
+
+
+@DEPTHS
+def test_kernel_pages_come_and_go_while_others_busy_them(together, locks):
+    def program(vm):
+        def worker():
+            a.vm_page_freezwq(a.vm_page_alloczwq(vm, 0, NORMAL))
+
+        def meddler():
+            for m in vm.vm_page_array:
+                if not vm_page_busy_try(m, True):
+                    vm_page_wakeup(m)
+
+        for fn in (worker, meddler, worker):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+
+    together(program, locks=locks, pages=4)

@@ -1,0 +1,196 @@
+"""struct vm_page: its constants, its words in words, and the permission matrix of its fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_page_h as h
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
+from vmsmp.vm.vm_page_busy import (
+    vm_page_busy_try,
+    vm_page_flag_set,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+)
+
+# -- constants and words --------------------------------------------------------------------------
+
+
+def test_the_busy_word_is_laid_out_as_in_the_kernel():
+    assert (0x80000000, 0x40000000, 0x20000000, 0x1FFFFFFF) == (
+        h.PBUSY_LOCKED,
+        h.PBUSY_WANTED,
+        h.PBUSY_SWAPINPROG,
+        h.PBUSY_MASK,
+    )
+
+
+def test_every_flag_is_one_bit_of_its_own():
+    flags = [value for name, value in vars(h).items() if name.startswith("PG_")]
+    assert len(flags) == sum(flags).bit_count()
+
+
+def test_activation_starts_a_page_with_five_credits():
+    assert 5 == h.ACT_INIT
+
+
+def test_a_request_for_a_cpu_s_colours_carries_its_number_and_no_other_request():
+    request = h.VM_ALLOC_CPU(7)
+    assert (7, h.VM_ALLOC_CPU_SPEC) == (request >> h.VM_ALLOC_CPU_SHIFT, request & 0xFFFF)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (3, "3"),
+        (h.PBUSY_LOCKED, "LOCKED|0"),
+        (h.PBUSY_LOCKED | h.PBUSY_WANTED | 2, "LOCKED|WANTED|2"),
+        (h.PBUSY_SWAPINPROG, "SWAPINPROG|0"),
+    ],
+)
+def test_a_busy_word_reads_as_its_bits_and_its_count(value, words):
+    assert words == h.busy_form(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0, "0"), (h.PG_MAPPED, "PG_MAPPED"), (h.PG_RAM | h.PG_MAPPED, "PG_MAPPED|PG_RAM")]
+)
+def test_flags_read_as_their_names(value, words):
+    assert words == h.flags_form(value)
+
+
+# -- the permission matrix ------------------------------------------------------------------------
+
+
+class Hands:
+    """Ways to hold something of a page, and to let go of it again."""
+
+    def __init__(self, m, obj):
+        self.taken = {
+            "hard": (lambda: vm_page_busy_try(m, False), lambda: vm_page_wakeup(m)),
+            "soft": (lambda: vm_page_sbusy_try(m), lambda: vm_page_sbusy_drop(m)),
+            "token": (lambda: vm_object_hold(obj), lambda: vm_object_drop(obj)),
+            "token shared": (lambda: vm_object_hold_shared(obj), lambda: vm_object_drop(obj)),
+            "spin": (m.spin.acquire, m.spin.release),
+            "queue spin": (
+                m.vm.vm_page_queues[m.peek("queue")].spin.acquire,
+                m.vm.vm_page_queues[m.peek("queue")].spin.release,
+            ),
+            "other queue": (
+                m.vm.vm_page_queues[m.vm.PQ_HOLD].spin.acquire,
+                m.vm.vm_page_queues[m.vm.PQ_HOLD].spin.release,
+            ),
+            "writeable": (lambda: vm_page_flag_set(m, h.PG_WRITEABLE), lambda: None),
+        }
+
+    def work(self, held, act):
+        for what in held:
+            self.taken[what][0]()
+        act()
+        for what in reversed(held):
+            self.taken[what][1]()
+
+
+def read(name):
+    return lambda m: getattr(m, name)
+
+
+def write(name):
+    return lambda m: setattr(m, name, m.peek(name))
+
+
+def complaint(found, page_on, act, held, kind="active"):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, kind, obj)
+        hands = Hands(m, obj)
+        vm.machine.spawn(hands.work, held, lambda: act(m))
+
+    failure = found(program, sched="dfs:0", schedules=1)
+    return failure and failure[0]
+
+
+IDENTITY = pytest.mark.parametrize("name", ["object", "pindex"])
+
+
+@IDENTITY
+@pytest.mark.parametrize("held", [(), ("hard",), ("token",), ("soft", "token"), ("token shared", "hard")])
+def test_a_page_s_identity_changes_under_no_less_than_hard_busy_and_exclusive_token(
+    found, page_on, name, held
+):
+    assert "field-lock" == complaint(found, page_on, write(name), held)
+
+
+@IDENTITY
+def test_a_page_s_identity_may_change_under_hard_busy_and_exclusive_token(found, page_on, name):
+    assert None is complaint(found, page_on, write(name), ("token", "hard"))
+
+
+def test_the_index_of_a_page_in_no_object_changes_under_the_hard_busy_alone(found, page_on):
+    assert None is complaint(found, page_on, write("pindex"), ("hard",), kind="free")
+
+
+@pytest.mark.parametrize("held", [(), ("soft",), ("token",), ("spin",)])
+def test_valid_bits_change_under_no_less_than_the_hard_busy(found, page_on, held):
+    assert "field-lock" == complaint(found, page_on, write("valid"), held)
+
+
+def test_valid_bits_may_change_under_the_hard_busy(found, page_on):
+    assert None is complaint(found, page_on, write("valid"), ("hard",))
+
+
+@pytest.mark.parametrize("name", ["object", "pindex", "valid"])
+@pytest.mark.parametrize("held", [("soft",), ("hard",), ("token shared",), ("token",)], ids="+".join)
+def test_identity_and_valid_bits_are_read_under_a_busy_or_the_token(found, page_on, name, held):
+    assert None is complaint(found, page_on, read(name), held)
+
+
+@pytest.mark.parametrize("name", ["object", "pindex", "valid"])
+def test_identity_and_valid_bits_read_without_anything_are_a_guess(found, page_on, name):
+    assert "field-lock" == complaint(found, page_on, read(name), ())
+
+
+@pytest.mark.parametrize("held", [(), ("spin",), ("queue spin",), ("spin", "other queue"), ("hard",)])
+def test_a_page_s_queue_changes_under_no_less_than_both_spinlocks(found, page_on, held):
+    assert "field-lock" == complaint(found, page_on, write("queue"), held)
+
+
+def test_a_page_s_queue_may_change_under_both_spinlocks(found, page_on):
+    assert None is complaint(found, page_on, write("queue"), ("spin", "queue spin"))
+
+
+@pytest.mark.parametrize("held", [("spin",), ("queue spin",)], ids="+".join)
+def test_a_page_s_queue_is_read_under_either_spinlock(found, page_on, held):
+    assert None is complaint(found, page_on, read("queue"), held)
+
+
+@pytest.mark.parametrize("held", [(), ("hard",), ("other queue",)], ids=lambda held: "+".join(held) or "-")
+def test_a_page_s_queue_read_without_its_spinlocks_is_a_guess(found, page_on, held):
+    assert "field-lock" == complaint(found, page_on, read("queue"), held)
+
+
+@pytest.mark.parametrize("name", ["tqe_next", "tqe_prev"])
+@pytest.mark.parametrize(("held", "verdict"), [(("queue spin",), None), (("spin",), "field-lock")])
+def test_the_links_of_a_queue_belong_to_its_spinlock(found, page_on, name, held, verdict):
+    assert verdict == complaint(found, page_on, write(name), held)
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict"),
+    [((), "field-lock"), (("soft",), "field-lock"), (("hard",), None), (("writeable",), None)],
+)
+def test_a_page_is_made_dirty_under_the_hard_busy_or_by_anybody_while_writeable(
+    found, page_on, held, verdict
+):
+    assert verdict == complaint(found, page_on, write("dirty"), held)
+
+
+def test_dirty_bits_may_be_looked_at_by_anybody(found, page_on):
+    assert None is complaint(found, page_on, read("dirty"), ())

@@ -1,0 +1,337 @@
+"""Holds and wirings: who is counted, who is last, and what the last one does."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_page as p
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_hold,
+)
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_busy_wait, vm_page_wakeup
+from vmsmp.vm.vm_page_free import vm_page_free
+from vmsmp.vm.vm_page_h import (
+    PG_FICTITIOUS,
+    PG_NEED_COMMIT,
+    PG_UNQUEUED,
+    VM_ALLOC_NORMAL,
+)
+from vmsmp.vm.vm_pageout import vm_pageout_free_hold
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+NO_QUEUE = pytest.mark.parametrize("flag", [PG_FICTITIOUS, PG_UNQUEUED], ids=["fictitious", "unqueued"])
+
+
+def on(m):
+    """The type of the queue that the page is on."""
+    return m.vm.queue_type(m.peek("queue"))
+
+
+def busied(vm):
+    """A page in no object, hard-busied and on no queue."""
+    return vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+
+
+def held_object(vm, size=8):
+    obj = vm_object_allocate(vm, size)
+    vm_object_hold(obj)
+    return obj
+
+
+# -- hold -----------------------------------------------------------------------------------------
+
+
+def test_a_hold_is_counted(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "active")
+        p.vm_page_hold(m)
+        p.vm_page_hold(m)
+        p.vm_page_unhold(m)
+        return m.hold_count.peek(), on(m)
+
+    assert (1, "active") == alone(program)
+
+
+def test_a_hold_on_a_free_page_panics(panic, page_on):
+    assert "vm_page_hold: page is free" == panic(lambda vm: p.vm_page_hold(page_on(vm, "free")))
+
+
+def test_a_hold_counts_before_it_looks_at_the_queue(steps, page_on):
+    rows = steps(lambda vm: [page_on(vm, "active")], p.vm_page_hold)
+    assert ["fetchadd pg[7].hold_count", "load pg[7].queue"] == rows
+
+
+def test_an_unhold_of_a_page_that_nobody_holds_panics(panic, page_on):
+    message = panic(lambda vm: p.vm_page_unhold(page_on(vm, "active")))
+    assert "vm_page_unhold: page not held, or free" == message
+
+
+def test_an_unhold_of_a_free_page_panics(panic, page_on):
+    def program(vm):
+        m = page_on(vm, "free")
+        m.hold_count.value = 1
+        p.vm_page_unhold(m)
+
+    assert "vm_page_unhold: page not held, or free" == panic(program)
+
+
+def test_the_last_unhold_of_a_page_freed_meanwhile_makes_it_free(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "hold")
+        p.vm_page_unhold(m)
+        return on(m), m.hold_count.peek(), vm.count("v_free_count"), vm.count("v_active_count")
+
+    assert ("free", 0, 8, 0) == alone(program)
+
+
+def test_an_unhold_that_is_not_the_last_leaves_the_page_on_hold(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "hold")
+        m.hold_count.value = 2
+        p.vm_page_unhold(m)
+        return on(m), m.hold_count.peek()
+
+    assert ("hold", 1) == alone(program)
+
+
+def test_the_last_unhold_of_a_page_in_use_leaves_it_where_it_is(steps, page_on):
+    def prepare(vm):
+        m = page_on(vm, "active")
+        p.vm_page_hold(m)
+        return [m]
+
+    rows = steps(prepare, p.vm_page_unhold)
+    assert ["fetchadd pg[7].hold_count", "load pg[7].queue"] == rows[-2:]
+
+
+def test_the_last_unhold_moves_the_page_under_its_spinlock_and_each_queue_s(steps, page_on):
+    rows = steps(lambda vm: [page_on(vm, "hold")], p.vm_page_unhold)
+    assert [
+        "acquire pg[7].spin",
+        "load pg[7].hold_count",
+        "acquire pq.hold[0].spin",
+        "release pq.hold[0].spin",
+        "acquire pq.free[0].spin",
+        "release pq.free[0].spin",
+        "release pg[7].spin",
+    ] == [
+        row for row in rows[rows.index("acquire pg[7].spin") :] if "gd_vm" not in row and "flags" not in row
+    ]
+
+
+@pytest.mark.parametrize(("kind", "holds"), [("FREE", 0), ("ACTIVE", 0), ("HOLD", 1)])
+def test_an_unhold_looks_again_under_the_spinlock_whether_the_page_is_still_to_be_freed(
+    alone, page_on, kind, holds
+):
+    def program(vm):
+        m = page_on(vm, "hold")
+        m.spin.acquire()
+        vm.machine.spawn(p.vm_page_unhold, m)
+        vm.machine.yield_()  # it has seen the page on hold, and waits for its spinlock
+        left = m.queue = getattr(vm, f"PQ_{kind}") + m.pc  # meanwhile another freed, took or held it
+        m.hold_count.value = holds
+        before = sum(pq.adds for pq in vm.vm_page_queues)
+        m.spin.release()
+        vm.machine.join()
+        return m.queue == left, sum(pq.adds for pq in vm.vm_page_queues) - before
+
+    assert (True, 0) == alone(program)
+
+
+@DEPTHS
+def test_of_two_holders_the_last_to_leave_frees_the_page_once(together, page_on, locks):
+    def program(vm):
+        m = page_on(vm, "none")
+        held = vm.machine.atomic(0)
+
+        def holder():
+            p.vm_page_hold(m)
+            held.fetchadd(1)
+            while held.load() < 3:
+                vm.machine.pause()
+            p.vm_page_unhold(m)
+
+        def owner():
+            vm_page_busy_wait(m, True)
+            while held.load() < 2:
+                vm.machine.pause()
+            vm_page_free(m)
+            held.fetchadd(1)
+
+        for fn in (holder, holder, owner):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+        vm.machine.check((on(m), vm.count("v_free_count")) == ("free", 2), "it is free, once")
+
+    together(program, locks=locks, pages=2)
+
+
+@DEPTHS
+def test_an_unhold_and_a_free_at_once_leave_the_page_free_after_a_sweep(together, page_on, locks):
+    def program(vm):
+        m = page_on(vm, "none")
+        held = vm.machine.atomic(0)
+
+        def holder():
+            p.vm_page_hold(m)
+            held.store(1)
+            p.vm_page_unhold(m)
+
+        def owner():
+            vm_page_busy_wait(m, True)
+            while not held.load():
+                vm.machine.pause()
+            vm_page_free(m)
+
+        vm.machine.spawn(holder)
+        vm.machine.spawn(owner)
+        vm.machine.join()
+        vm.machine.check(on(m) in ("free", "hold"), "it may be left on hold")
+        vm_pageout_free_hold(vm)
+        vm.machine.check(on(m) == "free", "and is free after a sweep")
+
+    together(program, schedules=150, locks=locks, pages=2)
+
+
+# -- wire -----------------------------------------------------------------------------------------
+
+
+def wired_count(vm):
+    return vm.mycpu().gd_vmstats_adj.peek("v_wire_count")
+
+
+def test_the_first_wiring_of_a_page_counts_it_as_wired_and_further_ones_do_not(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "active")
+        vm_page_busy_try(m, False)
+        seen = []
+        for _ in range(3):
+            p.vm_page_wire(m)
+            seen.append((m.wire_count.peek(), wired_count(vm)))
+        return seen, on(m)  # wired pages stay where they are
+
+    assert ([(1, 1), (2, 1), (3, 1)], "active") == alone(program)
+
+
+def test_the_last_unwiring_of_a_page_counts_it_off_and_the_others_do_not(alone):
+    def program(vm):
+        m, seen = busied(vm), []
+        for _ in range(3):
+            p.vm_page_wire(m)
+        for _ in range(3):
+            p.vm_page_unwire(m, False)
+            seen.append((m.wire_count.peek(), wired_count(vm), on(m)))
+        return seen
+
+    assert [(2, 1, "none"), (1, 1, "none"), (0, 0, "inactive")] == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("activate", "flag", "left"),
+    [
+        (False, 0, "inactive"),
+        (True, 0, "active"),
+        (False, PG_NEED_COMMIT, "active"),
+        (True, PG_UNQUEUED, "none"),
+        (False, PG_UNQUEUED, "none"),
+    ],
+)
+def test_the_last_unwiring_puts_the_page_on_the_queue_asked_for(alone, activate, flag, left):
+    def program(vm):
+        m = busied(vm)
+        p.vm_page_wire(m)
+        m.flags.setbits(flag)
+        p.vm_page_unwire(m, activate)
+        return on(m)
+
+    assert left == alone(program)
+
+
+def test_a_fictitious_page_is_neither_wired_nor_unwired(alone):
+    def program(vm):
+        m = busied(vm)
+        m.flags.setbits(PG_FICTITIOUS)
+        m.wire_count.value = 1
+        p.vm_page_wire(m)
+        p.vm_page_unwire(m, True)
+        p.vm_page_unwire(m, True)
+        return m.wire_count.peek(), wired_count(vm), on(m)
+
+    assert (1, 0, "none") == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (p.vm_page_wire, "vm_page_wire: page not busy"),
+        (lambda m: p.vm_page_unwire(m, False), "vm_page_unwire: page not busy"),
+        (p.vm_page_wire_quick, "vm_page_wire_quick: wire count was zero"),
+        (p.vm_page_unwire_quick, "vm_page_unwire_quick: wire count is zero"),
+    ],
+)
+def test_a_page_neither_busied_nor_wired_can_be_neither_wired_nor_unwired(panic, page_on, act, message):
+    assert message == panic(lambda vm: act(page_on(vm, "active")))
+
+
+def test_an_unwiring_too_many_panics(panic):
+    assert "vm_page_unwire: wire count is zero" == panic(lambda vm: p.vm_page_unwire(busied(vm), False))
+
+
+def wired(vm, count):
+    m = busied(vm)
+    for _ in range(count):
+        p.vm_page_wire(m)
+    vm_page_wakeup(m)
+    return m
+
+
+def test_a_wired_page_may_be_wired_again_without_busying_it(alone):
+    def program(vm):
+        m = wired(vm, 1)
+        p.vm_page_wire_quick(m)
+        return m.wire_count.peek(), wired_count(vm)
+
+    assert (2, 1) == alone(program)
+
+
+@pytest.mark.parametrize(("count", "refused", "left"), [(1, True, 1), (2, False, 1), (3, False, 2)])
+def test_a_quick_unwiring_refuses_to_be_the_last_one(alone, count, refused, left):
+    def program(vm):
+        m = wired(vm, count)
+        return p.vm_page_unwire_quick(m), m.wire_count.peek(), wired_count(vm)
+
+    assert (refused, left, 1) == alone(program)
+
+
+def test_of_two_quick_unwirings_of_a_page_wired_twice_one_is_refused(together):
+    def program(vm):
+        m, refused = wired(vm, 2), vm.machine.atomic(0)
+
+        def worker():
+            refused.fetchadd(p.vm_page_unwire_quick(m))
+
+        vm.machine.spawn(worker)
+        vm.machine.spawn(worker)
+        vm.machine.join()
+        vm.machine.check((refused.load(), m.peek("wire_count")) == (1, 1), "the last wiring stays")
+
+    together(program, sched="dfs", schedules=300)
+
+
+def test_parallel_cpus_wire_and_unwire_a_page_and_it_stays_wired_once(parallel):
+    def program(vm):
+        m = wired(vm, 1)
+
+        def worker():
+            for _ in range(50):
+                p.vm_page_wire_quick(m)
+                assert not p.vm_page_unwire_quick(m)
+
+        for _ in range(3):
+            vm.machine.spawn(worker)
+        vm.machine.join()
+        return m.peek("wire_count"), vm.count("v_wire_count")
+
+    assert (1, 1) == parallel(program, check=False)

@@ -1,0 +1,225 @@
+"""Selecting a page for an allocation: busied in time, looked at again, reused out of the cache."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_page_alloc as a
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_hold,
+)
+from vmsmp.vm.vm_page import vm_page_hold
+from vmsmp.vm.vm_page_h import (
+    PBUSY_LOCKED,
+    PBUSY_WANTED,
+    PG_MAPPED,
+    PG_NEED_COMMIT,
+    PG_UNQUEUED,
+    PG_WRITEABLE,
+    PTE_V,
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
+)
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
+
+
+def on(m):
+    """The type of the queue that the page is on."""
+    return m.vm.queue_type(m.peek("queue"))
+
+
+def held_object(vm, hold=vm_object_hold):
+    obj = vm_object_allocate(vm, 8)
+    hold(obj)
+    return obj
+
+
+def limit(vm, **limits):
+    for name, value in limits.items():
+        setattr(vm.limits, name, value)
+    return vm
+
+
+# -- selecting ------------------------------------------------------------------------------------
+
+SELECTS = {
+    "free": lambda vm: a.vm_page_select_free(vm, 0),
+    "cache": lambda vm: a.vm_page_select_cache(vm, 0),
+    "both": lambda vm: a.vm_page_select_free_or_cache(vm, 0)[0],
+}
+
+
+@pytest.mark.parametrize(("select", "kind"), [("free", "free"), ("cache", "cache"), ("both", "cache")])
+def test_a_page_selected_is_off_its_queue_hard_busied_and_not_locked(alone, page_on, select, kind, exhaust):
+    def program(vm):
+        m = page_on(vm, kind)
+        if kind == "cache":
+            exhaust(vm)
+        assert SELECTS[select](vm) is m
+        return on(m), m.busy_count.peek(), m.spin.holders
+
+    assert ("none", PBUSY_LOCKED, []) == alone(program)
+
+
+def test_a_cached_page_selected_is_still_in_its_object(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        page_on(vm, "cache", obj, 3)
+        m = a.vm_page_select_cache(vm, 0)
+        return m.object is obj, m.pindex
+
+    assert (True, 3) == alone(program)
+
+
+@pytest.mark.parametrize(("kind", "base"), [("free", "PQ_FREE"), ("cache", "PQ_CACHE")])
+def test_a_selection_of_both_says_where_the_page_came_from(alone, page_on, kind, base, exhaust):
+    def program(vm):
+        page_on(vm, "cache")
+        if kind == "cache":
+            exhaust(vm)
+        return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm, base)
+
+    assert True is alone(program)
+
+
+def test_a_selection_that_finds_nothing_says_so(alone, exhaust):
+    def program(vm):
+        exhaust(vm)
+        return [select(vm) for select in SELECTS.values()], a.vm_page_select_free_or_cache(vm, 0)
+
+    assert ([None] * 3, (None, 0)) == alone(program)
+
+
+@pytest.mark.parametrize("select", ["free", "cache"])
+def test_a_page_is_busied_while_its_spinlock_is_still_held_and_its_queue_s_is_not(steps, page_on, select):
+    rows = steps(lambda vm: (page_on(vm, select), vm)[1:], SELECTS[select])
+    order = [f"release pq.{select}[0].spin", "cmpset pg[7].busy_count", "release pg[7].spin"]
+    assert order == [row for row in rows if row in order]
+
+
+@pytest.mark.parametrize("word", [PBUSY_LOCKED, 1])
+@pytest.mark.parametrize("select", ["free", "cache"])
+def test_a_page_that_somebody_busies_is_put_out_of_the_way(alone, page_on, select, word):
+    def program(vm):
+        if select == "cache":
+            page_on(vm, "cache"), page_on(vm, "cache")
+        m = vm.vm_page_queues[getattr(vm, f"PQ_{select.upper()}")].tqh_first
+        other = m.tqe_next
+        m.busy_count.value = word
+        return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders
+
+    assert (True, "inactive", word, []) == alone(program, pages=2)
+
+
+@pytest.mark.parametrize("what", ["unqueued", "need commit", "held", "wired"])
+def test_a_free_page_that_somebody_uses_panics_the_allocator(panic, page_on, what):
+    def program(vm):
+        m = page_on(vm, "free")
+        if what == "held":
+            m.hold_count.value = 1
+        elif what == "wired":
+            m.wire_count.value = 1
+        else:
+            m.flags.setbits(PG_UNQUEUED if what == "unqueued" else PG_NEED_COMMIT)
+        a.vm_page_select_free(vm, 0)
+
+    words = "page is held or wired" if what in ("held", "wired") else "page has flags it must not have"
+    assert f"vm_page_select_free: {words}" == panic(program)
+
+
+def spoil(m, how):
+    if how == "held":
+        vm_page_hold(m)
+    elif how == "wired":
+        m.wire_count.value = 1
+    elif how == "dirty":
+        m.dirty = 1
+    else:
+        m.flags.setbits(PG_MAPPED if how == "mapped" else PG_NEED_COMMIT)
+
+
+@pytest.mark.parametrize("select", ["cache", "both"])
+@pytest.mark.parametrize("how", ["held", "wired", "dirty", "mapped", "need commit"])
+def test_a_cached_page_that_is_no_longer_to_be_reused_becomes_inactive(alone, page_on, select, how, exhaust):
+    def program(vm):
+        m, other = page_on(vm, "cache"), page_on(vm, "cache", None, 1)
+        exhaust(vm)
+        spoil(m, how)
+        return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders
+
+    assert (True, "inactive", 0, []) == alone(program)
+
+
+def test_who_wants_a_cached_page_that_is_not_reused_is_woken(steps, page_on):
+    def prepare(vm):
+        m = page_on(vm, "cache")
+        m.busy_count.value = PBUSY_WANTED
+        spoil(m, "held")
+        return [vm]
+
+    rows = steps(prepare, SELECTS["cache"])
+    assert ["release pg[7].spin", "wakeup pg[7]"] == [row for row in rows if "pg[7]" in row][-2:]
+
+
+def test_a_cached_page_that_is_dirty_where_it_is_not_valid_panics_the_allocator(panic, cached_only):
+    def program(vm):
+        (m, *_) = cached_only(vm)
+        m.valid, m.dirty = 0x01, 0x02
+        a.vm_page_alloc(vm, None, 0, NORMAL)
+
+    assert "vm_page_alloc: cached page is dirty" == panic(program)
+
+
+# -- reusing cached pages -------------------------------------------------------------------------
+
+
+def test_a_cached_page_in_no_object_is_reused(alone, cached_only):
+    def program(vm):
+        (m,) = cached_only(vm, 1)
+        obj = m.object
+        obj.rb_memq.clear()
+        m.object = None
+        return a.vm_page_alloc(vm, None, 0, NORMAL) is m
+
+    assert True is alone(program)
+
+
+def test_a_cached_page_leaves_its_object(alone, page_on, exhaust):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "cache", obj, 3)
+        exhaust(vm)
+        taken = a.vm_page_alloc(vm, None, 0, NORMAL)
+        return taken is m, m.object, obj.rb_memq, obj.hold_count.peek(), obj.token.holders
+
+    assert (True, None, {}, 0, []) == alone(program)
+
+
+def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only):
+    def program(vm):
+        (m,) = cached_only(vm, 1)
+        m.flags.setbits(PG_WRITEABLE)
+        m.md.setbits(PTE_V)  # kept by a process that looked it up meanwhile
+        return a.vm_page_alloc(vm, None, 0, NORMAL) is m, m.md.peek()
+
+    assert (True, 0) == alone(program)
+
+
+@DEPTHS
+def test_a_cached_page_whose_object_is_contended_becomes_inactive_and_is_not_waited_for(
+    alone, page_on, locks, exhaust
+):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "cache", obj, 3)
+        exhaust(vm)
+        vm_object_hold(obj)
+        cpu = vm.machine.spawn(a.vm_page_alloc, vm, None, 0, NORMAL)
+        cpu.join()
+        return cpu.result, on(m), m.busy_count.peek(), m.object is obj, obj.hold_count.peek()
+
+    assert (None, "inactive", 0, True, 1) == alone(program, locks=locks)

@@ -1,0 +1,511 @@
+"""The pagedaemon: what each scan does to which page, and what a pass tells whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.vm import vm_pageout as d
+from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
+    vm_page_activate,
+    vm_page_deactivate,
+    vm_page_hold,
+    vm_page_unhold,
+    vm_page_wire,
+)
+from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_grab
+from vmsmp.vm.vm_page_busy import (
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page_free import vm_page_free
+from vmsmp.vm.vm_page_h import (
+    PBUSY_LOCKED,
+    PG_NEED_COMMIT,
+    PG_REFERENCED,
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_RETRY,
+    VM_ALLOC_ZERO,
+    VM_PAGE_BITS_ALL,
+)
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+LIMITS = (
+    "v_free_reserved",
+    "v_free_severe",
+    "v_free_min",
+    "v_paging_wait",
+    "v_paging_start",
+    "v_paging_target1",
+    "v_paging_target2",
+)
+
+
+def on(m):
+    """The type of the queue that the page is on."""
+    return m.vm.queue_type(m.peek("queue"))
+
+
+def limit(vm, **limits):
+    """Set these limits and all others to zero."""
+    for name in LIMITS:
+        setattr(vm.limits, name, limits.get(name, 0))
+    return vm
+
+
+def wanting(vm):
+    """Have the scans never find enough."""
+    return limit(vm, v_paging_target2=1000)
+
+
+def intact(vm):
+    """Every list is as long as its queue says, and has pages only."""
+    for pq in vm.vm_page_queues:
+        there = [*pq.pages()]
+        assert len(there) == pq.peek("lcnt")
+        assert all(m.phys >= 0 for m in there)
+    return True
+
+
+# -- the hold queues ------------------------------------------------------------------------------
+
+
+def test_pages_that_nobody_holds_any_more_are_swept_to_the_free_queue(alone, page_on):
+    def program(vm):
+        pages = [page_on(vm, "hold", None, n) for n in range(4)]
+        for m in pages[::2]:
+            m.hold_count.value = 0  # a free met the last unhold
+        return d.vm_pageout_free_hold(vm), [on(m) for m in pages], intact(vm)
+
+    assert (2, ["free", "hold", "free", "hold"], True) == alone(program)
+
+
+def test_the_sweep_visits_every_colour(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        pages = [page_on(vm, "none", obj, n) for n in range(4)]
+        for m in pages:
+            vm_page_busy_try(m, False)
+            vm_page_hold(m)
+            vm_page_free(m)
+            m.hold_count.value = 0
+        return d.vm_pageout_free_hold(vm), {m.pc for m in pages}, {on(m) for m in pages}
+
+    assert (4, {0, 1, 2, 3}, {"free"}) == alone(program, l2_size=4, topology=(1, 1, 1))
+
+
+def test_the_sweep_passes_over_a_page_whose_spinlock_another_has(alone, page_on):
+    def program(vm):
+        one, other = page_on(vm, "hold"), page_on(vm, "hold", None, 1)
+        one.hold_count.value = other.hold_count.value = 0
+        one.spin.acquire()
+        vm.machine.spawn(d.vm_pageout_free_hold, vm).join()
+        return on(one), on(other)
+
+    assert ("hold", "free") == alone(program)
+
+
+@DEPTHS
+def test_the_sweep_and_the_last_unhold_free_the_page_once(together, page_on, locks):
+    def program(vm):
+        m = page_on(vm, "none")
+        held = vm.machine.atomic(0)
+
+        def holder():
+            vm_page_hold(m)
+            held.store(1)
+            while held.load() < 2:
+                vm.machine.pause()
+            vm_page_unhold(m)
+
+        def owner():
+            vm_page_busy_wait(m, True)
+            while not held.load():
+                vm.machine.pause()
+            vm_page_free(m)
+            held.store(2)
+
+        for fn in (holder, owner, lambda: d.vm_pageout_free_hold(vm)):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+        d.vm_pageout_free_hold(vm)
+        vm.machine.check(on(m) == "free", "it is free in the end")
+
+    together(program, schedules=120, locks=locks, pages=2)
+
+
+# -- active pages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("used", "credit", "left", "after"),
+    [
+        (True, 3, "active", 3),
+        (True, 0, "active", 0),
+        (False, 3, "active", 2),
+        (False, 1, "active", 0),
+        (False, 0, "inactive", 0),
+    ],
+)
+def test_an_active_page_ages_unless_it_was_used_and_is_inactive_without_credit(
+    alone, page_on, used, credit, left, after
+):
+    def program(vm):
+        m = page_on(vm, "active")
+        m.act_count = credit
+        if used:
+            m.flags.setbits(PG_REFERENCED)
+        d.vm_pageout_scan_active(vm)
+        return on(m), m.act_count, m.flags.peek(), m.busy_count.peek(), intact(vm)
+
+    assert (left, after, 0, 0, True) == alone(program)
+
+
+def spare(m, how):
+    """Have the page used in a way that keeps the pageout's hands off it."""
+    if how == "busy":
+        m.busy_count.setbits(PBUSY_LOCKED)
+    elif how == "soft busy":
+        m.busy_count.fetchadd(1)
+    elif how == "held":
+        vm_page_hold(m)
+    else:
+        vm_page_busy_try(m, False)
+        vm_page_wire(m)
+        vm_page_wakeup(m)
+
+
+SPARED = pytest.mark.parametrize("how", ["busy", "soft busy", "held", "wired"])
+
+
+@SPARED
+def test_an_active_page_in_use_is_left_alone(alone, page_on, how):
+    def program(vm):
+        m, other = page_on(vm, "active"), page_on(vm, "active", None, 1)
+        m.act_count = other.act_count = 0
+        spare(m, how)
+        before = m.busy_count.peek()
+        d.vm_pageout_scan_active(vm)
+        return on(m), on(other), m.busy_count.peek() == before
+
+    assert ("active", "inactive", True) == alone(program)
+
+
+# -- inactive pages -------------------------------------------------------------------------------
+
+
+def scanned(vm, m):
+    done = d.vm_pageout_scan_inactive(wanting(vm))
+    assert intact(vm)
+    assert m.busy_count.peek() == 0
+    return done, on(m)
+
+
+def test_a_clean_inactive_page_is_cached(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        return scanned(vm, m), m.valid
+
+    assert ((1, "cache"), VM_PAGE_BITS_ALL) == alone(program)
+
+
+def test_an_inactive_page_that_was_used_becomes_active(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.flags.setbits(PG_REFERENCED)
+        return scanned(vm, m), m.flags.peek()
+
+    assert ((0, "active"), 0) == alone(program)
+
+
+@pytest.mark.parametrize("how", ["dirty", "written"])
+def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        vm_page_busy_try(m, False)
+        if how == "dirty":
+            m.dirty = 1
+        else:
+            pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
+            pmap_store(m)
+        vm_page_wakeup(m)
+        return scanned(vm, m), m.dirty, m.md.peek()
+
+    assert ((1, "cache"), 0, 0) == alone(program)
+
+
+def test_an_inactive_page_in_no_object_is_freed(alone):
+    def program(vm):
+        m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        vm_page_deactivate(m)  # as by an allocator that found it busy
+        vm_page_wakeup(m)
+        return scanned(vm, m)
+
+    assert (1, "free") == alone(program)
+
+
+def test_a_page_that_an_allocator_put_out_of_its_way_is_free_after_a_scan(together, page_on):
+    def program(vm):
+        m = vm.vm_page_array[1]
+
+        def meddler():
+            if not vm_page_busy_try(m, True):
+                vm_page_wakeup(m)
+
+        def user():
+            page = vm_page_alloc(vm, None, 0, VM_ALLOC_INTERRUPT)
+            if page is not None:
+                vm_page_free(page)
+
+        vm.machine.spawn(meddler)
+        vm.machine.spawn(user)
+        vm.machine.join()
+        d.vm_pageout_scan_inactive(wanting(vm))
+        vm.machine.check([on(page) for page in vm.vm_page_array] == ["free"] * 2, "all are free again")
+
+    together(program, sched="dfs:2", schedules=400, pages=2)
+
+
+def test_an_inactive_page_with_a_commit_pending_stays(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.flags.setbits(PG_NEED_COMMIT)
+        return scanned(vm, m)
+
+    assert (0, "inactive") == alone(program)
+
+
+@SPARED
+def test_an_inactive_page_in_use_is_left_alone(alone, page_on, how):
+    def program(vm):
+        m, other = page_on(vm, "inactive"), page_on(vm, "inactive", None, 1)
+        spare(m, how)
+        before = m.busy_count.peek()
+        done = d.vm_pageout_scan_inactive(wanting(vm))
+        return done, on(m), on(other), m.busy_count.peek() == before, intact(vm)
+
+    assert (1, "inactive", "cache", True, True) == alone(program)
+
+
+def test_a_scan_stops_when_it_has_gained_enough(alone, page_on):
+    def program(vm):
+        for n in range(5):
+            page_on(vm, "inactive", None, n)
+        limit(vm, v_paging_target2=3 + 2)  # three are free, two more will do
+        done = d.vm_pageout_scan_inactive(vm)
+        return done, vm.count("v_cache_count"), vm.count("v_inactive_count"), intact(vm)
+
+    assert (2, 2, 3, True) == alone(program)
+
+
+def test_a_scan_visits_each_page_once(alone, page_on):
+    def program(vm):
+        pages = [page_on(vm, "active", None, n) for n in range(5)]
+        for m in pages:
+            m.act_count = 3
+        d.vm_pageout_scan_active(vm)
+        return [m.act_count for m in pages]
+
+    assert [2] * 5 == alone(program)
+
+
+def test_a_scan_of_an_empty_queue_takes_no_lock(steps):
+    rows = steps(lambda vm: [vm], d.vm_pageout_scan_active, l2_size=2)
+    assert ["load pq.active[0].tqh_first", "load pq.active[1].tqh_first"] == rows
+
+
+# -- cached pages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("minimum", "freed"), [(5, 0), (6, 1), (7, 2), (99, 3)])
+def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, minimum, freed):
+    def program(vm):
+        for n in range(3):
+            page_on(vm, "cache", None, n)
+        limit(vm, v_free_min=minimum)
+        return d.vm_pageout_scan_cache(vm), vm.count("v_free_count"), vm.count("v_cache_count")
+
+    assert (freed, 5 + freed, 3 - freed) == alone(program)
+
+
+# -- a pass ---------------------------------------------------------------------------------------
+
+
+def test_a_pass_says_how_many_pages_it_gained(alone, page_on):
+    def program(vm):
+        page_on(vm, "hold").hold_count.value = 0
+        page_on(vm, "inactive", None, 1)
+        page_on(vm, "cache", None, 2)
+        limit(vm, v_free_min=8, v_paging_target2=1000)
+        return d.vm_pageout_pass(vm), vm.count("v_free_count")
+
+    assert (1 + 1 + 2, 8) == alone(program)
+
+
+def test_a_pass_rolls_the_counts_up(alone):
+    def program(vm):
+        vm.mycpu()
+        vm.machine.spawn(vm_page_alloc, vm, None, 0, VM_ALLOC_NORMAL).join()
+        d.vm_pageout_pass(limit(vm))
+        return vm.vmstats.peek("v_free_count"), vm.mycpu().gd_vmstats.peek("v_free_count")
+
+    assert (7, 7) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("severe", "gain", "killed"), [(9, False, True), (9, True, False), (8, False, False)]
+)
+def test_a_pass_in_vain_while_memory_is_severely_short_has_processes_killed(
+    alone, page_on, severe, gain, killed
+):
+    def program(vm):
+        if gain:
+            page_on(vm, "inactive")
+        limit(vm, v_free_severe=severe)
+        worker = vm.machine.spawn(vm.mycpu)
+        worker.join()
+        vm.mycpu().systhread = True
+        d.vm_pageout_pass(vm)
+        return worker.result.p_lowmemkill, vm.mycpu().p_lowmemkill
+
+    assert (killed, False) == alone(program)  # never the kernel's own
+
+
+@pytest.mark.parametrize(("minimum", "waiting"), [(8, 0), (9, 2)])
+def test_a_pass_wakes_those_who_wait_if_there_is_enough(alone, minimum, waiting):
+    def program(vm):
+        limit(vm, v_free_min=minimum)
+        vm.vm_pages_waiting.store(2)
+        d.vm_pageout_pass(vm)
+        return vm.vm_pages_waiting.load()
+
+    assert waiting == alone(program)
+
+
+# -- the daemon -----------------------------------------------------------------------------------
+
+
+def test_the_daemon_is_a_kernel_thread_and_known_as_the_pagedaemon(alone):
+    def program(vm):
+        daemon = vm.machine.spawn(d.vm_pageout_thread, limit(vm))
+        vm.machine.yield_()
+        seen = vm.pagethread is daemon, vm.globaldata[daemon.index].systhread
+        d.vm_pageout_shutdown(vm)
+        vm.machine.join()
+        return seen
+
+    assert (True, True) == alone(program)
+
+
+def test_the_daemon_works_when_it_is_asked_to_and_ends_when_it_is_told_to(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        vm.machine.spawn(d.vm_pageout_thread, wanting(vm))
+        vm.machine.yield_()
+        before = on(m)
+        vm.vm_pages_needed.store(1)
+        vm.machine.wakeup("vm_pages_needed")
+        vm.machine.yield_()
+        after = on(m), vm.vm_pages_needed.load(), vm.machine.ticks
+        d.vm_pageout_shutdown(vm)
+        vm.machine.join()
+        return before, after, vm.machine.ticks
+
+    assert ("inactive", ("cache", 0, 0), 0) == alone(program)
+
+
+def test_the_daemon_looks_after_a_second_by_itself(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        vm.machine.spawn(d.vm_pageout_thread, wanting(vm))
+        vm.machine.yield_()
+        limit(vm, v_paging_start=1000, v_paging_target2=1000)
+        vm.machine.tsleep("a while", 0, "", 150)
+        d.vm_pageout_shutdown(vm)
+        vm.machine.join()
+        return on(m)
+
+    assert "cache" == alone(program)
+
+
+# -- among others ---------------------------------------------------------------------------------
+
+
+@DEPTHS
+@pytest.mark.parametrize("sched", ["random", "pct:3"])
+def test_scans_keep_their_place_while_pages_move(together, page_on, locks, sched):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        pages = [page_on(vm, "active", obj, n) for n in range(3)]
+        for m in pages:
+            m.act_count = 0
+
+        def mover():
+            for m in pages:
+                if not vm_page_busy_try(m, True):
+                    if m.object is obj:
+                        vm_page_deactivate(m)
+                        vm_page_activate(m)
+                    vm_page_wakeup(m)
+
+        def scanner():
+            d.vm_pageout_scan_active(vm)
+
+        for fn in (mover, scanner, scanner):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+        vm.machine.check(intact(vm), "no marker is left")
+
+    together(program, sched=sched, locks=locks, pages=4)
+
+
+@DEPTHS
+def test_the_pageout_does_not_take_a_page_from_its_reader(together, page_on, locks):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "inactive", obj, 3)
+        wanting(vm)
+
+        def reader():
+            if not vm_page_sbusy_try(m):
+                before = m.object, m.valid
+                vm.machine.yield_()
+                vm.machine.check((m.object, m.valid) == before, "still the same")
+                vm_page_sbusy_drop(m)
+
+        for fn in (reader, lambda: d.vm_pageout_scan_inactive(vm), lambda: d.vm_pageout_scan_cache(vm)):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+
+    together(program, schedules=100, locks=locks, pages=2)
+
+
+def test_parallel_processes_fill_memory_while_the_daemon_makes_room(parallel):
+    def program(vm):
+        limit(vm, v_free_reserved=1, v_free_min=2, v_paging_start=4, v_paging_target1=5, v_paging_target2=6)
+        daemon = vm.machine.spawn(d.vm_pageout_thread, vm)
+        obj = vm_object_allocate(vm, 64)
+
+        def process(first):
+            for n in range(6):
+                vm_object_hold_shared(obj)
+                m = vm_page_grab(obj, first + n, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+                vm_object_drop(obj)
+                vm_page_deactivate(m)
+                vm_page_wakeup(m)
+            return first
+
+        workers = [vm.machine.spawn(process, 20 * n) for n in range(2)]
+        for worker in workers:
+            worker.join()
+        d.vm_pageout_shutdown(vm)
+        daemon.join()
+        listed = sum(pq.peek("lcnt") for pq in vm.vm_page_queues)
+        return [worker.result for worker in workers], listed, intact(vm)
+
+    assert ([0, 20], 8, True) == parallel(program, repairs=["vm-wait-interlocks"])

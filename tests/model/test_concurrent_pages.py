@@ -241,7 +241,6 @@ def test_no_drawn_program_breaks_a_rule_of_the_page_layer(cpus, max_ops):
 # -- with a guard removed -------------------------------------------------------------------------
 
 FIRST = st.just(0)
-SCAN = st.just(kernel.vm_pageout_scan_active)
 
 
 def smallest_failure(operations, mutant):
@@ -256,7 +255,7 @@ def smallest_failure(operations, mutant):
 
     drawn = st.tuples(
         programs(pages, operations, cpus=2, max_ops=2, finish=nothing_is_left),
-        schedules(pages, cpus=2, max_op=30, options=Options(mutants=frozenset({mutant}))),
+        schedules(pages, cpus=2, max_op=20, options=Options(mutants=frozenset({mutant}))),
     )
     bounds = settings(database=None, deadline=None, max_examples=3000)
     return find(drawn, fails, settings=bounds, random=Random(0))
@@ -267,14 +266,13 @@ def smallest_failure(operations, mutant):
     [
         ("HL-06", [(free, FIRST), (fill, FIRST), (hold, FIRST)]),
         ("BZ-06", [(read, FIRST), (free, FIRST), (fill, FIRST)]),
-        ("QU-02", [(free, FIRST), (scan, SCAN), (move_queue, FIRST, QUEUES)]),
     ],
 )
 def test_a_missing_guard_shrinks_to_few_operations_and_preemptions(mutant, operations):
     program, schedule = smallest_failure(operations, mutant)
     faithful = replace(schedule, options=Options())
     assert (True, True, True) == (
-        1 <= len(program) <= 3,
-        1 <= len(schedule) <= 3,
+        len(program) <= 3,
+        len(schedule) <= 2,
         vmsmp.replay(program, faithful).ok,
     ), f"{program} along {schedule}"

@@ -42,6 +42,42 @@ def test_an_object_starts_with_one_reference_and_neither_held_nor_locked_nor_dea
     assert ([1, 0, 0, 0, 0, {}], [], 8) == alone(program)
 
 
+def test_the_machine_knows_its_objects(alone):
+    def program(vm):
+        return [o.vm_object_allocate(vm, 8) for _ in range(3)] == vm.objects
+
+    assert True is alone(program)
+
+
+@pytest.mark.parametrize(
+    ("hold", "read", "write"),
+    [(None, False, False), (o.vm_object_hold_shared, True, False), (o.vm_object_hold, True, True)],
+    ids=["not at all", "shared", "exclusive"],
+)
+@pytest.mark.parametrize("change", [False, True], ids=["look", "change"])
+def test_an_object_s_tree_is_looked_at_under_its_token_and_changed_under_the_exclusive_one(
+    found, hold, read, write, change
+):
+    def program(vm):
+        obj = o.vm_object_allocate(vm, 8)
+
+        def worker():
+            if hold:
+                hold(obj)
+            if change:
+                obj.changing("rb_memq")
+            else:
+                _ = obj.rb_memq
+            if hold:
+                o.vm_object_drop(obj)
+
+        vm.machine.spawn(worker)
+        vm.machine.join()
+
+    failure = found(program, schedules=1)
+    assert (None if (write if change else read) else "field-lock") == (failure and failure[0])
+
+
 def test_objects_are_spread_over_the_colours(alone):
     def program(vm):
         return [o.vm_object_allocate(vm, 8).pg_color for _ in range(6)]

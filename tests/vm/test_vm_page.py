@@ -168,6 +168,16 @@ def test_a_removal_of_a_page_in_no_object_is_nothing(steps):
     assert [] == steps(lambda vm: [busied(vm)], p.vm_page_remove)
 
 
+def test_a_removal_of_a_page_that_its_object_does_not_have_panics(panic, page_on):
+    def program(vm):
+        m = page_on(vm, "none")
+        vm_page_busy_try(m, False)
+        m.object.rb_memq.clear()
+        p.vm_page_remove(m)
+
+    assert "obj: RB_REMOVE of a page that is not in its tree" == panic(program)
+
+
 def test_a_removal_of_a_page_that_is_not_busy_panics(panic, page_on):
     assert "vm_page_remove: page not busy" == panic(lambda vm: p.vm_page_remove(page_on(vm, "none")))
 
@@ -281,6 +291,54 @@ def test_activation_gives_a_page_at_least_act_init_credits(alone, page_on, kind,
     assert after == alone(program)
 
 
+@pytest.mark.parametrize(
+    "move", [*MOVES.values(), p.vm_page_dontneed, p.vm_page_unqueue, p.vm_page_unqueue_nowakeup]
+)
+@pytest.mark.parametrize("kind", ["inactive", "active", "cache"])
+def test_a_page_is_moved_under_its_spinlock_and_each_queue_s_inside(steps, page_on, kind, move):
+    rows = steps(lambda vm: [page_on(vm, kind)], move)
+    locks = [row for row in rows if row.endswith(".spin")]
+    page, queues = [row for row in locks if "pg" in row], [row for row in locks if "pq" in row]
+    if queues:
+        first, last = "acquire pg[7].spin", "release pg[7].spin"
+        assert [first, last, first, last] == [*page, locks[0], locks[-1]]
+        assert f"acquire pq.{kind}[0].spin" == queues[0]
+    taken = [row.split()[1] for row in locks if row.startswith("acquire")]
+    given = [row.split()[1] for row in locks if row.startswith("release")]
+    assert sorted(taken) == sorted(given)
+
+
+@pytest.mark.parametrize("kind", ["cache", "inactive"])
+def test_activation_of_a_page_that_could_be_had_tells_the_pagedaemon(steps, page_on, kind):
+    def prepare(vm):
+        m = page_on(vm, kind)
+        vm.limits.v_paging_start = 99
+        return [m]
+
+    assert (kind == "cache") is ("wakeup" in steps(prepare, p.vm_page_activate))
+
+
+def test_deactivation_of_an_inactive_page_leaves_it_in_its_place(alone, page_on):
+    def program(vm):
+        pages = [page_on(vm, "inactive", None, n) for n in range(3)]
+        p.vm_page_deactivate(pages[0])
+        return [*vm.vm_page_queues[vm.PQ_INACTIVE].pages()] == pages
+
+    assert True is alone(program)
+
+
+@pytest.mark.parametrize(("credit", "left"), [(3, 2), (1, 0), (0, 0)])
+def test_an_inactive_page_not_needed_only_ages(alone, page_on, credit, left):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.act_count = credit
+        m.flags.setbits(PG_REFERENCED)
+        p.vm_page_dontneed(m)
+        return on(m), m.act_count, m.flags.peek()
+
+    assert ("inactive", left, PG_REFERENCED) == alone(program)
+
+
 def test_activation_of_an_active_page_takes_no_lock(steps, page_on):
     rows = steps(lambda vm: [page_on(vm, "active")], p.vm_page_activate)
     assert [] == [row for row in rows if row.startswith("acquire")]
@@ -297,18 +355,22 @@ def test_a_page_that_comes_from_the_cache_is_counted_as_reactivated(alone, page_
 
 
 @DEPTHS
-def test_activation_looks_again_under_the_spinlock_whether_the_page_may_be_queued(alone, page_on, locks):
+@pytest.mark.parametrize("how", ["unqueued", "active"])
+def test_activation_looks_again_under_the_spinlock(alone, page_on, locks, how):
     def program(vm):
         m = page_on(vm, "none")
         m.spin.acquire()
         vm.machine.spawn(p.vm_page_activate, m)
         vm.machine.yield_()  # it has looked, and waits for the spinlock
-        m.flags.setbits(PG_UNQUEUED)
+        if how == "unqueued":
+            m.flags.setbits(PG_UNQUEUED)
+        else:
+            m.queue = vm.PQ_ACTIVE + m.pc
         m.spin.release()
         vm.machine.join()
-        return on(m)
+        return on(m), vm.vm_page_queues[vm.PQ_ACTIVE].adds, m.act_count, m.spin.holders
 
-    assert "none" == alone(program, locks=locks)
+    assert ("active" if how == "active" else "none", 0, ACT_INIT, []) == alone(program, locks=locks)
 
 
 def test_deactivation_looks_at_the_flags_again_once_the_page_is_off_its_queue(alone, page_on):

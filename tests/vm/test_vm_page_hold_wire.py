@@ -96,6 +96,15 @@ def test_an_unhold_that_is_not_the_last_leaves_the_page_on_hold(alone, page_on):
     assert ("hold", 1) == alone(program)
 
 
+def test_an_unhold_that_is_not_the_last_takes_no_lock(steps, page_on):
+    def prepare(vm):
+        m = page_on(vm, "hold")
+        m.hold_count.value = 2
+        return [m]
+
+    assert [] == [row for row in steps(prepare, p.vm_page_unhold) if row.startswith("acquire")]
+
+
 def test_the_last_unhold_of_a_page_in_use_leaves_it_where_it_is(steps, page_on):
     def prepare(vm):
         m = page_on(vm, "active")
@@ -303,6 +312,20 @@ def test_a_quick_unwiring_refuses_to_be_the_last_one(alone, count, refused, left
         return p.vm_page_unwire_quick(m), m.wire_count.peek(), wired_count(vm)
 
     assert (refused, left, 1) == alone(program)
+
+
+def test_every_wiring_is_one_to_undo_quick_or_not(together):
+    def program(vm):
+        m = wired(vm, 1)
+        p.vm_page_wire_quick(m)
+        vm_page_busy_try(m, False)
+        p.vm_page_wire(m)
+        p.vm_page_unwire(m, False)
+        vm.machine.check(not p.vm_page_unwire_quick(m), "one is left")
+        p.vm_page_unwire(m, False)
+        vm_page_free(m)
+
+    together(program, schedules=1)
 
 
 def test_of_two_quick_unwirings_of_a_page_wired_twice_one_is_refused(together):

@@ -470,12 +470,13 @@ def test_a_search_that_found_nothing_remembers_nothing(alone):
     assert -1 == alone(lambda vm: lastq_after(vm, 37), **WIDE)
 
 
-def test_a_remembered_queue_shortens_the_next_search(steps):
+@pytest.mark.parametrize("there", [3, 0])
+def test_a_remembered_queue_shortens_the_next_search(steps, there):
     def layout(vm):
-        lastq_after(vm, 37, 3)
+        lastq_after(vm, 37, there)
         return vm
 
-    assert [37, 3] == probes(steps, layout, first_search)
+    assert [37, there] == probes(steps, layout, first_search)
 
 
 def test_a_direct_hit_forgets_the_remembered_queue(alone):
@@ -515,7 +516,10 @@ def test_a_remembered_queue_that_is_empty_again_does_not_stop_the_search(alone):
 def test_free_and_cached_pages_are_searched_in_turn_the_cache_one_doubling_behind(alone, free, cache, taken):
     def program(vm):
         lay_out(vm, free, cache)
-        return let_go(q._vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, 37))
+        told = let_go(q._vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, 37))
+        again = let_go(q._vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, 64 + 37))
+        assert again == told  # a colour is taken modulo the colours
+        return told
 
     assert taken == alone(program, **WIDE)
 

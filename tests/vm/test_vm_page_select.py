@@ -115,8 +115,9 @@ def test_a_page_that_somebody_busies_is_put_out_of_the_way(alone, page_on, selec
     assert (True, "inactive", word, []) == alone(program, pages=2)
 
 
+@pytest.mark.parametrize("select", ["free", "both"])
 @pytest.mark.parametrize("what", ["unqueued", "need commit", "held", "wired"])
-def test_a_free_page_that_somebody_uses_panics_the_allocator(panic, page_on, what):
+def test_a_free_page_that_somebody_uses_panics_the_allocator(panic, page_on, what, select):
     def program(vm):
         m = page_on(vm, "free")
         if what == "held":
@@ -125,7 +126,7 @@ def test_a_free_page_that_somebody_uses_panics_the_allocator(panic, page_on, wha
             m.wire_count.value = 1
         else:
             m.flags.setbits(PG_UNQUEUED if what == "unqueued" else PG_NEED_COMMIT)
-        a.vm_page_select_free(vm, 0)
+        SELECTS[select](vm)
 
     words = "page is held or wired" if what in ("held", "wired") else "page has flags it must not have"
     assert f"vm_page_select_free: {words}" == panic(program)
@@ -199,11 +200,15 @@ def test_a_cached_page_leaves_its_object(alone, page_on, exhaust):
     assert (True, None, {}, 0, []) == alone(program)
 
 
-def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only):
+@pytest.mark.parametrize("owned", [True, False], ids=["in an object", "in none"])
+def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only, owned):
     def program(vm):
         (m,) = cached_only(vm, 1)
         m.flags.setbits(PG_WRITEABLE)
         m.md.setbits(PTE_V)  # kept by a process that looked it up meanwhile
+        if not owned:
+            m.object.rb_memq.clear()
+            m.object = None
         return a.vm_page_alloc(vm, None, 0, NORMAL) is m, m.md.peek()
 
     assert (True, 0) == alone(program)

@@ -35,6 +35,7 @@ class Thing(Record):
     both = field("S", "S+O", form=lambda value: f"<{value}>")
     either = field("S|O")
     free = field("")
+    seen = field("", "S")
     items = field("S")
 
     def __init__(self, vm, label, ident=None):
@@ -42,7 +43,7 @@ class Thing(Record):
         self.label = label
         words = self.words if self.host is None else self.free_words
         self.count = words["count"](self, 7)
-        self.both = self.either = self.free = 0
+        self.both = self.either = self.free = self.seen = 0
         self.items = {}
 
     @property
@@ -113,15 +114,15 @@ def test_a_record_has_no_room_for_what_it_did_not_declare(made):
 
 
 def test_a_field_s_letters_for_writing_are_those_for_reading_if_not_given():
-    assert [("S", "S+O"), ("S|O", "S|O"), ("", "")] == [
-        (Thing.fields[name].read, Thing.fields[name].write) for name in ("both", "either", "free")
+    assert [("S", "S+O"), ("S|O", "S|O"), ("", ""), ("", "S")] == [
+        (Thing.fields[name].read, Thing.fields[name].write) for name in ("both", "either", "free", "seen")
     ]
 
 
 def test_fields_know_their_names_and_no_two_share_an_offset():
-    names = ["count", "both", "either", "free", "items"]
+    names = ["count", "both", "either", "free", "seen", "items"]
     assert names == [declared.name for declared in Thing.fields.values()]
-    assert [*range(FIRST_FIELD, FIRST_FIELD + 5)] == [f.offset for f in Thing.fields.values()]
+    assert [*range(FIRST_FIELD, FIRST_FIELD + 6)] == [f.offset for f in Thing.fields.values()]
 
 
 def test_a_hint_reads_the_field_in_one_visible_operation():
@@ -360,6 +361,8 @@ EITHER = "thing.either written without thing.spin, or its own share"
         (write_either, ("spin",), None),
         (write_either, ("owner",), None),
         (lambda thing: thing.free, (), None),
+        (lambda thing: thing.seen, (), None),
+        (lambda thing: setattr(thing, "seen", 1), (), "thing.seen written without thing.spin"),
         (lambda thing: thing.changing("items"), (), "thing.items written without thing.spin"),
     ],
 )
@@ -393,12 +396,23 @@ def test_a_share_that_is_merely_counted_is_in_nobody_s_hands():
 def test_of_two_shares_of_one_kind_one_is_given_back_at_a_time():
     def program(_m, home):
         thing, other = Thing(home, "a"), Thing(home, "b")
-        for taken in (thing, other, thing):
+        for taken in (thing, thing, other):
             taken.took("reader")
         thing.gave("reader")
         return len(thing.holders), len(other.holders)
 
     assert (1, 1) == run(program)
+
+
+def test_a_share_given_back_leaves_those_of_other_kinds():
+    def program(_m, home):
+        thing = Thing(home, "a")
+        thing.took("owner")
+        thing.took("reader")
+        thing.gave("owner")
+        return [share for _, share in thing.holders]
+
+    assert ["reader"] == run(program)
 
 
 class Shares(Observer):

@@ -97,7 +97,7 @@ def together():
 def parallel():
     """Run `program(vm)` once on parallel CPUs, to its end, and return what it returns."""
 
-    def run(program, *, locks=None, check=True, repairs=(), **sizes):
+    def run(program, *, locks=None, repairs=(), **sizes):
         told = []
         outcome = vmsmp.run(
             booting(program, sizes, told),
@@ -105,7 +105,6 @@ def parallel():
             seed=1,
             time_s=60,
             locks=locks,
-            check=check,
             repairs=repairs,
         )
         assert None is outcome.failure, (outcome.failure.message, outcome.failure.history)

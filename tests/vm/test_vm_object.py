@@ -396,4 +396,4 @@ def test_parallel_references_come_and_go_and_the_object_dies_with_the_last(paral
         o.vm_object_deallocate(obj)
         return before, obj.freed, vm.count("v_free_count")
 
-    assert (False, True, 8) == parallel(program, locks=locks, check=False)
+    assert (False, True, 8) == parallel(program, locks=locks)

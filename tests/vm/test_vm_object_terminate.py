@@ -19,9 +19,6 @@ from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import PBUSY_WANTED, VM_ALLOC_NORMAL
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-MODES = pytest.mark.parametrize(
-    "hold", [o.vm_object_hold, o.vm_object_hold_shared], ids=["exclusive", "shared"]
-)
 
 
 def on(m):

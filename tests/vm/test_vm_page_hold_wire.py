@@ -5,10 +5,6 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_hold,
-)
 from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_busy_wait, vm_page_wakeup
 from vmsmp.vm.vm_page_free import vm_page_free
@@ -21,7 +17,6 @@ from vmsmp.vm.vm_page_h import (
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-NO_QUEUE = pytest.mark.parametrize("flag", [PG_FICTITIOUS, PG_UNQUEUED], ids=["fictitious", "unqueued"])
 
 
 def on(m):
@@ -32,12 +27,6 @@ def on(m):
 def busied(vm):
     """A page in no object, hard-busied and on no queue."""
     return vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-
-
-def held_object(vm, size=8):
-    obj = vm_object_allocate(vm, size)
-    vm_object_hold(obj)
-    return obj
 
 
 # -- hold -----------------------------------------------------------------------------------------
@@ -357,4 +346,4 @@ def test_parallel_cpus_wire_and_unwire_a_page_and_it_stays_wired_once(parallel):
         vm.machine.join()
         return m.peek("wire_count"), vm.count("v_wire_count")
 
-    assert (1, 1) == parallel(program, check=False)
+    assert (1, 1) == parallel(program)

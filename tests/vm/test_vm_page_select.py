@@ -32,18 +32,6 @@ def on(m):
     return m.vm.queue_type(m.peek("queue"))
 
 
-def held_object(vm, hold=vm_object_hold):
-    obj = vm_object_allocate(vm, 8)
-    hold(obj)
-    return obj
-
-
-def limit(vm, **limits):
-    for name, value in limits.items():
-        setattr(vm.limits, name, value)
-    return vm
-
-
 # -- selecting ------------------------------------------------------------------------------------
 
 SELECTS = {

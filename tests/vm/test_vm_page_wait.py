@@ -347,9 +347,10 @@ def test_a_free_before_the_sleep_that_the_sleeper_does_not_see_wakes_nobody(foun
 
 
 @DEPTHS
-def test_with_the_interlock_nobody_sleeps_for_memory_that_is_there(together, locks):
+@pytest.mark.parametrize("wait", [w.vm_wait, w.vm_wait_pfault])
+def test_with_the_interlock_nobody_sleeps_for_memory_that_is_there(together, locks, wait):
     def program(vm):
-        hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_INTERRUPT) for n in range(8)]
+        hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_INTERRUPT) for n in range(2)]
         vmstats_rollup(vm)
         limit(vm, v_free_min=2)
 
@@ -357,13 +358,12 @@ def test_with_the_interlock_nobody_sleeps_for_memory_that_is_there(together, loc
             for m in hoard:
                 vm_page_freezwq(m)
 
-        vm.machine.spawn(w.vm_wait, vm, 0)
-        vm.machine.spawn(w.vm_wait_pfault, vm)
+        vm.machine.spawn(wait, vm)
         vm.machine.spawn(giver)
         vm.machine.join()
         vm.machine.check(vm.machine.ticks == 0, "no timeout was needed")
 
-    together(program, schedules=120, locks=locks, repairs=["vm-wait-interlocks"])
+    together(program, sched="dfs:1", schedules=400, locks=locks, pages=2, repairs=["vm-wait-interlocks"])
 
 
 def test_parallel_cpus_that_want_more_than_there_is_all_get_it_in_turn(parallel):

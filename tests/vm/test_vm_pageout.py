@@ -1,4 +1,4 @@
-"""The pagedaemon: what each scan does to which page, and what a pass tells whom."""
+"""The pagedaemon's scans: what each does to which page."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ import pytest
 
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold_shared
+from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import (
-    vm_page_activate,
     vm_page_deactivate,
     vm_page_hold,
     vm_page_unhold,
     vm_page_wire,
 )
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_grab
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_busy import (
     vm_page_busy_try,
     vm_page_busy_wait,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
     vm_page_wakeup,
 )
 from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import (
     PBUSY_LOCKED,
+    PG_MAPPED,
     PG_NEED_COMMIT,
     PG_REFERENCED,
+    PG_WRITEABLE,
+    PTE_V,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
-    VM_ALLOC_RETRY,
-    VM_ALLOC_ZERO,
     VM_PAGE_BITS_ALL,
 )
 
@@ -97,6 +95,24 @@ def test_the_sweep_visits_every_colour(alone, page_on):
         return d.vm_pageout_free_hold(vm), {m.pc for m in pages}, {on(m) for m in pages}
 
     assert (4, {0, 1, 2, 3}, {"free"}) == alone(program, l2_size=4, topology=(1, 1, 1))
+
+
+def test_the_sweep_holds_the_queue_s_spinlock_but_while_a_page_changes_queues(steps, page_on):
+    def prepare(vm):
+        page_on(vm, "hold").hold_count.value = 0
+        return [vm]
+
+    rows = steps(prepare, d.vm_pageout_free_hold)
+    assert [
+        "acquire pq.hold[0].spin",
+        "try pg[7].spin",
+        "release pq.hold[0].spin",
+        "acquire pq.free[0].spin",
+        "release pq.free[0].spin",
+        "release pg[7].spin",
+        "acquire pq.hold[0].spin",
+        "release pq.hold[0].spin",
+    ] == [row for row in rows if row.endswith(".spin")]
 
 
 def test_the_sweep_passes_over_a_page_whose_spinlock_another_has(alone, page_on):
@@ -292,6 +308,33 @@ def test_an_inactive_page_in_use_is_left_alone(alone, page_on, how):
     assert (1, "inactive", "cache", True, True) == alone(program)
 
 
+def test_an_inactive_page_in_use_goes_to_the_tail(alone, page_on):
+    def program(vm):
+        pages = [page_on(vm, "inactive", None, n) for n in range(3)]
+        spare(pages[0], "held")
+        pages[1].flags.setbits(PG_NEED_COMMIT)
+        pages[2].flags.setbits(PG_NEED_COMMIT)
+        d.vm_pageout_scan_inactive(wanting(vm))
+        order = [m.phys for m in vm.vm_page_queues[vm.PQ_INACTIVE].pages()]
+        return [order.index(m.phys) for m in pages], intact(vm)
+
+    assert ([2, 0, 1], True) == alone(program)
+
+
+@pytest.mark.parametrize("kind", ["inactive", "active"])
+def test_a_scan_gives_back_every_lock_that_it_takes(steps, page_on, kind):
+    def prepare(vm):
+        for n in range(3):
+            page_on(vm, kind, None, n).act_count = 0
+        spare(page_on(vm, kind, None, 3), "held")
+        return [wanting(vm)]
+
+    rows = steps(prepare, getattr(d, f"vm_pageout_scan_{kind}"))
+    taken = [row.split()[-1] for row in rows if row.startswith("acquire")]
+    given = [row.split()[-1] for row in rows if row.startswith("release")]
+    assert sorted(taken) == sorted(given)
+
+
 def test_a_scan_stops_when_it_has_gained_enough(alone, page_on):
     def program(vm):
         for n in range(5):
@@ -333,179 +376,17 @@ def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, 
     assert (freed, 5 + freed, 3 - freed) == alone(program)
 
 
-# -- a pass ---------------------------------------------------------------------------------------
-
-
-def test_a_pass_says_how_many_pages_it_gained(alone, page_on):
+@pytest.mark.parametrize("kind", ["cache", "inactive"])
+def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone, page_on, kind):
     def program(vm):
-        page_on(vm, "hold").hold_count.value = 0
-        page_on(vm, "inactive", None, 1)
-        page_on(vm, "cache", None, 2)
-        limit(vm, v_free_min=8, v_paging_target2=1000)
-        return d.vm_pageout_pass(vm), vm.count("v_free_count")
+        m = page_on(vm, kind)
+        m.flags.setbits(PG_MAPPED | PG_WRITEABLE if kind == "inactive" else PG_WRITEABLE)
+        m.md.setbits(PTE_V)
+        if kind == "inactive":  # such a page is freed if it is in no object
+            m.object.rb_memq.clear()
+            m.object = None
+        limit(vm, v_free_min=99, v_paging_target2=99)
+        done = d.vm_pageout_scan_cache(vm) if kind == "cache" else d.vm_pageout_scan_inactive(vm)
+        return done, on(m), m.md.peek()
 
-    assert (1 + 1 + 2, 8) == alone(program)
-
-
-def test_a_pass_rolls_the_counts_up(alone):
-    def program(vm):
-        vm.mycpu()
-        vm.machine.spawn(vm_page_alloc, vm, None, 0, VM_ALLOC_NORMAL).join()
-        d.vm_pageout_pass(limit(vm))
-        return vm.vmstats.peek("v_free_count"), vm.mycpu().gd_vmstats.peek("v_free_count")
-
-    assert (7, 7) == alone(program)
-
-
-@pytest.mark.parametrize(
-    ("severe", "gain", "killed"), [(9, False, True), (9, True, False), (8, False, False)]
-)
-def test_a_pass_in_vain_while_memory_is_severely_short_has_processes_killed(
-    alone, page_on, severe, gain, killed
-):
-    def program(vm):
-        if gain:
-            page_on(vm, "inactive")
-        limit(vm, v_free_severe=severe)
-        worker = vm.machine.spawn(vm.mycpu)
-        worker.join()
-        vm.mycpu().systhread = True
-        d.vm_pageout_pass(vm)
-        return worker.result.p_lowmemkill, vm.mycpu().p_lowmemkill
-
-    assert (killed, False) == alone(program)  # never the kernel's own
-
-
-@pytest.mark.parametrize(("minimum", "waiting"), [(8, 0), (9, 2)])
-def test_a_pass_wakes_those_who_wait_if_there_is_enough(alone, minimum, waiting):
-    def program(vm):
-        limit(vm, v_free_min=minimum)
-        vm.vm_pages_waiting.store(2)
-        d.vm_pageout_pass(vm)
-        return vm.vm_pages_waiting.load()
-
-    assert waiting == alone(program)
-
-
-# -- the daemon -----------------------------------------------------------------------------------
-
-
-def test_the_daemon_is_a_kernel_thread_and_known_as_the_pagedaemon(alone):
-    def program(vm):
-        daemon = vm.machine.spawn(d.vm_pageout_thread, limit(vm))
-        vm.machine.yield_()
-        seen = vm.pagethread is daemon, vm.globaldata[daemon.index].systhread
-        d.vm_pageout_shutdown(vm)
-        vm.machine.join()
-        return seen
-
-    assert (True, True) == alone(program)
-
-
-def test_the_daemon_works_when_it_is_asked_to_and_ends_when_it_is_told_to(alone, page_on):
-    def program(vm):
-        m = page_on(vm, "inactive")
-        vm.machine.spawn(d.vm_pageout_thread, wanting(vm))
-        vm.machine.yield_()
-        before = on(m)
-        vm.vm_pages_needed.store(1)
-        vm.machine.wakeup("vm_pages_needed")
-        vm.machine.yield_()
-        after = on(m), vm.vm_pages_needed.load(), vm.machine.ticks
-        d.vm_pageout_shutdown(vm)
-        vm.machine.join()
-        return before, after, vm.machine.ticks
-
-    assert ("inactive", ("cache", 0, 0), 0) == alone(program)
-
-
-def test_the_daemon_looks_after_a_second_by_itself(alone, page_on):
-    def program(vm):
-        m = page_on(vm, "inactive")
-        vm.machine.spawn(d.vm_pageout_thread, wanting(vm))
-        vm.machine.yield_()
-        limit(vm, v_paging_start=1000, v_paging_target2=1000)
-        vm.machine.tsleep("a while", 0, "", 150)
-        d.vm_pageout_shutdown(vm)
-        vm.machine.join()
-        return on(m)
-
-    assert "cache" == alone(program)
-
-
-# -- among others ---------------------------------------------------------------------------------
-
-
-@DEPTHS
-@pytest.mark.parametrize("sched", ["random", "pct:3"])
-def test_scans_keep_their_place_while_pages_move(together, page_on, locks, sched):
-    def program(vm):
-        obj = vm_object_allocate(vm, 8)
-        pages = [page_on(vm, "active", obj, n) for n in range(3)]
-        for m in pages:
-            m.act_count = 0
-
-        def mover():
-            for m in pages:
-                if not vm_page_busy_try(m, True):
-                    if m.object is obj:
-                        vm_page_deactivate(m)
-                        vm_page_activate(m)
-                    vm_page_wakeup(m)
-
-        def scanner():
-            d.vm_pageout_scan_active(vm)
-
-        for fn in (mover, scanner, scanner):
-            vm.machine.spawn(fn)
-        vm.machine.join()
-        vm.machine.check(intact(vm), "no marker is left")
-
-    together(program, sched=sched, locks=locks, pages=4)
-
-
-@DEPTHS
-def test_the_pageout_does_not_take_a_page_from_its_reader(together, page_on, locks):
-    def program(vm):
-        obj = vm_object_allocate(vm, 8)
-        m = page_on(vm, "inactive", obj, 3)
-        wanting(vm)
-
-        def reader():
-            if not vm_page_sbusy_try(m):
-                before = m.object, m.valid
-                vm.machine.yield_()
-                vm.machine.check((m.object, m.valid) == before, "still the same")
-                vm_page_sbusy_drop(m)
-
-        for fn in (reader, lambda: d.vm_pageout_scan_inactive(vm), lambda: d.vm_pageout_scan_cache(vm)):
-            vm.machine.spawn(fn)
-        vm.machine.join()
-
-    together(program, schedules=100, locks=locks, pages=2)
-
-
-def test_parallel_processes_fill_memory_while_the_daemon_makes_room(parallel):
-    def program(vm):
-        limit(vm, v_free_reserved=1, v_free_min=2, v_paging_start=4, v_paging_target1=5, v_paging_target2=6)
-        daemon = vm.machine.spawn(d.vm_pageout_thread, vm)
-        obj = vm_object_allocate(vm, 64)
-
-        def process(first):
-            for n in range(6):
-                vm_object_hold_shared(obj)
-                m = vm_page_grab(obj, first + n, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-                vm_object_drop(obj)
-                vm_page_deactivate(m)
-                vm_page_wakeup(m)
-            return first
-
-        workers = [vm.machine.spawn(process, 20 * n) for n in range(2)]
-        for worker in workers:
-            worker.join()
-        d.vm_pageout_shutdown(vm)
-        daemon.join()
-        listed = sum(pq.peek("lcnt") for pq in vm.vm_page_queues)
-        return [worker.result for worker in workers], listed, intact(vm)
-
-    assert ([0, 20], 8, True) == parallel(program, repairs=["vm-wait-interlocks"])
+    assert (1, "free", 0) == alone(program)

@@ -3,7 +3,13 @@
 from vmsmp import scenario
 from vmsmp.vm.pmap import vm_page_protect
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
-from vmsmp.vm.vm_page import vm_page_rename, vm_page_set_invalid, vm_page_zero_invalid
+from vmsmp.vm.vm_page import (
+    vm_page_insert,
+    vm_page_remove,
+    vm_page_rename,
+    vm_page_set_invalid,
+    vm_page_zero_invalid,
+)
 from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_busy import (
     vm_page_busy_try,
@@ -266,4 +272,38 @@ def hash_against_rename(m):
     m.spawn(mover)
     for n in range(1, m.ncpus):
         m.spawn(reader, objects[n % 2])
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "hash", "lookup"})
+def hash_against_remove(m):
+    """A page leaves its object and comes back, again and again, while its entry stays in the page hash."""
+    vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=1)
+    obj = vm_object_allocate(vm, 4)
+    (page,) = resident(vm, obj, [0], PG_MAPPEDMULTI)
+    vm_page_busy_wait(page, True)
+    vm_page_hash_enter(page)
+    vm_page_wakeup(page)
+
+    def mover():
+        vm_object_hold(obj)
+        for _ in range(20):
+            vm_page_busy_wait(page, True)
+            vm_page_remove(page)
+            vm_page_wakeup(page)
+            vm_page_busy_wait(page, True)
+            vm_page_insert(page, obj, 0)
+            vm_page_wakeup(page)
+        vm_object_drop(obj)
+
+    def reader():
+        for _ in range(140 // (m.ncpus - 1)):
+            found = vm_page_hash_get(vm, obj, 0)
+            if found is not None:
+                m.check(found.object is obj, "the hash's page is the object's")
+                vm_page_sbusy_drop(found)
+
+    m.spawn(mover)
+    for _ in range(1, m.ncpus):
+        m.spawn(reader)
     m.join()

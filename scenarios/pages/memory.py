@@ -182,7 +182,7 @@ def wait_for_a_free(m):
 @scenario(cpus=4, tags={"page", "stats"})
 def stats_rollup(m):
     """CPUs count pages they take and wire, and others add the deltas up: none is lost or counted twice."""
-    each = 16
+    each, turns = 136 // m.ncpus, 168 // m.ncpus  # as much work among many as among few
     vm = m.boot(pages=each * m.ncpus + 1, l2_size=1, adj_limit=1)
 
     def counter(n):
@@ -193,7 +193,7 @@ def stats_rollup(m):
             vm_page_wakeup(page)
 
     def roller():
-        for _ in range(20):
+        for _ in range(turns):
             vmstats_rollup(vm)
 
     for n in range(m.ncpus):

@@ -437,7 +437,7 @@ LOOKUP = (
         "if True:",
         "INV-H1",
         "the page becomes another object's between the guess and the soft busy",
-        "hash_against_rename",
+        "hash_against_remove",
     ),
     Mutant(
         "HL-02",

@@ -7,7 +7,6 @@ has crashed there.  What is shown is the model's view, taken without any lock.
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -130,9 +129,9 @@ class Watchdog:
 
     def _places(self) -> Iterator[str]:
         """Where the test's own thread stands: the innermost place that is not ours."""
-        from vmsmp.engine.machine import places
+        from vmsmp.engine.machine import current_frames, places
 
-        frame = sys._current_frames().get(self.tested.ident or 0)
+        frame = current_frames().get(self.tested.ident or 0)
         for place in places(frame):
             if "pytest_plugin.py" not in place and "pytest_watchdog.py" not in place:
                 yield place

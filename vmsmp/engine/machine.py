@@ -7,6 +7,7 @@ knows CPUs only, so that any lock protocol can be built on it.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -209,7 +210,7 @@ class Machine:
 
     def survey(self) -> tuple[Stand, ...]:
         """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
-        frames = sys._current_frames()
+        frames = current_frames()
         return tuple(self._stand(cpu, frames) for cpu in list(self.cpus))
 
     def _stand(self, cpu: Cpu, frames: dict[int, FrameType]) -> Stand:
@@ -254,6 +255,20 @@ class Machine:
             cpu.fn = cpu.wants = cpu.td = cpu.result = None
         self.cpus = []
         self.words = {}
+
+
+def current_frames() -> dict[int, FrameType]:
+    """The frame in which every thread of the process stands, by thread identity.
+
+    No collection may begin meanwhile: on CPython 3.11 that can deadlock (gh-106883).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def trouble_of(cpu: Cpu, error: BaseException) -> Trouble:

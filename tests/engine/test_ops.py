@@ -13,7 +13,18 @@ KINDS = {
     and isinstance(value, int)
     and name not in ("KIND_BITS", "KIND_MASK", "CPU_BITS", "MAX_CPUS")
 }
-LOOKING = {"LOAD", "ATOMIC_LOAD", "JOIN", "YIELD", "PAUSE", "START", "CMPSET_FAILED", "TRY_FAILED", "RESUME"}
+LOOKING = {
+    "LOAD",
+    "ATOMIC_LOAD",
+    "JOIN",
+    "YIELD",
+    "PAUSE",
+    "START",
+    "CMPSET_FAILED",
+    "TRY_FAILED",
+    "TRY_SHARED_FAILED",
+    "RESUME",
+}
 
 
 def test_no_two_kinds_share_a_number():
@@ -35,7 +46,7 @@ def test_a_kind_is_odd_exactly_if_it_may_change_something(name):
     assert (name not in LOOKING) == ops.writes(KINDS[name])
 
 
-@pytest.mark.parametrize("name", ["CMPSET", "TRY_ACQUIRE"])
+@pytest.mark.parametrize("name", ["CMPSET", "TRY_ACQUIRE", "TRY_ACQUIRE_SHARED"])
 def test_a_failed_try_is_the_even_kind_below_it(name):
     assert "failed" in ops.NAMES[KINDS[name] - 1]
 

@@ -18,6 +18,9 @@ from vmsmp.machine import Machine
 from vmsmp.mutants.patch import planted
 from vmsmp.sync.lock import Lock, LockStatistics
 
+#: Seconds that a single round has at least.
+SHORTEST_S = 0.1
+
 
 def run(
     program: Program,
@@ -176,7 +179,7 @@ def free_rounds(
 ) -> FreeRounds:
     """Run `program` freely again and again, with a new seed each time, for `time_s` seconds.
 
-    Ends early after `stop_at` failures.
+    Ends early after `stop_at` failures; a time above 0 is enough for one round.
     """
     done = FreeRounds(program_name(program))
     start = time.monotonic()
@@ -186,9 +189,9 @@ def free_rounds(
         try:
             while sum(done.counts.values()) < stop_at and not crew.abandoned:
                 left = time_s - (time.monotonic() - start)
-                if left <= 0:
+                if left <= 0 and (done.rounds or time_s <= 0):
                     break
-                engine.seconds = left
+                engine.seconds = max(left, SHORTEST_S)
                 done.add(free_once(engine, program, options, seed + done.rounds, hooks))
                 done.seconds = time.monotonic() - start
                 if progress is not None:

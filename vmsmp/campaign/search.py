@@ -250,7 +250,7 @@ def _search(
         if trouble is not None and not result.interrupted:
             signature = signature_of(trouble)
             if signature not in result.counts:
-                failure = bench.confirm(engine.log, engine.draws, data_seed, trouble)
+                failure = bench.confirm(engine.log[: engine.trouble_at], engine.draws, data_seed, trouble)
                 if result.interrupted:
                     return
                 failure = replace(failure, execution=result.executions)

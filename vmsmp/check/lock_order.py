@@ -123,7 +123,7 @@ class LockOrder(Observer):
         names = [edge.source for edge in cycle]
         first = names.index(min(names))
         order = names[first:] + names[:first]
-        cpu.machine.fail(
+        cpu.machine.warn(
             "lock-order",
             " -> ".join([*order, order[0]]),
             [

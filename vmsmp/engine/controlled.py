@@ -39,6 +39,9 @@ SPIN_ROUNDS: Final = 100
 #: Timeouts and spurious wakeups that the search may inject into one CPU in one execution.
 INJECTIONS: Final = 4
 
+#: Verdicts that end a run even where others are to be followed by the rest of it.
+_FINAL: Final = frozenset(("deadlock", "lost-wakeup", "livelock", "interrupted"))
+
 _by_index = attrgetter("index")
 
 
@@ -70,7 +73,11 @@ class ControlledEngine:
         self.spinning: dict[Cpu, frozenset[int]] = {}
         self.halting = False
         self.trouble_inside: BaseException | None = None
-        self._forced = 1
+        self._forced = self._least = 1
+        self._stopped: Cpu | None = None
+        self._others: list[Cpu] = []
+        #: How long the log was when the execution failed.
+        self.trouble_at = 0
         self._limit = max_steps // 2
         self._futile = 0
         self._futile_mark = 0
@@ -96,7 +103,10 @@ class ControlledEngine:
         self.spinning.clear()
         self.halting = False
         self.trouble_inside = None
-        self._forced = 1
+        self._forced = self._least = 0 if scheduler.sees_all else 1
+        self._stopped = None
+        self._others = []
+        self.trouble_at = 0
         self._limit = self.max_steps // 2
         self._futile = 0
         self._patient = True
@@ -110,6 +120,8 @@ class ControlledEngine:
         self._body(boot)
         if self.trouble_inside is not None:
             raise self.trouble_inside
+        if not self.halting:
+            scheduler.ended(machine)
         return self.log
 
     def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str) -> Cpu:
@@ -134,6 +146,11 @@ class ControlledEngine:
         except BaseException as error:
             self.abort(trouble_of(cpu, error))
         cpu.done = True
+        if cpu is self._stopped:
+            self._stopped = None
+            self.run = [cpu, *self._others]
+            if not cpu.index:
+                self._outlast(cpu)
         if self.halting:
             self._unwind(cpu)
         elif cpu.index:
@@ -154,6 +171,16 @@ class ControlledEngine:
             self._unwind(cpu)
             return
         self._pass_to(nxt)
+
+    def _outlast(self, boot: Cpu) -> None:
+        """The boot CPU failed alone: the execution lasts until the others have done what they can."""
+        self.run.remove(boot)
+        try:
+            nxt = self._next(boot)
+        except Halt:
+            return
+        self._pass_to(nxt)
+        take(boot.worker.baton)
 
     def _unwind(self, cpu: Cpu) -> None:
         """The execution failed: the baton visits every CPU so that each unwinds, CPU 0 last."""
@@ -180,13 +207,31 @@ class ControlledEngine:
         self.halting = True
         self.run = []
 
-    def abort(self, trouble: Trouble) -> None:
-        """Keep the first verdict and make every CPU unwind at its next arrival."""
-        if self.machine.trouble is None and not self.halting:
+    def abort(self, trouble: Trouble, *, stop: bool = True) -> bool:
+        """Keep the first verdict and make every CPU unwind at its next arrival.
+
+        For a scheduler that wants to see all of a run only the failing CPU stops, and not even that
+        one unless `stop`.  Whether the caller has to unwind.
+        """
+        if self.halting:
+            return True
+        if self.machine.trouble is None:
             self.machine.trouble = trouble
             self.machine.scene = self.machine.survey()
-        self.halting = True
+            self.trouble_at = len(self.log)
+        if self.scheduler.finishes and trouble.kind not in _FINAL:
+            if not stop:
+                return False
+            self._stopped = cur = self.current
+            self._others = [cpu for cpu in self.run if cpu is not cur]
+        else:
+            self._halt()
         self.run = []  # an arrival finds nobody to run, looks closer and unwinds
+        return True
+
+    def _halt(self) -> None:
+        self.scheduler.ended(self.machine)
+        self.halting = True
 
     # -- the door -------------------------------------------------------------------------------
 
@@ -321,7 +366,7 @@ class ControlledEngine:
         cpu.alarmed = False
         self.alarmed.remove(cpu)
         if not self.alarmed:
-            self._forced = 1
+            self._forced = self._least
             self.pick = self._base_pick
 
     def _pick_alarmed(self, cur: Cpu, run: list[Cpu]) -> Cpu:
@@ -341,7 +386,7 @@ class ControlledEngine:
 
     def _idle(self, cur: Cpu) -> Cpu:
         """Nobody can run: unwind, let time pass, let spinners look again, or call it a deadlock."""
-        if self.halting:
+        if self.halting or cur is self._stopped:
             raise Halt
         for hook in self.machine.hooks.idle:
             hook(self.machine)

@@ -146,13 +146,14 @@ class FreeEngine:
         cpu.done = True
         cpu.ended.set()
 
-    def abort(self, trouble: Trouble) -> None:
-        """Keep the first verdict and make every CPU unwind at its next arrival or wake."""
+    def abort(self, trouble: Trouble, *, stop: bool = True) -> bool:
+        """Keep the first verdict and make every CPU unwind at its next arrival or wake, `stop` or not."""
         with self._verdict:
             if self.machine.trouble is None and not self.halting:
                 self.machine.trouble = trouble
                 self.machine.scene = self.machine.survey()
             self._halt()
+        return True
 
     def interrupt(self) -> None:
         """End the execution under way, with no verdict on it; any thread may ask."""

@@ -196,6 +196,12 @@ class Machine:
         self.engine.abort(Trouble(kind, message, tuple(facts), self.engine.current.index))
         raise Halt
 
+    def warn(self, kind: str, message: str, facts: Iterable[str] = ()) -> None:
+        """As `fail`, of something that nobody trips over yet: a search for whole runs goes on after it."""
+        trouble = Trouble(kind, message, tuple(facts), self.engine.current.index)
+        if self.engine.abort(trouble, stop=False):
+            raise Halt
+
     def live(self, cpu: Cpu) -> None:
         """A CPU's life, on its own thread; the boot CPU's ends when all others have ended."""
         cpu.run()

@@ -29,6 +29,7 @@ START: Final = 10
 CMPSET_FAILED: Final = 12
 TRY_FAILED: Final = 14
 RESUME: Final = 16
+TRY_SHARED_FAILED: Final = 44
 
 # Kinds that may change something (odd).
 STORE: Final = 1
@@ -53,6 +54,7 @@ SLEEP: Final = 37
 WAKEUP: Final = 39
 IPI: Final = 41
 REACQUIRE: Final = 43
+TRY_ACQUIRE_SHARED: Final = 45
 
 NAMES: Final[dict[int, str]] = {
     LOAD: "load",
@@ -86,6 +88,8 @@ NAMES: Final[dict[int, str]] = {
     WAKEUP: "wakeup",
     IPI: "ipi",
     REACQUIRE: "reacquire",
+    TRY_SHARED_FAILED: "try shared failed",
+    TRY_ACQUIRE_SHARED: "try shared",
 }
 
 
@@ -112,6 +116,44 @@ def writes(code: int) -> bool:
     return bool(code & 1)
 
 
+#: What is done to locks: taking several tokens at once is one operation under one of their names.
+LOCKING: Final = frozenset(
+    (
+        ACQUIRE,
+        ACQUIRE_SHARED,
+        TRY_ACQUIRE,
+        TRY_FAILED,
+        TRY_ACQUIRE_SHARED,
+        TRY_SHARED_FAILED,
+        RELEASE,
+        UPGRADE,
+        DOWNGRADE,
+        REACQUIRE,
+    )
+)
+#: What readers do to a lock, which they may do in any order.
+SHARED: Final = frozenset((ACQUIRE_SHARED, TRY_ACQUIRE_SHARED))
+_SLEEPING: Final = frozenset((INTERLOCK, SLEEP, RESUME, WAKEUP))
+
+
 def dependent(a: int, b: int) -> bool:
-    """Whether two operations of different CPUs may fail to commute."""
-    return a >> KIND_BITS == b >> KIND_BITS and bool((a | b) & 1)
+    """Whether two operations of different CPUs may fail to commute.
+
+    On the safe side: an IPI may concern whatever its target does next, and a wait channel without
+    an identity may be any other.
+    """
+    kind, other = a & KIND_MASK, b & KIND_MASK
+    if IPI in (kind, other):
+        return True
+    if REACQUIRE in (kind, other):
+        return kind in LOCKING and other in LOCKING
+    if kind == SPAWN and other == SPAWN:
+        return True  # the first gets the lower number
+    thing = a >> KIND_BITS
+    if thing != b >> KIND_BITS:
+        return False
+    if not thing:  # giving way and drawing data touch nothing
+        return kind in _SLEEPING and other in _SLEEPING
+    if kind in SHARED and other in SHARED:
+        return False
+    return bool((a | b) & 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.machine import Machine
 
 
 class Scheduler:
@@ -18,6 +19,10 @@ class Scheduler:
 
     #: Whether it follows a recorded run; the engine then leaves every pick to it.
     replays = False
+    #: Whether it is asked at every step, also where only one CPU can run.
+    sees_all = False
+    #: Whether a run goes on after a failure without the CPU that failed, so that all of it is seen.
+    finishes = False
 
     def begin(self) -> bool:
         """Start the next execution; False when the search space is exhausted."""
@@ -32,6 +37,9 @@ class Scheduler:
 
     def yielded(self, cpu: Cpu) -> None:
         """`cpu` cannot get on by itself: it yields, spins or failed a try."""
+
+    def ended(self, machine: Machine) -> None:
+        """The execution is over, and what every CPU stands before is still there to be seen."""
 
     def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
         """Choose data: a number below `n`; `drawn` is what the CPU's own stream of the seed says."""

@@ -40,6 +40,7 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
     Raises: UsageError naming the string and what there is.
     """
     from vmsmp.sched.dfs import DepthFirst
+    from vmsmp.sched.dpor import Dpor
     from vmsmp.sched.pct import Pct
     from vmsmp.sched.portfolio import Portfolio
     from vmsmp.sched.pos import Pos
@@ -57,6 +58,7 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
         "surw": lambda: Surw(seed),
         "rr": RoundRobin,
         "dfs": DepthFirst,
+        "dpor": Dpor,
     }
     if name in known:
         return known[kind]()
@@ -67,5 +69,5 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
         return DepthFirst(bound)
     raise UsageError(
         f"unknown scheduler {name!r}: use portfolio, random, sticky, rr, pct:D (D from 1 to 100), pos, urw, "
-        "surw, dfs or dfs:P"
+        "surw, dfs, dfs:P or dpor"
     )

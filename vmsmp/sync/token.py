@@ -431,22 +431,24 @@ class AtomicToken(Token):
         cpu = td.cpu
         exclusive = bool(mode & TOK_EXCLUSIVE)
         name = EXCLUSIVE if exclusive else SHARED
-        code = self._code | (ops.ACQUIRE if exclusive else ops.ACQUIRE_SHARED)
         can = self._can_exclusive if exclusive else self._can_shared
         self._wants(cpu, name)
         if not can(cpu):
             self.contested += 1
         ref = _push(td, self, mode)
         if len(td.td_toks_array) == 1:  # nothing to lose meanwhile, so waiting is one step too
+            code = self._code | (ops.ACQUIRE if exclusive else ops.ACQUIRE_SHARED)
             self._gate.enter(code, can, lambda cpu: self._take_ref(ref, cpu), Wait(self, name))
             return
 
         def attempt(cpu: Cpu) -> bool:
             if not can(cpu):
+                self.engine.failed()
                 return False
             self._take_ref(ref, cpu)
             return True
 
+        code = self._code | (ops.TRY_ACQUIRE if exclusive else ops.TRY_ACQUIRE_SHARED)
         if not self._gate.alter(code, attempt):
             # A contested get is a blocking point: the tokens held so far go and come back with it.
             td.td_toks_have = len(td.td_toks_array) - 1

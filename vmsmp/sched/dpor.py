@@ -1,0 +1,302 @@
+"""Optimal dynamic partial-order reduction (Abdulla, Aronis, Jonsson and Sagonas, POPL 2014).
+
+One execution for each trace, that is for each order of dependent operations.  After a run its races
+are looked at: where the second step of a race, with what leads to it, could come first, that sequence
+goes into the *wakeup tree* of the node before the race's first step.  Branches already explored sleep
+there (Godefroid, 1996) until something they depend on happens, so nothing is explored twice.
+
+Deviations:
+  * data (`choose`) is enumerated: a step that draws has one successor for each value.
+  * a step that only came because no CPU could run (a timeout, a last look of the spinners) happens
+    after everything before it.
+  * what an operation finds out without touching it (how many wait at a lock's gate) is no dependence.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from vmsmp.engine import ops
+from vmsmp.engine.scheduler import Scheduler
+from vmsmp.sched.base import base_policy
+from vmsmp.sched.partial_order import ACQUIRES, Event, Race, Trace, as_tried
+from vmsmp.sched.replay import gave_way
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.machine import Machine
+
+
+class Branch:
+    """A node of a wakeup tree: what is to be done first, then the sequences that go on from there."""
+
+    __slots__ = ("below", "event")
+
+    def __init__(self, event: Event, below: list[Branch]) -> None:
+        self.event = event
+        self.below = below
+
+
+def chain(events: list[Event]) -> list[Branch]:
+    """One sequence as a tree."""
+    below: list[Branch] = []
+    for event in reversed(events):
+        below = [Branch(event, below)]
+    return below
+
+
+class Node:
+    """The state before one step of the run under way: who could run, who sleeps, what is still to come."""
+
+    __slots__ = ("after_all", "candidates", "chosen", "sleeping", "todo", "value", "values")
+
+    def __init__(self, candidates: frozenset[int], sleeping: dict[int, int], todo: list[Branch]) -> None:
+        self.candidates = candidates
+        #: CPU -> the operation it slept with.
+        self.sleeping = sleeping
+        self.todo = todo
+        self.chosen = -1
+        self.after_all = False
+        #: If its step draws data: which value this time, and how many there are.
+        self.value = 0
+        self.values = 1
+
+
+class Sequence:
+    """Steps of a run that are to come first, with the order there is among them."""
+
+    def __init__(self, trace: Trace, race: Race) -> None:
+        steps = trace.without(race)
+        inside = 0
+        self.events: list[Event] = []
+        #: For each step, the positions of those in the sequence that happen before it.
+        self.after: list[int] = []
+        place: dict[int, int] = {}
+        for at, n in enumerate(steps):
+            cpu, code = trace.events[n]
+            if n == race.second:
+                code = as_tried(code)
+                ahead = 0
+                for other, event in enumerate(self.events):
+                    if event.cpu == cpu or ops.dependent(event.code, code):
+                        ahead |= self.after[other] | 1 << other
+            else:
+                ahead = 0
+                mask = trace.before[n] & inside
+                while mask:
+                    low = mask & -mask
+                    ahead |= 1 << place[low.bit_length() - 1]
+                    mask ^= low
+            inside |= 1 << n
+            place[n] = at
+            self.events.append(Event(cpu, code))
+            self.after.append(ahead)
+        self.left = list(range(len(steps)))
+
+    def first_of(self, cpu: int) -> int | None:
+        """The place of the CPU's first step that is left, or None."""
+        return next((at for at in self.left if self.events[at].cpu == cpu), None)
+
+    def may_begin_with(self, event: Event) -> bool:
+        """Whether the rest, or the rest and the event, may begin with it: a weak initial."""
+        at = self.first_of(event.cpu)
+        if at is None:
+            return not any(ops.dependent(self.events[k].code, event.code) for k in self.left)
+        return not any(self.after[at] >> k & 1 for k in self.left)
+
+    def drop(self, cpu: int) -> None:
+        """The CPU's first step has been done, if there is one."""
+        at = self.first_of(cpu)
+        if at is not None:
+            self.left.remove(at)
+
+    def rest(self) -> list[Event]:
+        return [self.events[at] for at in self.left]
+
+
+class Dpor(Scheduler):
+    """Explores every trace once.  `blocked` counts runs that turned out to be none of their own."""
+
+    replays = True
+    sees_all = True
+    finishes = True
+
+    def __init__(self) -> None:
+        # invariant: one node a step of the run under way
+        self._nodes: list[Node] = []
+        #: How many nodes are given; the run goes on by itself after them.
+        self._given = 0
+        self._log: list[int] = []
+        self._seen = 0
+        self._running = 0
+        self._events: list[Event] = []
+        self._stale = False
+        self._first = True
+        self.blocked = 0
+
+    # -- one run --------------------------------------------------------------------------------
+
+    def spawned(self, cpu: Cpu) -> None:
+        if cpu.index == 0:
+            self._log = cpu.machine.engine.log
+            self._seen = 0
+            self._running = 0
+            self._events = []
+            self._stale = False
+
+    def _catch_up(self) -> None:
+        """Take in the steps performed since, and the nodes of those that nobody was asked about."""
+        log = self._log
+        for code in log[self._seen :]:
+            if code < 0:
+                self._running = -1 - code
+                continue
+            n = len(self._events)
+            if n == len(self._nodes):
+                self._nodes.append(self._next_node(frozenset((self._running,))))
+            node = self._nodes[n]
+            if node.chosen != self._running:
+                node.chosen = self._running
+                node.after_all = True
+            self._events.append(Event(self._running, code))
+        self._seen = len(log)
+
+    def _next_node(self, candidates: frozenset[int]) -> Node:
+        """The node after the last event."""
+        if not self._events or self._stale:
+            return Node(candidates, {}, [])
+        above = self._nodes[len(self._events) - 1]
+        cpu, code = self._events[-1]
+        sleeping = {
+            other: slept
+            for other, slept in above.sleeping.items()
+            if other != cpu and not ops.dependent(slept, code)
+        }
+        todo = above.todo[0].below if above.todo and above.todo[0].event.cpu == cpu else []
+        return Node(candidates, sleeping, list(todo))
+
+    def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        self._catch_up()
+        n = len(self._events)
+        if n < self._given:
+            wanted = self._nodes[n].chosen
+            for cpu in run:
+                if cpu.index == wanted:
+                    return cpu
+            self._stale = True
+        node = self._next_node(frozenset(cpu.index for cpu in run))
+        del self._nodes[n:]
+        self._nodes.append(node)
+        picked = self._begin_with(node, current, run)
+        node.chosen = picked.index
+        return picked
+
+    def _begin_with(self, node: Node, current: Cpu, run: list[Cpu]) -> Cpu:
+        """The first of the node's branches, or whoever needs no switch."""
+        while node.todo:
+            wanted = node.todo[0].event.cpu
+            for cpu in run:
+                if cpu.index == wanted:
+                    return cpu
+            node.todo.pop(0)  # it cannot run here after all
+        awake = [cpu for cpu in run if cpu.index not in node.sleeping]
+        if not awake:
+            self._stale = True
+            return current if current in run else run[0]
+        picked = base_policy(current, awake, gave_way(current))
+        node.todo = [Branch(Event(picked.index, picked.pending), [])]
+        return picked
+
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        self._catch_up()
+        node = self._nodes[len(self._events) - 1]
+        node.values = n
+        return node.value
+
+    def ended(self, machine: Machine) -> None:
+        self._catch_up()
+        if self._stale:
+            self.blocked += 1
+            del self._nodes[self._given :]
+            return
+        self._learn(machine)
+
+    # -- between two runs -------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        if self._first:
+            self._first = False
+            return True
+        return self._back()
+
+    def _learn(self, machine: Machine) -> None:
+        """Put what the run's races ask for into the wakeup trees of its nodes."""
+        nodes = self._nodes
+        enabled_by: dict[int, int] = {}
+        let_go: dict[int, int] = {}
+        for n, (node, after) in enumerate(pairwise(nodes)):
+            for cpu in after.candidates - node.candidates - {node.chosen}:
+                let_go[cpu] = n
+            if after.chosen in let_go:
+                enabled_by[n + 1] = let_go.pop(after.chosen)
+        blocked = [
+            Event(cpu.index, cpu.pending)
+            for cpu in machine.cpus
+            if not cpu.done and cpu.pending & ops.KIND_MASK in ACQUIRES
+        ]
+        trace = Trace(
+            self._events,
+            enabled_by=enabled_by,
+            after_all=frozenset(n for n, node in enumerate(nodes) if node.after_all),
+            blocked=blocked,
+        )
+        for race in trace.races:
+            if not nodes[race.first].after_all:
+                self._insert(nodes[race.first], trace, race)
+
+    def _insert(self, node: Node, trace: Trace, race: Race) -> None:
+        sequence = Sequence(trace, race)
+        if any(sequence.may_begin_with(Event(cpu, code)) for cpu, code in node.sleeping.items()):
+            return
+        branches = node.todo
+        start = 1  # the first branch is the one just explored: the race's own first step
+        while True:
+            for branch in branches[start:]:
+                if sequence.may_begin_with(branch.event):
+                    break
+            else:
+                branches += chain(sequence.rest())
+                return
+            sequence.drop(branch.event.cpu)
+            branches = branch.below
+            start = 0
+            if not sequence.left or not branches:
+                return
+
+    def _back(self) -> bool:
+        """Go back to the deepest node with a branch left; False if there is none."""
+        nodes = self._nodes
+        while nodes:
+            node = nodes[-1]
+            n = len(nodes) - 1
+            if node.value + 1 < node.values:  # the same step with other data
+                node.value += 1
+                for branch in node.todo[:1]:
+                    branch.below = []
+                self._given = len(nodes)
+                return True
+            node.value, node.values = 0, 1
+            if node.todo:
+                node.todo.pop(0)
+                if n < len(self._events):
+                    node.sleeping[node.chosen] = as_tried(self._events[n].code)
+            while node.todo and node.todo[0].event.cpu in node.sleeping:
+                node.todo.pop(0)
+            if node.todo:
+                node.chosen = node.todo[0].event.cpu
+                self._given = len(nodes)
+                return True
+            nodes.pop()
+        self._given = 0
+        return False

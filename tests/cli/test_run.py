@@ -71,7 +71,18 @@ def test_the_json_of_a_search_has_its_keys(vmsmp):
 
 def test_the_json_of_a_failure_has_its_keys(vmsmp):
     assert {
-        *("kind", "message", "signature", "schedule", "digest", "facts", "program", "engine", "execution")
+        *(
+            "kind",
+            "message",
+            "signature",
+            "witness",
+            "schedule",
+            "digest",
+            "facts",
+            "program",
+            "engine",
+            "execution",
+        )
     } == set(vmsmp(*BROKEN, "--json").json["failures"][0])
 
 

@@ -34,7 +34,8 @@ class Failure:
 
     `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures
     of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
-    about instead).  `digest` names the exact run.
+    about instead).  `digest` names the exact run.  `witness` says of something predicted whether
+    targeted runs could make it happen ("" for what did happen).
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Failure:
     execution: int = 0
     story: Story | None = field(default=None, repr=False, compare=False)
     history: tuple[str, ...] = ()
+    witness: str = ""
 
     def report(self, *, everything: bool = False) -> str:
         """The story as text: one column a CPU, what each holds and wants, the line to replay it.
@@ -68,6 +70,7 @@ class Failure:
             "schedule": self.schedule,
             "digest": self.digest,
             "facts": list(self.facts),
+            "witness": self.witness,
             "program": self.program,
             "engine": self.engine,
             "execution": self.execution,

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of, without_addresses
+from vmsmp.campaign.witness import witnessed
 from vmsmp.check import checkers
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
@@ -44,9 +45,13 @@ class Bench:
         self.engine = ControlledEngine(crew, max_steps=options.max_steps)
         self.program = program
         self.options = options
-        self.checkers = checkers(check)
+        self.checkers = checkers(check, races=options.races)
         self.hooks = Hooks(self.checkers)
         self.declared = getattr(program, "cpus", None)
+
+    def unchecked(self) -> Bench:
+        """The same without checkers: only the program itself and the engine speak."""
+        return Bench(self.engine.crew, self.program, self.options, check=False)
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
         """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
@@ -136,6 +141,7 @@ def options_for(
     max_steps: int = MAX_STEPS,
     repairs: Iterable[str] = (),
     mutants: Iterable[str] = (),
+    races: bool = False,
 ) -> Options:
     """The options of a run, with what a scenario says of itself where the caller says nothing.
 
@@ -152,6 +158,7 @@ def options_for(
         max_steps=max_steps,
         repairs=check_repairs(repairs),
         mutants=check_mutants(mutants),
+        races=races,
     )
 
 
@@ -164,6 +171,7 @@ def explore(
     cpus: int | None = None,
     locks: str | None = None,
     stop: str = "first",
+    races: bool = False,
     max_steps: int = MAX_STEPS,
     timeouts: str | None = None,
     spurious: bool | None = None,
@@ -176,7 +184,8 @@ def explore(
     """Search the schedules of `program` for one that fails.
 
     `sched` names the scheduler, `schedules` bounds the executions and `time_s` the seconds;
-    `stop="never"` goes on after a failure and keeps the first of each signature.  `locks` is
+    `stop="never"` goes on after a failure and keeps the first of each signature.  `races` adds the
+    happens-before detector over plain cells.  `locks` is
     "atomic" or "exact", `timeouts="any"` and `spurious=True` let the scheduler end sleeps (None: what
     a scenario says of itself, else "atomic", "idle" and False).  `check=False` leaves the checkers
     out: then only the program's own checks, its exceptions, deadlock and the step limit speak.
@@ -197,6 +206,7 @@ def explore(
         max_steps=max_steps,
         repairs=repairs,
         mutants=mutants,
+        races=races,
     )
     scheduler = make_scheduler(sched, seed)
     name = program_name(program)
@@ -251,6 +261,8 @@ def _search(
             signature = signature_of(trouble)
             if signature not in result.counts:
                 failure = bench.confirm(engine.log[: engine.trouble_at], engine.draws, data_seed, trouble)
+                failure = witnessed(bench, failure, trouble, data_seed)
+                engine.crew.engine = engine
                 if result.interrupted:
                     return
                 failure = replace(failure, execution=result.executions)

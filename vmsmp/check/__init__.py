@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmsmp.check.deadlock import Deadlock
 from vmsmp.check.exclusion import Exclusion
 from vmsmp.check.field_locks import FieldLocks
+from vmsmp.check.happens_before import HappensBefore
 from vmsmp.check.leak import Leak
 from vmsmp.check.ledger import Ledger
 from vmsmp.check.livelock import Livelock
@@ -16,10 +17,10 @@ from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
 
 
-def checkers(on: bool, *, free: bool = False) -> tuple[Observer, ...]:
+def checkers(on: bool, *, free: bool = False, races: bool = False) -> tuple[Observer, ...]:
     """A fresh set of checkers: all of them, or those that merely say why nothing runs any more.
 
-    With `free` only those that the free engine can bear.
+    With `free` only those that the free engine can bear; with `races` the happens-before detector too.
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock())
     if on:
@@ -36,4 +37,6 @@ def checkers(on: bool, *, free: bool = False) -> tuple[Observer, ...]:
             FieldLocks(),
             Leak(),
         )
+    if races:
+        made = (*made, HappensBefore())
     return tuple(observer for observer in made if observer.free or not free)

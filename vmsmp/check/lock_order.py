@@ -17,6 +17,7 @@ from typing import NamedTuple
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.sched.rendezvous import Place
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 
 
@@ -131,6 +132,7 @@ class LockOrder(Observer):
                 f"{edge.source!r} {edge.held_mode}"
                 for edge in cycle
             ],
+            places=tuple(Place(holds=edge.source, wants=edge.target) for edge in cycle),
         )
 
 

@@ -84,6 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="when a timeout may fire: when nothing else runs, or whenever the scheduler says",
     )
     parser.add_argument("--spurious", action="store_true", default=None, help="sleeps may end for no reason")
+    parser.add_argument("--races", action="store_true", help="data races over plain cells are failures, too")
     parser.add_argument(
         "--cpus", type=number(int, 1, 63), metavar="N", help="CPUs that work (default: the scenario's own)"
     )
@@ -107,6 +108,7 @@ def options_of(args: argparse.Namespace, program: Program) -> Options:
         cpus=args.cpus,
         repairs=args.repair,
         mutants=args.mutant,
+        races=args.races,
     )
 
 

@@ -80,6 +80,7 @@ def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
         spurious=options.spurious,
         repairs=options.repairs,
         mutants=options.mutants,
+        races=options.races,
         stop="never" if args.all else "first",
         max_steps=args.max_steps,
         check=not args.no_check,

@@ -38,13 +38,15 @@ FIRST_BLOCK: Final = 1 << 20
 class Trouble:
     """Why an execution ended early: the first thing that went wrong, and on which CPU.
 
-    `message` is the stable headline, `facts` the lines below it.
+    `message` is the stable headline, `facts` the lines below it; `places` are where a search would
+    hold CPUs to see it happen (`sched.rendezvous`), if it is only predicted yet.
     """
 
     kind: str
     message: str
     facts: tuple[str, ...] = ()
     cpu: int = 0
+    places: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +198,9 @@ class Machine:
         self.engine.abort(Trouble(kind, message, tuple(facts), self.engine.current.index))
         raise Halt
 
-    def warn(self, kind: str, message: str, facts: Iterable[str] = ()) -> None:
+    def warn(self, kind: str, message: str, facts: Iterable[str] = (), places: tuple[Any, ...] = ()) -> None:
         """As `fail`, of something that nobody trips over yet: a search for whole runs goes on after it."""
-        trouble = Trouble(kind, message, tuple(facts), self.engine.current.index)
+        trouble = Trouble(kind, message, tuple(facts), self.engine.current.index, places)
         if self.engine.abort(trouble, stop=False):
             raise Halt
 

@@ -53,7 +53,8 @@ class Options:
     "any" (whenever the scheduler says).  `spurious`: sleeps may end for no reason.  `cpus`: how
     many CPUs a scenario asks for (None: its own number).  `max_steps`: after how many log entries an
     execution counts as endless.  `repairs`: named repairs of findings of
-    the kernel's own.  `mutants`: guard removals to run with.
+    the kernel's own.  `mutants`: guard removals to run with.  `races`: data races over plain cells fail
+    a run, too.
     """
 
     locks: str = "atomic"
@@ -63,6 +64,7 @@ class Options:
     repairs: frozenset[str] = field(default_factory=frozenset)
     mutants: frozenset[str] = field(default_factory=frozenset)
     max_steps: int = MAX_STEPS
+    races: bool = False
 
     def __post_init__(self) -> None:
         if self.locks not in ("atomic", "exact"):
@@ -84,6 +86,8 @@ class Options:
             words.append("any")
         if self.spurious:
             words.append("spurious")
+        if self.races:
+            words.append("races")
         if self.cpus is not None:
             words.append(f"cpus={self.cpus}")
         if self.max_steps != MAX_STEPS:
@@ -103,6 +107,8 @@ class Options:
                 options = replace(options, timeouts="any")
             elif word == "spurious":
                 options = replace(options, spurious=True)
+            elif word == "races":
+                options = replace(options, races=True)
             elif key == "cpus" and re.fullmatch("[0-9]{1,3}", value):
                 options = replace(options, cpus=int(value))
             elif key == "steps" and re.fullmatch("[0-9]{1,12}", value):

@@ -22,6 +22,8 @@ def failure_text(failure: Failure, *, everything: bool = False) -> str:
     """The whole report of one failure; `everything` leaves no row of a long run out."""
     lines = [f"{failure.kind}: {failure.message}", f"  program {failure.program}, {_found(failure)}"]
     lines += [f"  {fact}" for fact in failure.facts]
+    if failure.witness:
+        lines.append(f"  {failure.witness}")
     if failure.story is not None:
         lines += [
             "",

@@ -1,0 +1,233 @@
+"""Data races over plain cells: two accesses, one of them a store, that nothing orders.
+
+FastTrack (Flanagan and Freund, PLDI 2009): every CPU has a vector clock, and of each cell are kept the
+last store and the reads since, each as an epoch (a CPU and its count).  What orders: spawn and join,
+locks and tokens by mode, wakeups, atomic words (a load acquires, a store releases, the others do both).
+The words that exact locks are made of order nothing by themselves; the locks do.
+
+Beside that, the lock set of Eraser (TOCS 1997): a cell that several CPUs use, one of them to store, and
+that no lock protects all the time, is a hint, even where this run happened to order the accesses.
+
+Fields of shared records are judged by the letters that name their locks (`field_locks`); hints and
+stores that hint readers may miss race by design.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vmsmp.engine import ops
+from vmsmp.engine.machine import places
+from vmsmp.engine.observer import Observer
+from vmsmp.sched.rendezvous import Place
+from vmsmp.sync.cell import Cell
+from vmsmp.sync.lock import EXCLUSIVE
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu, Hold
+    from vmsmp.engine.machine import Machine
+
+Clock = list[int]
+
+#: Operations that are no accesses to an atomic word: hooks tell about what they order.
+_ELSEWHERE: Final = ops.LOCKING | {
+    ops.YIELD,
+    ops.PAUSE,
+    ops.CHOOSE,
+    ops.SPAWN,
+    ops.START,
+    ops.JOIN,
+    ops.INTERLOCK,
+    ops.RESUME,
+    ops.WAKEUP,
+    ops.IPI,
+    ops.CANCEL,
+}
+
+
+class _Access(NamedTuple):
+    """One access: whose, at which epoch of its clock, and where."""
+
+    cpu: int
+    epoch: int
+    code: int
+    place: str
+    held: tuple[Hold, ...]
+
+    def told(self) -> str:
+        locks = ", ".join(f"{hold.mode} {hold.lock}" for hold in self.held) or "nothing"
+        return f"cpu{self.cpu} {ops.NAMES[ops.kind_of(self.code)]} at {self.place}, holding {locks}"
+
+
+class _Variable:
+    """What is known of one cell: the last store, the reads since, and the locks held at every access."""
+
+    __slots__ = ("candidates", "codes", "name", "reads", "users", "written")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.written: _Access | None = None
+        self.reads: dict[int, _Access] = {}
+        #: Locks held at every access since a second CPU came (None: it has not).
+        self.candidates: list[Any] | None = None
+        self.users: set[int] = set()
+        #: Kinds of access, by the CPU: a hint needs two CPUs and a store.
+        self.codes: dict[int, int] = {}
+
+
+class HappensBefore(Observer):
+    """Orders the accesses of one run.  `hints` are pairs of operations worth to be brought together."""
+
+    free = False
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[Place, Place]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._clocks: list[Clock] = []
+        self._cells: dict[int, _Variable | None] = {}
+        self._words: dict[int, Clock] = {}
+        self._stores: dict[Any, Clock] = {}
+        self._readers: dict[Any, Clock] = {}
+        self._channels: dict[Any, Clock] = {}
+        # the atomic operation under way: whether it failed is known at the next one
+        self._open: tuple[Cpu, int] | None = None
+        self.hints = []
+
+    def begin(self, machine: Machine) -> None:
+        self._begin()
+
+    # -- clocks ---------------------------------------------------------------------------------
+
+    def _clock(self, cpu: Cpu) -> Clock:
+        clocks = self._clocks
+        while len(clocks) <= cpu.index:
+            clocks.append([0] * len(clocks) + [1])
+        return clocks[cpu.index]
+
+    def _acquire(self, cpu: Cpu, theirs: Clock | None) -> None:
+        if theirs is not None:
+            _join(self._clock(cpu), theirs)
+
+    def _release(self, cpu: Cpu, into: dict[Any, Clock], key: Any) -> None:
+        mine = self._clock(cpu)
+        _join(into.setdefault(key, []), mine)
+        mine[cpu.index] += 1
+
+    def spawned(self, cpu: Cpu, child: Cpu) -> None:
+        self._acquire(child, self._clock(cpu))
+        self._clock(cpu)[cpu.index] += 1
+
+    def joined(self, cpu: Cpu, child: Cpu) -> None:
+        self._acquire(cpu, self._clock(child))
+
+    def acquired(self, cpu: Cpu, lock: Any, mode: str, tried: bool) -> None:
+        self._acquire(cpu, self._stores.get(lock))
+        if mode == EXCLUSIVE:
+            self._acquire(cpu, self._readers.get(lock))
+
+    def released(self, cpu: Cpu, lock: Any, mode: str) -> None:
+        self._release(cpu, self._stores if mode == EXCLUSIVE else self._readers, lock)
+
+    def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
+        self._release(cpu, self._channels, ident)
+
+    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
+        if why == "wakeup":
+            self._acquire(cpu, self._channels.get(ident))
+
+    def _settle(self) -> None:
+        """The atomic operation before this one is over: now it is known what it ordered."""
+        if self._open is None:
+            return
+        cpu, code = self._open
+        self._open = None
+        ident = ops.object_of(code)
+        log = cpu.machine.engine.log
+        done = next(entry for entry in reversed(log) if entry >= 0)
+        if code & ops.KIND_MASK != ops.ATOMIC_STORE:
+            self._acquire(cpu, self._words.get(ident))
+        if done == code and code & 1:
+            self._release(cpu, self._words, ident)
+
+    # -- accesses -------------------------------------------------------------------------------
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        self._settle()
+        kind = code & ops.KIND_MASK
+        if kind in (ops.LOAD, ops.STORE):
+            variable = self._variable(cpu, ops.object_of(code))
+            if variable is not None:
+                self._access(cpu, code, variable)
+        elif kind not in _ELSEWHERE and ops.object_of(code) not in cpu.machine.words:
+            self._open = (cpu, code)
+
+    def _variable(self, cpu: Cpu, ident: int) -> _Variable | None:
+        if ident not in self._cells:
+            thing = cpu.machine.find(ident)
+            self._cells[ident] = _Variable(thing.name) if isinstance(thing, Cell) else None
+        return self._cells[ident]
+
+    def _access(self, cpu: Cpu, code: int, variable: _Variable) -> None:
+        clock = self._clock(cpu)
+        here = places(sys._getframe(2), 1)
+        access = _Access(
+            cpu.index, clock[cpu.index], code, here[0] if here else "the program", tuple(cpu.held)
+        )
+        writes = bool(code & 1)
+        before = [variable.written] if variable.written is not None else []
+        if writes:
+            before += variable.reads.values()
+        if writes:
+            variable.written, variable.reads = access, {}
+        else:
+            variable.reads[cpu.index] = access
+        self._narrow(variable, access)
+        for other in before:
+            if other.cpu != cpu.index and other.epoch > _at(clock, other.cpu):
+                self._report(cpu, variable, other, access)
+                return
+
+    def _narrow(self, variable: _Variable, access: _Access) -> None:
+        """Eraser: the locks that have protected the cell so far."""
+        if access.cpu not in variable.users:
+            variable.users.add(access.cpu)
+        variable.codes[access.cpu] = variable.codes.get(access.cpu, access.code) | access.code
+        if len(variable.users) < 2:
+            return
+        held = [hold.lock for hold in access.held if hold.mode == EXCLUSIVE or not access.code & 1]
+        if variable.candidates is None:
+            variable.candidates = held
+        elif variable.candidates:
+            variable.candidates = [lock for lock in variable.candidates if lock in held]
+        if not variable.candidates:
+            self._hint(variable, access)
+
+    def _hint(self, variable: _Variable, access: _Access) -> None:
+        store = access.code | 1
+        if any(code & 1 for code in variable.codes.values()):
+            pair = (Place(store), Place(store - 1))
+            if pair not in self.hints:
+                self.hints.append(pair)
+
+    def _report(self, cpu: Cpu, variable: _Variable, first: _Access, second: _Access) -> None:
+        words = sorted(ops.NAMES[ops.kind_of(access.code)] for access in (first, second))
+        cpu.machine.warn(
+            "data-race",
+            f"{variable.name}: {words[0]} and {words[1]}, with nothing to order them",
+            [first.told(), second.told()],
+            places=(Place(first.code), Place(second.code)),
+        )
+
+
+def _at(clock: Clock, index: int) -> int:
+    return clock[index] if index < len(clock) else 0
+
+
+def _join(mine: Clock, theirs: Clock) -> None:
+    """Learn all that `theirs` knows."""
+    mine.extend([0] * (len(theirs) - len(mine)))
+    for n, count in enumerate(theirs):
+        mine[n] = max(mine[n], count)

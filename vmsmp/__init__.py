@@ -25,11 +25,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vmsmp.campaign.free_run import run as run
+    from vmsmp.campaign.minimize import minimize as minimize
     from vmsmp.campaign.outcome import Failure as Failure
     from vmsmp.campaign.outcome import Outcome as Outcome
     from vmsmp.campaign.outcome import Result as Result
     from vmsmp.campaign.search import explore as explore
-    from vmsmp.campaign.search import minimize as minimize
     from vmsmp.campaign.search import replay as replay
     from vmsmp.engine.cpu import Cpu as Cpu
     from vmsmp.engine.schedule import Schedule as Schedule
@@ -47,7 +47,7 @@ _HOME = {
     "run": "vmsmp.campaign.free_run",
     "explore": "vmsmp.campaign.search",
     "replay": "vmsmp.campaign.search",
-    "minimize": "vmsmp.campaign.search",
+    "minimize": "vmsmp.campaign.minimize",
     "Failure": "vmsmp.campaign.outcome",
     "Outcome": "vmsmp.campaign.outcome",
     "Result": "vmsmp.campaign.outcome",

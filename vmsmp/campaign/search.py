@@ -1,4 +1,4 @@
-"""Search, replay, minimize: what a user calls.
+"""Search and replay: what a user calls.
 
 A search keeps nothing of an execution but its log of integers.  When one fails it is run again with
 that log as a tape, recording places, values and preemptions, and a third time from the preemptions
@@ -21,7 +21,7 @@ from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.machine import Trouble
 from vmsmp.engine.observer import Hooks, Observer
-from vmsmp.engine.schedule import MAX_STEPS, Options, Preemption, Schedule, program_name
+from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.findings import check_repairs
@@ -33,9 +33,6 @@ from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
 
 Program = Callable[[Machine], Any]
 Progress = Callable[[Result], None]
-
-#: Candidates that a minimization may run.
-MINIMIZE_BUDGET = 2_000
 
 
 class Bench:
@@ -308,55 +305,3 @@ def replay(program: Program, line: str | Schedule, *, check: bool = True) -> Out
         told: list[Outcome] = []
         crew.drive(lambda: told.append(bench.tell(Preempting(schedule.preemptions), schedule.seed)[0]))
     return told[0]
-
-
-def minimize(program: Program, line: str | Schedule, *, check: bool = True) -> Schedule:
-    """Find a schedule with fewer preemptions and the same signature.
-
-    Delta debugging over the list of preemptions (every subset is a schedule), then of each kept one
-    whether it can go.  The result has been run twice.
-
-    Raises: UsageError if the line does not fail, is malformed, or is another program's.
-    """
-    schedule = parse_for(program, line)
-    with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=check)
-        kept: list[Schedule] = []
-        crew.drive(lambda: kept.append(_minimize(bench, schedule)))
-    return kept[0]
-
-
-def _minimize(bench: Bench, schedule: Schedule) -> Schedule:
-    runs = 0
-
-    def fails(steps: tuple[Preemption, ...]) -> str | None:
-        nonlocal runs
-        runs += 1
-        if bench.engine.interrupted:
-            raise KeyboardInterrupt
-        counter = OpCounter()
-        machine = bench.run(Recorder(Preempting(steps)), schedule.seed, (counter,))
-        trouble = machine.trouble
-        machine.close()
-        return signature_of(trouble) if trouble is not None else None
-
-    wanted = fails(schedule.preemptions)
-    if wanted is None:
-        raise UsageError("this schedule does not fail, so there is nothing to minimize")
-    steps = schedule.preemptions
-    shrunk = True
-    while shrunk and runs < MINIMIZE_BUDGET:  # until a whole pass removes nothing
-        shrunk = False
-        chunk = max(1, len(steps) // 2)
-        while steps and chunk and runs < MINIMIZE_BUDGET:
-            start = 0
-            while start < len(steps) and runs < MINIMIZE_BUDGET:
-                candidate = steps[:start] + steps[start + chunk :]
-                if fails(candidate) == wanted:
-                    steps, shrunk = candidate, True
-                else:
-                    start += chunk
-            chunk //= 2
-    if fails(steps) != wanted:
-        raise ReplayDiverged("the minimized schedule failed once and not again")
-    return schedule.with_steps(steps)

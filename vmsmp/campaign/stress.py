@@ -17,8 +17,9 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.minimize import minimize
 from vmsmp.campaign.outcome import Failure
-from vmsmp.campaign.search import explore, minimize, options_for, replay
+from vmsmp.campaign.search import explore, options_for, replay
 from vmsmp.engine.schedule import Options
 from vmsmp.errors import VmsmpError
 from vmsmp.findings import Finding, explain, repair_names
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 #: Seconds of a slice, at least and at most.
 SHORTEST_S = 0.2
 LONGEST_S = 5.0
+#: Runs that the shortening of a failure may take.
+SHORTEN_RUNS = 300
 #: Seconds kept back at the end for the slices under way and the summary.
 RESERVE_S = 1.0
 
@@ -188,7 +191,7 @@ def _shortened(scenario: Any, failure: Failure) -> Failure:
     """The failure along its shortest schedule."""
     if failure.kind == "nondeterminism":
         return failure
-    told = replay(scenario, minimize(scenario, failure.schedule)).failure
+    told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure
     return replace(told, execution=failure.execution) if told is not None else failure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vmsmp.campaign.search import minimize
+from vmsmp.campaign.minimize import minimize
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
 from vmsmp.cli.replay import read_schedule
 from vmsmp.library import find_scenario

@@ -1,0 +1,222 @@
+"""The shortest schedule that still fails the same way.
+
+Three steps, until none of them helps any more.
+  * *Regroup*: of all orders of the same trace, the one that changes CPUs only where it must, and leaves
+    out what did not happen before the failure.  One run replaces many removals.
+  * *Delta debugging* (Zeller and Hildebrandt, TSE 2002) over the preemptions: every subset is a schedule.
+  * *Move* each preemption to the nearest boundary of a locked section, where a reader expects it.
+A candidate counts if its signature is the same; the first schedule and the last are run twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vmsmp.campaign.outcome import signature_of
+from vmsmp.engine import ops, trace
+from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.schedule import Preemption, Schedule
+from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.mutants.patch import planted
+from vmsmp.sched.partial_order import Event, Trace
+from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.search import Bench, Program
+    from vmsmp.engine.scheduler import Scheduler
+
+#: Runs that a minimization may make.
+BUDGET: Final = 2_000
+
+Steps = tuple[Preemption, ...]
+
+
+def minimize(program: Program, line: str | Schedule, *, check: bool = True, budget: int = BUDGET) -> Schedule:
+    """Find a schedule with fewer preemptions and the same signature.
+
+    `budget` bounds the runs it takes; what is found until then is returned.
+
+    Raises: UsageError if the line does not fail, is malformed, or is another program's.
+    """
+    from vmsmp.campaign.search import Bench, parse_for
+
+    schedule = parse_for(program, line)
+    with planted(schedule.options.mutants), Crew(current_core()) as crew:
+        bench = Bench(crew, program, schedule.options, check=check)
+        kept: list[Schedule] = []
+        crew.drive(lambda: kept.append(_Minimizer(bench, schedule, budget).run()))
+    return kept[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of a candidate: what it came to, and all that is needed to reorder it."""
+
+    signature: str | None
+    preemptions: Steps
+    log: list[int]
+    draws: list[int]
+    cpu: int
+
+
+class _Minimizer:
+    def __init__(self, bench: Bench, schedule: Schedule, budget: int) -> None:
+        self.bench = bench
+        self.schedule = schedule
+        self.budget = budget
+        self.runs = 0
+        self.wanted: str | None = None
+
+    def run(self) -> Schedule:
+        first = self._follow(Preempting(self.schedule.preemptions))
+        if first.signature is None:
+            raise UsageError("this schedule does not fail, so there is nothing to minimize")
+        self.wanted = first.signature
+        again = self._follow(Preempting(self.schedule.preemptions))
+        parted = trace.divergence(first.log, again.log)
+        if parted is not None:
+            raise ReplayDiverged(f"the same schedule gives different runs: {parted}")
+        best = first
+        while self.runs < self.budget:
+            before = best.preemptions
+            best = self._moved(self._fewer(self._regrouped(best)))
+            if best.preemptions == before:
+                break
+        if self._follow(Preempting(best.preemptions)).signature != self.wanted:
+            raise ReplayDiverged("the minimized schedule failed once and not again")
+        return self.schedule.with_steps(best.preemptions)
+
+    def _follow(self, scheduler: Scheduler) -> _Run:
+        """Run a candidate."""
+        self.runs += 1
+        engine = self.bench.engine
+        if engine.interrupted:
+            raise KeyboardInterrupt
+        recorder = Recorder(scheduler)
+        machine = self.bench.run(recorder, self.schedule.seed, (OpCounter(),))
+        found = machine.trouble
+        machine.close()
+        return _Run(
+            signature_of(found) if found is not None else None,
+            tuple(recorder.preemptions),
+            engine.log,
+            list(engine.draws),
+            found.cpu if found is not None else 0,
+        )
+
+    def _try(self, steps: Steps) -> _Run | None:
+        """The run along these preemptions, if it fails as it should."""
+        run = self._follow(Preempting(steps))
+        return run if run.signature == self.wanted else None
+
+    # -- regroup ----------------------------------------------------------------------------------
+
+    def _regrouped(self, run: _Run) -> _Run:
+        """The same trace with as few changes of CPU as its order allows, if that takes fewer preemptions."""
+        for causes_only in (True, False):
+            if not run.preemptions:
+                return run
+            log, draws = _linear(run, causes_only)
+            try:
+                found = self._follow(Tape(log, draws))
+            except ReplayDiverged:
+                continue
+            if found.signature == self.wanted and len(found.preemptions) < len(run.preemptions):
+                return found
+        return run
+
+    # -- delta debugging --------------------------------------------------------------------------
+
+    def _fewer(self, run: _Run) -> _Run:
+        """Remove preemptions until every one that is left is needed."""
+        shrunk = True
+        while shrunk:
+            shrunk = False
+            chunk = max(1, len(run.preemptions) // 2)
+            while chunk and run.preemptions:
+                at = 0
+                while at < len(run.preemptions):
+                    if self.runs >= self.budget:
+                        return run
+                    steps = run.preemptions
+                    found = self._try(steps[:at] + steps[at + chunk :])
+                    if found is not None and len(found.preemptions) < len(steps):
+                        run, shrunk = found, True
+                    else:
+                        at += chunk
+                chunk //= 2
+        return run
+
+    # -- move -------------------------------------------------------------------------------------
+
+    def _moved(self, run: _Run) -> _Run:
+        """Put each preemption where a locked section begins or ends, if the run fails there too."""
+        for at in range(len(run.preemptions)):
+            step = run.preemptions[at]
+            for nth in _boundaries(run.log, step):
+                if self.runs >= self.budget:
+                    return run
+                moved = Preemption(step.cpu, nth, step.value)
+                steps = (*run.preemptions[:at], moved, *run.preemptions[at + 1 :])
+                found = self._try(steps)
+                if found is not None and len(found.preemptions) <= len(steps) and moved in found.preemptions:
+                    run = found
+                    break
+            if at + 1 >= len(run.preemptions):
+                break
+        return run
+
+
+def _linear(run: _Run, causes_only: bool) -> tuple[list[int], list[int]]:
+    """An order of the run's steps, as a log with its draws, that goes on with each CPU while it can."""
+    steps = list(trace.steps(run.log))
+    order = Trace(Event(cpu, code) for cpu, code in steps)
+    last = max((n for n, (cpu, _) in enumerate(steps) if cpu == run.cpu), default=len(steps) - 1)
+    wanted = order.before[last] | 1 << last if causes_only else (1 << len(steps)) - 1
+    waiting: dict[int, list[int]] = {}
+    for n, (cpu, _) in reversed(list(enumerate(steps))):
+        if wanted >> n & 1:
+            waiting.setdefault(cpu, []).append(n)
+    drawn = iter(run.draws)
+    values = {n: next(drawn, 0) for n, (_, code) in enumerate(steps) if ops.kind_of(code) == ops.CHOOSE}
+    log: list[int] = []
+    draws: list[int] = []
+    done = 0
+    current = 0
+    while waiting:
+        ready = [cpu for cpu in sorted(waiting) if not order.before[waiting[cpu][-1]] & ~done]
+        cpu = current if current in ready else ready[0]
+        if cpu != current:
+            log.append(-1 - cpu)
+            current = cpu
+        n = waiting[cpu].pop()
+        if not waiting[cpu]:
+            del waiting[cpu]
+        log.append(steps[n][1])
+        if n in values:
+            draws.append(values[n])
+        done |= 1 << n
+    return log, draws
+
+
+def _boundaries(log: list[int], step: Preemption) -> list[int]:
+    """Where the CPU's nearest locked section ends or begins, before and after the preemption."""
+    if step.choice:
+        return []
+    mine = [code for cpu, code in trace.steps(log) if cpu == step.cpu]
+    places = [
+        n
+        for n in range(1, len(mine))
+        if mine[n - 1] & ops.KIND_MASK == ops.RELEASE or mine[n] & ops.KIND_MASK in _TAKES
+    ]
+    if step.nth in places:
+        return []
+    near: list[Any] = [
+        max((n for n in places if n < step.nth), default=None),
+        min((n for n in places if n > step.nth), default=None),
+    ]
+    return sorted((n for n in near if n is not None), key=lambda n: (abs(n - step.nth), n))
+
+
+_TAKES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE))

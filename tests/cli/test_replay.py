@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,80 @@ def test_all_shows_every_row(vmsmp):
     steps = vmsmp("replay", line, "--json").json["steps"]
     rows = [row.split()[0] for row in vmsmp("replay", line, "--all").out.splitlines() if " | " in row]
     assert str(steps - 1) in rows
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_the_help_names_both_kinds_of_file(vmsmp):
+    told = vmsmp("replay", "--help").out
+    assert ("--trace FILE" in told, "--pytest FILE" in told) == (True, True)
+
+
+def test_a_trace_is_written_beside_the_report(vmsmp, tmp_path, found):
+    ended = vmsmp("replay", found["schedule"], "--trace", tmp_path / "run.json")
+    assert vmsmp("replay", found["schedule"]) == ended
+    assert found["digest"] == json.loads((tmp_path / "run.json").read_text())["otherData"]["digest"]
+
+
+def test_a_trace_goes_to_standard_output_instead_of_the_report(vmsmp, tmp_path):
+    vmsmp("replay", CLEAN, "--trace", tmp_path / "run.json")
+    assert (tmp_path / "run.json").read_text() == vmsmp("replay", CLEAN, "--trace", "-").out
+
+
+def test_another_process_with_other_hashes_writes_the_same_trace(vmsmp, process):
+    assert vmsmp("replay", CLEAN, "--trace", "-").out == (
+        process("replay", CLEAN, "--trace", "-", PYTHONHASHSEED="4711").out
+    )
+
+
+def test_a_pytest_file_is_written_beside_the_report(vmsmp, tmp_path, found):
+    ended = vmsmp("replay", found["schedule"], "--pytest", tmp_path / "test_it.py")
+    assert vmsmp("replay", found["schedule"]) == ended
+    assert f'DIGEST = "{found["digest"]}"\n' in (tmp_path / "test_it.py").read_text()
+
+
+def test_a_pytest_file_goes_to_standard_output_instead_of_the_report(vmsmp, tmp_path, found):
+    vmsmp("replay", found["schedule"], "--pytest", tmp_path / "test_it.py")
+    ended = vmsmp("replay", found["schedule"], "--pytest", "-")
+    assert (1, (tmp_path / "test_it.py").read_text()) == (ended.code, ended.out)
+
+
+def test_a_pytest_file_can_be_replayed(vmsmp, tmp_path, found):
+    vmsmp("replay", found["schedule"], "--pytest", tmp_path / "test_it.py")
+    assert vmsmp("replay", found["schedule"]).out == vmsmp("replay", tmp_path / "test_it.py").out
+
+
+def test_a_pytest_file_of_a_run_without_checkers_leaves_them_out(vmsmp):
+    assert "SCHEDULE, check=False)" in vmsmp("replay", CLEAN, "--no-check", "--pytest", "-").out
+
+
+def test_files_do_not_change_the_json(vmsmp, tmp_path):
+    ended = vmsmp("replay", CLEAN, "--json", "--trace", tmp_path / "t", "--pytest", tmp_path / "p")
+    assert (vmsmp("replay", CLEAN, "--json"), 2) == (ended, len([*tmp_path.iterdir()]))
+
+
+@pytest.mark.parametrize("option", ["--trace", "--pytest"])
+@pytest.mark.parametrize("place", [".", "none/file"])
+def test_a_file_that_cannot_be_written_is_bad_input(vmsmp, tmp_path, option, place):
+    ended = vmsmp("replay", CLEAN, option, tmp_path / place)
+    assert ((2, "", 1), True) == (ended.complaint, f"cannot write {str(tmp_path / place)!r}: " in ended.err)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--trace", "-", "--pytest", "-"),
+        ("--trace", "-", "--json"),
+        ("--pytest", "-", "--json"),
+        ("--trace", "same", "--pytest", "same"),
+    ],
+)
+def test_two_things_in_one_place_are_bad_input(vmsmp, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert ((2, "", 1), []) == (vmsmp("replay", CLEAN, *words).complaint, [*tmp_path.iterdir()])
+
+
+def test_a_run_that_diverged_writes_no_file(vmsmp, tmp_path):
+    ended = vmsmp("replay", CLEAN, "--digest", "0123456789abcdef", "--trace", tmp_path / "run.json")
+    assert (3, []) == (ended.code, [*tmp_path.iterdir()])

@@ -21,7 +21,8 @@ def test_a_clean_search_ends_with_0(vmsmp):
 
 def test_a_clean_search_says_what_it_explored_and_how_to_go_on(vmsmp):
     out = vmsmp(*CLEAN).out.splitlines()
-    assert ["spin_upgrade: 20 schedules under portfolio (exact)", "explored", "not explored", "go on"] == [
+    heads = ["explored", "traces", "size", "PCT's bound", "not explored", "go on"]
+    assert ["spin_upgrade: 20 schedules under portfolio (exact)", *heads] == [
         out[0].partition(",")[0],
         *(line.partition(":")[0] for line in out[1:]),
     ]
@@ -65,7 +66,7 @@ def test_a_search_is_the_same_text_twice_but_for_its_time(vmsmp):
 def test_the_json_of_a_search_has_its_keys(vmsmp):
     assert {
         *("program", "scheduler", "executions", "steps", "seconds", "exhausted", "interrupted"),
-        *("counts", "failures"),
+        *("counts", "failures", "certificate"),
     } == set(vmsmp(*CLEAN, "--json").json)
 
 
@@ -107,18 +108,20 @@ def test_without_checkers_only_the_program_speaks(vmsmp):
     assert not [text for text in found["counts"] if "mutual exclusion" in text or "state word" in text]
 
 
-@pytest.mark.parametrize("sched", ["portfolio", "random", "rr", "pct:3", "dfs:1"])
+@pytest.mark.parametrize("sched", ["portfolio", "random", "rr", "pct:3", "dfs:1", "dpor"])
 def test_every_scheduler_can_be_named(vmsmp, sched):
     assert sched == vmsmp(*CLEAN, "--sched", sched, "--json").json["scheduler"]
 
 
-def test_a_systematic_search_ends_when_it_has_seen_everything(vmsmp):
-    ended = vmsmp("run", "last_readers_leave", "--locks", "atomic", "--sched", "dfs:0", "--json").json
+@pytest.mark.parametrize("sched", ["dfs:0", "dpor"])
+def test_a_systematic_search_ends_when_it_has_seen_everything(vmsmp, sched):
+    ended = vmsmp("run", "last_readers_leave", "--locks", "atomic", "--sched", sched, "--json").json
     assert (True, []) == (ended["exhausted"], ended["failures"])
 
 
-def test_a_systematic_search_that_saw_everything_says_so(vmsmp):
-    out = vmsmp("run", "last_readers_leave", "--locks", "atomic", "--sched", "dfs:0").out
+@pytest.mark.parametrize("sched", ["dfs:0", "dpor"])
+def test_a_systematic_search_that_saw_everything_says_so(vmsmp, sched):
+    out = vmsmp("run", "last_readers_leave", "--locks", "atomic", "--sched", sched).out
     assert "explored: every schedule that this search has" in out
 
 

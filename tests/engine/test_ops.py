@@ -80,3 +80,40 @@ def test_identities_of_all_cpus_and_objects_differ():
 def test_operations_depend_if_they_meet_on_an_object_and_one_changes_it(one, other, same_object, expected):
     mine, theirs = ops.identity(1, 1), ops.identity(1, 1) if same_object else ops.identity(2, 1)
     assert expected == ops.dependent(ops.op(mine, one), ops.op(theirs, other))
+
+
+MINE, THEIRS = ops.identity(1, 1), ops.identity(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((MINE, ops.ACQUIRE_SHARED), (MINE, ops.ACQUIRE_SHARED), False),
+        ((MINE, ops.ACQUIRE_SHARED), (MINE, ops.TRY_ACQUIRE_SHARED), False),
+        ((MINE, ops.ACQUIRE_SHARED), (MINE, ops.ACQUIRE), True),
+        ((MINE, ops.ACQUIRE_SHARED), (MINE, ops.RELEASE), True),
+        ((MINE, ops.ACQUIRE_SHARED), (MINE, ops.UPGRADE), True),
+        ((MINE, ops.TRY_FAILED), (MINE, ops.TRY_SHARED_FAILED), False),
+        ((MINE, ops.TRY_FAILED), (MINE, ops.ACQUIRE_SHARED), True),
+        ((MINE, ops.SPAWN), (THEIRS, ops.SPAWN), True),
+        ((MINE, ops.SPAWN), (MINE, ops.START), True),
+        ((MINE, ops.SPAWN), (THEIRS, ops.START), False),
+        ((MINE, ops.REACQUIRE), (THEIRS, ops.REACQUIRE), True),
+        ((MINE, ops.REACQUIRE), (THEIRS, ops.RELEASE), True),
+        ((MINE, ops.REACQUIRE), (THEIRS, ops.TRY_FAILED), True),
+        ((MINE, ops.REACQUIRE), (MINE, ops.STORE), False),
+        ((MINE, ops.IPI), (THEIRS, ops.LOAD), True),
+        ((0, ops.IPI), (0, ops.YIELD), True),
+        ((0, ops.YIELD), (0, ops.PAUSE), False),
+        ((0, ops.CHOOSE), (0, ops.CHOOSE), False),
+        ((0, ops.CHOOSE), (0, ops.WAKEUP), False),
+        ((0, ops.SLEEP), (0, ops.WAKEUP), True),
+        ((0, ops.INTERLOCK), (0, ops.WAKEUP), True),
+        ((0, ops.RESUME), (0, ops.WAKEUP), True),
+        ((MINE, ops.WAKEUP), (THEIRS, ops.SLEEP), False),
+        ((MINE, ops.WAKEUP), (MINE, ops.SLEEP), True),
+    ],
+)
+def test_operations_depend_the_same_way_round_and_back(one, other, expected):
+    mine, theirs = ops.op(*one), ops.op(*other)
+    assert [expected] * 2 == [ops.dependent(mine, theirs), ops.dependent(theirs, mine)]

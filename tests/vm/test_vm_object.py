@@ -110,7 +110,8 @@ def test_a_drop_gives_back_the_hold_and_then_the_token(steps, hold):
         return [obj]
 
     rows = steps(prepare, o.vm_object_drop)
-    assert ["fetchadd obj[0].hold_count", "release obj[0].token"] == [r for r in rows if "load" not in r]
+    release = "release shared" if hold is o.vm_object_hold_shared else "release"
+    assert ["fetchadd obj[0].hold_count", f"{release} obj[0].token"] == [r for r in rows if "load" not in r]
 
 
 def test_one_cpu_may_hold_an_object_twice(alone):
@@ -212,7 +213,7 @@ def test_who_holds_an_object_after_its_memory_went_is_found_out(found, use):
 @pytest.mark.parametrize(
     ("change", "before", "held", "after"),
     [
-        (o.vm_object_upgrade, o.vm_object_hold_shared, True, ["release", "acquire"]),
+        (o.vm_object_upgrade, o.vm_object_hold_shared, True, ["release shared", "acquire"]),
         (o.vm_object_downgrade, o.vm_object_hold, False, ["release", "acquire shared"]),
     ],
 )

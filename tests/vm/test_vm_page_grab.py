@@ -76,7 +76,7 @@ def test_a_grab_of_a_missing_page_makes_it_under_the_exclusive_token(alone, hold
 @pytest.mark.parametrize(
     ("hold", "rows"),
     [
-        (vm_object_hold_shared, ["release obj[0].token", "acquire obj[0].token"]),  # not atomic
+        (vm_object_hold_shared, ["release shared obj[0].token", "acquire obj[0].token"]),  # not atomic
         (vm_object_hold, []),
     ],
     ids=["shared", "exclusive"],

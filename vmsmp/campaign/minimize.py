@@ -208,7 +208,7 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     places = [
         n
         for n in range(1, len(mine))
-        if mine[n - 1] & ops.KIND_MASK == ops.RELEASE or mine[n] & ops.KIND_MASK in _TAKES
+        if mine[n - 1] & ops.KIND_MASK in _GIVES or mine[n] & ops.KIND_MASK in _TAKES
     ]
     if step.nth in places:
         return []
@@ -219,4 +219,5 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     return sorted((n for n in near if n is not None), key=lambda n: (abs(n - step.nth), n))
 
 
-_TAKES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE))
+_TAKES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE, ops.REQUEST))
+_GIVES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vmsmp.campaign.certificate import Certificate
+
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Trouble
     from vmsmp.engine.schedule import Schedule
@@ -118,6 +120,7 @@ class Result:
     seconds: float = 0.0
     exhausted: bool = False
     interrupted: bool = False
+    certificate: Certificate = field(default_factory=Certificate)
     failures: list[Failure] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -140,6 +143,7 @@ class Result:
             "seconds": round(self.seconds, 3),
             "exhausted": self.exhausted,
             "interrupted": self.interrupted,
+            "certificate": self.certificate.as_dict(),
             "counts": self.counts,
             "failures": [failure.as_dict() for failure in self.failures],
         }

@@ -11,11 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of, without_addresses
 from vmsmp.campaign.witness import witnessed
 from vmsmp.check import checkers
+from vmsmp.check.happens_before import HappensBefore
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.crew import Crew, current_core
@@ -29,7 +30,13 @@ from vmsmp.machine import Machine
 from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
 from vmsmp.sched.base import make_scheduler
-from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
+from vmsmp.sched.rendezvous import Place, Rendezvous
+from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape, Watched
+
+#: One execution in so many is run twice.
+CHECK_EVERY: Final = 64
+#: Targeted runs that a hint of the race detector is worth.
+RUNS_FOR_A_HINT: Final = 3
 
 Program = Callable[[Machine], Any]
 Progress = Callable[[Result], None]
@@ -44,6 +51,8 @@ class Bench:
         self.options = options
         self.checkers = checkers(check, races=options.races)
         self.hooks = Hooks(self.checkers)
+        #: The race detector, if there is one.
+        self.races = next((c for c in self.checkers if isinstance(c, HappensBefore)), None)
         self.declared = getattr(program, "cpus", None)
 
     def unchecked(self) -> Bench:
@@ -102,6 +111,22 @@ class Bench:
             return self._nondeterministic(trouble, seed, parted)
         return told.failure
 
+    def compare(self, watched: Watched, seed: int) -> Failure | None:
+        """Run the clean execution just made once more: a failure if anything differs."""
+        log, draws = self.engine.log, list(self.engine.draws)
+        again = Watched(Tape(log, draws), sees_all=watched.sees_all)
+        parted: str | None
+        try:
+            self.run(again, seed).close()
+        except ReplayDiverged as diverged:
+            parted = str(diverged)
+        else:
+            parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again)
+        self.engine.log, self.engine.draws = log, draws
+        if parted is None or self.engine.interrupted:
+            return None
+        return self._nondeterministic(Trouble("clean run", "nothing failed"), seed, parted)
+
     def _nondeterministic(self, trouble: Trouble, seed: int, parted: str) -> Failure:
         schedule = Schedule(program_name(self.program), seed, (), self.options)
         facts = (
@@ -112,6 +137,18 @@ class Bench:
         )
         found = Trouble("nondeterminism", "the same schedule gives different runs", facts, trouble.cpu)
         return _failure(found, schedule, "", None)
+
+
+def _other_candidates(watched: Watched, again: Watched) -> str | None:
+    """Where the CPUs that could run were not the same in two runs of the same steps."""
+    for n, (was, now) in enumerate(zip(watched.candidates, again.candidates, strict=False)):
+        if was != now:
+            return f"at choice {n} other CPUs could run: {_cpus(was)}, then {_cpus(now)}"
+    return None
+
+
+def _cpus(mask: int) -> str:
+    return ", ".join(f"cpu{n}" for n in range(mask.bit_length()) if mask >> n & 1) or "none"
 
 
 def _failure(trouble: Trouble, schedule: Schedule, digest: str, story: Any) -> Failure:
@@ -214,7 +251,7 @@ def explore(
 
         def loop() -> None:
             try:
-                _search(bench, scheduler, result, seed, schedules, stop, time_s, start, progress)
+                _Search(bench, scheduler, result, seed, stop).run(schedules, time_s, start, progress)
             finally:
                 result.seconds = time.monotonic() - start
 
@@ -229,54 +266,107 @@ def explore(
     return result
 
 
-def _search(
-    bench: Bench,
-    scheduler: Scheduler,
-    result: Result,
-    seed: int,
-    schedules: int,
-    stop: str,
-    time_s: float | None,
-    start: float,
-    progress: Progress | None,
-) -> None:
-    engine = bench.engine
-    next_word = start + 0.5
-    while result.executions < schedules and not result.interrupted:
-        if not scheduler.begin():
-            result.exhausted = True
-            return
-        data_seed = (seed * 1_000_003 + result.executions) & 0xFFFFFFFF
+class _Search:
+    """The loop of `explore`: one execution after another, what they came to in `result`."""
+
+    def __init__(self, bench: Bench, scheduler: Scheduler, result: Result, seed: int, stop: str) -> None:
+        self.bench = bench
+        self.scheduler = scheduler
+        self.result = result
+        self.seed = seed
+        self.stop = stop
+        #: Targeted runs that hints of the race detector ask for, and which have been asked for.
+        self.targets: list[Rendezvous] = []
+        self.tried: set[tuple[Place, ...]] = set()
+
+    def run(self, schedules: int, time_s: float | None, start: float, progress: Progress | None) -> None:
+        """Search until there are so many executions, the time is up, or nothing is left."""
+        result = self.result
+        next_word = start + 0.5
+        while result.executions < schedules and not result.interrupted:
+            if not self._once():
+                return
+            if time_s is not None or progress is not None:
+                now = time.monotonic()
+                if progress is not None and now >= next_word:
+                    next_word = now + 0.5
+                    result.seconds = now - start
+                    progress(result)
+                if time_s is not None and now - start >= time_s:
+                    return
+
+    def _next(self) -> Scheduler | None:
+        """Who decides about the next execution; None if all have been made."""
+        if self.targets:
+            target = self.targets.pop(0)
+            target.begin()
+            return target
+        if not self.scheduler.begin():
+            self.result.exhausted = self.scheduler.complete
+            return None
+        return self.scheduler
+
+    def _once(self) -> bool:
+        """One execution; whether to go on."""
+        bench, result = self.bench, self.result
+        engine = bench.engine
+        scheduler = self._next()
+        if scheduler is None:
+            return False
+        watched = None
+        twice = result.executions % CHECK_EVERY == CHECK_EVERY - 1
+        if twice or not result.executions:
+            scheduler = watched = Watched(scheduler, sees_all=scheduler.sees_all)
+        data_seed = (self.seed * 1_000_003 + result.executions) & 0xFFFFFFFF
         machine = bench.run(scheduler, data_seed)
         result.executions += 1
         steps = trace.count_steps(engine.log)
         result.steps += steps
         result.longest = max(result.longest, steps)
+        result.certificate.add(result.executions, engine.log, engine.draws, len(machine.cpus))
         trouble = machine.trouble
         machine.close()
-        if trouble is not None and not result.interrupted:
-            signature = signature_of(trouble)
-            if signature not in result.counts:
-                failure = bench.confirm(engine.log[: engine.trouble_at], engine.draws, data_seed, trouble)
-                failure = witnessed(bench, failure, trouble, data_seed)
-                engine.crew.engine = engine
-                if result.interrupted:
-                    return
-                failure = replace(failure, execution=result.executions)
-                signature = failure.signature
-                if signature not in result.counts:
-                    result.failures.append(failure)
-            result.counts[signature] = result.counts.get(signature, 0) + 1
-            if stop == "first":
-                return
-        if time_s is not None or progress is not None:
-            now = time.monotonic()
-            if progress is not None and now >= next_word:
-                next_word = now + 0.5
-                result.seconds = now - start
-                progress(result)
-            if time_s is not None and now - start >= time_s:
-                return
+        if result.interrupted:
+            return False
+        if trouble is not None:
+            self._failed(trouble, data_seed)
+            return self.stop != "first"
+        if watched is not None:
+            result.certificate.watch(mask.bit_count() for mask in watched.candidates)
+            failure = bench.compare(watched, data_seed) if twice else None
+            if failure is not None:
+                self._keep(failure)
+                return self.stop != "first"
+        if bench.races is not None and not self.scheduler.systematic:
+            self._follow_hints(bench.races.hints)
+        return not result.interrupted
+
+    def _failed(self, trouble: Trouble, data_seed: int) -> None:
+        """Confirm a failure that is the first of its signature, and count it."""
+        bench, result = self.bench, self.result
+        engine = bench.engine
+        signature = signature_of(trouble)
+        if signature in result.counts:
+            result.counts[signature] += 1
+            return
+        failure = bench.confirm(engine.log[: engine.trouble_at], engine.draws, data_seed, trouble)
+        failure = witnessed(bench, failure, trouble, data_seed)
+        engine.crew.engine = engine
+        if not result.interrupted:
+            self._keep(failure)
+
+    def _keep(self, failure: Failure) -> None:
+        counts = self.result.counts
+        if failure.signature not in counts:
+            self.result.failures.append(replace(failure, execution=self.result.executions))
+        counts[failure.signature] = counts.get(failure.signature, 0) + 1
+
+    def _follow_hints(self, hints: list[tuple[Place, Place]]) -> None:
+        """Plan a few runs for each pair of accesses that no lock protects, the first time it is seen."""
+        for places in hints:
+            if places not in self.tried:
+                self.tried.add(places)
+                self.targets += [Rendezvous(places, self.seed + n) for n in range(RUNS_FOR_A_HINT)]
 
 
 def parse_for(program: Program, line: str | Schedule) -> Schedule:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.search import replay
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
 from vmsmp.engine.schedule import Schedule, shorten
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.library import find_scenario
+from vmsmp.report.perfetto import perfetto_trace
+from vmsmp.report.pytest_file import pytest_file
 from vmsmp.report.text import scene_lines, story_lines
 
 
@@ -24,6 +27,12 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("--all", action="store_true", help="show every row of the table")
     parser.add_argument("--digest", metavar="HEX", help="the digest that the run must have")
     parser.add_argument("--no-check", action="store_true", help="leave the checkers out")
+    parser.add_argument(
+        "--trace", metavar="FILE", help="write the run as a trace for ui.perfetto.dev (- for standard output)"
+    )
+    parser.add_argument(
+        "--pytest", metavar="FILE", help="write a pytest file that runs it again (- for standard output)"
+    )
     add_json(parser)
     parser.set_defaults(main=main)
 
@@ -46,12 +55,45 @@ def read_schedule(text: str) -> Schedule:
     raise UsageError(f"the file {shorten(text)!r} holds no schedule line")
 
 
+def _write(path: str, text: str) -> None:
+    """Put `text` into a file, replacing it if it is there.
+
+    Raises: UsageError in one sentence.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
+    except ValueError as error:  # a path with a NUL
+        raise UsageError(f"cannot write {path!r}: {error}") from None
+
+
 def main(args: argparse.Namespace) -> int:
+    if "-" in (args.trace, args.pytest) and args.json:
+        raise UsageError("only one of --json, --trace - and --pytest - can go to standard output")
+    if args.trace is not None and args.trace == args.pytest:
+        raise UsageError("--trace and --pytest cannot both go to the same file")
     schedule = read_schedule(args.schedule)
     scenario = find_scenario(schedule.program)
     outcome = replay(scenario, schedule, check=not args.no_check)
     if args.digest and args.digest != outcome.digest:
         raise ReplayDiverged(f"its digest is {outcome.digest}, not {args.digest}")
+    files = {}
+    if args.trace is not None:
+        files[args.trace] = perfetto_trace(outcome)
+    if args.pytest is not None:
+        files[args.pytest] = pytest_file(outcome, check=not args.no_check)
+    for path, text in files.items():
+        if path != "-":
+            _write(path, text)
+    if "-" in files:
+        print(files["-"], end="")
+    else:
+        _tell(args, schedule, outcome)
+    return 1 if outcome.failure else 0
+
+
+def _tell(args: argparse.Namespace, schedule: Schedule, outcome: Outcome) -> None:
     if args.json:
         print_json(
             {
@@ -69,4 +111,3 @@ def main(args: argparse.Namespace) -> int:
         print(f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule")
         print("\n".join(["", *story_lines(outcome.story, everything=args.all)]))
         print("\n".join(["", *scene_lines(outcome.story.scene), "", f"digest: {outcome.digest}"]))
-    return 1 if outcome.failure else 0

@@ -222,8 +222,10 @@ class ControlledEngine:
         if self.scheduler.finishes and trouble.kind not in _FINAL:
             if not stop:
                 return False
-            self._stopped = cur = self.current
-            self._others = [cpu for cpu in self.run if cpu is not cur]
+            cur = self.current
+            if cur is not self._stopped:
+                self._stopped = cur
+                self._others = [cpu for cpu in self.run if cpu is not cur]
         else:
             self._halt()
         self.run = []  # an arrival finds nobody to run, looks closer and unwinds
@@ -321,7 +323,7 @@ class ControlledEngine:
 
     def ready(self, cpu: Cpu) -> None:
         """`cpu` can go on: it is a candidate from the next arrival on."""
-        if self.halting or cpu in self.run:
+        if self.halting or cpu.done or cpu in self.run:
             return
         insort(self.run, cpu, key=_by_index)
         if cpu.deadline is not None:
@@ -332,7 +334,7 @@ class ControlledEngine:
 
     def _stop(self, cur: Cpu) -> None:
         """Take `cur` out of the runnable ones; in an execution that is over, unwind it."""
-        if self.halting:
+        if self.halting or cur is self._stopped:
             raise Halt
         self.run.remove(cur)
 
@@ -542,14 +544,16 @@ class Gate:
         waiting.append(entry)
         cur.wants = wait
         cur.timed_out = ""
-        if not ready(cur):
-            if timeout is None:
-                engine._stop(cur)
-            else:
-                engine._park(cur, timeout)
-        engine.point(code)
+        try:
+            if not ready(cur):
+                if timeout is None:
+                    engine._stop(cur)
+                else:
+                    engine._park(cur, timeout)
+            engine.point(code)
+        finally:  # a CPU that failed alone is waited for by nobody
+            waiting.remove(entry)
         cur.wants = None
-        waiting.remove(entry)
         if timeout is not None and cur.timed_out and not ready(cur):
             return None
         result = take_it(cur)

@@ -55,6 +55,8 @@ WAKEUP: Final = 39
 IPI: Final = 41
 REACQUIRE: Final = 43
 TRY_ACQUIRE_SHARED: Final = 45
+RELEASE_SHARED: Final = 47
+REQUEST: Final = 49
 
 NAMES: Final[dict[int, str]] = {
     LOAD: "load",
@@ -90,6 +92,8 @@ NAMES: Final[dict[int, str]] = {
     REACQUIRE: "reacquire",
     TRY_SHARED_FAILED: "try shared failed",
     TRY_ACQUIRE_SHARED: "try shared",
+    RELEASE_SHARED: "release shared",
+    REQUEST: "request",
 }
 
 
@@ -126,13 +130,15 @@ LOCKING: Final = frozenset(
         TRY_ACQUIRE_SHARED,
         TRY_SHARED_FAILED,
         RELEASE,
+        RELEASE_SHARED,
         UPGRADE,
         DOWNGRADE,
         REACQUIRE,
+        REQUEST,
     )
 )
 #: What readers do to a lock, which they may do in any order.
-SHARED: Final = frozenset((ACQUIRE_SHARED, TRY_ACQUIRE_SHARED))
+SHARED: Final = frozenset((ACQUIRE_SHARED, TRY_ACQUIRE_SHARED, RELEASE_SHARED))
 _SLEEPING: Final = frozenset((INTERLOCK, SLEEP, RESUME, WAKEUP))
 
 

@@ -23,6 +23,10 @@ class Scheduler:
     sees_all = False
     #: Whether a run goes on after a failure without the CPU that failed, so that all of it is seen.
     finishes = False
+    #: Whether it goes through a space of schedules, so that no run of its own may be put in between.
+    systematic = False
+    #: Whether a space that is used up has really been seen whole.
+    complete = True
 
     def begin(self) -> bool:
         """Start the next execution; False when the search space is exhausted."""

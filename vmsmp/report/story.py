@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine, Stand, places
 from vmsmp.engine.observer import Observer
+
+if TYPE_CHECKING:
+    from vmsmp.sync.lock import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """In step `step` a CPU got a lock, or (not `taken`) it was the last in which it had it.
+
+    `lock` is the lock's identity, for two may have the same name.
+    """
+
+    step: int
+    cpu: int
+    lock: int
+    name: str
+    mode: str
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All steps of a run, and how every CPU stood at its end."""
 
@@ -41,6 +60,7 @@ class Story:
     rows: tuple[Row, ...]
     scene: tuple[Stand, ...]
     ticks: int
+    grants: tuple[Grant, ...] = ()
 
 
 class Storyteller(Observer):
@@ -50,6 +70,7 @@ class Storyteller(Observer):
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
+        self._grants: list[Grant] = []
         # The step under way: it is written down at the next arrival, when its effect is there.
         self._open: tuple[Cpu, int, str, tuple[str, ...], str, int] | None = None
 
@@ -63,6 +84,16 @@ class Storyteller(Observer):
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
         self._open = (cpu, code, before, places(sys._getframe(1)), switch, len(cpu.held))
+
+    def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
+        self._grant(cpu, lock, mode, True)
+
+    def released(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        self._grant(cpu, lock, mode, False)
+
+    def _grant(self, cpu: Cpu, lock: Lock, mode: str, taken: bool) -> None:
+        if not cpu.machine.engine.halting:  # what a CPU lets go of as it unwinds is not the program's doing
+            self._grants.append(Grant(len(self._rows), cpu.index, lock.ident, str(lock), mode, taken))
 
     def _close_row(self) -> None:
         if self._open is None:
@@ -86,6 +117,7 @@ class Storyteller(Observer):
             tuple(self._rows),
             machine.scene or machine.survey(),
             machine.ticks,
+            tuple(self._grants),
         )
 
 

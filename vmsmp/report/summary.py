@@ -23,11 +23,13 @@ def result_text(result: Result) -> str:
         lines.append("interrupted: what was found until then stands above")
     if result.exhausted:
         lines.append("explored: every schedule that this search has, so within its bounds nothing is left")
+        lines += result.certificate.lines()[:1]
     elif not failed:
         bound = 3.0 / result.executions if result.executions else 1.0
         lines.append(
             f"explored: a sample; at 95 % fewer than one schedule in {1 / bound:,.0f} of this kind fails"
         )
+        lines += result.certificate.lines()
         lines.append("not explored: other schedulers, depths, CPU counts; memory is sequentially consistent")
         lines.append(
             f"go on: vmsmp run {result.program} --schedules {max(10_000, result.executions * 10)} "

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class DepthFirst(Scheduler):
     """All schedules, or all with at most `bound` preemptions."""
 
+    systematic = True
+
     def __init__(self, bound: int | None = None) -> None:
         self.bound = bound
         # invariant: one (alternative taken, alternatives there are) for each node of the path

@@ -9,7 +9,9 @@ Deviations:
   * data (`choose`) is enumerated: a step that draws has one successor for each value.
   * a step that only came because no CPU could run (a timeout, a last look of the spinners) happens
     after everything before it.
-  * what an operation finds out without touching it (how many wait at a lock's gate) is no dependence.
+  * what an operation finds out without touching it is no dependence: `try_upgrade` of a spinlock looks
+    whether anybody waits for it.  A search that has seen one never says that it is exhaustive.
+  * tries of a lock beside its readers, and waits for several tokens, may repeat a trace.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ class Branch:
     def __init__(self, event: Event, below: list[Branch]) -> None:
         self.event = event
         self.below = below
+
+    def copy(self) -> Branch:
+        """The tree again, to be changed by itself."""
+        return Branch(self.event, [branch.copy() for branch in self.below])
 
 
 def chain(events: list[Event]) -> list[Branch]:
@@ -121,6 +127,7 @@ class Dpor(Scheduler):
     replays = True
     sees_all = True
     finishes = True
+    systematic = True
 
     def __init__(self) -> None:
         # invariant: one node a step of the run under way
@@ -134,6 +141,8 @@ class Dpor(Scheduler):
         self._stale = False
         self._first = True
         self.blocked = 0
+        #: Whether a sleep may end early, so that one that ended last might as well have ended before.
+        self._ends_sleeps = False
 
     # -- one run --------------------------------------------------------------------------------
 
@@ -144,6 +153,8 @@ class Dpor(Scheduler):
             self._running = 0
             self._events = []
             self._stale = False
+            options = cpu.machine.options
+            self._ends_sleeps = options.spurious or options.timeouts == "any"
 
     def _catch_up(self) -> None:
         """Take in the steps performed since, and the nodes of those that nobody was asked about."""
@@ -158,8 +169,10 @@ class Dpor(Scheduler):
             node = self._nodes[n]
             if node.chosen != self._running:
                 node.chosen = self._running
-                node.after_all = True
+                node.after_all = not self._ends_sleeps
             self._events.append(Event(self._running, code))
+            if code & ops.KIND_MASK == ops.UPGRADE:
+                self.complete = False
         self._seen = len(log)
 
     def _next_node(self, candidates: frozenset[int]) -> Node:
@@ -174,7 +187,7 @@ class Dpor(Scheduler):
             if other != cpu and not ops.dependent(slept, code)
         }
         todo = above.todo[0].below if above.todo and above.todo[0].event.cpu == cpu else []
-        return Node(candidates, sleeping, list(todo))
+        return Node(candidates, sleeping, [branch.copy() for branch in todo])
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         self._catch_up()
@@ -282,15 +295,13 @@ class Dpor(Scheduler):
             n = len(nodes) - 1
             if node.value + 1 < node.values:  # the same step with other data
                 node.value += 1
-                for branch in node.todo[:1]:
-                    branch.below = []
                 self._given = len(nodes)
                 return True
             node.value, node.values = 0, 1
             if node.todo:
                 node.todo.pop(0)
                 if n < len(self._events):
-                    node.sleeping[node.chosen] = as_tried(self._events[n].code)
+                    node.sleeping[node.chosen] = self._events[n].code
             while node.todo and node.todo[0].event.cpu in node.sleeping:
                 node.todo.pop(0)
             if node.todo:

@@ -13,22 +13,25 @@ what races with an acquire is the acquire by which the lock was taken away from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from vmsmp.engine import ops
 
-#: Operations that wait for nobody to hold the lock, and for no exclusive holder.
-_EXCLUSIVE: Final = frozenset((ops.ACQUIRE, ops.REACQUIRE))
-ACQUIRES: Final = _EXCLUSIVE | {ops.ACQUIRE_SHARED}
-_GRANTS: Final = _EXCLUSIVE | ops.SHARED | {ops.TRY_ACQUIRE}
-#: What a holder does to a lock, as seen by one who waits for it.
-_HELD: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.RELEASE, ops.DOWNGRADE))
+#: Operations that wait until nobody, or nobody exclusively, holds the lock.
+ACQUIRES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.REACQUIRE))
+#: Operations by which a CPU may come to hold a lock.
+_GRANTS: Final = ACQUIRES | {
+    ops.TRY_ACQUIRE,
+    ops.TRY_ACQUIRE_SHARED,
+    ops.UPGRADE,
+    ops.REQUEST,
+    ops.SLEEP,
+}
+_RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
 #: Operations that depend on others than those on their object (`ops.dependent`).
 _EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE, ops.SPAWN))
 _SPECIAL: Final = _EVERYWHERE | {ops.CHOOSE}
-#: After every step of any run.
-_NEVER: Final = 1 << 62
 _WORD: Final = (1 << 64) - 1
 _TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
 
@@ -53,14 +56,12 @@ def as_tried(code: int) -> int:
 
 
 @dataclass(slots=True)
-class _Holders:
-    """Who holds one lock, and since which steps it is held, and held exclusively."""
+class _Hold:
+    """One CPU's hold of a lock: since which step, since which exclusively (-1: not), how often."""
 
-    counts: dict[int, int] = field(default_factory=dict)
-    owner: int | None = None
-    busy_since: int = -1
+    since: int
     owned_since: int = -1
-    owned_until: int = -1
+    count: int = 0
 
 
 class Trace:
@@ -90,7 +91,9 @@ class Trace:
         self._last: dict[int, int] = {}
         self._on: dict[int, list[int]] = {}
         self._everywhere: list[int] = []
-        self._holders: dict[int, _Holders] = {}
+        self._holds: dict[int, dict[int, _Hold]] = {}
+        #: For the step that ends a hold: the steps since which there was one, and an exclusive one.
+        self._undone: dict[int, tuple[int, int]] = {}
         self._regained: dict[int, int] = {}
         self._children: dict[int, int] = {}
         for n in range(len(self.events)):
@@ -102,10 +105,13 @@ class Trace:
         cpu, code = self.events[n]
         kind = code & ops.KIND_MASK
         thing = code >> ops.KIND_BITS
-        mine = self._past(self._last.get(cpu))
+        ahead = mine = self._past(self._last.get(cpu))
         if n in self._after_all:
             mine = (1 << n) - 1
-        mine |= self._past(self._enabled_by.get(n))
+        enabler = self._enabled_by.get(n)
+        waits = kind in ACQUIRES or (kind == ops.SLEEP and enabler is not None)
+        if not waits:
+            mine |= self._past(enabler)
         if kind == ops.START:
             self._children[thing] = cpu
         elif kind == ops.JOIN and n < self.performed:
@@ -113,18 +119,20 @@ class Trace:
         for i in self._dependent_on(n, code) if n < self.performed else ():
             if mine >> i & 1 or self.events[i].cpu == cpu:
                 continue
-            if not self._could_not_precede(i, kind):
-                self.races.append(Race(i, n))
+            first = self._could_come_before(i, kind) if waits else i
+            if first >= 0 and not ahead >> first & 1 and not (first == enabler and first == i):
+                self.races.append(Race(first, n))
             mine |= self._past(i)
-        if kind in ACQUIRES:
-            self._race_for_lock(n, cpu, kind, thing)
+        mine |= self._past(enabler)
+        if n >= self.performed:
+            self._race_with_holders(n, cpu, kind, thing, ahead)
         self.before.append(mine)
         if n < self.performed:
             self._last[cpu] = n
             self._on.setdefault(thing, []).append(n)
             if kind in _EVERYWHERE:
                 self._everywhere.append(n)
-            if kind in ops.LOCKING:
+            if kind in ops.LOCKING or (kind == ops.SLEEP and thing in self._holds):
                 self._hold(n, cpu, kind, thing)
 
     def _past(self, n: int | None) -> int:
@@ -146,54 +154,51 @@ class Trace:
     # -- locks ----------------------------------------------------------------------------------
 
     def _hold(self, n: int, cpu: int, kind: int, thing: int) -> None:
-        """Keep the books of who holds what."""
-        if kind == ops.REACQUIRE:
-            self._regained[cpu] = n
-        lock = self._holders.setdefault(thing, _Holders())
-        counts = lock.counts
-        if kind == ops.UPGRADE:
-            if counts.keys() == {cpu}:
-                lock.owner, lock.owned_since, lock.owned_until = cpu, n, _NEVER
-        elif kind in _GRANTS:
-            if not counts:
-                lock.busy_since = n
-            counts[cpu] = counts.get(cpu, 0) + 1
-            if kind not in ops.SHARED and lock.owner != cpu:
-                lock.owner, lock.owned_since, lock.owned_until = cpu, n, _NEVER
-        elif kind == ops.DOWNGRADE:
-            lock.owner, lock.owned_until = None, n
-        elif kind == ops.RELEASE:
-            if cpu not in counts and cpu in self._regained:  # taken back with others, in one step
-                lock.busy_since = lock.owned_since = self._regained[cpu]
-                lock.owned_until = n
-            left = counts.get(cpu, 1) - 1
-            if left > 0:
-                counts[cpu] = left
-            else:
-                counts.pop(cpu, None)
-                if lock.owner == cpu:
-                    lock.owner, lock.owned_until = None, n
+        """Keep the books of who holds what, and which step undoes which."""
+        holds = self._holds.setdefault(thing, {})
+        hold = holds.get(cpu)
+        if kind in _GRANTS:
+            if kind == ops.REACQUIRE:
+                self._regained[cpu] = n
+            if hold is None:
+                hold = holds[cpu] = _Hold(n)
+            if kind in (ops.REQUEST, ops.SLEEP) and hold.count == 0:
+                hold.since = n  # whether it was granted is not known; the last one counts
+            if kind not in ops.SHARED and hold.owned_since < hold.since:
+                hold.owned_since = n
+            if kind not in (ops.UPGRADE, ops.REQUEST, ops.SLEEP):
+                hold.count += 1
+        elif kind == ops.DOWNGRADE and hold is not None:
+            self._undone[n] = (hold.owned_since, hold.owned_since)
+            hold.owned_since = -1
+        elif kind in _RELEASES:
+            if hold is None and cpu in self._regained:  # taken back with others, in one step
+                hold = _Hold(self._regained[cpu], self._regained[cpu])
+            if hold is not None and hold.count > 1:
+                hold.count -= 1
+            elif hold is not None:
+                self._undone[n] = (hold.since, hold.owned_since)
+                holds.pop(cpu, None)
 
-    def _could_not_precede(self, i: int, kind: int) -> bool:
-        """Whether an operation of that kind has to wait for step i, or for one before it."""
-        other = self.events[i].code & ops.KIND_MASK
-        if kind in (ops.START, ops.JOIN):
-            return other == ops.SPAWN
-        if kind in _EXCLUSIVE:
-            return other in _HELD
-        if kind == ops.ACQUIRE_SHARED and other in _HELD:
-            lock = self._holders[self.events[i].code >> ops.KIND_BITS]
-            return lock.owned_since <= i <= lock.owned_until
-        return False
+    def _could_come_before(self, i: int, kind: int) -> int:
+        """Which step an acquire of that kind races with, where it depends on step i; -1 for none.
 
-    def _race_for_lock(self, n: int, cpu: int, kind: int, thing: int) -> None:
-        """An acquire races with the step by which the lock was last taken away from it."""
-        ahead = self._past(self._last.get(cpu))
-        several = kind == ops.REACQUIRE
-        for lock in self._holders.values() if several else [self._holders.get(thing, _Holders())]:
-            first = lock.busy_since if kind in _EXCLUSIVE else lock.owned_since
-            if first >= 0 and self.events[first].cpu != cpu and not ahead >> first & 1:
-                self.races.append(Race(first, n))
+        If step i let go of the lock, it is the step that had taken it.
+        """
+        if i not in self._undone:
+            return i
+        since, owned_since = self._undone[i]
+        if kind == ops.ACQUIRE_SHARED:
+            return owned_since
+        return since
+
+    def _race_with_holders(self, n: int, cpu: int, kind: int, thing: int, ahead: int) -> None:
+        """An acquire that waits for ever races with the steps by which others hold the lock."""
+        for holds in self._holds.values() if kind == ops.REACQUIRE else [self._holds.get(thing, {})]:
+            for other, hold in holds.items():
+                first = hold.owned_since if kind == ops.ACQUIRE_SHARED else hold.since
+                if other != cpu and first >= 0 and not ahead >> first & 1:
+                    self.races.append(Race(first, n))
 
     # -- what follows from it ---------------------------------------------------------------------
 

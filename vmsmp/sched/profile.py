@@ -17,7 +17,10 @@ from vmsmp.sched.history import History, Key
 _RECORD_BITS: Final = 5
 #: Operations that are about CPUs, or only end what another began.
 _NO_ACCESS: Final = frozenset(
-    (ops.JOIN, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE, ops.RELEASE, ops.RESUME, ops.CHOOSE)
+    (
+        *(ops.JOIN, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE),
+        *(ops.RELEASE, ops.RELEASE_SHARED, ops.RESUME, ops.CHOOSE),
+    )
 )
 
 

@@ -81,6 +81,29 @@ class Tape(Scheduler):
         return recorded
 
 
+class Watched(Scheduler):
+    """Notes who could run at every choice of another scheduler, so that two runs can be compared."""
+
+    def __init__(self, inner: Scheduler, *, sees_all: bool) -> None:
+        self.inner = inner
+        self.replays = inner.replays
+        self.finishes = inner.finishes
+        self.sees_all = sees_all
+        self.spawned = inner.spawned  # type: ignore[method-assign]  # nothing to add to these
+        self.yielded = inner.yielded  # type: ignore[method-assign]  # likewise
+        self.choose = inner.choose  # type: ignore[method-assign]  # likewise
+        self.ended = inner.ended  # type: ignore[method-assign]  # likewise
+        #: The candidates at each choice, as a bit mask of their indices.
+        self.candidates: list[int] = []
+
+    def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        mask = 0
+        for cpu in run:
+            mask |= 1 << cpu.index
+        self.candidates.append(mask)
+        return self.inner.pick(current, run)
+
+
 class OpCounter(Observer):
     """Counts every CPU's operations, which preemptions are addressed by."""
 

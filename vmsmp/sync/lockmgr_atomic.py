@@ -132,8 +132,7 @@ class AtomicLockmgr(LockmgrLock):
             return None
 
         self._wants_to_wait(flags, mode, self._owner)
-        code = self._code | (ops.ACQUIRE if exclusive else ops.ACQUIRE_SHARED)
-        error = self._gate.alter(code, first)
+        error = self._gate.alter(self._code | ops.REQUEST, first)
         if error == -1:
             self.machine.panic(f"lockmgr: locking against myself: {self}")
         if error is not None:

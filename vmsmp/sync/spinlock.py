@@ -290,7 +290,8 @@ class AtomicSpinlock(Spinlock):
         return True
 
     def release(self) -> None:
-        self._gate.alter(self._code | ops.RELEASE, self._drop)
+        shared = self._mode(self.engine.current) == SHARED
+        self._gate.alter(self._code | (ops.RELEASE_SHARED if shared else ops.RELEASE), self._drop)
 
     release_shared = release
 

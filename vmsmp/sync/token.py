@@ -481,10 +481,13 @@ class AtomicToken(Token):
             self._give_ref(ref, cpu)
             td.td_toks_array.pop()
 
-        self._gate.alter(self._code | ops.RELEASE, drop)
+        self._gate.alter(self._release_code(ref), drop)
 
     def _drop_ref(self, ref: TokRef, td: Thread) -> None:
-        self._gate.alter(self._code | ops.RELEASE, lambda cpu: self._give_ref(ref, cpu))
+        self._gate.alter(self._release_code(ref), lambda cpu: self._give_ref(ref, cpu))
+
+    def _release_code(self, ref: TokRef) -> int:
+        return self._code | (ops.RELEASE if ref.tr_count & TOK_EXCLUSIVE else ops.RELEASE_SHARED)
 
     def _get_all(self, td: Thread) -> None:
         refs = td.td_toks_array

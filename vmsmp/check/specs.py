@@ -1,0 +1,274 @@
+"""Sequential specifications to judge histories by: what each operation does when it has all to itself.
+
+An operation is a method of the same name that yields, for a state, what may come of it: pairs of the
+state after it and the result.  None at all means that nobody may do that there.  States are values:
+equal ones have equal futures.  Who takes a lock is an argument, any value but the same for the release;
+a CPU's index serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, ClassVar, Final
+
+from vmsmp.check.linearize import ANY
+from vmsmp.errors import UsageError
+
+#: What may come of an operation.
+Outcomes = Iterator[tuple[Hashable, Any]]
+
+
+class Sequential:
+    """A specification made of one method an operation; see `vmsmp.check.linearize.Specification`."""
+
+    operations: ClassVar[tuple[str, ...]] = ()
+
+    def initial(self) -> Hashable:
+        """The state before the first operation."""
+        return ()
+
+    def step(self, state: Any, name: str, args: tuple[Any, ...], result: Any) -> Iterable[Hashable]:
+        """The states after an operation that gave `result`.
+
+        Raises: UsageError for an operation that there is not.
+        """
+        return [
+            after for after, given in self.outcomes(state, name, args) if result is ANY or given == result
+        ]
+
+    def results(self, state: Any, name: str, args: tuple[Any, ...]) -> Iterable[Any]:
+        """What the operation may give in `state`.
+
+        Raises: UsageError for an operation that there is not.
+        """
+        return [given for _, given in self.outcomes(state, name, args)]
+
+    def outcomes(self, state: Any, name: str, args: tuple[Any, ...]) -> Outcomes:
+        """The states after the operation, each with its result.
+
+        Raises: UsageError for an operation that there is not.
+        """
+        if name not in self.operations:
+            known = ", ".join(self.operations)
+            raise UsageError(f"{type(self).__name__} has no operation {name!r}, only {known}")
+        outcomes: Outcomes = getattr(self, name)(state, *args)
+        return outcomes
+
+    def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
+        """The part of the history that the operation belongs to."""
+        return None
+
+
+class Register(Sequential):
+    """One word of memory."""
+
+    operations = ("load", "store", "cmpset", "fetchadd")
+
+    def __init__(self, value: Hashable = 0) -> None:
+        self.value = value
+
+    def initial(self) -> Hashable:
+        return self.value
+
+    def load(self, state: Any) -> Outcomes:
+        yield state, state
+
+    def store(self, state: Any, value: Hashable) -> Outcomes:
+        yield value, None
+
+    def cmpset(self, state: Any, old: Hashable, new: Hashable) -> Outcomes:
+        """True, and the word is `new`, if it was `old`."""
+        yield (new, True) if state == old else (state, False)
+
+    def fetchadd(self, state: Any, addend: int) -> Outcomes:
+        """The value before."""
+        yield state + addend, state
+
+
+class Queue(Sequential):
+    """First in, first out; `get` of an empty one gives None, which should not be put."""
+
+    operations = ("put", "get")
+
+    def put(self, state: Any, value: Hashable) -> Outcomes:
+        yield (*state, value), None
+
+    def get(self, state: Any) -> Outcomes:
+        yield (state[1:], state[0]) if state else (state, None)
+
+
+class Mutex(Sequential):
+    """One owner at a time.
+
+    `may_fail`: a try may fail though nobody owns it.  The kernel's spinlocks do that where somebody
+    waits.
+    """
+
+    operations = ("acquire", "try_acquire", "release")
+
+    def __init__(self, *, may_fail: bool = False) -> None:
+        self.may_fail = may_fail
+
+    def acquire(self, state: Any, who: Hashable) -> Outcomes:
+        if not state:
+            yield (who,), None
+
+    def try_acquire(self, state: Any, who: Hashable) -> Outcomes:
+        if not state:
+            yield (who,), True
+        if state or self.may_fail:
+            yield state, False
+
+    def release(self, state: Any, who: Hashable) -> Outcomes:
+        if state == (who,):
+            yield (), None
+
+
+class RwLock(Sequential):
+    """One owner or any number of readers; a reader may read several times over.
+
+    `may_fail`: a try or an upgrade may fail though nobody else holds it.  The kernel's spinlocks do
+    that where somebody waits.
+    """
+
+    operations = ("acquire", "try_acquire", "release", "acquire_shared", "release_shared", "try_upgrade")
+
+    # A state is the owner, if any, and each reader with the number of his hold.
+    _FREE: Final = ((), frozenset[tuple[Hashable, int]]())
+
+    def __init__(self, *, may_fail: bool = False) -> None:
+        self.may_fail = may_fail
+
+    def initial(self) -> Hashable:
+        return self._FREE
+
+    def acquire(self, state: Any, who: Hashable) -> Outcomes:
+        if state == self._FREE:
+            yield ((who,), frozenset()), None
+
+    def try_acquire(self, state: Any, who: Hashable) -> Outcomes:
+        if state == self._FREE:
+            yield ((who,), frozenset()), True
+        if state != self._FREE or self.may_fail:
+            yield state, False
+
+    def release(self, state: Any, who: Hashable) -> Outcomes:
+        if state[0] == (who,):
+            yield self._FREE, None
+
+    def acquire_shared(self, state: Any, who: Hashable) -> Outcomes:
+        owner, readers = state
+        if not owner:
+            yield ((), readers | {(who, _holds(readers, who) + 1)}), None
+
+    def release_shared(self, state: Any, who: Hashable) -> Outcomes:
+        _, readers = state
+        holds = _holds(readers, who)
+        if holds:
+            yield ((), readers - {(who, holds)}), None
+
+    def try_upgrade(self, state: Any, who: Hashable) -> Outcomes:
+        """True, and the reader is the owner, if he is the only one and reads once."""
+        _, readers = state
+        alone = readers == {(who, 1)}
+        if alone:
+            yield ((who,), frozenset()), True
+        if _holds(readers, who) and (not alone or self.may_fail):
+            yield state, False
+
+
+def _holds(readers: frozenset[tuple[Hashable, int]], who: Hashable) -> int:
+    """How often `who` reads."""
+    count = 0
+    while (who, count + 1) in readers:
+        count += 1
+    return count
+
+
+class PageQueue(Sequential):
+    """Lists of pages, each looked at alone; `take_first` of an empty one gives None.
+
+    A page that is on the list cannot be inserted, one that is not cannot be removed.
+    """
+
+    operations = ("insert_tail", "insert_head", "remove", "take_first")
+
+    def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
+        """The queue, in a tuple: it may be None."""
+        return args[:1]
+
+    def insert_tail(self, state: Any, queue: Hashable, page: Hashable) -> Outcomes:
+        if page not in state:
+            yield (*state, page), None
+
+    def insert_head(self, state: Any, queue: Hashable, page: Hashable) -> Outcomes:
+        if page not in state:
+            yield (page, *state), None
+
+    def remove(self, state: Any, queue: Hashable, page: Hashable) -> Outcomes:
+        if page in state:
+            yield tuple(other for other in state if other != page), None
+
+    def take_first(self, state: Any, queue: Hashable) -> Outcomes:
+        yield (state[1:], state[0]) if state else (state, None)
+
+
+class Allocator(Sequential):
+    """Gives out pages, whichever it likes, and each to one owner at a time.
+
+    None only when all are out, or, with `may_fail`, at any time: per-CPU caches and reserves hold
+    pages back.
+    """
+
+    operations = ("alloc", "free")
+
+    def __init__(self, pages: Iterable[Hashable], *, may_fail: bool = False) -> None:
+        self.pages = tuple(pages)
+        self.may_fail = may_fail
+
+    def initial(self) -> Hashable:
+        """None is out."""
+        return frozenset[Hashable]()
+
+    def step(self, state: Any, name: str, args: tuple[Any, ...], result: Any) -> Iterable[Hashable]:
+        """As every specification's; does not try all pages where it is known which one it was.
+
+        Raises: UsageError for an operation that there is not.
+        """
+        if name == "alloc" and result is not ANY and result is not None:
+            return [state | {result}] if result in self.pages and result not in state else []
+        return super().step(state, name, args, result)
+
+    def alloc(self, state: Any) -> Outcomes:
+        for page in self.pages:
+            if page not in state:
+                yield state | {page}, page
+        if self.may_fail or len(state) == len(self.pages):
+            yield state, None
+
+    def free(self, state: Any, page: Hashable) -> Outcomes:
+        if page in state:
+            yield state - {page}, None
+
+
+class Residency(Sequential):
+    """Which page an object has at an index; each index of each object is looked at alone.
+
+    `insert` is False where there is one already; `remove` is for where there is one.
+    """
+
+    operations = ("insert", "remove", "lookup")
+
+    def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
+        """The object and the index."""
+        return args[:2]
+
+    def insert(self, state: Any, obj: Hashable, pindex: int, page: Hashable) -> Outcomes:
+        yield ((page,), True) if not state else (state, False)
+
+    def remove(self, state: Any, obj: Hashable, pindex: int) -> Outcomes:
+        if state:
+            yield (), None
+
+    def lookup(self, state: Any, obj: Hashable, pindex: int) -> Outcomes:
+        yield state, state[0] if state else None

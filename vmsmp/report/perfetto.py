@@ -1,0 +1,220 @@
+"""One run as a trace that ui.perfetto.dev and chrome://tracing show (Trace Event Format, JSON).
+
+Three processes: the CPUs with one slice a step, the locks with one slice a hold, and counters of
+how many locks each CPU holds.  Time is the number of the step, as microseconds: step n lasts from n
+to n + 1, and nothing of the host's time is in the file, so that equal runs give equal files.
+
+A hold is what the checkers see: it begins with the step that grants it and ends with the last one
+before the lock is given up.  The viewers want the slices of one thread to nest, which the holds of
+several readers do not, so a lock has as many threads as it has holds at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
+
+from vmsmp.engine.ops import MAX_CPUS
+from vmsmp.errors import UsageError
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.outcome import Failure, Outcome
+    from vmsmp.report.story import Story
+
+#: The processes of a trace.
+CPUS: Final = 1
+LOCKS: Final = 2
+COUNTERS: Final = 3
+_PROCESSES: Final = {CPUS: "CPUs", LOCKS: "locks", COUNTERS: "locks held"}
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lock in a CPU's hands from step `begin` until before step `end`; `kept` if it ends with the run."""
+
+    lock: int
+    name: str
+    cpu: int
+    mode: str
+    begin: int
+    end: int
+    kept: bool
+
+
+def perfetto_trace(outcome: Outcome) -> str:
+    """The JSON text of a trace, one event a line.
+
+    Raises: UsageError if the outcome has no story, as that of a free run.
+    """
+    if outcome.story is None:
+        raise UsageError("this run has no story, so there is nothing to trace: replay a schedule line")
+    about = {
+        "program": outcome.program,
+        "schedule": outcome.schedule,
+        "digest": outcome.digest,
+        "outcome": outcome.failure.signature if outcome.failure is not None else "clean",
+    }
+    events = trace_events(outcome.story, outcome.failure)
+    lines = ",\n".join(json.dumps(event) for event in events)
+    return f'{{"displayTimeUnit": "ns", "otherData": {json.dumps(about)}, "traceEvents": [\n{lines}\n]}}\n'
+
+
+def trace_events(story: Story, failure: Failure | None = None) -> list[Event]:
+    """All events of a run: what the tracks are called, then each in its order of time."""
+    threads: list[Event] = []
+    for index, name in enumerate(story.cpus):
+        threads += _named("thread", CPUS, index, name)
+    holds = lock_holds(story)
+    tracks = _tracks(holds)
+    for (_, lane), (tid, name) in tracks.items():
+        threads += _named("thread", LOCKS, tid, f"{name} ({lane + 1})" if lane else name)
+    processes = [event for pid, name in _PROCESSES.items() for event in _named("process", pid, 0, name)]
+    happened = [*_steps(story), *_held(story, holds, tracks), *_counts(story, holds)]
+    if failure is not None:
+        happened.append(_failed(story, failure))
+    return [*processes, *threads, *sorted(happened, key=lambda event: event["ts"])]
+
+
+def lock_holds(story: Story) -> list[Hold]:
+    """Who held which lock from when until when, in the order in which the holds began."""
+    holds: list[Hold] = []
+    mine: dict[tuple[int, int], list[int]] = {}  # by CPU and lock: what it holds, as places in `holds`
+    left: dict[tuple[int, int], int] = {}  # ... and what it has let go of last
+    for grant in story.grants:
+        key = grant.cpu, grant.lock
+        if grant.taken:
+            before = left.get(key)
+            if before is not None and holds[before].end == grant.step + 1:
+                # Both in one step, an upgrade or a downgrade: that step is the new hold's.
+                holds[before] = replace(holds[before], end=max(holds[before].begin, grant.step))
+            mine.setdefault(key, []).append(len(holds))
+            end = max(grant.step + 1, len(story.rows))
+            holds.append(Hold(grant.lock, grant.name, grant.cpu, grant.mode, grant.step, end, kept=True))
+            continue
+        for place in reversed(mine.get(key, [])):
+            if holds[place].mode == grant.mode:  # as the lock itself finds it
+                holds[place] = replace(holds[place], end=grant.step + 1, kept=False)
+                mine[key].remove(place)
+                left[key] = place
+                break
+    return holds
+
+
+def _lanes(holds: list[Hold]) -> list[int]:
+    """For each hold the first of its lock's threads that is free."""
+    ends: dict[int, list[int]] = {}
+    lanes = []
+    for hold in holds:
+        taken = ends.setdefault(hold.lock, [])
+        lane = next((n for n, end in enumerate(taken) if end <= hold.begin), len(taken))
+        taken[lane : lane + 1] = [hold.end]
+        lanes.append(lane)
+    return lanes
+
+
+def _tracks(holds: list[Hold]) -> dict[tuple[int, int], tuple[int, str]]:
+    """Number and name of the thread for each lock and lane.
+
+    Locks stand in the order in which they were taken first.  No number is a CPU's, for viewers that
+    take threads of the same number for the same.
+    """
+    names = {hold.lock: hold.name for hold in reversed(holds)}
+    order = {lock: n for n, lock in enumerate(dict.fromkeys(hold.lock for hold in holds))}
+    used = {(hold.lock, lane) for hold, lane in zip(holds, _lanes(holds), strict=True)}
+    ranked = sorted(used, key=lambda track: (order[track[0]], track[1]))
+    return {track: (MAX_CPUS + n, names[track[0]]) for n, track in enumerate(ranked)}
+
+
+def _named(what: str, pid: int, tid: int, name: str) -> list[Event]:
+    """What a process or thread is called, and that it stands where its number says."""
+    return [
+        {"ph": "M", "name": f"{what}_name", "pid": pid, "tid": tid, "args": {"name": name}},
+        {
+            "ph": "M",
+            "name": f"{what}_sort_index",
+            "pid": pid,
+            "tid": tid,
+            "args": {"sort_index": tid if what == "thread" else pid},
+        },
+    ]
+
+
+def _steps(story: Story) -> list[Event]:
+    return [
+        {
+            "ph": "X",
+            "cat": "step",
+            "name": row.text,
+            "pid": CPUS,
+            "tid": row.cpu,
+            "ts": row.step,
+            "dur": 1,
+            "args": {
+                "step": row.step,
+                **_said(value=row.change, place=" < ".join(row.place), switch=row.switch),
+            },
+        }
+        for row in story.rows
+    ]
+
+
+def _said(**texts: str) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if text}
+
+
+def _held(story: Story, holds: list[Hold], tracks: dict[tuple[int, int], tuple[int, str]]) -> list[Event]:
+    return [
+        {
+            "ph": "X",
+            "cat": "lock",
+            "name": f"{hold.mode} {story.cpus[hold.cpu]}",
+            "pid": LOCKS,
+            "tid": tracks[hold.lock, lane][0],
+            "ts": hold.begin,
+            "dur": hold.end - hold.begin,
+            "args": {
+                "lock": hold.name,
+                "cpu": story.cpus[hold.cpu],
+                "mode": hold.mode,
+                **_said(until="the run ended" if hold.kept else ""),
+            },
+        }
+        for hold, lane in zip(holds, _lanes(holds), strict=True)
+    ]
+
+
+def _counts(story: Story, holds: list[Hold]) -> list[Event]:
+    """How many locks each CPU holds, whenever that changes; a CPU that never holds one has no counter."""
+    events: list[Event] = []
+    for index, name in enumerate(story.cpus):
+        changes: dict[int, int] = {}
+        for hold in holds:
+            if hold.cpu == index:
+                changes[hold.begin] = changes.get(hold.begin, 0) + 1
+                if not hold.kept:
+                    changes[hold.end] = changes.get(hold.end, 0) - 1
+        times = sorted({0, *changes}) if changes else []
+        values = accumulate(changes.get(time, 0) for time in times)
+        events += [
+            {"ph": "C", "name": name, "pid": COUNTERS, "tid": 0, "ts": time, "args": {"locks": value}}
+            for time, value in zip(times, values, strict=True)
+        ]
+    return events
+
+
+def _failed(story: Story, failure: Failure) -> Event:
+    """The failure, after the last step and across all tracks."""
+    return {
+        "ph": "i",
+        "cat": "failure",
+        "name": f"{failure.kind}: {failure.message}",
+        "pid": CPUS,
+        "tid": failure.cpu,
+        "ts": len(story.rows),
+        "s": "g",
+        "args": {"signature": failure.signature, "facts": list(failure.facts)},
+    }

@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from vmsmp.check.clocks import Clock, Clocks, join, known
 from vmsmp.engine import ops
 from vmsmp.engine.machine import places
 from vmsmp.engine.observer import Observer
@@ -27,8 +28,6 @@ from vmsmp.sync.lock import EXCLUSIVE
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu, Hold
     from vmsmp.engine.machine import Machine
-
-Clock = list[int]
 
 #: Operations that are no accesses to an atomic word: hooks tell about what they order.
 _ELSEWHERE: Final = ops.LOCKING | {
@@ -86,7 +85,7 @@ class HappensBefore(Observer):
         self._begin()
 
     def _begin(self) -> None:
-        self._clocks: list[Clock] = []
+        self._clocks = Clocks()
         self._cells: dict[int, _Variable | None] = {}
         self._words: dict[int, Clock] = {}
         self._stores: dict[Any, Clock] = {}
@@ -101,27 +100,20 @@ class HappensBefore(Observer):
 
     # -- clocks ---------------------------------------------------------------------------------
 
-    def _clock(self, cpu: Cpu) -> Clock:
-        clocks = self._clocks
-        while len(clocks) <= cpu.index:
-            clocks.append([0] * len(clocks) + [1])
-        return clocks[cpu.index]
-
     def _acquire(self, cpu: Cpu, theirs: Clock | None) -> None:
         if theirs is not None:
-            _join(self._clock(cpu), theirs)
+            join(self._clocks.of(cpu), theirs)
 
     def _release(self, cpu: Cpu, into: dict[Any, Clock], key: Any) -> None:
-        mine = self._clock(cpu)
-        _join(into.setdefault(key, []), mine)
+        mine = self._clocks.of(cpu)
+        join(into.setdefault(key, []), mine)
         mine[cpu.index] += 1
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
-        self._acquire(child, self._clock(cpu))
-        self._clock(cpu)[cpu.index] += 1
+        self._clocks.spawned(cpu, child)
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
-        self._acquire(cpu, self._clock(child))
+        self._clocks.joined(cpu, child)
 
     def acquired(self, cpu: Cpu, lock: Any, mode: str, tried: bool) -> None:
         self._acquire(cpu, self._stores.get(lock))
@@ -171,7 +163,7 @@ class HappensBefore(Observer):
         return self._cells[ident]
 
     def _access(self, cpu: Cpu, code: int, variable: _Variable) -> None:
-        clock = self._clock(cpu)
+        clock = self._clocks.of(cpu)
         here = places(sys._getframe(2), 1)
         access = _Access(
             cpu.index, clock[cpu.index], code, here[0] if here else "the program", tuple(cpu.held)
@@ -186,7 +178,7 @@ class HappensBefore(Observer):
             variable.reads[cpu.index] = access
         self._narrow(variable, access)
         for other in before:
-            if other.cpu != cpu.index and other.epoch > _at(clock, other.cpu):
+            if other.cpu != cpu.index and other.epoch > known(clock, other.cpu):
                 self._report(cpu, variable, other, access)
                 return
 
@@ -220,14 +212,3 @@ class HappensBefore(Observer):
             [first.told(), second.told()],
             places=(Place(first.code), Place(second.code)),
         )
-
-
-def _at(clock: Clock, index: int) -> int:
-    return clock[index] if index < len(clock) else 0
-
-
-def _join(mine: Clock, theirs: Clock) -> None:
-    """Learn all that `theirs` knows."""
-    mine.extend([0] * (len(theirs) - len(mine)))
-    for n, count in enumerate(theirs):
-        mine[n] = max(mine[n], count)

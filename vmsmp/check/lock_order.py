@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vmsmp.check.clocks import Clocks, known
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
@@ -42,34 +43,18 @@ class LockOrder(Observer):
     def __init__(self) -> None:
         self._edges: dict[str, list[_Edge]] = {}
         self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
-        # invariant: one clock a CPU, by index: what it knows of every CPU's spawns and joins
-        self._clocks: dict[int, list[int]] = {}
+        self._clocks = Clocks()
 
     def begin(self, machine: Machine) -> None:
         self._edges = {}
         self._known = set()
-        self._clocks = {}
-
-    # -- order by spawn and join ----------------------------------------------------------------
-
-    def _clock(self, cpu: Cpu) -> list[int]:
-        clock = self._clocks.get(cpu.index)
-        if clock is None:
-            clock = self._clocks[cpu.index] = [0] * 64
-        return clock
+        self._clocks = Clocks()
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
-        mine = self._clock(cpu)
-        theirs = self._clock(child)
-        theirs[:] = [max(a, b) for a, b in zip(mine, theirs, strict=True)]
-        theirs[cpu.index] = mine[cpu.index] + 1
-        mine[cpu.index] += 1
+        self._clocks.spawned(cpu, child)
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
-        mine = self._clock(cpu)
-        theirs = self._clock(child)
-        mine[:] = [max(a, b) for a, b in zip(mine, theirs, strict=True)]
-        mine[child.index] = theirs[child.index] + 1
+        self._clocks.joined(cpu, child)
 
     # -- edges ----------------------------------------------------------------------------------
 
@@ -89,7 +74,7 @@ class LockOrder(Observer):
                 # waiting for a lockmgr lock drops the tokens, so they keep nobody out
                 if h.lock is not held and not (lock.sleepable and h.lock.sort == "token")
             )
-            clock = self._clock(cpu)
+            clock = self._clocks.of(cpu)
             epoch = clock[cpu.index]
             key = (source, target, hold.mode, mode, cpu.index, gates, epoch)
             if key in self._known:
@@ -143,6 +128,6 @@ def _together(a: _Edge, b: _Edge) -> bool:
     for name, mode in a.gates:
         if (name, EXCLUSIVE) in b.gates or (mode == EXCLUSIVE and (name, SHARED) in b.gates):
             return False
-    a_before_b = a.epoch < b.knows[a.cpu]
-    b_before_a = b.epoch < a.knows[b.cpu]
+    a_before_b = a.epoch <= known(b.knows, a.cpu)
+    b_before_a = b.epoch <= known(a.knows, b.cpu)
     return not a_before_b and not b_before_a

@@ -232,11 +232,6 @@ def racy(m):
     m.join()
 
 
-def accesses(failure, name="x"):
-    """The last rows of a story that are no changes of CPU: who, and what it did."""
-    return [(row.cpu, row.text) for row in failure.story.rows if row.text.split()[-1:] != [""]]
-
-
 @pytest.mark.parametrize("seed", range(5))
 @DEPTHS
 def test_a_confirmed_race_shows_both_accesses_side_by_side(locks, seed):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from vmsmp.campaign.search import Bench
 from vmsmp.engine import ops, trace
+from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.schedule import Options, Schedule
 from vmsmp.sched.rendezvous import Place, Rendezvous
 from vmsmp.sched.replay import Preempting
@@ -154,30 +156,41 @@ def test_a_place_that_nobody_comes_to_holds_nobody_for_ever(tell):
     assert (True, False) == (outcome.ok, rendezvous.met)
 
 
+def again(m):
+    """The first store alone lets the reader go on to its load, which can meet the second."""
+    x, flag = m.cell(0), m.atomic(0)
+
+    def writer():
+        x.store(1)
+        flag.store(1)
+        x.store(2)
+
+    def reader():
+        while not flag.load():
+            m.pause()
+        x.load()
+
+    m.spawn(writer)
+    m.spawn(reader)
+    m.join()
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_who_was_let_go_once_is_held_at_its_next_visit(tell, seed):
-    """The first store alone lets the reader go on to its load."""
-
-    def program(m):
-        x, flag = m.cell(0), m.atomic(0)
-
-        def writer():
-            x.store(1)
-            flag.store(1)
-            x.store(2)
-
-        def reader():
-            while not flag.load():
-                m.pause()
-            x.load()
-
-        m.spawn(writer)
-        m.spawn(reader)
-        m.join()
-
+def test_who_had_to_go_on_alone_is_held_at_its_next_visit(tell, seed):
     rendezvous = Rendezvous((STORE, LOAD), seed)
-    _, log, _ = tell(program, rendezvous)
+    _, log, _ = tell(again, rendezvous)
     assert (True, 1) == (rendezvous.met, len(pairs(log, STORE, LOAD)))
+
+
+@pytest.mark.xfail(reason="who was let go is not held before the same operation again, wherever that is")
+def test_who_was_let_go_is_held_at_its_next_visit():
+    """As the search runs it for a hint: asked at every step, also where only one CPU can run."""
+    rendezvous = Rendezvous((STORE, LOAD), 0)
+    with Crew(current_core()) as crew:
+        bench = Bench(crew, again, Options(), check=False)
+        rendezvous.begin()
+        crew.drive(lambda: bench.run(rendezvous, 0).close())
+    assert rendezvous.met
 
 
 def test_begin_forgets_the_run_before(tell):

@@ -31,7 +31,7 @@ def register(commands: Subparsers) -> None:
         "--sched",
         default="portfolio",
         metavar="S",
-        help="portfolio, random, sticky, rr, pct:D, pos, urw, surw, dfs, dfs:P, dpor",
+        help="portfolio, random, sticky, rr, pct:D, pos, urw, surw, dfs, dfs:P, delay:D, dpor",
     )
     parser.add_argument("--seed", type=number(int, 0, 2**63), default=0, metavar="N")
     parser.add_argument(
@@ -58,7 +58,9 @@ def _exit_code(failures: list[Failure], interrupted: bool) -> int:
 
 
 def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
-    schedules = args.schedules or (10**12 if args.time or args.sched.startswith(("dfs", "dpor")) else 1000)
+    schedules = args.schedules or (
+        10**12 if args.time or args.sched.startswith(("dfs", "delay", "dpor")) else 1000
+    )
     progress = Progress(quiet=args.json)
 
     def word(so_far: Result) -> None:

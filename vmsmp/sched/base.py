@@ -67,7 +67,9 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
         return Pct(bound, seed)
     if kind == "dfs" and bound >= 0:
         return DepthFirst(bound)
+    if kind == "delay" and bound >= 0:
+        return DepthFirst(delays=bound)
     raise UsageError(
         f"unknown scheduler {name!r}: use portfolio, random, sticky, rr, pct:D (D from 1 to 100), pos, urw, "
-        "surw, dfs, dfs:P or dpor"
+        "surw, dfs, dfs:P, delay:D or dpor"
     )

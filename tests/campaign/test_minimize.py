@@ -125,7 +125,9 @@ def test_every_preemption_that_is_left_is_needed(program, minimized):
         (str(small), n)
         for failure, small in minimized(program)
         for n in range(len(small))
-        if fails(program, small.with_steps((*small.preemptions[:n], *small.preemptions[n + 1 :])), check=False)
+        if fails(
+            program, small.with_steps((*small.preemptions[:n], *small.preemptions[n + 1 :])), check=False
+        )
         == failure.signature
     ]
     assert [] == needless

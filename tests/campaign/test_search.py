@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import vmsmp
+from vmsmp.campaign import search
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
 
@@ -282,3 +285,147 @@ def test_an_address_in_an_exception_does_not_make_a_run_nondeterministic():
 
     failure = vmsmp.explore(program, schedules=1).failure
     assert "exception: RuntimeError: cannot use <object object at N> in program" == failure.signature
+
+
+# -- one execution in 64 is run twice -------------------------------------------------------------
+
+
+def counting(program):
+    """The program, and a list that grows with every run of it."""
+    runs = []
+
+    def counted(m):
+        runs.append(0)
+        program(m)
+
+    return counted, runs
+
+
+@pytest.mark.parametrize("sched", ["portfolio", "random", "sticky", "rr", "pos", "surw", "urw", "pct:3"])
+@pytest.mark.parametrize("schedules", [63, 64, 65, 200])
+def test_one_execution_in_64_is_run_twice(schedules, sched):
+    program, runs = counting(clean)
+    result = vmsmp.explore(program, sched=sched, schedules=schedules)
+    assert (schedules, schedules + schedules // 64) == (result.executions, len(runs))
+
+
+@pytest.mark.parametrize("sched", ["dfs", "dpor"])
+def test_a_systematic_search_runs_them_twice_too(sched):
+    def two_increments_each(m):
+        word = m.cell(0)
+        for _ in range(2):
+            m.spawn(lambda: [word.store(word.load() + 1) for _ in range(3)])
+
+    program, runs = counting(two_increments_each)
+    result = vmsmp.explore(program, sched=sched, schedules=150)
+    assert (150, 152) == (result.executions, len(runs))
+
+
+def test_nothing_is_run_twice_in_a_search_of_63():
+    program, runs = counting(clean)
+    vmsmp.explore(program, schedules=63)
+    assert 63 == len(runs)
+
+
+def test_what_is_run_twice_counts_once():
+    one, other = (vmsmp.explore(clean, sched="rr", schedules=n) for n in (1, 64))
+    assert 64 * one.steps == other.steps
+
+
+def test_running_twice_does_not_change_what_is_found(monkeypatch):
+    found = []
+    for every in (64, 2, 10**9):
+        monkeypatch.setattr(search, "CHECK_EVERY", every)
+        result = vmsmp.explore(lost_update, sched="portfolio", schedules=200, stop="never")
+        found.append((result.counts, result.steps, result.certificate.traces))
+    assert [found[0]] * 3 == found
+
+
+def alternating(even, odd):
+    """A clean program whose runs are now of one kind, now of the other."""
+    runs = []
+
+    def program(m):
+        runs.append(0)
+        (odd if len(runs) % 2 else even)(m)
+
+    return program
+
+
+def crowd(m, *words):
+    """Two CPUs that store to these words, one after the other."""
+
+    def writer():
+        for word in words:
+            word.store(1)
+
+    m.spawn(writer)
+    m.spawn(writer)
+    m.join()
+
+
+def swapped(order):
+    def run(m):
+        words = [m.cell(0, name="first"), m.cell(0, name="second")]
+        crowd(m, *words[::order])
+
+    return run
+
+
+HOST_STATE = {
+    "another order": (swapped(1), swapped(-1)),
+    "a step more": (lambda m: crowd(m, m.cell(0)), lambda m: (crowd(m, m.cell(0)), m.yield_())),
+    "a step less": (lambda m: (crowd(m, m.cell(0)), m.cell(0).load()), lambda m: crowd(m, m.cell(0))),
+    "another CPU": (lambda m: m.spawn(m.yield_), lambda m: (m.spawn(m.yield_), m.spawn(m.yield_))),
+    "a draw more": (lambda m: m.spawn(m.choose, 3), lambda m: m.spawn(lambda: (m.choose(3), m.choose(3)))),
+    "other draws": (lambda m: m.choose(7), lambda m: m.choose(3)),
+}
+
+
+@pytest.mark.parametrize("sched", ["portfolio", "random", "rr", "pos"])
+@pytest.mark.parametrize("pair", HOST_STATE.values(), ids=HOST_STATE)
+def test_a_clean_program_that_draws_on_host_state_is_nondeterministic(pair, sched):
+    result = vmsmp.explore(alternating(*pair), sched=sched, schedules=64)
+    assert ("nondeterminism", 64) == (result.failure.kind, result.failure.execution)
+
+
+def test_the_first_operation_that_differs_is_named():
+    facts = vmsmp.explore(alternating(swapped(1), swapped(-1)), sched="rr", schedules=64).failure.facts
+    assert "the first run ended with clean run: nothing failed" == facts[0]
+    assert re.search(r"went another way: entry \d+: cpu\d+ store\b.*\bstore\b", facts[1]), facts[1]
+
+
+def test_a_search_that_never_stops_counts_what_is_nondeterministic():
+    program = alternating(swapped(1), swapped(-1))
+    result = vmsmp.explore(program, sched="rr", schedules=64, stop="never")
+    assert {"nondeterminism: the same schedule gives different runs": 1} == result.counts
+
+
+def test_the_candidates_have_to_be_the_same_too():
+    """With a timeout the search might end the sleep; without one it may not, and the steps are the same."""
+
+    def program(timo):
+        def run(m):
+            def sleeper():
+                m.tsleep_interlock("bed")
+                m.tsleep("bed", vmsmp.PINTERLOCKED, "", timo)
+
+            def waker():
+                m.wakeup("bed")
+
+            m.spawn(sleeper)
+            m.spawn(m.yield_)
+            m.spawn(waker)
+            m.join()
+
+        return run
+
+    first, again = program(0), program(1_000)
+    failures = [
+        vmsmp.explore(
+            alternating(*pair), sched="random", schedules=64, seed=seed, timeouts="any", check=False
+        )
+        for pair in ((first, again), (again, first))
+        for seed in range(4)
+    ]
+    assert "nondeterminism" in {result.failure and result.failure.kind for result in failures}

@@ -227,3 +227,30 @@ def test_two_things_in_one_place_are_bad_input(vmsmp, tmp_path, monkeypatch, wor
 def test_a_run_that_diverged_writes_no_file(vmsmp, tmp_path):
     ended = vmsmp("replay", CLEAN, "--digest", "0123456789abcdef", "--trace", tmp_path / "run.json")
     assert (3, []) == (ended.code, [*tmp_path.iterdir()])
+
+
+# -- a part of it -----------------------------------------------------------------------------------
+
+
+def test_a_story_is_told_up_to_a_step(vmsmp):
+    rows = [
+        line for line in vmsmp("replay", CLEAN, "--to", "4").out.splitlines() if line[:5].strip().isdigit()
+    ]
+    assert ["0", "1", "2", "3", "4"] == [row.split()[0] for row in rows]
+
+
+def test_a_watched_object_is_shown_with_who_changed_it_last(vmsmp):
+    name = vmsmp("replay", CLEAN, "--watch", "none").err.rpartition(" there are ")[2].split(", ")[0].strip()
+    told = vmsmp("replay", CLEAN, "--watch", name).out
+    assert told.startswith(f"{name}:\n")
+    assert "last changed by " in told
+
+
+def test_an_object_that_nothing_is_about_is_a_usage_error(vmsmp):
+    refused = vmsmp("replay", CLEAN, "--watch", "nothing")
+    assert (2, 1) == (refused.code, len(refused.err.splitlines()))
+
+
+@pytest.mark.parametrize("step", ["-1", "x"])
+def test_a_step_that_cannot_be_is_a_usage_error(vmsmp, step):
+    assert 2 == vmsmp("replay", CLEAN, f"--to={step}").code

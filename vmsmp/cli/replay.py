@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.search import replay
-from vmsmp.cli.arguments import Subparsers, add_json, print_json
+from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.schedule import Schedule, shorten
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.library import find_scenario
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
 from vmsmp.report.text import scene_lines, story_lines
+from vmsmp.report.watch import watch_lines
 
 
 def register(commands: Subparsers) -> None:
@@ -25,6 +27,16 @@ def register(commands: Subparsers) -> None:
     )
     parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
     parser.add_argument("--all", action="store_true", help="show every row of the table")
+    parser.add_argument(
+        "--to", type=number(int, 0, 10**12), metavar="STEP", help="tell the story up to this step only"
+    )
+    parser.add_argument(
+        "--watch",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show what happens to this object, and who changed it last; repeatable",
+    )
     parser.add_argument("--digest", metavar="HEX", help="the digest that the run must have")
     parser.add_argument("--no-check", action="store_true", help="leave the checkers out")
     parser.add_argument(
@@ -105,6 +117,12 @@ def _tell(args: argparse.Namespace, schedule: Schedule, outcome: Outcome) -> Non
                 "failure": outcome.failure.as_dict() if outcome.failure else None,
             }
         )
+    elif outcome.story is not None and (args.to is not None or args.watch):
+        story = outcome.story
+        if args.to is not None:
+            story = replace(story, rows=story.rows[: args.to + 1])
+        lines = watch_lines(story, args.watch) or story_lines(story, everything=args.all)
+        print("\n".join(lines))
     elif outcome.failure is not None:
         print(outcome.failure.report(everything=args.all))
     elif outcome.story is not None:

@@ -378,7 +378,7 @@ HOST_STATE = {
     "a step less": (lambda m: (crowd(m, m.cell(0)), m.cell(0).load()), lambda m: crowd(m, m.cell(0))),
     "another CPU": (lambda m: m.spawn(m.yield_), lambda m: (m.spawn(m.yield_), m.spawn(m.yield_))),
     "a draw more": (lambda m: m.spawn(m.choose, 3), lambda m: m.spawn(lambda: (m.choose(3), m.choose(3)))),
-    "other draws": (lambda m: m.choose(7), lambda m: m.choose(3)),
+    "a draw among fewer": (lambda m: m.choose(1_000), lambda m: m.choose(2)),
 }
 
 
@@ -392,7 +392,7 @@ def test_a_clean_program_that_draws_on_host_state_is_nondeterministic(pair, sche
 def test_the_first_operation_that_differs_is_named():
     facts = vmsmp.explore(alternating(swapped(1), swapped(-1)), sched="rr", schedules=64).failure.facts
     assert "the first run ended with clean run: nothing failed" == facts[0]
-    assert re.search(r"went another way: entry \d+: cpu\d+ store\b.*\bstore\b", facts[1]), facts[1]
+    assert facts[1].endswith("step 3: recorded cpu1 store object 0.1, now cpu1 store object 0.2")
 
 
 def test_a_search_that_never_stops_counts_what_is_nondeterministic():
@@ -401,31 +401,44 @@ def test_a_search_that_never_stops_counts_what_is_nondeterministic():
     assert {"nondeterminism: the same schedule gives different runs": 1} == result.counts
 
 
-def test_the_candidates_have_to_be_the_same_too():
-    """With a timeout the search might end the sleep; without one it may not, and the steps are the same."""
+def dozing(timo, bystanders):
+    """A sleep that a wakeup ends; if it has a timeout the search might end it, too."""
 
-    def program(timo):
-        def run(m):
-            def sleeper():
-                m.tsleep_interlock("bed")
-                m.tsleep("bed", vmsmp.PINTERLOCKED, "", timo)
+    def run(m):
+        announced = m.atomic(0)
 
-            def waker():
-                m.wakeup("bed")
+        def sleeper():
+            m.tsleep_interlock("bed")
+            announced.store(1)
+            m.tsleep("bed", vmsmp.PINTERLOCKED, "", timo)
 
-            m.spawn(sleeper)
-            m.spawn(m.yield_)
-            m.spawn(waker)
-            m.join()
+        m.spawn(sleeper)
+        for _ in range(bystanders):
+            m.spawn(lambda: [m.yield_() for _ in range(9)])
+        while not announced.load():
+            m.pause()
+        for _ in range(5):
+            announced.load()
+        m.wakeup("bed")
+        m.join()
 
-        return run
+    return run
 
-    first, again = program(0), program(1_000)
-    failures = [
-        vmsmp.explore(
-            alternating(*pair), sched="random", schedules=64, seed=seed, timeouts="any", check=False
-        )
-        for pair in ((first, again), (again, first))
-        for seed in range(4)
-    ]
-    assert "nondeterminism" in {result.failure and result.failure.kind for result in failures}
+
+def test_a_program_whose_runnable_cpus_differ_is_nondeterministic():
+    """The steps are the same, as long as nobody ends the sleep."""
+    program = alternating(dozing(0, 1), dozing(1_000, 1))
+    failure = vmsmp.explore(program, sched="random", schedules=64, timeouts="any").failure
+    assert "nondeterminism" == failure.kind
+    assert re.search(r"at choice \d+ other CPUs could run: cpu0, cpu2, then cpu0, cpu1", failure.facts[1])
+
+
+@pytest.mark.xfail(reason="choices that only one of the runs had at its end are not looked at")
+def test_a_choice_that_there_was_not_before_is_nondeterministic_too():
+    program = alternating(dozing(0, 0), dozing(1_000, 0))
+    failure = vmsmp.explore(program, sched="random", schedules=64, timeouts="any").failure
+    assert "nondeterminism" == (failure and failure.kind)
+
+
+def test_alternating_programs_that_do_the_same_are_no_failure():
+    assert vmsmp.explore(alternating(dozing(0, 1), dozing(0, 1)), sched="random", schedules=64).ok

@@ -64,10 +64,7 @@ class Bare:
         """Stand before an operation; return when it is to be performed."""
         me = self.current
         run = self.run
-        if len(run) > 1:
-            nxt = self._pick()
-        else:
-            nxt = run[0]
+        nxt = self._pick() if len(run) > 1 else run[0]
         if nxt != me:
             self.current = nxt
             os.eventfd_write(self.batons[nxt], 1)

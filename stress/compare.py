@@ -1,6 +1,6 @@
 """Executions and steps a second of vmsmp, its bound, and two neighbours, side by side in one run.
 
-    python stress/compare.py [--seconds S]
+    .venv/bin/python stress/compare.py [--seconds S]
 
 Two small programs, the same text for all: three CPUs that add to one word three times each, and three
 transfers between two accounts under a lock each.  Everything is pinned to one core.  The neighbours
@@ -20,9 +20,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from bare_engine import Bare
 
@@ -193,9 +190,7 @@ def as_frontrun(name: str, seconds: float) -> float:
 
     def rate(runs: int) -> float:
         start = time.perf_counter()
-        frontrun.explore(
-            make, [body] * 3, lambda _shared: True, strategy="random", max_attempts=runs, seed=1
-        )
+        frontrun.explore(make, [body] * 3, lambda _shared: True, strategy="random", max_attempts=runs, seed=1)
         return runs / (time.perf_counter() - start)
 
     return rate(max(20, int(rate(20) * seconds)))
@@ -206,7 +201,9 @@ def installed(name: str) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="of one measurement (default 1)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, interleaved (default 3)")
     parser.add_argument("--frontrun", metavar="PROGRAM", help=argparse.SUPPRESS)

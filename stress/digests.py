@@ -1,6 +1,6 @@
 """The digests of many random schedule lines, to be compared between interpreters.
 
-    python stress/digests.py [--lines N] [--seed S] > digests.txt
+    .venv/bin/python stress/digests.py [--lines N] [--seed S] > digests.txt
 
 One line of output for each: schedule line, digest, verdict.  The same command must print the same text on
 every Python, GIL or not, whatever PYTHONHASHSEED.
@@ -11,9 +11,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from vmsmp.campaign.search import options_for, replay
 from vmsmp.engine.schedule import Preemption, Schedule
@@ -40,7 +37,9 @@ def random_line(rng: random.Random) -> Schedule:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lines", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()

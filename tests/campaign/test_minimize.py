@@ -91,7 +91,7 @@ def test_minimizing_takes_few_runs(program, runs):
         runs.clear()
         vmsmp.minimize(program, failure.schedule, check=False)
         counts.append(len(runs))
-    assert statistics.mean(counts) <= 50
+    assert 3 <= statistics.mean(counts) <= 50
 
 
 @PROGRAMS
@@ -428,9 +428,9 @@ def test_what_a_budget_allows_for_still_fails_the_same_way(long_line, budget):
     assert found.signature == fails(program, vmsmp.minimize(program, found.schedule, budget=budget))
 
 
-def test_without_a_budget_the_line_stays_as_it_is():
+def test_without_a_budget_only_what_never_applied_goes():
     line = "v1:lost:0:0.900>1,1.4>2"
-    assert 1 == len(vmsmp.minimize(lost, line, budget=0))
+    assert "v1:lost:0:1.4>2" == str(vmsmp.minimize(lost, line, budget=0))
 
 
 def test_a_program_that_differs_from_run_to_run_cannot_be_minimized():

@@ -433,7 +433,6 @@ def test_a_program_whose_runnable_cpus_differ_is_nondeterministic():
     assert re.search(r"at choice \d+ other CPUs could run: cpu0, cpu2, then cpu0, cpu1", failure.facts[1])
 
 
-@pytest.mark.xfail(reason="choices that only one of the runs had at its end are not looked at")
 def test_a_choice_that_there_was_not_before_is_nondeterministic_too():
     program = alternating(dozing(0, 0), dozing(1_000, 0))
     failure = vmsmp.explore(program, sched="random", schedules=64, timeouts="any").failure

@@ -137,6 +137,25 @@ def test_a_cycle_within_a_class_is_confirmed(locks):
     assert "deadlock" == vmsmp.replay(program, line_of(failure), check=False).failure.kind
 
 
+def test_a_cycle_of_classes_is_confirmed_though_others_use_other_instances():
+    def program(m):
+        pages, queues = [m.spinlock(f"pg#{n}") for n in (1, 2)], [m.spinlock(f"pq[{n}]") for n in (1, 2)]
+        noise = m.cell(0)
+
+        def role(outer, inner, turns):
+            for _ in range(turns):
+                noise.load()
+            nest(outer, inner)
+
+        m.spawn(role, pages[0], queues[0], 0)
+        m.spawn(role, pages[1], queues[1], 20)
+        m.spawn(role, queues[1], pages[1], 60)
+        m.join()
+
+    failure = found(program)
+    assert "deadlock" == vmsmp.replay(program, line_of(failure), check=False).failure.kind
+
+
 def test_the_line_of_the_witness_has_the_options_of_the_search():
     line = line_of(found(inversion("spinlock"), locks="exact", timeouts="any", cpus=2))
     assert ["exact", "any", "cpus=2"] == Schedule.parse(line).options.words()
@@ -263,6 +282,25 @@ def test_a_race_between_stores_is_confirmed():
     assert SIDE_BY_SIDE == found(program, races=True).witness
 
 
+def test_a_race_with_a_cpu_that_loads_and_stores_is_confirmed():
+    def program(m):
+        x, noise = m.cell(0, name="x"), m.cell(0)
+
+        def adder():
+            x.store(x.load() + 1)
+
+        def reader():
+            for _ in range(40):
+                noise.load()
+            x.load()
+
+        m.spawn(adder)
+        m.spawn(reader)
+        m.join()
+
+    assert SIDE_BY_SIDE == found(program, races=True).witness
+
+
 def test_a_race_is_confirmed_under_dpor_too():
     assert SIDE_BY_SIDE == found(racy, races=True, sched="dpor").witness
 
@@ -286,7 +324,8 @@ def test_what_did_happen_needs_no_witness():
 
 
 def test_a_deadlock_that_happened_needs_no_witness():
-    assert ("deadlock", "") == (lambda f: (f.kind, f.witness))(found(reference.deadlock01, check=False))
+    failure = found(reference.deadlock01, check=False)
+    assert ("deadlock", "") == (failure.kind, failure.witness)
 
 
 def test_what_is_nondeterministic_has_no_witness():

@@ -534,7 +534,7 @@ def test_the_story_names_the_steps_of_each_operation():
         m.join()
         told.judge(Register())
 
-    failure = vmsmp.explore(program, schedules=1).failure
+    failure = vmsmp.replay(program, "v1:program:0:").failure
     assert (
         "not linearizable: at most 1 of 3 operations can be put in order",
         "  cpu1 store(1) -> None  [step 2..3]",

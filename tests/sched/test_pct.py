@@ -12,7 +12,7 @@ from itertools import groupby
 import pytest
 
 import vmsmp
-from vmsmp.engine import trace
+from vmsmp.engine import ops, trace
 from vmsmp.sched.pct import Pct
 
 DUE = 80
@@ -88,7 +88,8 @@ def test_at_depth_one_each_cpu_runs_in_one_piece(tell, seed):
         m.join()
 
     _, log, _ = tell(program, Pct(1, seed))
-    pieces = [cpu for cpu, _ in groupby(trace.steps(log), key=lambda step: step[0]) if cpu]
+    steps = [step for step in trace.steps(log) if ops.kind_of(step[1]) != ops.START]
+    pieces = [cpu for cpu, _ in groupby(steps, key=lambda step: step[0]) if cpu]
     assert [1, 2, 3] == sorted(pieces)
 
 

@@ -144,7 +144,8 @@ def _other_candidates(watched: Watched, again: Watched) -> str | None:
     for n, (was, now) in enumerate(zip(watched.candidates, again.candidates, strict=False)):
         if was != now:
             return f"at choice {n} other CPUs could run: {_cpus(was)}, then {_cpus(now)}"
-    return None
+    first, second = len(watched.candidates), len(again.candidates)
+    return None if first == second else f"there were {first} choices, then {second}"
 
 
 def _cpus(mask: int) -> str:

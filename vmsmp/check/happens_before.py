@@ -24,6 +24,7 @@ from vmsmp.engine.observer import Observer
 from vmsmp.sched.rendezvous import Place
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.lock import EXCLUSIVE
+from vmsmp.sync.sleepq import ident_name
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu, Hold
@@ -91,6 +92,7 @@ class HappensBefore(Observer):
         self._stores: dict[Any, Clock] = {}
         self._readers: dict[Any, Clock] = {}
         self._channels: dict[Any, Clock] = {}
+        self._interrupts: dict[Any, Clock] = {}  # by the thread that an IPI goes to
         # the atomic operation under way: whether it failed is known at the next one
         self._open: tuple[Cpu, int] | None = None
         self.hints = []
@@ -124,11 +126,12 @@ class HappensBefore(Observer):
         self._release(cpu, self._stores if mode == EXCLUSIVE else self._readers, lock)
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
-        self._release(cpu, self._channels, ident)
+        self._release(cpu, self._channels, _key(ident))
 
     def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        if why == "wakeup":
-            self._acquire(cpu, self._channels.get(ident))
+        if why in ("wakeup", "before"):
+            self._acquire(cpu, self._channels.get(_key(ident)))
+            self._acquire(cpu, self._interrupts.get(cpu.td.ident))
 
     def _settle(self) -> None:
         """The atomic operation before this one is over: now it is known what it ordered."""
@@ -153,6 +156,8 @@ class HappensBefore(Observer):
             variable = self._variable(cpu, ops.object_of(code))
             if variable is not None:
                 self._access(cpu, code, variable)
+        elif kind == ops.IPI:
+            self._release(cpu, self._interrupts, ops.object_of(code))
         elif kind not in _ELSEWHERE and ops.object_of(code) not in cpu.machine.words:
             self._open = (cpu, code)
 
@@ -212,3 +217,12 @@ class HappensBefore(Observer):
             [first.told(), second.told()],
             places=(Place(first.code), Place(second.code)),
         )
+
+
+def _key(ident: Any) -> Any:
+    """What stands for a wait channel, whose ident may be anything that can be compared."""
+    try:
+        hash(ident)
+    except TypeError:
+        return ident_name(ident)
+    return ident

@@ -78,7 +78,7 @@ class Observer:
         """`cpu` goes to sleep on `ident`."""
 
     def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        """`cpu` runs again after a sleep: `why` is "wakeup", "timeout" or "spurious"."""
+        """`cpu` is back from a sleep, by "wakeup", "timeout" or "spurious", or "before" it ever slept."""
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         """`cpu` sent a wakeup to `ident` in `domain` that reached `woke` sleepers or interlocked CPUs."""

@@ -18,6 +18,34 @@ if TYPE_CHECKING:
 Key = tuple[int, ...]
 
 
+class Beginners:
+    """CPUs that are spawned and have not begun.
+
+    Where a CPU begins depends on nobody, so who looks for orders of dependent operations lets it begin
+    at once: what competes is its first operation.
+    """
+
+    __slots__ = ("_cpus",)
+
+    def __init__(self) -> None:
+        self._cpus: list[Cpu] = []
+
+    def spawned(self, cpu: Cpu) -> None:
+        """A CPU exists; the boot CPU's begins a run."""
+        if cpu.index:
+            self._cpus.append(cpu)
+        else:
+            self._cpus.clear()
+
+    def next(self) -> Cpu | None:
+        """One that has not begun, or None."""
+        while self._cpus:
+            cpu = self._cpus.pop()
+            if not cpu.started:
+                return cpu
+        return None
+
+
 class History:
     """Follows one run at a time; `spawned` must be told of every CPU."""
 

@@ -6,6 +6,7 @@ least 1/(n k^(d-1)) a run.
 
 Deviations:
   * k counts only steps with a choice, and is re-estimated as the largest count seen so far.
+  * a CPU begins as soon as it is spawned, which is no choice.
   * the d-1 low priorities are assigned to the change points in random order, as in the paper;
     several later implementations make the latest point the lowest.
   * a CPU that yields, spins or fails a try falls below everything, else it would spin for ever.
@@ -17,6 +18,7 @@ import random
 from typing import TYPE_CHECKING
 
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.sched.history import Beginners
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
@@ -28,6 +30,7 @@ class Pct(Scheduler):
     def __init__(self, depth: int, seed: int) -> None:
         self.depth = depth
         self._rng = random.Random(f"{seed}/pct:{depth}")
+        self._beginners = Beginners()
         # invariant: one entry a CPU, by index; initial priorities lie above 1, lowered ones below
         self._priority: list[float] = []
         # invariant: choice number -> the priority that the picked CPU falls to
@@ -52,12 +55,16 @@ class Pct(Scheduler):
 
     def spawned(self, cpu: Cpu) -> None:
         self._priority.append(1.0 + self._rng.random())
+        self._beginners.spawned(cpu)
 
     def yielded(self, cpu: Cpu) -> None:
         self._floor -= 1.0
         self._priority[cpu.index] = self._floor
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        begins = self._beginners.next()
+        if begins is not None:
+            return begins
         self._count = count = self._count + 1
         priority = self._priority
         best = run[0]

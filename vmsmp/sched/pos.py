@@ -6,6 +6,7 @@ are sampled, and those of independent ones cost nothing.
 
 Deviations:
   * an operation performed where there was no choice redraws as any other.
+  * a CPU begins as soon as it is spawned.
   * a yield or the turn of a spin loop has the lowest priority, else it would spin for ever.
 """
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine.ops import KIND_BITS
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.history import History
+from vmsmp.sched.history import Beginners, History
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
@@ -28,11 +29,13 @@ class Pos(Scheduler):
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"{seed}/pos").random
         self._history = History()
+        self._beginners = Beginners()
         # invariant: CPU index -> the priority of the operation it stands before
         self._priority: dict[int, float] = {}
 
     def spawned(self, cpu: Cpu) -> None:
         self._history.spawned(cpu)
+        self._beginners.spawned(cpu)
         if cpu.index == 0:
             self._priority = {}
 
@@ -54,6 +57,9 @@ class Pos(Scheduler):
                     del priority[other]
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
+        begins = self._beginners.next()
+        if begins is not None:
+            return begins
         self._catch_up(current)
         priority = self._priority
         best = run[0]

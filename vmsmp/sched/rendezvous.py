@@ -1,23 +1,27 @@
 """The pair strategy: hold one CPU at a place until another is at its own, then let them go.
 
 For what is suspected but rare: two accesses that nothing orders, two waits that would close a cycle.
-Each place is taken by one CPU, which is held there; all others go on at random.  When every place is
-taken (`met`) the held CPUs go on at once, one after the other in random order.  If nobody else can
-run, one of them is let go: then they did not meet this time.  As Razzer (S&P 2019) and CalFuzzer
-(CAV 2009) do it.
+Each place is taken by one CPU, which is held there; all others go on at random, and who comes to a
+place that is taken may take it over.  When every place is taken (`met`) the held CPUs go on at once,
+one after the other.  If nobody else can run, one of them goes on before that.  As Razzer (S&P 2019)
+and CalFuzzer (CAV 2009) do it.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
+
+
+#: How often a CPU takes the place of one that is held there.
+EXCHANGE: Final = 0.5
 
 
 class Place(NamedTuple):
@@ -54,55 +58,47 @@ class Rendezvous(Scheduler):
 
     def __init__(self, places: Sequence[Place], seed: int) -> None:
         self.places = tuple(places)
-        self._rng = random.Random(f"{seed}/rendezvous")
+        self._random = random.Random(f"{seed}/rendezvous").random
         #: Whether the CPUs met in the run just made.
         self.met = False
-        # invariant: place -> the CPU held there, and the operation it stands before
+        # invariant: place -> the CPU that is held there
         self._held: dict[int, Cpu] = {}
-        self._released: tuple[int, int] = (-1, -1)
         self._going: list[Cpu] = []
 
     def begin(self) -> bool:
         self.met = False
         self._held = {}
-        self._released = (-1, -1)
         self._going = []
         return True
 
-    def _look(self, cpus: list[Cpu]) -> None:
-        """See who stands where, runnable or not."""
-        for at, place in enumerate(self.places):
-            held = self._held.get(at)
-            if held is not None and (held.done or not place.taken_by(held)):
-                del self._held[at]
-                held = None
-            if held is not None:
-                continue
-            for cpu in cpus:
-                here = (cpu.index, cpu.pending)
-                if (
-                    not cpu.done
-                    and cpu not in self._held.values()
-                    and here != self._released
-                    and place.taken_by(cpu)
-                ):
-                    self._held[at] = cpu
-                    break
+    def _arrived(self, cpu: Cpu) -> None:
+        """Hold the CPU that has just arrived, if it stands at a place."""
+        self._held = {
+            at: held
+            for at, held in self._held.items()
+            if held is not cpu and not held.done and self.places[at].taken_by(held)
+        }
+        if cpu.done:
+            return
+        here = [at for at, place in enumerate(self.places) if place.taken_by(cpu)]
+        empty = [at for at in here if at not in self._held]
+        if empty:
+            self._held[empty[0]] = cpu
+        elif here and self._random() < EXCHANGE:
+            self._held[here[0]] = cpu
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         if not self.met:
-            self._look(current.machine.cpus)
+            self._arrived(current)
             if len(self._held) == len(self.places):
                 self.met = True
                 self._going = list(self._held.values())
-                self._rng.shuffle(self._going)
+                if self._random() < 0.5:
+                    self._going.reverse()
         while self._going:
             cpu = self._going.pop()
             if cpu in run:
                 return cpu
         free = run if self.met else [cpu for cpu in run if cpu not in self._held.values()]
-        if not free:
-            cpu = run[int(self._rng.random() * len(run))]
-            self._released = (cpu.index, cpu.pending)
-            return cpu
-        return free[int(self._rng.random() * len(free))]
+        free = free or run  # nobody else can run: one of the held goes on
+        return free[int(self._random() * len(free))]

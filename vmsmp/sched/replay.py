@@ -122,6 +122,7 @@ class Recorder(Scheduler):
     def __init__(self, inner: Scheduler) -> None:
         self.inner = inner
         self.replays = inner.replays
+        self.sees_all = inner.sees_all
         self.spawned = inner.spawned  # type: ignore[method-assign]  # nothing to add to these two
         self.yielded = inner.yielded  # type: ignore[method-assign]  # likewise
         self.preemptions: list[Preemption] = []

@@ -106,10 +106,10 @@ class SleepQueues:
             td.td_sigpending = False
             self.resume(td)
             crit_exit(td)
-            return EINTR
+            return self._back(cpu, ident, "before", EINTR)
         if not self.deschedule(td, ident, flags):
             crit_exit(td)
-            return 0
+            return self._back(cpu, ident, "before", 0)
         cpu.wants = Wait(ident, "sleep on", overdue)
         for hook in machine.hooks.sleeps:
             hook(cpu, ident)
@@ -117,12 +117,16 @@ class SleepQueues:
         cpu.wants = None
         self.resume(td)
         crit_exit(td)
-        for hook in machine.hooks.woken:
-            hook(cpu, ident, how or "wakeup")
+        error = EWOULDBLOCK if how == "timeout" else 0
         if flags & PCATCH and td.td_sigpending:
             td.td_sigpending = False
-            return EINTR
-        return EWOULDBLOCK if how == "timeout" else 0
+            error = EINTR
+        return self._back(cpu, ident, how or "wakeup", error)
+
+    def _back(self, cpu: Cpu, ident: Any, why: str, error: int) -> int:
+        for hook in self.machine.hooks.woken:
+            hook(cpu, ident, why)
+        return error
 
     def deschedule(self, td: Thread, ident: Any, flags: int) -> bool:
         """Commit to sleeping, unless a wakeup came after the interlock."""

@@ -441,3 +441,18 @@ def test_a_choice_that_there_was_not_before_is_nondeterministic_too():
 
 def test_alternating_programs_that_do_the_same_are_no_failure():
     assert vmsmp.explore(alternating(dozing(0, 1), dozing(0, 1)), sched="random", schedules=64).ok
+
+
+def test_a_run_that_is_finished_by_fair_picks_is_no_other_run():
+    def program(m):
+        word = m.cell(0)
+
+        def role():
+            for _ in range(40):
+                word.store(word.load() + 1)
+
+        for _ in range(3):
+            m.spawn(role)
+
+    result = vmsmp.explore(program, sched="random", schedules=64, max_steps=500)
+    assert (64, None) == (result.executions, result.failure)

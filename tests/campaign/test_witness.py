@@ -342,3 +342,55 @@ def test_what_is_nondeterministic_has_no_witness():
 
     failure = found(program)
     assert ("nondeterminism", "") == (failure.kind, failure.witness)
+
+
+# -- lost wakeups -----------------------------------------------------------------------------------
+
+
+def sleeps_too_late(m):
+    flag = m.cell(False)
+
+    def sleeper():
+        if not flag.load():
+            m.tsleep("bed", 0, "late")
+
+    def waker():
+        flag.store(True)
+        m.wakeup("bed")
+
+    m.spawn(sleeper)
+    m.spawn(waker)
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_a_lost_wakeup_is_proven_by_one_more(locks):
+    failure = vmsmp.explore(sleeps_too_late, locks=locks, schedules=300, sched="random").failure
+    assert ("lost-wakeup", True) == (failure.kind, failure.witness.startswith("proven: "))
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_one_more_wakeup_that_helps_nobody_proves_nothing(locks):
+    def program(m):
+        flag = m.cell(False)
+
+        def sleeper():
+            if not flag.load():
+                m.tsleep("bed", 0, "late")
+                while True:
+                    m.tsleep("again", 0, "again")
+
+        def waker():
+            flag.store(True)
+            m.wakeup("bed")
+
+        m.spawn(sleeper)
+        m.spawn(waker)
+
+    failures = vmsmp.explore(program, locks=locks, schedules=300, sched="random", stop="never").failures
+    (failure,) = [failure for failure in failures if failure.kind == "lost-wakeup"]
+    assert failure.witness.startswith("one more wakeup for who sleeps does not")
+
+
+def test_a_run_without_its_sleeper_s_end_is_never_taken_for_the_failure():
+    failure = vmsmp.explore(sleeps_too_late, schedules=300, sched="random").failure
+    assert failure.signature == vmsmp.replay(sleeps_too_late, failure.schedule).failure.signature

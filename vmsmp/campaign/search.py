@@ -122,6 +122,8 @@ class Bench:
             parted = str(diverged)
         else:
             parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again)
+            if len(log) > self.options.max_steps // 2 and len(watched.candidates) < len(again.candidates):
+                parted = None  # the second half of the limit has fair picks, which no scheduler is asked for
         self.engine.log, self.engine.draws = log, draws
         if parted is None or self.engine.interrupted:
             return None

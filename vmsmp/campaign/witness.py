@@ -1,8 +1,9 @@
-"""From a prediction to a witness: bring the CPUs to where they would meet, and see what happens.
+"""From a suspicion to a witness: run it again, a little differently, and see what happens.
 
 A data race or a cycle of lock order is seen in a run in which it did no harm.  A few runs that hold
 the CPUs at the places in question (`sched.rendezvous`) either show it, side by side or as a real
-deadlock, or leave it a prediction, and the report says which.
+deadlock, or leave it a prediction, and the report says which.  A lost wakeup is proven by what would
+have been: the same run, in which the sleeper is woken once more.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import Failure, signature_of
+from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
+from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
 
 if TYPE_CHECKING:
     from vmsmp.campaign.search import Bench
-    from vmsmp.engine.machine import Trouble
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.machine import Machine, Trouble
 
 #: Runs that a prediction is worth.
 TARGETED_RUNS: Final = 64
 
+PROVEN: Final = "proven: with one more wakeup for who sleeps, the run comes to its end"
+NOT_PROVEN: Final = "one more wakeup for who sleeps does not bring the run to its end"
 SIDE_BY_SIDE: Final = "confirmed: on this schedule both stand before their accesses at once"
 NOT_MET: Final = (
     f"not confirmed: in {TARGETED_RUNS} targeted runs the CPUs did not meet there; "
@@ -29,8 +35,36 @@ NOT_MET: Final = (
 )
 
 
+class _OneMoreWakeup(Observer):
+    """Wakes every sleeper once, when nobody can run."""
+
+    free = False
+
+    def __init__(self) -> None:
+        self.rescued: list[Cpu] = []
+
+    def idle(self, machine: Machine) -> None:
+        for cpu in machine.cpus:
+            if cpu.wants is not None and cpu.wants.mode == "sleep on" and cpu not in self.rescued:
+                self.rescued.append(cpu)
+                cpu.td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
+                machine.engine.ready(cpu)
+
+
+def _with_one_more_wakeup(bench: Bench, failure: Failure) -> Failure:
+    """What if: the same run, and who sleeps at its end is woken after all."""
+    schedule = Schedule.parse(failure.schedule)
+    rescue = _OneMoreWakeup()
+    machine = bench.run(Recorder(Preempting(schedule.preemptions)), schedule.seed, (OpCounter(), rescue))
+    ended = machine.trouble is None and bool(rescue.rescued)
+    machine.close()
+    return replace(failure, witness=PROVEN if ended else NOT_PROVEN)
+
+
 def witnessed(bench: Bench, failure: Failure, trouble: Trouble, seed: int) -> Failure:
-    """The failure with what targeted runs had to say; one that is no prediction stays as it is."""
+    """The failure with what further runs had to say; what simply happened stays as it is."""
+    if failure.kind == "lost-wakeup":
+        return _with_one_more_wakeup(bench.unchecked(), failure)
     if not trouble.places or failure.kind == "nondeterminism":
         return failure
     if failure.kind == "lock-order":

@@ -392,6 +392,8 @@ class ControlledEngine:
             raise Halt
         for hook in self.machine.hooks.idle:
             hook(self.machine)
+            if self.run:  # this one tries what would have been if somebody had been woken
+                return self.run[0]
         if self.timers:
             first = min(self.timers, key=lambda c: (c.deadline, c.index))
             assert first.deadline is not None

@@ -121,9 +121,9 @@ class Bench:
         except ReplayDiverged as diverged:
             parted = str(diverged)
         else:
-            parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again)
-            if len(log) > self.options.max_steps // 2 and len(watched.candidates) < len(again.candidates):
-                parted = None  # the second half of the limit has fair picks, which no scheduler is asked for
+            # In the second half of the step limit picks are fair, and no scheduler is asked for them.
+            asked = len(log) <= self.options.max_steps // 2
+            parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
         self.engine.log, self.engine.draws = log, draws
         if parted is None or self.engine.interrupted:
             return None
@@ -141,13 +141,16 @@ class Bench:
         return _failure(found, schedule, "", None)
 
 
-def _other_candidates(watched: Watched, again: Watched) -> str | None:
-    """Where the CPUs that could run were not the same in two runs of the same steps."""
+def _other_candidates(watched: Watched, again: Watched, asked: bool) -> str | None:
+    """Where the CPUs that could run were not the same in two runs of the same steps.
+
+    `asked` says that both were asked about every choice.
+    """
     for n, (was, now) in enumerate(zip(watched.candidates, again.candidates, strict=False)):
         if was != now:
             return f"at choice {n} other CPUs could run: {_cpus(was)}, then {_cpus(now)}"
     first, second = len(watched.candidates), len(again.candidates)
-    return None if first == second else f"there were {first} choices, then {second}"
+    return None if first == second or not asked else f"there were {first} choices, then {second}"
 
 
 def _cpus(mask: int) -> str:

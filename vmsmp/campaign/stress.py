@@ -192,7 +192,9 @@ def _shortened(scenario: Any, failure: Failure) -> Failure:
     if failure.kind == "nondeterminism":
         return failure
     told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure
-    return replace(told, execution=failure.execution) if told is not None else failure
+    if told is None:
+        return failure
+    return replace(told, execution=failure.execution, witness=failure.witness)
 
 
 def _free(piece: Slice, scenario: Any, options: Options, start: float) -> Report:

@@ -235,8 +235,6 @@ class AtomicSpinlock(Spinlock):
         self._code = self.ident << ops.KIND_BITS
         self._owner: Cpu | None = None
         self._readers = 0
-        self._wait = Wait(self, EXCLUSIVE)
-        self._wait_shared = Wait(self, SHARED)
 
     def _free(self, _cpu: Cpu) -> bool:
         return self._owner is None and not self._readers
@@ -257,14 +255,16 @@ class AtomicSpinlock(Spinlock):
         self._wants(cpu, EXCLUSIVE)
         if self._owner is not None or self._readers:
             self.contested += 1
-        self._gate.enter(self._code | ops.ACQUIRE, self._free, self._take, self._wait)
+        self._gate.enter(self._code | ops.ACQUIRE, self._free, self._take, Wait(self, EXCLUSIVE))
 
     def acquire_shared(self) -> None:
         cpu = self.engine.current
         self._wants(cpu, SHARED)
         if self._owner is not None:
             self.contested += 1
-        self._gate.enter(self._code | ops.ACQUIRE_SHARED, self._unowned, self._take_shared, self._wait_shared)
+        self._gate.enter(
+            self._code | ops.ACQUIRE_SHARED, self._unowned, self._take_shared, Wait(self, SHARED)
+        )
 
     def try_acquire(self) -> bool:
         return bool(self._gate.alter(self._code | ops.TRY_ACQUIRE, self._try))

@@ -76,3 +76,26 @@ def test_the_bare_loop_takes_the_steps_it_was_asked_for():
 def test_the_bare_loop_can_be_run_again_with_the_same_crew():
     with Crew(current_core()) as crew:
         assert [True, True] == [measure.bare_steps(crew, 500) > 0 for _ in range(2)]
+
+
+# -- where the time goes ------------------------------------------------------------------------------
+
+
+def figures(**rates):
+    return [measure.Figure(name, rate, "steps/s") for name, rate in rates.items()]
+
+
+def test_the_ledger_adds_up_to_a_step():
+    told = measure.ledger(
+        figures(**{"bare step loop, 3 CPUs": 1e6, "cells, checkers off": 5e5, "cells, checkers on": 4e5})
+    )
+    assert [
+        "cells: 2,500 ns a step: 1,000 pick and hand-off, 1,000 point, log and operation, 500 checkers"
+    ] == told
+
+
+@pytest.mark.parametrize("left_out", ["bare step loop, 3 CPUs", "cells, checkers off", "cells, checkers on"])
+def test_the_ledger_says_nothing_of_what_was_not_measured(left_out):
+    rates = {"bare step loop, 3 CPUs": 1e6, "cells, checkers off": 5e5, "cells, checkers on": 4e5}
+    del rates[left_out]
+    assert [] == measure.ledger(figures(**rates))

@@ -456,3 +456,14 @@ def test_a_run_that_is_finished_by_fair_picks_is_no_other_run():
 
     result = vmsmp.explore(program, sched="random", schedules=64, max_steps=500)
     assert (64, None) == (result.executions, result.failure)
+
+
+def test_a_verdict_that_only_the_second_run_has_is_nondeterminism():
+    runs = []
+
+    def program(m):
+        runs.append(m.cell(0).load())
+        m.check(len(runs) <= 64, "host state")
+
+    failure = vmsmp.explore(program, sched="random", schedules=64).failure
+    assert ("nondeterminism", True) == (failure.kind, "host state" in failure.facts[1])

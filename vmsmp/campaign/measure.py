@@ -11,7 +11,7 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vmsmp.campaign.free_run import run
@@ -118,11 +118,11 @@ def controlled_steps(
 def controlled_figures(seconds: float, rounds: int = 3) -> list[Figure]:
     """The controlled engine against the bare loop, interleaved so that drift hits both."""
     cases = [
-        ("cells, random walk, checkers off", on_cells, "random", False, "atomic", 0.5),
-        ("cells, random walk, checkers on", on_cells, "random", True, "atomic", 0.25),
+        ("cells, random walk, checkers off", on_cells, "random", False, "atomic", 0.6),
+        ("cells, random walk, checkers on", on_cells, "random", True, "atomic", 0.35),
         ("cells, pct:3, checkers off", on_cells, "pct:3", False, "atomic", None),
         ("spinlock atomic, random walk, checkers off", on_locks, "random", False, "atomic", None),
-        ("spinlock atomic, random walk, checkers on", on_locks, "random", True, "atomic", 0.25),
+        ("spinlock atomic, random walk, checkers on", on_locks, "random", True, "atomic", 0.35),
         ("spinlock exact, random walk, checkers off", on_locks, "random", False, "exact", None),
         ("spinlock exact, random walk, checkers on", on_locks, "random", True, "exact", 0.25),
     ]
@@ -144,6 +144,25 @@ def controlled_figures(seconds: float, rounds: int = 3) -> list[Figure]:
             Figure(name, statistics.median(rates[name]), "steps/s", statistics.median(ratios[name]), goal)
         )
     return figures
+
+
+def ledger(figures: Sequence[Figure]) -> list[str]:
+    """Where the time of a step goes, a line for each workload that was measured both ways."""
+    rates = {figure.name: figure.rate for figure in figures}
+    bare = next((rate for name, rate in rates.items() if name.startswith("bare step loop")), 0.0)
+    lines = []
+    for name, off in rates.items():
+        on = rates.get(name.replace("checkers off", "checkers on"), 0.0)
+        if not name.endswith("checkers off") or not (bare and off and on):
+            continue
+        parts = {
+            "pick and hand-off": 1e9 / bare,
+            "point, log and operation": 1e9 / off - 1e9 / bare,
+            "checkers": 1e9 / on - 1e9 / off,
+        }
+        told = ", ".join(f"{ns:,.0f} {part}" for part, ns in parts.items())
+        lines.append(f"{name.removesuffix(', checkers off')}: {1e9 / on:,.0f} ns a step: {told}")
+    return lines
 
 
 def hammer(cpus: int, *, shared: bool) -> Callable[[Machine], None]:

@@ -57,7 +57,7 @@ class Bench:
 
     def unchecked(self) -> Bench:
         """The same without checkers: only the program itself and the engine speak."""
-        return Bench(self.engine.crew, self.program, self.options, check=False)
+        return Bench(self.engine.crew, self.program, replace(self.options, races=False), check=False)
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
         """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
@@ -117,13 +117,16 @@ class Bench:
         again = Watched(Tape(log, draws), sees_all=watched.sees_all)
         parted: str | None
         try:
-            self.run(again, seed).close()
+            machine = self.run(again, seed)
+            machine.close()
         except ReplayDiverged as diverged:
             parted = str(diverged)
         else:
             # In the second half of the step limit picks are fair, and no scheduler is asked for them.
             asked = len(log) <= self.options.max_steps // 2
             parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
+            if parted is None and machine.trouble is not None:
+                parted = f"the same steps, but now {machine.trouble.kind}: {machine.trouble.message}"
         self.engine.log, self.engine.draws = log, draws
         if parted is None or self.engine.interrupted:
             return None

@@ -8,7 +8,7 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from vmsmp.campaign.measure import Figure, controlled_figures, free_figures
+from vmsmp.campaign.measure import Figure, controlled_figures, free_figures, ledger
 from vmsmp.campaign.measure_pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.crew import gil_enabled
@@ -58,6 +58,9 @@ def main(args: argparse.Namespace) -> int:
     print(
         "\nratio: to the bare loop for the controlled engine, to one CPU for the free one, to a small machine"
     )
+    spent = ledger(figures)
+    if spent:
+        print("\n".join(["", "where a step's time goes:", *(f"  {line}" for line in spent)]))
     if curve:
         rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
         print()

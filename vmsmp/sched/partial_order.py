@@ -30,8 +30,8 @@ _GRANTS: Final = ACQUIRES | {
 }
 _RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
 #: Operations that depend on others than those on their object (`ops.dependent`).
-_EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE, ops.SPAWN))
-_SPECIAL: Final = _EVERYWHERE | {ops.CHOOSE}
+_EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
+_SPECIAL: Final = _EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
 _WORD: Final = (1 << 64) - 1
 _TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
 
@@ -91,6 +91,7 @@ class Trace:
         self._last: dict[int, int] = {}
         self._on: dict[int, list[int]] = {}
         self._everywhere: list[int] = []
+        self._spawns: list[int] = []
         self._holds: dict[int, dict[int, _Hold]] = {}
         #: For the step that ends a hold: the steps since which there was one, and an exclusive one.
         self._undone: dict[int, tuple[int, int]] = {}
@@ -132,6 +133,8 @@ class Trace:
             self._on.setdefault(thing, []).append(n)
             if kind in _EVERYWHERE:
                 self._everywhere.append(n)
+            elif kind == ops.SPAWN:
+                self._spawns.append(n)
             if kind in ops.LOCKING or (kind == ops.SLEEP and thing in self._holds):
                 self._hold(n, cpu, kind, thing)
 
@@ -143,6 +146,8 @@ class Trace:
         kind = code & ops.KIND_MASK
         if kind in _EVERYWHERE:
             candidates: Iterable[int] = range(min(n, self.performed) - 1, -1, -1)
+        elif kind == ops.SPAWN:
+            candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
         elif self._everywhere:
             candidates = sorted({*self._on.get(code >> ops.KIND_BITS, ()), *self._everywhere}, reverse=True)
         else:

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
 
 
+def mask_of(cpus: list[Cpu]) -> int:
+    """The CPUs as a bit mask of their indices."""
+    mask = 0
+    for cpu in cpus:
+        mask |= 1 << cpu.index
+    return mask
+
+
 def base_policy(current: Cpu, run: list[Cpu], gave_way: bool) -> Cpu:
     """The deterministic policy that a schedule's preemptions are exceptions from.
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.base import base_policy
+from vmsmp.sched.base import base_policy, mask_of
 from vmsmp.sched.replay import gave_way
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Fairness:
         """Those of the runnable CPUs that need not wait for another one."""
         if not self._after:
             return run
-        mask = _mask(run)
+        mask = mask_of(run)
         return [cpu for cpu in run if not self._after.get(cpu.index, 0) & mask] or run
 
     def ran(self, index: int, yielded: bool, before: int, now: int) -> None:
@@ -68,13 +68,6 @@ class Fairness:
                 self._after[index] = self._after.get(index, 0) | starved
             self._enabled[index] = now
             self._disabled[index] = self._scheduled[index] = 0
-
-
-def _mask(run: list[Cpu]) -> int:
-    mask = 0
-    for cpu in run:
-        mask |= 1 << cpu.index
-    return mask
 
 
 class DepthFirst(Scheduler):
@@ -118,17 +111,15 @@ class DepthFirst(Scheduler):
         return taken
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        mask = _mask(run)
+        mask = mask_of(run)
         if self._step is not None:
             self._fair.ran(*self._step, mask)
-        picked = self._choose_from(current, self._fair.may_run(run)) if len(run) > 1 else run[0]
+        picked = self._choose_from(current, self._fair.may_run(run))
         self._step = (picked.index, picked.pending & ops.KIND_MASK == ops.YIELD, mask)
         return picked
 
     def _choose_from(self, current: Cpu, run: list[Cpu]) -> Cpu:
         default = base_policy(current, run, gave_way(current))
-        if len(run) == 1:
-            return default
         width = len(run)
         costly = self._by_delay or default is current
         if self.bound is not None and costly:
@@ -142,10 +133,8 @@ class DepthFirst(Scheduler):
         if costly:
             self._spent += taken if self._by_delay else 1
         at = run.index(default)
-        ring = run[at + 1 :] + run[:at]
-        if not self._by_delay:
-            ring.sort(key=lambda cpu: cpu.index)
-        return ring[taken - 1]
+        before, after = run[:at], run[at + 1 :]
+        return (after + before if self._by_delay else before + after)[taken - 1]
 
     def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
         return self._node(n) if n > 1 else 0

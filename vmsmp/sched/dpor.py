@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.sched.base import base_policy
+from vmsmp.sched.history import History
 from vmsmp.sched.partial_order import ACQUIRES, Event, Race, Trace, as_tried
 from vmsmp.sched.replay import gave_way
 
@@ -134,9 +135,7 @@ class Dpor(Scheduler):
         self._nodes: list[Node] = []
         #: How many nodes are given; the run goes on by itself after them.
         self._given = 0
-        self._log: list[int] = []
-        self._seen = 0
-        self._running = 0
+        self._history = History()
         self._events: list[Event] = []
         self._stale = False
         self._first = True
@@ -147,10 +146,8 @@ class Dpor(Scheduler):
     # -- one run --------------------------------------------------------------------------------
 
     def spawned(self, cpu: Cpu) -> None:
+        self._history.spawned(cpu)
         if cpu.index == 0:
-            self._log = cpu.machine.engine.log
-            self._seen = 0
-            self._running = 0
             self._events = []
             self._stale = False
             options = cpu.machine.options
@@ -158,22 +155,17 @@ class Dpor(Scheduler):
 
     def _catch_up(self) -> None:
         """Take in the steps performed since, and the nodes of those that nobody was asked about."""
-        log = self._log
-        for code in log[self._seen :]:
-            if code < 0:
-                self._running = -1 - code
-                continue
+        for event in map(Event._make, self._history.performed()):
             n = len(self._events)
             if n == len(self._nodes):
-                self._nodes.append(self._next_node(frozenset((self._running,))))
+                self._nodes.append(self._next_node(frozenset((event.cpu,))))
             node = self._nodes[n]
-            if node.chosen != self._running:
-                node.chosen = self._running
+            if node.chosen != event.cpu:
+                node.chosen = event.cpu
                 node.after_all = not self._ends_sleeps
-            self._events.append(Event(self._running, code))
-            if code & ops.KIND_MASK == ops.UPGRADE:
+            self._events.append(event)
+            if event.code & ops.KIND_MASK == ops.UPGRADE:
                 self.complete = False
-        self._seen = len(log)
 
     def _next_node(self, candidates: frozenset[int]) -> Node:
         """The node after the last event."""

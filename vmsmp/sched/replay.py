@@ -9,7 +9,7 @@ from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Preemption
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged
-from vmsmp.sched.base import base_policy
+from vmsmp.sched.base import base_policy, mask_of
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
@@ -81,26 +81,33 @@ class Tape(Scheduler):
         return recorded
 
 
-class Watched(Scheduler):
-    """Notes who could run at every choice of another scheduler, so that two runs can be compared."""
+class Around(Scheduler):
+    """Another scheduler's run, with something to be seen of it."""
 
-    def __init__(self, inner: Scheduler, *, sees_all: bool) -> None:
+    def __init__(self, inner: Scheduler) -> None:
         self.inner = inner
         self.replays = inner.replays
+        self.sees_all = inner.sees_all
         self.finishes = inner.finishes
-        self.sees_all = sees_all
         self.spawned = inner.spawned  # type: ignore[method-assign]  # nothing to add to these
         self.yielded = inner.yielded  # type: ignore[method-assign]  # likewise
-        self.choose = inner.choose  # type: ignore[method-assign]  # likewise
         self.ended = inner.ended  # type: ignore[method-assign]  # likewise
+
+    def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
+        return self.inner.choose(cpu, n, drawn)
+
+
+class Watched(Around):
+    """Notes who could run at every choice, so that two runs can be compared."""
+
+    def __init__(self, inner: Scheduler, *, sees_all: bool) -> None:
+        super().__init__(inner)
+        self.sees_all = sees_all
         #: The candidates at each choice, as a bit mask of their indices.
         self.candidates: list[int] = []
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        mask = 0
-        for cpu in run:
-            mask |= 1 << cpu.index
-        self.candidates.append(mask)
+        self.candidates.append(mask_of(run))
         return self.inner.pick(current, run)
 
 
@@ -113,18 +120,14 @@ class OpCounter(Observer):
         cpu.nops += 1
 
 
-class Recorder(Scheduler):
-    """Writes down the run that another scheduler makes, as preemptions from the base policy.
+class Recorder(Around):
+    """Writes the run down, as preemptions from the base policy.
 
     Needs an `OpCounter` among the machine's observers.
     """
 
     def __init__(self, inner: Scheduler) -> None:
-        self.inner = inner
-        self.replays = inner.replays
-        self.sees_all = inner.sees_all
-        self.spawned = inner.spawned  # type: ignore[method-assign]  # nothing to add to these two
-        self.yielded = inner.yielded  # type: ignore[method-assign]  # likewise
+        super().__init__(inner)
         self.preemptions: list[Preemption] = []
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:

@@ -4,7 +4,7 @@ import pytest
 
 import vmsmp
 from vmsmp.errors import UsageError
-from vmsmp.report.watch import object_of, watch_lines
+from vmsmp.report.watch import watch_lines
 
 
 def two_words(m):
@@ -55,4 +55,4 @@ def test_no_name_is_no_line(story):
 
 
 def test_every_operation_gives_back_its_object(story):
-    assert {"cpu1", "word", "other"} == {object_of(row) for row in story.rows}
+    assert {"cpu1", "word", "other"} == {row.thing for row in story.rows}

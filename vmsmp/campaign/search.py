@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
 from typing import Any, Final
 
@@ -48,16 +49,21 @@ class Bench:
     def __init__(self, crew: Crew, program: Program, options: Options, *, check: bool) -> None:
         self.engine = ControlledEngine(crew, max_steps=options.max_steps)
         self.program = program
+        self.declared = getattr(program, "cpus", None)
+        self._set_up(options, check=check)
+
+    def _set_up(self, options: Options, *, check: bool) -> None:
         self.options = options
         self.checkers = checkers(check, races=options.races)
         self.hooks = Hooks(self.checkers)
         #: The race detector, if there is one.
         self.races = next((c for c in self.checkers if isinstance(c, HappensBefore)), None)
-        self.declared = getattr(program, "cpus", None)
 
     def unchecked(self) -> Bench:
-        """The same without checkers: only the program itself and the engine speak."""
-        return Bench(self.engine.crew, self.program, replace(self.options, races=False), check=False)
+        """The same, on the same engine, without checkers: only the program itself and the engine speak."""
+        plain = copy(self)
+        plain._set_up(replace(self.options, races=False), check=False)
+        return plain
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
         """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
@@ -353,14 +359,13 @@ class _Search:
     def _failed(self, trouble: Trouble, data_seed: int) -> None:
         """Confirm a failure that is the first of its signature, and count it."""
         bench, result = self.bench, self.result
-        engine = bench.engine
         signature = signature_of(trouble)
         if signature in result.counts:
             result.counts[signature] += 1
             return
-        failure = bench.confirm(engine.log[: engine.trouble_at], engine.draws, data_seed, trouble)
+        log, draws = bench.engine.log[: bench.engine.trouble_at], bench.engine.draws
+        failure = bench.confirm(log, draws, data_seed, trouble)
         failure = witnessed(bench, failure, trouble, data_seed)
-        engine.crew.engine = engine
         if not result.interrupted:
             self._keep(failure)
 

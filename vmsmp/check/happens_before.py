@@ -63,7 +63,7 @@ class _Access(NamedTuple):
 class _Variable:
     """What is known of one cell: the last store, the reads since, and the locks held at every access."""
 
-    __slots__ = ("candidates", "codes", "name", "reads", "users", "written")
+    __slots__ = ("candidates", "name", "reads", "stored", "users", "written")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -72,8 +72,7 @@ class _Variable:
         #: Locks held at every access since a second CPU came (None: it has not).
         self.candidates: list[Any] | None = None
         self.users: set[int] = set()
-        #: Kinds of access, by the CPU: a hint needs two CPUs and a store.
-        self.codes: dict[int, int] = {}
+        self.stored = False
 
 
 class HappensBefore(Observer):
@@ -82,10 +81,10 @@ class HappensBefore(Observer):
     free = False
 
     def __init__(self) -> None:
-        self.hints: list[tuple[Place, Place]] = []
-        self._begin()
+        self._start_over()
 
-    def _begin(self) -> None:
+    def _start_over(self) -> None:
+        self.hints: list[tuple[Place, Place]] = []
         self._clocks = Clocks()
         self._cells: dict[int, _Variable | None] = {}
         self._words: dict[int, Clock] = {}
@@ -95,10 +94,9 @@ class HappensBefore(Observer):
         self._interrupts: dict[Any, Clock] = {}  # by the thread that an IPI goes to
         # the atomic operation under way: whether it failed is known at the next one
         self._open: tuple[Cpu, int] | None = None
-        self.hints = []
 
     def begin(self, machine: Machine) -> None:
-        self._begin()
+        self._start_over()
 
     # -- clocks ---------------------------------------------------------------------------------
 
@@ -173,11 +171,9 @@ class HappensBefore(Observer):
         access = _Access(
             cpu.index, clock[cpu.index], code, here[0] if here else "the program", tuple(cpu.held)
         )
-        writes = bool(code & 1)
         before = [variable.written] if variable.written is not None else []
-        if writes:
+        if code & 1:
             before += variable.reads.values()
-        if writes:
             variable.written, variable.reads = access, {}
         else:
             variable.reads[cpu.index] = access
@@ -189,9 +185,8 @@ class HappensBefore(Observer):
 
     def _narrow(self, variable: _Variable, access: _Access) -> None:
         """Eraser: the locks that have protected the cell so far."""
-        if access.cpu not in variable.users:
-            variable.users.add(access.cpu)
-        variable.codes[access.cpu] = variable.codes.get(access.cpu, access.code) | access.code
+        variable.users.add(access.cpu)
+        variable.stored |= bool(access.code & 1)
         if len(variable.users) < 2:
             return
         held = [hold.lock for hold in access.held if hold.mode == EXCLUSIVE or not access.code & 1]
@@ -199,12 +194,8 @@ class HappensBefore(Observer):
             variable.candidates = held
         elif variable.candidates:
             variable.candidates = [lock for lock in variable.candidates if lock in held]
-        if not variable.candidates:
-            self._hint(variable, access)
-
-    def _hint(self, variable: _Variable, access: _Access) -> None:
-        store = access.code | 1
-        if any(code & 1 for code in variable.codes.values()):
+        if variable.stored and not variable.candidates:
+            store = access.code | 1
             pair = (Place(store), Place(store - 1))
             if pair not in self.hints:
                 self.hints.append(pair)

@@ -30,6 +30,8 @@ class Row:
     place: tuple[str, ...]
     switch: str
     held: int
+    #: The name of what the operation is about, "" for nothing.
+    thing: str = ""
 
     @property
     def change(self) -> str:
@@ -107,7 +109,9 @@ class Storyteller(Observer):
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
-        self._rows.append(Row(len(self._rows), cpu.index, text, before or after, after, place, switch, held))
+        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
+        step = len(self._rows)
+        self._rows.append(Row(step, cpu.index, text, before or after, after, place, switch, held, name))
 
     def finish(self, machine: Machine) -> Story:
         """The whole story; call once, when the run is over."""

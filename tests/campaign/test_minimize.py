@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
-from pathlib import Path
 
 import pytest
 
+import reference
 import vmsmp
 from vmsmp.campaign import search
 from vmsmp.engine.schedule import Preemption, Schedule
@@ -15,18 +14,6 @@ from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.library import find_scenario
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def beside(folder, name):
-    """The module of that name in another folder of tests."""
-    path = Path(__file__).parents[1] / folder / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"minimize_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = beside("quality", "test_reference")
 PROGRAMS = pytest.mark.parametrize("program", reference.MEAN, ids=lambda program: program.__name__)
 
 

@@ -7,21 +7,10 @@ import re
 import pytest
 
 import vmsmp
+from lost_update import lost_update
 from vmsmp.campaign import search
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
-
-
-def lost_update(m):
-    word = m.cell(0, name="word")
-
-    def incrementer():
-        word.store(word.load() + 1)
-
-    m.spawn(incrementer)
-    m.spawn(incrementer)
-    m.join()
-    m.check(word.load() == 2, "both increments are counted")
 
 
 def noisy(m):

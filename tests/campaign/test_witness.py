@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
+import reference
 import vmsmp
 from vmsmp.campaign import witness
 from vmsmp.campaign.witness import NOT_MET, SIDE_BY_SIDE
@@ -15,18 +14,6 @@ from vmsmp.engine.schedule import Schedule
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 SORTS = pytest.mark.parametrize("sort", ["spinlock", "lockmgr"])
-
-
-def beside(folder, name):
-    """The module of that name in another folder of tests."""
-    path = Path(__file__).parents[1] / folder / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"witness_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = beside("quality", "test_reference")
 
 
 def found(program, **options):

@@ -1,9 +1,11 @@
 """Field locks: whoever touches a field has what its letters ask for, or is told what he lacks."""
 
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 
+import verdicts
 import vmsmp
 from vmsmp.vm.vm_object import (
     OBJECT_LEGEND,
@@ -40,21 +42,11 @@ SPIN = "m.spin, exclusively"
 QUEUE_SPIN = "the spinlock of the page's queue"
 TOKEN = "the object's token, exclusively"
 ANY_TOKEN = "the object's token"
+silent = partial(verdicts.silent, schedules=10)
 
 
 def found(program, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 300, **options}).failure
-    assert ("field-lock", message) == (failure and failure.kind, failure and failure.message)
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 10, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
+    return verdicts.found(program, "field-lock", message, **{"schedules": 300, **options})
 
 
 class Stage:

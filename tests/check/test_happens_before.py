@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+import reference
 import vmsmp
 from vmsmp import LK_SHARED, PCATCH, PINTERLOCKED
 from vmsmp.campaign import search
@@ -16,18 +15,6 @@ from vmsmp.engine.schedule import Schedule
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 SORTS = pytest.mark.parametrize("sort", ["spinlock", "token", "lockmgr"])
-
-
-def beside(folder, name):
-    """The module of that name in another folder of tests."""
-    path = Path(__file__).parents[1] / folder / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"hb_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = beside("quality", "test_reference")
 
 
 def races(program, **options):

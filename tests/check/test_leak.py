@@ -3,23 +3,9 @@
 import pytest
 
 import vmsmp
+from verdicts import found, silent
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def found(program, kind, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 500, **options}).failure
-    assert (kind, message) == (failure and failure.kind, failure and failure.message)
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 150, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
 
 
 @DEPTHS

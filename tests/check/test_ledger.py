@@ -1,10 +1,12 @@
 """Ledgers: a share given back by who has none, a wiring under no busy, a page of two owners, a leak."""
 
-import re
+from functools import partial
 
 import pytest
 
+import verdicts
 import vmsmp
+from verdicts import entries
 from vmsmp.campaign.search import Bench
 from vmsmp.check.ledger import MEMORY, Ledger
 from vmsmp.engine.crew import Crew, current_core
@@ -42,27 +44,14 @@ from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, WIRE
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+silent = partial(verdicts.silent, schedules=100)
 
 
 def found(program, kind, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 300, **options}).failure
-    assert (kind, message) == (failure and failure.kind, failure and failure.message)
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    assert failure.facts == again.failure.facts
+    """Search for the planted bug; see that its line brings back the very same run and facts."""
+    failure = verdicts.found(program, kind, message, **{"schedules": 300, **options})
+    assert failure.facts == vmsmp.replay(program, failure.schedule).failure.facts
     return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 100, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
-
-
-def entries(failure):
-    """The ledger's lines in the report, without steps and numbers of lines."""
-    return [re.sub(r"^step \d+: |:\d+(?= in )", "", fact) for fact in failure.facts if fact[:5] == "step "]
 
 
 def active(vm):

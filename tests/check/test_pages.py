@@ -1,10 +1,14 @@
 """Pages: a word, count, queue or flag that does not fit what has been done to the page is found."""
 
 import re
+from functools import partial
 
 import pytest
 
+import verdicts
 import vmsmp
+from page_layer import poke
+from verdicts import entries
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, vm_page_protect
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -42,36 +46,8 @@ from vmsmp.vm.vm_page_h import (
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def found(program, kind, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 300, **options}).failure
-    assert (kind, message) == (failure and failure.kind, failure and failure.message[: len(message)])
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 100, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
-
-
-def entries(failure):
-    """The ledger's lines in the report, without steps and numbers of lines."""
-    return [re.sub(r"^step \d+: |:\d+(?= in )", "", fact) for fact in failure.facts if fact[:5] == "step "]
-
-
-def poke(thing, **values):
-    """Write fields and words behind everybody's back."""
-    for name, value in values.items():
-        declared = thing.fields[name]
-        if declared.atomic:
-            declared.peek(thing).value = value
-        else:
-            declared.poke(thing, value)
+found = partial(verdicts.found, whole=False, schedules=300)
+silent = partial(verdicts.silent, schedules=100)
 
 
 # -- pages in all states --------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """Queues and trees: a list that is not well formed, a count that lies, a page in the wrong tree."""
 
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
+import verdicts
 import vmsmp
+from page_layer import poke
 from vmsmp.check.queues import WALK, broken_object, broken_queue
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -29,31 +32,8 @@ from vmsmp.vm.vm_page_queues import TAILQ_INSERT_HEAD, TAILQ_REMOVE
 from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def found(program, kind, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 100, **options}).failure
-    assert (kind, message) == (failure and failure.kind, failure and failure.message[: len(message)])
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 100, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
-
-
-def poke(thing, **values):
-    """Write fields and words behind everybody's back."""
-    for name, value in values.items():
-        declared = thing.fields[name]
-        if declared.atomic:
-            declared.peek(thing).value = value
-        else:
-            declared.poke(thing, value)
+found = partial(verdicts.found, whole=False, schedules=100)
+silent = partial(verdicts.silent, schedules=100)
 
 
 def make(vm, obj, pindex):

@@ -1,10 +1,13 @@
 """When records are judged: results of lookups, stores to words, freed memory; and who is watched at all."""
 
 import re
+from functools import partial
 
 import pytest
 
+import verdicts
 import vmsmp
+from verdicts import entries
 from vmsmp.mutants.patch import Mutant
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store, vm_page_protect
 from vmsmp.vm.vm_meter import vmstats_rollup
@@ -59,26 +62,8 @@ from vmsmp.vm.vm_page_lookup import (
 from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def found(program, kind, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 1000, **options}).failure
-    assert (kind, message) == (failure and failure.kind, failure and failure.message)
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 200, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
-
-
-def entries(failure):
-    """The ledger's lines in the report, without steps and numbers of lines."""
-    return [re.sub(r"^step \d+: |:\d+(?= in )", "", fact) for fact in failure.facts if fact[:5] == "step "]
+found = partial(verdicts.found, schedules=1000)
+silent = partial(verdicts.silent, schedules=200)
 
 
 def make(vm, obj, pindex):

@@ -1,13 +1,17 @@
 """The sequential specifications: each by itself, and against the real locks."""
 
+from functools import partial
+
 import pytest
 
+import verdicts
 import vmsmp
 from vmsmp.check.linearize import ANY, History, Operation, check
 from vmsmp.check.specs import Allocator, Mutex, PageQueue, Queue, Register, Residency, RwLock
 from vmsmp.errors import UsageError
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+silent = partial(verdicts.silent, schedules=200)
 
 
 def follow(spec, *lines):
@@ -260,12 +264,6 @@ def contending(spec, *, shared=False, upgrades=False, cpus=3):
         told.judge(spec)
 
     return program
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 200, **options})
-    assert [] == [(f.signature, f.facts, f.schedule) for f in result.failures]
 
 
 @DEPTHS

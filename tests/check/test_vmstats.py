@@ -1,10 +1,12 @@
 """Page counts: counters that do not add up, a delta kept back, a page of the reserve given away."""
 
-import re
+from functools import partial
 
 import pytest
 
+import verdicts
 import vmsmp
+from verdicts import entries
 from vmsmp.check.vmstats import broken_counts, broken_gate
 from vmsmp.vm.vm_meter import COUNTS, vmstats_add, vmstats_rem, vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
@@ -29,26 +31,11 @@ from vmsmp.vm.vm_page_queues import (
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 QUEUED = COUNTS[:-1]
+silent = partial(verdicts.silent, schedules=100)
 
 
 def found(program, message, **options):
-    """Search for the planted bug; see that its line brings back the very same run."""
-    failure = vmsmp.explore(program, **{"sched": "random", "schedules": 100, **options}).failure
-    assert ("accounting", message) == (failure and failure.kind, failure and failure.message)
-    again = vmsmp.replay(program, failure.schedule)
-    assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
-    return failure
-
-
-def silent(program, **options):
-    """Nothing is wrong, and nobody says so."""
-    result = vmsmp.explore(program, **{"sched": "random", "schedules": 100, **options})
-    assert [] == [(f.signature, f.schedule) for f in result.failures]
-
-
-def entries(failure):
-    """The ledger's lines in the report, without steps and numbers of lines."""
-    return [re.sub(r"^step \d+: |:\d+(?= in )", "", fact) for fact in failure.facts if fact[:5] == "step "]
+    return verdicts.found(program, "accounting", message, **{"schedules": 100, **options})
 
 
 # -- what lies on the queues ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 import vmsmp
+from lost_update import lost_update
 from vmsmp import EWOULDBLOCK, LK_EXCLUSIVE, LK_RELEASE, PINTERLOCKED
 from vmsmp.engine import ops, trace
 from vmsmp.engine.observer import Observer
@@ -433,18 +434,6 @@ def test_a_failure_tells_how_every_cpu_stood(controlled):
 
 
 # -- two machines -----------------------------------------------------------------------------------
-
-
-def lost_update(m):
-    word = m.cell(0, name="word")
-
-    def incrementer():
-        word.store(word.load() + 1)
-
-    m.spawn(incrementer)
-    m.spawn(incrementer)
-    m.join()
-    m.check(word.load() == 2, "both increments are counted")
 
 
 def test_two_searches_in_two_host_threads_do_not_see_each_other():

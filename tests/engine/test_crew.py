@@ -15,19 +15,8 @@ from pathlib import Path
 import pytest
 
 import vmsmp
+from lost_update import lost_update
 from vmsmp.engine.crew import Crew, current_core
-
-
-def lost_update(m):
-    word = m.cell(0, name="word")
-
-    def incrementer():
-        word.store(word.load() + 1)
-
-    m.spawn(incrementer)
-    m.spawn(incrementer)
-    m.join()
-    m.check(word.load() == 2, "both increments are counted")
 
 
 def descriptors():

@@ -7,9 +7,6 @@ The kernel's functions run on the boot CPU of a real machine with all checkers, 
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -22,23 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import page_model as plain
+from machine_driver import Driver
 from vmsmp import vm as kernel
 from vmsmp.mutants.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
 from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_lookup import vm_page_lookup
-
-
-def beside(name):
-    """The module of that name in this folder."""
-    spec = importlib.util.spec_from_file_location(f"model_{name}", Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plain, Driver = beside("memory"), beside("driver").Driver
 
 PAGES = 6
 INDEXES = 2

@@ -7,6 +7,7 @@ from math import comb
 import pytest
 
 import vmsmp
+from lost_update import lost_update
 
 
 def side_by_side(boot, other):
@@ -94,18 +95,6 @@ def test_draws_of_data_are_enumerated_too():
     drawn = []
     count(lambda m: drawn.append((m.choose(3), m.choose(2))))
     assert [(a, b) for a in range(3) for b in range(2)] == sorted(drawn)
-
-
-def lost_update(m):
-    word = m.cell(0, name="word")
-
-    def incrementer():
-        word.store(word.load() + 1)
-
-    m.spawn(incrementer)
-    m.spawn(incrementer)
-    m.join()
-    m.check(word.load() == 2, "both increments are counted")
 
 
 def test_no_run_without_a_preemption_loses_an_update():

@@ -6,23 +6,12 @@ from math import comb
 import pytest
 
 import vmsmp
+from lost_update import lost_update
 from vmsmp.engine.machine import FIRST_BLOCK
 from vmsmp.engine.ops import CPU_BITS, KIND_BITS, LOAD, RELEASE, STORE
 from vmsmp.sched.profile import target_of
 
 KINDS = ("pos", "urw", "surw", "sticky")
-
-
-def lost_update(m):
-    word = m.cell(0, name="word")
-
-    def incrementer():
-        word.store(word.load() + 1)
-
-    m.spawn(incrementer)
-    m.spawn(incrementer)
-    m.join()
-    m.check(word.load() == 2, "both increments are counted")
 
 
 def orders(sched, program, schedules, seed=1):

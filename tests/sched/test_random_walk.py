@@ -8,23 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 import vmsmp
+from lost_update import lost_update
 from vmsmp.errors import UsageError
 from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.random_walk import RandomWalk, RoundRobin
 
 CPUS = [SimpleNamespace(index=n, alarmed=False) for n in range(4)]
-
-
-def lost_update(m):
-    word = m.cell(0, name="word")
-
-    def incrementer():
-        word.store(word.load() + 1)
-
-    m.spawn(incrementer)
-    m.spawn(incrementer)
-    m.join()
-    m.check(word.load() == 2, "both increments are counted")
 
 
 def found(**arguments):

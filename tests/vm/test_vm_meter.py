@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import LIMITS, limit
 from vmsmp.vm import vm_meter as v
 from vmsmp.vm.vm_meter import Thresholds
 
 FREE = "v_free_count"
-LIMITS = (
-    "v_free_reserved",
-    "v_free_severe",
-    "v_free_min",
-    "v_paging_wait",
-    "v_paging_start",
-    "v_paging_target1",
-    "v_paging_target2",
-)
-
-
-def limit(vm, **limits):
-    """Set these limits and all others to zero."""
-    for name in LIMITS:
-        setattr(vm.limits, name, 0)
-    for name, value in limits.items():
-        setattr(vm.limits, name, value)
-    return vm
 
 
 def see(vm, free, cache=0):

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import dead, made, on
 from vmsmp.vm import vm_object as o
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 MODES = pytest.mark.parametrize(
     "hold", [o.vm_object_hold, o.vm_object_hold_shared], ids=["exclusive", "shared"]
 )
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def made(vm, refs=1):
-    obj = o.vm_object_allocate(vm, 8)
-    obj.ref_count.value = refs
-    return obj
-
-
-def dead(vm, refs=0):
-    """An object whose termination is over but for its memory."""
-    obj = made(vm, refs)
-    obj.flags.setbits(o.OBJ_DEAD)
-    return obj
 
 
 # -- allocation -----------------------------------------------------------------------------------

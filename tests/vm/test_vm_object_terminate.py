@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import made, on
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
 from vmsmp.vm.vm_page import vm_page_hold, vm_page_rename, vm_page_wire
@@ -19,24 +20,6 @@ from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import PBUSY_WANTED, VM_ALLOC_NORMAL
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def made(vm, refs=1):
-    obj = o.vm_object_allocate(vm, 8)
-    obj.ref_count.value = refs
-    return obj
-
-
-def dead(vm, refs=0):
-    """An object whose termination is over but for its memory."""
-    obj = made(vm, refs)
-    obj.flags.setbits(o.OBJ_DEAD)
-    return obj
 
 
 # -- termination ----------------------------------------------------------------------------------

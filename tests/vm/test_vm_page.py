@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import busied, on
 from vmsmp.vm import vm_page as p
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -11,7 +12,6 @@ from vmsmp.vm.vm_object import (
     vm_object_hold,
     vm_object_hold_shared,
 )
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_wakeup
 from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import (
@@ -22,22 +22,11 @@ from vmsmp.vm.vm_page_h import (
     PG_REFERENCED,
     PG_UNQUEUED,
     PG_WINATCFLS,
-    VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 NO_QUEUE = pytest.mark.parametrize("flag", [PG_FICTITIOUS, PG_UNQUEUED], ids=["fictitious", "unqueued"])
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def busied(vm):
-    """A page in no object, hard-busied and on no queue."""
-    return vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
 
 
 def held_object(vm, size=8):

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from page_layer import held_object, on, set_limits
 from vmsmp.vm import vm_page_alloc as a
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
-    vm_object_hold,
     vm_object_hold_shared,
 )
 from vmsmp.vm.vm_page_free import vm_page_free
@@ -28,23 +28,6 @@ from vmsmp.vm.vm_page_h import (
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def held_object(vm, hold=vm_object_hold):
-    obj = vm_object_allocate(vm, 8)
-    hold(obj)
-    return obj
-
-
-def limit(vm, **limits):
-    for name, value in limits.items():
-        setattr(vm.limits, name, value)
-    return vm
 
 
 # -- colours --------------------------------------------------------------------------------------
@@ -112,7 +95,7 @@ RESERVED, INTERRUPT_MIN = 6, 3
 
 def view(vm, free, cache=0):
     """Have this CPU see that many free and cached pages, with the gates at 6 and 3."""
-    limit(vm, v_free_reserved=RESERVED, v_interrupt_free_min=INTERRUPT_MIN, v_paging_start=0)
+    set_limits(vm, v_free_reserved=RESERVED, v_interrupt_free_min=INTERRUPT_MIN, v_paging_start=0)
     vm.mycpu().gd_vmstats.v_free_count.value = free
     vm.mycpu().gd_vmstats.v_cache_count.value = cache
     return vm
@@ -165,7 +148,7 @@ def test_a_gate_is_judged_by_the_cpu_s_own_view(alone):
 
 def test_a_request_refused_counts_a_deficit_and_tells_the_pagedaemon(alone):
     def program(vm):
-        limit(view(vm, 5), v_paging_start=99)
+        set_limits(view(vm, 5), v_paging_start=99)
         a.vm_page_alloc(vm, None, 0, NORMAL)
         return vm.vm_pageout_deficit.load(), vm.vm_pages_needed.load()
 
@@ -175,7 +158,7 @@ def test_a_request_refused_counts_a_deficit_and_tells_the_pagedaemon(alone):
 @pytest.mark.parametrize(("start", "told"), [(8, 1), (7, 0)])
 def test_a_request_served_tells_the_pagedaemon_if_pages_get_short(alone, start, told):
     def program(vm):
-        limit(vm, v_paging_start=start)
+        set_limits(vm, v_paging_start=start)
         a.vm_page_alloc(vm, None, 0, NORMAL)
         return vm.vm_pageout_deficit.load(), vm.vm_pages_needed.load()
 
@@ -200,7 +183,7 @@ def test_a_cached_page_is_freed_first_and_the_gate_judges_again(alone, cached_on
 
     def program(vm):
         pages = cached_only(vm, 3)
-        limit(vm, v_free_reserved=2)
+        set_limits(vm, v_free_reserved=2)
         m = a.vm_page_alloc(vm, None, 0, NORMAL)
         return m in pages, sorted(on(page) for page in pages)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import on
 from vmsmp.vm import vm_page_free as f
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
@@ -32,11 +33,6 @@ from vmsmp.vm.vm_page_h import (
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
 
 
 def busied(m):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import held_object, on, set_limits
 from vmsmp.vm import vm_page_alloc as a
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -30,23 +31,6 @@ from vmsmp.vm.vm_page_h import (
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def held_object(vm, hold=vm_object_hold):
-    obj = vm_object_allocate(vm, 8)
-    hold(obj)
-    return obj
-
-
-def limit(vm, **limits):
-    for name, value in limits.items():
-        setattr(vm.limits, name, value)
-    return vm
 
 
 # -- grabbing -------------------------------------------------------------------------------------
@@ -152,7 +136,7 @@ def test_a_grab_that_may_wait_waits_for_memory(alone, exhaust):
     def program(vm):
         m = a.vm_page_alloc(vm, None, 0, NORMAL)
         exhaust(vm)
-        limit(vm, v_free_min=1)
+        set_limits(vm, v_free_min=1)
         obj = vm_object_allocate(vm, 8)
 
         def grabber():
@@ -243,7 +227,7 @@ def test_a_kernel_page_is_waited_for(alone, exhaust):
     def program(vm):
         m = a.vm_page_alloc(vm, None, 0, NORMAL)
         exhaust(vm)
-        limit(vm, v_free_min=1)
+        set_limits(vm, v_free_min=1)
         cpu = vm.machine.spawn(a.vm_page_alloczwq, vm, 0, NORMAL)
         vm.machine.yield_()
         assert vm.vm_pages_waiting.load() == 1

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_busy_wait, vm_page_wakeup
 from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import (
     PG_FICTITIOUS,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
-    VM_ALLOC_NORMAL,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def busied(vm):
-    """A page in no object, hard-busied and on no queue."""
-    return vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
 
 
 # -- hold -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import on
 from vmsmp.vm import vm_page_alloc as a
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -25,11 +26,6 @@ from vmsmp.vm.vm_page_h import (
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
 
 
 # -- selecting ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import page_layer
 from vmsmp.engine.clock import HZ
 from vmsmp.vm import vm_page_wait as w
 from vmsmp.vm.vm_meter import vmstats_rollup
@@ -12,25 +13,12 @@ from vmsmp.vm.vm_page_free import vm_page_free
 from vmsmp.vm.vm_page_h import VM_ALLOC_INTERRUPT, VM_ALLOC_NORMAL
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-LIMITS = (
-    "v_free_reserved",
-    "v_pageout_free_min",
-    "v_free_severe",
-    "v_free_min",
-    "v_paging_wait",
-    "v_paging_start",
-    "v_paging_target1",
-    "v_paging_target2",
-    "vm_page_free_hysteresis",
-)
 SHORT, ENOUGH = 9, 8  # a minimum above and at the 8 pages that there are
 
 
 def limit(vm, **limits):
-    """Set these limits and all others to zero."""
-    for name in LIMITS:
-        setattr(vm.limits, name, limits.get(name, 0))
-    return vm
+    """Set these limits and all others, those of pageout and of hysteresis too, to zero."""
+    return page_layer.limit(vm, **{"v_pageout_free_min": 0, "vm_page_free_hysteresis": 0, **limits})
 
 
 def waited(vm, wait):

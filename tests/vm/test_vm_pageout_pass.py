@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
@@ -25,41 +26,6 @@ from vmsmp.vm.vm_page_h import (
 from vmsmp.vm.vm_page_wait import vm_wait
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-LIMITS = (
-    "v_free_reserved",
-    "v_free_severe",
-    "v_free_min",
-    "v_paging_wait",
-    "v_paging_start",
-    "v_paging_target1",
-    "v_paging_target2",
-)
-
-
-def on(m):
-    """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
-
-
-def limit(vm, **limits):
-    """Set these limits and all others to zero."""
-    for name in LIMITS:
-        setattr(vm.limits, name, limits.get(name, 0))
-    return vm
-
-
-def wanting(vm):
-    """Have the scans never find enough."""
-    return limit(vm, v_paging_target2=1000)
-
-
-def intact(vm):
-    """Every list is as long as its queue says, and has pages only."""
-    for pq in vm.vm_page_queues:
-        there = [*pq.pages()]
-        assert len(there) == pq.peek("lcnt")
-        assert all(m.phys >= 0 for m in there)
-    return True
 
 
 # -- a pass ---------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""What tests of the page layer start from and look at: limits, queues, objects, words."""
+
+from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_hold
+from vmsmp.vm.vm_page_alloc import vm_page_alloc
+from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+
+LIMITS = (
+    "v_free_reserved",
+    "v_free_severe",
+    "v_free_min",
+    "v_paging_wait",
+    "v_paging_start",
+    "v_paging_target1",
+    "v_paging_target2",
+)
+
+
+def set_limits(vm, **limits):
+    """Set these limits and leave all others."""
+    for name, value in limits.items():
+        setattr(vm.limits, name, value)
+    return vm
+
+
+def limit(vm, **limits):
+    """Set these limits and all others of `LIMITS` to zero."""
+    return set_limits(vm, **{**dict.fromkeys(LIMITS, 0), **limits})
+
+
+def wanting(vm):
+    """Have the scans never find enough."""
+    return limit(vm, v_paging_target2=1000)
+
+
+def on(m):
+    """The type of the queue that the page is on."""
+    return m.vm.queue_type(m.peek("queue"))
+
+
+def intact(vm):
+    """Every list is as long as its queue says, and has pages only."""
+    for pq in vm.vm_page_queues:
+        there = [*pq.pages()]
+        assert len(there) == pq.peek("lcnt")
+        assert all(m.phys >= 0 for m in there)
+    return True
+
+
+def busied(vm):
+    """A page in no object, hard-busied and on no queue."""
+    return vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+
+
+def made(vm, refs=1):
+    obj = vm_object_allocate(vm, 8)
+    obj.ref_count.value = refs
+    return obj
+
+
+def dead(vm, refs=0):
+    """An object whose termination is over but for its memory."""
+    obj = made(vm, refs)
+    obj.flags.setbits(OBJ_DEAD)
+    return obj
+
+
+def held_object(vm, hold=vm_object_hold):
+    obj = vm_object_allocate(vm, 8)
+    hold(obj)
+    return obj
+
+
+def poke(thing, **values):
+    """Write fields and words behind everybody's back."""
+    for name, value in values.items():
+        declared = thing.fields[name]
+        if declared.atomic:
+            declared.peek(thing).value = value
+        else:
+            declared.poke(thing, value)

@@ -65,9 +65,9 @@ def test_a_finding_is_there_without_its_repair(finding):
     others = set(repair_names()) - {finding.repair}
     result = vmsmp.explore(
         find_scenario(line.program),
-        sched="random",
         schedules=30_000,
         timeouts=line.options.timeouts,
+        max_steps=line.options.max_steps,
         repairs=others,
     )
     assert finding is explain(result.failure.signature, result.failure.program, others)

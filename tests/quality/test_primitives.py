@@ -50,13 +50,17 @@ HITS = {
 }
 
 
+#: All but one, behind which nobody sets SHARED under a queued writer: then SP-04 guards against nothing.
+REPAIRS = [name for name in repair_names() if name != "window-leaves-shared-clear"]
+
+
 def budget(hits):
     """Schedules within which a miss is less likely than one in a million."""
     return math.ceil(math.log(1e-6) / math.log1p(-hits / MEASURED_OVER))
 
 
 def search(ident, **how):
-    how = {"sched": "random", "locks": "exact", "max_steps": 3000, "repairs": repair_names(), **how}
+    how = {"sched": "random", "locks": "exact", "max_steps": 3000, "repairs": REPAIRS, **how}
     return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
 
 
@@ -88,7 +92,7 @@ def test_without_a_mutant_the_same_search_finds_nothing(scenario):
         sched="random",
         locks="exact",
         max_steps=20_000,
-        repairs=repair_names(),
+        repairs=REPAIRS,
         schedules=400,
         seed=7,
     )

@@ -10,8 +10,9 @@ A candidate counts if its signature is the same; the first schedule and the last
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import signature_of
 from vmsmp.engine import ops, trace
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from vmsmp.campaign.search import Bench, Program
     from vmsmp.engine.scheduler import Scheduler
 
-#: Runs that a minimization may make.
+#: Runs that a minimization may make, and the steps that these may have together.
 BUDGET: Final = 2_000
+STEPS: Final = 10_000_000
 
 Steps = tuple[Preemption, ...]
 
@@ -35,7 +37,7 @@ Steps = tuple[Preemption, ...]
 def minimize(program: Program, line: str | Schedule, *, check: bool = True, budget: int = BUDGET) -> Schedule:
     """Find a schedule with fewer preemptions and the same signature.
 
-    `budget` bounds the runs it takes; what is found until then is returned.
+    `budget` bounds the runs it takes, `STEPS` their length; what is found until then is returned.
 
     Raises: UsageError if the line does not fail, is malformed, or is another program's.
     """
@@ -65,7 +67,7 @@ class _Minimizer:
         self.bench = bench
         self.schedule = schedule
         self.budget = budget
-        self.runs = 0
+        self.runs = self.steps = 0
         self.wanted: str | None = None
 
     def run(self) -> Schedule:
@@ -78,7 +80,7 @@ class _Minimizer:
         if parted is not None:
             raise ReplayDiverged(f"the same schedule gives different runs: {parted}")
         best = first
-        while self.runs < self.budget:
+        while not self._spent():
             before = best.preemptions
             best = self._moved(self._fewer(self._regrouped(best)))
             if best.preemptions == before:
@@ -87,9 +89,11 @@ class _Minimizer:
             raise ReplayDiverged("the minimized schedule failed once and not again")
         return self.schedule.with_steps(best.preemptions)
 
+    def _spent(self) -> bool:
+        return self.runs >= self.budget or self.steps >= STEPS
+
     def _follow(self, scheduler: Scheduler) -> _Run:
         """Run a candidate."""
-        self.runs += 1
         engine = self.bench.engine
         if engine.interrupted:
             raise KeyboardInterrupt
@@ -97,6 +101,8 @@ class _Minimizer:
         machine = self.bench.run(recorder, self.schedule.seed, (OpCounter(),))
         found = machine.trouble
         machine.close()
+        self.runs += 1
+        self.steps += len(engine.log)
         return _Run(
             signature_of(found) if found is not None else None,
             tuple(recorder.preemptions),
@@ -114,10 +120,9 @@ class _Minimizer:
 
     def _regrouped(self, run: _Run) -> _Run:
         """The same trace with as few changes of CPU as its order allows, if that takes fewer preemptions."""
-        for causes_only in (True, False):
-            if not run.preemptions:
-                return run
-            log, draws = _linear(run, causes_only)
+        if not run.preemptions or len(run.log) > self.schedule.options.max_steps // 2:
+            return run  # the half of the step limit where picks are fair allows for one order only
+        for log, draws in _linear(run):
             try:
                 found = self._follow(Tape(log, draws))
             except ReplayDiverged:
@@ -137,7 +142,7 @@ class _Minimizer:
             while chunk and run.preemptions:
                 at = 0
                 while at < len(run.preemptions):
-                    if self.runs >= self.budget:
+                    if self._spent():
                         return run
                     steps = run.preemptions
                     found = self._try(steps[:at] + steps[at + chunk :])
@@ -152,10 +157,11 @@ class _Minimizer:
 
     def _moved(self, run: _Run) -> _Run:
         """Put each preemption where a locked section begins or ends, if the run fails there too."""
-        for at in range(len(run.preemptions)):
+        at = 0
+        while at < len(run.preemptions):
             step = run.preemptions[at]
             for nth in _boundaries(run.log, step):
-                if self.runs >= self.budget:
+                if self._spent():
                     return run
                 moved = Preemption(step.cpu, nth, step.value)
                 steps = (*run.preemptions[:at], moved, *run.preemptions[at + 1 :])
@@ -163,41 +169,51 @@ class _Minimizer:
                 if found is not None and len(found.preemptions) <= len(steps) and moved in found.preemptions:
                     run = found
                     break
-            if at + 1 >= len(run.preemptions):
-                break
+            at += 1
         return run
 
 
-def _linear(run: _Run, causes_only: bool) -> tuple[list[int], list[int]]:
-    """An order of the run's steps, as a log with its draws, that goes on with each CPU while it can."""
+def _linear(run: _Run) -> Iterator[tuple[list[int], list[int]]]:
+    """Orders of the run's steps that go on with each CPU while they can, as logs with their draws.
+
+    First of those alone that came before the failure, then of all.
+    """
     steps = list(trace.steps(run.log))
     order = Trace(Event(cpu, code) for cpu, code in steps)
     last = max((n for n, (cpu, _) in enumerate(steps) if cpu == run.cpu), default=len(steps) - 1)
-    wanted = order.before[last] | 1 << last if causes_only else (1 << len(steps)) - 1
+    drawn = iter(run.draws)
+    values = {n: next(drawn, 0) for n, (_, code) in enumerate(steps) if ops.kind_of(code) == ops.CHOOSE}
+    for wanted in (order.before[last] | 1 << last, (1 << len(steps)) - 1):
+        chosen = _grouped(steps, order, wanted)
+        log: list[int] = []
+        current = 0
+        for n in chosen:
+            cpu, code = steps[n]
+            if cpu != current:
+                log.append(-1 - cpu)
+                current = cpu
+            log.append(code)
+        yield log, [values[n] for n in chosen if n in values]
+
+
+def _grouped(steps: list[tuple[int, int]], order: Trace, wanted: int) -> list[int]:
+    """The numbers of the wanted steps (a bit mask), each CPU's together as far as the order allows."""
     waiting: dict[int, list[int]] = {}
     for n, (cpu, _) in reversed(list(enumerate(steps))):
         if wanted >> n & 1:
             waiting.setdefault(cpu, []).append(n)
-    drawn = iter(run.draws)
-    values = {n: next(drawn, 0) for n, (_, code) in enumerate(steps) if ops.kind_of(code) == ops.CHOOSE}
-    log: list[int] = []
-    draws: list[int] = []
+    chosen: list[int] = []
     done = 0
     current = 0
     while waiting:
         ready = [cpu for cpu in sorted(waiting) if not order.before[waiting[cpu][-1]] & ~done]
-        cpu = current if current in ready else ready[0]
-        if cpu != current:
-            log.append(-1 - cpu)
-            current = cpu
-        n = waiting[cpu].pop()
-        if not waiting[cpu]:
-            del waiting[cpu]
-        log.append(steps[n][1])
-        if n in values:
-            draws.append(values[n])
+        current = current if current in ready else ready[0]
+        n = waiting[current].pop()
+        if not waiting[current]:
+            del waiting[current]
+        chosen.append(n)
         done |= 1 << n
-    return log, draws
+    return chosen
 
 
 def _boundaries(log: list[int], step: Preemption) -> list[int]:
@@ -212,11 +228,8 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     ]
     if step.nth in places:
         return []
-    near: list[Any] = [
-        max((n for n in places if n < step.nth), default=None),
-        min((n for n in places if n > step.nth), default=None),
-    ]
-    return sorted((n for n in near if n is not None), key=lambda n: (abs(n - step.nth), n))
+    near = [n for n in places if n < step.nth][-1:] + [n for n in places if n > step.nth][:1]
+    return sorted(near, key=lambda n: (abs(n - step.nth), n))
 
 
 _TAKES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE, ops.REQUEST))

@@ -293,6 +293,8 @@ class _Search:
         #: Targeted runs that hints of the race detector ask for, and which have been asked for.
         self.targets: list[Rendezvous] = []
         self.tried: set[tuple[Place, ...]] = set()
+        #: Whether an execution came into the half of its step limit where the scheduler is not asked.
+        self.cut = False
 
     def run(self, schedules: int, time_s: float | None, start: float, progress: Progress | None) -> None:
         """Search until there are so many executions, the time is up, or nothing is left."""
@@ -317,7 +319,7 @@ class _Search:
             target.begin()
             return target
         if not self.scheduler.begin():
-            self.result.exhausted = self.scheduler.complete
+            self.result.exhausted = self.scheduler.complete and not self.cut
             return None
         return self.scheduler
 
@@ -335,6 +337,8 @@ class _Search:
         data_seed = (self.seed * 1_000_003 + result.executions) & 0xFFFFFFFF
         machine = bench.run(scheduler, data_seed)
         result.executions += 1
+        if len(engine.log) > bench.options.max_steps // 2:
+            self.cut = True
         steps = trace.count_steps(engine.log)
         result.steps += steps
         result.longest = max(result.longest, steps)

@@ -12,17 +12,18 @@ from vmsmp.check.livelock import Livelock
 from vmsmp.check.lock_order import LockOrder
 from vmsmp.check.misuse import Misuse
 from vmsmp.check.records import Records
+from vmsmp.check.starvation import Starvation
 from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
 
 
 def checkers(on: bool, *, free: bool = False, races: bool = False) -> tuple[Observer, ...]:
-    """A fresh set of checkers: all of them, or those that merely say why nothing runs any more.
+    """A fresh set of checkers: all of them, or those that merely say why nothing comes of it any more.
 
     With `free` only those that the free engine can bear; with `races` the happens-before detector too.
     """
-    made: tuple[Observer, ...] = (Deadlock(), Livelock())
+    made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
         ledger = Ledger()
         made = (

@@ -88,19 +88,26 @@ class LostWakeup(Observer):
         """The CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
         if not machine.engine.controlled:
             return None
-        log = machine.engine.log
-        last_read = -1
-        running = 0
-        for at, code in enumerate(log):
-            if code < 0:
-                running = -1 - code
-            elif running == sleeper.index:
-                kind = code & ops.KIND_MASK
-                known = code >> ops.KIND_BITS in machine.words
-                if (kind in _READS and not known) or kind in (ops.RESUME, ops.START):
-                    last_read = at
         asleep = (ident, sleeper.td.td_wdomain)
-        for missed, domain, at, waker in self._missed:
-            if (missed, domain) == asleep and waker is not sleeper and at > last_read:
-                return waker
-        return None
+        log = machine.engine.log
+        unseen = None
+        for missed, domain, at, waker in reversed(self._missed):
+            if (missed, domain) == asleep and waker is not sleeper:
+                if _has_read(machine, sleeper, log[at:], waker):
+                    break
+                unseen = waker
+        return unseen
+
+
+def _has_read(machine: Machine, sleeper: Cpu, log: list[int], running: Cpu) -> bool:
+    """Whether the sleeper has learned anything in these steps; `running` makes the first of them."""
+    index = running.index
+    for code in log:
+        if code < 0:
+            index = -1 - code
+        elif index == sleeper.index:
+            kind = code & ops.KIND_MASK
+            known = code >> ops.KIND_BITS in machine.words
+            if (kind in _READS and not known) or kind in (ops.RESUME, ops.START):
+                return True
+    return False

@@ -49,7 +49,7 @@ class ControlledEngine:
     """Runs executions one after another on one crew, each under its scheduler's picks.
 
     `max_steps` ends an execution as a livelock; from half of it on the picks are a fair round
-    robin, so that a scheduler's own unfairness is not reported.
+    robin, in a replay as in a search, so that a scheduler's own unfairness is not reported.
     """
 
     controlled: Final = True
@@ -295,18 +295,19 @@ class ControlledEngine:
         self._limit = -1
 
     def _too_long(self) -> None:
+        """The second half of the step limit is for the slow and the unlucky: no spinner is held back."""
         if self.interrupted:
             self.machine.fail("interrupted", "stopped from outside")
         if len(self.log) > self.max_steps:
             self._endless("no end in sight after the step limit")
-        # The second half is for the slow and the unlucky: fair picks, and no spinner is held back.
-        if not self.scheduler.replays:
+        if self._patient:
+            self._patient = False
             self._base_pick = self._fair
             if not self.alarmed:
                 self.pick = self._fair
-        self._patient = False
-        self._release_spinners()
-        self._limit = self.max_steps
+            self._release_spinners()
+        for hook in self.machine.hooks.late:
+            hook(self.machine)
 
     def _endless(self, why: str) -> NoReturn:
         for hook in self.machine.hooks.endless:

@@ -13,7 +13,7 @@ import random
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -88,6 +88,8 @@ class Machine:
         self.scene: tuple[Stand, ...] = ()
         #: Words that locks and sleep queues are made of, by identity, and what they belong to.
         self.words: dict[int, Any] = {}
+        #: What the program owes (`hot`), and who said so.
+        self.owed: dict[str, Cpu] = {}
         #: How many CPUs the program's author declared, where he did.
         self.declared: int | None = None
 
@@ -189,6 +191,17 @@ class Machine:
         if not ok:
             self.fail("check", message)
 
+    def hot(self, what: str) -> None:
+        """From here on the program owes something: a request waits for its answer.
+
+        It fails if that stays so on fair picks (kind "livelock"), or to the end (kind "check").
+        """
+        self.owed[what] = self.engine.current
+
+    def cold(self, what: str) -> None:
+        """What made `what` hot has been answered."""
+        self.owed.pop(what, None)
+
     def panic(self, message: str) -> NoReturn:
         """Fail the execution as the kernel's panic would, with kind "check"."""
         self.fail("check", f"panic: {message}")
@@ -263,6 +276,7 @@ class Machine:
             cpu.fn = cpu.wants = cpu.td = cpu.result = None
         self.cpus = []
         self.words = {}
+        self.owed = {}
 
 
 def current_frames() -> dict[int, FrameType]:
@@ -316,14 +330,22 @@ def short_path(name: str) -> str:
     return "/".join(name.replace(os.sep, "/").split("/")[-2:])
 
 
+def program_frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """The frames of a CPU's program and of the kernel functions it is in, innermost first."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_MACHINERY) and name != threading.__file__:
+            yield frame
+        frame = frame.f_back
+
+
 def places(frame: FrameType | None, limit: int = 4) -> tuple[str, ...]:
     """Where a CPU stands: the kernel function it is in, if any, then its program's frames."""
     found: list[str] = []
-    while frame is not None and len(found) < limit:
-        name = frame.f_code.co_filename
-        if not name.startswith(_MACHINERY) and name != threading.__file__:
-            kernel = name.startswith((_SYNC, "<mutant"))
-            if not kernel or not found:
-                found.append(place_of(frame))
-        frame = frame.f_back
+    for inside in program_frames(frame):
+        kernel = inside.f_code.co_filename.startswith((_SYNC, "<mutant"))
+        if not kernel or not found:
+            found.append(place_of(inside))
+            if len(found) == limit:
+                break
     return tuple(found)

@@ -37,6 +37,7 @@ HOOKS = (
     "freed",
     "found",
     "idle",
+    "late",
     "endless",
     "quiescent",
     "exits",
@@ -109,6 +110,9 @@ class Observer:
 
     def idle(self, machine: Machine) -> None:
         """No CPU can run; a timeout, if there is one, fires next."""
+
+    def late(self, machine: Machine) -> None:
+        """One more step in the second half of the step limit, where all picks are fair."""
 
     def endless(self, machine: Machine, why: str) -> None:
         """The run makes no headway: the step limit is reached, or only spinning is left."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 class Scheduler:
     """Picks the CPU that runs next.  One instance serves all executions of a search."""
 
-    #: Whether it follows a recorded run; the engine then leaves every pick to it.
-    replays = False
     #: Whether it is asked at every step, also where only one CPU can run.
     sees_all = False
     #: Whether a run goes on after a failure without the CPU that failed, so that all of it is seen.

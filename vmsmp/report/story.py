@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step.  `switch` says why another CPU runs than in the row before ("" if none does)."""
+    """One step.  `switch` says why another CPU runs than in the row before.
+
+    It is "" if none does, and on fair picks, where a CPU runs because it is its turn.
+    """
 
     step: int
     cpu: int
@@ -75,6 +78,8 @@ class Storyteller(Observer):
         self._grants: list[Grant] = []
         # The step under way: it is written down at the next arrival, when its effect is there.
         self._open: tuple[Cpu, int, str, tuple[str, ...], str, int] | None = None
+        #: At which row picks have become fair, if they have.
+        self._fair: int | None = None
 
     def op(self, cpu: Cpu, code: int) -> None:
         self._close_row()
@@ -82,10 +87,31 @@ class Storyteller(Observer):
         if cpu.timed_out and cpu.wants is not None:
             switch = f"{cpu}: its wait ends, {cpu.timed_out}"
         elif self._rows and self._rows[-1].cpu != cpu.index:
-            switch = _why(cpu.machine.cpus[self._rows[-1].cpu])
+            switch = self._why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
         self._open = (cpu, code, before, places(sys._getframe(1)), switch, len(cpu.held))
+
+    def late(self, machine: Machine) -> None:
+        if self._fair is None:
+            self._fair = len(self._rows) + 1
+
+    def _why(self, last: Cpu) -> str:
+        """Why another CPU runs after `last`."""
+        if last.done:
+            return f"{last} ended"
+        if last.wants is not None and last not in last.machine.engine.run:  # type: ignore[union-attr]  # only ever controlled
+            what = last.wants.what
+            return f"{last} waits: {last.wants.mode} {getattr(what, 'name', what)}"
+        if self._fair is not None:
+            return (
+                "half of the step limit: from here on every CPU in turn"
+                if self._fair == len(self._rows)
+                else ""
+            )
+        if ops.kind_of(last.pending) in (ops.YIELD, ops.PAUSE):
+            return f"{last} gave way"
+        return f"{last} preempted"
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
         self._grant(cpu, lock, mode, True)
@@ -123,15 +149,3 @@ class Storyteller(Observer):
             machine.ticks,
             tuple(self._grants),
         )
-
-
-def _why(last: Cpu) -> str:
-    """Why another CPU runs after `last`."""
-    if last.done:
-        return f"{last} ended"
-    if last.wants is not None and last not in last.machine.engine.run:  # type: ignore[union-attr]  # only ever controlled
-        what = last.wants.what
-        return f"{last} waits: {last.wants.mode} {getattr(what, 'name', what)}"
-    if ops.kind_of(last.pending) in (ops.YIELD, ops.PAUSE):
-        return f"{last} gave way"
-    return f"{last} preempted"

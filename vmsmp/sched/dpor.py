@@ -125,7 +125,6 @@ class Sequence:
 class Dpor(Scheduler):
     """Explores every trace once.  `blocked` counts runs that turned out to be none of their own."""
 
-    replays = True
     sees_all = True
     finishes = True
     systematic = True
@@ -138,6 +137,8 @@ class Dpor(Scheduler):
         self._history = History()
         self._events: list[Event] = []
         self._stale = False
+        #: How many nodes this run has been asked about: after them its picks are fair.
+        self._asked = 0
         self._first = True
         self.blocked = 0
         #: Whether a sleep may end early, so that one that ended last might as well have ended before.
@@ -184,6 +185,7 @@ class Dpor(Scheduler):
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         self._catch_up()
         n = len(self._events)
+        self._asked = n + 1
         if n < self._given:
             wanted = self._nodes[n].chosen
             for cpu in run:
@@ -221,6 +223,8 @@ class Dpor(Scheduler):
 
     def ended(self, machine: Machine) -> None:
         self._catch_up()
+        if len(self._history.log) > machine.options.max_steps // 2:
+            del self._nodes[self._asked :], self._events[self._asked :]
         if self._stale:
             self.blocked += 1
             del self._nodes[self._given :]

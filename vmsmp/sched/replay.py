@@ -29,8 +29,6 @@ class Preempting(Scheduler):
     error.
     """
 
-    replays = True
-
     def __init__(self, preemptions: tuple[Preemption, ...]) -> None:
         self._runs = {(p.cpu, p.nth): p.value for p in preemptions if not p.choice}
         self._draws = {(p.cpu, p.nth): p.value for p in preemptions if p.choice}
@@ -52,8 +50,6 @@ class Tape(Scheduler):
 
     Raises: ReplayDiverged when the program goes another way.
     """
-
-    replays = True
 
     def __init__(self, log: list[int], draws: list[int]) -> None:
         self._log = log
@@ -86,7 +82,6 @@ class Around(Scheduler):
 
     def __init__(self, inner: Scheduler) -> None:
         self.inner = inner
-        self.replays = inner.replays
         self.sees_all = inner.sees_all
         self.finishes = inner.finishes
         self.spawned = inner.spawned  # type: ignore[method-assign]  # nothing to add to these

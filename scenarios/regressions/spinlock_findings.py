@@ -1,0 +1,39 @@
+"""Findings of the kernel's own in spinlocks: the model does what kern_spinlock.c does, step for step."""
+
+from vmsmp import scenario
+
+
+@scenario(
+    cpus=3,
+    tags={"spinlock", "finding"},
+    locks="exact",
+    fixed=True,
+    schedule="v1:windowed_reader_starves_writer+exact+steps=2000:b:0.2>2,2.2>1",
+)
+def windowed_reader_starves_writer(m):
+    """A writer queues, one reader overrules it in its window, and from then on no reader waits.
+
+    A queued writer has cleared SHARED, which holds new readers off.  A reader in its window takes the
+    lock before it and sets SHARED again.  Every later reader finds SHARED set and walks in, whoever
+    waits; as long as they overlap the count never falls to 0 and the writer starves (INV-PG2).
+    Repair `window-leaves-shared-clear`: a reader in its window counts itself and sets nothing.
+    """
+    lock = m.spinlock("lock")
+    been_in = m.cell(0, "been in")
+
+    def reader():
+        while not been_in.load():
+            with_lock_shared()
+
+    def with_lock_shared():
+        lock.acquire_shared()
+        lock.release_shared()
+
+    def writer():
+        with lock:
+            been_in.store(1)
+
+    m.spawn(reader)
+    m.spawn(reader)
+    m.spawn(writer)
+    m.join()

@@ -1,0 +1,75 @@
+"""Starvation: something is owed and never comes, though every CPU gets its turns.
+
+Two things can be *hot*: what a program says it owes (`m.hot`, until `m.cold`), and a CPU that waits for
+a lock.  Their temperature is how many steps they have been so on fair picks, that is in the second
+half of the step limit; an unfair schedule proves nothing.  At a quarter of the limit it is too much: for
+a lock only if others got it meanwhile, `BYPASSES` times at least.  What is hot when all CPUs have
+ended was never answered at all.  INV-PG2, as far as a run can show it.
+
+Hot and cold states as in Coyote's liveness monitors (Deligiannis et al., FAST 2016).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import Lock
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu, Wait
+    from vmsmp.engine.machine import Machine
+
+#: How often others must have got a lock before its waiter starves.
+BYPASSES: Final = 100
+
+
+class Starvation(Observer):
+    """Takes the temperature of whatever is owed."""
+
+    def __init__(self) -> None:
+        #: Since which log entry it is hot on fair picks, and how often the lock was granted until then.
+        self._owed: dict[str, int] = {}
+        self._waits: dict[Cpu, tuple[Wait, int, int]] = {}
+
+    def begin(self, machine: Machine) -> None:
+        self._owed = {}
+        self._waits = {}
+
+    def late(self, machine: Machine) -> None:
+        now = len(machine.engine.log)
+        limit = machine.options.max_steps // 4
+        self._owed = {what: self._owed.get(what, now) for what in machine.owed}
+        for what, since in self._owed.items():
+            if now - since > limit:
+                debtor = machine.owed[what]
+                machine.fail(
+                    "livelock",
+                    f"{what!r} stays hot though every CPU gets its turns",
+                    [f"{debtor} made it hot; {now - since} steps on fair picks did not cool it"],
+                )
+        for cpu in machine.cpus:
+            self._waiter(machine, cpu, now, limit)
+
+    def _waiter(self, machine: Machine, cpu: Cpu, now: int, limit: int) -> None:
+        wait = cpu.wants
+        if wait is None or not isinstance(wait.what, Lock):
+            self._waits.pop(cpu, None)
+            return
+        lock = wait.what
+        known = self._waits.get(cpu)
+        if known is None or known[0] is not wait:
+            self._waits[cpu] = (wait, now, lock.acquisitions)
+            return
+        _, since, grants = known
+        passed = lock.acquisitions - grants
+        if now - since > limit and passed >= BYPASSES:
+            machine.fail(
+                "livelock",
+                f"{lock.klass} starves a CPU that wants it {wait.mode}",
+                [f"{cpu} waits {now - since} steps on fair picks; others got it {passed} times meanwhile"],
+            )
+
+    def end(self, machine: Machine) -> None:
+        for what, debtor in machine.owed.items():
+            machine.fail("check", f"{what!r} is still hot when all is done", [f"{debtor} made it hot"])

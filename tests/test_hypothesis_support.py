@@ -354,7 +354,7 @@ def test_hypothesis_shows_a_failing_program_as_a_small_program(lost_update):
 def test_a_failing_check_tells_the_story_and_the_line_that_replays_it(lost_update):
     report = str(lost_update)
     assert report.startswith("check: every addition counts\n")
-    shown = re.search(r"^replay: vmsmp replay '(.*)'$", report, re.MULTILINE)[1]
+    shown = re.search(r"^replay: vmsmp.replay\(counter, '(.*)'\)$", report, re.MULTILINE)[1]
     program = made([(add, 1)], [(add, 1)], finish=nothing_is_lost)
     assert f"digest: {vmsmp.replay(program, shown).digest}" == report.splitlines()[-1]
 

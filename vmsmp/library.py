@@ -113,6 +113,11 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
+def is_scenario(program: object) -> bool:
+    """Whether the program is one of these, so that the command line finds it by its name."""
+    return str(getattr(program, "__module__", "")).startswith("scenarios.")
+
+
 def find_scenario(name: str) -> Scenario:
     """The scenario of that name.
 

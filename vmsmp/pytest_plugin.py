@@ -49,10 +49,10 @@ class Settings:
 class Found:
     """The failures that one test's searches found, and how many of them its report shows."""
 
-    failures: list[tuple[Failure, Program]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     told: int = 0
-    #: Results that the test has been given to judge, each with its program.
-    given: list[tuple[Unread, Program]] = field(default_factory=list)
+    #: Results that the test has been given to judge.
+    given: list[Unread] = field(default_factory=list)
 
 
 _SETTINGS: Final = pytest.StashKey[Settings]()
@@ -295,16 +295,16 @@ class Explorer:
             pytest.fail(f"ValueError: {error}", pytrace=False)
         if result.interrupted:
             raise KeyboardInterrupt
-        self._write_down(result, program)
+        self._write_down(result)
         if must_pass and result.failure is not None:
             self.found.told = len(self.found.failures)
-            told = [_told(self.item, failure, program) for failure in result.failures]
+            told = [_told(self.item, failure) for failure in result.failures]
             pytest.fail("\n\n".join(told), pytrace=False)
         if must_pass is None and result.failures:
             from vmsmp.campaign.outcome import Unread
 
             result = Unread.of(result)
-            self.found.given.append((result, program))
+            self.found.given.append(result)
         return result
 
     def _defaults(self) -> tuple[str | None, dict[str, Any]]:
@@ -359,14 +359,14 @@ class Explorer:
         lines = self.settings.failed.get(self.nodeid, [])
         return [line for line in lines if Schedule.parse(line).program == name]
 
-    def _write_down(self, result: Result, program: Program) -> None:
+    def _write_down(self, result: Result) -> None:
         """What the result says, where reports and JUnit files look for it."""
         properties = dict(self.item.user_properties)
         before = properties.get("vmsmp.executions", 0)
         assert isinstance(before, int)
         _note(self.item, "vmsmp.executions", before + result.executions)
         for failure in result.failures:
-            self.found.failures.append((failure, program))
+            self.found.failures.append(failure)
             self.item.user_properties.append(("vmsmp.schedule", failure.schedule))
             self.item.user_properties.append(("vmsmp.signature", failure.signature))
 
@@ -403,12 +403,14 @@ def _note(item: pytest.Item, name: str, value: object) -> None:
 # -- what a report says -----------------------------------------------------------------------------
 
 
-def _told(item: pytest.Item, failure: Failure, program: Program) -> str:
+def _told(item: pytest.Item, failure: Failure) -> str:
     """A failure's story, with the commands that show it again from here."""
-    command = f"replay: vmsmp replay '{failure.schedule}'"
+    from vmsmp.campaign.outcome import replaying
+
     lines = failure.report().splitlines()
-    if not getattr(program, "__module__", "").startswith("scenarios."):  # only pytest knows it
-        lines[:] = [f"schedule: {failure.schedule}" if line == command else line for line in lines]
+    if not failure.listed:  # only pytest knows the program
+        own = f"replay: {replaying(failure.program, failure.schedule, listed=False)}"
+        lines[:] = [f"schedule: {failure.schedule}" if line == own else line for line in lines]
     lines.append(f"replay: {_pytest(item)} --vmsmp-replay '{failure.schedule}'")
     return "\n".join(lines)
 
@@ -425,10 +427,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Fail a test that found a failure and never looked."""
     yield
     found = item.stash.get(_FOUND, None)
-    ignored = [(given, program) for given, program in (found.given if found else ()) if not given.read]
+    ignored = [given for given in (found.given if found else ()) if not given.read]
     if found is not None and ignored:
         found.told = len(found.failures)
-        told = [_told(item, failure, program) for given, program in ignored for failure in given.failures]
+        told = [_told(item, failure) for given in ignored for failure in given.failures]
         pytest.fail("\n\n".join(told), pytrace=False)
 
 
@@ -440,8 +442,8 @@ def pytest_runtest_makereport(
     report = yield
     found = item.stash.get(_FOUND, None)
     if found is not None and report.failed and report.when == "call":
-        for failure, program in found.failures[found.told :]:
-            report.sections.append(("vmsmp failure", _told(item, failure, program)))
+        for failure in found.failures[found.told :]:
+            report.sections.append(("vmsmp failure", _told(item, failure)))
         found.told = len(found.failures)
     return report
 

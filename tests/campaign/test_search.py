@@ -207,7 +207,7 @@ def test_a_replay_of_a_malformed_line_is_a_value_error():
 
 
 def test_the_report_shows_the_line_that_replays_it(failure):
-    assert f"replay: vmsmp replay '{failure.schedule}'" in failure.report()
+    assert f"replay: vmsmp.replay({failure.program}, '{failure.schedule}')" in failure.report()
 
 
 # -- minimize -------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ def found(program, **options):
 
 def line_of(failure):
     """The schedule line that a confirmed deadlock is replayed with."""
-    line = re.fullmatch(r"confirmed, it deadlocks: vmsmp replay --no-check '([^']+)'", failure.witness)
+    line = re.fullmatch(
+        r"confirmed, it deadlocks: vmsmp\.replay\(\w+, '([^']+)', check=False\)", failure.witness
+    )
     assert line, failure.witness
     return line[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_facts_follow_the_headline(failure):
 
 def test_the_end_is_the_command_that_replays_it(lost):
     assert [
-        f"replay: vmsmp replay '{lost.schedule}'",
+        f"replay: vmsmp.replay(lost_update, '{lost.schedule}')",
         f"digest: {lost.digest}",
     ] == lost.report().splitlines()[-2:]
 
@@ -122,7 +123,7 @@ how every CPU stood:
   cpu1 one    done
   cpu2 other  done
 
-replay: vmsmp replay 'v1:lost_update:0:1.2>2'
+replay: vmsmp.replay(lost_update, 'v1:lost_update:0:1.2>2')
 digest: {lost.digest}"""
         == shown
     )
@@ -340,3 +341,8 @@ def test_a_cpu_with_a_name_shows_both(stand):
 
 def test_no_cpu_is_no_error():
     assert ["how every CPU stood:"] == scene_lines(())
+
+
+def test_a_scenario_is_replayed_by_a_command_and_a_program_of_one_s_own_by_a_call(lost):
+    assert f"vmsmp.replay(lost_update, '{lost.schedule}')" in lost.report()
+    assert f"vmsmp replay '{lost.schedule}'" in replace(lost, listed=True).report()

@@ -13,7 +13,7 @@ import pytest
 
 import vmsmp
 from vmsmp.engine import ops, trace
-from vmsmp.sched.pct import Pct
+from vmsmp.sched.pct import STREAK, Pct
 
 DUE = 80
 
@@ -115,3 +115,31 @@ def test_pct_of_the_same_seed_goes_the_same_way():
         return result.counts, result.failure.schedule, result.failure.digest
 
     assert found() == found()
+
+
+def waits_without_saying_so(m):
+    flag = m.cell(0, "flag")
+
+    def waiter():
+        while not flag.load():
+            pass
+
+    m.spawn(waiter)
+    m.spawn(flag.store, 1)
+    m.join()
+
+
+def test_a_loop_that_does_not_say_that_it_waits_is_left_after_a_streak():
+    result = vmsmp.explore(waits_without_saying_so, sched="pct:3", schedules=200)
+    assert None is result.failure
+    assert STREAK < result.longest < 3 * STREAK
+
+
+def test_the_choices_of_a_streak_count_for_nothing(tell):
+    pct = Pct(2, 0)
+    longest = 0
+    for _ in range(30):
+        _, log, _ = tell(waits_without_saying_so, pct)
+        longest = max(longest, len(log))
+        assert pct._count < 50
+    assert longest > STREAK

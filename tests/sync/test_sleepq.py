@@ -646,3 +646,29 @@ def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(loc
 
     assert None is vmsmp.run(program, engine="free", locks=locks).failure
     assert seen[0] is seen[1]
+
+
+def wakers(*channels):
+    def program(m):
+        for channel in channels:
+            m.spawn(m.wakeup, channel)
+        m.join()
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("channels", "orders"), [(("full", "empty"), 1), ((1, 2), 1), (("full", "full"), 2), ((7, 7), 2)]
+)
+def test_channels_of_different_names_have_nothing_to_do_with_each_other(channels, orders):
+    result = vmsmp.explore(wakers(*channels), sched="dpor")
+    assert (orders, True) == (result.executions, result.exhausted)
+
+
+def test_a_report_names_the_channel():
+    def program(m):
+        m.spawn(m.tsleep, "empty")
+        m.join()
+
+    failure = vmsmp.explore(program, schedules=1).failure
+    assert {"sleep empty", "interlock empty"} <= {row.text for row in failure.story.rows}

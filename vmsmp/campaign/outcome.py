@@ -30,6 +30,13 @@ def signature_of(trouble: Trouble) -> str:
 _NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
+def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> str:
+    """What to type to see a schedule again: a command, or (not `listed`) a call for one's own program."""
+    if listed:
+        return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
+    return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
+
+
 @dataclass(frozen=True)
 class Failure:
     """A bug found, with all that is needed to see it again.
@@ -37,7 +44,8 @@ class Failure:
     `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures
     of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
     about instead).  `digest` names the exact run.  `witness` says of something predicted whether
-    targeted runs could make it happen ("" for what did happen).
+    targeted runs could make it happen ("" for what did happen).  `listed` says that the program is a
+    scenario, which the command line finds by its name.
     """
 
     kind: str
@@ -53,6 +61,7 @@ class Failure:
     story: Story | None = field(default=None, repr=False, compare=False)
     history: tuple[str, ...] = ()
     witness: str = ""
+    listed: bool = True
 
     def report(self, *, everything: bool = False) -> str:
         """The story as text: one column a CPU, what each holds and wants, the line to replay it.

@@ -27,6 +27,7 @@ from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.findings import check_repairs
+from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
 from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
@@ -50,6 +51,7 @@ class Bench:
         self.engine = ControlledEngine(crew, max_steps=options.max_steps)
         self.program = program
         self.declared = getattr(program, "cpus", None)
+        self.listed = is_scenario(program)
         self._set_up(options, check=check)
 
     def _set_up(self, options: Options, *, check: bool) -> None:
@@ -85,7 +87,7 @@ class Bench:
         story = teller.finish(machine)
         failure = None
         if machine.trouble is not None:
-            failure = _failure(machine.trouble, schedule, trace.digest(log), story)
+            failure = _failure(machine.trouble, schedule, trace.digest(log), story, self.listed)
         outcome = Outcome(
             name,
             trace.digest(log),
@@ -147,7 +149,7 @@ class Bench:
             "the order of a set, or state that outlives an execution",
         )
         found = Trouble("nondeterminism", "the same schedule gives different runs", facts, trouble.cpu)
-        return _failure(found, schedule, "", None)
+        return _failure(found, schedule, "", None, self.listed)
 
 
 def _other_candidates(watched: Watched, again: Watched, asked: bool) -> str | None:
@@ -166,7 +168,7 @@ def _cpus(mask: int) -> str:
     return ", ".join(f"cpu{n}" for n in range(mask.bit_length()) if mask >> n & 1) or "none"
 
 
-def _failure(trouble: Trouble, schedule: Schedule, digest: str, story: Any) -> Failure:
+def _failure(trouble: Trouble, schedule: Schedule, digest: str, story: Any, listed: bool) -> Failure:
     return Failure(
         kind=trouble.kind,
         message=trouble.message,
@@ -177,6 +179,7 @@ def _failure(trouble: Trouble, schedule: Schedule, digest: str, story: Any) -> F
         program=schedule.program,
         cpu=trouble.cpu,
         story=story,
+        listed=listed,
     )
 
 

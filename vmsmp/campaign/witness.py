@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.campaign.outcome import Failure, signature_of
+from vmsmp.campaign.outcome import Failure, replaying, signature_of
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.sched.rendezvous import Rendezvous
@@ -83,7 +83,8 @@ def witnessed(bench: Bench, failure: Failure, trouble: Trouble, seed: int) -> Fa
         steps = tuple(recorder.preemptions)
         if failure.kind == "lock-order" and found.kind == "deadlock":
             line = Schedule(program_name(bench.program), seed, steps, bench.options)
-            return replace(failure, witness=f"confirmed, it deadlocks: vmsmp replay --no-check '{line}'")
+            command = replaying(failure.program, str(line), listed=failure.listed, check=False)
+            return replace(failure, witness=f"confirmed, it deadlocks: {command}")
         if rendezvous.met and signature_of(found) == failure.signature:
             told = bench.tell(Preempting(steps), seed)[0].failure
             if told is not None and told.signature == failure.signature:

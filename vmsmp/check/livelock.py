@@ -1,20 +1,23 @@
 """Livelock: CPUs run and nothing comes of it.
 
-Three ways to see it: only spinning on what nobody writes is left (the engine notices); on fair picks
-the machine comes back to the same state again and again (`check.lasso`); the step limit is reached.
-This observer says who turned in which circle, and who waited meanwhile for what others got.
+The engine notices: only spinning on what nobody writes is left, or the step limit is reached, on fair
+picks from half of it on.  This observer says who turned in which circle, and who waited meanwhile for
+what others got.  Towards the step limit it looks for a lasso (`check.lasso`): then it can say since when
+the same steps come back, and whether what they use comes back to the same state.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
+from typing import Any
 
-from vmsmp.check.lasso import Lasso, Loop
-from vmsmp.engine import ops, trace
+from vmsmp.check.lasso import Loop, loop_at_end, used
+from vmsmp.engine import trace
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import Lock
 
 #: Steps, from the end, in which a circle is looked for where there is no lasso.
 WINDOW = 400
@@ -28,48 +31,95 @@ class Livelock(Observer):
     free = False
 
     def __init__(self) -> None:
-        self._lasso: Lasso | None = None
+        self._at = 0
+        self._turn: list[int] = []
+        self._state: dict[int, Any] = {}
+        self._comes_back = False
+        #: Who waits for a lock, and how often it had been granted by the time it is looked at first.
+        self._waits: dict[Cpu, tuple[Any, int]] = {}
 
     def begin(self, machine: Machine) -> None:
-        self._lasso = None
+        self._at = machine.options.max_steps * 7 // 8
+        self._turn = []
+        self._comes_back = False
+        self._waits = {}
 
     def late(self, machine: Machine) -> None:
-        if self._lasso is None:
-            self._lasso = Lasso(machine)
+        log = machine.engine.log
+        if len(log) < self._at or self._comes_back:
             return
-        loop = self._lasso.step()
-        if loop is not None:
-            machine.fail("livelock", "the same state comes back again and again", _turn(machine, loop))
+        if not self._turn:
+            loop = loop_at_end(log, machine.options.max_steps // 2)
+            if loop is None:
+                self._at = machine.options.max_steps + 1
+                return
+            self._waits = {
+                cpu: (cpu.wants, cpu.wants.what.acquisitions)
+                for cpu in machine.cpus
+                if cpu.wants is not None and isinstance(cpu.wants.what, Lock)
+            }
+            self._turn = log[-loop.length :]
+        else:
+            self._comes_back = used(machine, self._turn) == self._state
+        self._at = len(log) + len(self._turn)
+        self._state = used(machine, self._turn)
 
     def endless(self, machine: Machine, why: str) -> None:
-        assert machine.engine.controlled
         log = machine.engine.log
-        start = max(0, len(log) - WINDOW)
-        while start and log[start] >= 0:
-            start -= 1  # back to a mark that says whose steps these are
+        half = machine.options.max_steps // 2
+        loop = loop_at_end(log, half) if len(log) > half else None
+        if loop is None:
+            machine.fail("livelock", why, _circles(machine, log) + self._waiting(machine))
+        came = "state comes" if self._comes_back else "steps come"
+        facts = _turn(machine, loop, self._comes_back) + self._waiting(machine)
+        machine.fail("livelock", f"the same {came} back again and again", facts)
+
+    def _waiting(self, machine: Machine) -> list[str]:
+        """Who waits for what, and how often others got it meanwhile."""
         facts = []
-        for index, done in sorted(_by_cpu(log[start:]).items()):
-            often = sorted(Counter(done).items(), key=lambda item: (-item[1], item[0]))[:4]
-            said = ", ".join(f"{machine.describe(code)} x{times}" for code, times in often)
-            facts.append(f"{machine.cpus[index]} repeats: {said}")
-        machine.fail("livelock", why, facts + _waiting(machine, log[start:]))
+        for cpu in machine.cpus:
+            if cpu.wants is None:
+                continue
+            wait, grants = self._waits.get(cpu, (None, 0))
+            passed = cpu.wants.what.acquisitions - grants if wait is cpu.wants else 0
+            others = f", which others got {passed} times meanwhile: it starves" if passed else ""
+            facts.append(f"{cpu} wants: {cpu.wants.mode} {cpu.wants.what}{others}")
+        return facts
 
 
-def _turn(machine: Machine, loop: Loop) -> list[str]:
+def _circles(machine: Machine, log: list[int]) -> list[str]:
+    """What each CPU has done most of late."""
+    start = max(0, len(log) - WINDOW)
+    while start and log[start] >= 0:
+        start -= 1  # back to a mark that says whose steps these are
+    facts = []
+    for index, done in sorted(_by_cpu(log[start:]).items()):
+        often = sorted(Counter(done).items(), key=lambda item: (-item[1], item[0]))[:4]
+        said = ", ".join(f"{machine.describe(code)} x{times}" for code, times in often)
+        facts.append(f"{machine.cpus[index]} repeats: {said}")
+    return facts
+
+
+def _turn(machine: Machine, loop: Loop, same: bool) -> list[str]:
     """What is done in one turn of a loop."""
-    engine = machine.engine
-    assert engine.controlled
-    steps = trace.count_steps(engine.log[: loop.entered])
-    turn = list(loop.turn)
-    if turn[0] >= 0:
-        turn.insert(0, -1 - engine.current.index)  # a turn begins and ends with the same CPU
-    facts = [f"from step {steps} on the same {trace.count_steps(turn)} steps go round, and always will:"]
+    log = machine.engine.log
+    turn = log[-loop.length :]
+    start = next((n for n, code in enumerate(turn) if code < 0), None)
+    if start is None:  # one CPU alone
+        turn.insert(0, -1 - machine.engine.current.index)
+    else:
+        turn = turn[start:] + turn[:start]
+    steps = trace.count_steps(log[: loop.entered])
+    count = trace.count_steps(turn)
+    again = f"the same {count} steps go" if count > 1 else "the same step goes"
+    state = ", and what they use is as it was (the program's own variables aside)" if same else ""
+    facts = [f"from step {steps} on {again} round{state}:"]
     for index, done in sorted(_by_cpu(turn).items()):
         folded = [(machine.describe(code), len(list(same))) for code, same in groupby(done)]
         said = [f"{text} x{times}" if times > 1 else text for text, times in folded]
         more = f", ... {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
         facts.append(f"{machine.cpus[index]} goes round: {', '.join(said[:_SHOWN])}{more}")
-    return facts + _waiting(machine, turn)
+    return facts
 
 
 def _by_cpu(log: list[int]) -> dict[int, list[int]]:
@@ -78,26 +128,3 @@ def _by_cpu(log: list[int]) -> dict[int, list[int]]:
     for index, code in trace.steps(log):
         done.setdefault(index, []).append(code)
     return done
-
-
-def _waiting(machine: Machine, log: list[int]) -> list[str]:
-    """Who waits for what, and how often others got it in these steps."""
-    facts = []
-    for cpu in machine.cpus:
-        if cpu.wants is not None:
-            passed = _got(log, cpu)
-            others = f", which others got {passed} times meanwhile: it starves" if passed else ""
-            facts.append(f"{cpu} wants: {cpu.wants.mode} {cpu.wants.what}{others}")
-    return facts
-
-
-_GETS = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE, ops.TRY_ACQUIRE_SHARED))
-
-
-def _got(log: list[int], cpu: Cpu) -> int:
-    """How often other CPUs got the lock that `cpu` wants."""
-    ident = getattr(cpu.wants and cpu.wants.what, "ident", None)
-    return sum(
-        index != cpu.index and code >> ops.KIND_BITS == ident and code & ops.KIND_MASK in _GETS
-        for index, code in trace.steps(log)
-    )

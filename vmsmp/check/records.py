@@ -18,7 +18,7 @@ from vmsmp.check.queues import broken_freeing, broken_object, broken_queue
 from vmsmp.check.vmstats import broken_counts, broken_delta, broken_gate
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import FIRST_BLOCK, Machine
+from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED, Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.field import Field, Record
 from vmsmp.sync.lock import Lock
@@ -38,6 +38,7 @@ from vmsmp.vm.vm_page_queues import Vpgqueues
 #: What stays the same for whoever has a page soft-busied.
 _IDENTITY = frozenset(("object", "pindex", "valid"))
 _RESERVED = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
+_NAMED = FIRST_NAMED << ops.KIND_BITS
 
 
 def _vm(machine: Any) -> VmSystem:
@@ -67,7 +68,7 @@ class Records(Observer):
         if touched is not None:
             self._touched = None
             self._judge(cpu, touched)
-        if code >= _RESERVED and (code & 1 or self._any_freed):
+        if _RESERVED <= code < _NAMED and (code & 1 or self._any_freed):
             touched = _vm(cpu.machine).record_of(code >> ops.KIND_BITS)
             if isinstance(touched, Vmmeter):
                 self._counts(cpu, touched, code)

@@ -127,11 +127,20 @@ class Mutex(Sequential):
 class RwLock(Sequential):
     """One owner or any number of readers; a reader may read several times over.
 
-    `may_fail`: a try or an upgrade may fail though nobody else holds it.  The kernel's spinlocks do
-    that where somebody waits.
+    `may_fail`: a try or an upgrade may fail though nobody else holds it.  The kernel's locks do that
+    where somebody waits.
     """
 
-    operations = ("acquire", "try_acquire", "release", "acquire_shared", "release_shared", "try_upgrade")
+    operations = (
+        "acquire",
+        "try_acquire",
+        "release",
+        "acquire_shared",
+        "try_acquire_shared",
+        "release_shared",
+        "try_upgrade",
+        "downgrade",
+    )
 
     # A state is the owner, if any, and each reader with the number of his hold.
     _FREE: Final = ((), frozenset[tuple[Hashable, int]]())
@@ -161,6 +170,13 @@ class RwLock(Sequential):
         if not owner:
             yield ((), readers | {(who, _holds(readers, who) + 1)}), None
 
+    def try_acquire_shared(self, state: Any, who: Hashable) -> Outcomes:
+        owner, readers = state
+        if not owner:
+            yield ((), readers | {(who, _holds(readers, who) + 1)}), True
+        if owner or self.may_fail:
+            yield state, False
+
     def release_shared(self, state: Any, who: Hashable) -> Outcomes:
         _, readers = state
         holds = _holds(readers, who)
@@ -175,6 +191,11 @@ class RwLock(Sequential):
             yield ((who,), frozenset()), True
         if _holds(readers, who) and (not alone or self.may_fail):
             yield state, False
+
+    def downgrade(self, state: Any, who: Hashable) -> Outcomes:
+        """The owner is a reader from here on."""
+        if state[0] == (who,):
+            yield ((), frozenset(((who, 1),))), None
 
 
 def _holds(readers: frozenset[tuple[Hashable, int]], who: Hashable) -> int:
@@ -254,10 +275,11 @@ class Allocator(Sequential):
 class Residency(Sequential):
     """Which page an object has at an index; each index of each object is looked at alone.
 
-    `insert` is False where there is one already; `remove` is for where there is one.
+    `insert` is False where there is one already; `remove` is for where there is one.  `lookup_hint`
+    may find nothing though there is one, as a cache of lookups does.
     """
 
-    operations = ("insert", "remove", "lookup")
+    operations = ("insert", "remove", "lookup", "lookup_hint")
 
     def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
         """The object and the index."""
@@ -272,3 +294,8 @@ class Residency(Sequential):
 
     def lookup(self, state: Any, obj: Hashable, pindex: int) -> Outcomes:
         yield state, state[0] if state else None
+
+    def lookup_hint(self, state: Any, obj: Hashable, pindex: int) -> Outcomes:
+        yield state, None
+        if state:
+            yield state, state[0]

@@ -18,7 +18,7 @@ from vmsmp.sync.lock import Lock
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu, Wait
-    from vmsmp.engine.machine import Machine
+    from vmsmp.engine.machine import Debt, Machine
 
 #: How often others must have got a lock before its waiter starves.
 BYPASSES: Final = 100
@@ -28,8 +28,8 @@ class Starvation(Observer):
     """Takes the temperature of whatever is owed."""
 
     def __init__(self) -> None:
-        #: Since which log entry it is hot on fair picks, and how often the lock was granted until then.
-        self._owed: dict[str, int] = {}
+        # since which log entry each is hot on fair picks, and how often the lock was granted until then
+        self._owed: dict[str, tuple[Debt, int]] = {}
         self._waits: dict[Cpu, tuple[Wait, int, int]] = {}
 
     def begin(self, machine: Machine) -> None:
@@ -39,14 +39,15 @@ class Starvation(Observer):
     def late(self, machine: Machine) -> None:
         now = len(machine.engine.log)
         limit = machine.options.max_steps // 4
-        self._owed = {what: self._owed.get(what, now) for what in machine.owed}
-        for what, since in self._owed.items():
-            if now - since > limit:
-                debtor = machine.owed[what]
+        for what, debt in machine.owed.items():
+            known, since = self._owed.get(what, (None, now))
+            if known is not debt:
+                self._owed[what] = debt, now
+            elif now - since > limit:
                 machine.fail(
                     "livelock",
                     f"{what!r} stays hot though every CPU gets its turns",
-                    [f"{debtor} made it hot; {now - since} steps on fair picks did not cool it"],
+                    [f"{debt.cpu} made it hot; {now - since} steps on fair picks did not cool it"],
                 )
         for cpu in machine.cpus:
             self._waiter(machine, cpu, now, limit)
@@ -71,5 +72,5 @@ class Starvation(Observer):
             )
 
     def end(self, machine: Machine) -> None:
-        for what, debtor in machine.owed.items():
-            machine.fail("check", f"{what!r} is still hot when all is done", [f"{debtor} made it hot"])
+        for what, debt in machine.owed.items():
+            machine.fail("check", f"{what!r} is still hot when all is done", [f"{debt.cpu} made it hot"])

@@ -11,7 +11,7 @@ timeouts.  INV-SL3, INV-SL4, INV-LK7.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -36,20 +36,32 @@ _READS = frozenset(
 )
 
 
+class Missed(NamedTuple):
+    """A wakeup that found nobody: on which ident and domain, where in the log, and whose."""
+
+    asleep: tuple[Any, int]
+    at: int
+    cpu: Cpu
+
+
 class LostWakeup(Observer):
     """Judges every sleeper when the machine stands still."""
 
     def __init__(self) -> None:
-        # invariant: (ident, domain, log position, cpu) of every wakeup that found nobody
-        self._missed: list[tuple[Any, int, int, Cpu]] = []
+        # invariant: every wakeup that found nobody, by the name of its ident
+        self._missed: dict[str, list[Missed]] = {}
+        # how far the log has been read for a sleeper, who ran there, and where it learned something last
+        self._read: dict[Cpu, tuple[int, int, int]] = {}
 
     def begin(self, machine: Machine) -> None:
-        self._missed = []
+        self._missed = {}
+        self._read = {}
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         engine = cpu.machine.engine
         if not woke and engine.controlled:
-            self._missed.append((ident, domain, len(engine.log), cpu))
+            missed = Missed((ident, domain), len(engine.log), cpu)
+            self._missed.setdefault(ident_name(ident), []).append(missed)
 
     def idle(self, machine: Machine) -> None:
         for cpu in machine.cpus:
@@ -89,25 +101,24 @@ class LostWakeup(Observer):
         if not machine.engine.controlled:
             return None
         asleep = (ident, sleeper.td.td_wdomain)
+        missed = [miss for miss in self._missed.get(ident_name(ident), ()) if miss.asleep == asleep]
+        if not missed:
+            return None
+        last_read = self._last_read(machine, sleeper)
+        return next((m.cpu for m in missed if m.cpu is not sleeper and m.at > last_read), None)
+
+    def _last_read(self, machine: Machine, sleeper: Cpu) -> int:
+        """Where in the log the sleeper learned something last, or -1."""
         log = machine.engine.log
-        unseen = None
-        for missed, domain, at, waker in reversed(self._missed):
-            if (missed, domain) == asleep and waker is not sleeper:
-                if _has_read(machine, sleeper, log[at:], waker):
-                    break
-                unseen = waker
-        return unseen
-
-
-def _has_read(machine: Machine, sleeper: Cpu, log: list[int], running: Cpu) -> bool:
-    """Whether the sleeper has learned anything in these steps; `running` makes the first of them."""
-    index = running.index
-    for code in log:
-        if code < 0:
-            index = -1 - code
-        elif index == sleeper.index:
-            kind = code & ops.KIND_MASK
-            known = code >> ops.KIND_BITS in machine.words
-            if (kind in _READS and not known) or kind in (ops.RESUME, ops.START):
-                return True
-    return False
+        seen, running, last_read = self._read.get(sleeper, (0, 0, -1))
+        for at in range(seen, len(log)):
+            code = log[at]
+            if code < 0:
+                running = -1 - code
+            elif running == sleeper.index:
+                kind = code & ops.KIND_MASK
+                known = code >> ops.KIND_BITS in machine.words
+                if (kind in _READS and not known) or kind in (ops.RESUME, ops.START):
+                    last_read = at
+        self._read[sleeper] = len(log), running, last_read
+        return last_read

@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 import traceback
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Reserved identities begin here; a CPU makes fewer objects than that one by one.
 FIRST_BLOCK: Final = 1 << 20
+#: From here on identities are made of names.
+FIRST_NAMED: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,20 @@ class Trouble:
     facts: tuple[str, ...] = ()
     cpu: int = 0
     places: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Debt:
+    """Something that became hot: who made it so."""
+
+    cpu: Cpu
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something that is nothing but its name."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +105,9 @@ class Machine:
         self.scene: tuple[Stand, ...] = ()
         #: Words that locks and sleep queues are made of, by identity, and what they belong to.
         self.words: dict[int, Any] = {}
-        #: What the program owes (`hot`), and who said so.
-        self.owed: dict[str, Cpu] = {}
+        self._named: dict[int, Named] = {}
+        #: What the program owes (`hot`).
+        self.owed: dict[str, Debt] = {}
         #: How many CPUs the program's author declared, where he did.
         self.declared: int | None = None
 
@@ -171,8 +189,17 @@ class Machine:
         cpu.blocks.append((first, count, finder))
         return first << ops.CPU_BITS | cpu.index
 
+    def identify(self, name: str) -> int:
+        """The identity of something that is nothing but its name, as a wait channel may be."""
+        ident = FIRST_NAMED | zlib.crc32(name.encode())
+        if ident not in self._named:
+            self._named[ident] = Named(name)
+        return ident
+
     def find(self, ident: int) -> Any:
         """The object of that identity, or None once it is gone."""
+        if ident >= FIRST_NAMED:
+            return self._named.get(ident)
         index, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
         if index >= len(self.cpus):
             return None
@@ -196,7 +223,8 @@ class Machine:
 
         It fails if that stays so on fair picks (kind "livelock"), or to the end (kind "check").
         """
-        self.owed[what] = self.engine.current
+        if what not in self.owed:
+            self.owed[what] = Debt(self.engine.current)
 
     def cold(self, what: str) -> None:
         """What made `what` hot has been answered."""
@@ -277,6 +305,7 @@ class Machine:
         self.cpus = []
         self.words = {}
         self.owed = {}
+        self._named = {}
 
 
 def current_frames() -> dict[int, FrameType]:

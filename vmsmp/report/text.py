@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.campaign.outcome import replaying
+
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure
     from vmsmp.engine.machine import Stand
@@ -47,7 +49,8 @@ def _found(failure: Failure) -> str:
 def again(failure: Failure) -> list[str]:
     """How to see it again."""
     if failure.schedule:
-        return [f"replay: vmsmp replay '{failure.schedule}'", f"digest: {failure.digest}"]
+        command = replaying(failure.program, failure.schedule, listed=failure.listed)
+        return [f"replay: {command}", f"digest: {failure.digest}"]
     return [
         "a free run cannot be replayed; look for it under control:",
         f"  vmsmp run {failure.program} --schedules 10000",

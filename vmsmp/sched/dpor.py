@@ -12,12 +12,15 @@ Deviations:
   * what an operation finds out without touching it is no dependence: `try_upgrade` of a spinlock looks
     whether anybody waits for it.  A search that has seen one never says that it is exhaustive.
   * tries of a lock beside its readers, and waits for several tokens, may repeat a trace.
+  * of a run that comes into the fair half of its step limit the half before is explored, and what the
+    other CPUs did in the next `AFTER` steps.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
@@ -30,26 +33,28 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine
 
-
-class Branch:
-    """A node of a wakeup tree: what is to be done first, then the sequences that go on from there."""
-
-    __slots__ = ("below", "event")
-
-    def __init__(self, event: Event, below: list[Branch]) -> None:
-        self.event = event
-        self.below = below
-
-    def copy(self) -> Branch:
-        """The tree again, to be changed by itself."""
-        return Branch(self.event, [branch.copy() for branch in self.below])
+#: Steps on fair picks that are looked at.
+AFTER: Final = 200
 
 
-def chain(events: list[Event]) -> list[Branch]:
+class Branch(NamedTuple):
+    """A node of a wakeup tree: what is to be done first, then the sequences that go on from there.
+
+    Trees share what they have in common, so they are never changed.
+    """
+
+    event: Event
+    below: Branches
+
+
+Branches = tuple[Branch, ...]
+
+
+def chain(events: list[Event]) -> Branches:
     """One sequence as a tree."""
-    below: list[Branch] = []
+    below: Branches = ()
     for event in reversed(events):
-        below = [Branch(event, below)]
+        below = (Branch(event, below),)
     return below
 
 
@@ -71,55 +76,47 @@ class Node:
 
 
 class Sequence:
-    """Steps of a run that are to come first, with the order there is among them."""
+    """Steps of a run that are to come first, with the order there is among them.
+
+    `left` are those still to be placed, as a bit mask of their numbers in the run.
+    """
 
     def __init__(self, trace: Trace, race: Race) -> None:
+        self.events = trace.events
+        self.before = trace.before
+        self.second = race.second
+        self.left = 0
+        self._of: dict[int, deque[int]] = {}
         steps = trace.without(race)
-        inside = 0
-        self.events: list[Event] = []
-        #: For each step, the positions of those in the sequence that happen before it.
-        self.after: list[int] = []
-        place: dict[int, int] = {}
-        for at, n in enumerate(steps):
-            cpu, code = trace.events[n]
-            if n == race.second:
-                code = as_tried(code)
-                ahead = 0
-                for other, event in enumerate(self.events):
-                    if event.cpu == cpu or ops.dependent(event.code, code):
-                        ahead |= self.after[other] | 1 << other
-            else:
-                ahead = 0
-                mask = trace.before[n] & inside
-                while mask:
-                    low = mask & -mask
-                    ahead |= 1 << place[low.bit_length() - 1]
-                    mask ^= low
-            inside |= 1 << n
-            place[n] = at
-            self.events.append(Event(cpu, code))
-            self.after.append(ahead)
-        self.left = list(range(len(steps)))
-
-    def first_of(self, cpu: int) -> int | None:
-        """The place of the CPU's first step that is left, or None."""
-        return next((at for at in self.left if self.events[at].cpu == cpu), None)
+        for n in steps:
+            self.left |= 1 << n
+            self._of.setdefault(self.events[n].cpu, deque()).append(n)
+        # the second step is tried where it might have been refused
+        cpu, code = self.events[race.second]
+        self.tried = Event(cpu, as_tried(code))
+        self.before_tried = 0
+        for n in steps[:-1]:
+            if self.events[n].cpu == cpu or ops.dependent(self.events[n].code, self.tried.code):
+                self.before_tried |= self.before[n] | 1 << n
 
     def may_begin_with(self, event: Event) -> bool:
         """Whether the rest, or the rest and the event, may begin with it: a weak initial."""
-        at = self.first_of(event.cpu)
-        if at is None:
-            return not any(ops.dependent(self.events[k].code, event.code) for k in self.left)
-        return not any(self.after[at] >> k & 1 for k in self.left)
+        mine = self._of.get(event.cpu)
+        if mine:
+            before = self.before_tried if mine[0] == self.second else self.before[mine[0]]
+            return not before & self.left
+        return not any(ops.dependent(left.code, event.code) for left in self.rest())
 
     def drop(self, cpu: int) -> None:
         """The CPU's first step has been done, if there is one."""
-        at = self.first_of(cpu)
-        if at is not None:
-            self.left.remove(at)
+        mine = self._of.get(cpu)
+        if mine:
+            self.left ^= 1 << mine.popleft()
 
     def rest(self) -> list[Event]:
-        return [self.events[at] for at in self.left]
+        """What is left, in order, the second step last."""
+        numbers = sorted(n for mine in self._of.values() for n in mine if n != self.second)
+        return [self.events[n] for n in numbers] + [self.tried] * (self.left >> self.second & 1)
 
 
 class Dpor(Scheduler):
@@ -179,8 +176,8 @@ class Dpor(Scheduler):
             for other, slept in above.sleeping.items()
             if other != cpu and not ops.dependent(slept, code)
         }
-        todo = above.todo[0].below if above.todo and above.todo[0].event.cpu == cpu else []
-        return Node(candidates, sleeping, [branch.copy() for branch in todo])
+        todo = above.todo[0].below if above.todo and above.todo[0].event.cpu == cpu else ()
+        return Node(candidates, sleeping, list(todo))
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         self._catch_up()
@@ -212,7 +209,7 @@ class Dpor(Scheduler):
             self._stale = True
             return current if current in run else run[0]
         picked = base_policy(current, awake, gave_way(current))
-        node.todo = [Branch(Event(picked.index, picked.pending), [])]
+        node.todo = [Branch(Event(picked.index, picked.pending), ())]
         return picked
 
     def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
@@ -223,13 +220,36 @@ class Dpor(Scheduler):
 
     def ended(self, machine: Machine) -> None:
         self._catch_up()
-        if len(self._history.log) > machine.options.max_steps // 2:
-            del self._nodes[self._asked :], self._events[self._asked :]
         if self._stale:
             self.blocked += 1
             del self._nodes[self._given :]
             return
-        self._learn(machine)
+        blocked = [
+            Event(cpu.index, cpu.pending)
+            for cpu in machine.cpus
+            if not cpu.done and cpu.pending & ops.KIND_MASK in ACQUIRES
+        ]
+        if len(self._history.log) <= machine.options.max_steps // 2:
+            self._asked = len(self._events)
+        else:
+            del self._nodes[self._asked :]
+            self._events[self._asked :] = self._without_last()
+            blocked = []
+        self._learn(blocked)
+        del self._events[self._asked :]
+
+    def _without_last(self) -> list[Event]:
+        """What would have come on fair picks if the CPU that ran last before them had stood still."""
+        away = {self._events[self._asked - 1].cpu}
+        changes: list[int] = []
+        kept: list[Event] = []
+        for cpu, code in self._events[self._asked : self._asked + AFTER]:
+            if cpu in away or any(ops.dependent(code, change) for change in changes):
+                away.add(cpu)
+                changes += [code] * (code & 1)
+            else:
+                kept.append(Event(cpu, code))
+        return kept
 
     # -- between two runs -------------------------------------------------------------------------
 
@@ -239,7 +259,7 @@ class Dpor(Scheduler):
             return True
         return self._back()
 
-    def _learn(self, machine: Machine) -> None:
+    def _learn(self, blocked: list[Event]) -> None:
         """Put what the run's races ask for into the wakeup trees of its nodes."""
         nodes = self._nodes
         enabled_by: dict[int, int] = {}
@@ -249,11 +269,6 @@ class Dpor(Scheduler):
                 let_go[cpu] = n
             if after.chosen in let_go:
                 enabled_by[n + 1] = let_go.pop(after.chosen)
-        blocked = [
-            Event(cpu.index, cpu.pending)
-            for cpu in machine.cpus
-            if not cpu.done and cpu.pending & ops.KIND_MASK in ACQUIRES
-        ]
         trace = Trace(
             self._events,
             enabled_by=enabled_by,
@@ -261,27 +276,32 @@ class Dpor(Scheduler):
             blocked=blocked,
         )
         for race in trace.races:
-            if not nodes[race.first].after_all:
+            if race.first < self._asked and not nodes[race.first].after_all:
                 self._insert(nodes[race.first], trace, race)
 
     def _insert(self, node: Node, trace: Trace, race: Race) -> None:
         sequence = Sequence(trace, race)
         if any(sequence.may_begin_with(Event(cpu, code)) for cpu, code in node.sleeping.items()):
             return
-        branches = node.todo
+        path: list[tuple[Branches, int]] = []
+        branches: Branches = tuple(node.todo)
         start = 1  # the first branch is the one just explored: the race's own first step
         while True:
-            for branch in branches[start:]:
-                if sequence.may_begin_with(branch.event):
+            for at in range(start, len(branches)):
+                if sequence.may_begin_with(branches[at].event):
                     break
             else:
                 branches += chain(sequence.rest())
-                return
-            sequence.drop(branch.event.cpu)
-            branches = branch.below
+                break
+            path.append((branches, at))
+            sequence.drop(branches[at].event.cpu)
+            branches = branches[at].below
             start = 0
             if not sequence.left or not branches:
                 return
+        for above, at in reversed(path):
+            branches = (*above[:at], Branch(above[at].event, branches), *above[at + 1 :])
+        node.todo = list(branches)
 
     def _back(self) -> bool:
         """Go back to the deepest node with a branch left; False if there is none."""

@@ -31,6 +31,13 @@ _GRANTS: Final = ACQUIRES | {
 _RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
 #: Operations that depend on others than those on their object (`ops.dependent`).
 _EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
+#: Reads and writes of a word: what happens before a write of it happens before all that is done to it later.
+_PLAIN: Final = frozenset(
+    (
+        *(ops.LOAD, ops.ATOMIC_LOAD, ops.CMPSET_FAILED, ops.STORE, ops.ATOMIC_STORE, ops.FETCHADD),
+        *(ops.SWAP, ops.CMPSET, ops.SETBITS, ops.CLEARBITS, ops.RMW),
+    )
+)
 _SPECIAL: Final = _EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
 _WORD: Final = (1 << 64) - 1
 _TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
@@ -130,7 +137,10 @@ class Trace:
         self.before.append(mine)
         if n < self.performed:
             self._last[cpu] = n
-            self._on.setdefault(thing, []).append(n)
+            if code & 1 and kind in _PLAIN:
+                self._on[thing] = [n]  # whatever came before it happens before it
+            else:
+                self._on.setdefault(thing, []).append(n)
             if kind in _EVERYWHERE:
                 self._everywhere.append(n)
             elif kind == ops.SPAWN:
@@ -152,6 +162,8 @@ class Trace:
             candidates = sorted({*self._on.get(code >> ops.KIND_BITS, ()), *self._everywhere}, reverse=True)
         else:
             candidates = reversed(self._on.get(code >> ops.KIND_BITS, []))
+            if not code & 1 and kind in _PLAIN:  # a read depends on the write before it, if there is one
+                candidates = self._on.get(code >> ops.KIND_BITS, [])[:1]
         for i in candidates:
             if ops.dependent(self.events[i].code, code):
                 yield i

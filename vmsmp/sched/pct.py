@@ -9,19 +9,24 @@ Deviations:
   * a CPU begins as soon as it is spawned, which is no choice.
   * the d-1 low priorities are assigned to the change points in random order, as in the paper;
     several later implementations make the latest point the lowest.
-  * a CPU that yields, spins or fails a try falls below everything, else it would spin for ever.
+  * a CPU that yields, spins or fails a try falls below everything, else it would spin for ever; so
+    does one that has had `STREAK` choices running, which count for nothing: it may be in a loop that
+    waits for the others and does not say so.
 """
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.sched.history import Beginners
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
+
+#: Choices that may go to the same CPU one after another.
+STREAK: Final = 2_000
 
 
 class Pct(Scheduler):
@@ -33,8 +38,8 @@ class Pct(Scheduler):
         self._beginners = Beginners()
         # invariant: one entry a CPU, by index; initial priorities lie above 1, lowered ones below
         self._priority: list[float] = []
-        # invariant: choice number -> the priority that the picked CPU falls to
-        self._changes: dict[int, float] = {}
+        # invariant: choice number -> the priority that the picked CPU falls to, or None: look for a streak
+        self._changes: dict[int, float | None] = {}
         self._count = 0
         self._floor = 0.0
         self._choices = 16  # k: a first guess until one run has been seen
@@ -48,6 +53,7 @@ class Pct(Scheduler):
         lows = list(range(1, len(points) + 1))
         self._rng.shuffle(lows)
         self._changes = {at: low / (len(points) + 1) for at, low in zip(points, lows, strict=True)}
+        self._changes.setdefault(STREAK)
         self._priority = []
         self._count = 0
         self._floor = 0.0
@@ -74,6 +80,17 @@ class Pct(Scheduler):
                 best = cpu
                 high = priority[cpu.index]
         if count in self._changes:
-            priority[best.index] = self._changes[count]
+            low = self._changes.pop(count)
+            if low is None:
+                self._end_streak(current)
+            else:
+                priority[best.index] = low
             best = max(run, key=lambda cpu: priority[cpu.index])
         return best
+
+    def _end_streak(self, current: Cpu) -> None:
+        """If all choices of late were for the current CPU, let it fall; look again later."""
+        if min(current.machine.engine.log[-STREAK:]) >= 0:
+            self.yielded(current)
+            self._count -= STREAK
+        self._changes.setdefault(self._count + STREAK)

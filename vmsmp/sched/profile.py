@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.machine import FIRST_BLOCK
+from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.sched.history import History, Key
 
 #: Fields of a reserved record lie this many bits apart.
@@ -29,7 +29,7 @@ def target_of(code: int) -> int | None:
     if code & ops.KIND_MASK in _NO_ACCESS:
         return None
     ident = code >> ops.KIND_BITS
-    if ident >> ops.CPU_BITS >= FIRST_BLOCK:
+    if FIRST_BLOCK <= ident >> ops.CPU_BITS < FIRST_NAMED >> ops.CPU_BITS:
         return -(ident >> ops.CPU_BITS + _RECORD_BITS)  # the record
     return ident
 

@@ -144,11 +144,15 @@ class SleepQueues:
         td.td_flags &= ~(TDF_TSLEEP_DESCHEDULED | TDF_SINTR)
         self.remove(td)
 
-    @staticmethod
-    def code(ident: Any, kind: int) -> int:
-        """The visible operation of doing `kind` to an ident, which may be anything."""
-        key = getattr(ident, "ident", 0)
-        return key << ops.KIND_BITS | kind if isinstance(key, int) else kind
+    def code(self, ident: Any, kind: int) -> int:
+        """The visible operation of doing `kind` to an ident, which may be anything.
+
+        A string or a number is a channel of that name; an object that has no identity is nobody's.
+        """
+        key = getattr(ident, "ident", None)
+        if not isinstance(key, int):
+            key = self.machine.identify(str(ident)) if type(ident) in (str, int) else 0
+        return key << ops.KIND_BITS | kind
 
 
 class _CpuQueue:

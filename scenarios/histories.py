@@ -1,0 +1,216 @@
+"""Histories: what locks and the page layer answer, judged by sequential specifications.
+
+Each operation is recorded from its call to its return.  At the end there must be an order of them, in
+keeping with who was over before whom, in which the specification gives the same answers.
+"""
+
+from vmsmp import LK_EXCLUSIVE, LK_NOWAIT, LK_SHARED, scenario
+from vmsmp.check.linearize import History
+from vmsmp.check.specs import Allocator, PageQueue, Residency, RwLock
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
+from vmsmp.vm.vm_page import vm_page_insert, vm_page_remove
+from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_select_free
+from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_sbusy_drop, vm_page_wakeup
+from vmsmp.vm.vm_page_free import vm_page_free
+from vmsmp.vm.vm_page_h import PG_MAPPEDMULTI, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
+from vmsmp.vm.vm_page_lookup import vm_page_lookup
+
+
+class Recorded:
+    """A lock whose every operation is written into a history."""
+
+    def __init__(self, m, lock):
+        self.machine = m
+        self.lock = lock
+        self.history = History(m)
+        self.inside = m.atomic(0, name="inside")
+
+    def do(self, name, action):
+        """Do `action` as the running CPU's operation `name`, and return what it gives."""
+        with self.history.operation(name, str(self.machine.curcpu)) as op:
+            op.result = action()
+        self.inside.load()  # a moment between two operations, for others to come
+        return op.result
+
+
+def use(lock, roles):
+    """One CPU for each role in turn, and the verdict on what they did."""
+    m = lock.machine
+    for n in range(m.ncpus):
+        role = roles[n % len(roles)]
+        m.spawn(role, name=f"{role.__name__}{n}")
+    m.join()
+    lock.history.judge(RwLock(may_fail=True))
+
+
+@scenario(cpus=3, tags={"spinlock", "history"})
+def spinlock_history(m):
+    """A spinlock is a readers-writer lock whose tries may fail while somebody else is at it."""
+    spin = m.spinlock("spin")
+    lock = Recorded(m, spin)
+
+    def writer():
+        for _ in range(2):
+            lock.do("acquire", spin.acquire)
+            lock.do("release", spin.release)
+
+    def reader():
+        lock.do("acquire_shared", spin.acquire_shared)
+        name = "release" if lock.do("try_upgrade", spin.try_upgrade) else "release_shared"
+        lock.do(name, spin.release)
+
+    def trier():
+        for _ in range(2):
+            if lock.do("try_acquire", spin.try_acquire):
+                lock.do("release", spin.release)
+
+    use(lock, [writer, reader, trier])
+
+
+@scenario(cpus=3, tags={"token", "history"})
+def token_history(m):
+    """A token that nobody sleeps with is a readers-writer lock, and its try may fail."""
+    token = m.token("token")
+    lock = Recorded(m, token)
+
+    def writer():
+        for _ in range(2):
+            lock.do("acquire", token.acquire)
+            lock.do("release", token.release)
+
+    def reader():
+        for _ in range(2):
+            lock.do("acquire_shared", token.acquire_shared)
+            lock.do("release_shared", token.release)
+
+    def trier():
+        for _ in range(2):
+            if lock.do("try_acquire", token.try_acquire):
+                lock.do("release", token.release)
+
+    use(lock, [writer, reader, trier])
+
+
+@scenario(cpus=3, tags={"lockmgr", "history"})
+def lockmgr_history(m):
+    """A lockmgr lock is a readers-writer lock with a downgrade; LK_NOWAIT may fail."""
+    lk = m.lockmgr("lk")
+    lock = Recorded(m, lk)
+
+    def writer():
+        lock.do("acquire", lk.acquire)
+        lock.do("downgrade", lk.downgrade)
+        lock.do("release_shared", lk.release)
+
+    def reader():
+        lock.do("acquire_shared", lk.acquire_shared)
+        lock.do("release_shared", lk.release)
+        if lock.do("try_acquire_shared", lambda: lk.lock(LK_SHARED | LK_NOWAIT) == 0):
+            lock.do("release_shared", lk.release)
+
+    def trier():
+        for _ in range(2):
+            if lock.do("try_acquire", lambda: lk.lock(LK_EXCLUSIVE | LK_NOWAIT) == 0):
+                lock.do("release", lk.release)
+
+    use(lock, [writer, reader, trier])
+
+
+@scenario(cpus=3, tags={"page", "queue", "history"})
+def free_queue_history(m):
+    """The free queue of one colour is a stack: pages are freed to its head and taken from there."""
+    vm = m.boot(pages=3, l2_size=1)
+    history = History(m)
+    for page in list(vm.vm_page_queues[vm.PQ_FREE].pages()):
+        with history.operation("insert_tail", "free", page.name):
+            pass  # it is there from the start
+
+    def user():
+        for _ in range(3):
+            with history.operation("take_first", "free") as op:
+                page = vm_page_select_free(vm, 0)
+                op.result = page and page.name
+            if page is not None:
+                with history.operation("insert_head", "free", page.name):
+                    vm_page_free(page)
+
+    for _ in range(m.ncpus):
+        m.spawn(user)
+    m.join()
+    history.judge(PageQueue())
+
+
+@scenario(cpus=3, tags={"page", "alloc", "history"})
+def allocation_history(m):
+    """An allocated page is nobody else's until it is freed; none may be had though there are some."""
+    vm = m.boot(pages=5, l2_size=2)
+    history = History(m)
+
+    def user(me):
+        for n in range(2):
+            pages = []
+            for k in range(2):
+                with history.operation("alloc") as op:
+                    page = vm_page_alloc(vm, None, me + n + k, VM_ALLOC_NORMAL)
+                    op.result = page and page.name
+                pages += [page] if page is not None else []
+            for page in pages:
+                with history.operation("free", page.name):
+                    vm_page_free(page)
+
+    for n in range(m.ncpus):
+        m.spawn(user, n)
+    m.join()
+    history.judge(Allocator([page.name for page in vm.vm_page_array], may_fail=True))
+
+
+@scenario(cpus=3, tags={"page", "lookup", "hash", "history"})
+def residency_history(m):
+    """A page comes into its object and leaves it; lookups find what is there, the hash it or nothing."""
+    vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=1)
+    obj = vm_object_allocate(vm, 4)
+    history = History(m)
+    place = ("obj", 0)
+
+    def owner():
+        page = vm_page_select_free(vm, 0)
+        page.flags.setbits(PG_MAPPEDMULTI)
+        for _ in range(3):
+            vm_object_hold(obj)
+            with history.operation("insert", *place, page.name) as op:
+                op.result = vm_page_insert(page, obj, 0)
+            vm_page_hash_enter(page)
+            vm_page_wakeup(page)
+            vm_object_drop(obj)
+            vm_page_busy_wait(page, True)
+            with history.operation("remove", *place):
+                vm_page_remove(page)
+        vm_page_free(page)
+
+    def reader():
+        for _ in range(3):
+            vm_object_hold_shared(obj)
+            with history.operation("lookup", *place) as op:
+                found = vm_page_lookup(obj, 0)
+                op.result = found and found.name
+            vm_object_drop(obj)
+
+    def guesser():
+        for _ in range(12):
+            with history.operation("lookup_hint", *place) as op:
+                found = vm_page_hash_get(vm, obj, 0)
+                op.result = found and found.name
+            if found is not None:
+                vm_page_sbusy_drop(found)
+
+    m.spawn(owner)
+    for n in range(1, m.ncpus):
+        m.spawn(reader if n % 2 == 0 else guesser)
+    m.join()
+    history.judge(Residency())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -148,7 +149,8 @@ def test_what_is_left_of_thousands_fails_the_same_way(rollup):
 
 def test_what_is_left_of_thousands_has_their_options(rollup):
     _, found, small = rollup
-    assert Schedule.parse(found.schedule).options == small.options
+    options = Schedule.parse(found.schedule).options
+    assert replace(options, cpus=small.options.cpus) == small.options
 
 
 # -- failures of every kind ------------------------------------------------------------------------
@@ -450,3 +452,57 @@ def test_a_line_that_fails_with_the_checkers_only_does_not_fail_without():
     line = vmsmp.explore(inverting, sched="random").failure.schedule
     with pytest.raises(UsageError, match="does not fail"):
         vmsmp.minimize(inverting, line, check=False)
+
+
+# -- fewer CPUs -----------------------------------------------------------------------------------
+
+
+def racers(m):
+    word = m.cell(0)
+
+    def racer():
+        word.store(word.load() + 1)
+
+    for _ in range(m.ncpus):
+        m.spawn(racer)
+    m.join()
+    m.check(word.load() == m.ncpus, "all are counted")
+
+
+@pytest.mark.parametrize("cpus", [2, 3, 6])
+def test_a_program_that_asks_how_many_cpus_there_are_is_given_as_few_as_will_do(cpus):
+    found = vmsmp.explore(racers, cpus=cpus, sched="random").failure
+    small = vmsmp.minimize(racers, found.schedule)
+    assert (2, 1) == (small.options.cpus, len(small))
+    assert found.signature == fails(racers, small)
+
+
+def test_a_program_that_does_not_ask_keeps_its_cpus():
+    found = vmsmp.explore(lost, sched="random").failure
+    assert None is vmsmp.minimize(lost, found.schedule).options.cpus
+
+
+def test_a_scenario_whose_cpus_have_roles_keeps_them():
+    @vmsmp.scenario(cpus=3, fixed=True)
+    def fixed(m):
+        racers(m)
+
+    found = vmsmp.explore(fixed, sched="random").failure
+    assert None is vmsmp.minimize(fixed, found.schedule).options.cpus
+
+
+def test_a_failure_that_takes_all_cpus_keeps_them():
+    def crowded(m):
+        here = m.atomic(0)
+
+        def member():
+            here.fetchadd(1)
+            m.check(here.load() < 4, "not all at once")
+            here.fetchadd(-1)
+
+        for _ in range(m.ncpus):
+            m.spawn(member)
+        m.join()
+
+    found = vmsmp.explore(crowded, cpus=4, sched="random", schedules=5_000).failure
+    assert 4 == vmsmp.minimize(crowded, found.schedule).options.cpus

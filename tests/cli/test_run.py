@@ -79,6 +79,7 @@ def test_the_json_of_a_failure_has_its_keys(vmsmp):
             "witness",
             "schedule",
             "digest",
+            "trace",
             "facts",
             "program",
             "engine",

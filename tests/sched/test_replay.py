@@ -155,3 +155,55 @@ def test_a_tape_of_another_program_is_a_divergence(tell):
 def test_a_tape_without_the_draws_that_are_made_is_a_divergence(tell):
     with pytest.raises(ReplayDiverged, match="draws below 3"):
         tell(lambda m: m.choose(3), Tape([], []))
+
+
+# -- the second half of the step limit ------------------------------------------------------------
+
+
+def long(m):
+    word = m.atomic(0)
+
+    def worker():
+        for _ in range(60):
+            word.fetchadd(1)
+            m.choose(3)
+
+    for _ in range(3):
+        m.spawn(worker)
+    m.join()
+
+
+LATE = Options(max_steps=700)
+
+
+@pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS)
+def test_a_run_with_fair_picks_comes_back_from_its_line_and_its_tape(tell, make):
+    limit = LATE.max_steps
+    for seed in range(3):
+        outcome, log, draws = tell(long, make(seed), seed=seed, options=LATE, max_steps=limit)
+        assert limit // 2 + 20 < len(log)
+        steps = Schedule.parse(outcome.schedule).preemptions
+        _, again, _ = tell(long, Preempting(steps), seed=seed, options=LATE, max_steps=limit)
+        _, taped, _ = tell(long, Tape(log, draws), seed=seed, options=LATE, max_steps=limit)
+        assert (None, None) == (trace.divergence(log, again), trace.divergence(log, taped))
+
+
+def test_no_preemption_is_written_down_for_fair_picks(tell):
+    outcome, log, _ = tell(long, RandomWalk(1), options=LATE, max_steps=LATE.max_steps)
+    half = log[: LATE.max_steps // 2 + 1]
+    done = {cpu: sum(c == cpu for c, _ in trace.steps(half)) for cpu in range(4)}
+    steps = Schedule.parse(outcome.schedule).preemptions
+    assert 20 < len(steps)
+    assert [] == [step for step in steps if not step.choice and step.nth > done[step.cpu]]
+
+
+def test_a_preemption_in_the_second_half_does_not_apply():
+    # The first CPU comes to its operation 96 in the first half; the others begin in the second.
+    plain = vmsmp.replay(long, "v1:long+steps=200:0:")
+    late = [f"1.{n}>3" for n in range(99, 121)] + [f"2.{n}>1" for n in range(3, 30)]
+    assert plain.digest == vmsmp.replay(long, f"v1:long+steps=200:0:{','.join(late)}").digest
+    assert plain.digest != vmsmp.replay(long, "v1:long+steps=200:0:1.90>3").digest
+    both_halves = [
+        vmsmp.replay(long, f"v1:long+steps=2000:0:{steps}").digest for steps in ("", ",".join(late))
+    ]
+    assert both_halves[0] != both_halves[1]

@@ -1,17 +1,23 @@
 """The shortest schedule that still fails the same way.
 
-Three steps, until none of them helps any more.
+Three steps until none of them helps any more, then two attempts to start from something better.
   * *Regroup*: of all orders of the same trace, the one that changes CPUs only where it must, and leaves
     out what did not happen before the failure.  One run replaces many removals.
   * *Delta debugging* (Zeller and Hildebrandt, TSE 2002) over the preemptions: every subset is a schedule.
   * *Move* each preemption to the nearest boundary of a locked section, where a reader expects it.
+  * *Elsewhere*: where more than a few preemptions are left, a short search for other runs that fail the
+    same way, and the shortest that can be made of one.
+  * *Fewer CPUs*, where the program asks how many there are (`m.ncpus`): the same preemptions without
+    those of the last CPU, or what a short search finds there.  Operations are not left out: of programs
+    that Hypothesis has drawn it leaves them out itself (`vmsmp.hypothesis_support`).
 A candidate counts if its signature is the same; the first schedule and the last are run twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import signature_of
@@ -20,7 +26,8 @@ from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.mutants.patch import planted
-from vmsmp.sched.partial_order import Event, Trace
+from vmsmp.sched import normal_form
+from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
 
 if TYPE_CHECKING:
@@ -30,6 +37,11 @@ if TYPE_CHECKING:
 #: Runs that a minimization may make, and the steps that these may have together.
 BUDGET: Final = 2_000
 STEPS: Final = 10_000_000
+#: Runs of a short search for the same failure elsewhere.
+TRIES: Final = 30
+#: With more preemptions than these another run may do better; so many others are looked at.
+FEW: Final = 3
+RESTARTS: Final = 3
 
 Steps = tuple[Preemption, ...]
 
@@ -60,6 +72,9 @@ class _Run:
     log: list[int]
     draws: list[int]
     cpu: int
+    #: CPUs beside the boot CPU, and whether the program can be given fewer.
+    cpus: int
+    asks: bool
 
 
 class _Minimizer:
@@ -79,15 +94,56 @@ class _Minimizer:
         parted = trace.divergence(first.log, again.log)
         if parted is not None:
             raise ReplayDiverged(f"the same schedule gives different runs: {parted}")
-        best = first
+        best = self._shortened(first)
+        if len(best.preemptions) > FEW:
+            best = self._elsewhere(best)
+        while best.asks and best.cpus > 1 and not self._spent():
+            on_all = self.schedule, self.bench
+            found = self._on_fewer(best)
+            if found is None or len(found.preemptions) > len(best.preemptions):
+                self.schedule, self.bench = on_all
+                break
+            best = found
+        if self._follow(Preempting(best.preemptions)).signature != self.wanted:
+            raise ReplayDiverged("the minimized schedule failed once and not again")
+        return self.schedule.with_steps(best.preemptions)
+
+    def _shortened(self, best: _Run) -> _Run:
+        """As short as the steps make it."""
         while not self._spent():
             before = best.preemptions
             best = self._moved(self._fewer(self._regrouped(best)))
             if best.preemptions == before:
                 break
-        if self._follow(Preempting(best.preemptions)).signature != self.wanted:
-            raise ReplayDiverged("the minimized schedule failed once and not again")
-        return self.schedule.with_steps(best.preemptions)
+        return best
+
+    def _on_fewer(self, run: _Run) -> _Run | None:
+        """The same failure, shortened, on one CPU less, if it is there too."""
+        options = replace(self.schedule.options, cpus=run.cpus - 1)
+        self.schedule = replace(self.schedule, options=options)
+        self.bench = self.bench.with_options(options)
+        kept = tuple(p for p in run.preemptions if run.cpus not in (p.cpu, -1 if p.choice else p.value))
+        found = self._try(kept) or next(self._hits(), None)
+        return self._shortened(found) if found is not None else None
+
+    def _elsewhere(self, run: _Run) -> _Run:
+        """The shortest of what a short search finds from other runs that fail the same way."""
+        for found in islice(self._hits(), RESTARTS):
+            run = min(run, self._shortened(found), key=lambda run: len(run.preemptions))
+            if len(run.preemptions) <= FEW:
+                break
+        return run
+
+    def _hits(self) -> Iterator[_Run]:
+        """The runs of a short search that fail the same way."""
+        search = Portfolio(self.schedule.seed)
+        for _ in range(TRIES):
+            if self._spent():
+                return
+            search.begin()
+            run = self._follow(search)
+            if run.signature == self.wanted:
+                yield run
 
     def _spent(self) -> bool:
         return self.runs >= self.budget or self.steps >= STEPS
@@ -100,6 +156,7 @@ class _Minimizer:
         recorder = Recorder(scheduler)
         machine = self.bench.run(recorder, self.schedule.seed, (OpCounter(),))
         found = machine.trouble
+        cpus = len(machine.cpus) - 1
         machine.close()
         self.runs += 1
         self.steps += len(engine.log)
@@ -109,6 +166,8 @@ class _Minimizer:
             engine.log,
             list(engine.draws),
             found.cpu if found is not None else 0,
+            cpus,
+            machine.asked_how_many and not getattr(self.bench.program, "fixed", False),
         )
 
     def _try(self, steps: Steps) -> _Run | None:
@@ -174,46 +233,14 @@ class _Minimizer:
 
 
 def _linear(run: _Run) -> Iterator[tuple[list[int], list[int]]]:
-    """Orders of the run's steps that go on with each CPU while they can, as logs with their draws.
-
-    First of those alone that came before the failure, then of all.
-    """
-    steps = list(trace.steps(run.log))
-    order = Trace(Event(cpu, code) for cpu, code in steps)
-    last = max((n for n, (cpu, _) in enumerate(steps) if cpu == run.cpu), default=len(steps) - 1)
+    """The run in normal form, as a log with its draws: first what came before the failure, then all."""
+    order = normal_form.order_of(run.log)
     drawn = iter(run.draws)
-    values = {n: next(drawn, 0) for n, (_, code) in enumerate(steps) if ops.kind_of(code) == ops.CHOOSE}
-    for wanted in (order.before[last] | 1 << last, (1 << len(steps)) - 1):
-        chosen = _grouped(steps, order, wanted)
-        log: list[int] = []
-        current = 0
-        for n in chosen:
-            cpu, code = steps[n]
-            if cpu != current:
-                log.append(-1 - cpu)
-                current = cpu
-            log.append(code)
-        yield log, [values[n] for n in chosen if n in values]
-
-
-def _grouped(steps: list[tuple[int, int]], order: Trace, wanted: int) -> list[int]:
-    """The numbers of the wanted steps (a bit mask), each CPU's together as far as the order allows."""
-    waiting: dict[int, list[int]] = {}
-    for n, (cpu, _) in reversed(list(enumerate(steps))):
-        if wanted >> n & 1:
-            waiting.setdefault(cpu, []).append(n)
-    chosen: list[int] = []
-    done = 0
-    current = 0
-    while waiting:
-        ready = [cpu for cpu in sorted(waiting) if not order.before[waiting[cpu][-1]] & ~done]
-        current = current if current in ready else ready[0]
-        n = waiting[current].pop()
-        if not waiting[current]:
-            del waiting[current]
-        chosen.append(n)
-        done |= 1 << n
-    return chosen
+    draws = (n for n, event in enumerate(order.events) if ops.kind_of(event.code) == ops.CHOOSE)
+    values = {n: next(drawn, 0) for n in draws}
+    for wanted in (normal_form.causes(order, run.cpu), None):
+        chosen = normal_form.grouped(order, wanted)
+        yield normal_form.as_log(order, chosen), [values[n] for n in chosen if n in values]
 
 
 def _boundaries(log: list[int], step: Preemption) -> list[int]:

@@ -45,7 +45,8 @@ class Failure:
     of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
     about instead).  `digest` names the exact run.  `witness` says of something predicted whether
     targeted runs could make it happen ("" for what did happen).  `listed` says that the program is a
-    scenario, which the command line finds by its name.
+    scenario, which the command line finds by its name.  `trace` names what led
+    to it up to the order of independent steps: of failures of one signature and trace one is enough.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Failure:
     history: tuple[str, ...] = ()
     witness: str = ""
     listed: bool = True
+    trace: str = ""
 
     def report(self, *, everything: bool = False) -> str:
         """The story as text: one column a CPU, what each holds and wants, the line to replay it.
@@ -80,6 +82,7 @@ class Failure:
             "signature": self.signature,
             "schedule": self.schedule,
             "digest": self.digest,
+            "trace": self.trace,
             "facts": list(self.facts),
             "witness": self.witness,
             "program": self.program,

@@ -31,6 +31,7 @@ from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
 from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
+from vmsmp.sched import normal_form
 from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.rendezvous import Place, Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape, Watched
@@ -39,6 +40,9 @@ from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape, Watched
 CHECK_EVERY: Final = 64
 #: Targeted runs that a hint of the race detector is worth.
 RUNS_FOR_A_HINT: Final = 3
+
+#: Failures that are the doing of all CPUs, not of the one on which they are noticed.
+_OF_ALL: Final = frozenset(("deadlock", "lost-wakeup", "livelock"))
 
 Program = Callable[[Machine], Any]
 Progress = Callable[[Result], None]
@@ -56,16 +60,21 @@ class Bench:
 
     def _set_up(self, options: Options, *, check: bool) -> None:
         self.options = options
+        self.check = check
         self.checkers = checkers(check, races=options.races)
         self.hooks = Hooks(self.checkers)
         #: The race detector, if there is one.
         self.races = next((c for c in self.checkers if isinstance(c, HappensBefore)), None)
 
+    def with_options(self, options: Options, *, check: bool | None = None) -> Bench:
+        """The same program on the same engine with other options."""
+        other = copy(self)
+        other._set_up(options, check=self.check if check is None else check)
+        return other
+
     def unchecked(self) -> Bench:
-        """The same, on the same engine, without checkers: only the program itself and the engine speak."""
-        plain = copy(self)
-        plain._set_up(replace(self.options, races=False), check=False)
-        return plain
+        """The same without checkers: only the program itself and the engine speak."""
+        return self.with_options(replace(self.options, races=False), check=False)
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
         """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
@@ -88,6 +97,8 @@ class Bench:
         failure = None
         if machine.trouble is not None:
             failure = _failure(machine.trouble, schedule, trace.digest(log), story, self.listed)
+            culprit = None if failure.kind in _OF_ALL else failure.cpu
+            failure = replace(failure, trace=normal_form.digest(log, culprit))
         outcome = Outcome(
             name,
             trace.digest(log),

@@ -110,6 +110,8 @@ class Machine:
         self.owed: dict[str, Debt] = {}
         #: How many CPUs the program's author declared, where he did.
         self.declared: int | None = None
+        #: Whether the program looked at `ncpus`, and so would do with fewer.
+        self.asked_how_many = False
 
     # -- CPUs ---------------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ class Machine:
     @property
     def ncpus(self) -> int:
         """How many CPUs a scenario is to use beside the boot CPU: the user's word, else its own."""
+        self.asked_how_many = True
         return self.options.cpus or self.declared or ops.MAX_CPUS - 1
 
     @property

@@ -1,0 +1,70 @@
+"""The normal form of a run: one order of its steps that is the same for all runs of its trace.
+
+Neighbouring steps that do not depend on each other are swapped until every CPU goes on as long as it
+can; where it cannot, the lowest-numbered one that can comes next.  So the form is also the order with
+few switches that reads best, and its digest tells failures apart that differ in more than the order of
+independent steps.
+"""
+
+from __future__ import annotations
+
+from vmsmp.engine import trace
+from vmsmp.sched.partial_order import Event, Trace
+
+#: Steps of a run beyond which it is not looked for: its order takes memory by the square of them.
+LIMIT = 20_000
+
+
+def order_of(log: list[int]) -> Trace:
+    """What happens before what in the run."""
+    return Trace(Event(cpu, code) for cpu, code in trace.steps(log))
+
+
+def grouped(order: Trace, wanted: int | None = None) -> list[int]:
+    """The numbers of the steps (of those in the bit mask `wanted`, if there is one) in normal form."""
+    waiting: dict[int, list[int]] = {}
+    for n in range(len(order.events) - 1, -1, -1):
+        if wanted is None or wanted >> n & 1:
+            waiting.setdefault(order.events[n].cpu, []).append(n)
+    chosen: list[int] = []
+    done = 0
+    current = 0
+    while waiting:
+        ready = [cpu for cpu in sorted(waiting) if not order.before[waiting[cpu][-1]] & ~done]
+        current = current if current in ready else ready[0]
+        n = waiting[current].pop()
+        if not waiting[current]:
+            del waiting[current]
+        chosen.append(n)
+        done |= 1 << n
+    return chosen
+
+
+def as_log(order: Trace, numbers: list[int]) -> list[int]:
+    """These steps in this order, as a log."""
+    log: list[int] = []
+    current = 0
+    for n in numbers:
+        cpu, code = order.events[n]
+        if cpu != current:
+            log.append(-1 - cpu)
+            current = cpu
+        log.append(code)
+    return log
+
+
+def causes(order: Trace, cpu: int) -> int:
+    """The last step of the CPU and all that had to come before it, as a bit mask."""
+    last = max((n for n, event in enumerate(order.events) if event.cpu == cpu), default=0)
+    return order.before[last] | 1 << last
+
+
+def digest(log: list[int], cpu: int | None = None) -> str:
+    """Name the run's trace: the same for all its runs, on every interpreter; "" for a run beyond `LIMIT`.
+
+    With a `cpu` it names only what led to the last step of that one.
+    """
+    if len(log) > LIMIT:
+        return ""
+    order = order_of(log)
+    return trace.digest(as_log(order, grouped(order, None if cpu is None else causes(order, cpu))))

@@ -680,3 +680,20 @@ def test_the_seed_of_a_search_does_not_matter(seed):
 def test_a_search_that_is_cut_has_not_seen_everything(schedules):
     result = explore(told(reorder(3)), schedules=schedules, stop="never")
     assert (schedules, False) == (result.executions, result.exhausted)
+
+
+def test_a_search_goes_through_long_programs():
+    def program(m):
+        word = m.atomic(0)
+
+        def reader():
+            for _ in range(3_000):
+                word.load()
+
+        m.spawn(reader)
+        m.spawn(word.store, 1)
+        m.join()
+
+    result = explore(program, schedules=10)
+    assert (None, 10) == (result.failure, result.executions)
+    assert result.longest > 3_000

@@ -84,3 +84,10 @@ def test_failures_of_one_trace_say_so():
     traces = {vmsmp.explore(program, sched="random", seed=n, schedules=50).failure.trace for n in range(12)}
     digests = {vmsmp.explore(program, sched="random", seed=n, schedules=50).failure.digest for n in range(12)}
     assert 1 == len(traces) < len(digests)
+
+
+def test_a_failure_before_the_first_step_has_a_trace():
+    def program(m):
+        m.panic("at once")
+
+    assert vmsmp.explore(program).failure.trace == normal_form.digest([])

@@ -61,7 +61,7 @@ class Bench:
     def _set_up(self, options: Options, *, check: bool) -> None:
         self.options = options
         self.check = check
-        self.checkers = checkers(check, races=options.races)
+        self.checkers = checkers(check, races=options.races, exact=options.locks == "exact")
         self.hooks = Hooks(self.checkers)
         #: The race detector, if there is one.
         self.races = next((c for c in self.checkers if isinstance(c, HappensBefore)), None)

@@ -18,10 +18,13 @@ from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
 
 
-def checkers(on: bool, *, free: bool = False, races: bool = False) -> tuple[Observer, ...]:
+def checkers(
+    on: bool, *, free: bool = False, races: bool = False, exact: bool = True
+) -> tuple[Observer, ...]:
     """A fresh set of checkers: all of them, or those that merely say why nothing comes of it any more.
 
-    With `free` only those that the free engine can bear; with `races` the happens-before detector too.
+    With `free` only those that the free engine can bear; with `races` the happens-before detector too;
+    those that judge the words of locks only where locks are words, at `exact` depth.
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
@@ -30,7 +33,7 @@ def checkers(on: bool, *, free: bool = False, races: bool = False) -> tuple[Obse
             LostWakeup(),
             *made,
             Exclusion(),
-            StateWords(),
+            *([StateWords()] if exact else []),
             LockOrder(),
             Misuse(),
             ledger,

@@ -12,9 +12,10 @@ Locks of one class are ordered by instance.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from vmsmp.check.clocks import Clocks, known
+from vmsmp.check.clocks import Clock, Clocks, known
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
@@ -44,17 +45,26 @@ class LockOrder(Observer):
         self._edges: dict[str, list[_Edge]] = {}
         self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
         self._clocks = Clocks()
+        # invariant: what the clocks have not been told yet; most runs have no edge to be ordered
+        self._untold: list[tuple[Callable[[Clocks, Cpu, Cpu], None], Cpu, Cpu]] = []
 
     def begin(self, machine: Machine) -> None:
         self._edges = {}
         self._known = set()
         self._clocks = Clocks()
+        self._untold = []
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
-        self._clocks.spawned(cpu, child)
+        self._untold.append((Clocks.spawned, cpu, child))
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
-        self._clocks.joined(cpu, child)
+        self._untold.append((Clocks.joined, cpu, child))
+
+    def _clock(self, cpu: Cpu) -> Clock:
+        for tell, other, child in self._untold:
+            tell(self._clocks, other, child)
+        self._untold = []
+        return self._clocks.of(cpu)
 
     # -- edges ----------------------------------------------------------------------------------
 
@@ -74,7 +84,7 @@ class LockOrder(Observer):
                 # waiting for a lockmgr lock drops the tokens, so they keep nobody out
                 if h.lock is not held and not (lock.sleepable and h.lock.sort == "token")
             )
-            clock = self._clocks.of(cpu)
+            clock = self._clock(cpu)
             epoch = clock[cpu.index]
             key = (source, target, hold.mode, mode, cpu.index, gates, epoch)
             if key in self._known:

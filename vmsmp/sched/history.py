@@ -18,29 +18,26 @@ if TYPE_CHECKING:
 Key = tuple[int, ...]
 
 
-class Beginners:
-    """CPUs that are spawned and have not begun.
+class Beginners(list["Cpu"]):
+    """CPUs that are spawned and may not have begun; empty, and so false, in most picks.
 
     Where a CPU begins depends on nobody, so who looks for orders of dependent operations lets it begin
     at once: what competes is its first operation.
     """
 
-    __slots__ = ("_cpus",)
-
-    def __init__(self) -> None:
-        self._cpus: list[Cpu] = []
+    __slots__ = ()
 
     def spawned(self, cpu: Cpu) -> None:
         """A CPU exists; the boot CPU's begins a run."""
         if cpu.index:
-            self._cpus.append(cpu)
+            self.append(cpu)
         else:
-            self._cpus.clear()
+            self.clear()
 
     def next(self) -> Cpu | None:
         """One that has not begun, or None."""
-        while self._cpus:
-            cpu = self._cpus.pop()
+        while self:
+            cpu = self.pop()
             if not cpu.started:
                 return cpu
         return None

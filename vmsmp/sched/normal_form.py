@@ -55,8 +55,8 @@ def as_log(order: Trace, numbers: list[int]) -> list[int]:
 
 def causes(order: Trace, cpu: int) -> int:
     """The last step of the CPU and all that had to come before it, as a bit mask."""
-    last = max((n for n, event in enumerate(order.events) if event.cpu == cpu), default=0)
-    return order.before[last] | 1 << last
+    steps = [n for n, event in enumerate(order.events) if event.cpu == cpu]
+    return order.before[steps[-1]] | 1 << steps[-1] if steps else 0
 
 
 def digest(log: list[int], cpu: int | None = None) -> str:

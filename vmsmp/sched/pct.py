@@ -68,8 +68,7 @@ class Pct(Scheduler):
         self._priority[cpu.index] = self._floor
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        begins = self._beginners.next()
-        if begins is not None:
+        if self._beginners and (begins := self._beginners.next()) is not None:
             return begins
         self._count = count = self._count + 1
         priority = self._priority

@@ -57,8 +57,7 @@ class Pos(Scheduler):
                     del priority[other]
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        begins = self._beginners.next()
-        if begins is not None:
+        if self._beginners and (begins := self._beginners.next()) is not None:
             return begins
         self._catch_up(current)
         priority = self._priority

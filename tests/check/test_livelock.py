@@ -1,5 +1,7 @@
 """Livelock: CPUs run and nothing comes of it."""
 
+import re
+
 import pytest
 
 import vmsmp
@@ -27,7 +29,7 @@ def test_a_spin_on_what_nobody_will_write_is_found_at_once(locks):
 
 
 @DEPTHS
-def test_two_cpus_that_undo_each_others_work_are_found_by_the_state_that_comes_back(locks):
+def test_two_cpus_that_undo_each_others_work_go_round(locks):
     def program(m):
         word = m.atomic(0, "word")
 
@@ -111,3 +113,148 @@ def test_contention_for_exact_locks_is_no_livelock():
         m.join()
 
     silent(program, locks="exact", schedules=40, max_steps=5000)
+
+
+@pytest.mark.parametrize("sched", ["dpor", "dfs", "dfs:2", "delay:2"])
+def test_a_search_with_runs_into_the_second_half_of_the_limit_is_not_exhausted(sched):
+    def program(m):
+        flag = m.atomic(0)
+
+        def spinner():
+            while not flag.load():
+                pass
+
+        m.spawn(spinner)
+        m.spawn(flag.store, 1)
+        m.join()
+
+    result = vmsmp.explore(program, sched=sched, schedules=400, max_steps=60)
+    assert (None, False) == (result.failure, result.exhausted)
+    assert 60 // 2 - 10 < result.longest  # the limit counts every change of CPU, too
+
+
+@pytest.mark.parametrize("sched", ["dpor", "dfs", "dfs:2"])
+def test_a_search_whose_runs_all_end_in_the_first_half_is_exhausted(sched):
+    def program(m):
+        word = m.atomic(0)
+        m.spawn(word.fetchadd, 1)
+        m.spawn(word.fetchadd, 1)
+        m.join()
+
+    whole = vmsmp.explore(program, sched=sched, schedules=400, max_steps=1000)
+    tight = vmsmp.explore(program, sched=sched, schedules=400, max_steps=20)
+    assert (True, False) == (whole.exhausted, tight.exhausted)
+    assert (None, None) == (whole.failure, tight.failure)
+
+
+def beside_a_spin(before):
+    """A spin without pause, and a CPU that ends it after so many steps: the spinner is never first."""
+
+    def program(m):
+        flag, other = m.atomic(0, "flag"), m.atomic(0, "other")
+
+        def spinner():
+            turns = 0
+            while not flag.load():
+                turns += 1
+            m.check(turns, "the store is first")
+
+        def setter():
+            for _ in range(before):
+                other.load()
+            flag.store(1)
+
+        m.spawn(spinner)
+        m.spawn(setter)
+        m.join()
+
+    return program
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        0,
+        *(
+            pytest.param(
+                steps,
+                marks=pytest.mark.xfail(
+                    strict=True,
+                    raises=AssertionError,
+                    reason="it is the CPU that ran last before the fair half, and then the wrong one, that "
+                    "stands still",
+                ),
+            )
+            for steps in (1, 2)
+        ),
+    ],
+)
+def test_dpor_tries_the_other_order_of_a_spin_without_pause(before):
+    program = beside_a_spin(before)
+    assert vmsmp.explore(program, sched="random", schedules=60, max_steps=60).failure is not None
+    assert vmsmp.explore(program, sched="dpor", schedules=60, max_steps=60).failure is not None
+
+
+def test_dpor_tries_both_ends_of_a_spin_without_pause():
+    turns = set()
+
+    def program(m):
+        flag = m.atomic(0)
+
+        def spinner():
+            n = 0
+            while not flag.load():
+                n += 1
+            turns.add(n)
+
+        m.spawn(spinner)
+        m.spawn(flag.store, 1)
+        m.join()
+
+    result = vmsmp.explore(program, sched="dpor", schedules=60, max_steps=60, stop="never")
+    assert (None, False) == (result.failure, result.exhausted)
+    assert set(range(20)) <= turns
+
+
+def counting(m):
+    word = m.atomic(0, "word")
+
+    def counter():
+        while True:
+            word.fetchadd(1)
+
+    m.spawn(counter)
+    m.join()
+
+
+def wandering(m):
+    """The ones in a number's binary digits never repeat three times."""
+    words = [m.atomic(0, "even"), m.atomic(0, "odd")]
+
+    def wanderer():
+        n = 0
+        while True:
+            words[n.bit_count() % 2].load()
+            n += 1
+
+    m.spawn(wanderer)
+    m.join()
+
+
+@pytest.mark.parametrize(
+    ("program", "message", "fact"),
+    [
+        (counting, "the same steps come back again and again", "cpu1 goes round: fetchadd word"),
+        (
+            wandering,
+            "no end in sight after the step limit",
+            r"cpu1 repeats: load \w+ x2\d\d, load \w+ x2\d\d",
+        ),
+    ],
+)
+def test_a_run_without_end_names_who_repeats_what(program, message, fact):
+    failure = found(program, "livelock", message, schedules=1, max_steps=600)
+    assert any(re.match(fact, said) for said in failure.facts)
+    assert "cpu0 wants: join cpu1" in failure.facts
+    bare = vmsmp.explore(program, sched="random", schedules=1, max_steps=600, check=False).failure
+    assert (failure.signature, failure.digest) == (bare.signature, bare.digest)

@@ -1,10 +1,15 @@
 """Lost wakeups: who sleeps on though it happened."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 
 import vmsmp
 from verdicts import found, silent
 from vmsmp import PINTERLOCKED
+from vmsmp.check.wakeup import LostWakeup
+from vmsmp.engine import ops
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -167,3 +172,76 @@ def test_a_wait_for_a_lockmgr_lock_that_is_free_is_found():
 
     with planted.plant():
         found(program, "lost-wakeup", "l: it holds the lock shared", locks="exact")
+
+
+# -- what it costs --------------------------------------------------------------------------------
+
+
+def compared(turns, *, asleep, called):
+    """How often an ident is compared while a CPU calls and sleeps in turn: the idents count that."""
+    count = 0
+
+    class Ident(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            nonlocal count
+            count += 1
+            return str.__eq__(self, other)
+
+    def program(m):
+        nap, nobody = Ident(asleep), Ident(called)
+
+        def sender():
+            for _ in range(turns):
+                m.wakeup(nobody)
+                m.tsleep(nap, 0, "", 1)
+
+        m.spawn(sender)
+        m.join()
+
+    assert vmsmp.explore(program, sched="random", schedules=1).failure is None
+    return count
+
+
+def test_a_sleeper_is_not_held_against_wakeups_on_other_idents():
+    assert compared(200, asleep="nap", called="nobody") <= 2 * compared(100, asleep="nap", called="nobody")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="every sleeper is held against all wakeups on its ident that nobody heard so far"
+)
+def test_a_sleeper_is_held_against_each_wakeup_on_its_ident_once():
+    assert compared(200, asleep="nap", called="nap") <= 3 * compared(100, asleep="nap", called="nap")
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    index: int
+
+
+class Log(list):
+    """A log that counts how many entries are looked at."""
+
+    looked = 0
+
+    def __getitem__(self, at):
+        self.looked += 1
+        return super().__getitem__(at)
+
+
+def test_a_log_is_read_once_for_each_sleeper_however_often_it_sleeps():
+    log = Log()
+    machine = SimpleNamespace(engine=SimpleNamespace(log=log, controlled=True), words={})
+    sleepers = [Sleeper(0), Sleeper(1)]
+    judge = LostWakeup()
+    judge.begin(machine)
+    word = ops.identity(0, 1)
+    for turn in range(300):
+        log += [-1 - turn % 2, ops.op(word, ops.ATOMIC_LOAD), ops.op(word, ops.ATOMIC_STORE)]
+        seen = [judge._last_read(machine, cpu) for cpu in sleepers]
+        mine = len(log) - 2
+        assert mine == seen[turn % 2]
+        assert (mine - 3 if turn else -1) == seen[1 - turn % 2]
+    assert 2 * len(log) == log.looked

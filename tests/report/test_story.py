@@ -200,3 +200,45 @@ def test_virtual_time_is_part_of_the_story(tell):
 
 def test_a_story_changes_no_run(tell):
     assert tell(counter, "1.2>2").digest == tell(counter, "1.2>2", check=False).digest
+
+
+# -- the second half of the step limit ------------------------------------------------------------
+
+
+def taking_turns(m):
+    def worker():
+        for _ in range(60):
+            m.rng.random()
+            word.load()
+
+    word = m.cell(0, name="word")
+    m.spawn(worker, name="first")
+    m.spawn(worker, name="second")
+    m.join()
+
+
+def test_fair_picks_begin_with_a_word_and_preempt_nobody(tell):
+    rows = tell(taking_turns, "1.5>2,2.5>1,1.9>2", options="+steps=80").story.rows
+    (fair,) = [row.step for row in rows if row.switch.startswith("half of the step limit")]
+    before, after = rows[:fair], rows[fair + 1 :]
+    assert 3 == sum("preempted" in row.switch for row in before)
+    assert 10 < len(after)
+    assert [] == [row.switch for row in after if row.switch]
+
+
+def test_fair_picks_give_every_cpu_its_turn(tell):
+    rows = tell(taking_turns, "", options="+steps=80").story.rows
+    (fair,) = [row.step for row in rows if row.switch.startswith("half of the step limit")]
+    turns = [row.cpu for row in rows[fair:]]
+    assert {1, 2} == set(turns)
+    assert [] == [n for n, (one, other) in enumerate(pairwise(turns)) if one == other]
+
+
+def test_a_cpu_that_ends_on_fair_picks_is_still_called_so(tell):
+    rows = tell(taking_turns, "", options="+steps=160").story.rows
+    assert ["cpu1 first ended", "cpu2 second ended"] == [r.switch for r in rows if r.switch.endswith("ended")]
+
+
+def test_a_story_of_the_second_half_changes_no_run(tell):
+    runs = [tell(taking_turns, "1.5>2", options="+steps=80", check=check).digest for check in (True, False)]
+    assert runs[0] == runs[1]

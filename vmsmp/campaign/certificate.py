@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Every run is looked at until so many have been, then one in STRIDE.
-EVERY: Final = 256
-STRIDE: Final = 16
+EVERY: Final = 128
+STRIDE: Final = 32
 
 
 @dataclass

@@ -13,6 +13,7 @@ from vmsmp.engine.schedule import Schedule
 from vmsmp.findings import explain
 from vmsmp.library import Scenario, find_scenario
 from vmsmp.report.summary import free_text, result_text
+from vmsmp.sched.base import make_scheduler
 
 #: Preemptions from which on a schedule is worth shortening.
 LONG = 4
@@ -58,9 +59,8 @@ def _exit_code(failures: list[Failure], interrupted: bool) -> int:
 
 
 def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
-    schedules = args.schedules or (
-        10**12 if args.time or args.sched.startswith(("dfs", "delay", "dpor")) else 1000
-    )
+    ends_by_itself = args.time or make_scheduler(args.sched, args.seed).systematic
+    schedules = args.schedules or (10**12 if ends_by_itself else 1000)
     progress = Progress(quiet=args.json)
 
     def word(so_far: Result) -> None:

@@ -171,24 +171,7 @@ def beside_a_spin(before):
     return program
 
 
-@pytest.mark.parametrize(
-    "before",
-    [
-        0,
-        *(
-            pytest.param(
-                steps,
-                marks=pytest.mark.xfail(
-                    strict=True,
-                    raises=AssertionError,
-                    reason="it is the CPU that ran last before the fair half, and then the wrong one, that "
-                    "stands still",
-                ),
-            )
-            for steps in (1, 2)
-        ),
-    ],
-)
+@pytest.mark.parametrize("before", [0, 1, 2])
 def test_dpor_tries_the_other_order_of_a_spin_without_pause(before):
     program = beside_a_spin(before)
     assert vmsmp.explore(program, sched="random", schedules=60, max_steps=60).failure is not None

@@ -209,9 +209,6 @@ def test_a_sleeper_is_not_held_against_wakeups_on_other_idents():
     assert compared(200, asleep="nap", called="nobody") <= 2 * compared(100, asleep="nap", called="nobody")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="every sleeper is held against all wakeups on its ident that nobody heard so far"
-)
 def test_a_sleeper_is_held_against_each_wakeup_on_its_ident_once():
     assert compared(200, asleep="nap", called="nap") <= 3 * compared(100, asleep="nap", called="nap")
 

@@ -52,13 +52,18 @@ def loop_at_end(log: list[int], start: int) -> Loop | None:
 
 
 def used(machine: Machine, turn: list[int]) -> dict[int, Any]:
-    """What was used in a turn as it is now, by identity: locks, and words that hold plain values."""
+    """What was used in a turn as it is now, by identity.
+
+    Words of other than plain values, and data that were drawn, are not the same a second time.
+    """
     now: dict[int, Any] = {}
-    for ident in sorted({code >> ops.KIND_BITS for code in turn if code >= 0}):
-        thing = machine.find(ident)
-        value = getattr(thing, "value", None)
-        if isinstance(value, int | str):
-            now[ident] = value
-        elif hasattr(thing, "held"):
-            now[ident] = thing.state()
+    for code in sorted(set(turn)):
+        thing = machine.find(code >> ops.KIND_BITS) if code >= 0 else None
+        if code >= 0 and code & ops.KIND_MASK == ops.CHOOSE:
+            now[0] = object()
+        elif thing is not None and hasattr(thing, "value"):
+            plain = thing.value is None or isinstance(thing.value, int | str)
+            now[code >> ops.KIND_BITS] = thing.value if plain else object()
+        elif thing is not None and hasattr(thing, "held"):
+            now[code >> ops.KIND_BITS] = thing.state()
     return now

@@ -31,48 +31,53 @@ class Livelock(Observer):
     free = False
 
     def __init__(self) -> None:
-        self._at = 0
+        # when to look next; the loop, if there is one, since when it is watched, and what it used then
+        self._next = 0
         self._turn: list[int] = []
+        self._since = 0
         self._state: dict[int, Any] = {}
         self._comes_back = False
         #: Who waits for a lock, and how often it had been granted by the time it is looked at first.
         self._waits: dict[Cpu, tuple[Any, int]] = {}
 
     def begin(self, machine: Machine) -> None:
-        self._at = machine.options.max_steps * 7 // 8
+        self._next = machine.options.max_steps * 7 // 8
         self._turn = []
         self._comes_back = False
         self._waits = {}
 
     def late(self, machine: Machine) -> None:
-        log = machine.engine.log
-        if len(log) < self._at or self._comes_back:
+        now = len(machine.engine.log)
+        if now < self._next:
             return
-        if not self._turn:
+        if self._turn:
+            self._comes_back = self._comes_back and used(machine, self._turn) == self._state
+        else:
+            log = machine.engine.log[:-1]  # what is still to be performed may fail
             loop = loop_at_end(log, machine.options.max_steps // 2)
             if loop is None:
-                self._at = machine.options.max_steps + 1
+                self._next = machine.options.max_steps + 1
                 return
+            self._turn, self._since = log[-loop.length :], now
+            self._state = used(machine, self._turn)
+            self._comes_back = True
             self._waits = {
                 cpu: (cpu.wants, cpu.wants.what.acquisitions)
                 for cpu in machine.cpus
                 if cpu.wants is not None and isinstance(cpu.wants.what, Lock)
             }
-            self._turn = log[-loop.length :]
-        else:
-            self._comes_back = used(machine, self._turn) == self._state
-        self._at = len(log) + len(self._turn)
-        self._state = used(machine, self._turn)
+        self._next = now + len(self._turn)
 
     def endless(self, machine: Machine, why: str) -> None:
-        log = machine.engine.log
+        log = machine.engine.log[:-1]
         half = machine.options.max_steps // 2
         loop = loop_at_end(log, half) if len(log) > half else None
         if loop is None:
             machine.fail("livelock", why, _circles(machine, log) + self._waiting(machine))
-        came = "state comes" if self._comes_back else "steps come"
-        facts = _turn(machine, loop, self._comes_back) + self._waiting(machine)
-        machine.fail("livelock", f"the same {came} back again and again", facts)
+        same = self._comes_back and loop.entered < self._since
+        facts = _turn(machine, log, loop, same) + self._waiting(machine)
+        what = "the same state comes" if same else "the same steps come"
+        machine.fail("livelock", f"{what} back again and again", facts)
 
     def _waiting(self, machine: Machine) -> list[str]:
         """Who waits for what, and how often others got it meanwhile."""
@@ -100,9 +105,8 @@ def _circles(machine: Machine, log: list[int]) -> list[str]:
     return facts
 
 
-def _turn(machine: Machine, loop: Loop, same: bool) -> list[str]:
+def _turn(machine: Machine, log: list[int], loop: Loop, same: bool) -> list[str]:
     """What is done in one turn of a loop."""
-    log = machine.engine.log
     turn = log[-loop.length :]
     start = next((n for n, code in enumerate(turn) if code < 0), None)
     if start is None:  # one CPU alone

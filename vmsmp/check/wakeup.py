@@ -11,6 +11,8 @@ timeouts.  INV-SL3, INV-SL4, INV-LK7.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from vmsmp.engine import ops
@@ -101,11 +103,12 @@ class LostWakeup(Observer):
         if not machine.engine.controlled:
             return None
         asleep = (ident, sleeper.td.td_wdomain)
-        missed = [miss for miss in self._missed.get(ident_name(ident), ()) if miss.asleep == asleep]
+        missed = self._missed.get(ident_name(ident))
         if not missed:
             return None
-        last_read = self._last_read(machine, sleeper)
-        return next((m.cpu for m in missed if m.cpu is not sleeper and m.at > last_read), None)
+        first = bisect_right(missed, self._last_read(machine, sleeper), key=attrgetter("at"))
+        unseen = (miss for miss in missed[first:] if miss.cpu is not sleeper and miss.asleep == asleep)
+        return next((miss.cpu for miss in unseen), None)
 
     def _last_read(self, machine: Machine, sleeper: Cpu) -> int:
         """Where in the log the sleeper learned something last, or -1."""

@@ -231,19 +231,22 @@ class Dpor(Scheduler):
         ]
         if len(self._history.log) <= machine.options.max_steps // 2:
             self._asked = len(self._events)
-        else:
-            del self._nodes[self._asked :]
-            self._events[self._asked :] = self._without_last()
-            blocked = []
-        self._learn(blocked)
+            self._learn(blocked)
+            return
+        del self._nodes[self._asked :]
+        after = self._events[self._asked : self._asked + AFTER]
+        for still in sorted({event.cpu for event in after}) or [0]:
+            self._events[self._asked :] = self._without(still, after)
+            self._learn([])
         del self._events[self._asked :]
 
-    def _without_last(self) -> list[Event]:
-        """What would have come on fair picks if the CPU that ran last before them had stood still."""
-        away = {self._events[self._asked - 1].cpu}
+    @staticmethod
+    def _without(still: int, events: list[Event]) -> list[Event]:
+        """What of these steps would have come if that CPU had stood still: it may have held up the others."""
+        away = {still}
         changes: list[int] = []
         kept: list[Event] = []
-        for cpu, code in self._events[self._asked : self._asked + AFTER]:
+        for cpu, code in events:
             if cpu in away or any(ops.dependent(code, change) for change in changes):
                 away.add(cpu)
                 changes += [code] * (code & 1)

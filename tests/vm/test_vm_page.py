@@ -304,7 +304,7 @@ def test_activation_of_a_page_that_could_be_had_tells_the_pagedaemon(steps, page
         vm.limits.v_paging_start = 99
         return [m]
 
-    assert (kind == "cache") is ("wakeup" in steps(prepare, p.vm_page_activate))
+    assert (kind == "cache") is ("wakeup vm_pages_needed" in steps(prepare, p.vm_page_activate))
 
 
 def test_deactivation_of_an_inactive_page_leaves_it_in_its_place(alone, page_on):
@@ -429,7 +429,7 @@ def test_taking_a_page_that_could_be_had_off_its_queue_tells_the_pagedaemon(step
         vm.limits.v_paging_start = 99
         return [m]
 
-    assert told is ("wakeup" in steps(prepare, act))
+    assert told is ("wakeup vm_pages_needed" in steps(prepare, act))
 
 
 @pytest.mark.parametrize("kind", ["active", "inactive"])
@@ -439,7 +439,7 @@ def test_taking_a_page_in_use_off_its_queue_tells_nobody(steps, page_on, kind):
         vm.limits.v_paging_start = 99
         return [m]
 
-    assert "wakeup" not in steps(prepare, p.vm_page_unqueue)
+    assert "wakeup vm_pages_needed" not in steps(prepare, p.vm_page_unqueue)
 
 
 # -- valid and dirty ------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_the_pagedaemon_is_woken_while_it_is_needed_by_one_at_most(steps, needed
         w.pagedaemon_wakeup(vm)
         seen.append(vm.vm_pages_needed.peek())
 
-    assert (woken, [left]) == ("wakeup" in steps(prepare, act), seen)
+    assert (woken, [left]) == ("wakeup vm_pages_needed" in steps(prepare, act), seen)
 
 
 def test_the_pagedaemon_sleeping_for_work_is_woken(alone):
@@ -130,10 +130,10 @@ def test_what_was_counted_is_zeroed_before_the_wakeup(steps):
     assert [
         "load vm_pageout_pages_needed",
         "store vm_pageout_pages_needed",
-        "wakeup",
+        "wakeup vm_pageout_pages_needed",
         "load vm_pages_waiting",
         "store vm_pages_waiting",
-        "wakeup",
+        "wakeup vmstats.v_free_count",
     ] == steps(prepare, w.vm_page_free_wakeup)
 
 
@@ -184,7 +184,12 @@ def test_who_waits_has_vm_token_while_it_looks_and_not_while_it_sleeps(alone):
 
 def test_who_waits_takes_vm_token_before_it_looks(steps):
     rows = steps(lambda vm: [limit(vm, v_free_min=SHORT)], lambda vm: w.vm_wait(vm, 0))
-    order = ["acquire vm_token", "load vm_pages_needed", "store vm_pages_waiting", "sleep"]
+    order = [
+        "acquire vm_token",
+        "load vm_pages_needed",
+        "store vm_pages_waiting",
+        "sleep vmstats.v_free_count",
+    ]
     assert order == [row for row in rows if row in order]
 
 

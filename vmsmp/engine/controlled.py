@@ -124,10 +124,13 @@ class ControlledEngine:
             scheduler.ended(machine)
         return self.log
 
-    def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str) -> Cpu:
-        cpu = Cpu(self.machine, len(self.machine.cpus), fn, args, name)
-        cpu.worker = self.crew.worker(cpu.index)
-        self.machine.cpus.append(cpu)
+    def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
+        cpus = self.machine.cpus
+        index = len(cpus)
+        cpu = Cpu(self.machine, index, fn, args, name or f"cpu{index}")
+        cpu.worker = self.crew.worker(index)
+        cpu.baton = cpu.worker.baton
+        cpus.append(cpu)
         return cpu
 
     def _body(self, cpu: Cpu) -> None:
@@ -180,7 +183,7 @@ class ControlledEngine:
         except Halt:
             return
         self._pass_to(nxt)
-        take(boot.worker.baton)
+        take(boot.baton)
 
     def _unwind(self, cpu: Cpu) -> None:
         """The execution failed: the baton visits every CPU so that each unwinds, CPU 0 last."""
@@ -192,14 +195,14 @@ class ControlledEngine:
             if nxt is None:
                 return
             self._pass_to(nxt)
-            take(cpu.worker.baton)
+            take(cpu.baton)
 
     def _pass_to(self, cpu: Cpu) -> None:
         self.current = cpu
         if not cpu.started:
             cpu.started = True
             cpu.worker.job = lambda: self._body(cpu)
-        give(cpu.worker.baton, 1)
+        give(cpu.baton, 1)
 
     def _give_up(self, error: BaseException) -> None:
         """End the execution without a verdict; `execute` raises the first such error."""
@@ -252,10 +255,10 @@ class ControlledEngine:
             self.current = nxt
             self.log.append(-1 - nxt.index)
             if nxt.started:
-                give(nxt.worker.baton, 1)
+                give(nxt.baton, 1)
             else:
                 self._pass_to(nxt)
-            take(cur.worker.baton)
+            take(cur.baton)
             if self.halting:
                 raise Halt
         for hook in self.on_op:
@@ -326,7 +329,11 @@ class ControlledEngine:
         """`cpu` can go on: it is a candidate from the next arrival on."""
         if self.halting or cpu.done or cpu in self.run:
             return
-        insort(self.run, cpu, key=_by_index)
+        run = self.run
+        at = len(run)
+        while at and run[at - 1].index > cpu.index:
+            at -= 1
+        run.insert(at, cpu)
         if cpu.deadline is not None:
             self.timers.remove(cpu)
             cpu.deadline = None
@@ -467,14 +474,10 @@ class ControlledEngine:
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
-        index = len(self.machine.cpus)
         ident = len(parent.objects) << ops.CPU_BITS | parent.index
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         self.machine.room_for_one_more()
-        cpu = self._new_cpu(fn, args, name or f"cpu{index}")
-        index = cpu.index  # another CPU may have spawned one meanwhile
-        if name is None:
-            cpu.name = f"cpu{index}"
+        cpu = self._new_cpu(fn, args, name)
         parent.objects.append(cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN

@@ -42,6 +42,7 @@ class Cpu:
     __slots__ = (
         "alarmed",
         "args",
+        "baton",
         "blocked",
         "blocks",
         "deadline",
@@ -80,6 +81,8 @@ class Cpu:
         self.args = args
         self.name = name
         self.worker: Worker
+        #: The worker's baton, by which the controlled engine hands over.
+        self.baton: Any
         self.pending = 0
         self.nops = 0
         self.objects: list[Any] = [None]  # identity 0 is nobody's

@@ -477,6 +477,12 @@ def test_a_program_that_asks_how_many_cpus_there_are_is_given_as_few_as_will_do(
     assert found.signature == fails(racers, small)
 
 
+def test_cpus_that_no_preemption_names_go_at_once():
+    line = "v1:racers+cpus=40:0:33.2>34"
+    small = vmsmp.minimize(racers, line)
+    assert (2, 1) == (small.options.cpus, len(small))
+
+
 def test_a_program_that_does_not_ask_keeps_its_cpus():
     found = vmsmp.explore(lost, sched="random").failure
     assert None is vmsmp.minimize(lost, found.schedule).options.cpus

@@ -8,6 +8,7 @@ import vmsmp
 from verdicts import found, silent
 from vmsmp.check.starvation import BYPASSES
 
+COMES_BACK = "the same steps come back, and what they use is as it was"
 CHECKS = pytest.mark.parametrize("check", [True, False])
 LIMIT = 1000
 STARVES = "lock starves a CPU that wants it exclusive"
@@ -235,7 +236,7 @@ def test_a_writer_that_overlapping_readers_pass_by_starves(kind, check):
 @pytest.mark.parametrize("kind", ["spinlock", "token"])
 def test_a_writer_that_is_not_passed_by_often_enough_is_named_where_the_loop_is(kind, check):
     options = {"sched": "rr", "schedules": 1, "max_steps": LIMIT, "check": check}
-    failure = found(readers(kind), "livelock", "the same state comes back again and again", **options)
+    failure = found(readers(kind), "livelock", COMES_BACK, **options)
     told = rf"cpu3 writer wants: exclusive {kind} 'lock', which others got (\d+) times meanwhile: it starves"
     (often,) = [int(said[1]) for said in (re.fullmatch(told, fact) for fact in failure.facts) if said]
     # Two grants in a turn of 14 steps, looked at for an eighth of the limit; each step changes the CPU.
@@ -285,7 +286,7 @@ def test_readers_in_their_window_starve_the_writer(check):
 @CHECKS
 def test_readers_in_their_window_are_a_loop_in_which_the_writer_starves(check):
     options = {**EXACT, "max_steps": 600, "check": check}
-    failure = found(windowed, "livelock", "the same state comes back again and again", **options)
+    failure = found(windowed, "livelock", COMES_BACK, **options)
     told = r"cpu\d wants: exclusive spinlock 'lock', which others got [1-9]\d* times meanwhile: it starves"
     assert any(re.fullmatch(told, fact) for fact in failure.facts)
     assert {"cpu1", "cpu2", "cpu3"} == {fact.split()[0] for fact in failure.facts if "goes round" in fact}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -506,7 +507,9 @@ def test_the_failure_of_a_free_run_has_no_schedule():
 
 
 def test_the_report_of_a_free_run_says_how_to_look_for_it_under_control():
-    assert "vmsmp run failing" in vmsmp.run(failing, engine="free").failure.report()
+    failure = vmsmp.run(failing, engine="free").failure
+    assert "  vmsmp.explore(failing, schedules=10_000)" in failure.report().splitlines()
+    assert "  vmsmp run failing --schedules 10000" in replace(failure, listed=True).report().splitlines()
 
 
 def test_a_clean_free_run_has_no_failure():

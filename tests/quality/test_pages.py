@@ -43,7 +43,7 @@ HITS = {
     "QU-12": (1999, ("queue: INV-Q8", "queue: INV-Q2")),
     "AL-03": (15, ("check: panic: vm_page_free",)),
     "AL-05": (1306, ("accounting: INV-AL1",)),
-    "AL-06": (1727, ("livelock: the same state comes back again and again",)),
+    "AL-06": (1727, ("livelock: the same steps come back, and what they use is as it was",)),
     "AL-09": (2000, ("field-lock: pg.object",)),
     "AL-10": (1211, ("accounting: INV-O1",)),
     "AL-18": (23, ("queue: INV-Q7",)),

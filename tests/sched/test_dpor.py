@@ -697,3 +697,13 @@ def test_a_search_goes_through_long_programs():
     result = explore(program, schedules=10)
     assert (None, 10) == (result.failure, result.executions)
     assert result.longest > 3_000
+
+
+@pytest.mark.parametrize("options", [{"timeouts": "any"}, {"spurious": True}])
+def test_a_search_that_may_end_sleeps_is_never_called_exhaustive(options):
+    def program(m):
+        m.spawn(m.tsleep, "a", 0, "", 5)
+        m.spawn(m.wakeup, "b")
+        m.join()
+
+    assert not vmsmp.explore(program, sched="dpor", check=False, **options).exhausted

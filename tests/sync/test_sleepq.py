@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from enum import StrEnum
 
 import pytest
 
@@ -672,3 +673,27 @@ def test_a_report_names_the_channel():
 
     failure = vmsmp.explore(program, schedules=1).failure
     assert {"sleep empty", "interlock empty"} <= {row.text for row in failure.story.rows}
+
+
+class Place(StrEnum):
+    BED = "bed"
+
+
+@pytest.mark.parametrize(
+    ("asleep", "called"),
+    [(True, 1), (Place.BED, "bed"), ("bed", Place.BED)],
+    ids=["truth", "member", "text"],
+)
+def test_equal_channels_are_one_channel(asleep, called):
+    ends = set()
+
+    def program(m):
+        def sleeper():
+            ends.add(m.tsleep(asleep, 0, "", 5))
+
+        m.spawn(sleeper)
+        m.spawn(m.wakeup, called)
+        m.join()
+
+    vmsmp.explore(program, sched="dpor", check=False)
+    assert {0, EWOULDBLOCK} == ends

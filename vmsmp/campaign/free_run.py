@@ -14,6 +14,7 @@ from vmsmp.engine.free import FreeEngine
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options, program_name
 from vmsmp.errors import UsageError
+from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
 from vmsmp.mutants.patch import planted
 from vmsmp.sync.lock import Lock, LockStatistics
@@ -90,6 +91,7 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
             cpu=trouble.cpu,
             engine="free",
             history=_history(machine, engine),
+            listed=is_scenario(program),
         )
     operations = engine.operations()
     locks = _statistics(machine)

@@ -100,7 +100,7 @@ class _Minimizer:
         while best.asks and best.cpus > 1 and not self._spent():
             on_all = self.schedule, self.bench
             found = self._on_fewer(best)
-            if found is None or len(found.preemptions) > len(best.preemptions):
+            if found is None:
                 self.schedule, self.bench = on_all
                 break
             best = found
@@ -118,13 +118,24 @@ class _Minimizer:
         return best
 
     def _on_fewer(self, run: _Run) -> _Run | None:
-        """The same failure, shortened, on one CPU less, if it is there too."""
-        options = replace(self.schedule.options, cpus=run.cpus - 1)
-        self.schedule = replace(self.schedule, options=options)
-        self.bench = self.bench.with_options(options)
-        kept = tuple(p for p in run.preemptions if run.cpus not in (p.cpu, -1 if p.choice else p.value))
-        found = self._try(kept) or next(self._hits(), None)
-        return self._shortened(found) if found is not None else None
+        """The same failure on fewer CPUs with no more preemptions, if it is there too.
+
+        With those alone that the preemptions name, or else with one less.
+        """
+        named = sorted({cpu for step in run.preemptions for cpu in _cpus(step) if cpu})
+        ways = [{cpu: n for n, cpu in enumerate([0, *named])}] if 0 < len(named) < run.cpus - 1 else []
+        ways.append({cpu: cpu for cpu in range(run.cpus)})
+        for number in ways:
+            options = replace(self.schedule.options, cpus=len(number) - 1)
+            self.schedule = replace(self.schedule, options=options)
+            self.bench = self.bench.with_options(options)
+            kept = [step for step in run.preemptions if all(cpu in number for cpu in _cpus(step))]
+            found = self._try(tuple(_renumbered(step, number) for step in kept))
+            for hit in [found] if found is not None else self._hits():
+                short = self._shortened(hit)
+                if len(short.preemptions) <= len(run.preemptions):
+                    return short
+        return None
 
     def _elsewhere(self, run: _Run) -> _Run:
         """The shortest of what a short search finds from other runs that fail the same way."""
@@ -179,8 +190,9 @@ class _Minimizer:
 
     def _regrouped(self, run: _Run) -> _Run:
         """The same trace with as few changes of CPU as its order allows, if that takes fewer preemptions."""
-        if not run.preemptions or len(run.log) > self.schedule.options.max_steps // 2:
-            return run  # the half of the step limit where picks are fair allows for one order only
+        # The half of the step limit where picks are fair allows for one order only.
+        if not run.preemptions or len(run.log) > min(normal_form.LIMIT, self.schedule.options.max_steps // 2):
+            return run
         for log, draws in _linear(run):
             try:
                 found = self._follow(Tape(log, draws))
@@ -230,6 +242,16 @@ class _Minimizer:
                     break
             at += 1
         return run
+
+
+def _cpus(step: Preemption) -> tuple[int, ...]:
+    """The CPUs that a preemption names."""
+    return (step.cpu,) if step.choice else (step.cpu, step.value)
+
+
+def _renumbered(step: Preemption, number: dict[int, int]) -> Preemption:
+    value = step.value if step.choice else number[step.value]
+    return Preemption(number[step.cpu], step.nth, value, step.choice)
 
 
 def _linear(run: _Run) -> Iterator[tuple[list[int], list[int]]]:

@@ -45,8 +45,10 @@ class Failure:
     of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
     about instead).  `digest` names the exact run.  `witness` says of something predicted whether
     targeted runs could make it happen ("" for what did happen).  `listed` says that the program is a
-    scenario, which the command line finds by its name.  `trace` names what led
-    to it up to the order of independent steps: of failures of one signature and trace one is enough.
+    scenario, which the command line finds by its name.
+
+    `trace` names what led to the failure up to the order of independent steps: of failures of one
+    signature and one trace, one is enough.
     """
 
     kind: str

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
+from vmsmp.sync.lock import Lock
 
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Machine
@@ -52,7 +53,7 @@ def loop_at_end(log: list[int], start: int) -> Loop | None:
 
 
 def used(machine: Machine, turn: list[int]) -> dict[int, Any]:
-    """What was used in a turn as it is now, by identity.
+    """Locks and words that were used in a turn as they are now, by identity.
 
     Words of other than plain values, and data that were drawn, are not the same a second time.
     """
@@ -64,6 +65,6 @@ def used(machine: Machine, turn: list[int]) -> dict[int, Any]:
         elif thing is not None and hasattr(thing, "value"):
             plain = thing.value is None or isinstance(thing.value, int | str)
             now[code >> ops.KIND_BITS] = thing.value if plain else object()
-        elif thing is not None and hasattr(thing, "held"):
+        elif isinstance(thing, Lock):
             now[code >> ops.KIND_BITS] = thing.state()
     return now

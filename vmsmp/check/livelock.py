@@ -75,9 +75,9 @@ class Livelock(Observer):
         if loop is None:
             machine.fail("livelock", why, _circles(machine, log) + self._waiting(machine))
         same = self._comes_back and loop.entered < self._since
-        facts = _turn(machine, log, loop, same) + self._waiting(machine)
-        what = "the same state comes" if same else "the same steps come"
-        machine.fail("livelock", f"{what} back again and again", facts)
+        facts = _turn(machine, log, loop) + self._waiting(machine)
+        what = ", and what they use is as it was" if same else " again and again"
+        machine.fail("livelock", f"the same steps come back{what}", facts)
 
     def _waiting(self, machine: Machine) -> list[str]:
         """Who waits for what, and how often others got it meanwhile."""
@@ -105,7 +105,7 @@ def _circles(machine: Machine, log: list[int]) -> list[str]:
     return facts
 
 
-def _turn(machine: Machine, log: list[int], loop: Loop, same: bool) -> list[str]:
+def _turn(machine: Machine, log: list[int], loop: Loop) -> list[str]:
     """What is done in one turn of a loop."""
     turn = log[-loop.length :]
     start = next((n for n, code in enumerate(turn) if code < 0), None)
@@ -116,8 +116,8 @@ def _turn(machine: Machine, log: list[int], loop: Loop, same: bool) -> list[str]
     steps = trace.count_steps(log[: loop.entered])
     count = trace.count_steps(turn)
     again = f"the same {count} steps go" if count > 1 else "the same step goes"
-    state = ", and what they use is as it was (the program's own variables aside)" if same else ""
-    facts = [f"from step {steps} on {again} round{state}:"]
+    before = " or before" if loop.entered <= machine.options.max_steps // 2 else ""
+    facts = [f"from step {steps}{before} on {again} round (the program's own variables aside):"]
     for index, done in sorted(_by_cpu(turn).items()):
         folded = [(machine.describe(code), len(list(same))) for code, same in groupby(done)]
         said = [f"{text} x{times}" if times > 1 else text for text, times in folded]

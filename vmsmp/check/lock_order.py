@@ -55,15 +55,22 @@ class LockOrder(Observer):
         self._untold = []
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
-        self._untold.append((Clocks.spawned, cpu, child))
+        self._tell(Clocks.spawned, cpu, child)
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
-        self._untold.append((Clocks.joined, cpu, child))
+        self._tell(Clocks.joined, cpu, child)
+
+    def _tell(self, what: Callable[[Clocks, Cpu, Cpu], None], cpu: Cpu, child: Cpu) -> None:
+        if cpu.machine.engine.controlled:
+            self._untold.append((what, cpu, child))
+        else:  # nobody else may do it for this CPU
+            what(self._clocks, cpu, child)
 
     def _clock(self, cpu: Cpu) -> Clock:
-        for tell, other, child in self._untold:
-            tell(self._clocks, other, child)
-        self._untold = []
+        if self._untold:
+            for what, other, child in self._untold:
+                what(self._clocks, other, child)
+            self._untold = []
         return self._clocks.of(cpu)
 
     # -- edges ----------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ def _exit_code(failures: list[Failure], interrupted: bool) -> int:
 
 
 def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
-    ends_by_itself = args.time or make_scheduler(args.sched, args.seed).systematic
-    schedules = args.schedules or (10**12 if ends_by_itself else 1000)
+    bounded = args.time is not None or make_scheduler(args.sched, args.seed).systematic
+    schedules = args.schedules or (10**12 if bounded else 1000)
     progress = Progress(quiet=args.json)
 
     def word(so_far: Result) -> None:

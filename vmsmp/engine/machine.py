@@ -193,7 +193,10 @@ class Machine:
         return first << ops.CPU_BITS | cpu.index
 
     def identify(self, name: str) -> int:
-        """The identity of something that is nothing but its name, as a wait channel may be."""
+        """The identity of something that is nothing but its name, as a wait channel may be.
+
+        Two names in 2^32 share one: then they count as the same thing, under the name that came first.
+        """
         ident = FIRST_NAMED | zlib.crc32(name.encode())
         if ident not in self._named:
             self._named[ident] = Named(name)

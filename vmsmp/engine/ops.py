@@ -2,8 +2,9 @@
 
 An operation is `identity << 6 | kind`.  The identity names the object it is done to and is given
 by creation, `n << 6 | cpu` for the n-th object that the CPU made, so it does not depend on the
-interleaving, on addresses or on hashes.  Integers keep the hot path free of allocation; whoever
-wants words asks `describe`.
+interleaving, on addresses or on hashes.  What is nothing but a name has
+its identity from that.  Integers keep the hot path free of allocation; whoever wants words asks
+`describe`.
 
 A kind is odd if the operation may change what another CPU sees; a try that turned out to fail is
 logged as the even kind below it.  `dependent` is what schedulers
@@ -146,7 +147,7 @@ def dependent(a: int, b: int) -> bool:
     """Whether two operations of different CPUs may fail to commute.
 
     On the safe side: an IPI may concern whatever its target does next, and a wait channel without
-    an identity may be any other.
+    an identity may be any other without one.
     """
     kind, other = a & KIND_MASK, b & KIND_MASK
     if IPI in (kind, other):

@@ -53,7 +53,9 @@ def again(failure: Failure) -> list[str]:
         return [f"replay: {command}", f"digest: {failure.digest}"]
     return [
         "a free run cannot be replayed; look for it under control:",
-        f"  vmsmp run {failure.program} --schedules 10000",
+        f"  vmsmp run {failure.program} --schedules 10000"
+        if failure.listed
+        else f"  vmsmp.explore({failure.program}, schedules=10_000)",
     ]
 
 

@@ -11,6 +11,8 @@ Deviations:
     after everything before it.
   * what an operation finds out without touching it is no dependence: `try_upgrade` of a spinlock looks
     whether anybody waits for it.  A search that has seen one never says that it is exhaustive.
+  * a sleep that the scheduler may end (`timeouts="any"`, `spurious`) ends for no operation's sake, so
+    when it does is not enumerated, and such a search never says that it is exhaustive either.
   * tries of a lock beside its readers, and waits for several tokens, may repeat a trace.
   * of a run that comes into the fair half of its step limit the half before is explored, and what the
     other CPUs did in the next `AFTER` steps.
@@ -150,6 +152,7 @@ class Dpor(Scheduler):
             self._stale = False
             options = cpu.machine.options
             self._ends_sleeps = options.spurious or options.timeouts == "any"
+            self.complete = self.complete and not self._ends_sleeps
 
     def _catch_up(self) -> None:
         """Take in the steps performed since, and the nodes of those that nobody was asked about."""

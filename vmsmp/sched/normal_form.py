@@ -8,11 +8,15 @@ independent steps.
 
 from __future__ import annotations
 
-from vmsmp.engine import trace
-from vmsmp.sched.partial_order import Event, Trace
+from typing import Final
+
+from vmsmp.engine import ops, trace
+from vmsmp.sched.partial_order import EVERYWHERE, Event, Trace
 
 #: Steps of a run beyond which it is not looked for: its order takes memory by the square of them.
-LIMIT = 20_000
+LIMIT: Final = 20_000
+#: So many IPIs and taking again of tokens, which depend on everything, are borne in a run of that length.
+WIDE: Final = 50
 
 
 def order_of(log: list[int]) -> Trace:
@@ -64,7 +68,8 @@ def digest(log: list[int], cpu: int | None = None) -> str:
 
     With a `cpu` it names only what led to the last step of that one.
     """
-    if len(log) > LIMIT:
+    everywhere = sum(code & ops.KIND_MASK in EVERYWHERE for code in log if code >= 0)
+    if len(log) * (everywhere + 1) > LIMIT * (WIDE + 1) or len(log) > LIMIT:
         return ""
     order = order_of(log)
     return trace.digest(as_log(order, grouped(order, None if cpu is None else causes(order, cpu))))

@@ -30,7 +30,7 @@ _GRANTS: Final = ACQUIRES | {
 }
 _RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
 #: Operations that depend on others than those on their object (`ops.dependent`).
-_EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
+EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
 #: Reads and writes of a word: what happens before a write of it happens before all that is done to it later.
 _PLAIN: Final = frozenset(
     (
@@ -38,7 +38,7 @@ _PLAIN: Final = frozenset(
         *(ops.SWAP, ops.CMPSET, ops.SETBITS, ops.CLEARBITS, ops.RMW),
     )
 )
-_SPECIAL: Final = _EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
+_SPECIAL: Final = EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
 _WORD: Final = (1 << 64) - 1
 _TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
 
@@ -141,7 +141,7 @@ class Trace:
                 self._on[thing] = [n]  # whatever came before it happens before it
             else:
                 self._on.setdefault(thing, []).append(n)
-            if kind in _EVERYWHERE:
+            if kind in EVERYWHERE:
                 self._everywhere.append(n)
             elif kind == ops.SPAWN:
                 self._spawns.append(n)
@@ -154,7 +154,7 @@ class Trace:
     def _dependent_on(self, n: int, code: int) -> Iterator[int]:
         """Earlier steps that the operation depends on, latest first."""
         kind = code & ops.KIND_MASK
-        if kind in _EVERYWHERE:
+        if kind in EVERYWHERE:
             candidates: Iterable[int] = range(min(n, self.performed) - 1, -1, -1)
         elif kind == ops.SPAWN:
             candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
@@ -162,7 +162,7 @@ class Trace:
             candidates = sorted({*self._on.get(code >> ops.KIND_BITS, ()), *self._everywhere}, reverse=True)
         else:
             candidates = reversed(self._on.get(code >> ops.KIND_BITS, []))
-            if not code & 1 and kind in _PLAIN:  # a read depends on the write before it, if there is one
+            if not code & 1 and kind in _PLAIN:  # a read comes after the last write, the first entry
                 candidates = self._on.get(code >> ops.KIND_BITS, [])[:1]
         for i in candidates:
             if ops.dependent(self.events[i].code, code):

@@ -53,7 +53,7 @@ class Pct(Scheduler):
         lows = list(range(1, len(points) + 1))
         self._rng.shuffle(lows)
         self._changes = {at: low / (len(points) + 1) for at, low in zip(points, lows, strict=True)}
-        self._changes.setdefault(STREAK)
+        self._look_at(STREAK)
         self._priority = []
         self._count = 0
         self._floor = 0.0
@@ -92,4 +92,10 @@ class Pct(Scheduler):
         if min(current.machine.engine.log[-STREAK:]) >= 0:
             self.yielded(current)
             self._count -= STREAK
-        self._changes.setdefault(self._count + STREAK)
+        self._look_at(self._count + STREAK)
+
+    def _look_at(self, count: int) -> None:
+        """Look for a streak at that choice, or the next at which nothing else is due."""
+        while count in self._changes:
+            count += 1
+        self._changes[count] = None

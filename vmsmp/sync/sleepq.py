@@ -147,11 +147,15 @@ class SleepQueues:
     def code(self, ident: Any, kind: int) -> int:
         """The visible operation of doing `kind` to an ident, which may be anything.
 
-        A string or a number is a channel of that name; an object that has no identity is nobody's.
+        A string or a whole number is a channel of that name; an object that has no identity is nobody's.
         """
         key = getattr(ident, "ident", None)
-        if not isinstance(key, int):
-            key = self.machine.identify(str(ident)) if type(ident) in (str, int) else 0
+        if isinstance(ident, str):
+            key = self.machine.identify(str.__str__(ident))
+        elif isinstance(ident, int):
+            key = self.machine.identify(str(int(ident)))
+        elif not isinstance(key, int):
+            key = 0
         return key << ops.KIND_BITS | kind
 
 

@@ -512,3 +512,14 @@ def test_a_failure_that_takes_all_cpus_keeps_them():
 
     found = vmsmp.explore(crowded, cpus=4, sched="random", schedules=5_000).failure
     assert 4 == vmsmp.minimize(crowded, found.schedule).options.cpus
+
+
+def test_progress_tells_of_ever_shorter_schedules_that_fail_the_same_way(long_line):
+    program, found = long_line
+    told = []
+    small = vmsmp.minimize(program, found.schedule, progress=lambda runs, best: told.append((runs, best)))
+    assert [runs for runs, _ in told] == list(range(1, len(told) + 1))
+    lengths = [len(best) for _, best in told]
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(small) == lengths[-1] < lengths[0]
+    assert {found.signature} == {fails(program, best) for best in {best for _, best in told[1:]}}

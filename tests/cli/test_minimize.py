@@ -69,3 +69,17 @@ def test_a_line_that_does_not_fail_cannot_be_minimized(vmsmp):
         ended.code,
         ended.err,
     )
+
+
+def test_an_interrupted_minimization_gives_the_shortest_so_far(vmsmp, found, monkeypatch):
+    minimized = Schedule.parse(vmsmp("minimize", found["schedule"], "--json").json["schedule"])
+
+    def stopped(program, schedule, *, progress):
+        progress(1, schedule)
+        progress(2, minimized)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vmsmp.cli.minimize.minimize", stopped)
+    ended = vmsmp("minimize", found["schedule"])
+    assert (4, str(minimized)) == (ended.code, ended.out.splitlines()[0])
+    assert ended.out.splitlines()[1].endswith("after, interrupted")

@@ -15,7 +15,7 @@ A candidate counts if its signature is the same; the first schedule and the last
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -44,12 +44,21 @@ FEW: Final = 3
 RESTARTS: Final = 3
 
 Steps = tuple[Preemption, ...]
+Progress = Callable[[int, Schedule], None]
 
 
-def minimize(program: Program, line: str | Schedule, *, check: bool = True, budget: int = BUDGET) -> Schedule:
+def minimize(
+    program: Program,
+    line: str | Schedule,
+    *,
+    check: bool = True,
+    budget: int = BUDGET,
+    progress: Progress | None = None,
+) -> Schedule:
     """Find a schedule with fewer preemptions and the same signature.
 
     `budget` bounds the runs it takes, `STEPS` their length; what is found until then is returned.
+    `progress` is called after every run with their number and the shortest schedule so far.
 
     Raises: UsageError if the line does not fail, is malformed, or is another program's.
     """
@@ -59,7 +68,7 @@ def minimize(program: Program, line: str | Schedule, *, check: bool = True, budg
     with planted(schedule.options.mutants), Crew(current_core()) as crew:
         bench = Bench(crew, program, schedule.options, check=check)
         kept: list[Schedule] = []
-        crew.drive(lambda: kept.append(_Minimizer(bench, schedule, budget).run()))
+        crew.drive(lambda: kept.append(_Minimizer(bench, schedule, budget, progress).run()))
     return kept[0]
 
 
@@ -78,7 +87,9 @@ class _Run:
 
 
 class _Minimizer:
-    def __init__(self, bench: Bench, schedule: Schedule, budget: int) -> None:
+    def __init__(self, bench: Bench, schedule: Schedule, budget: int, progress: Progress | None) -> None:
+        self.progress = progress
+        self.shortest = schedule
         self.bench = bench
         self.schedule = schedule
         self.budget = budget
@@ -152,8 +163,8 @@ class _Minimizer:
             if self._spent():
                 return
             search.begin()
-            run = self._follow(search)
-            if run.signature == self.wanted:
+            run = self._kept(self._follow(search))
+            if run is not None:
                 yield run
 
     def _spent(self) -> bool:
@@ -171,6 +182,8 @@ class _Minimizer:
         machine.close()
         self.runs += 1
         self.steps += len(engine.log)
+        if self.progress is not None:
+            self.progress(self.runs, self.shortest)
         return _Run(
             signature_of(found) if found is not None else None,
             tuple(recorder.preemptions),
@@ -183,8 +196,15 @@ class _Minimizer:
 
     def _try(self, steps: Steps) -> _Run | None:
         """The run along these preemptions, if it fails as it should."""
-        run = self._follow(Preempting(steps))
-        return run if run.signature == self.wanted else None
+        return self._kept(self._follow(Preempting(steps)))
+
+    def _kept(self, run: _Run) -> _Run | None:
+        """The run, if it fails as it should."""
+        if run.signature != self.wanted:
+            return None
+        if len(run.preemptions) <= len(self.shortest):
+            self.shortest = self.schedule.with_steps(run.preemptions)
+        return run
 
     # -- regroup ----------------------------------------------------------------------------------
 
@@ -195,10 +215,10 @@ class _Minimizer:
             return run
         for log, draws in _linear(run):
             try:
-                found = self._follow(Tape(log, draws))
+                found = self._kept(self._follow(Tape(log, draws)))
             except ReplayDiverged:
                 continue
-            if found.signature == self.wanted and len(found.preemptions) < len(run.preemptions):
+            if found is not None and len(found.preemptions) < len(run.preemptions):
                 return found
         return run
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import time
 
 from vmsmp.campaign.minimize import minimize
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
+from vmsmp.cli.console import Progress
 from vmsmp.cli.replay import read_schedule
+from vmsmp.engine.schedule import Schedule
 from vmsmp.library import find_scenario
+
+#: Seconds between two words of progress.
+_EVERY_S = 0.5
 
 
 def register(commands: Subparsers) -> None:
@@ -15,6 +21,7 @@ def register(commands: Subparsers) -> None:
         "minimize",
         help="shorten a failing schedule",
         description="Find a schedule with fewer preemptions and the same signature.",
+        epilog="Ctrl-C gives the shortest one found until then, with exit code 4.",
     )
     parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
     add_json(parser)
@@ -22,12 +29,27 @@ def register(commands: Subparsers) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    schedule = read_schedule(args.schedule)
-    small = minimize(find_scenario(schedule.program), schedule)
+    schedule = small = read_schedule(args.schedule)
+    progress = Progress(quiet=args.json)
+    next_word = time.monotonic() + _EVERY_S
+
+    def word(runs: int, shortest: Schedule) -> None:
+        nonlocal small, next_word
+        small = shortest
+        if time.monotonic() >= next_word:
+            next_word = time.monotonic() + _EVERY_S
+            progress.say(f"{schedule.program}: {runs:,} runs, {len(schedule)} preemptions, now {len(small)}")
+
+    code = 0
+    try:
+        small = minimize(find_scenario(schedule.program), schedule, progress=word)
+    except KeyboardInterrupt:
+        code = 4
+    progress.clear()
     if args.json:
         print_json({"schedule": str(small), "before": len(schedule), "after": len(small)})
     else:
         print(small)
-        print(f"{len(schedule)} preemptions before, {len(small)} after")
+        print(f"{len(schedule)} preemptions before, {len(small)} after{', interrupted' if code else ''}")
         print(f"replay: vmsmp replay '{small}'")
-    return 0
+    return code

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: Runs that a minimization may make, and the steps that these may have together.
 BUDGET: Final = 2_000
 STEPS: Final = 10_000_000
+#: How many times as many preemptions there are where the first few of them are tried alone.
+LONG: Final = 32
 #: Runs of a short search for the same failure elsewhere.
 TRIES: Final = 30
 #: With more preemptions than these another run may do better; so many others are looked at.
@@ -226,6 +228,7 @@ class _Minimizer:
 
     def _fewer(self, run: _Run) -> _Run:
         """Remove preemptions until every one that is left is needed."""
+        run = self._beginning(run)
         shrunk = True
         while shrunk:
             shrunk = False
@@ -242,6 +245,16 @@ class _Minimizer:
                     else:
                         at += chunk
                 chunk //= 2
+        return run
+
+    def _beginning(self, run: _Run) -> _Run:
+        """Of very many preemptions the first few, if these will do: the first, two, four and so on."""
+        few = 1
+        while few < len(run.preemptions) // LONG:
+            found = self._try(run.preemptions[:few])
+            if found is not None:
+                return found
+            few *= 2
         return run
 
     # -- move -------------------------------------------------------------------------------------

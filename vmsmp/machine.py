@@ -209,6 +209,5 @@ class Machine(BareMachine):
 
     def signal(self, cpu: Cpu) -> None:
         """Interrupt a sleep of `cpu` with PCATCH, now or when it comes to one."""
-        cpu.signalled = True
         if cpu.td is not None:
             self.sleepq.signal(cpu.td)

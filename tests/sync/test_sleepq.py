@@ -160,18 +160,6 @@ def test_a_pending_signal_keeps_a_cpu_from_sleeping(locks):
 
 
 @DEPTHS
-def test_a_signal_to_a_cpu_that_has_not_begun_waits_for_its_sleep(locks):
-    seen = []
-
-    def program(m):
-        m.signal(m.spawn(lambda: seen.append(m.tsleep("x", PCATCH))))
-        m.join()
-
-    once(program, locks)
-    assert [EINTR] == seen
-
-
-@DEPTHS
 def test_a_signal_does_not_end_a_sleep_that_does_not_catch_it(locks):
     order = []
 

@@ -65,7 +65,6 @@ class Cpu:
         "result",
         "ring",
         "rngs",
-        "signalled",
         "started",
         "td",
         "timed_out",
@@ -95,8 +94,6 @@ class Cpu:
         self.rngs: dict[str, random.Random] = {}
         self.result: Any = None
         self.td: Any = None
-        #: A signal came, perhaps before there was a `td` to take it.
-        self.signalled = False
         self.started = False
         self.done = False
         self.pause_mark = -1

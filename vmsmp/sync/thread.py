@@ -82,7 +82,6 @@ def curthread(machine: Machine) -> Thread:
     td: Thread | None = cpu.td
     if td is None:
         td = cpu.td = Thread(cpu)
-        td.td_sigpending = cpu.signalled
     return td
 
 

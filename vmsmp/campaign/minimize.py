@@ -7,9 +7,9 @@ Three steps until none of them helps any more, then two attempts to start from s
   * *Move* each preemption to the nearest boundary of a locked section, where a reader expects it.
   * *Elsewhere*: where more than a few preemptions are left, a short search for other runs that fail the
     same way, and the shortest that can be made of one.
-  * *Fewer CPUs*, where the program asks how many there are (`m.ncpus`): the same preemptions without
-    those of the last CPU, or what a short search finds there.  Operations are not left out: of programs
-    that Hypothesis has drawn it leaves them out itself (`vmsmp.hypothesis_support`).
+  * *Fewer CPUs*, where the program asks how many there are (`m.ncpus`): the same preemptions on
+    the CPUs that they name, or on one less, or what a short search finds there.  Operations are not
+    left out: of programs that Hypothesis has drawn it does so itself (`vmsmp.hypothesis_support`).
 A candidate counts if its signature is the same; the first schedule and the last are run twice.
 """
 
@@ -213,7 +213,7 @@ class _Minimizer:
     def _regrouped(self, run: _Run) -> _Run:
         """The same trace with as few changes of CPU as its order allows, if that takes fewer preemptions."""
         # The half of the step limit where picks are fair allows for one order only.
-        if not run.preemptions or len(run.log) > min(normal_form.LIMIT, self.schedule.options.max_steps // 2):
+        if not run.preemptions or len(run.log) > min(normal_form.LIMIT, self.schedule.options.fair_from):
             return run
         for log, draws in _linear(run):
             try:

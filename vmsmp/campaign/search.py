@@ -96,9 +96,14 @@ class Bench:
         story = teller.finish(machine)
         failure = None
         if machine.trouble is not None:
-            failure = _failure(machine.trouble, schedule, trace.digest(log), story, self.listed)
-            culprit = None if failure.kind in _OF_ALL else failure.cpu
-            failure = replace(failure, trace=normal_form.digest(log, culprit))
+            culprit = None if machine.trouble.kind in _OF_ALL else machine.trouble.cpu
+            failure = self._failure(
+                machine.trouble,
+                schedule,
+                digest=trace.digest(log),
+                story=story,
+                trace=normal_form.digest(log, culprit),
+            )
         outcome = Outcome(
             name,
             trace.digest(log),
@@ -142,7 +147,7 @@ class Bench:
             parted = str(diverged)
         else:
             # In the second half of the step limit picks are fair, and no scheduler is asked for them.
-            asked = len(log) <= self.options.max_steps // 2
+            asked = len(log) <= self.options.fair_from
             parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
             if parted is None and machine.trouble is not None:
                 parted = f"the same steps, but now {machine.trouble.kind}: {machine.trouble.message}"
@@ -160,7 +165,25 @@ class Bench:
             "the order of a set, or state that outlives an execution",
         )
         found = Trouble("nondeterminism", "the same schedule gives different runs", facts, trouble.cpu)
-        return _failure(found, schedule, "", None, self.listed)
+        return self._failure(found, schedule)
+
+    def _failure(
+        self, trouble: Trouble, schedule: Schedule, *, digest: str = "", story: Any = None, trace: str = ""
+    ) -> Failure:
+        """The trouble as a failure of this program, with what is known of its run."""
+        return Failure(
+            kind=trouble.kind,
+            message=trouble.message,
+            signature=signature_of(trouble),
+            schedule=str(schedule),
+            digest=digest,
+            facts=trouble.facts,
+            program=schedule.program,
+            cpu=trouble.cpu,
+            story=story,
+            listed=self.listed,
+            trace=trace,
+        )
 
 
 def _other_candidates(watched: Watched, again: Watched, asked: bool) -> str | None:
@@ -177,21 +200,6 @@ def _other_candidates(watched: Watched, again: Watched, asked: bool) -> str | No
 
 def _cpus(mask: int) -> str:
     return ", ".join(f"cpu{n}" for n in range(mask.bit_length()) if mask >> n & 1) or "none"
-
-
-def _failure(trouble: Trouble, schedule: Schedule, digest: str, story: Any, listed: bool) -> Failure:
-    return Failure(
-        kind=trouble.kind,
-        message=trouble.message,
-        signature=signature_of(trouble),
-        schedule=str(schedule),
-        digest=digest,
-        facts=trouble.facts,
-        program=schedule.program,
-        cpu=trouble.cpu,
-        story=story,
-        listed=listed,
-    )
 
 
 def options_for(
@@ -351,7 +359,7 @@ class _Search:
         data_seed = (self.seed * 1_000_003 + result.executions) & 0xFFFFFFFF
         machine = bench.run(scheduler, data_seed)
         result.executions += 1
-        if len(engine.log) > bench.options.max_steps // 2:
+        if len(engine.log) > bench.options.fair_from:
             self.cut = True
         steps = trace.count_steps(engine.log)
         result.steps += steps

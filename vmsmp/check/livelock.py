@@ -54,7 +54,7 @@ class Livelock(Observer):
             self._comes_back = self._comes_back and used(machine, self._turn) == self._state
         else:
             log = machine.engine.log[:-1]  # what is still to be performed may fail
-            loop = loop_at_end(log, machine.options.max_steps // 2)
+            loop = loop_at_end(log, machine.options.fair_from)
             if loop is None:
                 self._next = machine.options.max_steps + 1
                 return
@@ -70,8 +70,8 @@ class Livelock(Observer):
 
     def endless(self, machine: Machine, why: str) -> None:
         log = machine.engine.log[:-1]
-        half = machine.options.max_steps // 2
-        loop = loop_at_end(log, half) if len(log) > half else None
+        fair = machine.options.fair_from
+        loop = loop_at_end(log, fair) if len(log) > fair else None
         if loop is None:
             machine.fail("livelock", why, _circles(machine, log) + self._waiting(machine))
         same = self._comes_back and loop.entered < self._since
@@ -116,7 +116,7 @@ def _turn(machine: Machine, log: list[int], loop: Loop) -> list[str]:
     steps = trace.count_steps(log[: loop.entered])
     count = trace.count_steps(turn)
     again = f"the same {count} steps go" if count > 1 else "the same step goes"
-    before = " or before" if loop.entered <= machine.options.max_steps // 2 else ""
+    before = " or before" if loop.entered <= machine.options.fair_from else ""
     facts = [f"from step {steps}{before} on {again} round (the program's own variables aside):"]
     for index, done in sorted(_by_cpu(turn).items()):
         folded = [(machine.describe(code), len(list(same))) for code, same in groupby(done)]

@@ -330,7 +330,7 @@ class ControlledEngine:
         if self.halting or cpu.done or cpu in self.run:
             return
         run = self.run
-        at = len(run)
+        at = len(run)  # by hand: for so few a key costs more than the search saves
         while at and run[at - 1].index > cpu.index:
             at -= 1
         run.insert(at, cpu)

@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -365,22 +365,14 @@ def short_path(name: str) -> str:
     return "/".join(name.replace(os.sep, "/").split("/")[-2:])
 
 
-def program_frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The frames of a CPU's program and of the kernel functions it is in, innermost first."""
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_MACHINERY) and name != threading.__file__:
-            yield frame
-        frame = frame.f_back
-
-
 def places(frame: FrameType | None, limit: int = 4) -> tuple[str, ...]:
     """Where a CPU stands: the kernel function it is in, if any, then its program's frames."""
     found: list[str] = []
-    for inside in program_frames(frame):
-        kernel = inside.f_code.co_filename.startswith((_SYNC, "<mutant"))
-        if not kernel or not found:
-            found.append(place_of(inside))
-            if len(found) == limit:
-                break
+    while frame is not None and len(found) < limit:
+        name = frame.f_code.co_filename
+        if not name.startswith(_MACHINERY) and name != threading.__file__:
+            kernel = name.startswith((_SYNC, "<mutant"))
+            if not kernel or not found:
+                found.append(place_of(frame))
+        frame = frame.f_back
     return tuple(found)

@@ -79,6 +79,11 @@ class Options:
             if not _NAME.fullmatch(name):
                 raise UsageError(f"{name!r} is not a name of a repair or mutant")
 
+    @property
+    def fair_from(self) -> int:
+        """The log entries after which picks are fair: half of the step limit."""
+        return self.max_steps // 2
+
     def words(self) -> list[str]:
         """The options that are not the default, each as it stands in a schedule line."""
         words = ["exact"] if self.locks == "exact" else []

@@ -232,7 +232,7 @@ class Dpor(Scheduler):
             for cpu in machine.cpus
             if not cpu.done and cpu.pending & ops.KIND_MASK in ACQUIRES
         ]
-        if len(self._history.log) <= machine.options.max_steps // 2:
+        if len(self._history.log) <= machine.options.fair_from:
             self._asked = len(self._events)
             self._learn(blocked)
             return

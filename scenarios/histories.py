@@ -38,6 +38,18 @@ class Recorded:
         self.inside.load()  # a moment between two operations, for others to come
         return op.result
 
+    def writer(self):
+        """A CPU's role: take it and let it go."""
+        for _ in range(2):
+            self.do("acquire", self.lock.acquire)
+            self.do("release", self.lock.release)
+
+    def trier(self):
+        """A CPU's role: take it if it can be had."""
+        for _ in range(2):
+            if self.do("try_acquire", self.lock.try_acquire):
+                self.do("release", self.lock.release)
+
 
 def use(lock, roles):
     """One CPU for each role in turn, and the verdict on what they did."""
@@ -55,22 +67,12 @@ def spinlock_history(m):
     spin = m.spinlock("spin")
     lock = Recorded(m, spin)
 
-    def writer():
-        for _ in range(2):
-            lock.do("acquire", spin.acquire)
-            lock.do("release", spin.release)
-
     def reader():
         lock.do("acquire_shared", spin.acquire_shared)
         name = "release" if lock.do("try_upgrade", spin.try_upgrade) else "release_shared"
         lock.do(name, spin.release)
 
-    def trier():
-        for _ in range(2):
-            if lock.do("try_acquire", spin.try_acquire):
-                lock.do("release", spin.release)
-
-    use(lock, [writer, reader, trier])
+    use(lock, [lock.writer, reader, lock.trier])
 
 
 @scenario(cpus=3, tags={"token", "history"})
@@ -79,22 +81,12 @@ def token_history(m):
     token = m.token("token")
     lock = Recorded(m, token)
 
-    def writer():
-        for _ in range(2):
-            lock.do("acquire", token.acquire)
-            lock.do("release", token.release)
-
     def reader():
         for _ in range(2):
             lock.do("acquire_shared", token.acquire_shared)
             lock.do("release_shared", token.release)
 
-    def trier():
-        for _ in range(2):
-            if lock.do("try_acquire", token.try_acquire):
-                lock.do("release", token.release)
-
-    use(lock, [writer, reader, trier])
+    use(lock, [lock.writer, reader, lock.trier])
 
 
 @scenario(cpus=3, tags={"lockmgr", "history"})

@@ -7,6 +7,7 @@ import pytest
 import vmsmp
 from verdicts import found, silent
 from vmsmp.check.starvation import BYPASSES
+from vmsmp.library import find_scenario
 
 COMES_BACK = "the same steps come back, and what they use is as it was"
 CHECKS = pytest.mark.parametrize("check", [True, False])
@@ -249,25 +250,7 @@ def test_a_lockmgr_lock_lets_the_writer_in():
     silent(readers("lockmgr"), sched="rr", schedules=2, max_steps=4000)
 
 
-def windowed(m):
-    """As scenarios/regressions/spinlock_findings.py."""
-    lock, been_in = m.spinlock("lock"), m.cell(0, "been in")
-
-    def reader():
-        while not been_in.load():
-            lock.acquire_shared()
-            lock.release_shared()
-
-    def writer():
-        with lock:
-            been_in.store(1)
-
-    m.spawn(reader)
-    m.spawn(reader)
-    m.spawn(writer)
-    m.join()
-
-
+windowed = find_scenario("windowed_reader_starves_writer")
 EXACT = {"sched": "pct:3", "schedules": 60, "locks": "exact", "max_steps": 2000}
 
 

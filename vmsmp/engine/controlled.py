@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 from bisect import insort
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -111,7 +112,6 @@ class ControlledEngine:
         self._futile = 0
         self._patient = True
         boot = self._new_cpu(program, (machine,), "cpu0")
-        boot.started = True
         self.current = boot
         self.run = [boot]
         scheduler.spawned(boot)
@@ -137,6 +137,7 @@ class ControlledEngine:
         """All that a CPU does, on its own thread."""
         machine = self.machine
         try:
+            cpu.started = True
             if cpu.index:
                 if self.halting:
                     raise Halt
@@ -199,9 +200,6 @@ class ControlledEngine:
 
     def _pass_to(self, cpu: Cpu) -> None:
         self.current = cpu
-        if not cpu.started:
-            cpu.started = True
-            cpu.worker.job = lambda: self._body(cpu)
         give(cpu.baton, 1)
 
     def _give_up(self, error: BaseException) -> None:
@@ -245,6 +243,7 @@ class ControlledEngine:
         cur = self.current
         cur.pending = code
         run = self.run
+        log = self.log
         if len(run) > self._forced:
             nxt = self.pick(cur, run)
         elif run:
@@ -253,19 +252,14 @@ class ControlledEngine:
             nxt = self._idle(cur)
         if nxt is not cur:
             self.current = nxt
-            self.log.append(-1 - nxt.index)
-            if nxt.started:
-                give(nxt.baton, 1)
-            else:
-                self._pass_to(nxt)
+            log.append(-1 - nxt.index)
+            give(nxt.baton, 1)
             take(cur.baton)
             if self.halting:
                 raise Halt
-        for hook in self.on_op:
-            hook(cur, code)
-        if code & 1 and self.spinning:
-            self._written(code >> ops.KIND_BITS)
-        log = self.log
+        if self.on_op:
+            for hook in self.on_op:
+                hook(cur, code)
         log.append(code)
         if len(log) > self._limit:
             self._too_long()
@@ -436,6 +430,7 @@ class ControlledEngine:
             if read is not None:
                 self._stop(cur)
                 self.spinning[cur] = read
+                self.on_op = (*self.machine.hooks.op, self._wake_spinners)
         self.point(ops.PAUSE)
         cur.pause_mark = len(self.log)
 
@@ -454,17 +449,22 @@ class ControlledEngine:
                 return None
         return frozenset(read)
 
-    def _written(self, ident: int) -> None:
-        """Wake the spinners that have read the object being written."""
-        for cpu in [c for c, read in self.spinning.items() if ident in read]:
-            del self.spinning[cpu]
-            self.ready(cpu)
+    def _wake_spinners(self, _cpu: Cpu, code: int) -> None:
+        """While somebody spins, every operation is looked at: a write wakes those who read that object."""
+        if code & 1:
+            ident = code >> ops.KIND_BITS
+            for cpu in [c for c, read in self.spinning.items() if ident in read]:
+                del self.spinning[cpu]
+                self.ready(cpu)
+            if not self.spinning:
+                self.on_op = self.machine.hooks.op
 
     def _release_spinners(self) -> None:
         for cpu in list(self.spinning):
             cpu.pause_mark = -1
             self.ready(cpu)
         self.spinning.clear()
+        self.on_op = self.machine.hooks.op
 
     # -- what a machine asks for ----------------------------------------------------------------
 
@@ -481,6 +481,7 @@ class ControlledEngine:
         parent.objects.append(cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
+        cpu.worker.job = partial(self._body, cpu)
         self.run.append(cpu)  # the highest index so far
         self.scheduler.spawned(cpu)
         for hook in self.machine.hooks.spawned:
@@ -495,6 +496,8 @@ class ControlledEngine:
             cur.wants = Wait(target, "join")
         self.point(target.ops_join)
         cur.wants = None
+        if not cur.index:
+            target.awaited = True
         for hook in self.machine.hooks.joined:
             hook(cur, target)
 

@@ -42,6 +42,7 @@ class Cpu:
     __slots__ = (
         "alarmed",
         "args",
+        "awaited",
         "baton",
         "blocked",
         "blocks",
@@ -96,6 +97,8 @@ class Cpu:
         self.td: Any = None
         self.started = False
         self.done = False
+        #: Whether the boot CPU has seen it end.
+        self.awaited = False
         self.pause_mark = -1
         # A sleep with a way out: the tick at which it times out (None: never), and how it ended.
         self.deadline: int | None = None

@@ -359,6 +359,8 @@ class FreeEngine:
                 raise Halt
         self._resume(cpu)
         cpu.wants = None
+        if not cpu.index:
+            target.awaited = True
         for hook in self.machine.hooks.joined:
             hook(cpu, target)
 

@@ -137,6 +137,14 @@ class Machine:
                 self.engine.join(self.cpus[n])
             n += 1
 
+    def _join_others(self) -> None:
+        """The boot CPU's program is over: wait for the CPUs that it has not waited for."""
+        n = 1
+        while n < len(self.cpus):
+            if not self.cpus[n].awaited:
+                self.engine.join(self.cpus[n])
+            n += 1
+
     @property
     def ncpus(self) -> int:
         """How many CPUs a scenario is to use beside the boot CPU: the user's word, else its own."""
@@ -255,7 +263,7 @@ class Machine:
         """A CPU's life, on its own thread; the boot CPU's ends when all others have ended."""
         cpu.run()
         if cpu.index == 0:
-            self.join()
+            self._join_others()
         for hook in self.hooks.exits:
             hook(cpu)
         if cpu.index == 0:

@@ -52,7 +52,7 @@ def steps(log: list[int]) -> Iterator[tuple[int, int]]:
 
 def count_steps(log: list[int]) -> int:
     """How many operations a log holds."""
-    return sum(map((0).__le__, log))
+    return len([code for code in log if code >= 0])  # of the ways to count, the fastest
 
 
 def divergence(recorded: list[int], seen: list[int]) -> str | None:

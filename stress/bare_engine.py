@@ -13,12 +13,8 @@ import threading
 from collections.abc import Callable
 
 
-class Stop(BaseException):
-    """Unwinds a thread of an execution that is over."""
-
-
 class Bare:
-    """Runs programs written against `spawn`, `load`, `store`, `lock`, `unlock` and `join`."""
+    """Runs programs written against `spawn`, `load`, `store`, `lock` and `unlock`."""
 
     def __init__(self, threads: int, strategy: str, seed: int = 0) -> None:
         self.random = random.Random(seed)
@@ -45,8 +41,7 @@ class Bare:
         self.run = [0]
         self.owner: dict[int, int] = {}
         self.waiting: dict[int, list[int]] = {}
-        self.joining: dict[int, list[int]] = {}
-        self.done: set[int] = set()
+        self.alive = 0
         self.trace: list[int] = []
         self.threads = 1
         self.count = 0
@@ -55,8 +50,7 @@ class Bare:
             self.changes = set(self.random.sample(range(1, self.choices + 1), 2))
             self.low = 1.0
         program(self)
-        for n in range(1, self.threads):
-            self.join(n)
+        self.join_all()
         self.steps += len(self.trace)
         self.choices = max(self.choices, self.count)
 
@@ -88,16 +82,17 @@ class Bare:
         self.point()
         n = self.threads
         self.threads += 1
+        self.alive += 1
         if self.strategy == "pct":
             self.priority.append(1.0 + self.draw())
 
         def job() -> None:
             self.trace.append(n)
             body()
-            self.done.add(n)
+            self.alive -= 1
             self.run.remove(n)
-            for joiner in self.joining.pop(n, ()):
-                self.run.append(joiner)
+            if not self.alive and 0 not in self.run:
+                self.run.append(0)
             nxt = self._pick() if len(self.run) > 1 else self.run[0]
             self.current = nxt
             os.eventfd_write(self.batons[nxt], 1)
@@ -106,10 +101,10 @@ class Bare:
         self.run.append(n)
         return n
 
-    def join(self, n: int) -> None:
-        if n not in self.done:
-            self.joining.setdefault(n, []).append(self.current)
-            self.run.remove(self.current)
+    def join_all(self) -> None:
+        """Thread 0 waits until all others have ended."""
+        if self.alive:
+            self.run.remove(0)
         self.point()
 
     def lock(self, lock: int) -> None:

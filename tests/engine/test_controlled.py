@@ -520,8 +520,7 @@ def test_the_boot_cpu_waits_at_the_end_for_those_that_it_has_not_waited_for(cont
     machine = controlled(program)
     operations = [code for index, code in trace.steps(machine.engine.log) if index == 0]
     assert [
-        *("spawn cpu1", "spawn cpu2", "join cpu2", "spawn cpu3"),
-        *("join cpu1", "join cpu3"),
+        *("spawn cpu1", "spawn cpu2", "join cpu2", "spawn cpu3", "join all"),
     ] == [machine.describe(code) for code in operations]
 
 
@@ -530,7 +529,7 @@ def test_what_another_cpu_waited_for_the_boot_cpu_waits_for_too(controlled):
         first = m.spawn(lambda: None)
         m.spawn(first.join)
 
-    assert [ops.SPAWN, ops.SPAWN, ops.JOIN, ops.JOIN] == kinds(controlled(program), 0)
+    assert [ops.SPAWN, ops.SPAWN, ops.JOIN_ALL] == kinds(controlled(program), 0)
 
 
 def test_several_cpus_may_join_one(controlled):

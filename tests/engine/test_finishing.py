@@ -233,7 +233,7 @@ def test_the_scene_is_of_the_moment_of_the_failure(controlled):
 def test_the_place_of_the_failure_in_the_log_is_kept(controlled):
     machine = controlled(with_failing(failed_check), InTurn())
     before = machine.engine.log[: machine.engine.trouble_at]
-    assert (4, 11) == (trace.count_steps(before), trace.count_steps(machine.engine.log) - 4)
+    assert (4, 9) == (trace.count_steps(before), trace.count_steps(machine.engine.log) - 4)
 
 
 # -- failures while a failed CPU unwinds -----------------------------------------------------------
@@ -386,4 +386,4 @@ def test_what_cpus_stand_before_is_there_to_be_seen_at_the_end(controlled, make)
         (cpu.index, ops.kind_of(cpu.pending)) for cpu in machine.cpus if not cpu.done
     )
     controlled(program, scheduler)
-    assert {0: ops.JOIN, 2: ops.ACQUIRE} == pending
+    assert {0: ops.JOIN_ALL, 2: ops.ACQUIRE} == pending

@@ -24,6 +24,7 @@ LOOKING = {
     "TRY_FAILED",
     "TRY_SHARED_FAILED",
     "RESUME",
+    "JOIN_ALL",
 }
 
 

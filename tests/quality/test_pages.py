@@ -24,7 +24,7 @@ HITS = {
     "BZ-02": (9, ("check: panic: vm_page_free",)),
     "BZ-03": (1195, ("lost-wakeup: pg[N]",)),
     "BZ-05": (233, ("accounting: INV-PB2",)),
-    "BZ-06": (248, ("accounting: INV-PB4",)),
+    "BZ-06": (248, ("accounting: INV-PB4", "lost-wakeup: pg[N]")),
     "BZ-07": (259, ("accounting: INV-PB4",)),
     "BZ-10": (797, ("queue: INV-Q5",)),
     "BZ-14": (1769, ("accounting: INV-PB7",)),

@@ -112,9 +112,8 @@ check: both increments are counted
       |              |               |                    |   switch: cpu2 other ended
     7 |              | store word  1 |                    |  FILE:N incrementer
       |              |               |                    |   switch: cpu1 one ended
-    8 | join one     |               |                    |  FILE:N lost_update
-    9 | join other   |               |                    |  FILE:N lost_update
-   10 | load word  1 |               |                    |  FILE:N lost_update
+    8 | join all     |               |                    |  FILE:N lost_update
+    9 | load word  1 |               |                    |  FILE:N lost_update
 ------+--------------+---------------+--------------------+
 
 how every CPU stood:

@@ -33,7 +33,7 @@ def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, s
         spurious=spurious,
         repairs=repair_names() if timeouts == "any" else repairs_for(scenario),
         stop="never",
-        max_steps=10_000,
+        max_steps=20_000,
     )
     return result.executions, {failure.signature: failure.schedule for failure in result.failures}
 

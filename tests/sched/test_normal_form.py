@@ -55,11 +55,14 @@ def test_a_normal_form_is_a_run_and_its_own_normal_form(program):
     assert all(normal_form.digest(form) == vmsmp.engine.trace.digest(form) for form in forms)
 
 
-def test_a_form_has_no_more_switches_than_the_run_it_is_made_of():
-    for log in logs(reference.reorder(4), [make_scheduler("random", 3)], runs=50):
-        order = normal_form.order_of(log)
-        form = normal_form.as_log(order, normal_form.grouped(order))
-        assert sum(code < 0 for code in form) <= sum(code < 0 for code in log)
+def test_a_form_has_fewer_switches_than_the_run_it_is_made_of():
+    """On the whole: what is looked for is the next step, not the least number of switches."""
+    runs = logs(reference.reorder(4), [make_scheduler("random", 3)], runs=50)
+    orders = [normal_form.order_of(log) for log in runs]
+    forms = [normal_form.as_log(order, normal_form.grouped(order)) for order in orders]
+    before, after = ([sum(code < 0 for code in log) for log in some] for some in (runs, forms))
+    assert sum(after) < 0.75 * sum(before)
+    assert all(after <= before + 1 for before, after in zip(before, after, strict=True))
 
 
 def test_a_run_that_is_too_long_has_none():

@@ -38,6 +38,7 @@ _ELSEWHERE: Final = ops.LOCKING | {
     ops.SPAWN,
     ops.START,
     ops.JOIN,
+    ops.JOIN_ALL,
     ops.INTERLOCK,
     ops.RESUME,
     ops.WAKEUP,

@@ -18,7 +18,6 @@ when nobody else can run, or at half of the step limit: its loop may count its t
 
 from __future__ import annotations
 
-import contextlib
 from bisect import insort
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +28,7 @@ from vmsmp.engine import ops, trace
 from vmsmp.engine.clock import VirtualClock
 from vmsmp.engine.cpu import Cpu, Wait
 from vmsmp.engine.crew import Crew, give, take
+from vmsmp.engine.gate import Gate
 from vmsmp.engine.machine import Machine, Trouble, trouble_of
 from vmsmp.errors import Halt, VmsmpError
 
@@ -164,7 +164,11 @@ class ControlledEngine:
         """The running CPU ended well: let another one go on."""
         self.run.remove(cpu)
         for joiner in cpu.joiners:
-            self.ready(joiner)
+            alive = self._alive(joiner) if joiner.everybody else None
+            if alive is None:
+                self.ready(joiner)
+            else:
+                self._await_end(joiner, alive)
         try:
             nxt = self._next(cpu)
         except Halt:
@@ -490,16 +494,44 @@ class ControlledEngine:
 
     def join(self, target: Cpu) -> None:
         cur = self.current
+        cur.everybody = False
         if not target.done:
-            target.joiners.append(cur)
             self._stop(cur)
-            cur.wants = Wait(target, "join")
+            self._await_end(cur, target)
         self.point(target.ops_join)
         cur.wants = None
-        if not cur.index:
-            target.awaited = True
+        self._seen(cur, target)
+
+    def join_all(self) -> None:
+        """See all others end, in one step: seeing them one by one would be choices that change nothing."""
+        cur = self.current
+        cur.everybody = True
+        alive = self._alive(cur)
+        if alive is not None:
+            self._stop(cur)
+            self._await_end(cur, alive)
+        self.point(ops.JOIN_ALL)
+        cur.wants = None
+        for cpu in self.machine.cpus[1:]:
+            if cpu is not cur:
+                self._seen(cur, cpu)
+
+    def _seen(self, cur: Cpu, target: Cpu) -> None:
+        target.awaited = target.awaited or not cur.index
         for hook in self.machine.hooks.joined:
             hook(cur, target)
+
+    def _alive(self, cur: Cpu) -> Cpu | None:
+        """The first CPU beside the boot CPU and `cur` that has not ended, if there is one."""
+        for cpu in self.machine.cpus[1:]:
+            if not cpu.done and cpu is not cur:
+                return cpu
+        return None
+
+    @staticmethod
+    def _await_end(cur: Cpu, cpu: Cpu) -> None:
+        cpu.joiners.append(cur)
+        cur.wants = Wait(cpu, "join")
 
     def choose(self, n: int) -> int:
         self.point(ops.CHOOSE)
@@ -515,81 +547,3 @@ class ControlledEngine:
     def recent(self, cpu: Cpu) -> list[int]:
         """The last operations of `cpu`, oldest first."""
         return [code for index, code in trace.steps(self.log) if index == cpu.index][-16:]
-
-
-class Gate:
-    """Waiting for a condition, and taking it, as one visible operation.
-
-    A CPU whose `ready(cpu)` is false is not runnable; every change looks at the waiting ones again.
-    The conditions read model state only, so a gate never decides by host time.
-    """
-
-    __slots__ = ("engine", "waiting")
-
-    #: What the free engine's gates protect their state with; here a step is atomic by itself.
-    host: Final = contextlib.nullcontext()
-
-    def __init__(self, engine: ControlledEngine) -> None:
-        self.engine = engine
-        self.waiting: list[tuple[Cpu, Callable[[Cpu], bool]]] = []
-
-    def enter(
-        self,
-        code: int,
-        ready: Callable[[Cpu], bool],
-        take_it: Callable[[Cpu], Any],
-        wait: Wait,
-        timeout: int | None = None,
-    ) -> Any:
-        """Stand before `code` until `ready(cpu)`, then `take_it(cpu)` in the same step.
-
-        With a `timeout`, in ticks, the wait may end without it: then `cpu.timed_out` says how and
-        None is returned.
-        """
-        engine = self.engine
-        cur = engine.current
-        entry = (cur, ready)
-        waiting = self.waiting
-        waiting.append(entry)
-        cur.wants = wait
-        cur.timed_out = ""
-        try:
-            if not ready(cur):
-                if timeout is None:
-                    engine._stop(cur)
-                else:
-                    engine._park(cur, timeout)
-            engine.point(code)
-        finally:  # a CPU that failed alone is waited for by nobody
-            waiting.remove(entry)
-        cur.wants = None
-        if timeout is not None and cur.timed_out and not ready(cur):
-            return None
-        result = take_it(cur)
-        if waiting:
-            self.changed()
-        return result
-
-    def alter(self, code: int, change: Callable[[Cpu], Any]) -> Any:
-        """Do `change(cpu)` as the one visible operation `code`; never waits."""
-        engine = self.engine
-        engine.point(code)
-        result = change(engine.current)
-        if self.waiting:
-            self.changed()
-        return result
-
-    def waits(self, mode: str) -> bool:
-        """Whether a CPU waits here in that mode."""
-        return any(cpu.wants is not None and cpu.wants.mode == mode for cpu, _ in self.waiting)
-
-    def changed(self) -> None:
-        """The state behind the conditions has changed: who can go on is looked at again."""
-        engine = self.engine
-        run = engine.run
-        for cpu, ready in self.waiting:
-            if ready(cpu):
-                if cpu not in run:
-                    engine.ready(cpu)
-            elif cpu in run and not cpu.timed_out:
-                run.remove(cpu)

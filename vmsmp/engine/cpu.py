@@ -8,23 +8,27 @@ checkers are on.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vmsmp.engine.crew import Worker
     from vmsmp.engine.machine import Machine
 
 
-class Hold(NamedTuple):
-    """One lock in a CPU's hands."""
+@dataclass(slots=True, eq=False)
+class Hold:
+    """One lock in a CPU's hands; never changed (a frozen one takes three times as long to make)."""
 
     lock: Any
     mode: str
 
 
-class Wait(NamedTuple):
-    """What a CPU waits for: a lock and mode, or an ident it sleeps on."""
+@dataclass(slots=True, eq=False)
+class Wait:
+    """What a CPU waits for: a lock and mode, or an ident it sleeps on; never changed."""
 
     what: Any
     mode: str
@@ -49,6 +53,7 @@ class Cpu:
         "deadline",
         "done",
         "ended",
+        "everybody",
         "fn",
         "fuse",
         "held",
@@ -92,6 +97,8 @@ class Cpu:
         self.held: list[Hold] = []
         self.wants: Wait | None = None
         self.joiners: list[Cpu] = []
+        #: Whether the one it waits for to end is only the first of all.
+        self.everybody = False
         self.rngs: dict[str, random.Random] = {}
         self.result: Any = None
         self.td: Any = None
@@ -106,13 +113,13 @@ class Cpu:
         self.alarmed = False
         self.injections = 0
         self.ops_join = 0
-        # The free engine's own: at which operation the next slow step is due, the operations
-        # performed last, whether it waits in the host, and what it waits on there.
-        self.fuse = 0
-        self.ring: list[int] = []
-        self.blocked = False
-        self.permit: Any = None
-        self.ended: Any = None
+        # The free engine's own, and set by it: at which operation the next slow step is due, the
+        # operations performed last, whether it waits in the host, and what it waits on there.
+        self.fuse: int
+        self.ring: list[int]
+        self.blocked: bool
+        self.permit: threading.Lock
+        self.ended: threading.Event
 
     def run(self) -> None:
         """Run the program; only the CPU's own thread does."""

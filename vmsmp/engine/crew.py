@@ -177,8 +177,8 @@ class Crew:
         self.abandoned = True
         if self._finished is not None:
             self._finished.set()
-        for cpu in list(getattr(getattr(self.engine, "machine", None), "cpus", ())):
-            if cpu.ended is not None:
+        if not getattr(self.engine, "controlled", True):
+            for cpu in list(getattr(getattr(self.engine, "machine", None), "cpus", ())):
                 cpu.ended.set()
 
     def close(self) -> None:

@@ -121,6 +121,7 @@ class FreeEngine:
         cpu = Cpu(machine, len(machine.cpus), fn, args, name)
         cpu.worker = self.crew.worker(cpu.index)
         cpu.ring = [0] * RING
+        cpu.blocked = False
         cpu.permit = threading.Lock()
         cpu.permit.acquire()
         cpu.ended = threading.Event()
@@ -350,8 +351,19 @@ class FreeEngine:
     # -- blocking -------------------------------------------------------------------------------
 
     def join(self, target: Cpu) -> None:
-        cpu = self.current
         self.point(target.ops_join)
+        self._see_end(self.current, target)
+
+    def join_all(self) -> None:
+        cpu = self.current
+        self.point(ops.JOIN_ALL)
+        n = 1
+        while n < len(self.machine.cpus):  # a CPU may spawn more while we wait
+            if self.machine.cpus[n] is not cpu:
+                self._see_end(cpu, self.machine.cpus[n])
+            n += 1
+
+    def _see_end(self, cpu: Cpu, target: Cpu) -> None:
         cpu.wants = Wait(target, "join")
         cpu.blocked = True
         while not target.ended.wait(NAP_S):

@@ -129,21 +129,8 @@ class Machine:
             raise ValueError(f"this machine has {limit} CPUs beside the boot CPU")
 
     def join(self) -> None:
-        """Wait until every other CPU has run its program to the end."""
-        current = self.engine.current
-        n = 1
-        while n < len(self.cpus):  # a CPU may spawn more while we wait
-            if self.cpus[n] is not current:
-                self.engine.join(self.cpus[n])
-            n += 1
-
-    def _join_others(self) -> None:
-        """The boot CPU's program is over: wait for the CPUs that it has not waited for."""
-        n = 1
-        while n < len(self.cpus):
-            if not self.cpus[n].awaited:
-                self.engine.join(self.cpus[n])
-            n += 1
+        """Wait until every other CPU has run its program to the end: one visible operation."""
+        self.engine.join_all()
 
     @property
     def ncpus(self) -> int:
@@ -263,7 +250,10 @@ class Machine:
         """A CPU's life, on its own thread; the boot CPU's ends when all others have ended."""
         cpu.run()
         if cpu.index == 0:
-            self._join_others()
+            for other in self.cpus[1:]:
+                if not other.awaited:
+                    self.join()
+                    break
         for hook in self.hooks.exits:
             hook(cpu)
         if cpu.index == 0:

@@ -30,6 +30,7 @@ START: Final = 10
 CMPSET_FAILED: Final = 12
 TRY_FAILED: Final = 14
 RESUME: Final = 16
+JOIN_ALL: Final = 18
 TRY_SHARED_FAILED: Final = 44
 
 # Kinds that may change something (odd).
@@ -63,6 +64,7 @@ NAMES: Final[dict[int, str]] = {
     LOAD: "load",
     ATOMIC_LOAD: "load",
     JOIN: "join",
+    JOIN_ALL: "join all",
     YIELD: "yield",
     PAUSE: "pause",
     START: "start",

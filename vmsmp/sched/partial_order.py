@@ -124,6 +124,9 @@ class Trace:
             self._children[thing] = cpu
         elif kind == ops.JOIN and n < self.performed:
             mine |= self._past(self._last.get(self._children.get(thing, -1)))
+        elif kind == ops.JOIN_ALL and n < self.performed:
+            for child in self._children.values():
+                mine |= self._past(self._last[child])
         for i in self._dependent_on(n, code) if n < self.performed else ():
             if mine >> i & 1 or self.events[i].cpu == cpu:
                 continue

@@ -50,9 +50,8 @@ class Pct(Scheduler):
         if self._seen:
             self._choices = self._seen
         points = self._rng.sample(range(1, self._choices + 1), min(self.depth - 1, self._choices))
-        lows = list(range(1, len(points) + 1))
-        self._rng.shuffle(lows)
-        self._changes = {at: low / (len(points) + 1) for at, low in zip(points, lows, strict=True)}
+        # A sample comes in random order, so the lowest priority falls to any of them alike.
+        self._changes = {at: low / self.depth for low, at in enumerate(points, start=1)}
         self._look_at(STREAK)
         self._priority = []
         self._count = 0

@@ -18,7 +18,7 @@ _RECORD_BITS: Final = 5
 #: Operations that are about CPUs, or only end what another began.
 _NO_ACCESS: Final = frozenset(
     (
-        *(ops.JOIN, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE),
+        *(ops.JOIN, ops.JOIN_ALL, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE),
         *(ops.RELEASE, ops.RELEASE_SHARED, ops.RESUME, ops.CHOOSE),
     )
 )

@@ -109,8 +109,11 @@ class Lock:
         for hook in self.hooks.released:
             hook(cpu, self, mode)
         held = cpu.held
-        for n in range(len(held) - 1, -1, -1):
-            if held[n].lock is self and held[n].mode == mode:
+        n = len(held)
+        while n:
+            n -= 1
+            hold = held[n]
+            if hold.lock is self and hold.mode == mode:
                 del held[n]
                 self.holders.remove((cpu, mode))
                 return

@@ -296,7 +296,8 @@ class AtomicSpinlock(Spinlock):
     release_shared = release
 
     def _drop(self, cpu: Cpu) -> None:
-        mode = self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
+        owns = self._owner is cpu
+        mode = EXCLUSIVE if owns else self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
         self._released(cpu, mode)
         if mode == EXCLUSIVE:
             self._owner = None

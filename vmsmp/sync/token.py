@@ -360,7 +360,9 @@ class ExactToken(Token):
     def check_word(self) -> str | None:
         """INV-TK1 (half), INV-TK2, INV-TK3 (a swap exchanges refs before it moves t_ref)."""
         word = self.t_count.peek()
-        owners = {c.index for c in self.machine.cpus for h in c.held if h == (self, EXCLUSIVE)}
+        owners = {
+            c.index for c in self.machine.cpus for h in c.held if h.lock is self and h.mode == EXCLUSIVE
+        }
         users = {c.index for c in self.machine.cpus for h in c.held if h.lock is self}
         if len(owners) > 1 or (owners and users != owners):
             return f"owned exclusively by cpu{min(owners)} while {len(users)} CPUs use it"

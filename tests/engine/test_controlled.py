@@ -496,6 +496,42 @@ def test_join_waits_for_cpus_that_are_spawned_meanwhile(controlled):
     assert ([0, 1, 2, 3, 4, 5], "boot") == (sorted(ended[:-1]), ended[-1])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_to_wait_for_all_is_one_step_that_comes_when_all_have_ended(controlled, seed):
+    def program(m):
+        for _ in range(3):
+            m.spawn(m.yield_)
+        m.join()
+
+    machine = controlled(program, RandomWalk(seed))
+    steps = list(trace.steps(machine.engine.log))
+    assert (0, ops.JOIN_ALL) == steps[-1]
+    assert [ops.SPAWN, ops.SPAWN, ops.SPAWN, ops.JOIN_ALL] == kinds(machine, 0)
+
+
+def test_who_waits_for_all_is_shown_to_wait_for_the_first_that_has_not_ended(controlled):
+    def program(m):
+        m.spawn(lambda: None)
+        m.spawn(m.tsleep, "never", 0, "never", 0, name="sleeper")
+        m.spawn(lambda: None)
+        m.join()
+
+    machine = controlled(program)
+    assert ("deadlock", "join sleeper") == (machine.trouble.kind, machine.scene[0].wants)
+
+
+def test_another_cpu_that_waits_for_all_does_not_wait_for_the_boot_cpu(controlled):
+    order = []
+
+    def program(m):
+        m.spawn(lambda: (m.yield_(), order.append("other")))
+        m.spawn(lambda: (m.join(), order.append("waiter"))).join()
+        order.append("boot")
+
+    assert controlled(program).trouble is None
+    assert ["other", "waiter", "boot"] == order
+
+
 def test_the_boot_program_need_not_join(controlled):
     ended = []
     controlled(lambda m: m.spawn(ended.append, "worker") and None)

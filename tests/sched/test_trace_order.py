@@ -86,6 +86,19 @@ def test_all_that_a_cpu_did_comes_before_its_join():
     assert [0, 1, 2] == before(trace, 4)
 
 
+def test_all_that_all_did_comes_before_a_join_of_all():
+    trace = Trace(
+        events(
+            *((0, ops.SPAWN, CHILD), (1, ops.START, CHILD)),
+            *((0, ops.SPAWN, X), (2, ops.START, X)),
+            *((2, ops.STORE, Y), (1, ops.LOAD, LOCK)),
+            (0, ops.JOIN_ALL, 0),
+        )
+    )
+    assert [0, 1, 2, 3, 4, 5] == before(trace, 6)
+    assert 6 not in {step for race in trace.races for step in race}
+
+
 def test_what_ended_a_wait_comes_before_it():
     steps = events((1, ops.SLEEP, X), (2, ops.STORE, Y), (1, ops.RESUME, X))
     assert ([0], [0, 1]) == (before(Trace(steps), 2), before(Trace(steps, enabled_by={2: 1}), 2))

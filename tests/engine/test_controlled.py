@@ -142,7 +142,7 @@ def test_the_log_holds_what_each_cpu_did_in_its_order(controlled):
         word.load()
 
     machine = controlled(program)
-    assert ([ops.SPAWN, ops.JOIN, ops.LOAD], [ops.START, ops.LOAD, ops.STORE]) == (
+    assert ([ops.SPAWN, ops.JOIN, ops.LOAD, ops.JOIN_ALL], [ops.START, ops.LOAD, ops.STORE]) == (
         kinds(machine, 0),
         kinds(machine, 1),
     )
@@ -544,28 +544,26 @@ def test_a_cpu_that_has_ended_can_be_joined_again(controlled):
         cpu.join()
         cpu.join()
 
-    assert [ops.SPAWN, ops.JOIN, ops.JOIN] == kinds(controlled(program), 0)
+    assert [ops.SPAWN, ops.JOIN, ops.JOIN, ops.JOIN_ALL] == kinds(controlled(program), 0)
 
 
-def test_the_boot_cpu_waits_at_the_end_for_those_that_it_has_not_waited_for(controlled):
+def test_who_has_waited_for_all_does_not_wait_for_them_again(controlled):
     def program(m):
         m.spawn(lambda: None)
-        m.spawn(lambda: None).join()
+        m.join()
+
+    assert [ops.SPAWN, ops.JOIN_ALL] == kinds(controlled(program), 0)
+
+
+def test_who_has_waited_for_all_waits_for_those_that_it_spawned_later(controlled):
+    def program(m):
         m.spawn(lambda: None)
+        m.join()
+        m.spawn(m.yield_)
 
     machine = controlled(program)
-    operations = [code for index, code in trace.steps(machine.engine.log) if index == 0]
-    assert [
-        *("spawn cpu1", "spawn cpu2", "join cpu2", "spawn cpu3", "join all"),
-    ] == [machine.describe(code) for code in operations]
-
-
-def test_what_another_cpu_waited_for_the_boot_cpu_waits_for_too(controlled):
-    def program(m):
-        first = m.spawn(lambda: None)
-        m.spawn(first.join)
-
-    assert [ops.SPAWN, ops.SPAWN, ops.JOIN_ALL] == kinds(controlled(program), 0)
+    assert [ops.SPAWN, ops.JOIN_ALL, ops.SPAWN, ops.JOIN_ALL] == kinds(machine, 0)
+    assert (0, ops.JOIN_ALL) == list(trace.steps(machine.engine.log))[-1]
 
 
 def test_several_cpus_may_join_one(controlled):

@@ -500,7 +500,8 @@ class ControlledEngine:
             self._await_end(cur, target)
         self.point(target.ops_join)
         cur.wants = None
-        self._seen(cur, target)
+        for hook in self.machine.hooks.joined:
+            hook(cur, target)
 
     def join_all(self) -> None:
         """See all others end, in one step: seeing them one by one would be choices that change nothing."""
@@ -512,14 +513,13 @@ class ControlledEngine:
             self._await_end(cur, alive)
         self.point(ops.JOIN_ALL)
         cur.wants = None
-        for cpu in self.machine.cpus[1:]:
-            if cpu is not cur:
-                self._seen(cur, cpu)
-
-    def _seen(self, cur: Cpu, target: Cpu) -> None:
-        target.awaited = target.awaited or not cur.index
-        for hook in self.machine.hooks.joined:
-            hook(cur, target)
+        machine = self.machine
+        if not cur.index:
+            machine.awaited = len(machine.cpus)
+        for hook in machine.hooks.joined:
+            for cpu in machine.cpus[1:]:
+                if cpu is not cur:
+                    hook(cur, cpu)
 
     def _alive(self, cur: Cpu) -> Cpu | None:
         """The first CPU beside the boot CPU and `cur` that has not ended, if there is one."""

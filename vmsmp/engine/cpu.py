@@ -46,7 +46,6 @@ class Cpu:
     __slots__ = (
         "alarmed",
         "args",
-        "awaited",
         "baton",
         "blocked",
         "blocks",
@@ -104,8 +103,6 @@ class Cpu:
         self.td: Any = None
         self.started = False
         self.done = False
-        #: Whether the boot CPU has seen it end.
-        self.awaited = False
         self.pause_mark = -1
         # A sleep with a way out: the tick at which it times out (None: never), and how it ended.
         self.deadline: int | None = None

@@ -362,6 +362,8 @@ class FreeEngine:
             if self.machine.cpus[n] is not cpu:
                 self._see_end(cpu, self.machine.cpus[n])
             n += 1
+        if not cpu.index:
+            self.machine.awaited = n
 
     def _see_end(self, cpu: Cpu, target: Cpu) -> None:
         cpu.wants = Wait(target, "join")
@@ -371,8 +373,6 @@ class FreeEngine:
                 raise Halt
         self._resume(cpu)
         cpu.wants = None
-        if not cpu.index:
-            target.awaited = True
         for hook in self.machine.hooks.joined:
             hook(cpu, target)
 

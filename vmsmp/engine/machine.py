@@ -112,6 +112,8 @@ class Machine:
         self.declared: int | None = None
         #: Whether the program looked at `ncpus`, and so would do with fewer.
         self.asked_how_many = False
+        #: How many CPUs there were when the boot CPU waited for all of them.
+        self.awaited = 1
 
     # -- CPUs ---------------------------------------------------------------------------------
 
@@ -249,11 +251,8 @@ class Machine:
     def live(self, cpu: Cpu) -> None:
         """A CPU's life, on its own thread; the boot CPU's ends when all others have ended."""
         cpu.run()
-        if cpu.index == 0:
-            for other in self.cpus[1:]:
-                if not other.awaited:
-                    self.join()
-                    break
+        if cpu.index == 0 and self.awaited < len(self.cpus):
+            self.join()
         for hook in self.hooks.exits:
             hook(cpu)
         if cpu.index == 0:

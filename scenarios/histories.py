@@ -40,13 +40,13 @@ class Recorded:
 
     def writer(self):
         """A CPU's role: take it and let it go."""
-        for _ in range(2):
+        for _ in self.machine.rounds(2):
             self.do("acquire", self.lock.acquire)
             self.do("release", self.lock.release)
 
     def trier(self):
         """A CPU's role: take it if it can be had."""
-        for _ in range(2):
+        for _ in self.machine.rounds(2):
             if self.do("try_acquire", self.lock.try_acquire):
                 self.do("release", self.lock.release)
 
@@ -82,7 +82,7 @@ def token_history(m):
     lock = Recorded(m, token)
 
     def reader():
-        for _ in range(2):
+        for _ in m.rounds(2):
             lock.do("acquire_shared", token.acquire_shared)
             lock.do("release_shared", token.release)
 
@@ -107,7 +107,7 @@ def lockmgr_history(m):
             lock.do("release_shared", lk.release)
 
     def trier():
-        for _ in range(2):
+        for _ in m.rounds(2):
             if lock.do("try_acquire", lambda: lk.lock(LK_EXCLUSIVE | LK_NOWAIT) == 0):
                 lock.do("release", lk.release)
 
@@ -124,7 +124,7 @@ def free_queue_history(m):
             pass  # it is there from the start
 
     def user():
-        for _ in range(3):
+        for _ in m.rounds(3):
             with history.operation("take_first", "free") as op:
                 page = vm_page_select_free(vm, 0)
                 op.result = page and page.name
@@ -145,7 +145,7 @@ def allocation_history(m):
     history = History(m)
 
     def user(me):
-        for n in range(2):
+        for n in m.rounds(2):
             pages = []
             for k in range(2):
                 with history.operation("alloc") as op:
@@ -173,7 +173,7 @@ def residency_history(m):
     def owner():
         page = vm_page_select_free(vm, 0)
         page.flags.setbits(PG_MAPPEDMULTI)
-        for _ in range(3):
+        for _ in m.rounds(3):
             vm_object_hold(obj)
             with history.operation("insert", *place, page.name) as op:
                 op.result = vm_page_insert(page, obj, 0)
@@ -186,7 +186,7 @@ def residency_history(m):
         vm_page_free(page)
 
     def reader():
-        for _ in range(3):
+        for _ in m.rounds(3):
             vm_object_hold_shared(obj)
             with history.operation("lookup", *place) as op:
                 found = vm_page_lookup(obj, 0)
@@ -194,7 +194,7 @@ def residency_history(m):
             vm_object_drop(obj)
 
     def guesser():
-        for _ in range(12):
+        for _ in m.rounds(12):
             with history.operation("lookup_hint", *place) as op:
                 found = vm_page_hash_get(vm, obj, 0)
                 op.result = found and found.name

@@ -15,7 +15,7 @@ def spin_readers_and_writers(m):
         spin.release()
 
     def reader():
-        for _ in range(2):
+        for _ in m.rounds(2):
             spin.acquire_shared()
             value.load()
             spin.release_shared()

@@ -92,7 +92,7 @@ def lockmgr_storm(m):
     deeds = [reader, writer, recursive, canceler, downgrader, upgrader, patient_upgrader]
 
     def worker():
-        for _ in range(2):
+        for _ in m.rounds(2):
             deeds[m.choose(len(deeds))](_HOW[m.choose(len(_HOW))])
 
     for _ in range(m.ncpus):
@@ -139,7 +139,7 @@ def spin_storm(m):
     deeds = [reader, writer, both, reverse, upgrader]
 
     def worker():
-        for _ in range(2):
+        for _ in m.rounds(2):
             deeds[m.choose(len(deeds))]()
 
     for _ in range(m.ncpus):

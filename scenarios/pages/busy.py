@@ -75,12 +75,12 @@ def busy_soft_against_hard(m):
     (page,) = resident(vm, vm_object_allocate(vm, 1), [0])
 
     def reader():
-        for _ in range(2):
+        for _ in m.rounds(2):
             if not vm_page_sbusy_try(page):
                 vm_page_sbusy_drop(page)
 
     def owner():
-        for _ in range(2):
+        for _ in m.rounds(2):
             vm_page_busy_wait(page, True)
             vm_page_wakeup(page)
 
@@ -127,7 +127,7 @@ def busy_storm(m):
     deeds = [wait_alone, wait, attempt, share, look_on, write_out]
 
     def worker():
-        for _ in range(2):
+        for _ in m.rounds(2):
             deeds[m.choose(len(deeds))](pages[m.choose(2)])
 
     for _ in range(m.ncpus):
@@ -222,7 +222,7 @@ def lookup_against_invalidate(m):
         vm_object_drop(obj)
 
     def reader():
-        for _ in range(2):
+        for _ in m.rounds(2):
             vm_object_hold_shared(obj)
             page = vm_page_lookup_sbusy_try(obj, 0)
             vm_object_drop(obj)
@@ -250,7 +250,7 @@ def hash_against_rename(m):
     def mover():
         for obj in objects:  # held all the time: what it does to the page is short
             vm_object_hold(obj)
-        for turn in range(8):
+        for turn in m.rounds(8):
             vm_page_busy_wait(page, True)
             vm_page_rename(page, objects[(turn + 1) % 2], 0)
             if turn < 2:
@@ -261,7 +261,7 @@ def hash_against_rename(m):
         over.store(True)
 
     def reader(obj):
-        for _ in range(24):
+        for _ in m.rounds(24):
             if over.load():
                 return
             found = vm_page_hash_get(vm, obj, 0)
@@ -287,7 +287,7 @@ def hash_against_remove(m):
 
     def mover():
         vm_object_hold(obj)
-        for _ in range(20):
+        for _ in m.rounds(20):
             vm_page_busy_wait(page, True)
             vm_page_remove(page)
             vm_page_wakeup(page)
@@ -297,7 +297,7 @@ def hash_against_remove(m):
         vm_object_drop(obj)
 
     def reader():
-        for _ in range(140 // (m.ncpus - 1)):
+        for _ in m.rounds(140 // (m.ncpus - 1)):
             found = vm_page_hash_get(vm, obj, 0)
             if found is not None:
                 m.check(found.object is obj, "the hash's page is the object's")

@@ -26,7 +26,7 @@ from vmsmp.vm.vm_pageout import vm_pageout_shutdown, vm_pageout_thread
 
 def _allocate_and_free(vm, rounds):
     """How many allocations failed."""
-    mine = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL) for n in range(rounds)]
+    mine = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL) for n in rounds]
     for page in mine:
         if page is not None:
             vm_page_free(page)
@@ -39,7 +39,7 @@ def alloc_storm_one_colour(m):
     vm = m.boot(pages=2 * m.ncpus + 1, l2_size=1, adj_limit=2)
 
     def worker():
-        m.check(_allocate_and_free(vm, 2) == 0, "while there is memory an allocation succeeds")
+        m.check(_allocate_and_free(vm, m.rounds(2)) == 0, "while there is memory an allocation succeeds")
 
     for _ in range(m.ncpus):
         m.spawn(worker)
@@ -51,7 +51,7 @@ def alloc_storm_many_colours(m):
     """Each CPU allocates from its own colours, and from its neighbours' when those are empty."""
     vm = m.boot(pages=6, l2_size=4, set_assoc_mask=1, adj_limit=2)
     for _ in range(m.ncpus):
-        m.spawn(_allocate_and_free, vm, 3)
+        m.spawn(_allocate_and_free, vm, m.rounds(3))
     m.join()
 
 
@@ -64,7 +64,9 @@ def alloc_into_the_reserve(m):
     requests = [VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT]
 
     def worker(request):
-        got = [page for page in (vm_page_alloc(vm, None, n, request) for n in range(2)) if page is not None]
+        got = [
+            page for page in (vm_page_alloc(vm, None, n, request) for n in m.rounds(2)) if page is not None
+        ]
         for page in got:
             vm_page_free(page)
 

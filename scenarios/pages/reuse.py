@@ -73,11 +73,11 @@ def hold_against_free(m):
         vm_page_unhold(page)
 
     def sweeper():
-        for _ in range(6):
+        for _ in m.rounds(6):
             vm_pageout_free_hold(vm)
 
     def allocator():
-        for _ in range(10):
+        for _ in m.rounds(10):
             page = vm_page_select_free(vm, 0)
             if page is not None:
                 m.check(not page.peek("hold_count"), "an allocated page is held by nobody")
@@ -131,7 +131,7 @@ def read_against_free(m):
     vm_page_wakeup(page)
 
     def reader():
-        for _ in range(2):
+        for _ in m.rounds(2):
             vm_object_hold_shared(obj)
             found = vm_page_lookup_sbusy_try(obj, 0)
             vm_object_drop(obj)
@@ -191,7 +191,7 @@ def queues_against_sweeper(m):
         vm_page_wakeup(page)
 
     def mover(first):
-        for n in range(2):
+        for n in m.rounds(2):
             page = pages[(first + n) % 3]
             deed = (vm_page_activate, vm_page_deactivate, vm_page_dontneed)[m.choose(3)]
             if vm_page_busy_try(page, True):
@@ -434,7 +434,7 @@ def page_storm(m):
     deeds = [hold, wire, free, cache, touch, launder, read, take, fill, sweep]
 
     def worker():
-        for _ in range(2):
+        for _ in m.rounds(2):
             deeds[m.choose(len(deeds))]()
 
     for _ in range(m.ncpus):

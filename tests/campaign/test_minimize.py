@@ -514,6 +514,51 @@ def test_a_failure_that_takes_all_cpus_keeps_them():
     assert 4 == vmsmp.minimize(crowded, found.schedule).options.cpus
 
 
+# -- fewer operations -----------------------------------------------------------------------------
+
+
+def turns(least):
+    """A program whose update is lost in its turn number `least`, counted from 1, or later."""
+
+    def program(m):
+        word, lost = m.cell(0), m.cell(0)
+
+        def racer():
+            for turn in m.rounds(12):
+                before = word.load()
+                word.store(before + 1)
+                if turn + 1 >= least and word.load() != before + 1:
+                    lost.store(1)
+
+        m.spawn(racer)
+        m.spawn(racer)
+        m.join()
+        m.check(not lost.load(), "nobody else is there")
+
+    return program
+
+
+@pytest.mark.parametrize(("least", "rounds"), [(1, 1), (2, 2), (3, 4), (8, 8), (9, None)])
+def test_loops_take_as_few_turns_as_will_do(least, rounds):
+    program = turns(least)
+    found = vmsmp.explore(program, sched="random", schedules=1_000).failure
+    small = vmsmp.minimize(program, found.schedule)
+    assert (rounds, found.signature) == (small.options.rounds, fails(program, small))
+    assert len(small) <= 2
+
+
+def test_a_loop_that_is_the_program_s_own_keeps_its_turns():
+    found = vmsmp.explore(lost, sched="random").failure
+    assert None is vmsmp.minimize(lost, found.schedule).options.rounds
+
+
+def test_turns_that_the_line_has_left_out_stay_out():
+    program = turns(1)
+    found = vmsmp.explore(program, sched="random", rounds=1).failure
+    small = vmsmp.minimize(program, found.schedule)
+    assert (1, found.signature) == (small.options.rounds, fails(program, small))
+
+
 def test_progress_tells_of_ever_shorter_schedules_that_fail_the_same_way(long_line):
     program, found = long_line
     told = []

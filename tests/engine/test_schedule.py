@@ -26,6 +26,7 @@ options = st.builds(
     timeouts=st.sampled_from(["idle", "any"]),
     spurious=st.booleans(),
     cpus=st.none() | st.integers(1, 63),
+    rounds=st.none() | st.integers(1, 10**9 - 1),
     repairs=st.frozensets(names, max_size=3),
     mutants=st.frozensets(names, max_size=3),
 )
@@ -76,8 +77,8 @@ def test_a_choice_prints_with_an_equals_sign():
 
 
 def test_options_print_between_name_and_seed_in_a_fixed_order():
-    every = Options("exact", "any", True, 3, frozenset({"b", "a"}), frozenset({"SP-04"}), 500)
-    line = "v1:p+exact+any+spurious+cpus=3+steps=500+repair=a+repair=b+mutant=SP-04:0:"
+    every = Options("exact", "any", True, 3, frozenset({"b", "a"}), frozenset({"SP-04"}), 500, rounds=2)
+    line = "v1:p+exact+any+spurious+cpus=3+rounds=2+steps=500+repair=a+repair=b+mutant=SP-04:0:"
     assert line == str(Schedule("p", options=every))
 
 
@@ -117,6 +118,8 @@ MALFORMED = {
     "no cpus": "v1:p+cpus=0:0:",
     "too many cpus": "v1:p+cpus=65:0:",
     "negative cpus": "v1:p+cpus=-1:0:",
+    "no rounds": "v1:p+rounds=0:0:",
+    "rounds without a number": "v1:p+rounds=:0:",
     "cpus in superscript": "v1:p+cpus=²:0:",
     "cpus of 5,000 digits": "v1:p+cpus=" + "9" * 5000 + ":0:",
     "a repair without a name": "v1:p+repair=:0:",

@@ -21,7 +21,7 @@ def repairs_for(scenario):
     return repair_names() if shows else []
 
 
-def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None):
+def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None, rounds=None):
     """The signatures of a search, each with its line, so that a failing test shows how to replay it."""
     result = vmsmp.explore(
         scenario,
@@ -29,6 +29,7 @@ def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, s
         schedules=schedules,
         locks=locks,
         cpus=cpus,
+        rounds=rounds,
         timeouts=timeouts,
         spurious=spurious,
         repairs=repair_names() if timeouts == "any" else repairs_for(scenario),
@@ -79,6 +80,12 @@ def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
 @pytest.mark.parametrize("scenario", [s for s in EVERY if not s.fixed], ids=by_name)
 def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus):
     found = [search(scenario, "random", locks, 25, cpus) for locks in DEPTHS]
+    assert [(25, {}), (25, {})] == found
+
+
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_whose_loops_turn_once(scenario):
+    found = [search(scenario, "random", locks, 25, rounds=1) for locks in DEPTHS]
     assert [(25, {}), (25, {})] == found
 
 

@@ -1,6 +1,6 @@
 """The shortest schedule that still fails the same way.
 
-Three steps until none of them helps any more, then two attempts to start from something better.
+Three steps until none of them helps any more, then attempts to start from something better.
   * *Regroup*: of all orders of the same trace, the one that changes CPUs only where it must, and leaves
     out what did not happen before the failure.  One run replaces many removals.
   * *Delta debugging* (Zeller and Hildebrandt, TSE 2002) over the preemptions: every subset is a schedule.
@@ -8,8 +8,10 @@ Three steps until none of them helps any more, then two attempts to start from s
   * *Elsewhere*: where more than a few preemptions are left, a short search for other runs that fail the
     same way, and the shortest that can be made of one.
   * *Fewer CPUs*, where the program asks how many there are (`m.ncpus`): the same preemptions on
-    the CPUs that they name, or on one less, or what a short search finds there.  Operations are not
-    left out: of programs that Hypothesis has drawn it does so itself (`vmsmp.hypothesis_support`).
+    the CPUs that they name, or on one less, or what a short search finds there.
+  * *Fewer operations*, where the program says which of its loops mean the same with fewer turns
+    (`m.rounds`): one turn, two, four and so on.  Of programs that Hypothesis has drawn it leaves out
+    operations itself (`vmsmp.hypothesis_support`).
 A candidate counts if its signature is the same; the first schedule and the last are run twice.
 """
 
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from vmsmp.campaign.outcome import signature_of
 from vmsmp.engine import ops, trace
 from vmsmp.engine.crew import Crew, current_core
-from vmsmp.engine.schedule import Preemption, Schedule
+from vmsmp.engine.schedule import Options, Preemption, Schedule
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.mutants.patch import planted
 from vmsmp.sched import normal_form
@@ -86,6 +88,8 @@ class _Run:
     #: CPUs beside the boot CPU, and whether the program can be given fewer.
     cpus: int
     asks: bool
+    #: Turns of the longest loop that the program lets be shortened.
+    rounds: int
 
 
 class _Minimizer:
@@ -111,12 +115,11 @@ class _Minimizer:
         if len(best.preemptions) > FEW:
             best = self._elsewhere(best)
         while best.asks and best.cpus > 1 and not self._spent():
-            on_all = self.schedule, self.bench
             found = self._on_fewer(best)
             if found is None:
-                self.schedule, self.bench = on_all
                 break
             best = found
+        best = self._in_fewer_rounds(best)
         if self._follow(Preempting(best.preemptions)).signature != self.wanted:
             raise ReplayDiverged("the minimized schedule failed once and not again")
         return self.schedule.with_steps(best.preemptions)
@@ -139,15 +142,37 @@ class _Minimizer:
         ways = [{cpu: n for n, cpu in enumerate([0, *named])}] if 0 < len(named) < run.cpus - 1 else []
         ways.append({cpu: cpu for cpu in range(run.cpus)})
         for number in ways:
-            options = replace(self.schedule.options, cpus=len(number) - 1)
-            self.schedule = replace(self.schedule, options=options)
-            self.bench = self.bench.with_options(options)
             kept = [step for step in run.preemptions if all(cpu in number for cpu in _cpus(step))]
-            found = self._try(tuple(_renumbered(step, number) for step in kept))
-            for hit in [found] if found is not None else self._hits():
-                short = self._shortened(hit)
-                if len(short.preemptions) <= len(run.preemptions):
-                    return short
+            options = replace(self.schedule.options, cpus=len(number) - 1)
+            found = self._under(options, tuple(_renumbered(step, number) for step in kept), run)
+            if found is not None:
+                return found
+        return None
+
+    def _in_fewer_rounds(self, run: _Run) -> _Run:
+        """The same failure with as few turns of the loops as will do, and no more preemptions."""
+        rounds = 1
+        while rounds < run.rounds and not self._spent():
+            found = self._under(replace(self.schedule.options, rounds=rounds), run.preemptions, run)
+            if found is not None:
+                return found
+            rounds *= 2
+        return run
+
+    def _under(self, options: Options, steps: Steps, run: _Run) -> _Run | None:
+        """The same failure under these options from now on, if it is there and no longer than in `run`.
+
+        Along the given preemptions, or else where a short search finds it.
+        """
+        before = self.schedule, self.bench
+        self.schedule = replace(self.schedule, options=options)
+        self.bench = self.bench.with_options(options)
+        found = self._try(steps)
+        for hit in [found] if found is not None else self._hits():
+            short = self._shortened(hit)
+            if len(short.preemptions) <= len(run.preemptions):
+                return short
+        self.schedule, self.bench = before
         return None
 
     def _elsewhere(self, run: _Run) -> _Run:
@@ -194,6 +219,7 @@ class _Minimizer:
             found.cpu if found is not None else 0,
             cpus,
             machine.asked_how_many and not getattr(self.bench.program, "fixed", False),
+            machine.most_rounds,
         )
 
     def _try(self, steps: Steps) -> _Run | None:

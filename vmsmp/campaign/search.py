@@ -209,6 +209,7 @@ def options_for(
     timeouts: str | None = None,
     spurious: bool | None = None,
     cpus: int | None = None,
+    rounds: int | None = None,
     max_steps: int = MAX_STEPS,
     repairs: Iterable[str] = (),
     mutants: Iterable[str] = (),
@@ -226,6 +227,7 @@ def options_for(
         timeouts=timeouts or str(getattr(program, "timeouts", "idle")),
         spurious=getattr(program, "spurious", False) if spurious is None else spurious,
         cpus=cpus,
+        rounds=rounds,
         max_steps=max_steps,
         repairs=check_repairs(repairs),
         mutants=check_mutants(mutants),
@@ -250,6 +252,7 @@ def explore(
     time_s: float | None = None,
     repairs: Iterable[str] = (),
     mutants: Iterable[str] = (),
+    rounds: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Search the schedules of `program` for one that fails.
@@ -260,6 +263,8 @@ def explore(
     "atomic" or "exact", `timeouts="any"` and `spurious=True` let the scheduler end sleeps (None: what
     a scenario says of itself, else "atomic", "idle" and False).  `check=False` leaves the checkers
     out: then only the program's own checks, its exceptions, deadlock and the step limit speak.
+    `cpus` is how many CPUs a scenario is to use, `rounds` how many turns its loops over `m.rounds` may
+    take (None: its own numbers).
     `progress` is called with the growing result now and then.
 
     Raises: UsageError for arguments that cannot be.
@@ -274,6 +279,7 @@ def explore(
         timeouts=timeouts,
         spurious=spurious,
         cpus=cpus,
+        rounds=rounds,
         max_steps=max_steps,
         repairs=repairs,
         mutants=mutants,

@@ -89,6 +89,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--cpus", type=number(int, 1, 63), metavar="N", help="CPUs that work (default: the scenario's own)"
     )
     parser.add_argument(
+        "--rounds",
+        type=number(int, 1, 10**9),
+        metavar="N",
+        help="turns that the scenario's loops take at most (default: its own)",
+    )
+    parser.add_argument(
         "--repair", action="append", default=[], metavar="NAME", help="repair a known finding; repeatable"
     )
     parser.add_argument(
@@ -106,6 +112,7 @@ def options_of(args: argparse.Namespace, program: Program) -> Options:
         timeouts=args.timeouts,
         spurious=args.spurious,
         cpus=args.cpus,
+        rounds=args.rounds,
         repairs=args.repair,
         mutants=args.mutant,
         races=args.races,

@@ -77,6 +77,7 @@ def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
         schedules=schedules,
         seed=args.seed,
         cpus=options.cpus,
+        rounds=options.rounds,
         locks=options.locks,
         timeouts=options.timeouts,
         spurious=options.spurious,

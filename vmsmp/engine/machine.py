@@ -112,6 +112,8 @@ class Machine:
         self.declared: int | None = None
         #: Whether the program looked at `ncpus`, and so would do with fewer.
         self.asked_how_many = False
+        #: The longest loop over `rounds` that the program made.
+        self.most_rounds = 0
         #: How many CPUs there were when the boot CPU waited for all of them.
         self.awaited = 1
 
@@ -139,6 +141,13 @@ class Machine:
         """How many CPUs a scenario is to use beside the boot CPU: the user's word, else its own."""
         self.asked_how_many = True
         return self.options.cpus or self.declared or ops.MAX_CPUS - 1
+
+    def rounds(self, n: int) -> range:
+        """`range(n)`, for a loop that means the same with fewer turns: `minimize` tries how few will do."""
+        most = self.options.rounds
+        n = n if most is None else min(n, most)
+        self.most_rounds = max(self.most_rounds, n)
+        return range(n)
 
     @property
     def curcpu(self) -> Cpu:

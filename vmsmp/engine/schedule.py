@@ -12,7 +12,8 @@ It prints to one line and parses back::
     v1:NAME[+OPTION...]:SEED:PREEMPTIONS        v1:lost_update:2a:1.2>2,2.3>1
 
 `OPTION` is what else decides the run: `exact` (lock depth), `any` (timeouts are choices),
-`spurious`, `cpus=N`, `steps=N` (the step limit), `repair=NAME`, `mutant=ID`.  SEED is hexadecimal;
+`spurious`, `cpus=N`, `rounds=N` (the most turns of a loop), `steps=N` (the step limit),
+`repair=NAME`, `mutant=ID`.  SEED is hexadecimal;
 data drawn by the program comes from named streams of it.
 """
 
@@ -51,7 +52,8 @@ class Options:
 
     `locks`: "atomic" or "exact".  `timeouts`: "idle" (a timeout fires when nothing else can run) or
     "any" (whenever the scheduler says).  `spurious`: sleeps may end for no reason.  `cpus`: how
-    many CPUs a scenario asks for (None: its own number).  `max_steps`: after how many log entries an
+    many CPUs a scenario asks for (None: its own number).  `rounds`: how many turns a loop over `m.rounds`
+    takes at most (None: all).  `max_steps`: after how many log entries an
     execution counts as endless.  `repairs`: named repairs of findings of
     the kernel's own.  `mutants`: guard removals to run with.  `races`: data races over plain cells fail
     a run, too.
@@ -65,6 +67,7 @@ class Options:
     mutants: frozenset[str] = field(default_factory=frozenset)
     max_steps: int = MAX_STEPS
     races: bool = False
+    rounds: int | None = None
 
     def __post_init__(self) -> None:
         if self.locks not in ("atomic", "exact"):
@@ -73,6 +76,8 @@ class Options:
             raise UsageError(f"timeouts must be 'idle' or 'any', not {self.timeouts!r}")
         if self.cpus is not None and not 1 <= self.cpus <= 63:
             raise UsageError(f"cpus must be from 1 to 63, not {self.cpus}")
+        if self.rounds is not None and self.rounds < 1:
+            raise UsageError(f"rounds must be at least 1, not {self.rounds}")
         if self.max_steps < 1:
             raise UsageError(f"max_steps must be at least 1, not {self.max_steps}")
         for name in (*self.repairs, *self.mutants):
@@ -95,6 +100,8 @@ class Options:
             words.append("races")
         if self.cpus is not None:
             words.append(f"cpus={self.cpus}")
+        if self.rounds is not None:
+            words.append(f"rounds={self.rounds}")
         if self.max_steps != MAX_STEPS:
             words.append(f"steps={self.max_steps}")
         words += [f"repair={name}" for name in sorted(self.repairs)]
@@ -116,6 +123,8 @@ class Options:
                 options = replace(options, races=True)
             elif key == "cpus" and re.fullmatch("[0-9]{1,3}", value):
                 options = replace(options, cpus=int(value))
+            elif key == "rounds" and re.fullmatch("[0-9]{1,9}", value):
+                options = replace(options, rounds=int(value))
             elif key == "steps" and re.fullmatch("[0-9]{1,12}", value):
                 options = replace(options, max_steps=int(value))
             elif key == "repair" and value:

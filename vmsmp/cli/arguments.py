@@ -90,7 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rounds",
-        type=number(int, 1, 10**9),
+        type=number(int, 1, 999_999),
         metavar="N",
         help="turns that the scenario's loops take at most (default: its own)",
     )

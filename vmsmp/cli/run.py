@@ -39,7 +39,13 @@ def register(commands: Subparsers) -> None:
         "--schedules", type=number(int, 1, 10**12), metavar="N", help="how many (default 1000)"
     )
     parser.add_argument("--time", type=number(float, 0.1, 10**7), metavar="S", help="stop after S seconds")
-    parser.add_argument("--max-steps", type=number(int, 10, 10**9), default=100_000, metavar="N")
+    parser.add_argument(
+        "--max-steps",
+        type=number(int, 10, 10**9),
+        default=100_000,
+        metavar="N",
+        help="steps and hand-offs after which a run counts as endless (default: 100000)",
+    )
     parser.add_argument("--all", action="store_true", help="go on after a failure, one of each kind")
     parser.add_argument("--no-check", action="store_true", help="leave the checkers out")
     add_options(parser)

@@ -6,12 +6,12 @@ Everything a program shares is made here, so that one place decides about its de
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from vmsmp.engine.gate import UNDIVIDED
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_init import VmSystem
 
 T = TypeVar("T")
-_NOTHING: Final = contextlib.nullcontext()
 
 
 class Machine(BareMachine):
@@ -71,8 +70,8 @@ class Machine(BareMachine):
         self._exact = self.options.locks == "exact"
         self._atomic = Atomic if engine.controlled else FreeAtomic
         self._sleepq: SleepQueues | None = None
-        #: Held while something is made by whoever needs it first; under control a step is atomic by itself.
-        self.making = _NOTHING if engine.controlled else threading.RLock()
+        #: Held while something is made by whoever needs it first.
+        self.making = UNDIVIDED if engine.controlled else threading.RLock()
         self._token_gate: Any = None
         self._pool_tokens: dict[int, Token] = {}
         #: The VM subsystem, once booted.

@@ -6,11 +6,10 @@ less likely than one in a million, ln(1e-6) / ln(1 - p); within that many, under
 mutant must be found, by the checker that is named.
 """
 
-import math
-
 import pytest
 
 import vmsmp
+from rates import budget
 from vmsmp.findings import repair_names
 from vmsmp.library import find_scenario
 from vmsmp.mutants.pages import PAGE_MUTANTS
@@ -68,11 +67,6 @@ HITS = {
 }
 
 
-def budget(hits):
-    """Schedules within which a miss is less likely than one in a million."""
-    return math.ceil(math.log(1e-6) / math.log1p(-min(hits, MEASURED_OVER - 1) / MEASURED_OVER))
-
-
 def search(ident, **how):
     how = {"sched": "random", "max_steps": 20_000, "repairs": repair_names(), **how}
     return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
@@ -85,7 +79,7 @@ def test_every_catalogued_mutant_of_the_page_layer_has_a_measured_rate():
 @pytest.mark.parametrize("ident", HITS)
 def test_a_mutant_is_found_by_its_checker_and_its_line_brings_it_back(ident):
     hits, signatures = HITS[ident]
-    failure = search(ident, mutants=[ident], schedules=budget(hits), seed=7).failure
+    failure = search(ident, mutants=[ident], schedules=budget(hits, MEASURED_OVER), seed=7).failure
     assert failure is not None
     assert failure.signature.startswith(signatures)
     again = vmsmp.replay(find_scenario(MUTANTS[ident].scenario), failure.schedule).failure

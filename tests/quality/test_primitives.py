@@ -6,11 +6,10 @@ is less likely than one in a million, ln(1e-6) / ln(1 - p); within that many, un
 the mutant must be found.  A checker that lost its eyes fails here, not in a nightly.
 """
 
-import math
-
 import pytest
 
 import vmsmp
+from rates import budget
 from vmsmp.findings import repair_names
 from vmsmp.library import find_scenario
 from vmsmp.mutants.catalogue import PRIMITIVE_MUTANTS
@@ -54,11 +53,6 @@ HITS = {
 REPAIRS = [name for name in repair_names() if name != "window-leaves-shared-clear"]
 
 
-def budget(hits):
-    """Schedules within which a miss is less likely than one in a million."""
-    return math.ceil(math.log(1e-6) / math.log1p(-min(hits, MEASURED_OVER - 1) / MEASURED_OVER))
-
-
 def search(ident, **how):
     how = {"sched": "random", "locks": "exact", "max_steps": 3000, "repairs": REPAIRS, **how}
     return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
@@ -71,7 +65,7 @@ def test_every_catalogued_mutant_has_a_measured_rate():
 @pytest.mark.parametrize("ident", HITS)
 def test_a_mutant_is_found_within_the_schedules_its_rate_promises(ident):
     hits, kinds = HITS[ident]
-    result = search(ident, mutants=[ident], schedules=budget(hits), seed=7)
+    result = search(ident, mutants=[ident], schedules=budget(hits, MEASURED_OVER), seed=7)
     assert result.failure is not None
     assert result.failure.kind in kinds
 
@@ -79,7 +73,7 @@ def test_a_mutant_is_found_within_the_schedules_its_rate_promises(ident):
 @pytest.mark.parametrize("ident", HITS)
 def test_a_mutants_line_brings_it_back_and_names_it(ident):
     hits, _ = HITS[ident]
-    failure = search(ident, mutants=[ident], schedules=budget(hits), seed=7).failure
+    failure = search(ident, mutants=[ident], schedules=budget(hits, MEASURED_OVER), seed=7).failure
     again = vmsmp.replay(find_scenario(MUTANTS[ident].scenario), failure.schedule)
     assert (failure.signature, failure.digest) == (again.failure.signature, again.digest)
     assert f"mutant={ident}" in failure.schedule

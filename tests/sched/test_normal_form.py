@@ -60,9 +60,9 @@ def test_a_form_has_fewer_switches_than_the_run_it_is_made_of():
     runs = logs(reference.reorder(4), [make_scheduler("random", 3)], runs=50)
     orders = [normal_form.order_of(log) for log in runs]
     forms = [normal_form.as_log(order, normal_form.grouped(order)) for order in orders]
-    before, after = ([sum(code < 0 for code in log) for log in some] for some in (runs, forms))
-    assert sum(after) < 0.75 * sum(before)
-    assert all(after <= before + 1 for before, after in zip(before, after, strict=True))
+    switches = [[sum(code < 0 for code in log) for log in some] for some in (runs, forms)]
+    assert sum(switches[1]) < 0.75 * sum(switches[0])
+    assert all(after <= before + 1 for before, after in zip(*switches, strict=True))
 
 
 def test_a_run_that_is_too_long_has_none():

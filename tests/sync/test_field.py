@@ -16,14 +16,9 @@ from vmsmp.sync.lock import EXCLUSIVE
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
-
-def holds(cpu, thing, mode):
-    return any(hold.lock is thing and hold.mode == mode for hold in cpu.held)
-
-
 LEGEND = {
-    "S": Letter("thing.spin", lambda cpu, thing: holds(cpu, thing.spin, EXCLUSIVE)),
-    "O": Letter("its own share", lambda cpu, thing: holds(cpu, thing, "owner")),
+    "S": Letter("thing.spin", lambda cpu, thing: cpu.holds(thing.spin, EXCLUSIVE)),
+    "O": Letter("its own share", lambda cpu, thing: cpu.holds(thing, "owner")),
     "Z": Letter("a zero", lambda _cpu, thing: thing.peek("free") == 0),
 }
 

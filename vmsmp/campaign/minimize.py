@@ -310,7 +310,7 @@ def _cpus(step: Preemption) -> tuple[int, ...]:
 
 def _renumbered(step: Preemption, number: dict[int, int]) -> Preemption:
     value = step.value if step.choice else number[step.value]
-    return Preemption(number[step.cpu], step.nth, value, step.choice)
+    return replace(step, cpu=number[step.cpu], value=value)
 
 
 def _linear(run: _Run) -> Iterator[tuple[list[int], list[int]]]:

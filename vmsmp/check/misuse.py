@@ -41,16 +41,12 @@ class Misuse(Observer):
                     f"{lock} wanted {mode} by the CPU that holds it {hold.mode}",
                     [f"{cpu} would spin on itself for ever"],
                 )
-            if mode == EXCLUSIVE and not self._owns(cpu, lock):
+            if mode == EXCLUSIVE and not cpu.holds(lock, EXCLUSIVE):
                 cpu.machine.fail(
                     "lock-misuse",
                     f"{lock} wanted exclusive over the CPU's own shared hold",
                     [f"{cpu} waits for itself"],
                 )
-
-    @staticmethod
-    def _owns(cpu: Cpu, lock: Lock) -> bool:
-        return any(hold.lock is lock and hold.mode == EXCLUSIVE for hold in cpu.held)
 
     def blocking(self, cpu: Cpu, what: str) -> None:
         spin = _held_spinlock(cpu)

@@ -513,11 +513,8 @@ class ControlledEngine:
             self._await_end(cur, alive)
         self.point(ops.JOIN_ALL)
         cur.wants = None
-        machine = self.machine
-        if not cur.index:
-            machine.awaited = len(machine.cpus)
-        for hook in machine.hooks.joined:
-            for cpu in machine.cpus[1:]:
+        for hook in self.machine.hooks.joined:
+            for cpu in self.machine.cpus[1:]:
                 if cpu is not cur:
                     hook(cur, cpu)
 

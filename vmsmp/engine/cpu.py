@@ -131,6 +131,19 @@ class Cpu:
             self.rngs[stream] = rng
         return rng
 
+    def holds(self, thing: Any, mode: str) -> bool:
+        """Whether it has `thing` in hand in that mode."""
+        return any(hold.lock is thing and hold.mode == mode for hold in self.held)
+
+    def let_go(self, thing: Any, mode: str) -> bool:
+        """Take the last such hold out of its hands; whether there was one."""
+        held = self.held
+        for n in range(len(held) - 1, -1, -1):
+            if held[n].lock is thing and held[n].mode == mode:
+                del held[n]
+                return True
+        return False
+
     def join(self) -> None:
         """Wait until this CPU has run its program to the end.  Blocks the calling CPU."""
         self.machine.engine.join(self)

@@ -362,8 +362,6 @@ class FreeEngine:
             if self.machine.cpus[n] is not cpu:
                 self._see_end(cpu, self.machine.cpus[n])
             n += 1
-        if not cpu.index:
-            self.machine.awaited = n
 
     def _see_end(self, cpu: Cpu, target: Cpu) -> None:
         cpu.wants = Wait(target, "join")

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from vmsmp.engine.controlled import ControlledEngine
 
 
+#: In place of a host lock, where a step is atomic by itself.
+UNDIVIDED: Final = contextlib.nullcontext()
+
+
 class Gate:
     """Waiting for a condition, and taking it, as one visible operation.
 
@@ -26,8 +30,8 @@ class Gate:
 
     __slots__ = ("engine", "waiting")
 
-    #: What the free engine's gates protect their state with; here a step is atomic by itself.
-    host: Final = contextlib.nullcontext()
+    #: What the free engine's gates protect their state with.
+    host: Final = UNDIVIDED
 
     def __init__(self, engine: ControlledEngine) -> None:
         self.engine = engine

@@ -135,6 +135,8 @@ class Machine:
     def join(self) -> None:
         """Wait until every other CPU has run its program to the end: one visible operation."""
         self.engine.join_all()
+        if not self.engine.current.index:
+            self.awaited = len(self.cpus)
 
     @property
     def ncpus(self) -> int:

@@ -238,11 +238,7 @@ class Record:
         for hook in vm.hooks.gave:
             hook(cpu, self, share)
         if own:
-            held = cpu.held
-            for n in range(len(held) - 1, -1, -1):
-                if held[n].lock is self and held[n].mode == share:
-                    del held[n]
-                    return
+            cpu.let_go(self, share)
 
     @property
     def holders(self) -> list[tuple[Cpu, str]]:

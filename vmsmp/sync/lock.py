@@ -108,15 +108,8 @@ class Lock:
         """`cpu` stops owning it with the operation it performs next."""
         for hook in self.hooks.released:
             hook(cpu, self, mode)
-        held = cpu.held
-        n = len(held)
-        while n:
-            n -= 1
-            hold = held[n]
-            if hold.lock is self and hold.mode == mode:
-                del held[n]
-                self.holders.remove((cpu, mode))
-                return
+        if cpu.let_go(self, mode):
+            self.holders.remove((cpu, mode))
 
     def _mode(self, cpu: Cpu) -> str | None:
         """The mode in which `cpu` took it last, or None."""

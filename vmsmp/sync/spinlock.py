@@ -296,8 +296,7 @@ class AtomicSpinlock(Spinlock):
     release_shared = release
 
     def _drop(self, cpu: Cpu) -> None:
-        owns = self._owner is cpu
-        mode = EXCLUSIVE if owns else self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
+        mode = self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
         self._released(cpu, mode)
         if mode == EXCLUSIVE:
             self._owner = None

@@ -314,7 +314,7 @@ class Token(Lock):
 
     def held(self) -> bool:
         """Whether the running CPU owns it exclusively (LWKT_TOKEN_HELD_EXCL)."""
-        return any(hold.lock is self and hold.mode == EXCLUSIVE for hold in self.engine.current.held)
+        return self.engine.current.holds(self, EXCLUSIVE)
 
     def held_shared(self) -> bool:
         """Whether the running CPU owns it in any mode."""
@@ -360,9 +360,7 @@ class ExactToken(Token):
     def check_word(self) -> str | None:
         """INV-TK1 (half), INV-TK2, INV-TK3 (a swap exchanges refs before it moves t_ref)."""
         word = self.t_count.peek()
-        owners = {
-            c.index for c in self.machine.cpus for h in c.held if h.lock is self and h.mode == EXCLUSIVE
-        }
+        owners = {c.index for c in self.machine.cpus if c.holds(self, EXCLUSIVE)}
         users = {c.index for c in self.machine.cpus for h in c.held if h.lock is self}
         if len(owners) > 1 or (owners and users != owners):
             return f"owned exclusively by cpu{min(owners)} while {len(users)} CPUs use it"

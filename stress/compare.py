@@ -23,9 +23,9 @@ from collections.abc import Callable
 
 from bare_engine import Bare
 
-from vmsmp.campaign.search import Bench, explore, options_for
+from vmsmp.campaign.search import Runner, explore, options_for
 from vmsmp.engine import trace
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.base import make_scheduler
 
@@ -134,8 +134,8 @@ def of_vmsmp(
     """The engine under a scheduler, every run written down, as the search runs it."""
     runs = steps = 0
     spent = 1.0
-    with Crew(current_core()) as crew:
-        bench = Bench(crew, program, options_for(program), check=check)
+    with WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, options_for(program), check=check)
         scheduler = make_scheduler(sched, 1)
 
         def loop() -> None:
@@ -143,12 +143,12 @@ def of_vmsmp(
             start = time.perf_counter()
             while time.perf_counter() - start < seconds:
                 scheduler.begin()
-                bench.run(scheduler, 1).close()
-                steps += trace.count_steps(bench.engine.log)
+                runner.run(scheduler, 1).close()
+                steps += trace.count_steps(runner.engine.log)
                 runs += 1
             spent = time.perf_counter() - start
 
-        crew.drive(loop)
+        pool.drive(loop)
     return runs / spent, steps / spent
 
 

@@ -32,10 +32,10 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeVar
 
-from vmsmp.campaign.search import Bench, Program, options_for, parse_for, replay
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.campaign.search import Program, Runner, options_for, parse_for, replay
 from vmsmp.engine.ops import MAX_CPUS
 from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.machine import Machine
 from vmsmp.mutants.patch import planted
@@ -289,15 +289,15 @@ def _run(
     program: Program, schedule: Schedule, *, check: bool = False, instead: Program | None = None
 ) -> bool:
     """Whether one run along the schedule fails; nothing of it is told.  `instead` is run in its name."""
-    with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=check)
-        bench.program = instead or program
+    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, schedule.options, check=check)
+        runner.program = instead or program
         failed: list[bool] = []
 
         def run() -> None:
-            machine = bench.run(Preempting(schedule.preemptions), schedule.seed, (OpCounter(),))
-            failed.append(machine.trouble is not None)
+            machine = runner.run(Preempting(schedule.preemptions), schedule.seed, (OpCounter(),))
+            failed.append(machine.violation is not None)
             machine.close()
 
-        crew.drive(run)
+        pool.drive(run)
     return failed[0]

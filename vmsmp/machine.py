@@ -87,15 +87,15 @@ class Machine(BareMachine):
         self,
         value: Any,
         name: str | None = None,
-        form: Callable[[Any], str] = repr,
+        format: Callable[[Any], str] = repr,
         *,
         ident: int | None = None,
     ) -> Atomic:
-        """A word with atomic operations; `form` puts its value into words for a report.
+        """A word with atomic operations; `format` puts its value into words for a report.
 
         `ident` is an identity reserved for it, here as for the locks below.
         """
-        return self._atomic(self, value, name, form, ident)
+        return self._atomic(self, value, name, format, ident)
 
     # -- locks ----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine, Stand
+    from vmsmp.engine.machine import CpuSnapshot, Machine
 
 #: Seconds that a stopped test gets to come to its end before pytest-timeout ends the process.
 GRACE_S: Final = 2.0
@@ -101,19 +101,19 @@ class Watchdog:
 
     def _standing(self, machine: Machine) -> str:
         from vmsmp.campaign.outcome import signature_of
-        from vmsmp.engine.machine import Trouble
+        from vmsmp.engine.machine import Violation
         from vmsmp.report.text import scene_lines
 
         engine = machine.engine
         before = _progress(engine)
         name, cpus, scene = _scene(machine)
-        trouble = Trouble("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
-        self.item.user_properties.append(("vmsmp.signature", signature_of(trouble)))
+        violation = Violation("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
+        self.item.user_properties.append(("vmsmp.signature", signature_of(violation)))
         time.sleep(0.05)
         moving = _progress(engine) != before
         kind = "controlled" if engine.controlled else "free"
         lines = [
-            f"hang: {trouble.message}",
+            f"hang: {violation.message}",
             f"  {kind} engine; {'its CPUs still get on' if moving else 'no CPU gets on'}"
             + (": give the test more time, or the search less (schedules, time_s)" if moving else ""),
             *(f"  the test is at {place}" for place in self._places()),
@@ -143,13 +143,13 @@ def _progress(engine: Any) -> object:
     return (id(engine.log), len(engine.log)) if engine.controlled else engine.operations()
 
 
-def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[Stand, ...]]:
+def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     """The program, the CPUs and how they stand, of a later execution if the search is there now."""
     from vmsmp.engine.schedule import program_name
 
     name = "the program"
     cpus: list[Cpu] = []
-    scene: tuple[Stand, ...] = ()
+    scene: tuple[CpuSnapshot, ...] = ()
     for _ in range(20):  # between two executions there is nothing to see
         machine = machine.engine.machine
         # First what a machine forgets when its execution ends, which may be any moment.

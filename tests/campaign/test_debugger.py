@@ -196,9 +196,9 @@ def test_at_the_end_the_machine_is_there_to_be_looked_at():
 
 def test_the_verdict_of_a_failed_run_is_that_of_its_replay():
     failure = vmsmp.replay(lost_update, BROKEN).failure
-    trouble = stop_at(lost_update, BROKEN, 3, Visitor())
-    assert (failure.kind, failure.message, failure.cpu) == (trouble.kind, trouble.message, trouble.cpu)
-    assert ("check", "both are counted") == (trouble.kind, trouble.message)
+    violation = stop_at(lost_update, BROKEN, 3, Visitor())
+    assert (failure.kind, failure.message, failure.cpu) == (violation.kind, violation.message, violation.cpu)
+    assert ("check", "both are counted") == (violation.kind, violation.message)
 
 
 def test_a_clean_run_has_no_verdict():
@@ -210,8 +210,8 @@ def test_the_checkers_watch_as_in_a_replay():
         m.spinlock("left").acquire()
 
     line = "v1:forgets:0:"
-    failure, trouble = vmsmp.replay(forgets, line).failure, stop_at(forgets, line, None, Visitor())
-    assert ("leak", failure.message) == (trouble.kind, trouble.message)
+    failure, violation = vmsmp.replay(forgets, line).failure, stop_at(forgets, line, None, Visitor())
+    assert ("leak", failure.message) == (violation.kind, violation.message)
 
 
 # -- the run is the same --------------------------------------------------------------------------
@@ -246,16 +246,16 @@ def test_looking_at_all_pages_at_every_step_changes_nothing():
 def test_a_failing_schedule_of_a_search_fails_after_stops_too():
     found = vmsmp.explore(lost_update, sched="random", schedules=200).failure
     visitor = Visitor(every_step)
-    trouble = stop_at(lost_update, found.schedule, 0, visitor)
-    assert (found.kind, found.message, found.digest) == (trouble.kind, trouble.message, visitor.digest)
+    violation = stop_at(lost_update, found.schedule, 0, visitor)
+    assert (found.kind, found.message, found.digest) == (violation.kind, violation.message, visitor.digest)
 
 
 def test_a_line_with_a_mutant_runs_with_it_and_the_next_one_without():
     program = find_scenario("spin_writers_queue")
     found = vmsmp.explore(program, sched="random", schedules=500, mutants=["SP-05"]).failure
     bare = Schedule.parse(found.schedule)
-    trouble = stop_at(program, found.schedule, 5, Visitor())
-    assert (found.kind, found.message) == (trouble.kind, trouble.message)
+    violation = stop_at(program, found.schedule, 5, Visitor())
+    assert (found.kind, found.message) == (violation.kind, violation.message)
     assert None is stop_at(program, Schedule(bare.program, bare.seed, bare.preemptions), None, Visitor())
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from vmsmp.campaign import measure
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.workers import WorkerPool, current_core
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,13 @@ def test_cpus_with_a_lock_each_never_contend(free):
 
 
 def test_the_bare_loop_takes_the_steps_it_was_asked_for():
-    with Crew(current_core()) as crew:
-        assert 0 < measure.bare_steps(crew, 500)
+    with WorkerPool(current_core()) as pool:
+        assert 0 < measure.bare_steps(pool, 500)
 
 
-def test_the_bare_loop_can_be_run_again_with_the_same_crew():
-    with Crew(current_core()) as crew:
-        assert [True, True] == [measure.bare_steps(crew, 500) > 0 for _ in range(2)]
+def test_the_bare_loop_can_be_run_again_with_the_same_pool():
+    with WorkerPool(current_core()) as pool:
+        assert [True, True] == [measure.bare_steps(pool, 500) > 0 for _ in range(2)]
 
 
 # -- where the time goes ------------------------------------------------------------------------------

@@ -22,13 +22,13 @@ PROGRAMS = pytest.mark.parametrize("program", reference.MEAN, ids=lambda program
 def runs(monkeypatch):
     """Grows by one with every run that anybody makes."""
     made = []
-    run = search.Bench.run
+    run = search.Runner.run
 
     def counted(self, *arguments):
         made.append(0)
         return run(self, *arguments)
 
-    monkeypatch.setattr(search.Bench, "run", counted)
+    monkeypatch.setattr(search.Runner, "run", counted)
     return made
 
 

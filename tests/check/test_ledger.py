@@ -7,10 +7,10 @@ import pytest
 import verdicts
 import vmsmp
 from verdicts import entries
-from vmsmp.campaign.search import Bench
+from vmsmp.campaign.search import Runner
 from vmsmp.check.ledger import MEMORY, Ledger
-from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.schedule import Options
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched.base import make_scheduler
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -542,11 +542,13 @@ def test_the_books_say_who_has_what_while_a_machine_runs():
         vm_page_free(page)
         seen.append((ledger.count(page, WIRE), ledger.owned(page)))
 
-    with Crew(current_core()) as crew:
-        bench = Bench(crew, program, Options(), check=False)
+    with WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, Options(), check=False)
         scheduler = make_scheduler("rr", 0)
-        crew.drive(
-            lambda: seen.append(scheduler.begin()) or seen.append(bench.run(scheduler, 0, (ledger,)).trouble)
+        pool.drive(
+            lambda: (
+                seen.append(scheduler.begin()) or seen.append(runner.run(scheduler, 0, (ledger,)).violation)
+            )
         )
     assert [True, (0, "cpu0"), (2, 4), (0, None), None] == seen
 

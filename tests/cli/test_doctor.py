@@ -40,7 +40,7 @@ def test_the_gil_is_worth_a_word_when_it_is_on(monkeypatch):
     assert "the GIL is on" in advice_of()
 
 
-def test_the_gil_is_no_trouble_when_it_is_off(monkeypatch):
+def test_the_gil_is_no_violation_when_it_is_off(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     assert "the GIL is on" not in advice_of()
 

@@ -76,7 +76,7 @@ def test_the_json_of_a_failure_has_its_keys(vmsmp):
             "kind",
             "message",
             "signature",
-            "witness",
+            "confirmation",
             "schedule",
             "digest",
             "trace",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.free import FreeEngine
 from vmsmp.engine.observer import Hooks
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.random_walk import RandomWalk
 
@@ -17,10 +17,10 @@ def controlled():
     """Run a program once under the controlled engine; `machine.engine.log` is the run."""
 
     def execute(program, scheduler=None, *, observers=(), options=None, seed=0, max_steps=10_000):
-        with Crew(current_core()) as crew:
-            engine = ControlledEngine(crew, max_steps=max_steps)
+        with WorkerPool(current_core()) as pool:
+            engine = ControlledEngine(pool, max_steps=max_steps)
             machine = Machine(engine, seed=seed, options=options, hooks=Hooks(observers))
-            crew.drive(lambda: engine.execute(machine, program, scheduler or RandomWalk(0)))
+            pool.drive(lambda: engine.execute(machine, program, scheduler or RandomWalk(0)))
         return machine
 
     return execute
@@ -31,8 +31,8 @@ def free():
     """Run a program once under the free engine; `machine.engine` says how it ended."""
 
     def execute(program, *, observers=(), options=None, seed=0, seconds=5.0, hang_s=0.3, **bounds):
-        with Crew() as crew:
-            engine = FreeEngine(crew, seconds=seconds, hang_s=hang_s, **bounds)
+        with WorkerPool() as pool:
+            engine = FreeEngine(pool, seconds=seconds, hang_s=hang_s, **bounds)
             machine = Machine(engine, seed=seed, options=options, hooks=Hooks(observers))
             engine.execute(machine, program)
         return machine

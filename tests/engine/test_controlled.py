@@ -41,7 +41,7 @@ def kinds(machine, cpu):
 
 
 def verdict(machine):
-    return machine.trouble and (machine.trouble.kind, machine.trouble.message)
+    return machine.violation and (machine.violation.kind, machine.violation.message)
 
 
 # -- the door -------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_a_scheduling_point_lies_before_every_operation(controlled, make, locks)
         asked.extend(stay.asked[before:])
 
     machine = controlled(program, stay, options=Options(locks=locks))
-    assert (None, True) == (machine.trouble, bool(asked))
+    assert (None, True) == (machine.violation, bool(asked))
 
 
 def test_an_operation_takes_effect_after_its_point(controlled):
@@ -245,19 +245,19 @@ def test_what_goes_wrong_on_a_cpu_is_the_verdict(controlled, how, expected):
 
 
 def test_the_verdict_names_the_cpu_it_came_from(controlled):
-    assert 2 == controlled(lambda m: failing(m, raising), RoundRobin()).trouble.cpu
+    assert 2 == controlled(lambda m: failing(m, raising), RoundRobin()).violation.cpu
 
 
 def test_a_check_that_holds_is_no_failure(controlled):
-    assert None is controlled(lambda m: m.check(True, "fine")).trouble
+    assert None is controlled(lambda m: m.check(True, "fine")).violation
 
 
 def test_an_exception_of_the_boot_program_is_a_failure(controlled):
-    assert "exception" == controlled(raising).trouble.kind
+    assert "exception" == controlled(raising).violation.kind
 
 
 def test_choosing_from_nothing_is_a_failure_of_the_program(controlled):
-    assert "exception" == controlled(lambda m: m.choose(0)).trouble.kind
+    assert "exception" == controlled(lambda m: m.choose(0)).violation.kind
 
 
 def test_the_first_verdict_stands(controlled):
@@ -517,7 +517,7 @@ def test_who_waits_for_all_is_shown_to_wait_for_the_first_that_has_not_ended(con
         m.join()
 
     machine = controlled(program)
-    assert ("deadlock", "join sleeper") == (machine.trouble.kind, machine.scene[0].wants)
+    assert ("deadlock", "join sleeper") == (machine.violation.kind, machine.scene[0].wants)
 
 
 def test_another_cpu_that_waits_for_all_does_not_wait_for_the_boot_cpu(controlled):
@@ -528,7 +528,7 @@ def test_another_cpu_that_waits_for_all_does_not_wait_for_the_boot_cpu(controlle
         m.spawn(lambda: (m.join(), order.append("waiter"))).join()
         order.append("boot")
 
-    assert controlled(program).trouble is None
+    assert controlled(program).violation is None
     assert ["other", "waiter", "boot"] == order
 
 
@@ -589,7 +589,7 @@ def test_a_cpu_that_joins_itself_is_a_deadlock(controlled):
         m.spawn(lambda: m.curcpu.join())  # noqa: PLW0108 - not the CPU that spawns
         m.join()
 
-    assert "deadlock" == controlled(program).trouble.kind
+    assert "deadlock" == controlled(program).violation.kind
 
 
 def test_a_spawned_function_gets_its_arguments_and_leaves_its_result(controlled):
@@ -626,17 +626,17 @@ def crowd(n):
 
 
 def test_63_cpus_run_beside_the_boot_cpu(controlled):
-    assert (None, 64) == (controlled(crowd(63)).trouble, len(controlled(crowd(63)).cpus))
+    assert (None, 64) == (controlled(crowd(63)).violation, len(controlled(crowd(63)).cpus))
 
 
 @pytest.mark.parametrize("cpus", [None, 63])
 def test_the_64th_spawn_is_a_value_error_of_the_program(controlled, cpus):
-    trouble = controlled(crowd(64), options=Options(cpus=cpus)).trouble
-    assert ("exception", "ValueError") == (trouble.kind, trouble.message.split(":")[0])
+    violation = controlled(crowd(64), options=Options(cpus=cpus)).violation
+    assert ("exception", "ValueError") == (violation.kind, violation.message.split(":")[0])
 
 
 def test_no_more_cpus_run_than_were_asked_for(controlled):
-    assert "exception" == controlled(crowd(3), options=Options(cpus=2)).trouble.kind
+    assert "exception" == controlled(crowd(3), options=Options(cpus=2)).violation.kind
 
 
 def test_two_cpus_that_spawn_at_once_do_not_exceed_the_limit_together():
@@ -683,11 +683,11 @@ def spinning(m):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_spinning_cpu_does_not_run_until_somebody_writes_what_it_read(controlled, seed):
     machine = controlled(spinning, RandomWalk(seed))
-    assert (None, True) == (machine.trouble, kinds(machine, 1).count(ops.PAUSE) <= 3)
+    assert (None, True) == (machine.violation, kinds(machine, 1).count(ops.PAUSE) <= 3)
 
 
 def test_a_spinning_cpu_gets_on_under_the_most_unfair_scheduler(controlled):
-    assert None is controlled(spinning, Favour()).trouble
+    assert None is controlled(spinning, Favour()).violation
 
 
 def test_a_spin_on_what_nobody_will_write_is_a_livelock(controlled):
@@ -708,7 +708,7 @@ def test_a_spin_that_counts_its_own_turns_ends(controlled):
             flag.load()
             m.pause()
 
-    assert None is controlled(program).trouble
+    assert None is controlled(program).violation
 
 
 def test_a_run_beyond_the_step_limit_is_a_livelock(controlled):
@@ -726,7 +726,7 @@ def test_a_run_just_below_the_step_limit_is_clean(controlled):
         for _ in range(500):
             word.store(1)
 
-    assert None is controlled(program, max_steps=500).trouble
+    assert None is controlled(program, max_steps=500).violation
 
 
 def stubborn(nap):
@@ -752,12 +752,12 @@ def stubborn(nap):
 
 
 def test_an_unfair_scheduler_alone_is_not_reported_as_a_livelock(controlled):
-    assert None is controlled(stubborn(nap=False), Favour(), max_steps=1000).trouble
+    assert None is controlled(stubborn(nap=False), Favour(), max_steps=1000).violation
 
 
 def test_picks_stay_fair_after_half_the_step_limit_though_sleeps_may_be_ended(controlled):
     machine = controlled(stubborn(nap=True), Favour(), options=Options(timeouts="any"), max_steps=1000)
-    assert None is machine.trouble
+    assert None is machine.violation
 
 
 # -- time -----------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ each_scheduler = pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDU
 
 
 def verdict(machine):
-    return machine.trouble and (machine.trouble.kind, machine.trouble.message)
+    return machine.violation and (machine.violation.kind, machine.violation.message)
 
 
 def performed(machine, cpu):
@@ -147,7 +147,7 @@ def test_the_first_failure_is_the_one_that_counts(controlled, make):
             m.spawn(role, n)
 
     machine = controlled(program, make())
-    assert (3, f"failure of {said[0]}") == (len(said), machine.trouble.message)
+    assert (3, f"failure of {said[0]}") == (len(said), machine.violation.message)
 
 
 @each_scheduler
@@ -232,7 +232,7 @@ def test_the_scene_is_of_the_moment_of_the_failure(controlled):
 
 def test_the_place_of_the_failure_in_the_log_is_kept(controlled):
     machine = controlled(with_failing(failed_check), InTurn())
-    before = machine.engine.log[: machine.engine.trouble_at]
+    before = machine.engine.log[: machine.engine.violation_at]
     assert (4, 9) == (trace.count_steps(before), trace.count_steps(machine.engine.log) - 4)
 
 
@@ -279,7 +279,7 @@ def test_a_failure_after_a_warning_stops_its_cpu_and_leaves_the_verdict(controll
         failed_check(m)
 
     machine = controlled(with_failing(role), InTurn())
-    assert ("lock-order", 1, 4) == (machine.trouble.kind, performed(machine, 1), performed(machine, 2))
+    assert ("lock-order", 1, 4) == (machine.violation.kind, performed(machine, 1), performed(machine, 2))
 
 
 def test_an_observer_that_fails_stops_the_cpu_it_watches(controlled):
@@ -364,7 +364,7 @@ ENDINGS = {
 def test_a_scheduler_is_told_once_that_a_run_has_ended(controlled, program, kind, finishes):
     walk = Walk(finishes=finishes)
     machine = controlled(program, walk, max_steps=1_000)
-    assert (kind, 1) == (machine.trouble and machine.trouble.kind, walk.ends)
+    assert (kind, 1) == (machine.violation and machine.violation.kind, walk.ends)
 
 
 @each_scheduler

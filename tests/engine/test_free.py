@@ -11,10 +11,10 @@ import pytest
 import vmsmp
 from vmsmp.check import checkers
 from vmsmp.engine import ops
-from vmsmp.engine.crew import Crew
 from vmsmp.engine.free import RING, FreeEngine
 from vmsmp.engine.observer import Hooks, Observer
 from vmsmp.engine.schedule import Options
+from vmsmp.engine.workers import WorkerPool
 from vmsmp.machine import Machine
 
 
@@ -31,7 +31,7 @@ def endless(m):
 
 
 def verdict(machine):
-    return machine.trouble and (machine.trouble.kind, machine.trouble.message)
+    return machine.violation and (machine.violation.kind, machine.violation.message)
 
 
 # -- to the end -----------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def test_a_lock_keeps_cpus_apart(free, kind, locks):
         m.check(word.load() == 300, f"the lock let somebody in: {word.load()}")
 
     machine = free(program, options=Options(locks=locks), observers=checkers(True, free=True))
-    assert (None, "") == (machine.trouble, machine.engine.bounded)
+    assert (None, "") == (machine.violation, machine.engine.bounded)
 
 
 def test_atomic_operations_of_parallel_cpus_are_all_counted(free):
@@ -70,7 +70,7 @@ def test_atomic_operations_of_parallel_cpus_are_all_counted(free):
         m.join()
         m.check(word.load() == 8_000, "every increment is counted")
 
-    assert None is free(program).trouble
+    assert None is free(program).violation
 
 
 def test_a_cpu_spawned_by_another_cpu_runs(free):
@@ -97,14 +97,14 @@ def test_a_sleeper_is_woken(free):
         m.check(m.tsleep("bed", vmsmp.PINTERLOCKED, "nap", 0) == 0, "woken")
         m.join()
 
-    assert None is free(program).trouble
+    assert None is free(program).violation
 
 
 def test_a_sleep_with_a_timeout_ends_by_it(free):
     def program(m):
         m.check(m.tsleep("bed", 0, "nap", 2) == vmsmp.EWOULDBLOCK, "timed out")
 
-    assert None is free(program, observers=checkers(False, free=True)).trouble
+    assert None is free(program, observers=checkers(False, free=True)).violation
 
 
 def test_operations_are_counted(free):
@@ -146,7 +146,7 @@ def test_cpus_spawned_together_start_together(free):
             m.spawn(worker)
         m.join()
 
-    assert None is free(program).trouble
+    assert None is free(program).violation
 
 
 @pytest.mark.parametrize("perturb", [0, 1])
@@ -158,7 +158,7 @@ def test_a_program_ends_with_and_without_perturbation(free, perturb):
         m.join()
         m.check(word.load() == 100, "every increment is counted")
 
-    assert None is free(program, perturb=perturb).trouble
+    assert None is free(program, perturb=perturb).violation
 
 
 # -- bounds ---------------------------------------------------------------------------------------
@@ -166,12 +166,12 @@ def test_a_program_ends_with_and_without_perturbation(free, perturb):
 
 def test_a_run_is_bounded_by_time(free):
     machine = free(endless, seconds=0.1)
-    assert (None, "time") == (machine.trouble, machine.engine.bounded)
+    assert (None, "time") == (machine.violation, machine.engine.bounded)
 
 
 def test_a_run_is_bounded_by_operations(free):
     machine = free(endless, max_ops=5_000)
-    assert (None, "operations") == (machine.trouble, machine.engine.bounded)
+    assert (None, "operations") == (machine.violation, machine.engine.bounded)
 
 
 @pytest.mark.parametrize("perturb", [0, 50])
@@ -181,7 +181,7 @@ def test_a_bounded_run_leaves_no_thread(free, perturb):
     assert not set(threading.enumerate()) - set(before)
 
 
-class LateCrew(Crew):
+class LatePool(WorkerPool):
     """Has no thread for CPU 2 until the run is being ended."""
 
     engine: FreeEngine
@@ -193,8 +193,8 @@ class LateCrew(Crew):
 
 
 def test_a_cpu_spawned_while_the_run_is_being_ended_unwinds_too():
-    crew = LateCrew()
-    engine = crew.engine = FreeEngine(crew, seconds=0.05, hang_s=0.5, perturb=0)
+    pool = LatePool()
+    engine = pool.engine = FreeEngine(pool, seconds=0.05, hang_s=0.5, perturb=0)
     machine = Machine(engine)
     over = False
 
@@ -211,13 +211,13 @@ def test_a_cpu_spawned_while_the_run_is_being_ended_unwinds_too():
 
     try:
         engine.execute(machine, program)
-        verdict = machine.trouble, crew.abandoned
+        verdict = machine.violation, pool.abandoned
     finally:
         over = True
         for cpu in machine.cpus:
             cpu.started = True
-        crew.abandoned = False
-        crew.close()
+        pool.abandoned = False
+        pool.close()
     assert (None, False) == verdict
 
 
@@ -288,12 +288,12 @@ def test_a_failed_run_leaves_no_thread(free):
 
 
 def test_the_next_run_of_an_engine_starts_afresh():
-    with Crew() as crew:
-        engine = FreeEngine(crew)
+    with WorkerPool() as pool:
+        engine = FreeEngine(pool)
         engine.execute(Machine(engine), raising)
         machine = Machine(engine)
         engine.execute(machine, lambda m: m.spawn(m.yield_) and None)
-    assert None is machine.trouble
+    assert None is machine.violation
 
 
 def test_an_observer_that_fails_a_spawn_ends_the_run_without_a_hang():
@@ -301,11 +301,11 @@ def test_an_observer_that_fails_a_spawn_ends_the_run_without_a_hang():
         def spawned(self, cpu, child):
             cpu.machine.fail("check", "no spawns today")
 
-    with Crew() as crew:
-        engine = FreeEngine(crew, hang_s=0.5)
+    with WorkerPool() as pool:
+        engine = FreeEngine(pool, hang_s=0.5)
         machine = Machine(engine, hooks=Hooks([NoSpawns()]))
         engine.execute(machine, endless)
-        abandoned, crew.abandoned = crew.abandoned, False
+        abandoned, pool.abandoned = pool.abandoned, False
     assert (("check", "no spawns today"), False) == (verdict(machine), abandoned)
 
 
@@ -351,12 +351,12 @@ def test_a_hang_tells_what_each_cpu_holds_and_wants(free):
 
 def test_a_sleep_that_nobody_ends_is_a_deadlock(free):
     machine = free(lambda m: m.tsleep("bed"), observers=checkers(False, free=True))
-    assert "deadlock" == machine.trouble.kind
+    assert "deadlock" == machine.violation.kind
 
 
 def test_a_sleep_with_a_timeout_is_no_hang(free):
     machine = free(lambda m: m.tsleep("bed", 0, "nap", 90) and None)
-    assert None is machine.trouble
+    assert None is machine.violation
 
 
 def test_a_cpu_that_performs_no_operation_any_more_is_a_hang():
@@ -366,16 +366,16 @@ def test_a_cpu_that_performs_no_operation_any_more_is_a_hang():
         m.cell(0).store(1)
         go_on.wait(30)
 
-    crew = Crew()
-    engine = FreeEngine(crew, hang_s=0.2)
+    pool = WorkerPool()
+    engine = FreeEngine(pool, hang_s=0.2)
     machine = Machine(engine)
     try:
         engine.execute(machine, program)
     finally:
         go_on.set()
-        crew.abandoned = False
-        crew.close()
-    assert "hang" == machine.trouble.kind
+        pool.abandoned = False
+        pool.close()
+    assert "hang" == machine.violation.kind
 
 
 # -- rendezvous -----------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_a_rendezvous_is_held_while_a_long_program_runs(free):
     meeting = Meeting()
     machine = free(endless, observers=[meeting], seconds=0.8)
     assert (None, True, True) == (
-        machine.trouble,
+        machine.violation,
         meeting.held > 0,
         meeting.held == machine.engine.rendezvous_held,
     )

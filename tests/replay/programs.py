@@ -7,7 +7,7 @@ import vmsmp
 
 def racy(m):
     """Sets, dictionaries and strings beside the shared words: what hash seeds would disturb."""
-    word, seen = m.cell(0, name="word"), m.atomic(frozenset(), form=lambda s: str(sorted(s)))
+    word, seen = m.cell(0, name="word"), m.atomic(frozenset(), format=lambda s: str(sorted(s)))
     locks = {name: m.spinlock(name) for name in ("active", "inactive", "cache")}
     token = m.token("vm")
 

@@ -6,7 +6,7 @@ import pytest
 
 import vmsmp
 from vmsmp.campaign.outcome import Failure
-from vmsmp.engine.machine import Stand
+from vmsmp.engine.machine import CpuSnapshot
 from vmsmp.report.story import Row, Story
 
 
@@ -60,6 +60,6 @@ def stand():
 
     def made(cpu=0, name=None, **parts):
         whole = {"holds": (), "wants": "", "before": "load word", "done": False, "frames": (), **parts}
-        return Stand(cpu=cpu, name=name or f"cpu{cpu}", **whole)
+        return CpuSnapshot(cpu=cpu, name=name or f"cpu{cpu}", **whole)
 
     return made

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.campaign.search import Bench
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.campaign.search import Runner
 from vmsmp.engine.schedule import Options
+from vmsmp.engine.workers import WorkerPool, current_core
 
 
 @pytest.fixture
@@ -15,16 +15,16 @@ def tell():
 
     def execute(program, scheduler, *, seed=0, options=None, check=False, max_steps=10_000):
         told = []
-        with Crew(current_core()) as crew:
-            bench = Bench(crew, program, options or Options(), check=check)
-            bench.engine.max_steps = max_steps
+        with WorkerPool(current_core()) as pool:
+            runner = Runner(pool, program, options or Options(), check=check)
+            runner.engine.max_steps = max_steps
 
             def job():
                 assert scheduler.begin()
-                outcome, _, log = bench.tell(scheduler, seed)
-                told.append((outcome, log, list(bench.engine.draws)))
+                outcome, _, log = runner.tell(scheduler, seed)
+                told.append((outcome, log, list(runner.engine.draws)))
 
-            crew.drive(job)
+            pool.drive(job)
         return told[0]
 
     return execute

@@ -13,7 +13,7 @@ from reference import deadlock01, reorder, twostages
 from vmsmp import PINTERLOCKED
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.partial_order import fingerprint
@@ -37,8 +37,8 @@ def search(program, sched="dpor", *, executions=MOST, seed=0):
     """Run a program under a scheduler until there is nothing left, without checkers."""
     seen = Seen()
     scheduler = make_scheduler(sched, seed)
-    with Crew(current_core()) as crew:
-        engine = ControlledEngine(crew)
+    with WorkerPool(current_core()) as pool:
+        engine = ControlledEngine(pool)
 
         def loop():
             while len(seen.traces) < executions:
@@ -49,10 +49,10 @@ def search(program, sched="dpor", *, executions=MOST, seed=0):
                 engine.execute(machine, program, scheduler)
                 seen.traces.append(fingerprint(engine.log, engine.draws))
                 seen.digests.append(trace.digest(engine.log))
-                seen.failing += machine.trouble is not None
+                seen.failing += machine.violation is not None
                 machine.close()
 
-        crew.drive(loop)
+        pool.drive(loop)
     seen.blocked = getattr(scheduler, "blocked", 0)
     return seen
 

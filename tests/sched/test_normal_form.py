@@ -4,13 +4,13 @@ import pytest
 
 import reference
 import vmsmp
-from vmsmp.campaign.search import Bench
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.campaign.search import Runner
 from vmsmp.engine.schedule import Options
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched import normal_form
 from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.partial_order import fingerprint
-from vmsmp.sched.replay import Tape
+from vmsmp.sched.replay import LogReplay
 
 PROGRAMS = [reference.account, reference.bluetooth, reference.reorder(3), reference.twostages(1, 1)]
 
@@ -18,19 +18,19 @@ PROGRAMS = [reference.account, reference.bluetooth, reference.reorder(3), refere
 def logs(program, schedulers, runs=1):
     """The logs of runs without checkers."""
     found = []
-    with Crew(current_core()) as crew:
-        bench = Bench(crew, program, Options(), check=False)
+    with WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, Options(), check=False)
 
         def job():
             for scheduler in schedulers:
                 for _ in range(runs):
                     scheduler.begin()
-                    machine = bench.run(scheduler, 0)
-                    if machine.trouble is None:
-                        found.append(bench.engine.log)
+                    machine = runner.run(scheduler, 0)
+                    if machine.violation is None:
+                        found.append(runner.engine.log)
                     machine.close()
 
-        crew.drive(job)
+        pool.drive(job)
     return found
 
 
@@ -50,7 +50,7 @@ def test_a_normal_form_is_a_run_and_its_own_normal_form(program):
     for log in logs(program, [make_scheduler("pos", 1)], runs=20):
         order = normal_form.order_of(log)
         forms.append(normal_form.as_log(order, normal_form.grouped(order)))
-    again = logs(program, [Tape(form, []) for form in forms])
+    again = logs(program, [LogReplay(form, []) for form in forms])
     assert forms == again
     assert all(normal_form.digest(form) == vmsmp.engine.trace.digest(form) for form in forms)
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from vmsmp.campaign.search import Bench
+from vmsmp.campaign.search import Runner
 from vmsmp.engine import ops, trace
-from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched.rendezvous import Place, Rendezvous
 from vmsmp.sched.replay import Preempting
 
@@ -187,10 +187,10 @@ def test_who_had_to_go_on_alone_is_held_at_its_next_visit(tell, seed):
 def test_who_was_let_go_is_held_at_its_next_visit():
     """As the search runs it for a hint: asked at every step, also where only one CPU can run."""
     rendezvous = Rendezvous((STORE, LOAD), 0)
-    with Crew(current_core()) as crew:
-        bench = Bench(crew, again, Options(), check=False)
+    with WorkerPool(current_core()) as pool:
+        runner = Runner(pool, again, Options(), check=False)
         rendezvous.begin()
-        crew.drive(lambda: bench.run(rendezvous, 0).close())
+        pool.drive(lambda: runner.run(rendezvous, 0).close())
     assert rendezvous.met
 
 

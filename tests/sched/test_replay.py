@@ -13,7 +13,7 @@ from vmsmp.errors import ReplayDiverged
 from vmsmp.sched.dfs import DepthFirst
 from vmsmp.sched.pct import Pct
 from vmsmp.sched.random_walk import RandomWalk, RoundRobin
-from vmsmp.sched.replay import Preempting, Tape
+from vmsmp.sched.replay import LogReplay, Preempting
 
 
 def busy(m):
@@ -74,7 +74,7 @@ def test_a_tape_repeats_a_run_step_for_step(tell, options):
     parted = []
     for seed in range(8):
         _, log, draws = tell(busy, RandomWalk(seed), seed=seed, options=options)
-        _, again, _ = tell(busy, Tape(log, draws), seed=seed, options=options)
+        _, again, _ = tell(busy, LogReplay(log, draws), seed=seed, options=options)
         parted.append(trace.divergence(log, again))
     assert [None] * 8 == parted
 
@@ -149,12 +149,12 @@ def test_a_tape_of_another_program_is_a_divergence(tell):
 
     _, log, draws = tell(crowd(2), RandomWalk(3))
     with pytest.raises(ReplayDiverged):
-        tell(crowd(4), Tape(log, draws))
+        tell(crowd(4), LogReplay(log, draws))
 
 
 def test_a_tape_without_the_draws_that_are_made_is_a_divergence(tell):
     with pytest.raises(ReplayDiverged, match="draws below 3"):
-        tell(lambda m: m.choose(3), Tape([], []))
+        tell(lambda m: m.choose(3), LogReplay([], []))
 
 
 # -- the second half of the step limit ------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_a_run_with_fair_picks_comes_back_from_its_line_and_its_tape(tell, make)
         assert limit // 2 + 20 < len(log)
         steps = Schedule.parse(outcome.schedule).preemptions
         _, again, _ = tell(long, Preempting(steps), seed=seed, options=LATE, max_steps=limit)
-        _, taped, _ = tell(long, Tape(log, draws), seed=seed, options=LATE, max_steps=limit)
+        _, taped, _ = tell(long, LogReplay(log, draws), seed=seed, options=LATE, max_steps=limit)
         assert (None, None) == (trace.divergence(log, again), trace.divergence(log, taped))
 
 

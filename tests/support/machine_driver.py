@@ -5,8 +5,8 @@ from queue import SimpleQueue
 
 from vmsmp.check import checkers
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.crew import Crew
 from vmsmp.engine.observer import Hooks
+from vmsmp.engine.workers import WorkerPool
 from vmsmp.machine import Machine
 from vmsmp.sched.random_walk import RandomWalk
 
@@ -16,16 +16,16 @@ class Driver:
 
     def __init__(self):
         self._calls, self._answers = SimpleQueue(), SimpleQueue()
-        self._crew = Crew()
-        self._engine = ControlledEngine(self._crew, max_steps=1_000_000)
+        self._pool = WorkerPool()
+        self._engine = ControlledEngine(self._pool, max_steps=1_000_000)
         self.machine = Machine(self._engine, hooks=Hooks(checkers(True)))
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
     def _live(self):
         try:
-            with self._crew:
-                self._crew.drive(lambda: self._engine.execute(self.machine, self._boot, RandomWalk(0)))
+            with self._pool:
+                self._pool.drive(lambda: self._engine.execute(self.machine, self._boot, RandomWalk(0)))
         finally:
             self._answers.put((False, None))
 
@@ -37,19 +37,19 @@ class Driver:
         """What `call(*args)` returns on the CPU; AssertionError if that was the machine's end."""
         self._calls.put(lambda: call(*args))
         alive, answer = self._answers.get()
-        assert alive, self.trouble()
+        assert alive, self.violation()
         return answer
 
     def end(self):
         """Let the CPU end and what is checked then be checked."""
         self.stop()
-        assert None is self.machine.trouble, self.trouble()
+        assert None is self.machine.violation, self.violation()
 
     def stop(self):
         """End the CPU whatever is left."""
         self._calls.put(None)
         self._thread.join()
 
-    def trouble(self):
-        found = self.machine.trouble
+    def violation(self):
+        found = self.machine.violation
         return "\n  ".join([f"{found.kind}: {found.message}", *found.facts]) if found else "the CPU has ended"

@@ -128,7 +128,7 @@ def test_one_of_two_swaps_gets_the_first_value_and_the_other_one_the_others():
 
 def test_the_form_puts_the_value_into_words():
     seen = []
-    vmsmp.explore(lambda m: seen.append(m.atomic(5, "w", form=bin).state()), schedules=1)
+    vmsmp.explore(lambda m: seen.append(m.atomic(5, "w", format=bin).state()), schedules=1)
     assert ["0b101"] == seen
 
 

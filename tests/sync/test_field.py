@@ -7,8 +7,8 @@ import pytest
 import vmsmp
 from vmsmp.engine import ops
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.random_walk import RandomWalk
 from vmsmp.sync.field import FIRST_FIELD, SPIN, STRIDE, Letter, Record, field, record, word
@@ -29,10 +29,10 @@ class Thing(Record):
 
     plain = ("label",)
 
-    sort = "thing"
+    kind = "thing"
 
-    count = word(form=hex)
-    both = field("S", "S+O", form=lambda value: f"<{value}>")
+    count = word(format=hex)
+    both = field("S", "S+O", format=lambda value: f"<{value}>")
     either = field("S|O")
     free = field("")
     seen = field("", "S")
@@ -66,11 +66,11 @@ class Home:
 def run(program, *observers):
     """Run `program(machine, home)` under the controlled engine and give back what it returned."""
     told = []
-    with Crew(current_core()) as crew:
-        engine = ControlledEngine(crew, max_steps=10_000)
+    with WorkerPool(current_core()) as pool:
+        engine = ControlledEngine(pool, max_steps=10_000)
         machine = Machine(engine, hooks=Hooks(observers))
-        crew.drive(lambda: engine.execute(machine, lambda m: told.append(program(m, Home(m))), RandomWalk(0)))
-    assert None is machine.trouble
+        pool.drive(lambda: engine.execute(machine, lambda m: told.append(program(m, Home(m))), RandomWalk(0)))
+    assert None is machine.violation
     return told[0]
 
 

@@ -56,14 +56,14 @@ def test_a_request_for_a_cpu_s_colours_carries_its_number_and_no_other_request()
     ],
 )
 def test_a_busy_word_reads_as_its_bits_and_its_count(value, words):
-    assert words == h.busy_form(value)
+    assert words == h.busy_format(value)
 
 
 @pytest.mark.parametrize(
     ("value", "words"), [(0, "0"), (h.PG_MAPPED, "PG_MAPPED"), (h.PG_RAM | h.PG_MAPPED, "PG_MAPPED|PG_RAM")]
 )
 def test_flags_read_as_their_names(value, words):
-    assert words == h.flags_form(value)
+    assert words == h.flags_format(value)
 
 
 # -- the permission matrix ------------------------------------------------------------------------

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmsmp.campaign.search import Bench, Program, parse_for
+from vmsmp.campaign.search import Program, Runner, parse_for
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.crew import Crew, current_core
-from vmsmp.engine.machine import Machine, Stand, Trouble
+from vmsmp.engine.machine import CpuSnapshot, Machine, Violation
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import VmsmpError
 from vmsmp.mutants.patch import planted
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
 #: Called where the run stands still: the machine, the step about to be performed (None: the run is over)
 #: and how every CPU stands.  Returns the step to stop at next, or None to run to the end.
-Visit = Callable[[Machine, int | None, tuple[Stand, ...]], int | None]
+Visit = Callable[[Machine, int | None, tuple[CpuSnapshot, ...]], int | None]
 
 
 class _Stop(Observer):
@@ -45,7 +45,7 @@ class _Stop(Observer):
         self._step += 1
 
 
-def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Visit) -> Trouble | None:
+def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Visit) -> Violation | None:
     """Replay `line`, stop before `step` (from 0; None: at the end alone) and let `visit` look round.
 
     Where the run ends, `visit` is called once more, with no step, and shown how every CPU stood.
@@ -53,20 +53,20 @@ def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Vis
     Raises: UsageError for a malformed line or one of another program.
     """
     schedule = parse_for(program, line)
-    found: list[Trouble | None] = []
+    found: list[Violation | None] = []
     stop = _Stop(step, visit)
-    with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=True)
+    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, schedule.options, check=True)
 
         def run() -> None:
             recorder = Recorder(Preempting(schedule.preemptions))
-            machine = bench.run(recorder, schedule.seed, (OpCounter(), stop))
+            machine = runner.run(recorder, schedule.seed, (OpCounter(), stop))
             visit(machine, None, machine.scene or machine.survey())
-            found.append(machine.trouble)
+            found.append(machine.violation)
             machine.close()
 
         try:
-            crew.drive(run)
+            pool.drive(run)
         except VmsmpError:
             if stop.fault is not None:
                 raise stop.fault from None

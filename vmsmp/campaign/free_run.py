@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from vmsmp.campaign.outcome import Failure, Outcome, signature_of
 from vmsmp.campaign.search import Program, explore, options_for
 from vmsmp.check import checkers
-from vmsmp.engine.crew import Crew
 from vmsmp.engine.free import FreeEngine
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options, program_name
+from vmsmp.engine.workers import WorkerPool
 from vmsmp.errors import UsageError
 from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
@@ -63,8 +63,8 @@ def run(
     if engine != "free":
         raise UsageError(f"engine must be 'free' or 'controlled', not {engine!r}")
     options = options_for(program, locks=locks, cpus=cpus, repairs=repairs, mutants=mutants)
-    with planted(options.mutants), Crew() as crew:
-        free = FreeEngine(crew, seconds=time_s, max_ops=max_ops, perturb=perturb)
+    with planted(options.mutants), WorkerPool() as pool:
+        free = FreeEngine(pool, seconds=time_s, max_ops=max_ops, perturb=perturb)
         return free_once(free, program, options, seed, Hooks(checkers(check, free=True)))
 
 
@@ -74,28 +74,28 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
     machine.declared = getattr(program, "cpus", None)
     start = time.monotonic()
     engine.execute(machine, program)
-    engine.crew.check()
+    engine.pool.check()
     seconds = time.monotonic() - start
     name = program_name(program)
     failure = None
-    trouble = machine.trouble
-    if trouble is not None:
+    violation = machine.violation
+    if violation is not None:
         failure = Failure(
-            kind=trouble.kind,
-            message=trouble.message,
-            signature=signature_of(trouble),
+            kind=violation.kind,
+            message=violation.message,
+            signature=signature_of(violation),
             schedule="",
             digest="",
-            facts=trouble.facts,
+            facts=violation.facts,
             program=name,
-            cpu=trouble.cpu,
+            cpu=violation.cpu,
             engine="free",
             history=_history(machine, engine),
             listed=is_scenario(program),
         )
     operations = engine.operations()
     locks = _statistics(machine)
-    if not engine.crew.abandoned:
+    if not engine.pool.abandoned:
         machine.close()
     return Outcome(name, "", operations, failure, "", operations, seconds, locks)
 
@@ -186,10 +186,10 @@ def free_rounds(
     done = FreeRounds(program_name(program))
     start = time.monotonic()
     hooks = Hooks(checkers(check, free=True))
-    with planted(options.mutants), Crew() as crew:
-        engine = FreeEngine(crew, perturb=perturb)
+    with planted(options.mutants), WorkerPool() as pool:
+        engine = FreeEngine(pool, perturb=perturb)
         try:
-            while sum(done.counts.values()) < stop_at and not crew.abandoned:
+            while sum(done.counts.values()) < stop_at and not pool.abandoned:
                 left = time_s - (time.monotonic() - start)
                 if left <= 0 and (done.rounds or time_s <= 0):
                     break

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vmsmp.campaign.free_run import run
-from vmsmp.campaign.search import Bench, options_for
+from vmsmp.campaign.search import Runner, options_for
 from vmsmp.engine import trace
-from vmsmp.engine.crew import Crew, Worker, current_core, give, take
+from vmsmp.engine.workers import Worker, WorkerPool, current_core, give, take
 from vmsmp.machine import Machine
 from vmsmp.sched.base import make_scheduler
 
@@ -38,9 +38,9 @@ class Figure:
     note: str = ""
 
 
-def bare_steps(crew: Crew, steps: int = 20_000) -> float:
+def bare_steps(pool: WorkerPool, steps: int = 20_000) -> float:
     """Steps a second of the bare loop: what no engine of this kind can beat."""
-    workers = [crew.worker(n) for n in range(1, CPUS + 1)]
+    workers = [pool.worker(n) for n in range(1, CPUS + 1)]
     draw = random.Random(1).random
     finished = threading.Event()
     log: list[int] = []
@@ -95,10 +95,16 @@ def on_locks(m: Machine) -> None:
 
 
 def controlled_steps(
-    crew: Crew, program: Callable[[Machine], None], sched: str, *, check: bool, locks: str, seconds: float
+    pool: WorkerPool,
+    program: Callable[[Machine], None],
+    sched: str,
+    *,
+    check: bool,
+    locks: str,
+    seconds: float,
 ) -> float:
     """Steps a second of the controlled engine."""
-    bench = Bench(crew, program, options_for(program, locks=locks, max_steps=10**7), check=check)
+    runner = Runner(pool, program, options_for(program, locks=locks, max_steps=10**7), check=check)
     scheduler = make_scheduler(sched, 1)
     steps = 0
     start = time.perf_counter()
@@ -107,11 +113,11 @@ def controlled_steps(
         nonlocal steps
         while time.perf_counter() - start < seconds:
             scheduler.begin()
-            machine = bench.run(scheduler, 1)
-            steps += trace.count_steps(bench.engine.log)
+            machine = runner.run(scheduler, 1)
+            steps += trace.count_steps(runner.engine.log)
             machine.close()
 
-    crew.drive(loop)
+    pool.drive(loop)
     return steps / (time.perf_counter() - start)
 
 
@@ -130,12 +136,12 @@ def controlled_figures(seconds: float, rounds: int = 3) -> list[Figure]:
     rates: dict[str, list[float]] = {name: [] for name, *_ in cases}
     ratios: dict[str, list[float]] = {name: [] for name, *_ in cases}
     bounds = []
-    with Crew(current_core()) as crew:
+    with WorkerPool(current_core()) as pool:
         for _ in range(rounds):
             for name, program, sched, check, locks, _goal in cases:
-                bound = bare_steps(crew)
+                bound = bare_steps(pool)
                 bounds.append(bound)
-                rate = controlled_steps(crew, program, sched, check=check, locks=locks, seconds=slot)
+                rate = controlled_steps(pool, program, sched, check=check, locks=locks, seconds=slot)
                 rates[name].append(rate)
                 ratios[name].append(rate / bound)
     figures = [Figure(f"bare step loop, {CPUS} CPUs", statistics.median(bounds), "steps/s", note="the bound")]

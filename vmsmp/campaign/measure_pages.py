@@ -16,8 +16,8 @@ from functools import partial
 from vmsmp.campaign.free_run import run
 from vmsmp.campaign.measure import Figure
 from vmsmp.campaign.outcome import Outcome
-from vmsmp.campaign.search import Bench, options_for
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.campaign.search import Runner, options_for
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.base import make_scheduler
 from vmsmp.vm.vm_init import VmSystem
@@ -114,12 +114,12 @@ def colour_curve(seconds: float, cpus: int = 2) -> list[tuple[int, Throughput]]:
     return [(colours, throughput(cpus, colours, slot)) for colours in COLOURS]
 
 
-def _run_once(bench: Bench) -> None:
+def _run_once(runner: Runner) -> None:
     scheduler = make_scheduler("rr", 1)
     scheduler.begin()
-    machine = bench.run(scheduler, 1)
-    if machine.trouble is not None:
-        raise RuntimeError(f"the measurement failed: {machine.trouble.message}")
+    machine = runner.run(scheduler, 1)
+    if machine.violation is not None:
+        raise RuntimeError(f"the measurement failed: {machine.violation.message}")
     machine.close()
 
 
@@ -145,11 +145,11 @@ def size_figures(pages: int = MANY_PAGES) -> list[Figure]:
 
         return program
 
-    with Crew(current_core()) as crew:
+    with WorkerPool(current_core()) as pool:
         for count in (FEW_PAGES, pages):
             program = measured(count)
-            bench = Bench(crew, program, options_for(program, max_steps=10**9), check=False)
-            crew.drive(partial(_run_once, bench))
+            runner = Runner(pool, program, options_for(program, max_steps=10**9), check=False)
+            pool.drive(partial(_run_once, runner))
     return [
         Figure(f"boot of {pages:,} pages", pages / boots[pages], "pages/s", note=f"{boots[pages]:.1f} s"),
         Figure(

@@ -24,16 +24,16 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import signature_of
 from vmsmp.engine import ops, trace
-from vmsmp.engine.crew import Crew, current_core
 from vmsmp.engine.schedule import Options, Preemption, Schedule
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.mutants.patch import planted
 from vmsmp.sched import normal_form
 from vmsmp.sched.portfolio import Portfolio
-from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape
+from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.search import Bench, Program
+    from vmsmp.campaign.search import Program, Runner
     from vmsmp.engine.scheduler import Scheduler
 
 #: Runs that a minimization may make, and the steps that these may have together.
@@ -66,13 +66,13 @@ def minimize(
 
     Raises: UsageError if the line does not fail, is malformed, or is another program's.
     """
-    from vmsmp.campaign.search import Bench, parse_for
+    from vmsmp.campaign.search import Runner, parse_for
 
     schedule = parse_for(program, line)
-    with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=check)
+    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, schedule.options, check=check)
         kept: list[Schedule] = []
-        crew.drive(lambda: kept.append(_Minimizer(bench, schedule, budget, progress).run()))
+        pool.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))
     return kept[0]
 
 
@@ -93,10 +93,10 @@ class _Run:
 
 
 class _Minimizer:
-    def __init__(self, bench: Bench, schedule: Schedule, budget: int, progress: Progress | None) -> None:
+    def __init__(self, runner: Runner, schedule: Schedule, budget: int, progress: Progress | None) -> None:
         self.progress = progress
         self.shortest = schedule
-        self.bench = bench
+        self.runner = runner
         self.schedule = schedule
         self.budget = budget
         self.runs = self.steps = 0
@@ -164,15 +164,15 @@ class _Minimizer:
 
         Along the given preemptions, or else where a short search finds it.
         """
-        before = self.schedule, self.bench
+        before = self.schedule, self.runner
         self.schedule = replace(self.schedule, options=options)
-        self.bench = self.bench.with_options(options)
+        self.runner = self.runner.with_options(options)
         found = self._try(steps)
         for hit in [found] if found is not None else self._hits():
             short = self._shortened(hit)
             if len(short.preemptions) <= len(run.preemptions):
                 return short
-        self.schedule, self.bench = before
+        self.schedule, self.runner = before
         return None
 
     def _elsewhere(self, run: _Run) -> _Run:
@@ -199,12 +199,12 @@ class _Minimizer:
 
     def _follow(self, scheduler: Scheduler) -> _Run:
         """Run a candidate."""
-        engine = self.bench.engine
+        engine = self.runner.engine
         if engine.interrupted:
             raise KeyboardInterrupt
         recorder = Recorder(scheduler)
-        machine = self.bench.run(recorder, self.schedule.seed, (OpCounter(),))
-        found = machine.trouble
+        machine = self.runner.run(recorder, self.schedule.seed, (OpCounter(),))
+        found = machine.violation
         cpus = len(machine.cpus) - 1
         machine.close()
         self.runs += 1
@@ -218,7 +218,7 @@ class _Minimizer:
             list(engine.draws),
             found.cpu if found is not None else 0,
             cpus,
-            machine.asked_how_many and not getattr(self.bench.program, "fixed", False),
+            machine.asked_how_many and not getattr(self.runner.program, "fixed", False),
             machine.most_rounds,
         )
 
@@ -243,7 +243,7 @@ class _Minimizer:
             return run
         for log, draws in _linear(run):
             try:
-                found = self._kept(self._follow(Tape(log, draws)))
+                found = self._kept(self._follow(LogReplay(log, draws)))
             except ReplayDiverged:
                 continue
             if found is not None and len(found.preemptions) < len(run.preemptions):

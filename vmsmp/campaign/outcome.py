@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vmsmp.campaign.certificate import Certificate
 
 if TYPE_CHECKING:
-    from vmsmp.engine.machine import Trouble
+    from vmsmp.engine.machine import Violation
     from vmsmp.engine.schedule import Schedule
     from vmsmp.report.story import Story
     from vmsmp.sync.lock import LockStatistics
@@ -20,10 +20,10 @@ def without_addresses(message: str) -> str:
     return re.sub(r"0x[0-9a-f]+", "N", message)
 
 
-def signature_of(trouble: Trouble) -> str:
+def signature_of(violation: Violation) -> str:
     """What went wrong, without instance numbers: equal for the same bug in different runs."""
-    message = _NUMBER.sub(lambda found: found[1] or "N", without_addresses(trouble.message))
-    return f"{trouble.kind}: {message}"
+    message = _NUMBER.sub(lambda found: found[1] or "N", without_addresses(violation.message))
+    return f"{violation.kind}: {message}"
 
 
 #: A number, or the name of an invariant, which ends in one.
@@ -43,7 +43,7 @@ class Failure:
 
     `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures
     of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
-    about instead).  `digest` names the exact run.  `witness` says of something predicted whether
+    about instead).  `digest` names the exact run.  `confirmation` says of something predicted whether
     targeted runs could make it happen ("" for what did happen).  `listed` says that the program is a
     scenario, which the command line finds by its name.
 
@@ -63,7 +63,7 @@ class Failure:
     execution: int = 0
     story: Story | None = field(default=None, repr=False, compare=False)
     history: tuple[str, ...] = ()
-    witness: str = ""
+    confirmation: str = ""
     listed: bool = True
     trace: str = ""
 
@@ -86,7 +86,7 @@ class Failure:
             "digest": self.digest,
             "trace": self.trace,
             "facts": list(self.facts),
-            "witness": self.witness,
+            "confirmation": self.confirmation,
             "program": self.program,
             "engine": self.engine,
             "execution": self.execution,

@@ -1,7 +1,7 @@
 """Search and replay: what a user calls.
 
 A search keeps nothing of an execution but its log of integers.  When one fails it is run again with
-that log as a tape, recording places, values and preemptions, and a third time from the preemptions
+that log replayed, recording places, values and preemptions, and a third time from the preemptions
 alone; only if all three agree, step for step, is it reported as what it is.  If they do not, the
 program draws on something outside the schedule, and that is the failure.
 """
@@ -14,17 +14,17 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Final
 
+from vmsmp.campaign.confirm import confirmed
 from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of, without_addresses
-from vmsmp.campaign.witness import witnessed
 from vmsmp.check import checkers
 from vmsmp.check.happens_before import HappensBefore
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.crew import Crew, current_core
-from vmsmp.engine.machine import Trouble
+from vmsmp.engine.machine import Violation
 from vmsmp.engine.observer import Hooks, Observer
 from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.findings import check_repairs
 from vmsmp.library import is_scenario
@@ -34,7 +34,7 @@ from vmsmp.report.story import Storyteller
 from vmsmp.sched import normal_form
 from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.rendezvous import Place, Rendezvous
-from vmsmp.sched.replay import OpCounter, Preempting, Recorder, Tape, Watched
+from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watched
 
 #: One execution in so many is run twice.
 CHECK_EVERY: Final = 64
@@ -48,11 +48,11 @@ Program = Callable[[Machine], Any]
 Progress = Callable[[Result], None]
 
 
-class Bench:
-    """One crew and one engine, set up to run one program again and again under given options."""
+class Runner:
+    """One pool and one engine, set up to run one program again and again under given options."""
 
-    def __init__(self, crew: Crew, program: Program, options: Options, *, check: bool) -> None:
-        self.engine = ControlledEngine(crew, max_steps=options.max_steps)
+    def __init__(self, pool: WorkerPool, program: Program, options: Options, *, check: bool) -> None:
+        self.engine = ControlledEngine(pool, max_steps=options.max_steps)
         self.program = program
         self.declared = getattr(program, "cpus", None)
         self.listed = is_scenario(program)
@@ -66,23 +66,23 @@ class Bench:
         #: The race detector, if there is one.
         self.races = next((c for c in self.checkers if isinstance(c, HappensBefore)), None)
 
-    def with_options(self, options: Options, *, check: bool | None = None) -> Bench:
+    def with_options(self, options: Options, *, check: bool | None = None) -> Runner:
         """The same program on the same engine with other options."""
         other = copy(self)
         other._set_up(options, check=self.check if check is None else check)
         return other
 
-    def unchecked(self) -> Bench:
+    def unchecked(self) -> Runner:
         """The same without checkers: only the program itself and the engine speak."""
         return self.with_options(replace(self.options, races=False), check=False)
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
-        """One execution; the log is in `engine.log`.  Runs on the crew's boot thread."""
+        """One execution; the log is in `engine.log`.  Runs on the pool's boot thread."""
         hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
         machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
         machine.declared = self.declared
         self.engine.execute(machine, self.program, scheduler)
-        self.engine.crew.check()
+        self.engine.pool.check()
         return machine
 
     def tell(self, scheduler: Scheduler, seed: int) -> tuple[Outcome, Recorder, list[int]]:
@@ -95,10 +95,10 @@ class Bench:
         schedule = Schedule(name, seed, tuple(recorder.preemptions), self.options)
         story = teller.finish(machine)
         failure = None
-        if machine.trouble is not None:
-            culprit = None if machine.trouble.kind in _OF_ALL else machine.trouble.cpu
+        if machine.violation is not None:
+            culprit = None if machine.violation.kind in _OF_ALL else machine.violation.cpu
             failure = self._failure(
-                machine.trouble,
+                machine.violation,
                 schedule,
                 digest=trace.digest(log),
                 story=story,
@@ -116,29 +116,29 @@ class Bench:
         machine.close()
         return outcome, recorder, log
 
-    def confirm(self, log: list[int], draws: list[int], seed: int, trouble: Trouble) -> Failure:
+    def confirm(self, log: list[int], draws: list[int], seed: int, violation: Violation) -> Failure:
         """Tell the failed execution again and prove that its schedule line brings it back."""
         try:
-            told, recorder, again = self.tell(Tape(log, draws), seed)
+            told, recorder, again = self.tell(LogReplay(log, draws), seed)
         except ReplayDiverged as diverged:
-            return self._nondeterministic(trouble, seed, str(diverged))
+            return self._nondeterministic(violation, seed, str(diverged))
         parted = trace.divergence(log, again)
-        before, now = trouble.message, told.failure.message if told.failure is not None else ""
+        before, now = violation.message, told.failure.message if told.failure is not None else ""
         if parted is None and without_addresses(before) != without_addresses(now):
             parted = "the same steps, but another verdict"
         if parted is not None or told.failure is None:
-            return self._nondeterministic(trouble, seed, parted or "it did not fail again")
+            return self._nondeterministic(violation, seed, parted or "it did not fail again")
         proof = self.run(Recorder(Preempting(tuple(recorder.preemptions))), seed, (OpCounter(),))
         parted = trace.divergence(log, self.engine.log)
         proof.close()
         if parted is not None:
-            return self._nondeterministic(trouble, seed, parted)
+            return self._nondeterministic(violation, seed, parted)
         return told.failure
 
     def compare(self, watched: Watched, seed: int) -> Failure | None:
         """Run the clean execution just made once more: a failure if anything differs."""
         log, draws = self.engine.log, list(self.engine.draws)
-        again = Watched(Tape(log, draws), sees_all=watched.sees_all)
+        again = Watched(LogReplay(log, draws), sees_all=watched.sees_all)
         parted: str | None
         try:
             machine = self.run(again, seed)
@@ -149,37 +149,43 @@ class Bench:
             # In the second half of the step limit picks are fair, and no scheduler is asked for them.
             asked = len(log) <= self.options.fair_from
             parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
-            if parted is None and machine.trouble is not None:
-                parted = f"the same steps, but now {machine.trouble.kind}: {machine.trouble.message}"
+            if parted is None and machine.violation is not None:
+                parted = f"the same steps, but now {machine.violation.kind}: {machine.violation.message}"
         self.engine.log, self.engine.draws = log, draws
         if parted is None or self.engine.interrupted:
             return None
-        return self._nondeterministic(Trouble("clean run", "nothing failed"), seed, parted)
+        return self._nondeterministic(Violation("clean run", "nothing failed"), seed, parted)
 
-    def _nondeterministic(self, trouble: Trouble, seed: int, parted: str) -> Failure:
+    def _nondeterministic(self, violation: Violation, seed: int, parted: str) -> Failure:
         schedule = Schedule(program_name(self.program), seed, (), self.options)
         facts = (
-            f"the first run ended with {trouble.kind}: {trouble.message}",
+            f"the first run ended with {violation.kind}: {violation.message}",
             f"run again with the same choices it went another way: {parted}",
             "the program draws on something that is not in its schedule: wall time, random, id(), "
             "the order of a set, or state that outlives an execution",
         )
-        found = Trouble("nondeterminism", "the same schedule gives different runs", facts, trouble.cpu)
+        found = Violation("nondeterminism", "the same schedule gives different runs", facts, violation.cpu)
         return self._failure(found, schedule)
 
     def _failure(
-        self, trouble: Trouble, schedule: Schedule, *, digest: str = "", story: Any = None, trace: str = ""
+        self,
+        violation: Violation,
+        schedule: Schedule,
+        *,
+        digest: str = "",
+        story: Any = None,
+        trace: str = "",
     ) -> Failure:
-        """The trouble as a failure of this program, with what is known of its run."""
+        """The violation as a failure of this program, with what is known of its run."""
         return Failure(
-            kind=trouble.kind,
-            message=trouble.message,
-            signature=signature_of(trouble),
+            kind=violation.kind,
+            message=violation.message,
+            signature=signature_of(violation),
             schedule=str(schedule),
             digest=digest,
-            facts=trouble.facts,
+            facts=violation.facts,
             program=schedule.program,
-            cpu=trouble.cpu,
+            cpu=violation.cpu,
             story=story,
             listed=self.listed,
             trace=trace,
@@ -288,22 +294,22 @@ def explore(
     scheduler = make_scheduler(sched, seed)
     name = program_name(program)
     result = Result(name, sched, Schedule(name, seed, (), options))
-    with planted(options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, options, check=check)
+    with planted(options.mutants), WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, options, check=check)
         start = time.monotonic()
 
         def loop() -> None:
             try:
-                _Search(bench, scheduler, result, seed, stop).run(schedules, time_s, start, progress)
+                _Search(runner, scheduler, result, seed, stop).run(schedules, time_s, start, progress)
             finally:
                 result.seconds = time.monotonic() - start
 
         def interrupt() -> None:
             result.interrupted = True
-            bench.engine.interrupt()
+            runner.engine.interrupt()
 
         try:
-            crew.drive(loop, interrupt)
+            pool.drive(loop, interrupt)
         except KeyboardInterrupt:
             result.interrupted = True
     return result
@@ -312,8 +318,8 @@ def explore(
 class _Search:
     """The loop of `explore`: one execution after another, what they came to in `result`."""
 
-    def __init__(self, bench: Bench, scheduler: Scheduler, result: Result, seed: int, stop: str) -> None:
-        self.bench = bench
+    def __init__(self, runner: Runner, scheduler: Scheduler, result: Result, seed: int, stop: str) -> None:
+        self.runner = runner
         self.scheduler = scheduler
         self.result = result
         self.seed = seed
@@ -353,8 +359,8 @@ class _Search:
 
     def _once(self) -> bool:
         """One execution; whether to go on."""
-        bench, result = self.bench, self.result
-        engine = bench.engine
+        runner, result = self.runner, self.result
+        engine = runner.engine
         scheduler = self._next()
         if scheduler is None:
             return False
@@ -363,41 +369,41 @@ class _Search:
         if twice or not result.executions:
             scheduler = watched = Watched(scheduler, sees_all=scheduler.sees_all)
         data_seed = (self.seed * 1_000_003 + result.executions) & 0xFFFFFFFF
-        machine = bench.run(scheduler, data_seed)
+        machine = runner.run(scheduler, data_seed)
         result.executions += 1
-        if len(engine.log) > bench.options.fair_from:
+        if len(engine.log) > runner.options.fair_from:
             self.cut = True
         steps = trace.count_steps(engine.log)
         result.steps += steps
         result.longest = max(result.longest, steps)
         result.certificate.add(result.executions, engine.log, engine.draws, len(machine.cpus))
-        trouble = machine.trouble
+        violation = machine.violation
         machine.close()
         if result.interrupted:
             return False
-        if trouble is not None:
-            self._failed(trouble, data_seed)
+        if violation is not None:
+            self._failed(violation, data_seed)
             return self.stop != "first"
         if watched is not None:
             result.certificate.watch(mask.bit_count() for mask in watched.candidates)
-            failure = bench.compare(watched, data_seed) if twice else None
+            failure = runner.compare(watched, data_seed) if twice else None
             if failure is not None:
                 self._keep(failure)
                 return self.stop != "first"
-        if bench.races is not None and not self.scheduler.systematic:
-            self._follow_hints(bench.races.hints)
+        if runner.races is not None and not self.scheduler.systematic:
+            self._follow_hints(runner.races.hints)
         return not result.interrupted
 
-    def _failed(self, trouble: Trouble, data_seed: int) -> None:
+    def _failed(self, violation: Violation, data_seed: int) -> None:
         """Confirm a failure that is the first of its signature, and count it."""
-        bench, result = self.bench, self.result
-        signature = signature_of(trouble)
+        runner, result = self.runner, self.result
+        signature = signature_of(violation)
         if signature in result.counts:
             result.counts[signature] += 1
             return
-        log, draws = bench.engine.log[: bench.engine.trouble_at], bench.engine.draws
-        failure = bench.confirm(log, draws, data_seed, trouble)
-        failure = witnessed(bench, failure, trouble, data_seed)
+        log, draws = runner.engine.log[: runner.engine.violation_at], runner.engine.draws
+        failure = runner.confirm(log, draws, data_seed, violation)
+        failure = confirmed(runner, failure, violation, data_seed)
         if not result.interrupted:
             self._keep(failure)
 
@@ -436,8 +442,8 @@ def replay(program: Program, line: str | Schedule, *, check: bool = True) -> Out
     repair or mutant that there is not.
     """
     schedule = parse_for(program, line)
-    with planted(schedule.options.mutants), Crew(current_core()) as crew:
-        bench = Bench(crew, program, schedule.options, check=check)
+    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+        runner = Runner(pool, program, schedule.options, check=check)
         told: list[Outcome] = []
-        crew.drive(lambda: told.append(bench.tell(Preempting(schedule.preemptions), schedule.seed)[0]))
+        pool.drive(lambda: told.append(runner.tell(Preempting(schedule.preemptions), schedule.seed)[0]))
     return told[0]

@@ -194,7 +194,7 @@ def _shortened(scenario: Any, failure: Failure) -> Failure:
     told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure
     if told is None:
         return failure
-    return replace(told, execution=failure.execution, witness=failure.witness)
+    return replace(told, execution=failure.execution, confirmation=failure.confirmation)
 
 
 def _free(piece: Slice, scenario: Any, options: Options, start: float) -> Report:

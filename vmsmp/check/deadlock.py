@@ -50,7 +50,7 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
         return []
     if isinstance(wait.what, Cpu):
         return [wait.what]
-    if isinstance(wait.what, Lock) and wait.what.sort != "token":
+    if isinstance(wait.what, Lock) and wait.what.kind != "token":
         return [holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode != "sleep on"]
     return []
 

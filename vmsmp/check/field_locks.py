@@ -44,7 +44,7 @@ class FieldLocks(Observer):
                     break
             else:
                 return
-        if cpu.machine.trouble is None:
+        if cpu.machine.violation is None:
             self._report(cpu, thing, field, write, letters)
 
     @staticmethod

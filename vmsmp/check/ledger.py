@@ -149,7 +149,7 @@ class Ledger(Observer):
 
     def freed(self, cpu: Cpu, thing: Record) -> None:
         self._write(cpu, thing, "frees it")
-        if thing.sort == "page":
+        if thing.kind == "page":
             self._owners.pop(thing.code, None)  # an allocator may have lost it to who frees it now
             if thing.vm.queue_type(thing.peek("queue")) in ("free", "hold"):
                 self._fail(cpu, thing, f"INV-AL1: {thing.klass} freed twice")

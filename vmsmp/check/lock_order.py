@@ -76,11 +76,11 @@ class LockOrder(Observer):
     # -- edges ----------------------------------------------------------------------------------
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        if lock.sort == "token" or not cpu.held:
+        if lock.kind == "token" or not cpu.held:
             return
         for hold in cpu.held:
             held: Lock = hold.lock
-            if held is lock or held.sort != lock.sort:
+            if held is lock or held.kind != lock.kind:
                 continue
             same = held.klass == lock.klass
             source = held.name if same else held.klass
@@ -89,7 +89,7 @@ class LockOrder(Observer):
                 (h.lock.name, h.mode)
                 for h in cpu.held
                 # waiting for a lockmgr lock drops the tokens, so they keep nobody out
-                if h.lock is not held and not (lock.sleepable and h.lock.sort == "token")
+                if h.lock is not held and not (lock.sleepable and h.lock.kind == "token")
             )
             clock = self._clock(cpu)
             epoch = clock[cpu.index]

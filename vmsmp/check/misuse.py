@@ -14,7 +14,7 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 
 def _held_spinlock(cpu: Cpu) -> Lock | None:
     for hold in cpu.held:
-        if hold.lock.sort == "spinlock":
+        if hold.lock.kind == "spinlock":
             lock: Lock = hold.lock
             return lock
     return None
@@ -35,7 +35,7 @@ class Misuse(Observer):
         for hold in cpu.held:
             if hold.lock is not lock:
                 continue
-            if lock.sort == "spinlock":
+            if lock.kind == "spinlock":
                 cpu.machine.fail(
                     "lock-misuse",
                     f"{lock} wanted {mode} by the CPU that holds it {hold.mode}",
@@ -56,7 +56,7 @@ class Misuse(Observer):
     def released(self, cpu: Cpu, lock: Lock, mode: str) -> None:
         if any(hold.lock is lock for hold in cpu.held):
             return
-        if mode == SHARED or not cpu.machine.curcpu.machine.trouble:
+        if mode == SHARED or not cpu.machine.curcpu.machine.violation:
             cpu.machine.fail(
                 "lock-misuse",
                 f"{lock} released by a CPU that does not hold it",

@@ -29,7 +29,7 @@ from vmsmp.vm.vm_page_h import (
     SOFT,
     WIRE,
     VmPage,
-    busy_form,
+    busy_format,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _broken_busy(m: VmPage, busy_count: int, shares: list[str]) -> Broken | None
         who = (
             "and nobody has it hard-busied" if busy_count & PBUSY_LOCKED else "while a CPU has it hard-busied"
         )
-        return "INV-PB1", f"its word says {busy_form(busy_count)}, {who}"
+        return "INV-PB1", f"its word says {busy_format(busy_count)}, {who}"
     if busy_count & PBUSY_MASK != soft:
         return "INV-PB2", f"its word counts {busy_count & PBUSY_MASK} soft busies, and {soft} are out"
     if busy_count & ~PBUSY_SWAPINPROG == PBUSY_WANTED and not busy_count & PBUSY_SWAPINPROG:
@@ -146,6 +146,6 @@ def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
     """Pages that are nowhere, or still busy, when all is over."""
     for m in vm.vm_page_array:
         if m.peek("busy_count"):
-            yield m, ("INV-PB3", f"it is left {busy_form(m.peek('busy_count'))}")
+            yield m, ("INV-PB3", f"it is left {busy_format(m.peek('busy_count'))}")
         elif not m.peek("queue") and not m.peek("wire_count") and m.peek("object") is None:
             yield m, ("INV-Q9", "it is on no queue, in no object and not wired: lost")

@@ -106,7 +106,7 @@ class Records(Observer):
             self._tell(cpu.machine, thing, broken)
 
     def _tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
-        if broken is not None and machine.trouble is None:
+        if broken is not None and machine.violation is None:
             name, text = broken
             machine.fail(
                 "queue" if name.startswith("INV-Q") else "accounting",
@@ -157,7 +157,7 @@ class Records(Observer):
             self._tell(cpu.machine, thing, broken_freeing(thing))
 
     def _too_late(self, cpu: Cpu, thing: Record) -> None:
-        if cpu.machine.trouble is None:
+        if cpu.machine.violation is None:
             cpu.machine.fail(
                 "use-after-free",
                 f"INV-UAF: {thing.klass} used after it was freed",

@@ -11,7 +11,7 @@ from pathlib import Path
 from vmsmp.campaign.measure import Figure, controlled_figures, free_figures, ledger
 from vmsmp.campaign.measure_pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
-from vmsmp.engine.crew import gil_enabled
+from vmsmp.engine.workers import gil_enabled
 from vmsmp.errors import UsageError
 from vmsmp.report.plot import plot_colours
 from vmsmp.report.table import table

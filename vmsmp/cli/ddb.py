@@ -12,7 +12,7 @@ from typing import Any
 from vmsmp.campaign.debugger import stop_at
 from vmsmp.cli.arguments import Subparsers, number
 from vmsmp.cli.replay import read_schedule
-from vmsmp.engine.machine import Machine, Stand
+from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.errors import UsageError
 from vmsmp.library import find_scenario
 from vmsmp.report.text import scene_lines
@@ -59,11 +59,13 @@ def register(commands: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     schedule = read_schedule(args.schedule)
     session = _Session(args.command)
-    trouble = stop_at(find_scenario(schedule.program), schedule, args.step, session.visit)
+    violation = stop_at(find_scenario(schedule.program), schedule, args.step, session.visit)
     if session.error:
         raise UsageError(session.error)
     if not session.over:
-        print(f"the run ends: {f'{trouble.kind}: {trouble.message}' if trouble is not None else 'clean'}")
+        print(
+            f"the run ends: {f'{violation.kind}: {violation.message}' if violation is not None else 'clean'}"
+        )
     return 0
 
 
@@ -89,7 +91,7 @@ class _Session:
                 return
             yield line
 
-    def visit(self, machine: Machine, step: int | None, scene: tuple[Stand, ...]) -> int | None:
+    def visit(self, machine: Machine, step: int | None, scene: tuple[CpuSnapshot, ...]) -> int | None:
         """The run stands still: take commands until one lets it go on."""
         if self.over or self.error or (self._given and step is None and self._stopped and not self._left):
             return None
@@ -97,7 +99,7 @@ class _Session:
         cpu = machine.curcpu
         if step is None:
             print("stopped where the run ends")
-            if machine.trouble is not None:
+            if machine.violation is not None:
                 print("(it failed, and the CPUs have let go of what `show cpus` says they held)")
         else:
             print(f"stopped before step {step}: {cpu}, {machine.describe(cpu.pending)}")
@@ -117,7 +119,7 @@ class _Session:
         return None
 
     def _command(
-        self, machine: Any, scene: tuple[Stand, ...], step: int | None, words: list[str]
+        self, machine: Any, scene: tuple[CpuSnapshot, ...], step: int | None, words: list[str]
     ) -> int | None:
         """Do one command.  Returns the step to go on to, -1 for the end, or None to stay here."""
         name, *rest = words
@@ -155,7 +157,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _show(machine: Any, scene: tuple[Stand, ...], what: list[str]) -> str:
+def _show(machine: Any, scene: tuple[CpuSnapshot, ...], what: list[str]) -> str:
     """The text of one `show`."""
     name, *rest = what
     if name == "cpus" and not rest:

@@ -9,7 +9,7 @@ import sys
 
 from vmsmp import __version__
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
-from vmsmp.engine.crew import HAVE_EVENTFD, current_core, gil_enabled
+from vmsmp.engine.workers import HAVE_EVENTFD, current_core, gil_enabled
 
 
 def register(commands: Subparsers) -> None:

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from vmsmp.engine import ops, trace
 from vmsmp.engine.clock import VirtualClock
 from vmsmp.engine.cpu import Cpu, Wait
-from vmsmp.engine.crew import Crew, give, take
 from vmsmp.engine.gate import Gate
-from vmsmp.engine.machine import Machine, Trouble, trouble_of
+from vmsmp.engine.machine import Machine, Violation, violation_of
+from vmsmp.engine.workers import WorkerPool, give, take
 from vmsmp.errors import Halt, VmsmpError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _by_index = attrgetter("index")
 
 
 class ControlledEngine:
-    """Runs executions one after another on one crew, each under its scheduler's picks.
+    """Runs executions one after another on one pool, each under its scheduler's picks.
 
     `max_steps` ends an execution as a livelock; from half of it on the picks are a fair round
     robin, in a replay as in a search, so that a scheduler's own unfairness is not reported.
@@ -55,9 +55,9 @@ class ControlledEngine:
 
     controlled: Final = True
 
-    def __init__(self, crew: Crew, *, max_steps: int = 100_000) -> None:
-        self.crew = crew
-        crew.engine = self
+    def __init__(self, pool: WorkerPool, *, max_steps: int = 100_000) -> None:
+        self.pool = pool
+        pool.engine = self
         self.max_steps = max_steps
         self.machine: Machine
         self.scheduler: Scheduler
@@ -73,12 +73,12 @@ class ControlledEngine:
         self.alarmed: list[Cpu] = []
         self.spinning: dict[Cpu, frozenset[int]] = {}
         self.halting = False
-        self.trouble_inside: BaseException | None = None
+        self.violation_inside: BaseException | None = None
         self._forced = self._least = 1
         self._stopped: Cpu | None = None
         self._others: list[Cpu] = []
         #: How long the log was when the execution failed.
-        self.trouble_at = 0
+        self.violation_at = 0
         self._limit = max_steps // 2
         self._futile = 0
         self._futile_mark = 0
@@ -90,7 +90,7 @@ class ControlledEngine:
     def execute(self, machine: Machine, program: Callable[..., Any], scheduler: Scheduler) -> list[int]:
         """Run `program(machine)` to its end and return the log.
 
-        Runs on the thread of CPU 0 (`Crew.drive`).  What went wrong is in `machine.trouble`.
+        Runs on the thread of CPU 0 (`WorkerPool.drive`).  What went wrong is in `machine.violation`.
         """
         self.machine = machine
         self.scheduler = scheduler
@@ -103,11 +103,11 @@ class ControlledEngine:
         self.alarmed.clear()
         self.spinning.clear()
         self.halting = False
-        self.trouble_inside = None
+        self.violation_inside = None
         self._forced = self._least = 0 if scheduler.sees_all else 1
         self._stopped = None
         self._others = []
-        self.trouble_at = 0
+        self.violation_at = 0
         self._limit = self.max_steps // 2
         self._futile = 0
         self._patient = True
@@ -118,8 +118,8 @@ class ControlledEngine:
         for hook in machine.hooks.begin:
             hook(machine)
         self._body(boot)
-        if self.trouble_inside is not None:
-            raise self.trouble_inside
+        if self.violation_inside is not None:
+            raise self.violation_inside
         if not self.halting:
             scheduler.ended(machine)
         return self.log
@@ -128,7 +128,7 @@ class ControlledEngine:
         cpus = self.machine.cpus
         index = len(cpus)
         cpu = Cpu(self.machine, index, fn, args, name or f"cpu{index}")
-        cpu.worker = self.crew.worker(index)
+        cpu.worker = self.pool.worker(index)
         cpu.baton = cpu.worker.baton
         cpus.append(cpu)
         return cpu
@@ -148,7 +148,7 @@ class ControlledEngine:
         except VmsmpError as error:  # ours or the caller's: no verdict on the program
             self._give_up(error)
         except BaseException as error:
-            self.abort(trouble_of(cpu, error))
+            self.abort(violation_of(cpu, error))
         cpu.done = True
         if cpu is self._stopped:
             self._stopped = None
@@ -208,11 +208,11 @@ class ControlledEngine:
 
     def _give_up(self, error: BaseException) -> None:
         """End the execution without a verdict; `execute` raises the first such error."""
-        self.trouble_inside = self.trouble_inside or error
+        self.violation_inside = self.violation_inside or error
         self.halting = True
         self.run = []
 
-    def abort(self, trouble: Trouble, *, stop: bool = True) -> bool:
+    def abort(self, violation: Violation, *, stop: bool = True) -> bool:
         """Keep the first verdict and make every CPU unwind at its next arrival.
 
         For a scheduler that wants to see all of a run only the failing CPU stops, and not even that
@@ -220,11 +220,11 @@ class ControlledEngine:
         """
         if self.halting:
             return True
-        if self.machine.trouble is None:
-            self.machine.trouble = trouble
+        if self.machine.violation is None:
+            self.machine.violation = violation
             self.machine.scene = self.machine.survey()
-            self.trouble_at = len(self.log)
-        if self.scheduler.finishes and trouble.kind not in _FINAL:
+            self.violation_at = len(self.log)
+        if self.scheduler.finishes and violation.kind not in _FINAL:
             if not stop:
                 return False
             cur = self.current

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vmsmp.engine.crew import Worker
     from vmsmp.engine.machine import Machine
+    from vmsmp.engine.workers import Worker
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +37,7 @@ class Wait:
 
 
 class Cpu:
-    """A CPU of one machine; its thread comes from the crew.
+    """A CPU of one machine; its thread comes from the pool.
 
     `pending` is the operation it stands before, `nops` how many it has performed (kept only while
     a run is being recorded or replayed), `td` the kernel thread structure that `sync` hangs on it.

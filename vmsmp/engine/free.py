@@ -21,8 +21,8 @@ from typing import Any, Final
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ, HostClock
 from vmsmp.engine.cpu import Cpu, Wait
-from vmsmp.engine.crew import Crew, gil_enabled, give
-from vmsmp.engine.machine import Machine, Trouble, trouble_of
+from vmsmp.engine.machine import Machine, Violation, violation_of
+from vmsmp.engine.workers import WorkerPool, gil_enabled, give
 from vmsmp.errors import Halt
 
 #: Operations each CPU remembers for the report of a hang.
@@ -42,7 +42,7 @@ GIL: Final = gil_enabled()
 
 
 class FreeEngine:
-    """Runs one execution at a time on a crew that is pinned nowhere.
+    """Runs one execution at a time on a pool that is pinned nowhere.
 
     `seconds` and `max_ops` bound an execution, whichever comes first; a bounded execution is no
     failure.  `perturb` is the mean number of operations between two stalls (0: never).
@@ -53,15 +53,15 @@ class FreeEngine:
 
     def __init__(
         self,
-        crew: Crew,
+        pool: WorkerPool,
         *,
         seconds: float = 10.0,
         max_ops: int = 100_000_000,
         perturb: int = 200,
         hang_s: float = HANG_S,
     ) -> None:
-        self.crew = crew
-        crew.engine = self
+        self.pool = pool
+        pool.engine = self
         self.seconds = seconds
         self.max_ops = max_ops
         self.perturb = perturb
@@ -119,7 +119,7 @@ class FreeEngine:
     def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str) -> Cpu:
         machine = self.machine
         cpu = Cpu(machine, len(machine.cpus), fn, args, name)
-        cpu.worker = self.crew.worker(cpu.index)
+        cpu.worker = self.pool.worker(cpu.index)
         cpu.ring = [0] * RING
         cpu.blocked = False
         cpu.permit = threading.Lock()
@@ -143,15 +143,15 @@ class FreeEngine:
         except Halt:
             pass
         except BaseException as error:
-            self.abort(trouble_of(cpu, error))
+            self.abort(violation_of(cpu, error))
         cpu.done = True
         cpu.ended.set()
 
-    def abort(self, trouble: Trouble, *, stop: bool = True) -> bool:
+    def abort(self, violation: Violation, *, stop: bool = True) -> bool:
         """Keep the first verdict and make every CPU unwind at its next arrival or wake, `stop` or not."""
         with self._verdict:
-            if self.machine.trouble is None and not self.halting:
-                self.machine.trouble = trouble
+            if self.machine.violation is None and not self.halting:
+                self.machine.violation = violation
                 self.machine.scene = self.machine.survey()
             self._halt()
         return True
@@ -175,9 +175,9 @@ class FreeEngine:
         deadline = time.monotonic() + self.hang_s
         for cpu in self.machine.cpus:
             if not cpu.ended.wait(max(0.0, deadline - time.monotonic())):
-                self.crew.abandoned = True
-                if self.machine.trouble is None:
-                    self.machine.trouble = Trouble(
+                self.pool.abandoned = True
+                if self.machine.violation is None:
+                    self.machine.violation = Violation(
                         "hang", f"{cpu.name} reaches no visible operation any more", (), cpu.index
                     )
                     self.machine.scene = self.machine.survey()

@@ -38,7 +38,7 @@ FIRST_NAMED: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Violation:
     """Why an execution ended early: the first thing that went wrong, and on which CPU.
 
     `message` is the stable headline, `facts` the lines below it; `places` are where a search would
@@ -67,7 +67,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class CpuSnapshot:
     """How one CPU stood at a moment: what it held and wanted, what it was about to do, and where."""
 
     cpu: int
@@ -100,9 +100,9 @@ class Machine:
         self.options = options or Options()
         self.hooks = hooks or Hooks()
         self.cpus: list[Cpu] = []
-        self.trouble: Trouble | None = None
-        #: How every CPU stood when the trouble came.
-        self.scene: tuple[Stand, ...] = ()
+        self.violation: Violation | None = None
+        #: How every CPU stood when the violation came.
+        self.scene: tuple[CpuSnapshot, ...] = ()
         #: Words that locks and sleep queues are made of, by identity, and what they belong to.
         self.words: dict[int, Any] = {}
         self._named: dict[int, Named] = {}
@@ -250,13 +250,13 @@ class Machine:
 
     def fail(self, kind: str, message: str, facts: Iterable[str] = ()) -> NoReturn:
         """End the execution here.  The first caller's verdict stands; all CPUs unwind."""
-        self.engine.abort(Trouble(kind, message, tuple(facts), self.engine.current.index))
+        self.engine.abort(Violation(kind, message, tuple(facts), self.engine.current.index))
         raise Halt
 
     def warn(self, kind: str, message: str, facts: Iterable[str] = (), places: tuple[Any, ...] = ()) -> None:
         """As `fail`, of something that nobody trips over yet: a search for whole runs goes on after it."""
-        trouble = Trouble(kind, message, tuple(facts), self.engine.current.index, places)
-        if self.engine.abort(trouble, stop=False):
+        violation = Violation(kind, message, tuple(facts), self.engine.current.index, places)
+        if self.engine.abort(violation, stop=False):
             raise Halt
 
     def live(self, cpu: Cpu) -> None:
@@ -271,14 +271,14 @@ class Machine:
             for hook in self.hooks.end:
                 hook(self)
 
-    def survey(self) -> tuple[Stand, ...]:
+    def survey(self) -> tuple[CpuSnapshot, ...]:
         """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
         frames = current_frames()
-        return tuple(self._stand(cpu, frames) for cpu in list(self.cpus))
+        return tuple(self._snapshot(cpu, frames) for cpu in list(self.cpus))
 
-    def _stand(self, cpu: Cpu, frames: dict[int, FrameType]) -> Stand:
+    def _snapshot(self, cpu: Cpu, frames: dict[int, FrameType]) -> CpuSnapshot:
         wait = cpu.wants
-        return Stand(
+        return CpuSnapshot(
             cpu.index,
             cpu.name,
             tuple(f"{hold.mode} {hold.lock}" for hold in list(cpu.held)),
@@ -336,7 +336,7 @@ def current_frames() -> dict[int, FrameType]:
             gc.enable()
 
 
-def trouble_of(cpu: Cpu, error: BaseException) -> Trouble:
+def violation_of(cpu: Cpu, error: BaseException) -> Violation:
     """The verdict on an exception that left a CPU's program: an assert is a check that failed."""
     frames = [
         frame
@@ -347,9 +347,9 @@ def trouble_of(cpu: Cpu, error: BaseException) -> Trouble:
     facts = tuple(f"{cpu} {short_path(f.filename)}:{f.lineno} in {f.name}" for f in frames)
     if isinstance(error, AssertionError):
         text = str(error) or (frames[-1].line if frames else None) or "assert"
-        return Trouble("check", text.splitlines()[0], facts, cpu.index)
+        return Violation("check", text.splitlines()[0], facts, cpu.index)
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    return Trouble("exception", f"{text} in {where}", facts, cpu.index)
+    return Violation("exception", f"{text} in {where}", facts, cpu.index)
 
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

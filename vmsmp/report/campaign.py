@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.engine.crew import gil_enabled
+from vmsmp.engine.workers import gil_enabled
 from vmsmp.report.table import table
 from vmsmp.report.text import again
 

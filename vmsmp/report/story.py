@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import Machine, Stand, places
+from vmsmp.engine.machine import CpuSnapshot, Machine, places
 from vmsmp.engine.observer import Observer
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Story:
 
     cpus: tuple[str, ...]
     rows: tuple[Row, ...]
-    scene: tuple[Stand, ...]
+    scene: tuple[CpuSnapshot, ...]
     ticks: int
     grants: tuple[Grant, ...] = ()
 

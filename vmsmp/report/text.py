@@ -1,6 +1,6 @@
 """A failure as text: headline, facts, one column a CPU, who holds what, the line that replays it.
 
-Rows of one CPU between two switches stand together; a CPU that repeats the same steps is folded;
+Rows of one CPU between two switches snapshot together; a CPU that repeats the same steps is folded;
 a long run shows its beginning and its end.
 """
 
@@ -12,7 +12,7 @@ from vmsmp.campaign.outcome import replaying
 
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure
-    from vmsmp.engine.machine import Stand
+    from vmsmp.engine.machine import CpuSnapshot
     from vmsmp.report.story import Row, Story
 
 #: Rows shown of a long run, at its beginning and at its end.
@@ -24,8 +24,8 @@ def failure_text(failure: Failure, *, everything: bool = False) -> str:
     """The whole report of one failure; `everything` leaves no row of a long run out."""
     lines = [f"{failure.kind}: {failure.message}", f"  program {failure.program}, {_found(failure)}"]
     lines += [f"  {fact}" for fact in failure.facts]
-    if failure.witness:
-        lines.append(f"  {failure.witness}")
+    if failure.confirmation:
+        lines.append(f"  {failure.confirmation}")
     if failure.story is not None:
         lines += [
             "",
@@ -59,30 +59,30 @@ def again(failure: Failure) -> list[str]:
     ]
 
 
-def scene_lines(scene: tuple[Stand, ...]) -> list[str]:
+def scene_lines(scene: tuple[CpuSnapshot, ...]) -> list[str]:
     """For each CPU what it holds, what it wants and where it stands."""
     lines = ["how every CPU stood:"]
-    width = max((len(stand.name) for stand in scene), default=4)
-    for stand in scene:
-        label = _label(stand)
-        if stand.done:
-            lines.append(f"  {label:<{width + 6}} done" + _holding(stand))
+    width = max((len(snapshot.name) for snapshot in scene), default=4)
+    for snapshot in scene:
+        label = _label(snapshot)
+        if snapshot.done:
+            lines.append(f"  {label:<{width + 6}} done" + _holding(snapshot))
             continue
         lines.append(
-            f"  {label:<{width + 6}} holds {', '.join(stand.holds) or 'nothing'}; "
-            f"wants {stand.wants or 'nothing'}; before: {stand.before}"
+            f"  {label:<{width + 6}} holds {', '.join(snapshot.holds) or 'nothing'}; "
+            f"wants {snapshot.wants or 'nothing'}; before: {snapshot.before}"
         )
-        lines += [f"  {'':<{width + 6}} at {frame}" for frame in stand.frames[:3]]
+        lines += [f"  {'':<{width + 6}} at {frame}" for frame in snapshot.frames[:3]]
     return lines
 
 
-def _holding(stand: Stand) -> str:
-    return f", still holds {', '.join(stand.holds)}" if stand.holds else ""
+def _holding(snapshot: CpuSnapshot) -> str:
+    return f", still holds {', '.join(snapshot.holds)}" if snapshot.holds else ""
 
 
-def _label(stand: Stand) -> str:
-    plain = f"cpu{stand.cpu}"
-    return plain if stand.name == plain else f"{plain} {stand.name}"
+def _label(snapshot: CpuSnapshot) -> str:
+    plain = f"cpu{snapshot.cpu}"
+    return plain if snapshot.name == plain else f"{plain} {snapshot.name}"
 
 
 # -- the table ------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Preempting(Scheduler):
         return self._draws.get((cpu.index, cpu.nops - 1), drawn) % n
 
 
-class Tape(Scheduler):
+class LogReplay(Scheduler):
     """Repeats the run whose log and draws it was given, step for step.
 
     Raises: ReplayDiverged when the program goes another way.

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 class AtomicOps:
     """The operations, for whatever has a value, a code, a name and the engine's door.
 
-    `form` turns a value into words for a report.
+    `format` turns a value into words for a report.
     """
 
     __slots__ = ()
 
     value: Any
     name: str
-    form: Callable[[Any], str]
+    format: Callable[[Any], str]
     _code: int
     _point: Callable[[int], None]
     _engine: ControlledEngine | FreeEngine
@@ -105,7 +105,7 @@ class AtomicOps:
 
     def state(self) -> str:
         """The value as a report shows it."""
-        return self.form(self.value)
+        return self.format(self.value)
 
     def __repr__(self) -> str:
         return self.name
@@ -165,20 +165,20 @@ class FreeAtomicOps(AtomicOps):
 class Atomic(AtomicOps):
     """One atomic word of the controlled engine."""
 
-    __slots__ = ("_code", "_engine", "_point", "form", "ident", "name", "value")
+    __slots__ = ("_code", "_engine", "_point", "format", "ident", "name", "value")
 
     def __init__(
         self,
         machine: Machine,
         value: Any,
         name: str | None = None,
-        form: Callable[[Any], str] = repr,
+        format: Callable[[Any], str] = repr,
         ident: int | None = None,
     ) -> None:
         self.ident = ident = machine.enroll(self) if ident is None else ident
         self.name = name or f"atomic {ident & 63}.{ident >> 6}"
         self.value = value
-        self.form = form
+        self.format = format
         self._engine = machine.engine
         self._point = machine.point
         self._code = ident << ops.KIND_BITS
@@ -194,8 +194,8 @@ class FreeAtomic(Atomic, FreeAtomicOps):
         machine: Machine,
         value: Any,
         name: str | None = None,
-        form: Callable[[Any], str] = repr,
+        format: Callable[[Any], str] = repr,
         ident: int | None = None,
     ) -> None:
-        super().__init__(machine, value, name, form, ident)
+        super().__init__(machine, value, name, format, ident)
         self._host = threading.Lock()

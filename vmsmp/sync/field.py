@@ -62,12 +62,12 @@ class Home(Protocol):
 class Field:
     """One declared field: its letters for reading and writing, and how to look at it unseen."""
 
-    __slots__ = ("atomic", "form", "name", "offset", "peek", "poke", "read", "write")
+    __slots__ = ("atomic", "format", "name", "offset", "peek", "poke", "read", "write")
 
-    def __init__(self, read: str, write: str, form: Callable[[Any], str], atomic: bool) -> None:
+    def __init__(self, read: str, write: str, format: Callable[[Any], str], atomic: bool) -> None:
         self.read = read
         self.write = write
-        self.form = form
+        self.format = format
         self.atomic = atomic
         self.name = ""
         self.offset = 0
@@ -75,14 +75,14 @@ class Field:
         self.poke: Callable[[Any, Any], None]
 
 
-def field(read: str, write: str | None = None, form: Callable[[Any], str] = repr) -> Any:
+def field(read: str, write: str | None = None, format: Callable[[Any], str] = repr) -> Any:
     """Declare a plain field; `write` is as `read` if not given."""
-    return Field(read, read if write is None else write, form, atomic=False)
+    return Field(read, read if write is None else write, format, atomic=False)
 
 
-def word(form: Callable[[Any], str] = repr) -> Any:
-    """Declare an atomic word; `form` puts its value into words for a report."""
-    return Field("", "", form, atomic=True)
+def word(format: Callable[[Any], str] = repr) -> Any:
+    """Declare an atomic word; `format` puts its value into words for a report."""
+    return Field("", "", format, atomic=True)
 
 
 class Word(AtomicOps):
@@ -112,8 +112,8 @@ class Word(AtomicOps):
         return self.owner.vm.engine
 
     @property
-    def form(self) -> Callable[[Any], str]:  # type: ignore[override]  # computed here, stored elsewhere
-        return self.declared.form
+    def format(self) -> Callable[[Any], str]:  # type: ignore[override]  # computed here, stored elsewhere
+        return self.declared.format
 
     @property
     def ident(self) -> int:
@@ -142,7 +142,7 @@ class Record:
 
     __slots__ = ("_spin", "code", "host", "vm")
 
-    sort: ClassVar[str] = "record"
+    kind: ClassVar[str] = "record"
     #: Further slots, of no concern to anybody's lock.
     plain: ClassVar[tuple[str, ...]] = ()
     legend: ClassVar[Mapping[str, Letter]] = {}
@@ -282,7 +282,7 @@ class FieldView(NamedTuple):
         return f"{self.record.name}.{self.declared.name}"
 
     def state(self) -> str:
-        return self.declared.form(self.declared.peek(self.record))
+        return self.declared.format(self.declared.peek(self.record))
 
 
 class _Guard:

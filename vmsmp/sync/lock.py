@@ -45,7 +45,7 @@ class Lock:
     holder, so they are exact for exclusive use and approximate for shared use in the free engine.
     """
 
-    sort: ClassVar[str] = "lock"
+    kind: ClassVar[str] = "lock"
     sleepable: ClassVar[bool] = False
     #: The structure whose fields it protects, where somebody wants to know.
     guards: Any = None
@@ -55,7 +55,7 @@ class Lock:
         self.engine = machine.engine
         self.hooks = machine.hooks
         self.ident = ident = machine.enroll(self) if ident is None else ident
-        self.name = name or f"{self.sort} {ident & 63}.{ident >> 6}"
+        self.name = name or f"{self.kind} {ident & 63}.{ident >> 6}"
         self.klass = _class_of(name) if name else self.name
         # invariant: the same holds as in the CPUs' hands (`cpu.held`), by lock
         self.holders: list[tuple[Cpu, str]] = []
@@ -131,4 +131,4 @@ class Lock:
         self.release()
 
     def __repr__(self) -> str:
-        return f"{self.sort} {self.name!r}" if self.name[: len(self.sort)] != self.sort else self.name
+        return f"{self.kind} {self.name!r}" if self.name[: len(self.kind)] != self.kind else self.name

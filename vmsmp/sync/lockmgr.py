@@ -535,8 +535,8 @@ class ExactLockmgr(LockmgrLock):
 
     def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
         super().__init__(machine, name, timo)
-        self.lk_count = machine.atomic(0, f"{self.name}.lk_count", form=word_text)
-        self.lk_lockholder = machine.atomic(None, f"{self.name}.lk_lockholder", form=_holder)
+        self.lk_count = machine.atomic(0, f"{self.name}.lk_count", format=word_text)
+        self.lk_lockholder = machine.atomic(None, f"{self.name}.lk_lockholder", format=_holder)
         # ghost: who owns EXREQ or UPREQ, or was granted the lock for it and has not noticed yet
         self.asking: set[Thread] = set()
         machine.words[self.lk_count.ident] = machine.words[self.lk_lockholder.ident] = self

@@ -31,7 +31,7 @@ class LockmgrLock(Lock):
     exclusive grants, so that a test can tell whether somebody else had it in between.
     """
 
-    sort = "lockmgr"
+    kind = "lockmgr"
     sleepable = True
 
     def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REFCNTF_WAITING: Final = 0x40000000
 
 
-def _form(word: int) -> str:
+def _format(word: int) -> str:
     return f"WAITING|{word & ~REFCNTF_WAITING}" if word & REFCNTF_WAITING else str(word)
 
 
@@ -68,7 +68,7 @@ class ExactRefcount:
         self.machine = machine
         self.ident = ident = machine.enroll(self)
         self.name = name or f"refcount {ident & 63}.{ident >> 6}"
-        self.count = machine.atomic(value, f"{self.name}.count", form=_form)
+        self.count = machine.atomic(value, f"{self.name}.count", format=_format)
 
     acquire = refcount_acquire
     release = refcount_release

@@ -168,7 +168,7 @@ class _CpuQueue:
         self.bucket = bucket
         self.queue: list[Thread] = []
         self.hints = [
-            machine.atomic(None, f"cpu{cpu.index}.slpque[{bucket}].ident{n}", form=ident_name)
+            machine.atomic(None, f"cpu{cpu.index}.slpque[{bucket}].ident{n}", format=ident_name)
             for n in range(HINTS)
         ]
         machine.words.update((hint.ident, self) for hint in self.hints)
@@ -199,7 +199,9 @@ class ExactSleepQueues(SleepQueues):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        self.slpque_cpumasks = [machine.atomic(0, f"slpque_cpumasks[{n}]", form=bin) for n in range(BUCKETS)]
+        self.slpque_cpumasks = [
+            machine.atomic(0, f"slpque_cpumasks[{n}]", format=bin) for n in range(BUCKETS)
+        ]
         machine.words.update((mask.ident, self) for mask in self.slpque_cpumasks)
         self.name = "slpque_cpumasks"
         # invariant: touched by its own CPU only, but for the hints, which others read

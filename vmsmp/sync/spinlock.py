@@ -28,7 +28,7 @@ SPINLOCK_EXCLWAIT: Final = 0x00100000
 SPINLOCK_COUNT: Final = SPINLOCK_EXCLWAIT - 1
 
 
-def _form(word: int) -> str:
+def _format(word: int) -> str:
     """The word as a report shows it: `S|2EW|1`."""
     parts = ["S"] if word & SPINLOCK_SHARED else []
     waiters = word >> 20 & 0x7FF
@@ -161,7 +161,7 @@ def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
 class Spinlock(Lock):
     """What both depths offer."""
 
-    sort = "spinlock"
+    kind = "spinlock"
 
     def try_acquire(self) -> bool:
         """Take it exclusively if that needs no waiting."""
@@ -186,7 +186,7 @@ class ExactSpinlock(Spinlock):
     def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
         super().__init__(machine, name, ident)
         word = None if ident is None else ident + ops.MAX_CPUS  # the next identity is reserved with ours
-        self.lock = machine.atomic(0, f"{self.name}.lock", form=_form, ident=word)
+        self.lock = machine.atomic(0, f"{self.name}.lock", format=_format, ident=word)
         # ghost: threads inside an acquire, and those of them that wait in the word's upper bits
         self.inside: set[Thread] = set()
         self.queued: set[Thread] = set()
@@ -211,7 +211,7 @@ class ExactSpinlock(Spinlock):
         if owners and not self.inside and word & SPINLOCK_SHARED:
             return "SHARED is set beside an exclusive owner"
         for cpu, _ in holding:
-            held = sum(1 for hold in cpu.held if hold.lock.sort == "spinlock")
+            held = sum(1 for hold in cpu.held if hold.lock.kind == "spinlock")
             if not held <= cpu.td.gd_spinlocks <= cpu.td.td_critcount:
                 return f"{cpu} holds {held} spinlocks and counts {cpu.td.gd_spinlocks}"
         if word & SPINLOCK_COUNT < len(holding):
@@ -221,10 +221,10 @@ class ExactSpinlock(Spinlock):
     def check_rest(self) -> str | None:
         """INV-SP2 at rest: the word is free."""
         word = self.lock.peek()
-        return None if word & ~SPINLOCK_SHARED == 0 else f"nobody uses it but the word is {_form(word)}"
+        return None if word & ~SPINLOCK_SHARED == 0 else f"nobody uses it but the word is {_format(word)}"
 
     def state(self) -> str:
-        return f"{_form(self.lock.peek())} ({super().state()})"
+        return f"{_format(self.lock.peek())} ({super().state()})"
 
 
 class AtomicSpinlock(Spinlock):

@@ -34,7 +34,7 @@ TOKEN_SPINS: Final = 2
 SORT_AFTER: Final = 2
 
 
-def _form(word: int) -> str:
+def _format(word: int) -> str:
     """The count as a report shows it: `EXCL|REQ|2`."""
     parts = ["EXCL"] if word & TOK_EXCLUSIVE else []
     if word & TOK_EXCLREQ:
@@ -301,7 +301,7 @@ def _descheduled(td: Thread, code: int, timeout: int | None) -> str:
 class Token(Lock):
     """What both depths offer."""
 
-    sort = "token"
+    kind = "token"
     sleepable = True
 
     def try_acquire(self) -> bool:
@@ -334,7 +334,7 @@ class ExactToken(Token):
 
     def __init__(self, machine: Machine, name: str | None = None) -> None:
         super().__init__(machine, name)
-        self.t_count = machine.atomic(0, f"{self.name}.t_count", form=_form)
+        self.t_count = machine.atomic(0, f"{self.name}.t_count", format=_format)
         self.t_ref = machine.atomic(None, f"{self.name}.t_ref")
         self.t_collisions = 0
         machine.words[self.t_count.ident] = machine.words[self.t_ref.ident] = self
@@ -375,11 +375,11 @@ class ExactToken(Token):
         """INV-TK6."""
         word = self.t_count.peek()
         if word & ~TOK_EXCLREQ or self.t_ref.peek() is not None:
-            return f"nobody uses it but t_count is {_form(word)}"
+            return f"nobody uses it but t_count is {_format(word)}"
         return None
 
     def state(self) -> str:
-        return f"{_form(self.t_count.peek())} ({super().state()})"
+        return f"{_format(self.t_count.peek())} ({super().state()})"
 
 
 class AtomicToken(Token):

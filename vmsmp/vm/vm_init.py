@@ -261,7 +261,7 @@ class VmSystem:
     def pause_tokens(self, what: str) -> None:
         """A point at which the kernel may block: the CPU's tokens go and come back."""
         held = self.engine.current.held
-        if any(hold.lock.sort == "token" for hold in held):
+        if any(hold.lock.kind == "token" for hold in held):
             self.machine.leave_tokens(what)
             self.machine.regain_tokens()
 

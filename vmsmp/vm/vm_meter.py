@@ -33,7 +33,7 @@ class Vmmeter(Record):
 
     plain = ("_name",)
 
-    sort = "vmmeter"
+    kind = "vmmeter"
 
     v_free_count: Any = word()
     v_cache_count: Any = word()

@@ -49,11 +49,11 @@ class VmObject(Record):
 
     plain = ("_name", "freed", "pg_color", "size", "token")
 
-    sort = "object"
+    kind = "object"
 
     hold_count: Any = word()
     ref_count: Any = word()
-    flags: Any = word(form=hex)
+    flags: Any = word(format=hex)
     paging_in_progress: Any = word()
     # invariant: resident_page_count == len(rb_memq), and every page in it names this object
     rb_memq: dict[int, VmPage] = field("t", "T")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.vm_meter import COUNTS
-from vmsmp.vm.vm_page_h import VmPage, busy_form, flags_form
+from vmsmp.vm.vm_page_h import VmPage, busy_format, flags_format
 from vmsmp.vm.vm_page_queues import PQ_TYPES, is_marker
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def vm_page_print_page(m: VmPage) -> list[str]:
         f"  queue       {m.vm.queue_name(m.peek('queue'))}, colour {m.pc}",
         f"  spin        {m._spin.state() if m._spin is not None else 'free'}",
         f"  object      {_where(m)}",
-        f"  busy_count  {busy_form(m.peek('busy_count'))}",
+        f"  busy_count  {busy_format(m.peek('busy_count'))}",
         f"  hold_count  {m.peek('hold_count')}",
         f"  wire_count  {m.peek('wire_count')}",
-        f"  flags       {flags_form(m.peek('flags'))}",
+        f"  flags       {flags_format(m.peek('flags'))}",
         f"  valid       {m.peek('valid'):#04x}, dirty {m.peek('dirty'):#04x}",
         f"  act_count   {m.peek('act_count')}",
         f"  md          {m.md.state()}",

@@ -84,7 +84,7 @@ def VM_ALLOC_CPU(n: int) -> int:
     return n << VM_ALLOC_CPU_SHIFT | VM_ALLOC_CPU_SPEC
 
 
-def busy_form(value: int) -> str:
+def busy_format(value: int) -> str:
     """busy_count in words: `LOCKED|WANTED|2`."""
     parts = [name for bit, name in _BUSY_NAMES if value & bit]
     return "|".join([*parts, str(value & PBUSY_MASK)])
@@ -97,12 +97,12 @@ _BUSY_NAMES: Final = (
 )
 
 
-def flags_form(value: int) -> str:
+def flags_format(value: int) -> str:
     """Flags in words."""
     return "|".join(name for bit, name in _FLAG_NAMES.items() if value & bit) or "0"
 
 
-def _pte_form(value: int) -> str:
+def _pte_format(value: int) -> str:
     return "".join(letter for bit, letter in ((PTE_V, "v"), (PTE_W, "w"), (PTE_M, "m")) if value & bit) or "0"
 
 
@@ -117,7 +117,7 @@ def has(cpu: Cpu, thing: Any, *shares: str) -> bool:
 def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
     obj = m.peek("object")
     for hold in cpu.held:
-        if hold.lock.sort == "token" and (hold.mode == EXCLUSIVE or not exclusive):
+        if hold.lock.kind == "token" and (hold.mode == EXCLUSIVE or not exclusive):
             owner = getattr(hold.lock, "guards", None)
             if owner is not None and (obj is None or owner is obj):
                 return True
@@ -130,7 +130,7 @@ def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
     queues = m.vm.vm_page_queues
     if queue:
         return has(cpu, queues[queue].spin, EXCLUSIVE)
-    return any(hold.lock.sort == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
+    return any(hold.lock.kind == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
 
 
 PAGE_LEGEND: Final = {
@@ -152,13 +152,13 @@ class VmPage(Record):
 
     plain = ("pc", "phys")
 
-    sort = "page"
+    kind = "page"
 
-    busy_count: Any = word(form=busy_form)
+    busy_count: Any = word(format=busy_format)
     hold_count: Any = word()
     wire_count: Any = word()
-    flags: Any = word(form=flags_form)
-    md: Any = word(form=_pte_form)
+    flags: Any = word(format=flags_format)
+    md: Any = word(format=_pte_format)
     # invariant: the page is on the list of exactly this queue, on none if PQ_NONE
     queue: int = field("S|Q", "S+Q")
     tqe_next: VmPage | None = field("Q")
@@ -166,8 +166,8 @@ class VmPage(Record):
     # invariant: object.rb_memq[pindex] is this page, for as long as object is set
     object: VmObject | None = field("b|o|S", "B+O")
     pindex: int = field("b|o|S", "B+O|B+N")
-    valid: int = field("b|o|S", "B", form=hex)
-    dirty: int = field("", "B|W", form=hex)  # tentative until unmapped or read-only
+    valid: int = field("b|o|S", "B", format=hex)
+    dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
     act_count: int = field("")  # nobody's: it only has to be about right
 
     pc: int
@@ -198,15 +198,17 @@ class VmPage(Record):
         return queue - self.pc if queue else 0
 
     def state(self) -> str:
-        return f"{self.vm.queue_name(self.peek('queue'))}, busy {busy_form(self.peek('busy_count'))}"
+        return f"{self.vm.queue_name(self.peek('queue'))}, busy {busy_format(self.peek('busy_count'))}"
 
     def dump(self) -> str:
         obj = self.peek("object")
         where = f"{obj.name}:{self.peek('pindex')}" if obj is not None else "no object"
         return (
-            f"{self.vm.queue_name(self.peek('queue'))}, {where}, busy {busy_form(self.peek('busy_count'))}, "
+            f"{self.vm.queue_name(self.peek('queue'))}, {where}, "
+            f"busy {busy_format(self.peek('busy_count'))}, "
             f"hold {self.peek('hold_count')}, wire {self.peek('wire_count')}, "
-            f"valid {self.peek('valid'):#x}, dirty {self.peek('dirty'):#x}, {flags_form(self.peek('flags'))}"
+            f"valid {self.peek('valid'):#x}, dirty {self.peek('dirty'):#x}, "
+            f"{flags_format(self.peek('flags'))}"
         )
 
 

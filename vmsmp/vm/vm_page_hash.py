@@ -32,7 +32,7 @@ class VmPageHashElm(Record):
 
     plain = ("slot",)
 
-    sort = "hash element"
+    kind = "hash element"
 
     m: VmPage | None = field("")
     object: VmObject | None = field("")

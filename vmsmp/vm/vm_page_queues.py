@@ -45,7 +45,7 @@ class Vpgqueues(Record):
 
     plain = ("base", "cnt_offset", "index")
 
-    sort = "queue"
+    kind = "queue"
 
     # invariant: the list is well formed and lcnt is its length, markers left out
     tqh_first: VmPage | None = field("Q")

@@ -1,4 +1,4 @@
-"""The threads behind the CPUs: reused, pinned, and gone when the crew is."""
+"""The threads behind the CPUs: reused, pinned, and gone when the pool is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 import vmsmp
 from lost_update import lost_update
-from vmsmp.engine.crew import Crew, current_core
+from vmsmp.engine.workers import WorkerPool, current_core
 
 
 def descriptors():
@@ -27,61 +27,61 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /
 
 
 def test_a_worker_is_made_once():
-    with Crew() as crew:
-        assert crew.worker(2) is crew.worker(2)
+    with WorkerPool() as pool:
+        assert pool.worker(2) is pool.worker(2)
 
 
 def test_asking_for_a_worker_makes_those_before_it():
-    with Crew() as crew:
-        crew.worker(2)
-        assert ["vmsmp-cpu0", "vmsmp-cpu1", "vmsmp-cpu2"] == [w.thread.name for w in crew.workers]
+    with WorkerPool() as pool:
+        pool.worker(2)
+        assert ["vmsmp-cpu0", "vmsmp-cpu1", "vmsmp-cpu2"] == [w.thread.name for w in pool.workers]
 
 
-def test_a_closed_crew_leaves_no_thread():
+def test_a_closed_pool_leaves_no_thread():
     before = threading.enumerate()
-    with Crew() as crew:
-        crew.worker(5)
+    with WorkerPool() as pool:
+        pool.worker(5)
     assert not set(threading.enumerate()) - set(before)
 
 
 @needs_proc
-def test_a_closed_crew_leaves_no_descriptor():
+def test_a_closed_pool_leaves_no_descriptor():
     before = descriptors()
-    with Crew() as crew:
-        crew.worker(5)
+    with WorkerPool() as pool:
+        pool.worker(5)
     assert before == descriptors()
 
 
 def test_a_job_runs_on_the_thread_of_cpu_0():
     ran = []
-    with Crew() as crew:
-        crew.drive(lambda: ran.append(threading.current_thread()))
-        assert [crew.worker(0).thread] == ran
+    with WorkerPool() as pool:
+        pool.drive(lambda: ran.append(threading.current_thread()))
+        assert [pool.worker(0).thread] == ran
 
 
 def test_drive_carries_an_exception_of_the_job_to_the_caller():
     def job():
         raise KeyError("lost")
 
-    with Crew() as crew, pytest.raises(KeyError, match="lost"):
-        crew.drive(job)
+    with WorkerPool() as pool, pytest.raises(KeyError, match="lost"):
+        pool.drive(job)
 
 
-def test_a_crew_drives_again_after_a_job_that_raised():
+def test_a_pool_drives_again_after_a_job_that_raised():
     ran = []
-    with Crew() as crew:
+    with WorkerPool() as pool:
         with pytest.raises(ZeroDivisionError):
-            crew.drive(lambda: 1 // 0)
-        crew.drive(lambda: ran.append("again"))
+            pool.drive(lambda: 1 // 0)
+        pool.drive(lambda: ran.append("again"))
     assert ["again"] == ran
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no pinning on this system")
-def test_workers_are_pinned_to_the_core_of_their_crew():
+def test_workers_are_pinned_to_the_core_of_their_pool():
     core = min(os.sched_getaffinity(0))
     found = []
-    with Crew(core) as crew:
-        crew.drive(lambda: found.append(os.sched_getaffinity(0)))
+    with WorkerPool(core) as pool:
+        pool.drive(lambda: found.append(os.sched_getaffinity(0)))
     assert [{core}] == found
 
 
@@ -181,7 +181,7 @@ def test_a_finished_execution_goes_without_the_garbage_collector():
 
 
 def press_ctrl_c():
-    """As a user would: the main thread has long been waiting for the crew."""
+    """As a user would: the main thread has long been waiting for the pool."""
     time.sleep(0.05)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""From a suspicion to a witness: run it again, a little differently, and see what happens.
+"""Confirmation of what is only predicted: run again, a little differently, and see what happens.
 
 A data race or a cycle of lock order is seen in a run in which it did no harm.  A few runs that hold
 the CPUs at the places in question (`sched.rendezvous`) either show it, side by side or as a real
@@ -19,9 +19,9 @@ from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.search import Bench
+    from vmsmp.campaign.search import Runner
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine, Trouble
+    from vmsmp.engine.machine import Machine, Violation
 
 #: Runs that a prediction is worth.
 TARGETED_RUNS: Final = 64
@@ -51,42 +51,42 @@ class _OneMoreWakeup(Observer):
                 machine.engine.ready(cpu)
 
 
-def _with_one_more_wakeup(bench: Bench, failure: Failure) -> Failure:
+def _with_one_more_wakeup(runner: Runner, failure: Failure) -> Failure:
     """What if: the same run, and who sleeps at its end is woken after all."""
     schedule = Schedule.parse(failure.schedule)
     rescue = _OneMoreWakeup()
-    machine = bench.run(Recorder(Preempting(schedule.preemptions)), schedule.seed, (OpCounter(), rescue))
-    ended = machine.trouble is None and bool(rescue.rescued)
+    machine = runner.run(Recorder(Preempting(schedule.preemptions)), schedule.seed, (OpCounter(), rescue))
+    ended = machine.violation is None and bool(rescue.rescued)
     machine.close()
-    return replace(failure, witness=PROVEN if ended else NOT_PROVEN)
+    return replace(failure, confirmation=PROVEN if ended else NOT_PROVEN)
 
 
-def witnessed(bench: Bench, failure: Failure, trouble: Trouble, seed: int) -> Failure:
+def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int) -> Failure:
     """The failure with what further runs had to say; what simply happened stays as it is."""
     if failure.kind == "lost-wakeup":
-        return _with_one_more_wakeup(bench.unchecked(), failure)
-    if not trouble.places or failure.kind == "nondeterminism":
+        return _with_one_more_wakeup(runner.unchecked(), failure)
+    if not violation.places or failure.kind == "nondeterminism":
         return failure
     if failure.kind == "lock-order":
-        bench = bench.unchecked()
-    rendezvous = Rendezvous(trouble.places, seed)
+        runner = runner.unchecked()
+    rendezvous = Rendezvous(violation.places, seed)
     for _ in range(TARGETED_RUNS):
         rendezvous.begin()
         recorder = Recorder(rendezvous)
-        machine = bench.run(recorder, seed, (OpCounter(),))
-        found = machine.trouble
+        machine = runner.run(recorder, seed, (OpCounter(),))
+        found = machine.violation
         machine.close()
-        if bench.engine.interrupted:
+        if runner.engine.interrupted:
             return failure
         if found is None:
             continue
         steps = tuple(recorder.preemptions)
         if failure.kind == "lock-order" and found.kind == "deadlock":
-            line = Schedule(program_name(bench.program), seed, steps, bench.options)
+            line = Schedule(program_name(runner.program), seed, steps, runner.options)
             command = replaying(failure.program, str(line), listed=failure.listed, check=False)
-            return replace(failure, witness=f"confirmed, it deadlocks: {command}")
+            return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")
         if rendezvous.met and signature_of(found) == failure.signature:
-            told = bench.tell(Preempting(steps), seed)[0].failure
+            told = runner.tell(Preempting(steps), seed)[0].failure
             if told is not None and told.signature == failure.signature:
-                return replace(told, witness=SIDE_BY_SIDE)
-    return replace(failure, witness=NOT_MET)
+                return replace(told, confirmation=SIDE_BY_SIDE)
+    return replace(failure, confirmation=NOT_MET)

@@ -8,8 +8,8 @@ import pytest
 
 import reference
 import vmsmp
-from vmsmp.campaign import witness
-from vmsmp.campaign.witness import NOT_MET, SIDE_BY_SIDE
+from vmsmp.campaign import confirm
+from vmsmp.campaign.confirm import NOT_MET, SIDE_BY_SIDE
 from vmsmp.engine.schedule import Schedule
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -23,9 +23,9 @@ def found(program, **options):
 def line_of(failure):
     """The schedule line that a confirmed deadlock is replayed with."""
     line = re.fullmatch(
-        r"confirmed, it deadlocks: vmsmp\.replay\(\w+, '([^']+)', check=False\)", failure.witness
+        r"confirmed, it deadlocks: vmsmp\.replay\(\w+, '([^']+)', check=False\)", failure.confirmation
     )
-    assert line, failure.witness
+    assert line, failure.confirmation
     return line[1]
 
 
@@ -145,7 +145,7 @@ def test_a_cycle_of_classes_is_confirmed_though_others_use_other_instances():
     assert "deadlock" == vmsmp.replay(program, line_of(failure), check=False).failure.kind
 
 
-def test_the_line_of_the_witness_has_the_options_of_the_search():
+def test_the_line_of_the_confirmation_has_the_options_of_the_search():
     line = line_of(found(inversion("spinlock"), locks="exact", timeouts="any", cpus=2))
     assert ["exact", "any", "cpus=2"] == Schedule.parse(line).options.words()
 
@@ -158,7 +158,7 @@ def test_the_line_of_the_failure_is_still_its_own():
 @DEPTHS
 def test_a_cycle_kept_apart_by_what_is_no_lock_is_not_confirmed(locks):
     failure = found(kept_apart, locks=locks)
-    assert ("lock-order", NOT_MET) == (failure.kind, failure.witness)
+    assert ("lock-order", NOT_MET) == (failure.kind, failure.confirmation)
 
 
 @DEPTHS
@@ -199,12 +199,12 @@ def test_a_cycle_that_a_spawn_keeps_apart_is_not_reported_at_all(locks, sort):
 def test_a_prediction_is_tried_once_a_search(monkeypatch):
     tried = []
 
-    class Seen(witness.Rendezvous):
+    class Seen(confirm.Rendezvous):
         def __init__(self, places, seed):
             super().__init__(places, seed)
             tried.append(places)
 
-    monkeypatch.setattr(witness, "Rendezvous", Seen)
+    monkeypatch.setattr(confirm, "Rendezvous", Seen)
     result = vmsmp.explore(kept_apart, sched="random", schedules=30, stop="never")
     assert (30, 1) == (result.executions, len(tried))
 
@@ -212,10 +212,10 @@ def test_a_prediction_is_tried_once_a_search(monkeypatch):
 def test_targeted_runs_are_bounded(monkeypatch):
     met = []
     monkeypatch.setattr(
-        witness.Rendezvous, "begin", lambda self, begin=witness.Rendezvous.begin: met.append(0) or begin(self)
+        confirm.Rendezvous, "begin", lambda self, begin=confirm.Rendezvous.begin: met.append(0) or begin(self)
     )
     found(kept_apart)
-    assert witness.TARGETED_RUNS == len(met)
+    assert confirm.TARGETED_RUNS == len(met)
 
 
 # -- data races -----------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def racy(m):
 @DEPTHS
 def test_a_confirmed_race_shows_both_accesses_side_by_side(locks, seed):
     failure = found(racy, races=True, locks=locks, seed=seed)
-    assert ("data-race", SIDE_BY_SIDE) == (failure.kind, failure.witness)
+    assert ("data-race", SIDE_BY_SIDE) == (failure.kind, failure.confirmation)
     outcome = vmsmp.replay(racy, failure.schedule)
     at = [n for n, row in enumerate(outcome.story.rows) if re.search(r"\bx\b", row.text)]
     assert (2, 1) == (len(at), at[-1] - at[0])
@@ -268,7 +268,7 @@ def test_a_race_between_stores_is_confirmed():
         m.spawn(x.store, 2)
         m.join()
 
-    assert SIDE_BY_SIDE == found(program, races=True).witness
+    assert SIDE_BY_SIDE == found(program, races=True).confirmation
 
 
 def test_a_race_with_a_cpu_that_loads_and_stores_is_confirmed():
@@ -287,37 +287,37 @@ def test_a_race_with_a_cpu_that_loads_and_stores_is_confirmed():
         m.spawn(reader)
         m.join()
 
-    assert SIDE_BY_SIDE == found(program, races=True).witness
+    assert SIDE_BY_SIDE == found(program, races=True).confirmation
 
 
 def test_a_race_is_confirmed_under_dpor_too():
-    assert SIDE_BY_SIDE == found(racy, races=True, sched="dpor").witness
+    assert SIDE_BY_SIDE == found(racy, races=True, sched="dpor").confirmation
 
 
 # -- where it is told -----------------------------------------------------------------------------
 
 
-def test_the_witness_is_in_the_plain_data():
+def test_the_confirmation_is_in_the_plain_data():
     failure = found(kept_apart)
-    assert NOT_MET == failure.as_dict()["witness"]
+    assert NOT_MET == failure.as_dict()["confirmation"]
 
 
 @pytest.mark.parametrize("program", [kept_apart, inversion("spinlock")])
-def test_the_witness_is_in_the_report(program):
+def test_the_confirmation_is_in_the_report(program):
     failure = found(program)
-    assert failure.witness in failure.report()
+    assert failure.confirmation in failure.report()
 
 
-def test_what_did_happen_needs_no_witness():
-    assert "" == found(lambda m: m.check(False, "down")).witness
+def test_what_did_happen_needs_no_confirmation():
+    assert "" == found(lambda m: m.check(False, "down")).confirmation
 
 
-def test_a_deadlock_that_happened_needs_no_witness():
+def test_a_deadlock_that_happened_needs_no_confirmation():
     failure = found(reference.deadlock01, check=False)
-    assert ("deadlock", "") == (failure.kind, failure.witness)
+    assert ("deadlock", "") == (failure.kind, failure.confirmation)
 
 
-def test_what_is_nondeterministic_has_no_witness():
+def test_what_is_nondeterministic_has_no_confirmation():
     runs = []
 
     def program(m):
@@ -330,7 +330,7 @@ def test_what_is_nondeterministic_has_no_witness():
         m.join()
 
     failure = found(program)
-    assert ("nondeterminism", "") == (failure.kind, failure.witness)
+    assert ("nondeterminism", "") == (failure.kind, failure.confirmation)
 
 
 # -- lost wakeups -----------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def sleeps_too_late(m):
 @pytest.mark.parametrize("locks", ["atomic", "exact"])
 def test_a_lost_wakeup_is_proven_by_one_more(locks):
     failure = vmsmp.explore(sleeps_too_late, locks=locks, schedules=300, sched="random").failure
-    assert ("lost-wakeup", True) == (failure.kind, failure.witness.startswith("proven: "))
+    assert ("lost-wakeup", True) == (failure.kind, failure.confirmation.startswith("proven: "))
 
 
 @pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -377,7 +377,7 @@ def test_one_more_wakeup_that_helps_nobody_proves_nothing(locks):
 
     failures = vmsmp.explore(program, locks=locks, schedules=300, sched="random", stop="never").failures
     (failure,) = [failure for failure in failures if failure.kind == "lost-wakeup"]
-    assert failure.witness.startswith("one more wakeup for who sleeps does not")
+    assert failure.confirmation.startswith("one more wakeup for who sleeps does not")
 
 
 def test_a_run_without_its_sleeper_s_end_is_never_taken_for_the_failure():

@@ -94,7 +94,7 @@ class Worker:
             job()
 
 
-class Crew:
+class WorkerPool:
     """The workers of one search; a context manager that leaves no thread and no descriptor behind.
 
     `core` pins every worker to that core (None: leave them to the host).
@@ -105,7 +105,7 @@ class Crew:
         self.workers: list[Worker] = []
         #: A job did not come back: its threads are left alone.
         self.abandoned = False
-        #: The engine that works with this crew, and who may stop it from outside.
+        #: The engine that works with this pool, and who may stop it from outside.
         self.engine: Any = None
         self.watch = WATCH.get()
         self._finished: threading.Event | None = None
@@ -123,13 +123,13 @@ class Crew:
         KeyboardInterrupt goes on to the caller.
         """
         finished = self._finished = threading.Event()
-        trouble: list[BaseException] = []
+        violation: list[BaseException] = []
 
         def driven() -> None:
             try:
                 job()
             except BaseException as error:  # carried over to the caller, whatever it is
-                trouble.append(error)
+                violation.append(error)
             finally:
                 finished.set()
 
@@ -144,13 +144,13 @@ class Crew:
             self.abandoned = not finished.wait(timeout=5.0)
             raise
         self.check()
-        if trouble:
-            raise trouble[0]
+        if violation:
+            raise violation[0]
 
     # -- stopped from outside (`vmsmp.engine.watch`) -----------------------------------------------
 
     def check(self) -> None:
-        """Raise the verdict of whoever stopped this crew's runs, if somebody did."""
+        """Raise the verdict of whoever stopped this pool's runs, if somebody did."""
         if self.watch is not None and self.watch.verdict is not None:
             raise self.watch.verdict
 
@@ -173,7 +173,7 @@ class Crew:
                 )
 
     def abandon(self) -> None:
-        """Let whoever waits for this crew go on without it."""
+        """Let whoever waits for this pool go on without it."""
         self.abandoned = True
         if self._finished is not None:
             self._finished.set()

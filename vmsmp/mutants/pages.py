@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from vmsmp.mutants.patch import Mutant
 
-_BUSY = "vmsmp.vm.vm_page_busy"
+_BUSY = "vmsmp.vm.vm_page"
 _PAGE = "vmsmp.vm.vm_page"
-_QUEUES = "vmsmp.vm.vm_page_queues"
-_ALLOC = "vmsmp.vm.vm_page_alloc"
-_FREE = "vmsmp.vm.vm_page_free"
-_LOOKUP = "vmsmp.vm.vm_page_lookup"
-_HASH = "vmsmp.vm.vm_page_hash"
+_QUEUES = "vmsmp.vm.vm_page"
+_ALLOC = "vmsmp.vm.vm_page"
+_FREE = "vmsmp.vm.vm_page"
+_LOOKUP = "vmsmp.vm.vm_page"
+_HASH = "vmsmp.vm.vm_page"
 _METER = "vmsmp.vm.vm_meter"
-_WAIT = "vmsmp.vm.vm_page_wait"
+_WAIT = "vmsmp.vm.vm_page"
 _PAGEOUT = "vmsmp.vm.vm_pageout"
 
 BUSY = (
@@ -293,7 +293,7 @@ ALLOCATION = (
         if base != vm.PQ_CACHE or m.object is None:
             break
         if vm_object_hold_try(m.object):
-            from vmsmp.vm.vm_page import vm_page_remove
+            from vmsmp.vm.vm_page.residency import vm_page_remove
 
             was = m.object
             vm_page_remove(m)
@@ -419,7 +419,7 @@ ALLOCATION = (
         f"{_PAGE}:vm_page_remove",
         "vm_object_hold(obj)",
         """
-        from vmsmp.vm.vm_object import vm_object_hold_shared
+        from vmsmp.vm.vm_object.hold import vm_object_hold_shared
 
         vm_object_hold_shared(obj)
         """,
@@ -462,10 +462,10 @@ LOOKUP = (
         "HL-06",
         f"{_LOOKUP}:vm_page_lookup_busy_wait",
         """
-        machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))
+        machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
         m = obj.rb_memq.get(pindex)
         """,
-        "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))",
+        "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))",
         "INV-H1",
         "the page became another object's while its finder slept on it",
         "lookup_against_rename",

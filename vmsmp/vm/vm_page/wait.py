@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine.clock import HZ
 from vmsmp.sync.errno import PINTERLOCKED
-from vmsmp.vm.vm_meter import (
-    hardclock,
+from vmsmp.vm.vm_meter.counts import hardclock, vmstats_rollup
+from vmsmp.vm.vm_meter.paging import (
     paging_extra,
     vm_paging_min,
     vm_paging_min_dnc,
@@ -26,15 +26,18 @@ from vmsmp.vm.vm_meter import (
     vm_paging_severe,
     vm_paging_start,
     vm_paging_target1,
-    vmstats_rollup,
 )
 
 if TYPE_CHECKING:
-    from vmsmp.vm.vm_init import VmSystem
+    from vmsmp.vm.system import VmSystem
 
 #: The idents slept on, by the kernel's names for their addresses.
 V_FREE_COUNT = "vmstats.v_free_count"
+
+
 VM_PAGES_NEEDED = "vm_pages_needed"
+
+
 VM_PAGEOUT_PAGES_NEEDED = "vm_pageout_pages_needed"
 
 
@@ -75,7 +78,7 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
             vm.machine.wakeup(V_FREE_COUNT)
 
 
-def _overdue(vm: VmSystem, limit: int) -> str | None:
+def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
     """Why a sleep for pages should be over: who freed last sees more than it waits for (INV-PG1).
 
     What a CPU that frees cannot see, it cannot tell the sleeper.
@@ -104,7 +107,7 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
             return
     limit = vm.limits.v_free_min + max(paging_extra(vm, nice), vm.limits.vm_page_free_hysteresis)
     began = machine.ticks
-    machine.tsleep(V_FREE_COUNT, flags, wmesg, timo, overdue=lambda: _overdue(vm, limit))
+    machine.tsleep(V_FREE_COUNT, flags, wmesg, timo, overdue=lambda: _pages_overdue(vm, limit))
     hardclock(vm, began)
 
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD
-from vmsmp.vm.vm_page.busy import vm_page_flag_set, vm_page_sbusy_drop, vm_page_sbusy_try
+from vmsmp.vm.vm_page.busy import _busy_overdue, vm_page_flag_set, vm_page_sbusy_drop, vm_page_sbusy_try
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, PBUSY_LOCKED, PBUSY_WANTED, PG_FICTITIOUS, PG_REFERENCED
 from vmsmp.vm.vm_page.hash import vm_page_hash_enter
 from vmsmp.vm.vm_page.page import HARD
 from vmsmp.vm.vm_page.validity import vm_page_bits, vm_page_is_valid
-from vmsmp.vm.vm_page.busy import _busy_overdue
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject

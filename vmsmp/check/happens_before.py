@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from vmsmp.check.clocks import Clock, Clocks, join, known
 from vmsmp.engine import ops
 from vmsmp.engine.machine import places
-from vmsmp.engine.observer import Observer
 from vmsmp.sched.rendezvous import Place
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.lock import EXCLUSIVE
+from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.sleepq import ident_name
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Variable:
         self.stored = False
 
 
-class HappensBefore(Observer):
+class HappensBefore(LockObserver):
     """Orders the accesses of one run.  `hints` are pairs of operations worth to be brought together."""
 
     free = False

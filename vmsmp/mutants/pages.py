@@ -128,7 +128,7 @@ HOLD_AND_WIRE = (
     Mutant(
         "HW-02",
         f"{_PAGE}:vm_page_unhold",
-        "if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.PQ_HOLD:",
+        "if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.page.PQ_HOLD:",
         "if True:",
         "INV-AL1",
         "the sweeper has sent the page on and a CPU has allocated it, and it goes to the free queue again",
@@ -200,7 +200,7 @@ QUEUES = (
         queue = m.hint("queue")
         vm_page_spin_lock(m)
         if queue:
-            m.vm.vm_page_queues[queue].spin.acquire()
+            m.vm.page.vm_page_queues[queue].spin.acquire()
         """,
         "INV-Q1",
         "the page has moved, and the lock of a queue that it is not on is taken",
@@ -286,11 +286,11 @@ ALLOCATION = (
         "AL-05",
         f"{_ALLOC}:vm_page_alloc",
         """
-        if base != vm.PQ_CACHE:
+        if base != vm.page.PQ_CACHE:
             break
         """,
         """
-        if base != vm.PQ_CACHE or m.object is None:
+        if base != vm.page.PQ_CACHE or m.object is None:
             break
         if vm_object_hold_try(m.object):
             from vmsmp.vm.vm_page.residency import vm_page_remove
@@ -364,7 +364,7 @@ ALLOCATION = (
     Mutant(
         "AL-20",
         f"{_FREE}:vm_page_try_to_free",
-        "or base in (vm.PQ_FREE, vm.PQ_HOLD)",
+        "or base in (vm.page.PQ_FREE, vm.page.PQ_HOLD)",
         "or False",
         "INV-AL1",
         "a page that was freed meanwhile is freed again",
@@ -408,7 +408,7 @@ ALLOCATION = (
     Mutant(
         "AL-26",
         f"{_ALLOC}:_gate_open",
-        "if free >= vm.limits.v_free_reserved:",
+        "if free >= vm.meter.limits.v_free_reserved:",
         "if free > 0:",
         "INV-V3",
         "ordinary requests drain the reserve",
@@ -502,7 +502,7 @@ STATS_AND_WAITING = (
     Mutant(
         "VS-03",
         f"{_METER}:vmstats_rem",
-        "if left < -vm.adj_limit and vm_paging_start(vm, -vm.adj_limit * vm.ncpus):",
+        "if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):",
         "if False:",
         "INV-V4",
         "a CPU keeps to itself how much it took, and the pagedaemon sleeps on",
@@ -512,12 +512,12 @@ STATS_AND_WAITING = (
         "VS-07",
         f"{_WAIT}:vm_page_free_wakeup",
         """
-        vm.vm_pages_waiting.store(0)
+        vm.pageout.vm_pages_waiting.store(0)
         vm.machine.wakeup(V_FREE_COUNT)
         """,
         """
         vm.machine.wakeup(V_FREE_COUNT)
-        vm.vm_pages_waiting.store(0)
+        vm.pageout.vm_pages_waiting.store(0)
         """,
         "INV-PG1",
         "who begins to wait after the wakeup is forgotten, and the next free wakes nobody",

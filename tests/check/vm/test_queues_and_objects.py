@@ -9,7 +9,8 @@ import pytest
 import verdicts
 import vmsmp
 from page_layer import poke
-from vmsmp.check.queues import WALK, broken_object, broken_queue
+from vmsmp.check.vm.vm_object import broken_object
+from vmsmp.check.vm.vm_page import WALK, broken_queue, walked_queue
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_deallocate,
@@ -72,7 +73,7 @@ def ring_into_the_middle(pq, pages):
 
 
 def a_page_of_another_queue(pq, pages):
-    poke(pages[1], queue=pq.vm.PQ_INACTIVE)
+    poke(pages[1], queue=pq.vm.page.PQ_INACTIVE)
 
 
 def a_page_of_no_queue(pq, pages):
@@ -111,13 +112,13 @@ def a_marker_that_counts(pq, pages):
 
 
 def a_marker_of_another_queue(pq, pages):
-    marker = pq.vm.marker(PG_FICTITIOUS | PG_MARKER)
+    marker = pq.vm.page.marker(PG_FICTITIOUS | PG_MARKER)
     TAILQ_INSERT_HEAD(pq, marker)
-    poke(marker, queue=pq.vm.PQ_INACTIVE)
+    poke(marker, queue=pq.vm.page.PQ_INACTIVE)
 
 
 def marker_on(pq):
-    marker = pq.vm.marker(PG_FICTITIOUS | PG_MARKER)
+    marker = pq.vm.page.marker(PG_FICTITIOUS | PG_MARKER)
     poke(marker, queue=pq.index)
     return marker
 
@@ -151,7 +152,7 @@ def on_a_queue(deed, *, spin=True, again=None):
         vm = m.boot(pages=6, l2_size=1)
         obj = vm_object_allocate(vm, 4)
         pages = [make(vm, obj, n) for n in range(3)]
-        pq = vm.vm_page_queues[vm.PQ_ACTIVE]
+        pq = vm.page.vm_page_queues[vm.page.PQ_ACTIVE]
 
         def worker():
             if spin:
@@ -187,7 +188,7 @@ def test_a_list_that_is_broken_is_found_in_the_end_though_nobody_locks_it(deed, 
         obj = vm_object_allocate(vm, 4)
         pages = [make(vm, obj, n) for n in range(3)]
         m.yield_()
-        deed(vm.vm_page_queues[vm.PQ_ACTIVE], pages)
+        deed(vm.page.vm_page_queues[vm.page.PQ_ACTIVE], pages)
 
     found(program, "queue", message, schedules=1)
     failure = vmsmp.run(program, engine="free").failure
@@ -237,7 +238,7 @@ def test_a_count_that_lies_while_the_spinlock_is_free_is_found():
 
     def program(m):
         vm = m.boot(pages=6, l2_size=1)
-        pq = vm.vm_page_queues[vm.PQ_ACTIVE]
+        pq = vm.page.vm_page_queues[vm.page.PQ_ACTIVE]
 
         def worker():
             poke(pq, lcnt=1)
@@ -283,7 +284,7 @@ def test_a_long_list_is_walked_when_all_stands_still_only():
 
     def program(m):
         vm = m.boot(pages=WALK + 2, l2_size=1)
-        pq = vm.vm_page_queues[vm.PQ_FREE]
+        pq = vm.page.vm_page_queues[vm.page.PQ_FREE]
 
         def worker():
             with pq.spin:
@@ -292,17 +293,17 @@ def test_a_long_list_is_walked_when_all_stands_still_only():
 
         m.spawn(worker)
         m.join()
-        asked.append((broken_queue(pq), broken_queue(pq, walk_all=True)))
+        asked.append((broken_queue(pq, None), walked_queue(pq, None)))
 
     message = f"INV-Q2: pq.free: it counts {WALK + 1} pages and lists {WALK + 2}"
     found(program, "queue", message, schedules=1)
-    assert (None, ("INV-Q2", message.partition(": pq.free: ")[2])) == asked[0]
+    assert (None, ("INV-Q2", message.partition(": pq.free: ")[2], ": ")) == asked[0]
 
 
 def test_a_list_of_middling_length_is_walked_at_every_step():
     def program(m):
         vm = m.boot(pages=WALK, l2_size=1)
-        pq = vm.vm_page_queues[vm.PQ_FREE]
+        pq = vm.page.vm_page_queues[vm.page.PQ_FREE]
 
         def worker():
             with pq.spin:

@@ -10,15 +10,22 @@ from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.observer import Hooks, Observer
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
+from vmsmp.records.field import field, plain, word
+from vmsmp.records.letters import Letter
+from vmsmp.records.record import FIRST_FIELD, SPIN, STRIDE, Record, record
+from vmsmp.records.share import Share
 from vmsmp.sched.random_walk import RandomWalk
-from vmsmp.sync.field import FIRST_FIELD, SPIN, STRIDE, Letter, Record, field, record, word
 from vmsmp.sync.lock import EXCLUSIVE
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
+OWNER = Share("owner", owned=True, invariant="INV-X1")
+READER = Share("reader", owned=True, invariant="INV-X2")
+WIRING = Share("wiring", owned=False, invariant="INV-X3")
+
 LEGEND = {
     "S": Letter("thing.spin", lambda cpu, thing: cpu.holds(thing.spin, EXCLUSIVE)),
-    "O": Letter("its own share", lambda cpu, thing: cpu.holds(thing, "owner")),
+    "O": Letter("its own share", lambda cpu, thing: cpu.holds(thing, OWNER)),
     "Z": Letter("a zero", lambda _cpu, thing: thing.peek("free") == 0),
 }
 
@@ -27,24 +34,15 @@ LEGEND = {
 class Thing(Record):
     """One of each sort of field."""
 
-    plain = ("label",)
-
     kind = "thing"
 
-    count = word(format=hex)
+    count = word(format=hex, default=7)
     both = field("S", "S+O", format=lambda value: f"<{value}>")
     either = field("S|O")
     free = field("")
     seen = field("", "S")
-    items = field("S")
-
-    def __init__(self, vm, label, ident=None):
-        self.settle(vm, ident)
-        self.label = label
-        words = self.words if self.host is None else self.free_words
-        self.count = words["count"](self, 7)
-        self.both = self.either = self.free = self.seen = 0
-        self.items = {}
+    items = field("S", factory=dict)
+    label = plain()
 
     @property
     def name(self):
@@ -92,7 +90,7 @@ def operations(program):
 @pytest.mark.parametrize("made", [Thing, Thing.checked], ids=["plain", "checked"])
 def test_a_plain_field_is_a_slot_and_no_visible_operation(made):
     def program(_m, home):
-        thing = made(home, "a")
+        thing = made(home, label="a")
 
         def act():
             thing.both = 3
@@ -107,7 +105,7 @@ def test_a_plain_field_is_a_slot_and_no_visible_operation(made):
 def test_a_record_has_no_room_for_what_it_did_not_declare(made):
     def program(_m, home):
         with pytest.raises(AttributeError):
-            made(home, "a").undeclared = 1
+            made(home, label="a").undeclared = 1
         return True
 
     assert True is run(program)
@@ -127,7 +125,7 @@ def test_fields_know_their_names_and_no_two_share_an_offset():
 
 def test_a_hint_reads_the_field_in_one_visible_operation():
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         thing.both = 5
 
         def act():
@@ -140,7 +138,7 @@ def test_a_hint_reads_the_field_in_one_visible_operation():
 
 def test_publishing_stores_the_field_in_one_visible_operation():
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
 
         def act():
             thing.publish("both", 9)
@@ -153,7 +151,7 @@ def test_publishing_stores_the_field_in_one_visible_operation():
 
 def test_a_peek_sees_fields_and_words_and_nobody_sees_it():
     def program(_m, home):
-        thing = Thing.checked(home, "a")
+        thing = Thing.checked(home, label="a")
 
         def act():
             assert [0, 7] == [thing.peek("both"), thing.peek("count")]
@@ -187,7 +185,7 @@ def test_a_word_does_what_an_atomic_does(act, expected, left, engine):
     seen = []
 
     def program(m):
-        thing = Thing(Home(m), "a")
+        thing = Thing(Home(m), label="a")
         seen.append((act(thing.count), thing.count.peek()))
 
     outcome = vmsmp.run(program, engine=engine, check=False)
@@ -196,7 +194,7 @@ def test_a_word_does_what_an_atomic_does(act, expected, left, engine):
 
 def test_every_operation_on_a_word_is_one_visible_operation_on_its_own_identity():
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
 
         def act():
             thing.count.fetchadd(1)
@@ -211,7 +209,7 @@ def test_every_operation_on_a_word_is_one_visible_operation_on_its_own_identity(
 
 def test_a_word_shows_its_value_in_the_form_it_was_declared_with():
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         return thing.count.state(), thing.count.name, repr(thing.count)
 
     assert ("0x7", "thing[a].count", "thing[a].count") == run(program)
@@ -219,7 +217,7 @@ def test_a_word_shows_its_value_in_the_form_it_was_declared_with():
 
 def test_words_of_two_records_are_two_words():
     def program(_m, home):
-        one, other = Thing(home, "a"), Thing(home, "b")
+        one, other = Thing(home, label="a"), Thing(home, label="b")
         one.count.fetchadd(1)
         return one.count.peek(), other.count.peek()
 
@@ -231,7 +229,7 @@ def test_no_increment_of_a_word_is_lost_between_parallel_cpus(locks):
     seen = []
 
     def program(m):
-        thing = Thing(Home(m), "a")
+        thing = Thing(Home(m), label="a")
 
         def adder():
             for _ in range(200):
@@ -263,7 +261,7 @@ def test_a_checked_record_tells_of_each_read_and_write_of_a_field_with_letters()
     told = Accesses()
 
     def program(_m, home):
-        thing = Thing(home, "a")  # made as it is at boot: nobody's business yet
+        thing = Thing(home, label="a")  # made as it is at boot: nobody's business yet
         thing.__class__ = Thing.checked
         thing.both = 1
         _ = thing.either
@@ -278,7 +276,7 @@ def test_a_record_that_is_not_checked_tells_nobody():
     told = Accesses()
 
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         thing.both = thing.either
 
     run(program, told)
@@ -289,7 +287,7 @@ def test_a_container_about_to_be_changed_in_place_is_told_of_as_a_write():
     told = Accesses()
 
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         thing.changing("items")[3] = 4
         return thing.peek("items")
 
@@ -300,7 +298,7 @@ def test_a_hint_needs_no_lock_and_is_not_told_of_and_a_publication_is_a_write():
     told = Accesses()
 
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         thing.__class__ = Thing.checked
         thing.publish("both", thing.hint("either"))
 
@@ -315,7 +313,7 @@ def letters_of(act, kept=(), names=""):
         from vmsmp.check.field_locks import FieldLocks
 
         home = Home(m)
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         thing.__class__ = Thing.checked
         checker = FieldLocks()
         m.hooks.access = (checker.access,)
@@ -325,7 +323,7 @@ def letters_of(act, kept=(), names=""):
             if "spin" in kept:
                 thing.spin.acquire()
             if "owner" in kept:
-                thing.took("owner")
+                thing.took(OWNER)
             act(thing)
 
         checker.spawned(m.curcpu, m.spawn(worker))
@@ -375,19 +373,19 @@ def test_plus_means_both_bar_means_either_and_no_letter_means_anybody(act, kept,
 
 def test_a_share_of_one_s_own_is_in_the_hands_of_the_cpu_that_took_it():
     def program(_m, home):
-        thing = Thing(home, "a")
-        thing.took("owner")
+        thing = Thing(home, label="a")
+        thing.took(OWNER)
         taken = [(cpu.index, share) for cpu, share in thing.holders]
-        thing.gave("owner")
+        thing.gave(OWNER)
         return taken, thing.holders
 
-    assert ([(0, "owner")], []) == run(program)
+    assert ([(0, OWNER)], []) == run(program)
 
 
 def test_a_share_that_is_merely_counted_is_in_nobody_s_hands():
     def program(m, home):
-        thing = Thing(home, "a")
-        thing.took("wiring", own=False)
+        thing = Thing(home, label="a")
+        thing.took(WIRING)
         return thing.holders, m.curcpu.held
 
     assert ([], []) == run(program)
@@ -395,10 +393,10 @@ def test_a_share_that_is_merely_counted_is_in_nobody_s_hands():
 
 def test_of_two_shares_of_one_kind_one_is_given_back_at_a_time():
     def program(_m, home):
-        thing, other = Thing(home, "a"), Thing(home, "b")
+        thing, other = Thing(home, label="a"), Thing(home, label="b")
         for taken in (thing, thing, other):
-            taken.took("reader")
-        thing.gave("reader")
+            taken.took(READER)
+        thing.gave(READER)
         return len(thing.holders), len(other.holders)
 
     assert (1, 1) == run(program)
@@ -406,13 +404,13 @@ def test_of_two_shares_of_one_kind_one_is_given_back_at_a_time():
 
 def test_a_share_given_back_leaves_those_of_other_kinds():
     def program(_m, home):
-        thing = Thing(home, "a")
-        thing.took("owner")
-        thing.took("reader")
-        thing.gave("owner")
+        thing = Thing(home, label="a")
+        thing.took(OWNER)
+        thing.took(READER)
+        thing.gave(OWNER)
         return [share for _, share in thing.holders]
 
-    assert ["reader"] == run(program)
+    assert [READER] == run(program)
 
 
 class Shares(Observer):
@@ -432,14 +430,14 @@ def test_who_watches_hears_of_every_share_taken_and_given():
     told = Shares()
 
     def program(_m, home):
-        thing = Thing(home, "a")
-        thing.took("owner")
-        thing.took("wiring", own=False)
-        thing.gave("wiring", own=False)
-        thing.gave("owner")
+        thing = Thing(home, label="a")
+        thing.took(OWNER)
+        thing.took(WIRING)
+        thing.gave(WIRING)
+        thing.gave(OWNER)
 
     run(program, told)
-    expected = [("took", "owner"), ("took", "wiring"), ("gave", "wiring"), ("gave", "owner")]
+    expected = [("took", OWNER), ("took", WIRING), ("gave", WIRING), ("gave", OWNER)]
     assert expected == [(what, share) for what, _, _, share in told.seen]
 
 
@@ -448,7 +446,7 @@ def test_who_watches_hears_of_every_share_taken_and_given():
 
 def test_a_record_finds_its_fields_its_word_and_its_spinlock_by_identity():
     def program(m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
 
         def at(offset):
             return m.find(thing.ident + (offset << ops.CPU_BITS))
@@ -463,7 +461,7 @@ def test_a_record_finds_its_fields_its_word_and_its_spinlock_by_identity():
 
 def test_two_records_have_no_identity_in_common():
     def program(_m, home):
-        one, other = Thing(home, "a"), Thing(home, "b")
+        one, other = Thing(home, label="a"), Thing(home, label="b")
         return (other.ident - one.ident) >> ops.CPU_BITS
 
     assert STRIDE == run(program)
@@ -471,7 +469,7 @@ def test_two_records_have_no_identity_in_common():
 
 def test_a_record_s_spinlock_is_made_once_and_named_after_it():
     def program(_m, home):
-        thing = Thing(home, "a")
+        thing = Thing(home, label="a")
         return thing.spin is thing.spin, thing.spin.name
 
     assert (True, "thing[a].spin") == run(program)
@@ -483,7 +481,7 @@ def test_a_spinlock_s_identity_does_not_depend_on_who_wants_it_first(locks):
         told = []
 
         def program(m):
-            things = [Thing(Home(m), n) for n in range(3)]
+            things = [Thing(Home(m), label=n) for n in range(3)]
 
             def worker(order):
                 for n in order:
@@ -503,7 +501,7 @@ def test_a_spinlock_s_identity_does_not_depend_on_who_wants_it_first(locks):
 @DEPTHS
 def test_two_cpus_that_want_a_spinlock_first_get_the_same_one(locks):
     def program(m):
-        thing = Thing(Home(m), "a")
+        thing = Thing(Home(m), label="a")
         inside = m.atomic(0)
 
         def worker():
@@ -524,7 +522,7 @@ def test_parallel_cpus_that_want_a_spinlock_first_get_the_same_one(locks):
     seen = []
 
     def program(m):
-        things = [Thing(Home(m), n) for n in range(50)]
+        things = [Thing(Home(m), label=n) for n in range(50)]
         locked = [set() for _ in range(3)]
 
         def worker(mine):
@@ -543,6 +541,6 @@ def test_parallel_cpus_that_want_a_spinlock_first_get_the_same_one(locks):
 
 def test_a_record_s_class_name_is_its_name_without_the_number():
     def program(_m, home):
-        return Thing(home, "17").klass
+        return Thing(home, label="17").klass
 
     assert "thing" == run(program)

@@ -1,8 +1,7 @@
-"""The pagedaemon, as far as pages and those who wait for them need it.
+"""The pagedaemon's scans, as far as pages and those who wait for them need them.
 
 Models: the scans of sys/vm/vm_pageout.c: stale held pages to the free queues, active pages that are no
-longer used to the inactive ones, inactive clean pages to the cache, cached pages to the free queues,
-and the wakeups of those who wait.
+longer used to the inactive ones, inactive clean pages to the cache, cached pages to the free queues.
 Locks: a scan keeps its place with a marker page on the queue; it takes the next page's spin and its
 queue's, sees that it is still the next one, and decides under a hard busy, which is tried and never
 waited for.  The sweep of the hold queues goes against the order, by trylock.
@@ -10,9 +9,6 @@ Deviations:
   * a marker's memory is never reused; in the kernel it is a stack's, and another scan may still point
     at it.
   * dirty pages are laundered at once, without a pager or a cluster.
-  * one daemon for all colours; no emergency pager, no swap, no process is chosen to be killed, but
-    while memory is severely short and a pass freed nothing, every waiting process is told so
-    (`p_lowmemkill`).
 """
 
 from __future__ import annotations
@@ -20,9 +16,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vmsmp.engine.clock import HZ
-from vmsmp.vm.vm_meter.counts import vmstats_rollup
-from vmsmp.vm.vm_meter.paging import vm_paging_min, vm_paging_severe, vm_paging_start, vm_paging_target2
+from vmsmp.vm.vm_meter.paging import vm_paging_target2
 from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
 from vmsmp.vm.vm_page.alloc import vm_page_select_cache
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
@@ -43,7 +37,6 @@ from vmsmp.vm.vm_page.queues import (
     vm_page_spin_trylock,
     vm_page_spin_unlock,
 )
-from vmsmp.vm.vm_page.wait import V_FREE_COUNT, VM_PAGES_NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +51,8 @@ def vm_pageout_free_hold(vm: VmSystem) -> int:
     Locks: none held; the queue's spin, then page spins by trylock.
     """
     swept = 0
-    for colour in range(vm.l2_size):
-        pq = vm.vm_page_queues[vm.PQ_HOLD + colour]
+    for colour in range(vm.page.l2_size):
+        pq = vm.page.vm_page_queues[vm.page.PQ_HOLD + colour]
         if pq.hint("tqh_first") is None:
             continue
         pq.spin.acquire()
@@ -68,7 +61,7 @@ def vm_pageout_free_hold(vm: VmSystem) -> int:
             nxt = m.tqe_next
             if m.hold_count.load() == 0 and vm_page_spin_trylock(m):
                 _vm_page_rem_queue_spinlocked(m)
-                _vm_page_add_queue_spinlocked(m, vm.PQ_FREE + m.pc)
+                _vm_page_add_queue_spinlocked(m, vm.page.PQ_FREE + m.pc)
                 _vm_page_queue_spin_unlock(m)
                 vm_page_spin_unlock(m)
                 swept += 1
@@ -85,7 +78,7 @@ def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
 
     Locks: none held; the queue's spin inside.
     """
-    marker = vm.marker(PG_FICTITIOUS | PG_MARKER)
+    marker = vm.page.marker(PG_FICTITIOUS | PG_MARKER)
     pq.spin.acquire()
     marker.queue = pq.index
     TAILQ_INSERT_HEAD(pq, marker)
@@ -134,7 +127,7 @@ def vm_page_requeue(m: VmPage) -> None:
     """
     vm_page_and_queue_spin_lock(m)
     if m.queue:
-        pq = m.vm.vm_page_queues[m.queue]
+        pq = m.vm.page.vm_page_queues[m.queue]
         TAILQ_REMOVE(pq, m)
         TAILQ_INSERT_TAIL(pq, m)
     _vm_page_and_queue_spin_unlock(m)
@@ -149,7 +142,7 @@ def vm_pageout_scan_active(vm: VmSystem) -> None:
     """Age active pages; those without credit become inactive."""
 
     def visit(m: VmPage) -> bool:
-        if m.queue_type() == vm.PQ_ACTIVE and _usable(m):
+        if m.queue_base() == vm.page.PQ_ACTIVE and _usable(m):
             if m.flags.load() & PG_REFERENCED:
                 vm_page_flag_clear(m, PG_REFERENCED)
             elif m.act_count > 0:
@@ -159,8 +152,8 @@ def vm_pageout_scan_active(vm: VmSystem) -> None:
         vm_page_wakeup(m)
         return True
 
-    for colour in range(vm.l2_size):
-        _scan(vm, vm.vm_page_queues[vm.PQ_ACTIVE + colour], visit)
+    for colour in range(vm.page.l2_size):
+        _scan(vm, vm.page.vm_page_queues[vm.page.PQ_ACTIVE + colour], visit)
 
 
 def vm_pageout_scan_inactive(vm: VmSystem) -> int:
@@ -169,7 +162,7 @@ def vm_pageout_scan_inactive(vm: VmSystem) -> int:
 
     def visit(m: VmPage) -> bool:
         nonlocal done
-        if m.queue_type() != vm.PQ_INACTIVE:
+        if m.queue_base() != vm.page.PQ_INACTIVE:
             vm_page_wakeup(m)
             return True
         if not _usable(m):
@@ -197,57 +190,19 @@ def vm_pageout_scan_inactive(vm: VmSystem) -> int:
         done += 1
         return vm_paging_target2(vm)
 
-    for colour in range(vm.l2_size):
-        _scan(vm, vm.vm_page_queues[vm.PQ_INACTIVE + colour], visit)
+    for colour in range(vm.page.l2_size):
+        _scan(vm, vm.page.vm_page_queues[vm.page.PQ_INACTIVE + colour], visit)
     return done
 
 
 def vm_pageout_scan_cache(vm: VmSystem) -> int:
     """Free cached pages while free ones alone are short; how many."""
     freed = 0
-    while vm.mycpu().gd_vmstats.peek("v_free_count") < vm.limits.v_free_min:
-        m = vm_page_select_cache(vm, freed & vm.l2_mask)
+    while vm.mycpu().gd_vmstats.peek("v_free_count") < vm.meter.limits.v_free_min:
+        m = vm_page_select_cache(vm, freed & vm.page.l2_mask)
         if m is None:
             break
         vm_page_protect(m, 0)
         vm_page_free(m)
         freed += 1
     return freed
-
-
-def vm_pageout_pass(vm: VmSystem) -> int:
-    """One pass of the daemon over all queues; how many pages it gained."""
-    vmstats_rollup(vm)
-    gained = vm_pageout_free_hold(vm)
-    gained += vm_pageout_scan_inactive(vm)
-    gained += vm_pageout_scan_cache(vm)
-    vm_pageout_scan_active(vm)
-    vmstats_rollup(vm)
-    if not gained and vm_paging_severe(vm):
-        for gd in vm.cpus():
-            gd.p_lowmemkill = not gd.systhread
-    if vm.vm_pages_waiting.load() and not vm_paging_min(vm):
-        vm.vm_pages_waiting.store(0)
-        vm.machine.wakeup(V_FREE_COUNT)
-    return gained
-
-
-def vm_pageout_thread(vm: VmSystem) -> None:
-    """The daemon: work while pages are short or asked for, sleep otherwise, until it is stopped.
-
-    Run it as a CPU's program.  Sleeps: at most a second at a time, uninterlocked.
-    """
-    vm.pagethread = vm.engine.current
-    vm.mycpu().systhread = True
-    while not vm.pageout_stop.load():
-        if vm.vm_pages_needed.load() or vm_paging_start(vm):
-            vm.vm_pages_needed.store(0)
-            if vm_pageout_pass(vm):
-                continue
-        vm.machine.tsleep(VM_PAGES_NEEDED, 0, "psleep", HZ, overdue=lambda: None)
-
-
-def vm_pageout_shutdown(vm: VmSystem) -> None:
-    """Have the daemon end after its pass."""
-    vm.pageout_stop.store(True)
-    vm.machine.wakeup(VM_PAGES_NEEDED)

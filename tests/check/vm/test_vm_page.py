@@ -53,7 +53,7 @@ silent = partial(verdicts.silent, schedules=100)
 
 def free(vm):
     """On its free queue."""
-    return vm.vm_page_array[0]
+    return vm.page.vm_page_array[0]
 
 
 def active(vm):
@@ -149,15 +149,15 @@ def meddling(make, values, *, restore=False, l2_size=1):
 
 
 def wrong_colour(page):
-    return {"queue": page.vm.PQ_ACTIVE + 1 - page.pc}
+    return {"queue": page.vm.page.PQ_ACTIVE + 1 - page.pc}
 
 
 def onto_free(page):
-    return {"queue": page.vm.PQ_FREE + page.pc}
+    return {"queue": page.vm.page.PQ_FREE + page.pc}
 
 
 def onto_hold(page):
-    return {"queue": page.vm.PQ_HOLD + page.pc}
+    return {"queue": page.vm.page.PQ_HOLD + page.pc}
 
 
 #: What is poked into a page in which state, and what is said of it.
@@ -469,10 +469,10 @@ def test_a_page_s_queue_is_judged_when_its_spinlock_is_free_again(locks, spin):
         def mover():
             if spin:
                 page.spin.acquire()
-            poke(page, queue=vm.PQ_FREE)
+            poke(page, queue=vm.page.PQ_FREE)
             page.md.setbits(0)
             m.yield_()
-            poke(page, queue=vm.PQ_ACTIVE)
+            poke(page, queue=vm.page.PQ_ACTIVE)
             if spin:
                 page.spin.release()
 

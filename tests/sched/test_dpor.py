@@ -15,7 +15,7 @@ from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.partial_order import fingerprint
 
 #: More than any program here has executions.

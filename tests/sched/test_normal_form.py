@@ -8,7 +8,7 @@ from vmsmp.campaign.search import Runner
 from vmsmp.engine.schedule import Options
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched import normal_form
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.partial_order import fingerprint
 from vmsmp.sched.replay import LogReplay
 

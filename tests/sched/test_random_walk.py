@@ -1,16 +1,12 @@
-"""Random walk, round robin, and the strings that name schedulers."""
+"""Random walks and round robin."""
 
 from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
 
-import pytest
-
 import vmsmp
 from lost_update import lost_update
-from vmsmp.errors import UsageError
-from vmsmp.sched.base import make_scheduler
 from vmsmp.sched.random_walk import RandomWalk, RoundRobin
 
 CPUS = [SimpleNamespace(index=n, alarmed=False) for n in range(4)]
@@ -62,22 +58,3 @@ def test_round_robin_makes_the_same_run_every_time():
 
     vmsmp.explore(program, sched="rr", schedules=5)
     assert (5, 1) == (len(logs), len(set(logs)))
-
-
-@pytest.mark.parametrize("name", ["portfolio", "random", "rr", "pct:1", "pct:100", "dfs", "dfs:0", "dfs:12"])
-def test_every_documented_name_makes_a_scheduler_that_begins(name):
-    assert make_scheduler(name, seed=1).begin()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("", "bogus", "Random", "random:3", "rr:1"),
-        *("pct", "pct:", "pct:0", "pct:101", "pct:x", "pct:-1", "pct:1:2", "pct:²", "pct:" + "9" * 5000),
-        *("dfs:", "dfs:-1", "dfs:x", "dfs:²", "dfs:" + "9" * 5000),
-    ],
-    ids=lambda name: name[:12] or "empty",
-)
-def test_an_unknown_name_is_a_usage_error(name):
-    with pytest.raises(UsageError, match=r"\Aunknown scheduler "):
-        make_scheduler(name, seed=1)

@@ -32,7 +32,7 @@ from vmsmp.machine import Machine
 from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
 from vmsmp.sched import normal_form
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.rendezvous import Place, Rendezvous
 from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watched
 

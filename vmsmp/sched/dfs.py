@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.base import base_policy, mask_of
-from vmsmp.sched.replay import gave_way
+from vmsmp.sched.policy import base_policy, gave_way, mask_of
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu

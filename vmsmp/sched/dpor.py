@@ -26,10 +26,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.base import base_policy
 from vmsmp.sched.history import History
 from vmsmp.sched.partial_order import ACQUIRES, Event, Race, Trace, as_tried
-from vmsmp.sched.replay import gave_way
+from vmsmp.sched.policy import base_policy, gave_way
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.engine import ops
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Preemption
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged
-from vmsmp.sched.base import base_policy, mask_of
+from vmsmp.sched.policy import base_policy, gave_way, mask_of
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-
-_GIVING_WAY = (ops.YIELD, ops.PAUSE)
-
-
-def gave_way(current: Cpu) -> bool:
-    """Whether `current` stands before an operation that gives way."""
-    return not current.done and current.pending in _GIVING_WAY
 
 
 class Preempting(Scheduler):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import vmsmp
+from lost_update import lost_update
 from vmsmp.errors import UsageError
 from vmsmp.sched.dfs import DepthFirst
 from vmsmp.sched.names import CHOICES, make_scheduler
@@ -39,8 +41,8 @@ def test_the_error_lists_every_form():
     with pytest.raises(UsageError) as caught:
         make_scheduler("bogus", seed=1)
     assert (
-        "unknown scheduler 'bogus': use portfolio, random, sticky, rr, pct:D (D from 1 to 100), pos, urw, surw, "
-        "dfs, dfs:P, delay:D or dpor"
+        "unknown scheduler 'bogus': use portfolio, random, sticky, rr, pct:D (D from 1 to 100), pos, urw, "
+        "surw, dfs, dfs:P, delay:D or dpor"
     ) == str(caught.value)
 
 
@@ -70,3 +72,62 @@ def test_a_name_with_a_parameter_and_one_without_are_told_apart(name, kind):
 @pytest.mark.parametrize("form", FORMS)
 def test_the_readme_names_every_scheduler(form):
     assert f"`{form}`" in README.read_text(encoding="utf-8")
+
+
+# -- what every sampling scheduler promises ---------------------------------------------------------
+
+sampling = pytest.mark.parametrize("sched", ["pos", "urw", "surw", "sticky"])
+
+
+@sampling
+def test_what_takes_one_preemption_is_found(sched):
+    assert "check" == vmsmp.explore(lost_update, sched=sched, schedules=200).failure.kind
+
+
+@sampling
+def test_a_search_of_the_same_seed_goes_the_same_way(sched):
+    one, other = (
+        vmsmp.explore(lost_update, sched=sched, schedules=100, seed=7, stop="never") for _ in range(2)
+    )
+    assert (one.counts, one.steps, one.failure.schedule) == (
+        other.counts,
+        other.steps,
+        other.failure.schedule,
+    )
+
+
+@sampling
+def test_searches_of_different_seeds_go_different_ways(sched):
+    assert 1 < len({vmsmp.explore(lost_update, sched=sched, schedules=20, seed=s).steps for s in range(9)})
+
+
+@sampling
+def test_a_spin_loop_ends(sched):
+    def program(m):
+        flag = m.cell(0)
+
+        def spinner():
+            while not flag.load():
+                m.yield_()
+
+        m.spawn(spinner)
+        m.spawn(flag.store, 1)
+        m.join()
+
+    assert None is vmsmp.explore(program, sched=sched, schedules=200, max_steps=2_000).failure
+
+
+@sampling
+def test_a_cpu_that_spawns_is_followed(sched):
+    def program(m):
+        word = m.cell(0)
+
+        def parent():
+            m.spawn(word.store, 1)
+            word.store(2)
+
+        m.spawn(parent)
+        m.spawn(parent)
+        m.join()
+
+    assert None is vmsmp.explore(program, sched=sched, schedules=200).failure

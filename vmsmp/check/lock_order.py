@@ -19,7 +19,7 @@ from vmsmp.check.clocks import Clock, Clocks, known
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
-from vmsmp.sched.rendezvous import Place
+from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 
 
@@ -134,7 +134,7 @@ class LockOrder(Observer):
                 f"{edge.source!r} {edge.held_mode}"
                 for edge in cycle
             ],
-            places=tuple(Place(holds=edge.source, wants=edge.target) for edge in cycle),
+            places=tuple(Breakpoint(holds=edge.source, wants=edge.target) for edge in cycle),
         )
 
 

@@ -146,8 +146,8 @@ def programs(
     """Draw concurrent programs: for each CPU a list of operations.
 
     `setup(m)` runs on the boot CPU and returns the world: whatever the operations share.  An operation
-    is a function `function(world)`, or a tuple `(function, strategy, ...)` for `function(world, value, ...)`.  It must
-    release what it takes, since any other may follow it.  `finish(world)` runs when all have ended.
+    is a function `f(world)`, or a tuple `(f, strategy, ...)` for `f(world, value, ...)`.  It must release
+    what it takes, since any other may follow it.  `finish(world)` runs when all have ended.
     `cpus` CPUs work beside the boot CPU and do at most `max_ops` operations each.
     Shrinks to few operations, and to those that come early in `operations`.
     Raises: UsageError for an operation of neither form, for none at all, or for impossible bounds.

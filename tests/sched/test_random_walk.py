@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import vmsmp
 from lost_update import lost_update
-from vmsmp.sched.random_walk import RandomWalk, RoundRobin
+from vmsmp.sched.random_walk import RandomWalk, RoundRobin, StickyWalk
 
 CPUS = [SimpleNamespace(index=n, alarmed=False) for n in range(4)]
 
@@ -58,3 +58,40 @@ def test_round_robin_makes_the_same_run_every_time():
 
     vmsmp.explore(program, sched="rr", schedules=5)
     assert (5, 1) == (len(logs), len(set(logs)))
+
+
+# -- the sticky walk ----------------------------------------------------------------------------------
+
+
+def stays(walk, picks=2_000):
+    """How often of so many picks a sticky walk stays on the current of four CPUs."""
+    return sum(walk.pick(CPUS[2], CPUS) is CPUS[2] for _ in range(picks)) / picks
+
+
+def test_a_sticky_walk_stays_as_often_as_its_rate_says():
+    walk = StickyWalk(1)
+    for rate in StickyWalk.RATES:
+        walk._rate = rate
+        # it stays, or switches to any of four, of which the current CPU is one
+        assert abs(stays(walk) - (1 - rate * 3 / 4)) < 0.04
+
+
+def test_a_sticky_walk_draws_its_rate_anew_for_each_run():
+    walk = StickyWalk(1)
+    rates = set()
+    for _ in range(50):
+        walk.begin()
+        rates.add(walk._rate)
+    assert set(StickyWalk.RATES) == rates
+
+
+def test_a_sticky_walk_leaves_a_cpu_that_cannot_run():
+    walk = StickyWalk(1)
+    assert {0, 1} == {walk.pick(CPUS[2], CPUS[:2]).index for _ in range(50)}
+
+
+def test_a_sticky_walk_does_not_stay_by_ending_a_sleep():
+    walk = StickyWalk(1)
+    walk._rate = 0.0
+    asleep = SimpleNamespace(index=0, alarmed=True)
+    assert {0, 1} == {walk.pick(asleep, [asleep, CPUS[1]]).index for _ in range(50)}

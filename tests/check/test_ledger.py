@@ -11,7 +11,7 @@ from vmsmp.campaign.search import Runner
 from vmsmp.check.ledger import MEMORY, Ledger
 from vmsmp.engine.schedule import Options
 from vmsmp.engine.workers import WorkerPool, current_core
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_deallocate,

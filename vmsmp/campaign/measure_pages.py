@@ -19,7 +19,7 @@ from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.search import Runner, options_for
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_page.alloc import vm_page_alloc
 from vmsmp.vm.vm_page.flags import VM_ALLOC_NORMAL

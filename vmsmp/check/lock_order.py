@@ -18,7 +18,7 @@ from typing import NamedTuple
 from vmsmp.check.clocks import Clock, Clocks, known
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
-from vmsmp.sched.rendezvous import Place
+from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.observer import LockObserver
 
@@ -134,7 +134,7 @@ class LockOrder(LockObserver):
                 f"{edge.source!r} {edge.held_mode}"
                 for edge in cycle
             ],
-            places=tuple(Place(holds=edge.source, wants=edge.target) for edge in cycle),
+            places=tuple(Breakpoint(holds=edge.source, wants=edge.target) for edge in cycle),
         )
 
 

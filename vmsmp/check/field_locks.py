@@ -11,7 +11,7 @@ from __future__ import annotations
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.records.field import Field
-from vmsmp.records.letters import alternatives, in_words
+from vmsmp.records.letters import in_words
 from vmsmp.records.observer import RecordObserver
 from vmsmp.records.record import Record
 
@@ -32,19 +32,18 @@ class FieldLocks(RecordObserver):
     def exits(self, cpu: Cpu) -> None:
         self._others.discard(cpu)
 
-    def access(self, cpu: Cpu, thing: Record, field: Field, write: bool) -> None:
-        letters = field.write if write else field.read
-        if not letters or not self._others:
+    def access(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
+        allowed = field.may_write if write else field.may_read
+        if not allowed or not self._others:
             return
-        legend = thing.legend
-        for alternative in alternatives(letters):
-            for letter in alternative:
-                if not legend[letter].holds(cpu, thing):
+        for alternative in allowed:
+            for holds in alternative:
+                if not holds(cpu, record):
                     break
             else:
                 return
         if cpu.machine.violation is None:
-            self._report(cpu, thing, field, write, letters)
+            self._report(cpu, record, field, write, field.write if write else field.read)
 
     @staticmethod
     def _report(cpu: Cpu, thing: Record, field: Field, write: bool, letters: str) -> None:

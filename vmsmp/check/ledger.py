@@ -12,8 +12,9 @@ import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Mapping
 from types import CodeType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vmsmp.engine import trace
 from vmsmp.engine.cpu import Cpu
@@ -22,6 +23,8 @@ from vmsmp.records.observer import RecordObserver
 from vmsmp.records.record import Record, has
 from vmsmp.records.share import Edge, Share
 
+#: Of a record of which nobody took a share yet.
+_NO_SHARES: Final[Mapping[Share, int]] = {}
 #: Entries remembered for each record.
 MEMORY = 8
 _ENGINE = os.path.dirname(os.path.abspath(trace.__file__))
@@ -57,7 +60,7 @@ class Ledger(RecordObserver):
         # they agree.
         self._parallel = parallel
         self._history: dict[int, deque[Entry]] = {}
-        self._counts: dict[tuple[int, Share], int] = {}
+        self._counts: dict[int, dict[Share, int]] = {}
         self._owners: dict[int, Entry] = {}
         self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
@@ -88,19 +91,26 @@ class Ledger(RecordObserver):
         history.append(entry)
         return entry
 
-    def _add(self, thing: Record, share: Share, n: int) -> int:
-        with self._lock:
-            key = thing.code, share
-            count = self._counts[key] = self._counts.get(key, 0) + n
-            return count
+    def _add(self, record: Record, share: Share, n: int) -> int:
+        if self._parallel:
+            with self._lock:
+                return self._sum(record, share, n)
+        return self._sum(record, share, n)
+
+    def _sum(self, record: Record, share: Share, n: int) -> int:
+        counts = self._counts.get(record.code)
+        if counts is None:
+            counts = self._counts[record.code] = {}
+        count = counts[share] = counts.get(share, 0) + n
+        return count
 
     def history(self, thing: Record) -> list[str]:
         """The last entries about a record, oldest first."""
         return [str(entry) for entry in self._history.get(thing.code, ())]
 
-    def count(self, record: Record, share: Share) -> int:
-        """How many shares of that kind are out that belong to no CPU."""
-        return self._counts.get((record.code, share), 0)
+    def counts(self, record: Record) -> Mapping[Share, int]:
+        """How many shares of each kind are out; kinds that nobody ever took may be left out."""
+        return self._counts.get(record.code, _NO_SHARES)
 
     def allocated_to(self, record: Record) -> Entry | None:
         """Who was given the record, if it is allocated."""
@@ -113,20 +123,16 @@ class Ledger(RecordObserver):
 
     def took(self, cpu: Cpu, record: Record, share: Share) -> None:
         self._write(cpu, record, f"took {_a(share)}")
-        if share.owned:
-            return
         count = self._add(record, share, 1)
         if share.edge is not None and count == 1 and not self._parallel:
             self._at_edge(cpu, record, share.invariant, share.edge, share.edge.first)
 
     def gave(self, cpu: Cpu, record: Record, share: Share) -> None:
         self._write(cpu, record, f"gave {_a(share)} back")
-        if share.owned:
-            if not has(cpu, record, share):
-                self._not_yours(cpu, record, share)
-            return
+        if share.owned and not has(cpu, record, share):
+            self._not_yours(cpu, record, share)
         count = self._add(record, share, -1)
-        if self._parallel:
+        if share.owned or self._parallel:
             return
         if count < 0:
             message = f"{share.invariant}: more {share}s of {record.klass} given back than taken"

@@ -54,8 +54,9 @@ class Misuse(LockObserver):
             cpu.machine.fail("lock-misuse", f"blocking point with {spin} held", [f"{cpu} enters: {what}"])
 
     def released(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        if any(hold.lock is lock for hold in cpu.held):
-            return
+        for hold in cpu.held:
+            if hold.lock is lock:
+                return
         if mode == SHARED or not cpu.machine.curcpu.machine.violation:
             cpu.machine.fail(
                 "lock-misuse",

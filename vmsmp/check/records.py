@@ -40,18 +40,26 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self.ledger = ledger
         self._rules = tuple(rules)
         self._system = tuple(system)
-        self._parallel = parallel
         # by type, checked twins included
         self._of = {type_: r for r in self._rules for type_ in (r.record, r.record.checked)}
+        self._guarded = {
+            r.record.fields[name]: rule
+            for r in self._rules
+            for name, rule in r.guarded.items()
+            if not parallel
+        }
         self._events = {type_: rule for part in self._system for type_, rule in part.events.items()}
         # what was written by the step under way, and the rules to be asked after it
         self._touched: Record | None = None
         self._asked: tuple[Rule, ...] = ()
+        # by identity: the record and what to ask when it is written, once looked up
+        self._known: dict[int, tuple[Record, tuple[Rule, ...], bool]] = {}
         # whether there is freed memory that somebody could still touch
         self._any_freed = False
 
     def begin(self, machine: Any) -> None:
         self._touched = None
+        self._known = {}
         self._any_freed = False
 
     # -- after a step ---------------------------------------------------------------------------
@@ -66,21 +74,27 @@ class Records(RecordObserver, LockObserver, VmObserver):
                     self.tell(cpu.machine, touched, broken)
                     break
         if _RESERVED <= code < _NAMED and (code & 1 or self._any_freed):
-            touched = record_of(cpu.machine, code >> ops.KIND_BITS)
-            rules = self._of.get(type(touched))
-            if rules is not None and touched is not None:
-                self._write(cpu, touched, rules, code)
+            known = self._known.get(code >> ops.KIND_BITS) or self._look_up(cpu.machine, code)
+            if known is not None:
+                touched, self._asked, stored = known
+                self._touched = touched
+                if not stored and code & ops.KIND_MASK == ops.ATOMIC_STORE:
+                    text = "an atomic word is stored to, and what others changed meanwhile is lost"
+                    self.tell(cpu.machine, touched, Broken("INV-PB7", text))
+                if touched.freed:
+                    self._too_late(cpu, touched)
 
-    def _write(self, cpu: Cpu, touched: Record, rules: Rules, code: int) -> None:
-        """`cpu` is about to write `touched`, or to read it if anything was freed."""
-        if not rules.stored and code & ops.KIND_MASK == ops.ATOMIC_STORE:
-            text = "an atomic word is stored to, and what others changed meanwhile is lost"
-            self.tell(cpu.machine, touched, Broken("INV-PB7", text))
-        field = touched.field_of(code)
-        self._touched = touched
-        self._asked = rules.written.get("" if field is None else field.name, ())
-        if touched.freed:
-            self._too_late(cpu, touched)
+    def _look_up(self, machine: Any, code: int) -> tuple[Record, tuple[Rule, ...], bool] | None:
+        """The record that an operation is about, and what to ask once it is written."""
+        ident = code >> ops.KIND_BITS
+        record = record_of(machine, ident)
+        rules = self._of.get(type(record))
+        if record is None or rules is None:
+            return None
+        field = record.field_of(code)
+        asked = rules.written.get("" if field is None else field.name, ())
+        known = self._known[ident] = record, asked, rules.stored
+        return known
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
         """Fail the execution with that broken rule, unless it has failed already."""
@@ -103,10 +117,8 @@ class Records(RecordObserver, LockObserver, VmObserver):
     def access(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
         if record.freed:
             self._too_late(cpu, record)
-        elif not self._parallel:
-            rule = self._of.get(type(record), _NONE).accessed
-            if rule is not None:
-                self.tell(cpu.machine, record, rule(cpu, record, field, write))
+        elif write and field in self._guarded:
+            self.tell(cpu.machine, record, self._guarded[field](cpu, record, field, self.ledger))
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
         if lock.guards is not None and lock.guards.freed:

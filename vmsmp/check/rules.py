@@ -28,8 +28,8 @@ class Broken(NamedTuple):
 class Books(Protocol):
     """What rules ask of the ledger."""
 
-    def count(self, record: Record, share: Share) -> int:
-        """How many shares of a kind that no CPU owns are out."""
+    def counts(self, record: Record) -> Mapping[Share, int]:
+        """How many shares of each kind are out; kinds that nobody ever took may be left out."""
 
     def allocated_to(self, record: Record) -> object | None:
         """Who was given the record by its allocator, if anybody."""
@@ -49,8 +49,8 @@ class Rules:
     written: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     #: Asked of every record when all CPUs stand still; first the first rule of all, then the second.
     at_rest: tuple[Rule, ...] = ()
-    #: Asked when a CPU is about to read or write a field; not where CPUs are parallel.
-    accessed: Callable[[Cpu, Any, Field, bool], Broken | None] | None = None
+    #: Asked when a CPU is about to write the field of that name; not where CPUs are parallel.
+    guarded: Mapping[str, Callable[[Cpu, Any, Field, Books], Broken | None]] = field(default_factory=dict)
     #: Asked when a record is about to go back to its allocator.
     freed: Rule | None = None
     #: Whether its words may be stored to.  Those that others change may not: what they did is lost.

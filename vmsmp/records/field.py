@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from vmsmp.records.letters import Alternatives
+
 
 class _Required:
     """Stands for a value that the constructor must be given."""
@@ -31,7 +33,20 @@ class Field:
     `offset` is its identity within the record's.
     """
 
-    __slots__ = ("atomic", "default", "factory", "format", "name", "offset", "peek", "poke", "read", "write")
+    __slots__ = (
+        "atomic",
+        "default",
+        "factory",
+        "format",
+        "may_read",
+        "may_write",
+        "name",
+        "offset",
+        "peek",
+        "poke",
+        "read",
+        "write",
+    )
 
     def __init__(
         self,
@@ -51,6 +66,9 @@ class Field:
         self.factory = factory
         self.name = ""
         self.offset = 0
+        #: The letters as predicates: alternatives of those that must all hold.
+        self.may_read: Alternatives = ()
+        self.may_write: Alternatives = ()
         self.peek: Callable[[Any], Any]
         self.poke: Callable[[Any, Any], None]
 

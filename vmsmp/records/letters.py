@@ -21,12 +21,23 @@ class Letter(NamedTuple):
 
 
 Legend = Mapping[str, Letter]
+#: Alternatives of predicates that must all hold.
+Alternatives = tuple[tuple[Callable[[Cpu, Any], bool], ...], ...]
 
 
 @lru_cache(256)
 def alternatives(letters: str) -> tuple[str, ...]:
     """The alternatives, each a string of letters that must all hold: `"S+Q|B"` is `("SQ", "B")`."""
     return tuple(alternative.replace("+", "") for alternative in letters.split("|"))
+
+
+def predicates(legend: Legend, letters: str) -> Alternatives:
+    """The letters as predicates; none for nothing."""
+    if not letters:
+        return ()
+    return tuple(
+        tuple(legend[letter].holds for letter in alternative) for alternative in alternatives(letters)
+    )
 
 
 def in_words(legend: Legend, letters: str) -> str:

@@ -23,7 +23,7 @@ class Block(Generic[R]):
 
     __slots__ = ("records",)
 
-    def __init__(self, records: list[R | None]) -> None:
+    def __init__(self, records: dict[int, R]) -> None:
         self.records = records
 
     def __call__(self, n: int) -> Any:
@@ -32,49 +32,48 @@ class Block(Generic[R]):
 
     def record(self, n: int) -> R | None:
         """The record that has the n-th identity, whatever part of it that is."""
-        return self.records[n // STRIDE]
+        return self.records.get(n // STRIDE)
 
 
 class RecordPool(Generic[R]):
-    """The records of one type that hang off `vm`, in `records`: by place, or in the order of their making.
+    """The records of one type that hang off `vm`, in `records` by their place.
 
-    A place is None until its record is made.
+    In a pool with a size a record has a place before it is made; in one without, records have their places
+    in the order of their making.
     """
 
     def __init__(self, vm: Home, type_: type[R], size: int | None = None) -> None:
         self.vm = vm
         self.type = type_
-        self.size = size
-        self.records: list[R | None] = [None] * (size or 0)
+        self.records: dict[int, R] = {}
         self._guarded = False
-        if size is not None:
-            self._first = vm.machine.reserve(STRIDE * size, Block(self.records))
+        self._first = None if size is None else vm.machine.reserve(STRIDE * size, Block(self.records))
 
     def make(self, place: int | None = None, **values: Any) -> R:
         """Make a record with these values: the one of a place, or, in a pool without a size, the next."""
-        if place is None:
-            alone: list[R | None] = [None]
+        if self._first is None or place is None:
+            alone: dict[int, R] = {}
             record = self.type(self.vm, self.vm.machine.reserve(STRIDE, Block(alone)), **values)
             alone[0] = record
-            self.records.append(record)
+            place = len(self.records)
         else:
             record = self.type(self.vm, self._first + place * STRIDE * ops.MAX_CPUS, **values)
-            self.records[place] = record
         if self._guarded:
             record.__class__ = self.type.checked
+        self.records[place] = record
         return record
 
     def first_use(self, place: int, **values: Any) -> R:
         """The record of a place, made now if it has not been."""
-        made = self.records[place]
+        made = self.records.get(place)
         if made is None:
             with self.vm.making:
-                made = self.records[place] or self.make(place, **values)
+                made = self.records.get(place) or self.make(place, **values)
         return made
 
     def guard(self) -> None:
         """From here on checkers that ask for it see accesses to all records of this pool."""
-        if self.vm.hooks.access:
+        if self.vm.hooks.access and self.type.checked is not self.type:
             self._guarded = True
             for record in self:
                 record.__class__ = self.type.checked
@@ -87,8 +86,8 @@ class RecordPool(Generic[R]):
                 yield spin
 
     def __iter__(self) -> Iterator[R]:
-        """The records that have been made."""
-        return (record for record in self.records if record is not None)
+        """The records that have been made, in the order of their making."""
+        return iter(list(self.records.values()))
 
 
 def record_of(machine: Any, ident: int) -> Record | None:

@@ -28,7 +28,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu, Hold
 from vmsmp.records.field import REQUIRED, Field, FieldView, Plain
 from vmsmp.records.home import Home, Spin
-from vmsmp.records.letters import Legend
+from vmsmp.records.letters import Legend, predicates
 from vmsmp.records.share import Share
 from vmsmp.records.word import FreeWord, Word
 
@@ -51,6 +51,7 @@ class Record:
     kind: ClassVar[str] = "record"
     legend: ClassVar[Legend] = {}
     fields: ClassVar[dict[str, Field]] = {}
+    by_offset: ClassVar[dict[int, Field]] = {}
     checked: ClassVar[type]
     words: ClassVar[dict[str, type[Word]]] = {}
     free_words: ClassVar[dict[str, type[Word]]] = {}
@@ -179,15 +180,14 @@ class Record:
             return self.spin
         if offset == SPIN + 1:
             return getattr(self.spin, "lock", None)
-        for declared in self.fields.values():
-            if declared.offset == offset:
-                return declared.peek(self) if declared.atomic else FieldView(self, declared)
-        return self
+        declared = self.by_offset.get(offset)
+        if declared is None:
+            return self
+        return declared.peek(self) if declared.atomic else FieldView(self, declared)
 
     def field_of(self, code: int) -> Field | None:
         """The field or word that an operation on this record is about, or None."""
-        offset = code - self.code >> _FIELD_SHIFT
-        return next((declared for declared in self.fields.values() if declared.offset == offset), None)
+        return self.by_offset.get(code - self.code >> _FIELD_SHIFT)
 
     def state(self) -> str:
         """The record in a few words, for the row of a report."""
@@ -203,7 +203,10 @@ class Record:
 
 def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
     """Whether the CPU has `thing`, a lock or a record, in hand in one of these modes or shares."""
-    return any(hold.lock is thing and hold.mode in modes for hold in cpu.held)
+    for hold in cpu.held:  # noqa: SIM110 - asked at every access to a field, where a generator is too slow
+        if hold.lock is thing and hold.mode in modes:
+            return True
+    return False
 
 
 class _Guard:
@@ -242,22 +245,33 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
         space = {
             n: v for n, v in vars(cls).items() if n not in declared and n not in ("__dict__", "__weakref__")
         }
-        space.update(__slots__=tuple(declared), fields=fields, legend=legend or {}, words={}, free_words={})
+        by_offset = dict(enumerate(fields.values(), FIRST_FIELD))
+        assert not by_offset or max(by_offset) < STRIDE
+        space.update(
+            __slots__=tuple(declared),
+            fields=fields,
+            by_offset=by_offset,
+            legend=legend or {},
+            words={},
+            free_words={},
+        )
         space["__init__"] = _constructor(declared, post_init="__post_init__" in space)
         made: Any = type(cls.__name__, cls.__bases__, space)
         guards: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}
-        for offset, (name, field) in enumerate(fields.items(), FIRST_FIELD):
-            assert offset < STRIDE
+        for (name, field), offset in zip(fields.items(), by_offset, strict=True):
             slot = made.__dict__[name]
             field.name, field.offset = name, offset
             field.peek, field.poke = slot.__get__, slot.__set__
+            field.may_read = predicates(space["legend"], field.read)
+            field.may_write = predicates(space["legend"], field.write)
             if field.atomic:
                 shape = {"__slots__": (), "declared": field, "_shift": offset << _FIELD_SHIFT}
                 made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
                 made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
             elif field.read or field.write:
                 guards[name] = _Guard(field)
-        made.checked = type(cls.__name__, (made,), guards)
+        letters = any(f.read or f.write for f in fields.values())
+        made.checked = type(cls.__name__, (made,), guards) if letters else made
         result: type[R] = made
         return result
 

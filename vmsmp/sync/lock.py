@@ -113,10 +113,10 @@ class Lock:
 
     def _mode(self, cpu: Cpu) -> str | None:
         """The mode in which `cpu` took it last, or None."""
-        held = cpu.held
-        if held and held[-1].lock is self:
-            return str(held[-1].mode)
-        return next((str(hold.mode) for hold in reversed(cpu.held) if hold.lock is self), None)
+        for hold in reversed(cpu.held):
+            if hold.lock is self:
+                return str(hold.mode)
+        return None
 
     def __enter__(self) -> Self:
         self.acquire()

@@ -64,30 +64,42 @@ class Deltas(Observer):
 
     def __init__(self, tell: Callable[[Any, Record, Broken], None]) -> None:
         self._tell = tell
+        # by identity: the meter that an operation is about, and which count, once looked up
+        self._known: dict[int, tuple[Record | None, str]] = {}
         # CPUs that are changing one of their deltas: which count, and what it was before
         self._counting: dict[Cpu, tuple[str, int]] = {}
 
     def begin(self, machine: Any) -> None:
+        self._known = {}
         self._counting = {}
 
     def op(self, cpu: Cpu, code: int) -> None:
-        machine: Any = cpu.machine
-        vm = machine.vm
-        if vm is None:
+        kind = code & ops.KIND_MASK
+        if kind != ops.FETCHADD and not self._counting:
             return
-        touched = record_of(machine, code >> ops.KIND_BITS) if code & 1 else None
-        if isinstance(touched, Vmmeter):
-            adj = vm.mycpu().gd_vmstats_adj
-            field = adj.field_of(code) if touched is adj else None
-            if field is not None and code & ops.KIND_MASK == ops.FETCHADD:
-                self._counting[cpu] = (field.name, adj.peek(field.name))
+        machine: Any = cpu.machine
+        meter, count = self._meter(machine, code) if code & 1 else (None, "")
+        if meter is not None:
+            if kind == ops.FETCHADD and meter is machine.vm.mycpu().gd_vmstats_adj:
+                self._counting[cpu] = (count, meter.peek(count))
             return  # the CPU is still counting
         if cpu in self._counting:
             count, before = self._counting.pop(cpu)
-            gd = vm.mycpu()
-            broken = broken_delta(vm, gd, count) if gd.gd_vmstats_adj.peek(count) < before else None
-            if broken is not None:
-                self._tell(cpu.machine, gd.gd_vmstats_adj, broken)
+            gd = machine.vm.mycpu()
+            if gd.gd_vmstats_adj.peek(count) < before:
+                broken = broken_delta(machine.vm, gd, count)
+                if broken is not None:
+                    self._tell(machine, gd.gd_vmstats_adj, broken)
+
+    def _meter(self, machine: Any, code: int) -> tuple[Record | None, str]:
+        ident = code >> ops.KIND_BITS
+        known = self._known.get(ident)
+        if known is None:
+            record = record_of(machine, ident)
+            field = record.field_of(code) if isinstance(record, Vmmeter) else None
+            known = (None, "") if field is None else (record, field.name)
+            self._known[ident] = known
+        return known
 
 
 RULES: Final = ()

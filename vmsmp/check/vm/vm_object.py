@@ -23,7 +23,8 @@ def broken_object(obj: VmObject, books: Books) -> Broken | None:
     for pindex, m in memq.items():
         if not m.spin_held() and (m.peek("object") is not obj or m.peek("pindex") != pindex):
             return Broken("INV-O1", f"its tree has {m.klass} at an index, which says it is elsewhere")
-    refs, holds = books.count(obj, REF), sum(mode is OBJECT_HOLD for _, mode in obj.holders)
+    out = books.counts(obj)
+    refs, holds = out.get(REF, 0), out.get(OBJECT_HOLD, 0)
     if obj.ref_count.value != refs:
         return Broken("INV-O4", f"its word counts {obj.ref_count.value} references, and {refs} are out")
     if obj.hold_count.value != holds:

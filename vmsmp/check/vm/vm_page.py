@@ -10,17 +10,19 @@ for a moment, by a guess of the page hash that is about to be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
 from vmsmp.records.record import has
+from vmsmp.records.share import Share
 from vmsmp.vm.observer import PageAllocated, PageFound
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import Globaldata
+from vmsmp.vm.vm_object.object import VmObject
 from vmsmp.vm.vm_page.flags import (
     PBUSY_LOCKED,
     PBUSY_MASK,
@@ -41,8 +43,6 @@ from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues, is_
 
 #: What a CPU inside vm_page_sbusy_drop or vm_page_flash does next.
 _TAKES_WANTED_BACK: Final = (ops.CLEARBITS, ops.CMPSET, ops.ATOMIC_LOAD)
-#: What stays the same for a CPU that has a page soft-busied.
-_IDENTITY: Final = frozenset(("object", "pindex", "valid"))
 #: Longer lists are walked when all CPUs stand still only.
 WALK: Final = 128
 
@@ -51,6 +51,7 @@ _peek_queue, _peek_object, _peek_pindex, _peek_valid, _peek_dirty, _peek_next, _
     VmPage.fields[name].peek
     for name in ("queue", "object", "pindex", "valid", "dirty", "tqe_next", "tqe_prev")
 )
+_peek_memq = VmObject.fields["rb_memq"].peek
 _peek_first, _peek_last, _peek_lcnt = (
     Vpgqueues.fields[name].peek for name in ("tqh_first", "tqh_last", "lcnt")
 )
@@ -61,17 +62,17 @@ _peek_first, _peek_last, _peek_lcnt = (
 
 def broken_page(m: VmPage, books: Books) -> Broken | None:
     """The first rule that the page breaks right now, or None."""
-    shares = [mode for _, mode in m.holders]
-    return (
-        _broken_busy(m, m.busy_count.value, shares)
-        or _broken_counts(m, shares, books)
-        or (_broken_queue(m, books) if not m.spin_held() else None)
-    )
+    out = books.counts(m)
+    broken = _broken_busy(m, out) or _broken_counts(m, out)
+    if broken is None and not m.spin_held():
+        broken = _broken_queue(m, books)
+    return broken
 
 
-def _broken_busy(m: VmPage, busy_count: int, shares: list[Any]) -> Broken | None:
-    hard = shares.count(HARD)
-    soft = shares.count(SOFT)
+def _broken_busy(m: VmPage, out: Mapping[Share, int]) -> Broken | None:
+    busy_count = m.busy_count.value
+    hard = out.get(HARD, 0)
+    soft = out.get(SOFT, 0)
     if hard > 1:
         return Broken("INV-PB1", f"{hard} CPUs have it hard-busied")
     if bool(busy_count & PBUSY_LOCKED) != bool(hard):
@@ -81,7 +82,7 @@ def _broken_busy(m: VmPage, busy_count: int, shares: list[Any]) -> Broken | None
         return Broken("INV-PB1", f"its word says {busy_format(busy_count)}, {who}")
     if busy_count & PBUSY_MASK != soft:
         return Broken("INV-PB2", f"its word counts {busy_count & PBUSY_MASK} soft busies, and {soft} are out")
-    if busy_count & ~PBUSY_SWAPINPROG == PBUSY_WANTED and not busy_count & PBUSY_SWAPINPROG:
+    if busy_count == PBUSY_WANTED:
         word = m.busy_count.ident
         for cpu in m.vm.machine.cpus:
             if (
@@ -94,11 +95,11 @@ def _broken_busy(m: VmPage, busy_count: int, shares: list[Any]) -> Broken | None
     return None
 
 
-def _broken_counts(m: VmPage, shares: list[Any], books: Books) -> Broken | None:
-    hold = shares.count(HOLD)
+def _broken_counts(m: VmPage, out: Mapping[Share, int]) -> Broken | None:
+    hold = out.get(HOLD, 0)
     if m.hold_count.value != hold:
         return Broken("INV-HW1", f"its word counts {m.hold_count.value} holds, and {hold} are out")
-    wire = books.count(m, WIRE)
+    wire = out.get(WIRE, 0)
     if m.wire_count.value != wire:
         return Broken("INV-HW2", f"its word counts {m.wire_count.value} wirings, and {wire} are out")
     return None
@@ -106,22 +107,20 @@ def _broken_counts(m: VmPage, shares: list[Any], books: Books) -> Broken | None:
 
 def _broken_queue(m: VmPage, books: Books) -> Broken | None:
     """The rules for a page whose spinlock is free."""
-    vm = m.vm
+    page = m.vm.page
     queue = _peek_queue(m)
     flags = m.flags.value
-    if queue and (
-        not 0 < queue < len(vm.page.vm_page_queues) or vm.page.vm_page_queues[queue].base + m.pc != queue
-    ):
-        return Broken("INV-Q3", f"it is on queue {queue}, which is not one of its colour")
-    if queue and flags & (PG_FICTITIOUS | PG_UNQUEUED):
-        return Broken("INV-Q8", "it is on a queue, and its flags forbid that")
+    if queue:
+        if not 0 < queue < len(page.vm_page_queues) or page.vm_page_queues[queue].base + m.pc != queue:
+            return Broken("INV-Q3", f"it is on queue {queue}, which is not one of its colour")
+        if flags & (PG_FICTITIOUS | PG_UNQUEUED):
+            return Broken("INV-Q8", "it is on a queue, and its flags forbid that")
     obj = _peek_object(m)
-    if obj is not None and obj.peek("rb_memq").get(_peek_pindex(m)) is not m:
+    if obj is not None and _peek_memq(obj).get(_peek_pindex(m)) is not m:
         return Broken("INV-O1", f"it says it is {obj.klass}'s, and that one's tree does not have it")
-    kind = vm.page.queue_type(queue)
-    owner = books.allocated_to(m)
+    kind = page.queue_types[queue]
     if kind in ("free", "hold"):
-        if owner is not None:
+        if books.allocated_to(m) is not None:
             return Broken("INV-AL1", f"it is on a {kind} queue and allocated")
         if obj is not None or _peek_valid(m) or _peek_dirty(m) or m.wire_count.value:
             name = "INV-Q5" if kind == "free" else "INV-Q6"
@@ -154,9 +153,9 @@ def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
     return Broken("INV-Q1", f"it says it is on {m.vm.page.queue_name(queue)}, whose list does not have it")
 
 
-def identity_moves(cpu: Cpu, m: VmPage, field: Field, write: bool) -> Broken | None:
+def identity_moves(cpu: Cpu, m: VmPage, field: Field, books: Books) -> Broken | None:
     """Whether a page's identity is written while another CPU has it soft-busied (INV-PB5)."""
-    if not write or field.name not in _IDENTITY:
+    if not books.counts(m).get(SOFT):
         return None
     if any(share is SOFT and other is not cpu for other, share in m.holders):
         return Broken("INV-PB5", f"its {field.name} changes while another CPU has it soft-busied")
@@ -247,20 +246,19 @@ def broken_gate(cpu: Cpu, allocated: PageAllocated) -> tuple[VmPage, Broken] | N
 
 # -- declared -------------------------------------------------------------------------------------
 
-_PAGE = (broken_page, unlinked_page)
-
 RULES: Final = (
     Rules(
         VmPage,
-        written=dict.fromkeys(("", *VmPage.fields), _PAGE),
+        # Links change under the page's spinlock, so they are looked at when that is let go.
+        written={"": (broken_page, unlinked_page), **dict.fromkeys(VmPage.fields, (broken_page,))},
         at_rest=(broken_page, unlinked_page),
-        accessed=identity_moves,
+        guarded=dict.fromkeys(("object", "pindex", "valid"), identity_moves),
         freed=freed_twice,
         stored=False,
     ),
     Rules(
         Vpgqueues,
-        written=dict.fromkeys(("", *Vpgqueues.fields), (broken_queue,)),
+        written={"": (broken_queue,)},
         at_rest=(walked_queue,),
     ),
 )

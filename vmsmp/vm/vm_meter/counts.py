@@ -46,6 +46,7 @@ def vmstats_rollup(vm: VmSystem) -> None:
     for gd in vm.meter.cpus():
         for count in COUNTS:
             copy = getattr(gd.gd_vmstats_adj, count).swap(0)
+            vm.mycpu()  # from its first count on a CPU has a globaldata, which others roll up
             if copy:
                 getattr(vm.meter.vmstats, count).fetchadd(copy)
     mine = vm.mycpu().gd_vmstats

@@ -60,7 +60,7 @@ class VmPageHash:
 
     def element(self, slot: int) -> VmPageHashElm:
         """The element in that slot, made when first looked at."""
-        return self._pool.records[slot] or self._pool.first_use(slot, slot=slot)
+        return self._pool.first_use(slot, slot=slot)
 
     def set_of(self, obj: Record, pindex: int) -> list[VmPageHashElm]:
         """The elements in which that identity may be."""

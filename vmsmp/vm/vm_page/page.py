@@ -50,14 +50,16 @@ def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
 
 def _record_spin(cpu: Cpu, thing: Record) -> bool:
     spin = thing.spin_made()
-    return spin is not None and has(cpu, spin, EXCLUSIVE)
+    for hold in cpu.held:
+        if hold.lock is spin:
+            return bool(hold.mode == EXCLUSIVE)
+    return False
 
 
 def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
-    queue = m.peek("queue")
-    queues = m.vm.page.vm_page_queues
+    queue = VmPage.fields["queue"].peek(m)
     if queue:
-        return has(cpu, queues[queue].spin, EXCLUSIVE)
+        return _record_spin(cpu, m.vm.page.vm_page_queues[queue])
     return any(hold.lock.kind == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
 
 

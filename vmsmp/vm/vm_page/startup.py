@@ -67,6 +67,8 @@ class Pages:
         self.vm_page_queues: list[Vpgqueues] = [
             self._queue(queues, n) for n in range(1 + size * len(PQ_TYPES))
         ]
+        #: The type of the queue of each index.
+        self.queue_types = ["none", *(type_ for type_ in PQ_TYPES for _ in range(size))]
         self._pool: RecordPool[VmPage] = vm.pool(VmPage, config.pages)
         self.vm_page_array: list[VmPage] = []
         with _collector_paused(config.pages):
@@ -125,7 +127,7 @@ class Pages:
 
     def queue_type(self, index: int) -> str:
         """The type of the queue of that index, "none" for none."""
-        return PQ_TYPES[(index - 1) // self.l2_size] if 0 < index < len(self.vm_page_queues) else "none"
+        return self.queue_types[index] if 0 < index < len(self.queue_types) else "none"
 
 
 @contextmanager

@@ -25,7 +25,7 @@ BELOW = {
     "vm": {"vm", "mmu", "sync", "engine", "errors", "machine"},
 }
 #: What looks at everything, and is looked at by nothing below, not even for its types.
-ABOVE = {"check", "mutants", "campaign", "report", "cli", "pytest_plugin", "hypothesis_support"}
+ABOVE = {"check", "patches", "campaign", "report", "cli", "pytest_plugin", "hypothesis_support"}
 LOWER = [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in BELOW]
 
 

@@ -38,7 +38,7 @@ from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.machine import Machine
-from vmsmp.mutants.patch import planted
+from vmsmp.patches.catalogue import planted
 from vmsmp.sched.replay import OpCounter, Preempting
 
 try:
@@ -289,7 +289,7 @@ def _run(
     program: Program, schedule: Schedule, *, check: bool = False, instead: Program | None = None
 ) -> bool:
     """Whether one run along the schedule fails; nothing of it is told.  `instead` is run in its name."""
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+    with planted(schedule.options), WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, schedule.options, check=check)
         runner.program = instead or program
         failed: list[bool] = []

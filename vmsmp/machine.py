@@ -7,7 +7,7 @@ Everything a program shares is made here, so that one place decides about its de
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,6 @@ from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
 from vmsmp.errors import UsageError
-from vmsmp.findings import check_repairs
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
@@ -48,7 +47,7 @@ T = TypeVar("T")
 class Machine(BareMachine):
     """One execution of one program, with shared memory, locks, tokens and sleep queues.
 
-    `locks` ("atomic" or "exact") and `repairs` come on top of `options`.
+    `locks` ("atomic" or "exact") comes on top of `options`.
     """
 
     def __init__(
@@ -59,13 +58,10 @@ class Machine(BareMachine):
         options: Options | None = None,
         hooks: Hooks | None = None,
         locks: str | None = None,
-        repairs: Iterable[str] = (),
     ) -> None:
         options = options or Options()
-        if locks is not None or repairs:
-            options = replace(
-                options, locks=locks or options.locks, repairs=options.repairs | check_repairs(repairs)
-            )
+        if locks is not None:
+            options = replace(options, locks=locks)
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._exact = self.options.locks == "exact"
         self._atomic = Atomic if engine.controlled else FreeAtomic

@@ -22,7 +22,7 @@ from vmsmp.campaign.stress import (
 )
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
-from vmsmp.findings import repair_names
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 EXACT = Way("controlled", "exact")
 FREE = Way("free", "exact")
@@ -160,7 +160,7 @@ def test_a_repaired_way_has_every_repair_on():
     way = Way("controlled", "exact", "random", injected=True, repaired=True)
     piece = Slice("spin_writers_queue", way, 0, 0.2, ("SP-05",))
     line = Schedule.parse(work(piece).failures[0].schedule)
-    assert frozenset(repair_names()) == piece.all_repairs() == line.options.repairs
+    assert frozenset(REPAIR_BY_NAME) == piece.all_repairs() == line.options.repairs
 
 
 def test_an_injected_way_ends_sleeps_at_any_moment():

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 import page_model as plain
 from machine_driver import Driver
 from vmsmp import vm as kernel
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
 from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_free import vm_page_free

@@ -14,7 +14,7 @@ from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import VmsmpError
-from vmsmp.mutants.patch import planted
+from vmsmp.patches.catalogue import planted
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
 #: Called where the run stands still: the machine, the step about to be performed (None: the run is over)
@@ -55,7 +55,7 @@ def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Vis
     schedule = parse_for(program, line)
     found: list[Violation | None] = []
     stop = _Stop(step, visit)
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+    with planted(schedule.options), WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, schedule.options, check=True)
 
         def run() -> None:

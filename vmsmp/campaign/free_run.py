@@ -16,7 +16,7 @@ from vmsmp.engine.workers import WorkerPool
 from vmsmp.errors import UsageError
 from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
-from vmsmp.mutants.patch import planted
+from vmsmp.patches.catalogue import planted
 from vmsmp.sync.lock import Lock, LockStatistics
 
 #: Seconds that a single round has at least.
@@ -63,7 +63,7 @@ def run(
     if engine != "free":
         raise UsageError(f"engine must be 'free' or 'controlled', not {engine!r}")
     options = options_for(program, locks=locks, cpus=cpus, repairs=repairs, mutants=mutants)
-    with planted(options.mutants), WorkerPool() as pool:
+    with planted(options), WorkerPool() as pool:
         free = FreeEngine(pool, seconds=time_s, max_ops=max_ops, perturb=perturb)
         return free_once(free, program, options, seed, Hooks(checkers(check, free=True)))
 
@@ -186,7 +186,7 @@ def free_rounds(
     done = FreeRounds(program_name(program))
     start = time.monotonic()
     hooks = Hooks(checkers(check, free=True))
-    with planted(options.mutants), WorkerPool() as pool:
+    with planted(options), WorkerPool() as pool:
         engine = FreeEngine(pool, perturb=perturb)
         try:
             while sum(done.counts.values()) < stop_at and not pool.abandoned:

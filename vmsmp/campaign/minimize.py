@@ -27,7 +27,7 @@ from vmsmp.engine import ops, trace
 from vmsmp.engine.schedule import Options, Preemption, Schedule
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
-from vmsmp.mutants.patch import planted
+from vmsmp.patches.catalogue import planted
 from vmsmp.sched import normal_form
 from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder
@@ -69,7 +69,7 @@ def minimize(
     from vmsmp.campaign.search import Runner, parse_for
 
     schedule = parse_for(program, line)
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+    with planted(schedule.options), WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, schedule.options, check=check)
         kept: list[Schedule] = []
         pool.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))

@@ -26,10 +26,9 @@ from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
-from vmsmp.findings import check_repairs
 from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
-from vmsmp.mutants.patch import check_mutants, planted
+from vmsmp.patches.catalogue import check_mutants, check_repairs, planted
 from vmsmp.report.story import Storyteller
 from vmsmp.sched import normal_form
 from vmsmp.sched.base import make_scheduler
@@ -294,7 +293,7 @@ def explore(
     scheduler = make_scheduler(sched, seed)
     name = program_name(program)
     result = Result(name, sched, Schedule(name, seed, (), options))
-    with planted(options.mutants), WorkerPool(current_core()) as pool:
+    with planted(options), WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, options, check=check)
         start = time.monotonic()
 
@@ -442,7 +441,7 @@ def replay(program: Program, line: str | Schedule, *, check: bool = True) -> Out
     repair or mutant that there is not.
     """
     schedule = parse_for(program, line)
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
+    with planted(schedule.options), WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, schedule.options, check=check)
         told: list[Outcome] = []
         pool.drive(lambda: told.append(runner.tell(Preempting(schedule.preemptions), schedule.seed)[0]))

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
+from vmsmp.campaign.findings import Finding, explain
 from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.minimize import minimize
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.search import explore, options_for, replay
 from vmsmp.engine.schedule import Options
 from vmsmp.errors import VmsmpError
-from vmsmp.findings import Finding, explain, repair_names
 from vmsmp.library import find_scenario, matching
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -79,7 +80,7 @@ class Slice:
 
     def all_repairs(self) -> frozenset[str]:
         """The repairs that its runs have on."""
-        return frozenset(self.repairs) | frozenset(repair_names() if self.way.repaired else ())
+        return frozenset(self.repairs) | frozenset(REPAIR_BY_NAME if self.way.repaired else ())
 
 
 @dataclass(frozen=True, slots=True)

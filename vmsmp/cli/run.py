@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from vmsmp.campaign.findings import explain
 from vmsmp.campaign.free_run import FreeRounds, free_rounds
 from vmsmp.campaign.outcome import Failure, Result
 from vmsmp.campaign.search import explore
 from vmsmp.cli.arguments import Subparsers, add_json, add_options, number, options_of, print_json
 from vmsmp.cli.console import Progress
 from vmsmp.engine.schedule import Schedule
-from vmsmp.findings import explain
 from vmsmp.library import Scenario, find_scenario
 from vmsmp.report.summary import free_text, result_text
 from vmsmp.sched.base import make_scheduler

@@ -297,10 +297,6 @@ class Machine:
             return name
         return f"{name} {getattr(thing, 'name', thing)}"
 
-    def repaired(self, name: str) -> bool:
-        """Whether the named repair of a finding of the kernel's own is switched on."""
-        return name in self.options.repairs
-
     def quiesce(self) -> None:
         """Let the whole-machine predicates speak; the engine calls it when all CPUs stand still."""
         for hook in self.hooks.quiescent:

@@ -34,7 +34,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from vmsmp.campaign.search import Program, Runner, options_for, parse_for, replay
 from vmsmp.engine.ops import MAX_CPUS
-from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Preemption, Schedule, program_name
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.machine import Machine

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vmsmp.engine.gate import UNDIVIDED
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.engine.observer import Hooks
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell

@@ -11,7 +11,7 @@ import vmsmp
 from vmsmp.campaign.free_run import FreeRounds, free_rounds
 from vmsmp.campaign.outcome import Failure, Outcome
 from vmsmp.engine.free import FreeEngine
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 from vmsmp.sync.lock import LockStatistics
 

@@ -13,7 +13,7 @@ from vmsmp.check import checkers
 from vmsmp.engine import ops
 from vmsmp.engine.free import RING, FreeEngine
 from vmsmp.engine.observer import Hooks, Observer
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.machine import Machine
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import vmsmp
 from vmsmp import vm as kernel
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.hypothesis_support import check, programs, schedules
 from vmsmp.vm.vm_page_alloc import vm_page_alloc
 from vmsmp.vm.vm_page_free import vm_page_free

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 from vmsmp.patches.catalogue import (
     MUTANT_BY_ID,

@@ -6,7 +6,8 @@ import pytest
 
 from vmsmp.campaign.free_run import FreeRounds
 from vmsmp.campaign.outcome import Result
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.report.summary import free_text, result_text
 from vmsmp.sync.lock import LockStatistics
 

@@ -7,7 +7,8 @@ import pytest
 import vmsmp
 from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.search import options_for
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.library import all_scenarios
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 

@@ -8,7 +8,8 @@ import pytest
 
 from vmsmp.campaign.search import Runner
 from vmsmp.engine import ops, trace
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched.rendezvous import Place, Rendezvous
 from vmsmp.sched.replay import Preempting

@@ -11,7 +11,8 @@ from vmsmp.campaign.search import Program, explore, options_for
 from vmsmp.check import checkers
 from vmsmp.engine.free import FreeEngine
 from vmsmp.engine.observer import Hooks
-from vmsmp.engine.schedule import Options, program_name
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import program_name
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.errors import UsageError
 from vmsmp.library import is_scenario

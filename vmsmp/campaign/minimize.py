@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import signature_of
 from vmsmp.engine import ops, trace
-from vmsmp.engine.schedule import Options, Preemption, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.patches.catalogue import planted

@@ -22,7 +22,8 @@ from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.machine import Violation
 from vmsmp.engine.observer import Hooks, Observer
-from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
+from vmsmp.engine.options import MAX_STEPS, Options
+from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError

@@ -21,7 +21,7 @@ from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.minimize import minimize
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.search import explore, options_for, replay
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import VmsmpError
 from vmsmp.library import find_scenario, matching
 from vmsmp.patches.catalogue import REPAIR_BY_NAME

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from vmsmp.campaign.search import Program
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 
 Subparsers = Any  # argparse's own type has no public name
 

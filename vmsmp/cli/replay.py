@@ -9,8 +9,8 @@ from pathlib import Path
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.search import replay
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
-from vmsmp.engine.schedule import Schedule, shorten
-from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import ReplayDiverged, UsageError, shorten
 from vmsmp.library import find_scenario
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file

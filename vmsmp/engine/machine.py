@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Hooks
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import Halt
 
 if TYPE_CHECKING:

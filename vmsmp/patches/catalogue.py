@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 from vmsmp.patches.mutants import MUTANTS
 from vmsmp.patches.patch import Mutant, Patch, Repair, plant

@@ -6,7 +6,7 @@ import pytest
 
 import vmsmp
 from vmsmp.campaign.findings import Finding, explain, findings
-from vmsmp.campaign.search import options_for
+from vmsmp.campaign.options import options_for
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
 from vmsmp.library import all_scenarios, find_scenario

@@ -7,7 +7,7 @@ import pytest
 import verdicts
 import vmsmp
 from verdicts import entries
-from vmsmp.campaign.search import Runner
+from vmsmp.campaign.runner import Runner
 from vmsmp.check.ledger import MEMORY, Ledger
 from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool, current_core

@@ -497,7 +497,7 @@ def failing(m):
 
 def test_the_failure_of_a_free_run_tells_the_last_operations_of_every_cpu():
     failure = vmsmp.run(failing, engine="free").failure
-    assert "  cpu0: store word" in failure.history
+    assert (("cpu0", ("store word",)),) == failure.history.recent
 
 
 def test_the_failure_of_a_free_run_has_no_schedule():

@@ -6,7 +6,7 @@ import pytest
 
 import vmsmp
 from vmsmp.campaign.free_run import free_rounds
-from vmsmp.campaign.search import options_for
+from vmsmp.campaign.options import options_for
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.library import all_scenarios

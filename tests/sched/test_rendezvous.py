@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from vmsmp.campaign.search import Runner
+from vmsmp.campaign.runner import Runner
 from vmsmp.engine import ops, trace
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule

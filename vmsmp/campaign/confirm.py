@@ -9,19 +9,17 @@ have been: the same run, in which the sleeper is woken once more.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmsmp.campaign.outcome import Failure, replaying, signature_of
+from vmsmp.campaign.runner import Runner
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine, Violation
 from vmsmp.engine.observer import Observer
-from vmsmp.engine.schedule import Schedule, program_name
+from vmsmp.engine.schedule import Schedule
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
-
-if TYPE_CHECKING:
-    from vmsmp.campaign.search import Runner
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine, Violation
 
 #: Runs that a prediction is worth.
 TARGETED_RUNS: Final = 64
@@ -78,15 +76,26 @@ def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int)
         machine.close()
         if runner.engine.interrupted:
             return failure
-        if found is None:
-            continue
-        steps = tuple(recorder.preemptions)
-        if failure.kind == "lock-order" and found.kind == "deadlock":
-            line = Schedule(program_name(runner.program), seed, steps, runner.options)
-            command = replaying(failure.program, str(line), listed=failure.listed, check=False)
-            return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")
-        if rendezvous.met and signature_of(found) == failure.signature:
-            told = runner.tell(Preempting(steps), seed)[0].failure
-            if told is not None and told.signature == failure.signature:
-                return replace(told, confirmation=SIDE_BY_SIDE)
+        if found is not None:
+            line = Schedule(failure.program, seed, tuple(recorder.preemptions), runner.options)
+            proof = _proof(runner, failure, found, line, met=rendezvous.met)
+            if proof is not None:
+                return proof
     return replace(failure, confirmation=NOT_MET)
+
+
+def _proof(
+    runner: Runner, failure: Failure, found: Violation, line: Schedule, *, met: bool
+) -> Failure | None:
+    """The failure confirmed by a targeted run along `line` that ended in `found`, if that shows it.
+
+    `met`: the CPUs stood at the places in question at once.
+    """
+    if failure.kind == "lock-order" and found.kind == "deadlock":
+        command = replaying(failure.program, str(line), listed=failure.listed, check=False)
+        return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")
+    if met and signature_of(found) == failure.signature:
+        told = runner.tell(Preempting(line.preemptions), line.seed)[0].failure
+        if told is not None and told.signature == failure.signature:
+            return replace(told, confirmation=SIDE_BY_SIDE)
+    return None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmsmp.campaign.search import Program, Runner, parse_for
+from vmsmp.campaign.options import Program
+from vmsmp.campaign.replay import parse_for
+from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import CpuSnapshot, Machine, Violation
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
-from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import VmsmpError
-from vmsmp.patches.catalogue import planted
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
 #: Called where the run stands still: the machine, the step about to be performed (None: the run is over)
@@ -55,8 +55,7 @@ def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Vis
     schedule = parse_for(program, line)
     found: list[Violation | None] = []
     stop = _Stop(step, visit)
-    with planted(schedule.options), WorkerPool(current_core()) as pool:
-        runner = Runner(pool, program, schedule.options, check=True)
+    with runner_for(program, schedule.options, check=True) as runner:
 
         def run() -> None:
             recorder = Recorder(Preempting(schedule.preemptions))
@@ -66,7 +65,7 @@ def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Vis
             machine.close()
 
         try:
-            pool.drive(run)
+            runner.drive(run)
         except VmsmpError:
             if stop.fault is not None:
                 raise stop.fault from None

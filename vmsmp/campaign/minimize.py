@@ -20,22 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import signature_of
+from vmsmp.campaign.replay import parse_for
+from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.engine import ops, trace
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Preemption, Schedule
-from vmsmp.engine.workers import WorkerPool, current_core
+from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged, UsageError
-from vmsmp.patches.catalogue import planted
 from vmsmp.sched import normal_form
 from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder
-
-if TYPE_CHECKING:
-    from vmsmp.campaign.search import Program, Runner
-    from vmsmp.engine.scheduler import Scheduler
 
 #: Runs that a minimization may make, and the steps that these may have together.
 BUDGET: Final = 2_000
@@ -67,13 +65,10 @@ def minimize(
 
     Raises: UsageError if the line does not fail, is malformed, or is another program's.
     """
-    from vmsmp.campaign.search import Runner, parse_for
-
     schedule = parse_for(program, line)
-    with planted(schedule.options), WorkerPool(current_core()) as pool:
-        runner = Runner(pool, program, schedule.options, check=check)
-        kept: list[Schedule] = []
-        pool.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))
+    kept: list[Schedule] = []
+    with runner_for(program, schedule.options, check=check) as runner:
+        runner.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))
     return kept[0]
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import vmsmp
 from vmsmp.campaign.certificate import Certificate
-
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Violation
-    from vmsmp.engine.schedule import Schedule
-    from vmsmp.report.story import Story
-    from vmsmp.sync.lock import LockStatistics
+from vmsmp.campaign.story import Story
+from vmsmp.engine.machine import CpuSnapshot, Violation
+from vmsmp.engine.options import Options
+from vmsmp.sync.lock import LockStatistics
 
 
 def without_addresses(message: str) -> str:
@@ -35,6 +34,14 @@ def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> s
     if listed:
         return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
     return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How a free run ended: how every CPU stood, and by CPU the last operations of each."""
+
+    scene: tuple[CpuSnapshot, ...]
+    recent: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Failure:
     engine: str = "controlled"
     execution: int = 0
     story: Story | None = field(default=None, repr=False, compare=False)
-    history: tuple[str, ...] = ()
+    history: History | None = None
     confirmation: str = ""
     listed: bool = True
     trace: str = ""
@@ -72,9 +79,9 @@ class Failure:
 
         `everything` shows every row of a long run.
         """
-        from vmsmp.report.text import failure_text
-
-        return failure_text(self, everything=everything)
+        # Reports stand above campaigns, so the text comes through the package's own door.
+        text: str = vmsmp.failure_text(self, everything=everything)
+        return text
 
     def as_dict(self) -> dict[str, object]:
         """The failure for `--json` and the store."""
@@ -127,7 +134,8 @@ class Result:
 
     program: str
     scheduler: str
-    options: Schedule
+    options: Options
+    seed: int = 0
     executions: int = 0
     steps: int = 0
     longest: int = 0

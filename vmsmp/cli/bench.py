@@ -8,8 +8,10 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from vmsmp.campaign.measure import Figure, controlled_figures, free_figures, ledger
-from vmsmp.campaign.measure_pages import Throughput, colour_curve, page_figures, size_figures
+from vmsmp.campaign.measure.controlled import controlled_figures
+from vmsmp.campaign.measure.figure import Figure, ledger
+from vmsmp.campaign.measure.free import free_figures
+from vmsmp.campaign.measure.pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.workers import gil_enabled
 from vmsmp.errors import UsageError

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmsmp.campaign.outcome import Outcome
-from vmsmp.campaign.search import replay
+from vmsmp.campaign.replay import replay
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged, UsageError, shorten

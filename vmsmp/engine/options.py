@@ -94,6 +94,7 @@ class Names:
 
     word: str
     help: str
+    metavar: str = "NAME"
 
     def check(self, name: str, value: Iterable[str]) -> None:
         """Raises: UsageError for a name that a line cannot hold."""
@@ -156,7 +157,9 @@ class Options:
         MAX_STEPS,
     )
     repairs: frozenset[str] = _option(Names("repair", "repair a known finding; repeatable"), frozenset())
-    mutants: frozenset[str] = _option(Names("mutant", "plant a catalogued bug; repeatable"), frozenset())
+    mutants: frozenset[str] = _option(
+        Names("mutant", "plant a catalogued bug; repeatable", "ID"), frozenset()
+    )
 
     def __post_init__(self) -> None:
         for name, kind in OPTION_KINDS.items():

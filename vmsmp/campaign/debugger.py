@@ -1,6 +1,6 @@
-"""Stopping a replayed run at a step and looking round: the machine stands still meanwhile.
+"""Stop a replayed run at a step and look around; the machine stands still meanwhile.
 
-A run stopped and continued is the same run; the debugger is an observer like any other.
+The debugger is an observer like any other: a run that was stopped goes on as the same run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import VmsmpError
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
-#: Called where the run stands still: the machine, the step about to be performed (None: the run is over)
-#: and how every CPU stands.  Returns the step to stop at next, or None to run to the end.
+#: Called where the run is stopped: the machine, the step about to be performed (None: the run is over) and
+#: how every CPU stands.  Returns the step to stop at next, or None to run to the end.
 Visit = Callable[[Machine, int | None, tuple[CpuSnapshot, ...]], int | None]
 
 
@@ -46,9 +46,9 @@ class _Stop(Observer):
 
 
 def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Visit) -> Violation | None:
-    """Replay `line`, stop before `step` (from 0; None: at the end alone) and let `visit` look round.
+    """Replay `line`, stop before `step` (from 0; None: only at the end) and let `visit` look around.
 
-    Where the run ends, `visit` is called once more, with no step, and shown how every CPU stood.
+    At the end of the run `visit` is called once more, with no step, and with how every CPU stood.
     Returns: what went wrong in the run, if anything did.
     Raises: UsageError for a malformed line or one of another program.
     """

@@ -1,4 +1,4 @@
-"""One run under a chosen engine, and rounds of free runs for as long as there is time."""
+"""One run in a chosen engine, and free runs repeated until the time is up."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def run(
 ) -> Outcome:
     """Run `program` once: truly parallel where the build allows ("free"), or under control.
 
-    A free run ends by itself, or after `time_s` seconds or `max_ops` operations, which is no
-    failure.  `perturb` is the mean number of operations between two stalls, 0 for none.
+    A free run ends by itself, or after `time_s` seconds or `max_ops` operations, which is not a failure.
+    `perturb` is the mean number of operations between two random stalls of a CPU, 0 for none.
     A controlled run follows one random schedule of `seed`.
 
     Raises: UsageError for arguments that cannot be.
@@ -123,7 +123,7 @@ def _history(machine: Machine, engine: FreeEngine) -> History:
 
 @dataclass
 class FreeRounds:
-    """What a series of free runs came to.  `locks` adds up use by lock name."""
+    """What a series of free runs came to.  `locks` adds up the use of locks by name."""
 
     program: str
     rounds: int = 0
@@ -183,7 +183,7 @@ def free_rounds(
 ) -> FreeRounds:
     """Run `program` freely again and again, with a new seed each time, for `time_s` seconds.
 
-    Ends early after `stop_at` failures; a time above 0 is enough for one round.
+    Ends early after `stop_at` failures.  Any time above 0 allows at least one round.
     """
     done = FreeRounds(program_name(program))
     start = time.monotonic()

@@ -15,7 +15,7 @@ from vmsmp.sync.lock import LockStatistics
 
 
 def without_addresses(message: str) -> str:
-    """A message without what differs from one process, or one object, to the next."""
+    """A message without addresses, which differ from process to process."""
     return re.sub(r"0x[0-9a-f]+", "N", message)
 
 
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
 def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> str:
-    """What to type to see a schedule again: a command, or (not `listed`) a call for one's own program."""
+    """What to type to see a schedule again: a command, or (not `listed`) a call."""
     if listed:
         return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
     return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
@@ -48,14 +48,13 @@ class History:
 class Failure:
     """A bug found, with all that is needed to see it again.
 
-    `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures
-    of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
-    about instead).  `digest` names the exact run.  `confirmation` says of something predicted whether
-    targeted runs could make it happen ("" for what did happen).  `listed` says that the program is a
-    scenario, which the command line finds by its name.
+    `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures of one bug.
+    `schedule` is the line that replays it ("" for a free run, which has a `history` instead).  `digest` names
+    the exact run.  `confirmation` says whether targeted runs could make a prediction happen ("" for what did
+    happen).  `listed`: the program is a scenario, which the command line finds by its name.
 
-    `trace` names what led to the failure up to the order of independent steps: of failures of one
-    signature and one trace, one is enough.
+    `trace` names what led to the failure up to the order of independent steps: of two failures with the same
+    signature and trace, one is enough.
     """
 
     kind: str
@@ -126,7 +125,7 @@ class Outcome:
 
 @dataclass
 class Result:
-    """A search: how many schedules ran, what failed, whether everything was seen.
+    """A search: under which options and seed, how many schedules ran, what failed, whether all was seen.
 
     `failures` holds the first of each signature; `counts` how often each came.  `steps` is the
     number of visible operations of all executions together.

@@ -119,7 +119,7 @@ def _controlled(piece: Slice, scenario: Scenario) -> Report:
 
 
 def _shortened(scenario: Scenario, failure: Failure) -> Failure:
-    """The failure along its shortest schedule."""
+    """The failure along the shortest schedule that was found."""
     if failure.kind == "nondeterminism":
         return failure
     told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure

@@ -92,6 +92,20 @@ def test_the_engine_knows_schedulers_by_their_interface_alone():
     assert set() == known
 
 
+#: What each of the upper rooms may not name, not even for its types.
+BEYOND = {
+    "check": {"patches", "campaign", "report", "cli"},
+    "patches": {"check", "campaign", "report", "cli"},
+    "campaign": {"report", "cli"},
+    "report": {"cli"},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in BEYOND])
+def test_an_upper_room_does_not_know_those_above_it(name):
+    assert [] == [m for m in imported(name) if room(m) in BEYOND[room(name)]]
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_has_at_most_600_lines(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 600

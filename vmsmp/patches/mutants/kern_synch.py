@@ -18,7 +18,7 @@ MUTANTS = (
         """,
         "",
         "INV-SL3",
-        "the wakeup came after the interlock, and the sleeper sleeps all the same",
+        "the wakeup came after the interlock, and the sleeper falls asleep anyway",
         "busy_bit_handoff",
     ),
 )

@@ -26,6 +26,6 @@ REPAIRS = (
         f"{_MODULE}:_grant_exreq",
         "~(LKC_EXREQ | LKC_EXREQ2)",
         "~(LKC_EXREQ | LKC_EXREQ2 | LKC_SHARED)",
-        "a grant by whoever gives up clears a cached SHARED",
+        "a CPU that grants the lock as it gives up clears a cached SHARED",
     ),
 )

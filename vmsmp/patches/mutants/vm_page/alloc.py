@@ -100,7 +100,7 @@ MUTANTS = (
         vm_page_wakeup(m)
         """,
         "INV-AL1",
-        "a page on no queue, in no object and not yet wired is freed by who comes across it",
+        "a page on no queue, in no object and not yet wired is freed by a CPU that comes across it",
         "kernel_pages",
     ),
     Mutant(

@@ -60,7 +60,7 @@ MUTANTS = (
         "if busy_count - 1 == PBUSY_WANTED:",
         "if False:",
         "INV-SL3",
-        "the last reader leaves, and who waits for the page alone sleeps on",
+        "the last reader leaves, and the only waiter sleeps on",
         "busy_soft_against_hard",
     ),
     Mutant(

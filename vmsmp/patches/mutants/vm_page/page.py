@@ -35,7 +35,7 @@ MUTANTS = (
         "if first:",
         "if True:",
         "INV-V2",
-        "every wiring counts, not the first of a page alone",
+        "every wiring counts, not only the first of a page",
         "wire_against_free",
     ),
     Mutant(

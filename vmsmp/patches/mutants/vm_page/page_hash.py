@@ -31,7 +31,7 @@ MUTANTS = (
         'if m is None or m.hint("object") is not obj or m.hint("pindex") != pindex:',
         "if m is None:",
         "INV-H1",
-        "half of one entry and half of another name a page of somebody else",
+        "half of one entry and half of another name a page of a third object",
         "hash_against_rename",
         also=(Edit(f"{_MODULE}:vm_page_hash_get", "if m.object is obj and m.pindex == pindex:", "if True:"),),
     ),

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
-import sys
+from types import SimpleNamespace
 
 import pytest
 
 from vmsmp.cli import console
 from vmsmp.cli.console import PLAIN_EVERY_S, Progress
+
+
+class Terminal(io.StringIO):
+    """What a terminal of 11 columns is sent."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(console, "sys", SimpleNamespace(stderr=screen))
+    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((11, 24)))
+    return screen
 
 
 @pytest.fixture
@@ -19,33 +35,26 @@ def clock(monkeypatch):
     return now
 
 
-@pytest.fixture
-def terminal(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((11, 24)))
-
-
-def test_a_terminal_shows_a_line_in_place(terminal, capsys):
+def test_a_terminal_shows_a_line_in_place(terminal):
     Progress().say("half way")
-    assert "\rhalf way  " == capsys.readouterr().err
+    assert "\rhalf way  " == terminal.getvalue()
 
 
-def test_a_long_line_is_cut_to_the_terminal(terminal, capsys):
+def test_a_long_line_is_cut_to_the_terminal(terminal):
     Progress().say("half way to the end")
-    assert "\rhalf way t" == capsys.readouterr().err
+    assert "\rhalf way t" == terminal.getvalue()
 
 
-def test_the_line_is_cleared(terminal, capsys):
+def test_the_line_is_cleared(terminal):
     progress = Progress()
     progress.say("half way")
-    capsys.readouterr()
     progress.clear()
-    assert "\r          \r" == capsys.readouterr().err
+    assert "\rhalf way  \r          \r" == terminal.getvalue()
 
 
-def test_a_line_that_was_never_shown_is_not_cleared(terminal, capsys):
+def test_a_line_that_was_never_shown_is_not_cleared(terminal):
     Progress().clear()
-    assert "" == capsys.readouterr().err
+    assert "" == terminal.getvalue()
 
 
 def test_elsewhere_the_first_line_waits(clock, capsys):
@@ -61,6 +70,6 @@ def test_elsewhere_a_plain_line_comes_now_and_then(clock, capsys):
     assert "half way\n" == capsys.readouterr().err
 
 
-def test_quiet_progress_says_nothing(terminal, capsys):
+def test_quiet_progress_says_nothing(terminal):
     Progress(quiet=True).say("half way")
-    assert "" == capsys.readouterr().err
+    assert "" == terminal.getvalue()

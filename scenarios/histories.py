@@ -7,19 +7,22 @@ keeping with who was over before whom, in which the specification gives the same
 from vmsmp import LK_EXCLUSIVE, LK_NOWAIT, LK_SHARED, scenario
 from vmsmp.check.linearize import History
 from vmsmp.check.specs import Allocator, PageQueue, Residency, RwLock
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
+    PG_MAPPEDMULTI,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
+    vm_page_busy_wait,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_insert,
+    vm_page_lookup,
+    vm_page_remove,
+    vm_page_sbusy_drop,
+    vm_page_select_free,
+    vm_page_wakeup,
 )
-from vmsmp.vm.vm_page import vm_page_insert, vm_page_remove
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_select_free
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_sbusy_drop, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PG_MAPPEDMULTI, VM_ALLOC_NORMAL
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
-from vmsmp.vm.vm_page_lookup import vm_page_lookup
 
 
 class Recorded:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vmsmp.engine.controlled import ControlledEngine
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.free import FreeEngine
-    from vmsmp.vm.vm_init import VmSystem
+    from vmsmp.vm.system import VmSystem
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class Machine(BareMachine):
         and ways of the page hash), `scan_yield` (pages between two yields of a scan).
         Raises: UsageError for sizes that cannot be, or for a second boot.
         """
-        from vmsmp.vm.vm_init import VmSystem
+        from vmsmp.vm.system import VmSystem
 
         if self.vm is not None:
             raise UsageError("this machine has booted already")

@@ -11,8 +11,7 @@ from vmsmp.campaign.debugger import stop_at
 from vmsmp.engine import trace
 from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.library import find_scenario
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, vm_page_alloc
 
 CLEAN = "v1:lost_update:0:"
 BROKEN = "v1:lost_update:0:1.3>2"

@@ -16,25 +16,28 @@ from vmsmp.vm.vm_object import (
     vm_object_hold_shared,
 )
 from vmsmp.vm.vm_page import (
+    PAGE_LEGEND,
+    PG_WRITEABLE,
+    QUEUE_LEGEND,
+    VM_ALLOC_NORMAL,
+    VmPage,
+    Vpgqueues,
     vm_page_activate,
-    vm_page_deactivate,
-    vm_page_rename,
-    vm_page_set_valid,
-    vm_page_unqueue_nowakeup,
-    vm_page_zero_invalid,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
+    vm_page_alloc,
+    vm_page_and_queue_spin_lock,
     vm_page_busy_wait,
+    vm_page_deactivate,
     vm_page_flag_clear,
     vm_page_flag_set,
+    vm_page_free,
+    vm_page_rename,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
+    vm_page_set_valid,
+    vm_page_unqueue_nowakeup,
     vm_page_wakeup,
+    vm_page_zero_invalid,
 )
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PAGE_LEGEND, PG_WRITEABLE, VM_ALLOC_NORMAL, VmPage
-from vmsmp.vm.vm_page_queues import QUEUE_LEGEND, Vpgqueues, vm_page_and_queue_spin_lock
 
 HARD = "the page hard-busied by the caller"
 BUSY = "the page soft- or hard-busied by the caller"

@@ -9,7 +9,7 @@ import verdicts
 import vmsmp
 from verdicts import entries
 from vmsmp.patches.patch import Mutant
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store, vm_page_protect
+from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -20,29 +20,6 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
-    vm_page_activate,
-    vm_page_deactivate,
-    vm_page_hold,
-    vm_page_rename,
-    vm_page_set_invalid,
-    vm_page_set_valid,
-    vm_page_unhold,
-    vm_page_unwire,
-    vm_page_wire,
-    vm_page_zero_invalid,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_grab
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_flag_clear,
-    vm_page_flag_set,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free, vm_page_try_to_free
-from vmsmp.vm.vm_page_h import (
     PBUSY_WANTED,
     PG_CLEANCHK,
     PG_MAPPEDMULTI,
@@ -51,13 +28,35 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_RETRY,
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
-)
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
-from vmsmp.vm.vm_page_lookup import (
     _found,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_cache,
+    vm_page_deactivate,
+    vm_page_flag_clear,
+    vm_page_flag_set,
+    vm_page_free,
+    vm_page_grab,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_hold,
     vm_page_lookup_busy_try,
     vm_page_lookup_busy_wait,
     vm_page_lookup_sbusy_try,
+    vm_page_protect,
+    vm_page_rename,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_set_invalid,
+    vm_page_set_valid,
+    vm_page_try_to_free,
+    vm_page_unhold,
+    vm_page_unwire,
+    vm_page_wakeup,
+    vm_page_wire,
+    vm_page_zero_invalid,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
@@ -127,7 +126,7 @@ def by_tree(vm, obj):
 
 HASH_TRUSTS = Mutant(
     "planted",
-    "vmsmp.vm.vm_page_hash:vm_page_hash_get",
+    "vmsmp.vm.vm_page:vm_page_hash_get",
     "if m.object is obj and m.pindex == pindex:",
     "if True:",
     "",
@@ -135,12 +134,12 @@ HASH_TRUSTS = Mutant(
 )
 TREE_TRUSTS = Mutant(
     "planted",
-    "vmsmp.vm.vm_page_lookup:vm_page_lookup_busy_wait",
+    "vmsmp.vm.vm_page:vm_page_lookup_busy_wait",
     """
-    machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))
+    machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
     m = obj.rb_memq.get(pindex)
     """,
-    "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))",
+    "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))",
     "",
     "",
 )
@@ -150,7 +149,7 @@ TREE_TRUSTS = Mutant(
 @pytest.mark.parametrize(
     ("reader", "mutant", "took"),
     [
-        (by_hash, HASH_TRUSTS, "soft busy at vm/vm_page_busy.py in vm_page_sbusy_try, for vm_page_hash_get"),
+        (by_hash, HASH_TRUSTS, "soft busy at vm_page/busy.py in vm_page_sbusy_try, for vm_page_hash_get"),
         (
             by_tree,
             TREE_TRUSTS,
@@ -195,8 +194,7 @@ def test_a_lookup_that_returns_a_page_unbusied_or_of_another_index_is_found(pind
     failure = found(program, "accounting", message)
     assert 1 == failure.cpu
     assert (
-        "cpu0 took a soft busy at vm/vm_page_busy.py in vm_page_sbusy_try, for program"
-        == entries(failure)[-1]
+        "cpu0 took a soft busy at vm_page/busy.py in vm_page_sbusy_try, for program" == entries(failure)[-1]
     )
 
 
@@ -233,7 +231,7 @@ def truncating(m):
 def test_a_lookup_that_does_not_look_again_whether_the_page_is_valid_is_found(locks):
     mutant = Mutant(
         "planted",
-        "vmsmp.vm.vm_page_lookup:vm_page_lookup_sbusy_try",
+        "vmsmp.vm.vm_page:vm_page_lookup_sbusy_try",
         "vm_page_sbusy_drop(m)\nreturn None",
         "pass",
         "",
@@ -243,7 +241,7 @@ def test_a_lookup_that_does_not_look_again_whether_the_page_is_valid_is_found(lo
         message = "INV-PB6: pg: a lookup returns a page that is not valid as asked"
         failure = found(truncating, "accounting", message, locks=locks, sched="portfolio")
     assert (
-        "cpu2 took a soft busy at vm/vm_page_busy.py in vm_page_sbusy_try, for vm_page_lookup_sbusy_try"
+        "cpu2 took a soft busy at vm_page/busy.py in vm_page_sbusy_try, for vm_page_lookup_sbusy_try"
         == entries(failure)[-1]
     )
     assert ", valid 0xfe," in failure.facts[0]
@@ -367,7 +365,9 @@ def test_an_object_used_after_its_memory_is_freed_is_found(use, locks):
         using_too_late(use), "use-after-free", "INV-UAF: obj used after it was freed", locks=locks
     )
     assert ("cpu0 uses it", 0) == (failure.facts[0], failure.cpu)
-    assert "cpu1 frees it at vm/vm_object.py in vm_object_drop, for vm_object_deallocate" in entries(failure)
+    assert "cpu1 frees it at vm_object/hold.py in vm_object_drop, for vm_object_deallocate" in entries(
+        failure
+    )
 
 
 @pytest.mark.parametrize("use", [look, lock, vm_object_hold])

@@ -11,22 +11,27 @@ from vmsmp.check.vmstats import broken_counts, broken_gate
 from vmsmp.vm.vm_meter import COUNTS, vmstats_add, vmstats_rem, vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
-    vm_page_activate,
-    vm_page_deactivate,
-    vm_page_unqueue_nowakeup,
-    vm_page_unwire,
-    vm_page_wire,
-    vm_page_zero_invalid,
-)
-from vmsmp.vm.vm_page_alloc import _gate_open, _prepare, vm_page_alloc, vm_page_select_free
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_INTERRUPT, VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM
-from vmsmp.vm.vm_page_queues import (
     TAILQ_INSERT_TAIL,
     TAILQ_REMOVE,
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
+    _gate_open,
+    _prepare,
     _vm_page_add_queue_spinlocked,
     _vm_page_queue_spin_unlock,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_wait,
+    vm_page_cache,
+    vm_page_deactivate,
+    vm_page_free,
+    vm_page_select_free,
+    vm_page_unqueue_nowakeup,
+    vm_page_unwire,
+    vm_page_wakeup,
+    vm_page_wire,
+    vm_page_zero_invalid,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])

@@ -14,10 +14,14 @@ from vmsmp.campaign.debugger import stop_at
 from vmsmp.cli.ddb import HELP
 from vmsmp.report.text import scene_lines
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_zero_invalid
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_wait,
+    vm_page_wakeup,
+    vm_page_zero_invalid,
+)
 
 CLEAN = "v1:tour:0:"
 BROKEN = "v1:tour:0:1.2>2"

@@ -13,13 +13,11 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
+import kernel
 import vmsmp
-from vmsmp import vm as kernel
 from vmsmp.engine.options import Options
 from vmsmp.hypothesis_support import check, programs, schedules
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_lookup import vm_page_lookup
+from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 
 #: Indexes of the object; the first two have pages to begin with.
 SIZE = 3

@@ -19,14 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import kernel
 import page_model as plain
 from machine_driver import Driver
-from vmsmp import vm as kernel
 from vmsmp.patches.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_lookup import vm_page_lookup
+from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 
 PAGES = 6
 INDEXES = 2
@@ -545,11 +543,11 @@ def changed(function, old, new):
         changed("vm_page:vm_page_dontneed", "_vm_page_deactivate_locked(m, athead)", "pass"),
         changed("vm_page:vm_page_rename", "vm_page_dirty(m)", "pass"),
         changed("vm_page:vm_page_bits", "base + size - 1", "base + size"),
-        changed("vm_page_alloc:vm_page_alloc", "_recycle(m)", "break"),
-        changed("vm_page_alloc:_gate_open", "free >= vm.limits", "free > vm.limits"),
-        changed("vm_page_free:vm_page_free_toq", "m.valid = 0", "pass"),
-        changed("vm_page_lookup:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
-        changed("vm_page_hash:vm_page_hash_enter", "delta > oldest", "delta >= oldest"),
+        changed("vm_page:vm_page_alloc", "_recycle(m)", "break"),
+        changed("vm_page:_gate_open", "free >= vm.limits", "free > vm.limits"),
+        changed("vm_page:vm_page_free_toq", "m.valid = 0", "pass"),
+        changed("vm_page:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
+        changed("vm_page:vm_page_hash_enter", "delta > oldest", "delta >= oldest"),
         changed("pmap:pmap_remove", "_take_away(m, PTE_V | PTE_W | PTE_M)", "m.md.swap(0)"),
     ],
     ids=lambda mutant: mutant.function.partition(":")[2],

@@ -1,8 +1,7 @@
 """What tests of the page layer start from and look at: limits, queues, objects, words."""
 
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_hold
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, vm_page_alloc
 
 LIMITS = (
     "v_free_reserved",

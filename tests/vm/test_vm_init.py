@@ -6,9 +6,7 @@ import pytest
 
 import vmsmp
 from vmsmp.vm.vm_object import vm_object_allocate
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_h import PG_FICTITIOUS, VM_ALLOC_NORMAL
-from vmsmp.vm.vm_page_queues import PQ_NONE
+from vmsmp.vm.vm_page import PG_FICTITIOUS, PQ_NONE, VM_ALLOC_NORMAL, vm_page_alloc
 
 COUNTS = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_count", "v_wire_count")
 
@@ -188,7 +186,7 @@ def test_each_cpu_has_counts_of_its_own(alone):
 
 
 def test_parallel_cpus_take_and_give_pages_and_none_is_missing_afterwards(parallel):
-    from vmsmp.vm.vm_page_free import vm_page_free
+    from vmsmp.vm.vm_page import vm_page_free
 
     def program(vm):
         def worker():

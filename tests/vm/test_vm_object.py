@@ -163,7 +163,9 @@ def test_a_try_to_hold_that_fails_may_be_the_last_hold_too(alone, dead_, refs, l
 def test_the_token_goes_before_the_memory_does(alone, monkeypatch):
     seen = []
     free = o._free
-    monkeypatch.setattr(o, "_free", lambda obj: (seen.append(obj.token.holders), free(obj)))
+    monkeypatch.setattr(
+        "vmsmp.vm.vm_object.hold._free", lambda obj: (seen.append(obj.token.holders), free(obj))
+    )
 
     def program(vm):
         obj = dead(vm)

@@ -6,15 +6,8 @@ import pytest
 
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     ACT_INIT,
     PBUSY_LOCKED,
     PG_FICTITIOUS,
@@ -23,6 +16,9 @@ from vmsmp.vm.vm_page_h import (
     PG_UNQUEUED,
     PG_WINATCFLS,
     VM_PAGE_BITS_ALL,
+    vm_page_busy_try,
+    vm_page_free,
+    vm_page_wakeup,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])

@@ -7,13 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from page_layer import held_object, on, set_limits
-from vmsmp.vm import vm_page_alloc as a
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as a
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PG_CLEANCHK,
     PG_RAM,
@@ -24,6 +20,7 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_QUICK,
     VM_ALLOC_SYSTEM,
     VM_PAGE_BITS_ALL,
+    vm_page_free,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -231,7 +228,7 @@ def test_a_page_selected_that_is_not_blank_panics_the_allocator(panic, monkeypat
             getattr(m, word).fetchadd(1)
         return m
 
-    monkeypatch.setattr(a, "vm_page_select_free", spoiling)
+    monkeypatch.setattr("vmsmp.vm.vm_page.alloc.vm_page_select_free", spoiling)
     message = panic(lambda vm: a.vm_page_alloc(vm, None, 0, VM_ALLOC_QUICK))
     words = "page is dirty or on a queue" if word in ("dirty", "queue") else "page is wired or soft-busied"
     assert f"vm_page_alloc: {words}" == message

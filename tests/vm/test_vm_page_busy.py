@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_busy as b
-from vmsmp.vm.vm_page_h import (
-    PBUSY_LOCKED,
-    PBUSY_SWAPINPROG,
-    PBUSY_WANTED,
-    PG_CLEANCHK,
-    PG_RAM,
-    PG_REFERENCED,
-)
+from vmsmp.vm import vm_page as b
+from vmsmp.vm.vm_page import PBUSY_LOCKED, PBUSY_SWAPINPROG, PBUSY_WANTED, PG_CLEANCHK, PG_RAM, PG_REFERENCED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 ALSO = pytest.mark.parametrize("also", [False, True], ids=["hard", "also soft"])

@@ -8,11 +8,17 @@ import vmsmp
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import COUNTS, Thresholds
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_hold
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import vm_page_flag_set, vm_page_sbusy_try, vm_page_wakeup
-from vmsmp.vm.vm_page_ddb import vm_page_print_page
-from vmsmp.vm.vm_page_h import PG_MARKER, PG_REFERENCED, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import (
+    PG_MARKER,
+    PG_REFERENCED,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
+    vm_page_flag_set,
+    vm_page_hold,
+    vm_page_print_page,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+)
 
 CELLS = ("vm_pages_needed", "vm_pages_waiting", "vm_pageout_pages_needed", "vm_pageout_deficit")
 IDLE = [
@@ -309,7 +315,7 @@ def test_a_long_queue_shows_its_first_sixteen_members(alone, pages, more):
 
 
 def test_a_marker_stands_among_the_members_where_it_is_and_counts_for_nothing(alone):
-    from vmsmp.vm.vm_page_queues import TAILQ_INSERT_AFTER
+    from vmsmp.vm.vm_page import TAILQ_INSERT_AFTER
 
     def program(vm):
         marker = vm.marker(PG_MARKER)

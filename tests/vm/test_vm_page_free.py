@@ -5,20 +5,10 @@ from __future__ import annotations
 import pytest
 
 from page_layer import on
-from vmsmp.vm import vm_page_free as f
+from vmsmp.vm import vm_page as f
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_hold, vm_page_unhold, vm_page_wire
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_io_start,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     PG_CLEANCHK,
@@ -30,6 +20,17 @@ from vmsmp.vm.vm_page_h import (
     PTE_V,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_hold,
+    vm_page_io_start,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_unhold,
+    vm_page_wakeup,
+    vm_page_wire,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -368,7 +369,7 @@ def during_the_unmapping(monkeypatch, act):
         protect(m, prot)
         act(m)
 
-    monkeypatch.setattr(f, "vm_page_protect", blocking)
+    monkeypatch.setattr("vmsmp.vm.vm_page.free.vm_page_protect", blocking)
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,9 @@ from __future__ import annotations
 import pytest
 
 from page_layer import held_object, on, set_limits
-from vmsmp.vm import vm_page_alloc as a
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as a
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     VM_ALLOC_FORCE_ZERO,
@@ -27,6 +17,9 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
     VM_PAGE_BITS_ALL,
+    vm_page_busy_try,
+    vm_page_free,
+    vm_page_wakeup,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_h as h
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_busy import (
+from vmsmp.vm import vm_page as h
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     vm_page_busy_try,
     vm_page_flag_set,
     vm_page_sbusy_drop,

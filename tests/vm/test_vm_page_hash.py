@@ -5,17 +5,21 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_rename
-from vmsmp.vm.vm_page_busy import (
+from vmsmp.vm.vm_page import (
+    PBUSY_SWAPINPROG,
+    PBUSY_WANTED,
+    PG_FICTITIOUS,
+    PG_MAPPEDMULTI,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_rename,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PBUSY_SWAPINPROG, PBUSY_WANTED, PG_FICTITIOUS, PG_MAPPEDMULTI
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 ONE_SET = {"hash_size": 4, "hash_set": 4}
@@ -189,7 +193,7 @@ def test_an_entry_is_four_stores_each_on_its_own(steps, page_on):
 def test_the_hash_has_a_power_of_two_of_elements_one_for_sixteen_pages_and_no_less_than_4096(pages, size):
     from types import SimpleNamespace
 
-    from vmsmp.vm.vm_page_hash import VmPageHash
+    from vmsmp.vm.vm_page import VmPageHash
 
     vm = SimpleNamespace(machine=SimpleNamespace(reserve=lambda _count, _finder: 0))
     assert size == VmPageHash(vm, pages, None, 4).size

@@ -6,12 +6,14 @@ import pytest
 
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page import (
     PG_FICTITIOUS,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_free,
+    vm_page_wakeup,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 

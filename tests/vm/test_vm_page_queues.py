@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_queues as q
-from vmsmp.vm.vm_page_h import PG_FICTITIOUS, PG_UNQUEUED
+from vmsmp.vm import vm_page as q
+from vmsmp.vm.vm_page import PG_FICTITIOUS, PG_UNQUEUED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 from page_layer import on
-from vmsmp.vm import vm_page_alloc as a
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_hold,
-)
-from vmsmp.vm.vm_page import vm_page_hold
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as a
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     PG_MAPPED,
@@ -22,6 +18,7 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
+    vm_page_hold,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])

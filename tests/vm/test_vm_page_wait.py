@@ -6,11 +6,16 @@ import pytest
 
 import page_layer
 from vmsmp.engine.clock import HZ
-from vmsmp.vm import vm_page_wait as w
+from vmsmp.vm import vm_page as w
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_INTERRUPT, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
+    vm_page_alloczwq,
+    vm_page_free,
+    vm_page_freezwq,
+)
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 SHORT, ENOUGH = 9, 8  # a minimum above and at the 8 pages that there are

@@ -9,19 +9,6 @@ from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import (
-    vm_page_deactivate,
-    vm_page_hold,
-    vm_page_unhold,
-    vm_page_wire,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
     PBUSY_LOCKED,
     PG_MAPPED,
     PG_NEED_COMMIT,
@@ -31,6 +18,15 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_deactivate,
+    vm_page_free,
+    vm_page_hold,
+    vm_page_unhold,
+    vm_page_wakeup,
+    vm_page_wire,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])

@@ -8,22 +8,19 @@ from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
-    vm_page_activate,
-    vm_page_deactivate,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_grab
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_h import (
     VM_ALLOC_NORMAL,
     VM_ALLOC_RETRY,
     VM_ALLOC_ZERO,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_deactivate,
+    vm_page_grab,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+    vm_wait,
 )
-from vmsmp.vm.vm_page_wait import vm_wait
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 

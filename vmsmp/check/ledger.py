@@ -19,8 +19,8 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine, short_path
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.field import Record
-from vmsmp.vm.vm_object import OBJECT_HOLD, REF
-from vmsmp.vm.vm_page_h import HARD, HOLD, SOFT, WIRE, has
+from vmsmp.vm.vm_object.object import OBJECT_HOLD, REF
+from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, has
 
 #: Entries remembered for each record.
 MEMORY = 8

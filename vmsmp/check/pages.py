@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from vmsmp.engine import ops
-from vmsmp.vm.vm_page_h import (
-    HARD,
-    HOLD,
+from vmsmp.vm.vm_page.flags import (
     PBUSY_LOCKED,
     PBUSY_MASK,
     PBUSY_SWAPINPROG,
@@ -26,15 +24,13 @@ from vmsmp.vm.vm_page_h import (
     PG_WRITEABLE,
     PTE_V,
     PTE_W,
-    SOFT,
-    WIRE,
-    VmPage,
     busy_format,
 )
+from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage
 
 if TYPE_CHECKING:
     from vmsmp.check.ledger import Ledger
-    from vmsmp.vm.vm_init import VmSystem
+    from vmsmp.vm.system import VmSystem
 
 #: A broken rule: the invariant's name and what is wrong.
 Broken = tuple[str, str]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_object import OBJ_DEAD, OBJECT_HOLD, REF, VmObject
-from vmsmp.vm.vm_page_queues import Vpgqueues, is_marker
+from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, REF, VmObject
+from vmsmp.vm.vm_page.page import Vpgqueues, is_marker
 
 if TYPE_CHECKING:
     from vmsmp.check.ledger import Ledger

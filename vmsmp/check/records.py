@@ -22,18 +22,11 @@ from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED, Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.field import Field, Record
 from vmsmp.sync.lock import Lock
-from vmsmp.vm.vm_init import VmSystem
-from vmsmp.vm.vm_meter import Vmmeter
-from vmsmp.vm.vm_object import OBJ_DEAD, VmObject
-from vmsmp.vm.vm_page_h import (
-    HARD,
-    PBUSY_MASK,
-    PBUSY_SWAPINPROG,
-    SOFT,
-    VmPage,
-    has,
-)
-from vmsmp.vm.vm_page_queues import Vpgqueues
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_meter.meter import Vmmeter
+from vmsmp.vm.vm_object.object import OBJ_DEAD, VmObject
+from vmsmp.vm.vm_page.flags import PBUSY_MASK, PBUSY_SWAPINPROG
+from vmsmp.vm.vm_page.page import HARD, SOFT, VmPage, Vpgqueues, has
 
 #: What stays the same for whoever has a page soft-busied.
 _IDENTITY = frozenset(("object", "pindex", "valid"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_meter import COUNTS, Globaldata
-from vmsmp.vm.vm_page_h import VM_ALLOC_INTERRUPT, VM_ALLOC_SYSTEM
+from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata
+from vmsmp.vm.vm_page.flags import VM_ALLOC_INTERRUPT, VM_ALLOC_SYSTEM
 
 if TYPE_CHECKING:
     from vmsmp.check.pages import Broken
-    from vmsmp.vm.vm_init import VmSystem
+    from vmsmp.vm.system import VmSystem
 
 
 def broken_counts(vm: VmSystem) -> Broken | None:

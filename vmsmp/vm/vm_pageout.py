@@ -17,36 +17,24 @@ Deviations:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmsmp.engine.clock import HZ
-from vmsmp.vm.pmap import vm_page_protect, vm_page_test_dirty, vm_page_undirty
-from vmsmp.vm.vm_meter import (
-    vm_paging_min,
-    vm_paging_severe,
-    vm_paging_start,
-    vm_paging_target2,
-    vmstats_rollup,
-)
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate
-from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free
-from vmsmp.vm.vm_page_h import (
-    PG_FICTITIOUS,
-    PG_MARKER,
-    PG_NEED_COMMIT,
-    PG_REFERENCED,
-    PG_UNQUEUED,
-    VmPage,
-)
-from vmsmp.vm.vm_page_queues import (
+from vmsmp.vm.vm_meter.counts import vmstats_rollup
+from vmsmp.vm.vm_meter.paging import vm_paging_min, vm_paging_severe, vm_paging_start, vm_paging_target2
+from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page.alloc import vm_page_select_cache
+from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
+from vmsmp.vm.vm_page.dirty import vm_page_undirty
+from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_MARKER, PG_NEED_COMMIT, PG_REFERENCED, PG_UNQUEUED
+from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
+from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
+from vmsmp.vm.vm_page.queues import (
     TAILQ_INSERT_AFTER,
     TAILQ_INSERT_HEAD,
     TAILQ_INSERT_TAIL,
     TAILQ_REMOVE,
-    Vpgqueues,
     _vm_page_add_queue_spinlocked,
     _vm_page_and_queue_spin_unlock,
     _vm_page_queue_spin_unlock,
@@ -55,10 +43,13 @@ from vmsmp.vm.vm_page_queues import (
     vm_page_spin_trylock,
     vm_page_spin_unlock,
 )
-from vmsmp.vm.vm_page_wait import V_FREE_COUNT, VM_PAGES_NEEDED
+from vmsmp.vm.vm_page.wait import V_FREE_COUNT, VM_PAGES_NEEDED
 
 if TYPE_CHECKING:
-    from vmsmp.vm.vm_init import VmSystem
+    from collections.abc import Callable, Iterator
+
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
 
 
 def vm_pageout_free_hold(vm: VmSystem) -> int:
@@ -213,8 +204,6 @@ def vm_pageout_scan_inactive(vm: VmSystem) -> int:
 
 def vm_pageout_scan_cache(vm: VmSystem) -> int:
     """Free cached pages while free ones alone are short; how many."""
-    from vmsmp.vm.vm_page_alloc import vm_page_select_cache
-
     freed = 0
     while vm.mycpu().gd_vmstats.peek("v_free_count") < vm.limits.v_free_min:
         m = vm_page_select_cache(vm, freed & vm.l2_mask)

@@ -20,10 +20,10 @@ from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.machine import Machine
 from vmsmp.sched.base import make_scheduler
-from vmsmp.vm.vm_init import VmSystem
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_page.alloc import vm_page_alloc
+from vmsmp.vm.vm_page.flags import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page.free import vm_page_free
 
 #: Numbers of colours of the curve.
 COLOURS = (1, 4, 16, 64, 1024)

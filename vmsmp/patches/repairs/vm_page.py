@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Edit, Repair
 
-_WAIT = "vmsmp.vm.vm_page_wait"
+_MODULE = "vmsmp.vm.vm_page"
 
 REPAIRS = (
     Repair(
         "vm-wait-interlocks",
-        f"{_WAIT}:_sleep_for_pages",
+        f"{_MODULE}:_sleep_for_pages",
         "vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)",
         """
         from vmsmp.sync.errno import PINTERLOCKED
-        from vmsmp.vm.vm_meter import vmstats_rollup
+        from vmsmp.vm.vm_meter.counts import vmstats_rollup
 
         machine.tsleep_interlock(V_FREE_COUNT)
         vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)
@@ -24,7 +24,7 @@ REPAIRS = (
         "a CPU announces its sleep for pages before it tests for them a last time",
         also=(
             Edit(
-                f"{_WAIT}:_sleep_for_pages",
+                f"{_MODULE}:_sleep_for_pages",
                 "machine.tsleep(V_FREE_COUNT, 0, wmesg",
                 "machine.tsleep(V_FREE_COUNT, PINTERLOCKED, wmesg",
             ),

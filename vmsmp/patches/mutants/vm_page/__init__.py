@@ -1,12 +1,23 @@
-"""Mutants of the page layer (sys/vm/vm_page.c), one file per module of the model."""
+"""Mutants of the page layer (sys/vm/vm_page.c), one file per part of it."""
 
 from __future__ import annotations
 
-from vmsmp.patches.mutants.vm_page import alloc, busy, free, lookup, page, page_hash, queues, wait
+from vmsmp.patches.mutants.vm_page import (
+    alloc,
+    busy,
+    free,
+    holding,
+    lookup,
+    page_hash,
+    queues,
+    residency,
+    wait,
+)
 
 MUTANTS = (
     *busy.MUTANTS,
-    *page.MUTANTS,
+    *holding.MUTANTS,
+    *residency.MUTANTS,
     *queues.MUTANTS,
     *alloc.MUTANTS,
     *free.MUTANTS,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Edit, Mutant
 
-_MODULE = "vmsmp.vm.vm_page_alloc"
-_PAGE = "vmsmp.vm.vm_page"
+_MODULE = "vmsmp.vm.vm_page"
 
 MUTANTS = (
     Mutant(
@@ -44,7 +43,7 @@ MUTANTS = (
         if base != vm.PQ_CACHE or m.object is None:
             break
         if vm_object_hold_try(m.object):
-            from vmsmp.vm.vm_page import vm_page_remove
+            from vmsmp.vm.vm_page.residency import vm_page_remove
 
             was = m.object
             vm_page_remove(m)
@@ -74,7 +73,7 @@ MUTANTS = (
         "grab_the_same_page",
         also=(
             Edit(f"{_MODULE}:vm_page_alloc", "ASSERT_OBJECT_HELD_EXCL(obj)", "pass"),
-            Edit(f"{_PAGE}:vm_page_insert", "ASSERT_OBJECT_HELD_EXCL(obj)", "pass"),
+            Edit(f"{_MODULE}:vm_page_insert", "ASSERT_OBJECT_HELD_EXCL(obj)", "pass"),
         ),
     ),
     Mutant(

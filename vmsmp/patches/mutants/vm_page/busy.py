@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Edit, Mutant
 
-_MODULE = "vmsmp.vm.vm_page_busy"
+_MODULE = "vmsmp.vm.vm_page"
 
 MUTANTS = (
     Mutant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Mutant
 
-_MODULE = "vmsmp.vm.vm_page_lookup"
+_MODULE = "vmsmp.vm.vm_page"
 
 MUTANTS = (
     Mutant(
@@ -20,10 +20,10 @@ MUTANTS = (
         "HL-06",
         f"{_MODULE}:vm_page_lookup_busy_wait",
         """
-        machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))
+        machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
         m = obj.rb_memq.get(pindex)
         """,
-        "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))",
+        "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))",
         "INV-H1",
         "the page became another object's while its finder slept on it",
         "lookup_against_rename",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Mutant
 
-_MODULE = "vmsmp.vm.vm_page_queues"
+_MODULE = "vmsmp.vm.vm_page"
 
 MUTANTS = (
     Mutant(

@@ -9,10 +9,12 @@ Deviations: none known.
 
 from __future__ import annotations
 
-from vmsmp.vm.pmap import pmap_mapped_sync, vm_page_protect, vm_page_test_dirty
-from vmsmp.vm.vm_page import vm_page_deactivate, vm_page_remove
-from vmsmp.vm.vm_page_busy import _vm_page_wakeup, vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
-from vmsmp.vm.vm_page_h import (
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.pmap import pmap_mapped_sync
+from vmsmp.vm.vm_page.activity import vm_page_deactivate
+from vmsmp.vm.vm_page.busy import _vm_page_wakeup, vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
+from vmsmp.vm.vm_page.flags import (
     PBUSY_LOCKED,
     PBUSY_MASK,
     PG_FICTITIOUS,
@@ -20,17 +22,21 @@ from vmsmp.vm.vm_page_h import (
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
-    VmPage,
-)
-from vmsmp.vm.vm_page_queues import (
     PQ_NONE,
+)
+from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
+from vmsmp.vm.vm_page.queues import (
     _vm_page_add_queue_spinlocked,
     _vm_page_queue_spin_unlock,
     _vm_page_rem_queue_spinlocked,
     vm_page_and_queue_spin_lock,
     vm_page_spin_unlock,
 )
-from vmsmp.vm.vm_page_wait import vm_page_free_wakeup
+from vmsmp.vm.vm_page.residency import vm_page_remove
+from vmsmp.vm.vm_page.wait import vm_page_free_wakeup
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage
 
 KEPT = PG_UNQUEUED | PG_NEED_COMMIT | PG_FICTITIOUS
 

@@ -14,27 +14,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vmsmp.sync.errno import PINTERLOCKED
-from vmsmp.vm.vm_object import ASSERT_OBJECT_HELD
-from vmsmp.vm.vm_page import vm_page_bits, vm_page_is_valid
-from vmsmp.vm.vm_page_busy import (
-    _overdue,
-    vm_page_flag_set,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-)
-from vmsmp.vm.vm_page_h import (
-    HARD,
-    PAGE_SIZE,
-    PBUSY_LOCKED,
-    PBUSY_WANTED,
-    PG_FICTITIOUS,
-    PG_REFERENCED,
-    VmPage,
-)
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter
+from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD
+from vmsmp.vm.vm_page.busy import _busy_overdue, vm_page_flag_set, vm_page_sbusy_drop, vm_page_sbusy_try
+from vmsmp.vm.vm_page.flags import PAGE_SIZE, PBUSY_LOCKED, PBUSY_WANTED, PG_FICTITIOUS, PG_REFERENCED
+from vmsmp.vm.vm_page.hash import vm_page_hash_enter
+from vmsmp.vm.vm_page.page import HARD
+from vmsmp.vm.vm_page.validity import vm_page_bits, vm_page_is_valid
 
 if TYPE_CHECKING:
-    from vmsmp.vm.vm_object import VmObject
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
 
 
 def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0, idle: bool = False) -> None:
@@ -72,7 +61,7 @@ def vm_page_lookup_busy_wait(
             machine.tsleep_interlock(m)
             if m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
                 vm_page_flag_set(m, PG_REFERENCED)
-                machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))
+                machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
                 m = obj.rb_memq.get(pindex)
         elif m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):
             m.took(HARD)

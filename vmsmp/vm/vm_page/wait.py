@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.engine.clock import HZ
-from vmsmp.vm.vm_meter import (
-    hardclock,
+from vmsmp.vm.vm_meter.counts import hardclock
+from vmsmp.vm.vm_meter.paging import (
     paging_extra,
     vm_paging_min,
     vm_paging_min_dnc,
@@ -26,11 +26,15 @@ from vmsmp.vm.vm_meter import (
 )
 
 if TYPE_CHECKING:
-    from vmsmp.vm.vm_init import VmSystem
+    from vmsmp.vm.system import VmSystem
 
 #: The idents slept on, by the kernel's names for their addresses.
 V_FREE_COUNT = "vmstats.v_free_count"
+
+
 VM_PAGES_NEEDED = "vm_pages_needed"
+
+
 VM_PAGEOUT_PAGES_NEEDED = "vm_pageout_pages_needed"
 
 
@@ -71,7 +75,7 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
             vm.machine.wakeup(V_FREE_COUNT)
 
 
-def _overdue(vm: VmSystem, limit: int) -> str | None:
+def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
     """Why a sleep for pages should be over: who freed last sees more than it waits for (INV-PG1).
 
     What a CPU that frees cannot see, it cannot tell the sleeper.
@@ -92,7 +96,7 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
     vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)
     limit = vm.limits.v_free_min + max(paging_extra(vm, nice), vm.limits.vm_page_free_hysteresis)
     began = machine.ticks
-    machine.tsleep(V_FREE_COUNT, 0, wmesg, timo, overdue=lambda: _overdue(vm, limit))
+    machine.tsleep(V_FREE_COUNT, 0, wmesg, timo, overdue=lambda: _pages_overdue(vm, limit))
     hardclock(vm, began)
 
 

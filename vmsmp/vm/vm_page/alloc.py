@@ -14,24 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap import vm_page_protect
-from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_object import (
+from vmsmp.vm.vm_meter.counts import vmstats_rollup
+from vmsmp.vm.vm_object.hold import (
     ASSERT_OBJECT_HELD,
     ASSERT_OBJECT_HELD_EXCL,
     vm_object_drop,
     vm_object_hold_try,
     vm_object_upgrade,
 )
-from vmsmp.vm.vm_page import (
-    _vm_page_deactivate_locked,
-    vm_page_deactivate,
-    vm_page_insert,
-    vm_page_unwire,
-    vm_page_wire,
-    vm_page_zero_invalid,
-)
-from vmsmp.vm.vm_page_busy import (
+from vmsmp.vm.vm_page.activity import _vm_page_deactivate_locked, vm_page_deactivate
+from vmsmp.vm.vm_page.busy import (
     _vm_page_wakeup,
     vm_page_busy_try,
     vm_page_busy_wait,
@@ -39,13 +31,13 @@ from vmsmp.vm.vm_page_busy import (
     vm_page_sleep_busy,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page.flags import (
     PBUSY_MASK,
     PG_MAPPED,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
+    PQ_NONE,
     VM_ALLOC_CPU_SHIFT,
     VM_ALLOC_CPU_SPEC,
     VM_ALLOC_FORCE_ZERO,
@@ -55,21 +47,21 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_RETRY,
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
-    VmPage,
 )
-from vmsmp.vm.vm_page_lookup import vm_page_lookup_busy_try
-from vmsmp.vm.vm_page_queues import (
-    PQ_NONE,
-    _vm_page_list_find,
-    _vm_page_list_find2,
-    _vm_page_rem_queue_spinlocked,
-    vm_page_spin_unlock,
-)
-from vmsmp.vm.vm_page_wait import pagedaemon_wakeup, vm_wait
+from vmsmp.vm.vm_page.free import vm_page_free
+from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
+from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
+from vmsmp.vm.vm_page.protect import vm_page_protect
+from vmsmp.vm.vm_page.queues import _vm_page_rem_queue_spinlocked, vm_page_spin_unlock
+from vmsmp.vm.vm_page.residency import vm_page_insert
+from vmsmp.vm.vm_page.search import _vm_page_list_find, _vm_page_list_find2
+from vmsmp.vm.vm_page.validity import vm_page_zero_invalid
+from vmsmp.vm.vm_page.wait import pagedaemon_wakeup, vm_wait
 
 if TYPE_CHECKING:
-    from vmsmp.vm.vm_init import VmSystem
-    from vmsmp.vm.vm_object import VmObject
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
 
 
 def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int) -> int:

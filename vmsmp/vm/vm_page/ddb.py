@@ -1,22 +1,22 @@
-"""What the kernel's debugger shows of pages, queues and objects.
+"""What the kernel's debugger shows of pages and queues.
 
-Models: the DB_SHOW_COMMANDs of sys/vm/vm_page.c (`show page`, `show pageq`) and of sys/vm/vm_object.c.
+Models: the DB_SHOW_COMMANDs of sys/vm/vm_page.c (`show page`, `show pageq`).
 Locks: none; the machine stands still.
 Deviations:
-  * `show page` takes a page's number and shows that page, `show object` shows all objects or one.
+  * `show page` also takes a page's number and shows that page.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_meter import COUNTS
-from vmsmp.vm.vm_page_h import VmPage, busy_format, flags_format
-from vmsmp.vm.vm_page_queues import PQ_TYPES, is_marker
+from vmsmp.vm.vm_meter.meter import COUNTS
+from vmsmp.vm.vm_page.flags import PQ_TYPES, busy_format, flags_format
+from vmsmp.vm.vm_page.page import is_marker
 
 if TYPE_CHECKING:
-    from vmsmp.vm.vm_init import VmSystem
-    from vmsmp.vm.vm_object import VmObject
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_page.page import VmPage
 
 
 def vm_page_print_page_info(vm: VmSystem) -> list[str]:
@@ -69,14 +69,3 @@ def vm_page_print_page(m: VmPage) -> list[str]:
 def _where(m: VmPage) -> str:
     obj = m.peek("object")
     return "none" if obj is None else f"{obj.name}, pindex {m.peek('pindex')}"
-
-
-def vm_object_print(obj: VmObject) -> list[str]:
-    """`show object`: its counts, its token, and where its pages are."""
-    return [
-        f"{obj.name}: {obj.state()}, token {obj.token.state()}",
-        *(
-            f"  {pindex:>4}: {m.name}, {m.dump()}"
-            for pindex, m in sorted(obj.peek("rb_memq").items(), key=lambda item: item[0])
-        ),
-    ]

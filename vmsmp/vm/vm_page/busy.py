@@ -11,19 +11,17 @@ Deviations: none known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from vmsmp.sync.errno import PINTERLOCKED
-from vmsmp.vm.vm_page_h import (
-    HARD,
-    PBUSY_LOCKED,
-    PBUSY_MASK,
-    PBUSY_WANTED,
-    PG_REFERENCED,
-    SOFT,
-    VmPage,
-)
+from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PBUSY_MASK, PBUSY_WANTED, PG_REFERENCED
+from vmsmp.vm.vm_page.page import HARD, SOFT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmsmp.vm.vm_page.page import VmPage
 
 
 def vm_page_flag_set(m: VmPage, bits: int) -> None:
@@ -54,7 +52,7 @@ def vm_page_busy_try(m: VmPage, also_m_busy: bool) -> bool:
             return False
 
 
-def _overdue(m: VmPage, also_m_busy: bool) -> str | None:
+def _busy_overdue(m: VmPage, also_m_busy: bool) -> str | None:
     """Why a sleep on the page should be over, if it should (INV-SL3)."""
     busy_count = m.peek("busy_count")
     if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & ~PBUSY_WANTED):
@@ -69,7 +67,7 @@ def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> None
     """
     if m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
         vm_page_flag_set(m, PG_REFERENCED)
-        overdue: Callable[[], str | None] = partial(_overdue, m, also_m_busy)
+        overdue: Callable[[], str | None] = partial(_busy_overdue, m, also_m_busy)
         m.vm.machine.tsleep(m, PINTERLOCKED, wmesg, overdue=overdue)
 
 

@@ -10,30 +10,27 @@ Deviations:
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.errors import UsageError
 from vmsmp.sync.field import STRIDE, Record
-from vmsmp.vm.vm_meter import METER_STRIDE, Globaldata, Thresholds, Vmmeter
-from vmsmp.vm.vm_page_ddb import (
-    vm_object_print,
-    vm_page_print_page,
-    vm_page_print_page_info,
-    vm_page_print_pageq_info,
-)
-from vmsmp.vm.vm_page_h import PAGE_STRIDE, VmPage
-from vmsmp.vm.vm_page_hash import VmPageHash
-from vmsmp.vm.vm_page_queues import PQ_L2_SIZE, PQ_TYPES, TAILQ_INSERT_HEAD, Vpgqueues
+from vmsmp.vm.vm_meter.meter import METER_STRIDE, Globaldata, Thresholds, Vmmeter
+from vmsmp.vm.vm_object.ddb import vm_object_print
+from vmsmp.vm.vm_page.boot import _collector_paused
+from vmsmp.vm.vm_page.ddb import vm_page_print_page, vm_page_print_page_info, vm_page_print_pageq_info
+from vmsmp.vm.vm_page.flags import PQ_L2_SIZE, PQ_TYPES
+from vmsmp.vm.vm_page.hash_table import VmPageHash
+from vmsmp.vm.vm_page.page import PAGE_STRIDE, VmPage, Vpgqueues
+from vmsmp.vm.vm_page.queues import TAILQ_INSERT_HEAD
 
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from vmsmp.engine.cpu import Cpu
     from vmsmp.machine import Machine
     from vmsmp.sync.spinlock import Spinlock
-    from vmsmp.vm.vm_object import VmObject
+    from vmsmp.vm.vm_object.object import VmObject
 
 #: In which count the pages of a queue type are counted: held pages count as active.
 _CNT_OFFSET = {
@@ -43,25 +40,6 @@ _CNT_OFFSET = {
     "cache": "v_cache_count",
     "hold": "v_active_count",
 }
-
-
-#: Machines from this size on are built with the garbage collector paused.
-LARGE = 10_000
-
-
-@contextmanager
-def _collector_paused(pages: int) -> Iterator[None]:
-    """Make the objects of a large machine without walks over them, and call them old at once."""
-    if pages < LARGE or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.unfreeze()  # from the permanent generation to the oldest
-        gc.enable()
 
 
 class VmSystem:

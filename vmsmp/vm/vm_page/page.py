@@ -1,109 +1,40 @@
-"""struct vm_page, its flags, and the legend of its locks.
+"""struct vm_page and struct vpgqueues, and the legend of their locks.
 
 Models: sys/vm/vm_page.h, the permission matrix of its head comment included.
-Locking, by the letters of `PAGE_LEGEND`: a field of `VmPage` names what a reader and what a writer of
-it must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
+Locks: by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, a field names what its reader and what its
+writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
 Deviations:
   * one page table entry a page, the word `md`, stands for the pv list of the pmap.
-  * the numbers of flags that the facts do not fix are ours.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.sync.field import STRIDE, Letter, Record, field, record, word
 from vmsmp.sync.lock import EXCLUSIVE
+from vmsmp.vm.vm_page.flags import PG_MARKER, PG_WRITEABLE, _pte_format, busy_format, flags_format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final
+
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.vm.vm_init import VmSystem
-    from vmsmp.vm.vm_object import VmObject
-
-# busy_count
-PBUSY_LOCKED: Final = 0x80000000
-PBUSY_WANTED: Final = 0x40000000
-PBUSY_SWAPINPROG: Final = 0x20000000
-PBUSY_MASK: Final = 0x1FFFFFFF
-
-# flags
-PG_FICTITIOUS: Final = 0x0008
-PG_WRITEABLE: Final = 0x0010
-PG_MAPPED: Final = 0x0020
-PG_MAPPEDMULTI: Final = 0x0040
-PG_REFERENCED: Final = 0x0080
-PG_CLEANCHK: Final = 0x0100
-PG_WINATCFLS: Final = 0x0200
-PG_UNQUEUED: Final = 0x0800
-PG_MARKER: Final = 0x1000
-PG_RAM: Final = 0x2000
-PG_SWAPPED: Final = 0x4000
-PG_NEED_COMMIT: Final = 0x40000
-
-# md, the one page table entry of this model
-PTE_V: Final = 1
-PTE_W: Final = 2
-PTE_M: Final = 4
-
-# valid and dirty, a bit for each of the DEV_BSIZE pieces of a page
-PAGE_SIZE: Final = 4096
-DEV_BSIZE: Final = 512
-VM_PAGE_BITS_ALL: Final = 0xFF
-
-ACT_INIT: Final = 5
-ACT_MAX: Final = 64
-
-# allocation requests
-VM_ALLOC_NORMAL: Final = 0x0001
-VM_ALLOC_SYSTEM: Final = 0x0002
-VM_ALLOC_INTERRUPT: Final = 0x0004
-VM_ALLOC_ZERO: Final = 0x0008
-VM_ALLOC_QUICK: Final = 0x0010
-VM_ALLOC_FORCE_ZERO: Final = 0x0020
-VM_ALLOC_NULL_OK: Final = 0x0040
-VM_ALLOC_RETRY: Final = 0x0080
-VM_ALLOC_CPU_SPEC: Final = 0x0200
-VM_ALLOC_CPU_SHIFT: Final = 16
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_object.object import VmObject
 
 # Shares of a page that a ledger knows by owner.
 HARD: Final = "hard busy"
+
+
 SOFT: Final = "soft busy"
+
+
 HOLD: Final = "hold"
+
+
 WIRE: Final = "wire"
-
-_FLAG_NAMES: Final = {
-    value: name
-    for name, value in list(globals().items())
-    if name.startswith("PG_") and isinstance(value, int)
-}
-
-
-def VM_ALLOC_CPU(n: int) -> int:
-    """The request flags that name a CPU whose colours are to be used."""
-    return n << VM_ALLOC_CPU_SHIFT | VM_ALLOC_CPU_SPEC
-
-
-def busy_format(value: int) -> str:
-    """busy_count in words: `LOCKED|WANTED|2`."""
-    parts = [name for bit, name in _BUSY_NAMES if value & bit]
-    return "|".join([*parts, str(value & PBUSY_MASK)])
-
-
-_BUSY_NAMES: Final = (
-    (PBUSY_LOCKED, "LOCKED"),
-    (PBUSY_WANTED, "WANTED"),
-    (PBUSY_SWAPINPROG, "SWAPINPROG"),
-)
-
-
-def flags_format(value: int) -> str:
-    """Flags in words."""
-    return "|".join(name for bit, name in _FLAG_NAMES.items() if value & bit) or "0"
-
-
-def _pte_format(value: int) -> str:
-    return "".join(letter for bit, letter in ((PTE_V, "v"), (PTE_W, "w"), (PTE_M, "m")) if value & bit) or "0"
 
 
 # -- the legend -----------------------------------------------------------------------------------
@@ -213,3 +144,63 @@ class VmPage(Record):
 
 
 PAGE_STRIDE: Final = STRIDE << ops.CPU_BITS
+
+
+QUEUE_LEGEND: Final = {
+    "Q": Letter(
+        "the queue's spinlock", lambda cpu, pq: pq._spin is not None and has(cpu, pq._spin, EXCLUSIVE)
+    ),
+}
+
+
+@record(legend=QUEUE_LEGEND)
+class Vpgqueues(Record):
+    """struct vpgqueues: one list of pages, its lock and its counts.
+
+    `cnt_offset` names the count of `Vmmeter` in which its pages are counted.
+    """
+
+    plain = ("base", "cnt_offset", "index")
+
+    kind = "queue"
+
+    # invariant: the list is well formed and lcnt is its length, markers left out
+    tqh_first: VmPage | None = field("Q")
+    tqh_last: VmPage | None = field("Q")
+    lcnt: int = field("Q")
+    adds: int = field("", "Q")
+    lastq: int = field("", "")  # a hint: races by design
+
+    base: int
+    index: int
+    cnt_offset: str
+
+    def __init__(self, vm: VmSystem, ident: int, index: int, base: int, cnt_offset: str) -> None:
+        self.settle(vm, ident)
+        self.index = index
+        self.base = base
+        self.cnt_offset = cnt_offset
+        self.tqh_first = self.tqh_last = None
+        self.lcnt = self.adds = 0
+        self.lastq = -1
+
+    @property
+    def name(self) -> str:
+        return self.vm.queue_name(self.index)  # type: ignore[no-any-return]
+
+    def pages(self) -> Iterator[VmPage]:
+        """The members from the head on, markers included, unseen; ends if the list has a ring."""
+        m = self.peek("tqh_first")
+        left = len(self.vm.vm_page_array) + 64
+        while m is not None and left:
+            yield m
+            m = m.peek("tqe_next")
+            left -= 1
+
+    def state(self) -> str:
+        return f"{self.peek('lcnt')} pages"
+
+
+def is_marker(m: VmPage) -> bool:
+    """Whether it is a scan's place holder and no page."""
+    return bool(m.peek("flags") & PG_MARKER)

@@ -122,7 +122,7 @@ def free_queue_history(m):
     """The free queue of one colour is a stack: pages are freed to its head and taken from there."""
     vm = m.boot(pages=3, l2_size=1)
     history = History(m)
-    for page in list(vm.vm_page_queues[vm.PQ_FREE].pages()):
+    for page in list(vm.page.vm_page_queues[vm.page.PQ_FREE].pages()):
         with history.operation("insert_tail", "free", page.name):
             pass  # it is there from the start
 
@@ -162,7 +162,7 @@ def allocation_history(m):
     for n in range(m.ncpus):
         m.spawn(user, n)
     m.join()
-    history.judge(Allocator([page.name for page in vm.vm_page_array], may_fail=True))
+    history.judge(Allocator([page.name for page in vm.page.vm_page_array], may_fail=True))
 
 
 @scenario(cpus=3, tags={"page", "lookup", "hash", "history"})

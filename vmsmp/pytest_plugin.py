@@ -117,7 +117,7 @@ def _settings(config: pytest.Config) -> Settings:
             raise pytest.UsageError(f"{source} must be a number such as 7 or 0x2a, not {text!r}")
         seed = number
     if (given := _given(config, "sched")) is not None:
-        from vmsmp.sched.base import make_scheduler
+        from vmsmp.sched.names import make_scheduler
 
         source, sched = given
         _checked(source, lambda: make_scheduler(sched, 0))

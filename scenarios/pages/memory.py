@@ -68,8 +68,8 @@ def alloc_storm_many_colours(m):
 def alloc_into_the_reserve(m):
     """Normal, system and interrupt requests compete for the last pages: each stops at its own mark."""
     vm = m.boot(pages=4, l2_size=1, adj_limit=1)
-    vm.limits.v_free_reserved = 3
-    vm.limits.v_interrupt_free_min = 1
+    vm.meter.limits.v_free_reserved = 3
+    vm.meter.limits.v_interrupt_free_min = 1
     requests = [VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT]
 
     def worker(request):
@@ -115,7 +115,7 @@ def kernel_pages(m):
         vm_page_freezwq(page)
 
     def reclaimer():
-        for page in vm.vm_page_array[-3:]:
+        for page in vm.page.vm_page_array[-3:]:
             vm_page_try_to_free(page)
 
     for n in range(m.ncpus):
@@ -127,7 +127,7 @@ def kernel_pages(m):
 def starvation_and_wakeup(m):
     """Processes fill memory and wait for more, while the pagedaemon makes clean pages free."""
     vm = m.boot(pages=12, l2_size=1, adj_limit=1)
-    limits = vm.limits
+    limits = vm.meter.limits
     limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 2, 3, 4
     limits.v_paging_wait, limits.v_paging_start = 5, 6
     limits.v_paging_target1, limits.v_paging_target2 = 7, 8
@@ -160,7 +160,7 @@ def starvation_and_wakeup(m):
 def wait_for_a_free(m):
     """CPUs wait for memory that another gives back, and a fourth may take it first."""
     vm = m.boot(pages=4, l2_size=1)
-    limits = vm.limits
+    limits = vm.meter.limits
     limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 1, 1, 2
     limits.v_paging_wait, limits.v_paging_start = 2, 2
     limits.v_paging_target1, limits.v_paging_target2 = 2, 2
@@ -197,7 +197,7 @@ def stats_rollup(m):
     vm = m.boot(pages=each * m.ncpus + 1, l2_size=1, adj_limit=1)
 
     def counter(n):
-        for page in vm.vm_page_array[each * n : each * (n + 1)]:
+        for page in vm.page.vm_page_array[each * n : each * (n + 1)]:
             vm_page_unqueue(page)
             vm_page_busy_wait(page, False)
             vm_page_wire(page)

@@ -53,7 +53,9 @@ def make(vm, obj, pindex):
 def no_stale_holds(m, vm):
     """After a last sweep no page lies on a hold queue that nobody holds."""
     vm_pageout_free_hold(vm)
-    stale = [p for p in vm.vm_page_array if vm.queue_type(p.queue) == "hold" and not p.peek("hold_count")]
+    stale = [
+        p for p in vm.page.vm_page_array if vm.page.queue_type(p.queue) == "hold" and not p.peek("hold_count")
+    ]
     m.check(not stale, "a sweep leaves no page on a hold queue that nobody holds")
 
 
@@ -264,7 +266,7 @@ def free_against_map(m):
 def cache_against_hold(m):
     """Clean pages go to the cache and are reused while others look them up, hold, wire or dirty them."""
     vm = m.boot(pages=4, l2_size=1)
-    vm.limits.v_free_reserved = 1
+    vm.meter.limits.v_free_reserved = 1
     obj = vm_object_allocate(vm, 4)
     for n in range(2):
         vm_page_cache(make(vm, obj, n))

@@ -32,7 +32,7 @@ def vm_wait_misses_a_free(m):
     rolled up and tested again.
     """
     vm = m.boot(pages=4, l2_size=1)
-    vm.limits.v_free_min = 2
+    vm.meter.limits.v_free_min = 2
     hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(3)]
     vmstats_rollup(vm)
 

@@ -66,7 +66,7 @@ class Stage:
         for page in (self.page, self.loner):
             vm_page_activate(page)
             vm_page_wakeup(page)
-        self.queue = vm.vm_page_queues[vm.PQ_ACTIVE]
+        self.queue = vm.page.vm_page_queues[vm.page.PQ_ACTIVE]
 
     @contextmanager
     def _busied(self, page):
@@ -494,7 +494,7 @@ def test_moving_a_page_without_its_queue_s_spinlock_is_found():
 
         def mover():
             with stage.page.spin:
-                stage.page.queue = stage.vm.PQ_INACTIVE
+                stage.page.queue = stage.vm.page.PQ_INACTIVE
 
         m.spawn(mover)
         m.join()
@@ -507,8 +507,8 @@ def test_moving_a_page_with_the_spinlock_of_another_queue_is_found():
         stage = Stage(m)
 
         def mover():
-            with stage.page.spin, stage.vm.vm_page_queues[stage.vm.PQ_INACTIVE].spin:
-                stage.page.queue = stage.vm.PQ_INACTIVE
+            with stage.page.spin, stage.vm.page.vm_page_queues[stage.vm.page.PQ_INACTIVE].spin:
+                stage.page.queue = stage.vm.page.PQ_INACTIVE
 
         m.spawn(mover)
         m.join()

@@ -288,7 +288,7 @@ def test_a_lookup_for_an_idle_page_that_returns_one_still_in_use_is_found(idle):
 @pytest.mark.parametrize("name", ["busy_count", "hold_count", "wire_count", "flags", "md"])
 def test_a_store_to_an_atomic_word_of_a_page_is_found_whether_or_not_anything_is_lost(name, locks):
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[0]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
         word = getattr(page, name)
         m.spawn(lambda: word.store(word.load()))
         m.join()
@@ -300,7 +300,7 @@ def test_a_store_to_an_atomic_word_of_a_page_is_found_whether_or_not_anything_is
 @DEPTHS
 def test_flags_set_and_cleared_bit_by_bit_are_right(locks):
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[0]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
 
         def user(bit):
             vm_page_flag_set(page, bit)
@@ -412,7 +412,7 @@ def wanted(page, value):
 
 def test_what_is_put_right_within_a_step_is_not_seen():
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[0]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
 
         def worker():
             page.md.setbits(0)
@@ -432,7 +432,7 @@ def test_when_all_cpus_stand_still_every_record_is_judged_touched_or_not(engine)
     found_ = "INV-PB4: pg: it is wanted, is not busy, and nobody is about to wake who wants it"
 
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[2]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[2]
         wanted(page, PBUSY_WANTED)
         m.quiesce()
         wanted(page, 0)
@@ -455,7 +455,7 @@ def test_a_machine_that_never_boots_has_nothing_to_judge():
 
 def test_the_first_broken_rule_is_the_one_reported():
     def program(m):
-        first, second = m.boot(pages=4, l2_size=1).vm_page_array[:2]
+        first, second = m.boot(pages=4, l2_size=1).page.vm_page_array[:2]
 
         def worker(page):
             wanted(page, PBUSY_WANTED)

@@ -17,7 +17,7 @@ LIMITS = (
 def set_limits(vm, **limits):
     """Set these limits and leave all others."""
     for name, value in limits.items():
-        setattr(vm.limits, name, value)
+        setattr(vm.meter.limits, name, value)
     return vm
 
 
@@ -33,12 +33,12 @@ def wanting(vm):
 
 def on(m):
     """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
+    return m.vm.page.queue_type(m.peek("queue"))
 
 
 def intact(vm):
     """Every list is as long as its queue says, and has pages only."""
-    for pq in vm.vm_page_queues:
+    for pq in vm.page.vm_page_queues:
         there = [*pq.pages()]
         assert len(there) == pq.peek("lcnt")
         assert all(m.phys >= 0 for m in there)

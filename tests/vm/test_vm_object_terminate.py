@@ -41,7 +41,7 @@ def test_termination_frees_every_page_from_whatever_queue(alone, page_on):
         kinds = ["none", "inactive", "active", "cache"]
         pages = [page_on(vm, kind, obj, n) for n, kind in enumerate(kinds)]
         terminating(vm, obj)
-        return [on(m) for m in pages], obj.rb_memq, obj.resident_page_count, vm.count("v_free_count")
+        return [on(m) for m in pages], obj.rb_memq, obj.resident_page_count, vm.meter.count("v_free_count")
 
     assert (["free"] * 4, {}, 0, 8) == alone(program)
 

@@ -140,7 +140,7 @@ def test_a_grab_that_may_wait_waits_for_memory(alone, exhaust):
 
         cpu = vm.machine.spawn(grabber)
         vm.machine.yield_()
-        assert vm.vm_pages_waiting.load() == 1
+        assert vm.pageout.vm_pages_waiting.load() == 1
         vm_page_free(m)
         cpu.join()
         return cpu.result is m
@@ -205,7 +205,7 @@ def test_a_kernel_page_is_wired_not_busied_in_no_object_and_zeroed_if_asked_to(a
     def program(vm):
         m = a.vm_page_alloczwq(vm, 6, NORMAL | flags)
         names = ("wire_count", "busy_count", "object", "pindex", "valid")
-        return on(m), [m.peek(name) for name in names], vm.count("v_wire_count")
+        return on(m), [m.peek(name) for name in names], vm.meter.count("v_wire_count")
 
     assert ("none", [1, 0, None, 6, valid], 1) == alone(program)
 
@@ -223,7 +223,7 @@ def test_a_kernel_page_is_waited_for(alone, exhaust):
         set_limits(vm, v_free_min=1)
         cpu = vm.machine.spawn(a.vm_page_alloczwq, vm, 0, NORMAL)
         vm.machine.yield_()
-        assert vm.vm_pages_waiting.load() == 1
+        assert vm.pageout.vm_pages_waiting.load() == 1
         vm_page_free(m)
         cpu.join()
         return cpu.result is m
@@ -235,7 +235,7 @@ def test_a_kernel_page_given_back_is_free_and_not_wired(alone):
     def program(vm):
         m = a.vm_page_alloczwq(vm, 0, NORMAL)
         a.vm_page_freezwq(m)
-        return on(m), m.wire_count.peek(), vm.count("v_wire_count"), vm.count("v_free_count")
+        return on(m), m.wire_count.peek(), vm.meter.count("v_wire_count"), vm.meter.count("v_free_count")
 
     assert ("free", 0, 0, 8) == alone(program)
 
@@ -261,7 +261,7 @@ def test_kernel_pages_come_and_go_while_others_busy_them(together, locks):
             a.vm_page_freezwq(a.vm_page_alloczwq(vm, 0, NORMAL))
 
         def meddler():
-            for m in vm.vm_page_array:
+            for m in vm.page.vm_page_array:
                 if not vm_page_busy_try(m, True):
                     vm_page_wakeup(m)
 

@@ -75,12 +75,12 @@ class Hands:
             "token shared": (lambda: vm_object_hold_shared(obj), lambda: vm_object_drop(obj)),
             "spin": (m.spin.acquire, m.spin.release),
             "queue spin": (
-                m.vm.vm_page_queues[m.peek("queue")].spin.acquire,
-                m.vm.vm_page_queues[m.peek("queue")].spin.release,
+                m.vm.page.vm_page_queues[m.peek("queue")].spin.acquire,
+                m.vm.page.vm_page_queues[m.peek("queue")].spin.release,
             ),
             "other queue": (
-                m.vm.vm_page_queues[m.vm.PQ_HOLD].spin.acquire,
-                m.vm.vm_page_queues[m.vm.PQ_HOLD].spin.release,
+                m.vm.page.vm_page_queues[m.vm.page.PQ_HOLD].spin.acquire,
+                m.vm.page.vm_page_queues[m.vm.page.PQ_HOLD].spin.release,
             ),
             "writeable": (lambda: vm_page_flag_set(m, h.PG_WRITEABLE), lambda: None),
         }

@@ -62,7 +62,7 @@ def test_a_selection_of_both_says_where_the_page_came_from(alone, page_on, kind,
         page_on(vm, "cache")
         if kind == "cache":
             exhaust(vm)
-        return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm, base)
+        return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm.page, base)
 
     assert True is alone(program)
 
@@ -88,7 +88,7 @@ def test_a_page_that_somebody_busies_is_put_out_of_the_way(alone, page_on, selec
     def program(vm):
         if select == "cache":
             page_on(vm, "cache"), page_on(vm, "cache")
-        m = vm.vm_page_queues[getattr(vm, f"PQ_{select.upper()}")].tqh_first
+        m = vm.page.vm_page_queues[getattr(vm.page, f"PQ_{select.upper()}")].tqh_first
         other = m.tqe_next
         m.busy_count.value = word
         return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders

@@ -229,7 +229,7 @@ def test_an_inactive_page_in_no_object_is_freed(alone):
 
 def test_a_page_that_an_allocator_put_out_of_its_way_is_free_after_a_scan(together, page_on):
     def program(vm):
-        m = vm.vm_page_array[1]
+        m = vm.page.vm_page_array[1]
 
         def meddler():
             if not vm_page_busy_try(m, True):
@@ -244,7 +244,7 @@ def test_a_page_that_an_allocator_put_out_of_its_way_is_free_after_a_scan(togeth
         vm.machine.spawn(user)
         vm.machine.join()
         d.vm_pageout_scan_inactive(wanting(vm))
-        vm.machine.check([on(page) for page in vm.vm_page_array] == ["free"] * 2, "all are free again")
+        vm.machine.check([on(page) for page in vm.page.vm_page_array] == ["free"] * 2, "all are free again")
 
     together(program, sched="dfs:2", schedules=400, pages=2)
 
@@ -277,7 +277,7 @@ def test_an_inactive_page_in_use_goes_to_the_tail(alone, page_on):
         pages[1].flags.setbits(PG_NEED_COMMIT)
         pages[2].flags.setbits(PG_NEED_COMMIT)
         d.vm_pageout_scan_inactive(wanting(vm))
-        order = [m.phys for m in vm.vm_page_queues[vm.PQ_INACTIVE].pages()]
+        order = [m.phys for m in vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()]
         return [order.index(m.phys) for m in pages], intact(vm)
 
     assert ([2, 0, 1], True) == alone(program)
@@ -303,7 +303,7 @@ def test_a_scan_stops_when_it_has_gained_enough(alone, page_on):
             page_on(vm, "inactive", None, n)
         limit(vm, v_paging_target2=3 + 2)  # three are free, two more will do
         done = d.vm_pageout_scan_inactive(vm)
-        return done, vm.count("v_cache_count"), vm.count("v_inactive_count"), intact(vm)
+        return done, vm.meter.count("v_cache_count"), vm.meter.count("v_inactive_count"), intact(vm)
 
     assert (2, 2, 3, True) == alone(program)
 
@@ -333,7 +333,7 @@ def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, 
         for n in range(3):
             page_on(vm, "cache", None, n)
         limit(vm, v_free_min=minimum)
-        return d.vm_pageout_scan_cache(vm), vm.count("v_free_count"), vm.count("v_cache_count")
+        return d.vm_pageout_scan_cache(vm), vm.meter.count("v_free_count"), vm.meter.count("v_cache_count")
 
     assert (freed, 5 + freed, 3 - freed) == alone(program)
 

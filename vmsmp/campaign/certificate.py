@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from vmsmp.sched.partial_order import fingerprint
+from vmsmp.sched.fingerprint import fingerprint
 
 #: Every run is looked at until so many have been, then one in STRIDE.
 EVERY: Final = 128

@@ -20,8 +20,8 @@ from vmsmp.engine.options import MAX_STEPS, Options
 from vmsmp.engine.schedule import program_name
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import UsageError
-from vmsmp.sched.base import make_scheduler
-from vmsmp.sched.rendezvous import Place, Rendezvous
+from vmsmp.sched.names import make_scheduler
+from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
 from vmsmp.sched.replay import Watched
 
 #: One execution in so many is run twice.
@@ -146,7 +146,7 @@ class _Search:
         self.stop = stop
         #: Targeted runs that hints of the race detector ask for, and the hints that have asked.
         self.targets: list[Rendezvous] = []
-        self.tried: set[tuple[Place, ...]] = set()
+        self.tried: set[tuple[Breakpoint, ...]] = set()
         #: Whether an execution came into the half of its step limit where the scheduler is not asked.
         self.cut = False
 
@@ -246,7 +246,7 @@ class _Search:
             self.result.failures.append(replace(failure, execution=self.result.executions))
         counts[failure.signature] = counts.get(failure.signature, 0) + 1
 
-    def _follow_hints(self, hints: list[tuple[Place, Place]]) -> None:
+    def _follow_hints(self, hints: list[tuple[Breakpoint, Breakpoint]]) -> None:
         """Plan a few runs for each new pair of accesses that no lock protects."""
         for places in hints:
             if places not in self.tried:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.records.record import has
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear, vm_page_flag_set
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
 from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_MAPPEDMULTI, PG_WRITEABLE, PTE_M, PTE_V, PTE_W
-from vmsmp.vm.vm_page.page import HARD, SOFT, has
+from vmsmp.vm.vm_page.page import HARD, SOFT
 
 if TYPE_CHECKING:
     from typing import Final
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_page.page import VmPage
 
 VM_PROT_NONE: Final = 0
-
-
 VM_PROT_READ: Final = 1
-
-
 VM_PROT_WRITE: Final = 2
 
 

@@ -19,7 +19,7 @@ from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_page.alloc import vm_page_alloc
 from vmsmp.vm.vm_page.flags import VM_ALLOC_NORMAL

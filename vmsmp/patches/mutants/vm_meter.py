@@ -23,7 +23,7 @@ MUTANTS = (
     Mutant(
         "VS-03",
         f"{_MODULE}:vmstats_rem",
-        "if left < -vm.adj_limit and vm_paging_start(vm, -vm.adj_limit * vm.ncpus):",
+        "if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):",
         "if False:",
         "INV-V4",
         "a CPU keeps to itself how much it took, and the pagedaemon sleeps on",

@@ -10,13 +10,13 @@ REPAIRS = (
     Repair(
         "vm-wait-interlocks",
         f"{_MODULE}:_sleep_for_pages",
-        "vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)",
+        "vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)",
         """
         from vmsmp.sync.errno import PINTERLOCKED
         from vmsmp.vm.vm_meter.counts import vmstats_rollup
 
         machine.tsleep_interlock(V_FREE_COUNT)
-        vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)
+        vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)
         vmstats_rollup(vm)
         if not vm_paging_min_nice(vm, nice):
             return

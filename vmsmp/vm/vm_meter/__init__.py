@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
             "Globaldata",
             "Thresholds",
         ),
+        "startup": ("PageCounts", "startup"),
         "counts": (
             "vmstats_add",
             "vmstats_rem",

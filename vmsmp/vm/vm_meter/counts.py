@@ -33,9 +33,9 @@ def vmstats_rem(vm: VmSystem, count: str) -> None:
     adj = getattr(gd.gd_vmstats_adj, count)
     left = adj.fetchadd(-1) - 1
     getattr(gd.gd_vmstats, count).fetchadd(-1)
-    if left < -vm.adj_limit and vm_paging_start(vm, -vm.adj_limit * vm.ncpus):
+    if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):
         copy = adj.swap(0)
-        getattr(vm.vmstats, count).fetchadd(copy)
+        getattr(vm.meter.vmstats, count).fetchadd(copy)
 
 
 def vmstats_rollup(vm: VmSystem) -> None:
@@ -43,14 +43,14 @@ def vmstats_rollup(vm: VmSystem) -> None:
 
     Locks: none; run by the hardclock, by an allocator before it gives up, and by the pageout.
     """
-    for gd in vm.cpus():
+    for gd in vm.meter.cpus():
         for count in COUNTS:
             copy = getattr(gd.gd_vmstats_adj, count).swap(0)
             if copy:
-                getattr(vm.vmstats, count).fetchadd(copy)
+                getattr(vm.meter.vmstats, count).fetchadd(copy)
     mine = vm.mycpu().gd_vmstats
     for count in COUNTS:
-        getattr(mine, count).value = getattr(vm.vmstats, count).load()  # nobody else looks at ours
+        getattr(mine, count).value = getattr(vm.meter.vmstats, count).load()  # nobody else looks at ours
 
 
 def hardclock(vm: VmSystem, since: int) -> None:

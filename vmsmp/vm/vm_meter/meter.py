@@ -12,16 +12,12 @@ Deviations: none known.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
-from vmsmp.engine import ops
-from vmsmp.sync.field import Record, record, word
-
-if TYPE_CHECKING:
-    from typing import Any, Final
-
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.vm.system import VmSystem
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.field import plain, word
+from vmsmp.records.record import Record, record
+from vmsmp.records.word import Word
 
 #: The counts of pages by queue type, and of wired pages.
 COUNTS: Final = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_count", "v_wire_count")
@@ -31,22 +27,14 @@ COUNTS: Final = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_
 class Vmmeter(Record):
     """struct vmmeter: pages by what list they are on."""
 
-    plain = ("_name",)
-
     kind = "vmmeter"
 
-    v_free_count: Any = word()
-    v_cache_count: Any = word()
-    v_inactive_count: Any = word()
-    v_active_count: Any = word()
-    v_wire_count: Any = word()
-
-    def __init__(self, vm: VmSystem, ident: int, name: str) -> None:
-        self.settle(vm, ident)
-        self._name = name
-        words = self.words if self.host is None else self.free_words
-        for count in COUNTS:
-            setattr(self, count, words[count](self, 0))
+    v_free_count: Word = word()
+    v_cache_count: Word = word()
+    v_inactive_count: Word = word()
+    v_active_count: Word = word()
+    v_wire_count: Word = word()
+    _name: str = plain()
 
     @property
     def name(self) -> str:
@@ -76,12 +64,10 @@ class Globaldata:
         "v_tfree",
     )
 
-    def __init__(self, vm: VmSystem, cpu: Cpu, ident: int) -> None:
+    def __init__(self, cpu: Cpu, view: Vmmeter, adj: Vmmeter) -> None:
         self.cpu = cpu
-        self.gd_vmstats = Vmmeter(vm, ident, f"{cpu}.gd_vmstats")
-        self.gd_vmstats_adj = Vmmeter(vm, ident + METER_STRIDE, f"{cpu}.gd_vmstats_adj")
-        for count in COUNTS:  # a CPU starts with a view of what boot counted
-            getattr(self.gd_vmstats, count).value = vm.vmstats.peek(count)
+        self.gd_vmstats = view
+        self.gd_vmstats_adj = adj
         self.nice = 0
         #: Ghost: free and cached pages as an allocation saw them at its gate.
         self.gate = (0, 0)
@@ -90,9 +76,6 @@ class Globaldata:
         self.systhread = False
         self.v_tfree = 0
         self.v_reactivated = 0
-
-
-METER_STRIDE: Final = 32 << ops.CPU_BITS
 
 
 class Thresholds:

@@ -15,7 +15,8 @@ from vmsmp.vm.exports import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "ddb": ("vm_object_print",),
+        "startup": ("startup",),
+        "ddb": ("show_object", "vm_object_print"),
         "object": (
             "OBJ_DEAD",
             "OBJ_WRITEABLE",

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def vm_object_allocate(vm: VmSystem, size: int, name: str | None = None) -> VmObject:
     """Make an object of `size` pages with one reference, and return it neither held nor locked."""
     gd = vm.mycpu()
-    obj = VmObject(vm, size, name or f"obj[{1000 * gd.cpu.index + gd.objects}]")
-    obj.pg_color = gd.objects & vm.l2_mask
+    obj = vm.objects.make(
+        _name=name or f"obj[{1000 * gd.cpu.index + gd.objects}]",
+        size=size,
+        pg_color=gd.objects & vm.page.l2_mask,
+    )
     gd.objects += 1
-    if vm.hooks.access:
-        obj.__class__ = VmObject.checked
-    vm.objects.append(obj)
-    obj.took(REF, own=False)
+    obj.took(REF)
     return obj

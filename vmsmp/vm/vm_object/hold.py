@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.records.record import has
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, _holds_token
-from vmsmp.vm.vm_page.page import has
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject

@@ -11,33 +11,24 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-from vmsmp.sync.field import Letter, Record, field, record, word
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.field import field, plain, word
+from vmsmp.records.letters import Letter
+from vmsmp.records.record import Record, has, record
+from vmsmp.records.share import Share
+from vmsmp.records.word import Word
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
-from vmsmp.vm.vm_page.page import has
-
-if TYPE_CHECKING:
-    from typing import Any, Final
-
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.sync.token import Token
-    from vmsmp.vm.system import VmSystem
-    from vmsmp.vm.vm_page.page import VmPage
+from vmsmp.sync.token import Token
+from vmsmp.vm.vm_page.page import VmPage
 
 OBJ_DEAD: Final = 0x0008
-
-
 OBJ_WRITEABLE: Final = 0x0080
-
-
 OBJ_MIGHTBEDIRTY: Final = 0x0100
 
-
-REF: Final = "reference"
-
-
-OBJECT_HOLD: Final = "object hold"
+REF: Final = Share("reference", owned=False, invariant="INV-O4")
+OBJECT_HOLD: Final = Share("object hold", owned=True, invariant="INV-O5")
 
 
 def _holds_token(cpu: Cpu, obj: VmObject) -> bool:
@@ -54,39 +45,25 @@ OBJECT_LEGEND: Final = {
 class VmObject(Record):
     """struct vm_object.  `size` is in pages, `pg_color` spreads objects over the colours."""
 
-    plain = ("_name", "freed", "pg_color", "size", "token")
-
     kind = "object"
 
-    hold_count: Any = word()
-    ref_count: Any = word()
-    flags: Any = word(format=hex)
-    paging_in_progress: Any = word()
+    hold_count: Word = word()
+    ref_count: Word = word(default=1)
+    flags: Word = word(format=hex)
+    paging_in_progress: Word = word()
     # invariant: resident_page_count == len(rb_memq), and every page in it names this object
-    rb_memq: dict[int, VmPage] = field("t", "T")
+    rb_memq: dict[int, VmPage] = field("t", "T", factory=dict)
     resident_page_count: int = field("", "T")
     generation: int = field("", "T")
 
-    _name: str
-    freed: bool
-    pg_color: int
-    size: int
-    token: Token
+    _name: str = plain()
+    size: int = plain()
+    pg_color: int = plain(0)
+    freed: bool = plain(False)
+    token: Token = plain(None)
 
-    def __init__(self, vm: VmSystem, size: int, name: str) -> None:
-        self.settle(vm, None)
-        self._name = name
-        self.size = size
-        self.freed = False
-        words = self.words if self.host is None else self.free_words
-        self.hold_count = words["hold_count"](self, 0)
-        self.ref_count = words["ref_count"](self, 1)
-        self.flags = words["flags"](self, 0)
-        self.paging_in_progress = words["paging_in_progress"](self, 0)
-        self.rb_memq = {}
-        self.resident_page_count = self.generation = 0
-        self.pg_color = 0
-        self.token = vm.machine.token(f"{name}.token")
+    def __post_init__(self) -> None:
+        self.token = self.vm.machine.token(f"{self.name}.token")
         self.token.guards = self
 
     @property

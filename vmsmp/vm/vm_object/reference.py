@@ -22,7 +22,7 @@ def vm_object_reference_locked(obj: VmObject) -> None:
     """Add a reference.  Locks: the object's token, any mode."""
     ASSERT_OBJECT_HELD(obj)
     obj.ref_count.fetchadd(1)
-    obj.took(REF, own=False)
+    obj.took(REF)
 
 
 def vm_object_reference_quick(obj: VmObject) -> None:
@@ -30,4 +30,4 @@ def vm_object_reference_quick(obj: VmObject) -> None:
     if obj.ref_count.load() <= 0:
         obj.vm.panic("vm_object_reference_quick: object without references")
     obj.ref_count.fetchadd(1)
-    obj.took(REF, own=False)
+    obj.took(REF)

@@ -30,7 +30,7 @@ def vm_object_deallocate(obj: VmObject) -> None:
     while count > 3:
         dropped, count = obj.ref_count.fcmpset(count, count - 1)
         if dropped:
-            obj.gave(REF, own=False)
+            obj.gave(REF)
             return
     vm_object_hold(obj)
     vm_object_deallocate_locked(obj)
@@ -43,7 +43,7 @@ def vm_object_deallocate_locked(obj: VmObject) -> None:
     if obj.ref_count.load() == 0:
         obj.vm.panic("vm_object_deallocate: object deallocated too many times")
     last = obj.ref_count.fetchadd(-1) == 1
-    obj.gave(REF, own=False)
+    obj.gave(REF)
     if last and not obj.flags.load() & OBJ_DEAD:
         vm_object_terminate(obj)
 
@@ -75,7 +75,7 @@ def vm_object_terminate(obj: VmObject) -> None:
                 vm_page_remove(m)
                 vm_page_wakeup(m)
             visited += 1
-            if visited % vm.scan_yield == 0:
+            if visited % vm.pageout.scan_yield == 0:
                 vm.pause_tokens("lwkt_user_yield")  # last, because the token may be lost
     if obj.peek("rb_memq") or obj.peek("resident_page_count"):
         vm.panic("vm_object_terminate: object with resident pages")

@@ -210,7 +210,10 @@ __getattr__, __dir__, __all__ = exports(
             "vm_wait_nominal",
             "_pages_overdue",
         ),
+        "startup": ("Pages", "startup"),
         "ddb": (
+            "show_page",
+            "show_pageq",
             "vm_page_print_page_info",
             "vm_page_print_pageq_info",
             "vm_page_print_page",

@@ -45,7 +45,7 @@ def vm_page_unqueue(m: VmPage) -> None:
     vm_page_and_queue_spin_lock(m)
     base = _vm_page_rem_queue_spinlocked(m)
     vm_page_spin_unlock(m)
-    if base in (m.vm.PQ_FREE, m.vm.PQ_CACHE):
+    if base in (m.vm.page.PQ_FREE, m.vm.page.PQ_CACHE):
         _pagedaemon_wakeup(m)
 
 
@@ -56,17 +56,17 @@ def vm_page_activate(m: VmPage) -> None:
     page valid and off the free queues.  Wired pages may be on queues too.
     """
     vm = m.vm
-    if m.queue_type() != vm.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
+    if m.queue_base() != vm.page.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
         vm_page_spin_lock(m)
-        if m.queue - m.pc != vm.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
+        if m.queue - m.pc != vm.page.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
             _vm_page_queue_spin_lock(m)
             oqueue = _vm_page_rem_queue_spinlocked(m)
-            if oqueue == vm.PQ_CACHE:
+            if oqueue == vm.page.PQ_CACHE:
                 vm.mycpu().v_reactivated += 1
             m.act_count = max(m.act_count, ACT_INIT)
-            _vm_page_add_queue_spinlocked(m, vm.PQ_ACTIVE + m.pc)
+            _vm_page_add_queue_spinlocked(m, vm.page.PQ_ACTIVE + m.pc)
             _vm_page_and_queue_spin_unlock(m)
-            if oqueue in (vm.PQ_CACHE, vm.PQ_FREE):
+            if oqueue in (vm.page.PQ_CACHE, vm.page.PQ_FREE):
                 _pagedaemon_wakeup(m)
             return
         m.act_count = max(m.act_count, ACT_INIT)
@@ -81,15 +81,15 @@ def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
     Locks: the page's spin held, and still held on return; takes the queues'.
     """
     vm = m.vm
-    if m.queue - m.pc == vm.PQ_INACTIVE or m.flags.load() & NO_QUEUE:
+    if m.queue - m.pc == vm.page.PQ_INACTIVE or m.flags.load() & NO_QUEUE:
         return
     _vm_page_queue_spin_lock(m)
     oqueue = _vm_page_rem_queue_spinlocked(m)
     if not m.flags.load() & NO_QUEUE:
-        if oqueue == vm.PQ_CACHE:
+        if oqueue == vm.page.PQ_CACHE:
             vm.mycpu().v_reactivated += 1
         vm_page_flag_clear(m, PG_WINATCFLS)
-        _vm_page_add_queue_spinlocked(m, vm.PQ_INACTIVE + m.pc, athead)
+        _vm_page_add_queue_spinlocked(m, vm.page.PQ_INACTIVE + m.pc, athead)
     _vm_page_queue_spin_unlock(m)
 
 
@@ -105,7 +105,7 @@ def vm_page_dontneed(m: VmPage, *, athead: bool = False) -> None:
 
     Locks: the page busied by the caller; takes the page's spin.  An inactive page only ages.
     """
-    if m.queue_type() == m.vm.PQ_INACTIVE:
+    if m.queue_base() == m.vm.page.PQ_INACTIVE:
         act_count = m.hint("act_count")
         if act_count > 0:
             m.publish("act_count", act_count - 1)

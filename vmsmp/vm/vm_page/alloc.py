@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.observer import PageAllocated
 from vmsmp.vm.vm_meter.counts import vmstats_rollup
 from vmsmp.vm.vm_object.hold import (
     ASSERT_OBJECT_HELD,
@@ -69,8 +70,8 @@ def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int)
 
     CPU 0 boots; CPUs from 1 on are numbered through sockets, cores and threads.
     """
-    phys_ids, core_ids, ht_ids = vm.topology
-    physcale = max(1, vm.l2_size // phys_ids)
+    phys_ids, core_ids, ht_ids = vm.page.topology
+    physcale = max(1, vm.page.l2_size // phys_ids)
     grpscale = max(1, physcale // core_ids)
     cpuscale = max(1, grpscale // ht_ids)
     unit = (cpuid - 1) % (phys_ids * core_ids * ht_ids)
@@ -78,7 +79,7 @@ def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int)
     core_id, ht_id = divmod(rest, ht_ids)
     colour = phys_id * physcale + core_id * grpscale + ht_id * cpuscale
     colour += (pindex + (obj.pg_color if obj is not None else 0)) % cpuscale
-    return colour & vm.l2_mask
+    return colour & vm.page.l2_mask
 
 
 # -- selecting ------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def _reject(m: VmPage) -> None:
 def vm_page_select_free(vm: VmSystem, pg_color: int) -> VmPage | None:
     """A free page, hard-busied and on no queue.  Locks: none held, none on return."""
     while True:
-        m = _vm_page_list_find(vm, vm.PQ_FREE, pg_color)
+        m = _vm_page_list_find(vm, vm.page.PQ_FREE, pg_color)
         if m is None:
             return None
         if _take(m) == PQ_NONE:
@@ -144,7 +145,7 @@ def vm_page_select_free(vm: VmSystem, pg_color: int) -> VmPage | None:
 def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
     """A cached page, hard-busied and on no queue, still in its object.  Locks: none held."""
     while True:
-        m = _vm_page_list_find(vm, vm.PQ_CACHE, pg_color)
+        m = _vm_page_list_find(vm, vm.page.PQ_CACHE, pg_color)
         if m is None:
             return None
         if _take(m) == PQ_NONE:
@@ -159,14 +160,14 @@ def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
 def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | None, int]:
     """A free or a cached page, hard-busied and on no queue, and the queue type it came from."""
     while True:
-        m = _vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, pg_color)
+        m = _vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, pg_color)
         if m is None:
             return None, PQ_NONE
         base = _take(m)
         if base == PQ_NONE:
             vm_page_spin_unlock(m)
             continue
-        if base == vm.PQ_FREE:
+        if base == vm.page.PQ_FREE:
             _assert_free(m)
             vm_page_spin_unlock(m)
             return m, base
@@ -185,14 +186,14 @@ def _gate_open(vm: VmSystem, page_req: int) -> bool:
     view = gd.gd_vmstats
     free = view.peek("v_free_count")
     gd.gate = free, view.peek("v_cache_count")
-    if free >= vm.limits.v_free_reserved:
+    if free >= vm.meter.limits.v_free_reserved:
         return True
     if page_req & VM_ALLOC_INTERRUPT and free > 0:
         return True
     return bool(
         page_req & VM_ALLOC_SYSTEM
         and view.peek("v_cache_count") == 0
-        and free > vm.limits.v_interrupt_free_min
+        and free > vm.meter.limits.v_interrupt_free_min
     )
 
 
@@ -221,7 +222,7 @@ def _recycle(m: VmPage) -> None:
 
 def _give_up(vm: VmSystem) -> None:
     """No page for this request: the pagedaemon hears of it."""
-    vm.vm_pageout_deficit.store(vm.vm_pageout_deficit.load() + 1)
+    vm.pageout.vm_pageout_deficit.store(vm.pageout.vm_pageout_deficit.load() + 1)
     pagedaemon_wakeup(vm)
 
 
@@ -255,8 +256,8 @@ def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int
             if m is None:
                 _give_up(vm)
                 return None
-            base = vm.PQ_CACHE
-        if base != vm.PQ_CACHE:
+            base = vm.page.PQ_CACHE
+        if base != vm.page.PQ_CACHE:
             break
         _recycle(m)
     return _prepare(m, obj, pindex, page_req)
@@ -273,7 +274,9 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
     m.act_count = 0
     m.valid = 0
     for hook in vm.hooks.allocated:
-        hook(vm.engine.current, m, page_req)
+        hook(vm.engine.current, m)
+    for hook in vm.hooks.event:
+        hook(vm.engine.current, PageAllocated(m, page_req))
     if obj is not None:
         if not vm_page_insert(m, obj, pindex):
             vm_page_free(m)

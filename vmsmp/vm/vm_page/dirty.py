@@ -24,7 +24,7 @@ def vm_page_dirty(m: VmPage) -> None:
     Locks: anybody if PG_WRITEABLE is set, else the page hard-busied.  Never a cached page.
     """
     queue = m.peek("queue")
-    if queue and m.vm.vm_page_queues[queue].base == m.vm.PQ_CACHE:
+    if queue and m.vm.page.vm_page_queues[queue].base == m.vm.page.PQ_CACHE:
         m.vm.panic("vm_page_dirty: page in cache")
     if m.dirty != VM_PAGE_BITS_ALL:
         m.dirty = VM_PAGE_BITS_ALL

@@ -60,7 +60,7 @@ def vm_page_free_toq(m: VmPage) -> None:
     busy_count = m.busy_count.load()
     if flags & PG_MAPPED or not busy_count & PBUSY_LOCKED:
         vm.panic("vm_page_free: page mapped or not busy")
-    if busy_count & PBUSY_MASK or m.queue_type() == vm.PQ_FREE:
+    if busy_count & PBUSY_MASK or m.queue_base() == vm.page.PQ_FREE:
         vm.panic("vm_page_free: freeing busy or free page")
     vm_page_remove(m)
     if m.flags.load() & PG_FICTITIOUS:
@@ -78,9 +78,9 @@ def vm_page_free_toq(m: VmPage) -> None:
         vm.panic("vm_page_free: freeing wired page")
     vm_page_flag_clear(m, PG_NEED_COMMIT | PG_UNQUEUED)
     if m.hold_count.load() != 0:
-        _vm_page_add_queue_spinlocked(m, vm.PQ_HOLD + m.pc)
+        _vm_page_add_queue_spinlocked(m, vm.page.PQ_HOLD + m.pc)
     else:
-        _vm_page_add_queue_spinlocked(m, vm.PQ_FREE + m.pc, athead=True)
+        _vm_page_add_queue_spinlocked(m, vm.page.PQ_FREE + m.pc, athead=True)
     _vm_page_queue_spin_unlock(m)
     wanted = _vm_page_wakeup(m)
     vm_page_spin_unlock(m)
@@ -99,7 +99,7 @@ def vm_page_cache(m: VmPage) -> None:
     if m.flags.load() & KEPT or busy_count & PBUSY_MASK or m.wire_count.load() or m.hold_count.load():
         vm_page_wakeup(m)
         return
-    if m.queue_type() == vm.PQ_CACHE:
+    if m.queue_base() == vm.page.PQ_CACHE:
         if m.flags.load() & PG_MAPPED:
             vm.panic("vm_page_cache: cached page is mapped")
         vm_page_wakeup(m)
@@ -120,7 +120,7 @@ def vm_page_cache(m: VmPage) -> None:
         return
     vm_page_and_queue_spin_lock(m)
     _vm_page_rem_queue_spinlocked(m)
-    _vm_page_add_queue_spinlocked(m, vm.PQ_CACHE + m.pc)
+    _vm_page_add_queue_spinlocked(m, vm.page.PQ_CACHE + m.pc)
     _vm_page_queue_spin_unlock(m)
     wanted = _vm_page_wakeup(m)
     vm_page_spin_unlock(m)
@@ -155,13 +155,13 @@ def vm_page_try_to_free(m: VmPage) -> bool:
     vm = m.vm
     if vm_page_busy_try(m, True):
         return False
-    base = m.queue_type()
+    base = m.queue_base()
     if (
         m.dirty
         or m.hold_count.load()
         or m.wire_count.load()
         or m.flags.load() & KEPT
-        or base in (vm.PQ_FREE, vm.PQ_HOLD)
+        or base in (vm.page.PQ_FREE, vm.page.PQ_HOLD)
     ):
         vm_page_wakeup(m)
         return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.observer import PageFound
 from vmsmp.vm.vm_page.busy import vm_page_sbusy_drop, vm_page_sbusy_try
 from vmsmp.vm.vm_page.flags import PG_MAPPEDMULTI
 
@@ -35,7 +36,7 @@ def vm_page_hash_enter(m: VmPage) -> None:
     now = vm.machine.ticks
     best: VmPageHashElm | None = None
     oldest = 0
-    for mp in vm.vm_page_hash.set_of(obj, pindex):
+    for mp in vm.page.vm_page_hash.set_of(obj, pindex):
         if mp.hint("m") is m and mp.hint("object") is obj and mp.hint("pindex") == pindex:
             mp.publish("ticks", now)
             return
@@ -57,7 +58,7 @@ def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:
 
     Locks: none; what is read before the busy is a guess, and looked at again after it.
     """
-    for mp in vm.vm_page_hash.set_of(obj, pindex):
+    for mp in vm.page.vm_page_hash.set_of(obj, pindex):
         if mp.hint("object") is not obj or mp.hint("pindex") != pindex:
             continue
         m = mp.hint("m")
@@ -68,8 +69,8 @@ def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:
         if m.object is obj and m.pindex == pindex:
             mp.publish("ticks", vm.machine.ticks)
             found: VmPage = m
-            for hook in vm.hooks.found:
-                hook(vm.engine.current, found, (obj, pindex, 0, False))
+            for hook in vm.hooks.event:
+                hook(vm.engine.current, PageFound(found, obj, pindex))
             return found
         vm_page_sbusy_drop(m)
     return None

@@ -8,25 +8,18 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from vmsmp.errors import UsageError
-from vmsmp.sync.field import STRIDE, Record, field, record
-from vmsmp.vm.vm_page.page import PAGE_STRIDE
-
-if TYPE_CHECKING:
-    from typing import Any, Final
-
-    from vmsmp.vm.system import VmSystem
-    from vmsmp.vm.vm_object.object import VmObject
-    from vmsmp.vm.vm_page.page import VmPage
+from vmsmp.records.field import field, plain
+from vmsmp.records.home import Home
+from vmsmp.records.pool import RecordPool
+from vmsmp.records.record import STRIDE, Record, record
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_page.page import VmPage
 
 VM_PAGE_HASH_SET: Final = 4
-
-
 VM_PAGE_HASH_MIN: Final = 4096
-
-
 VM_PAGE_HASH_MAX: Final = 8 * 1024 * 1024
 
 
@@ -34,22 +27,13 @@ VM_PAGE_HASH_MAX: Final = 8 * 1024 * 1024
 class VmPageHashElm(Record):
     """struct vm_page_hash_elm: four words that race by design."""
 
-    plain = ("slot",)
-
     kind = "hash element"
 
-    m: VmPage | None = field("")
-    object: VmObject | None = field("")
+    m: VmPage | None = field("", default=None)
+    object: Record | None = field("", default=None)
     pindex: int = field("")
     ticks: int = field("")
-
-    slot: int
-
-    def __init__(self, vm: VmSystem, ident: int, slot: int) -> None:
-        self.settle(vm, ident)
-        self.slot = slot
-        self.m = self.object = None
-        self.pindex = self.ticks = 0
+    slot: int = plain()
 
     @property
     def name(self) -> str:
@@ -62,33 +46,23 @@ class VmPageHashElm(Record):
 class VmPageHash:
     """The table: sets of `ways` elements; `size` is a power of two and counts elements."""
 
-    def __init__(self, vm: VmSystem, pages: int, size: int | None, ways: int) -> None:
+    def __init__(self, vm: Home, config: BootConfig) -> None:
+        size, ways = config.hash_size, config.hash_set
         if size is None:
             size = VM_PAGE_HASH_MIN
-            while size < pages // 16 and size < VM_PAGE_HASH_MAX:
+            while size < config.pages // 16 and size < VM_PAGE_HASH_MAX:
                 size <<= 1
         if size < 1 or size & (size - 1) or ways < 1 or ways & (ways - 1) or ways > size:
             raise UsageError(f"a page hash has a power of two of elements and of ways, not {size} and {ways}")
-        self.vm = vm
         self.size = size
         self.ways = ways
-        self._first = vm.machine.reserve(STRIDE * size, self._at)
-        self._elements: dict[int, VmPageHashElm] = {}
-
-    def _at(self, n: int) -> Any:
-        return self.element(n // STRIDE).at(n % STRIDE)
+        self._pool: RecordPool[VmPageHashElm] = vm.pool(VmPageHashElm, size)
 
     def element(self, slot: int) -> VmPageHashElm:
-        made = self._elements.get(slot)
-        if made is None:
-            with self.vm.making:
-                made = self._elements.get(slot)
-                if made is None:
-                    made = VmPageHashElm(self.vm, self._first + slot * PAGE_STRIDE, slot)
-                    self._elements[slot] = made
-        return made
+        """The element in that slot, made when first looked at."""
+        return self._pool.records[slot] or self._pool.first_use(slot, slot=slot)
 
-    def set_of(self, obj: VmObject, pindex: int) -> list[VmPageHashElm]:
+    def set_of(self, obj: Record, pindex: int) -> list[VmPageHashElm]:
         """The elements in which that identity may be."""
         key = (obj.ident // STRIDE + pindex) * 2654435761
         first = key % (1 << 32) % self.size & ~(self.ways - 1)

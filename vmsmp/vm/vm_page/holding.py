@@ -35,7 +35,7 @@ def vm_page_hold(m: VmPage) -> None:
     """
     m.hold_count.fetchadd(1)
     m.took(HOLD)
-    if m.queue_type() == m.vm.PQ_FREE:
+    if m.queue_base() == m.vm.page.PQ_FREE:
         m.vm.panic("vm_page_hold: page is free")
 
 
@@ -45,16 +45,16 @@ def vm_page_unhold(m: VmPage) -> None:
     Locks: takes the page's spinlock, then two queues' in turn.  A free that is under way may leave the
     page on a hold queue with no holds; the pageout sweeps those.
     """
-    if m.hold_count.peek() <= 0 or m.queue_type() == m.vm.PQ_FREE:
+    if m.hold_count.peek() <= 0 or m.queue_base() == m.vm.page.PQ_FREE:
         m.vm.panic("vm_page_unhold: page not held, or free")
     last = m.hold_count.fetchadd(-1) == 1
     m.gave(HOLD)
-    if last and m.queue_type() == m.vm.PQ_HOLD:
+    if last and m.queue_base() == m.vm.page.PQ_HOLD:
         vm_page_spin_lock(m)
-        if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.PQ_HOLD:
+        if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.page.PQ_HOLD:
             _vm_page_queue_spin_lock(m)
             _vm_page_rem_queue_spinlocked(m)
-            _vm_page_add_queue_spinlocked(m, m.vm.PQ_FREE + m.pc)
+            _vm_page_add_queue_spinlocked(m, m.vm.page.PQ_FREE + m.pc)
             _vm_page_queue_spin_unlock(m)
         vm_page_spin_unlock(m)
 
@@ -72,7 +72,7 @@ def vm_page_wire(m: VmPage) -> None:
     if m.flags.load() & PG_FICTITIOUS:
         return
     first = m.wire_count.fetchadd(1) == 0
-    m.took(WIRE, own=False)
+    m.took(WIRE)
     if first:
         m.vm.mycpu().gd_vmstats_adj.v_wire_count.fetchadd(1)
 
@@ -89,7 +89,7 @@ def vm_page_unwire(m: VmPage, activate: bool) -> None:
     if m.wire_count.peek() <= 0:
         m.vm.panic("vm_page_unwire: wire count is zero")
     last = m.wire_count.fetchadd(-1) == 1
-    m.gave(WIRE, own=False)
+    m.gave(WIRE)
     if last:
         m.vm.mycpu().gd_vmstats_adj.v_wire_count.fetchadd(-1)
         flags = m.flags.load()
@@ -105,7 +105,7 @@ def vm_page_wire_quick(m: VmPage) -> None:
     """Add a wiring to a page that is wired already.  Locks: none."""
     if m.wire_count.fetchadd(1) == 0:
         m.vm.panic("vm_page_wire_quick: wire count was zero")
-    m.took(WIRE, own=False)
+    m.took(WIRE)
 
 
 def vm_page_unwire_quick(m: VmPage) -> bool:
@@ -121,5 +121,5 @@ def vm_page_unwire_quick(m: VmPage) -> bool:
             return True
         dropped, wire_count = m.wire_count.fcmpset(wire_count, wire_count - 1)
         if dropped:
-            m.gave(WIRE, own=False)
+            m.gave(WIRE)
             return False

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.vm.observer import PageFound
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD
 from vmsmp.vm.vm_page.busy import _busy_overdue, vm_page_flag_set, vm_page_sbusy_drop, vm_page_sbusy_try
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, PBUSY_LOCKED, PBUSY_WANTED, PG_FICTITIOUS, PG_REFERENCED
@@ -31,8 +32,8 @@ def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0, idle: bool = F
 
     `valid` are the bits promised, `idle` says that nobody else busies it either.
     """
-    for hook in m.vm.hooks.found:
-        hook(m.vm.engine.current, m, (obj, pindex, valid, idle))
+    for hook in m.vm.hooks.event:
+        hook(m.vm.engine.current, PageFound(m, obj, pindex, valid, idle))
 
 
 def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:

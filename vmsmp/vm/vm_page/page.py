@@ -9,40 +9,32 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Any, Final
 
 from vmsmp.engine import ops
-from vmsmp.sync.field import STRIDE, Letter, Record, field, record, word
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.field import field, plain, word
+from vmsmp.records.letters import Letter
+from vmsmp.records.record import Record, has, record
+from vmsmp.records.share import Edge, Share
+from vmsmp.records.word import Word
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.vm_page.flags import PG_MARKER, PG_WRITEABLE, _pte_format, busy_format, flags_format
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, Final
-
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.vm.system import VmSystem
-    from vmsmp.vm.vm_object.object import VmObject
-
-# Shares of a page that a ledger knows by owner.
-HARD: Final = "hard busy"
-
-
-SOFT: Final = "soft busy"
-
-
-HOLD: Final = "hold"
-
-
-WIRE: Final = "wire"
+# Shares of a page.
+HARD: Final = Share("hard busy", owned=True, invariant="INV-PB1")
+SOFT: Final = Share("soft busy", owned=True, invariant="INV-PB2")
+HOLD: Final = Share("hold", owned=True, invariant="INV-HW1")
+WIRE: Final = Share(
+    "wire",
+    owned=False,
+    invariant="INV-HW2",
+    edge=Edge(HARD, "wired for the first time", "unwired for the last time"),
+)
 
 
 # -- the legend -----------------------------------------------------------------------------------
-
-
-def has(cpu: Cpu, thing: Any, *shares: str) -> bool:
-    """Whether the CPU has one of these shares of `thing` in hand."""
-    return any(hold.lock is thing and hold.mode in shares for hold in cpu.held)
 
 
 def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
@@ -56,9 +48,14 @@ def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
     return False
 
 
+def _record_spin(cpu: Cpu, thing: Record) -> bool:
+    spin = thing.spin_made()
+    return spin is not None and has(cpu, spin, EXCLUSIVE)
+
+
 def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
     queue = m.peek("queue")
-    queues = m.vm.vm_page_queues
+    queues = m.vm.page.vm_page_queues
     if queue:
         return has(cpu, queues[queue].spin, EXCLUSIVE)
     return any(hold.lock.kind == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
@@ -70,7 +67,7 @@ PAGE_LEGEND: Final = {
     "O": Letter("the object's token, exclusively", lambda cpu, m: _object_token(cpu, m, exclusive=True)),
     "o": Letter("the object's token", lambda cpu, m: _object_token(cpu, m, exclusive=False)),
     "N": Letter("a page in no object", lambda _cpu, m: m.peek("object") is None),
-    "S": Letter("m.spin, exclusively", lambda cpu, m: m._spin is not None and has(cpu, m._spin, EXCLUSIVE)),
+    "S": Letter("m.spin, exclusively", _record_spin),
     "Q": Letter("the spinlock of the page's queue", _queue_spin),
     "W": Letter("PG_WRITEABLE set", lambda _cpu, m: bool(m.peek("flags") & PG_WRITEABLE)),
     "C": Letter("nothing: it is constant after boot", lambda _cpu, _m: False),
@@ -81,61 +78,44 @@ PAGE_LEGEND: Final = {
 class VmPage(Record):
     """struct vm_page.  `phys` is the page's number in `vm_page_array`, -1 for markers and fakes."""
 
-    plain = ("pc", "phys")
-
     kind = "page"
 
-    busy_count: Any = word(format=busy_format)
-    hold_count: Any = word()
-    wire_count: Any = word()
-    flags: Any = word(format=flags_format)
-    md: Any = word(format=_pte_format)
+    busy_count: Word = word(format=busy_format)
+    hold_count: Word = word()
+    wire_count: Word = word()
+    flags: Word = word(format=flags_format)
+    md: Word = word(format=_pte_format)
     # invariant: the page is on the list of exactly this queue, on none if PQ_NONE
     queue: int = field("S|Q", "S+Q")
-    tqe_next: VmPage | None = field("Q")
-    tqe_prev: VmPage | None = field("Q")
+    tqe_next: VmPage | None = field("Q", default=None)
+    tqe_prev: VmPage | None = field("Q", default=None)
     # invariant: object.rb_memq[pindex] is this page, for as long as object is set
-    object: VmObject | None = field("b|o|S", "B+O")
+    object: Any = field("b|o|S", "B+O", default=None)  # a VmObject
     pindex: int = field("b|o|S", "B+O|B+N")
     valid: int = field("b|o|S", "B", format=hex)
     dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
     act_count: int = field("")  # nobody's: it only has to be about right
 
-    pc: int
-    phys: int
-
-    def __init__(self, vm: VmSystem, ident: int | None, phys: int, pc: int, flags: int = 0) -> None:
-        self.settle(vm, ident)
-        self.phys = phys
-        self.pc = pc
-        words = self.words if self.host is None else self.free_words
-        self.busy_count = words["busy_count"](self, 0)
-        self.hold_count = words["hold_count"](self, 0)
-        self.wire_count = words["wire_count"](self, 0)
-        self.flags = words["flags"](self, flags)
-        self.md = words["md"](self, 0)
-        self.queue = 0
-        self.tqe_next = self.tqe_prev = None
-        self.object = None
-        self.pindex = self.valid = self.dirty = self.act_count = 0
+    pc: int = plain()
+    phys: int = plain()
 
     @property
     def name(self) -> str:
         return f"pg[{self.phys}]" if self.phys >= 0 else f"marker[{self.ident >> ops.CPU_BITS}]"
 
-    def queue_type(self) -> int:
+    def queue_base(self) -> int:
         """The base index of the queue it is on, PQ_NONE for none: a hint, one visible operation."""
         queue: int = self.hint("queue")
         return queue - self.pc if queue else 0
 
     def state(self) -> str:
-        return f"{self.vm.queue_name(self.peek('queue'))}, busy {busy_format(self.peek('busy_count'))}"
+        return f"{self.vm.page.queue_name(self.peek('queue'))}, busy {busy_format(self.peek('busy_count'))}"
 
     def dump(self) -> str:
         obj = self.peek("object")
         where = f"{obj.name}:{self.peek('pindex')}" if obj is not None else "no object"
         return (
-            f"{self.vm.queue_name(self.peek('queue'))}, {where}, "
+            f"{self.vm.page.queue_name(self.peek('queue'))}, {where}, "
             f"busy {busy_format(self.peek('busy_count'))}, "
             f"hold {self.peek('hold_count')}, wire {self.peek('wire_count')}, "
             f"valid {self.peek('valid'):#x}, dirty {self.peek('dirty'):#x}, "
@@ -143,13 +123,8 @@ class VmPage(Record):
         )
 
 
-PAGE_STRIDE: Final = STRIDE << ops.CPU_BITS
-
-
 QUEUE_LEGEND: Final = {
-    "Q": Letter(
-        "the queue's spinlock", lambda cpu, pq: pq._spin is not None and has(cpu, pq._spin, EXCLUSIVE)
-    ),
+    "Q": Letter("the queue's spinlock", _record_spin),
 }
 
 
@@ -160,38 +135,28 @@ class Vpgqueues(Record):
     `cnt_offset` names the count of `Vmmeter` in which its pages are counted.
     """
 
-    plain = ("base", "cnt_offset", "index")
-
     kind = "queue"
 
     # invariant: the list is well formed and lcnt is its length, markers left out
-    tqh_first: VmPage | None = field("Q")
-    tqh_last: VmPage | None = field("Q")
+    tqh_first: VmPage | None = field("Q", default=None)
+    tqh_last: VmPage | None = field("Q", default=None)
     lcnt: int = field("Q")
     adds: int = field("", "Q")
-    lastq: int = field("", "")  # a hint: races by design
+    lastq: int = field("", default=-1)  # a hint: races by design
 
-    base: int
-    index: int
-    cnt_offset: str
-
-    def __init__(self, vm: VmSystem, ident: int, index: int, base: int, cnt_offset: str) -> None:
-        self.settle(vm, ident)
-        self.index = index
-        self.base = base
-        self.cnt_offset = cnt_offset
-        self.tqh_first = self.tqh_last = None
-        self.lcnt = self.adds = 0
-        self.lastq = -1
+    base: int = plain()
+    index: int = plain()
+    cnt_offset: str = plain()
 
     @property
     def name(self) -> str:
-        return self.vm.queue_name(self.index)  # type: ignore[no-any-return]
+        name: str = self.vm.page.queue_name(self.index)
+        return name
 
     def pages(self) -> Iterator[VmPage]:
         """The members from the head on, markers included, unseen; ends if the list has a ring."""
         m = self.peek("tqh_first")
-        left = len(self.vm.vm_page_array) + 64
+        left = len(self.vm.page.vm_page_array) + 64
         while m is not None and left:
             yield m
             m = m.peek("tqe_next")

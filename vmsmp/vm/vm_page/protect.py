@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.records.record import has
 from vmsmp.vm.pmap import VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE, pmap_is_modified, pmap_page_protect
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
 from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_WRITEABLE, VM_PAGE_BITS_ALL
-from vmsmp.vm.vm_page.page import HARD, has
+from vmsmp.vm.vm_page.page import HARD
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_page.page import VmPage

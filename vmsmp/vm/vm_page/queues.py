@@ -87,7 +87,7 @@ def _vm_page_queue_spin_lock(m: VmPage) -> None:
     """
     queue = m.queue
     if queue != PQ_NONE:
-        pq = m.vm.vm_page_queues[queue]
+        pq = m.vm.page.vm_page_queues[queue]
         pq.spin.acquire()
         if m.queue != queue:
             m.vm.panic(f"{m.klass} changed queue under its spinlock")
@@ -97,7 +97,7 @@ def _vm_page_queue_spin_unlock(m: VmPage) -> None:
     """Release the spinlock of the queue that the page is on now, if it is on one."""
     queue = m.queue
     if queue != PQ_NONE:
-        m.vm.vm_page_queues[queue].spin.release()
+        m.vm.page.vm_page_queues[queue].spin.release()
 
 
 def vm_page_and_queue_spin_lock(m: VmPage) -> None:
@@ -124,7 +124,7 @@ def _vm_page_rem_queue_spinlocked(m: VmPage) -> int:
     queue = m.queue
     if queue == PQ_NONE:
         return PQ_NONE
-    pq = vm.vm_page_queues[queue]
+    pq = vm.page.vm_page_queues[queue]
     TAILQ_REMOVE(pq, m)
     vmstats_rem(vm, pq.cnt_offset)
     pq.lcnt -= 1
@@ -144,12 +144,12 @@ def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -
         vm.panic(f"{m.klass} put on a queue while on another")
     if m.flags.load() & (PG_FICTITIOUS | PG_UNQUEUED):
         vm.panic(f"{m.klass} put on a queue, and it must be on none")
-    pq = vm.vm_page_queues[queue]
+    pq = vm.page.vm_page_queues[queue]
     pq.spin.acquire()
     pq.lcnt += 1
     vmstats_add(vm, pq.cnt_offset)
     m.queue = queue
-    if athead or pq.base == vm.PQ_FREE:
+    if athead or pq.base == vm.page.PQ_FREE:
         TAILQ_INSERT_HEAD(pq, m)
     else:
         TAILQ_INSERT_TAIL(pq, m)

@@ -94,6 +94,6 @@ def vm_page_rename(m: VmPage, new_object: VmObject, new_pindex: int) -> None:
         vm_page_remove(m)
     if not vm_page_insert(m, new_object, new_pindex):
         m.vm.panic("vm_page_rename: target exists")
-    if m.queue_type() == m.vm.PQ_CACHE:
+    if m.queue_base() == m.vm.page.PQ_CACHE:
         vm_page_deactivate(m)
     vm_page_dirty(m)

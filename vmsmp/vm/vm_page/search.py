@@ -32,7 +32,7 @@ def _probe(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
 
     Locks: none held; page and queue on return of a page.
     """
-    pq = vm.vm_page_queues[basequeue + index]
+    pq = vm.page.vm_page_queues[basequeue + index]
     if pq.hint("tqh_first") is None:
         return None
     pq.spin.acquire()
@@ -62,10 +62,10 @@ def _vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | Non
     Locks: none held; page and queue on return of a page.  None is possible though there are pages:
     others held all their spinlocks.
     """
-    index &= vm.l2_mask
+    index &= vm.page.l2_mask
     m = _probe(vm, basequeue, index)
     if m is not None:
-        vm.vm_page_queues[basequeue + index].lastq = -1
+        vm.page.vm_page_queues[basequeue + index].lastq = -1
         return m
     return _vm_page_list_find_wide(vm, basequeue, index)
 
@@ -75,17 +75,17 @@ def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage 
 
     Locks: as `_vm_page_list_find`.
     """
-    home = vm.vm_page_queues[basequeue + index]
+    home = vm.page.vm_page_queues[basequeue + index]
     lastq = home.lastq
     if lastq >= 0:
         m = _probe(vm, basequeue, lastq)
         if m is not None:
             return m
-    mask = vm.set_assoc_mask >> 1
+    mask = vm.page.set_assoc_mask >> 1
     seen = 0  # the colour itself has been probed
     probes = 0
-    while seen < vm.l2_mask:
-        mask = min((mask << 1) | 1, vm.l2_mask)
+    while seen < vm.page.l2_mask:
+        mask = min((mask << 1) | 1, vm.page.l2_mask)
         for colour in _ring(index, mask, seen):
             probes += 1
             m = _probe(vm, basequeue, colour)
@@ -102,16 +102,16 @@ def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: i
 
     The two searches widen in turn, the second one doubling behind.  Locks: as `_vm_page_list_find`.
     """
-    index &= vm.l2_mask
+    index &= vm.page.l2_mask
     for basequeue in (basequeue1, basequeue2):
         m = _probe(vm, basequeue, index)
         if m is not None:
             return m
-    mask = vm.set_assoc_mask >> 1
+    mask = vm.page.set_assoc_mask >> 1
     seen = behind = 0
-    while behind < vm.l2_mask:
-        mask = min((mask << 1) | 1, vm.l2_mask)
-        for colour in _ring(index, mask, seen) if seen < vm.l2_mask else ():
+    while behind < vm.page.l2_mask:
+        mask = min((mask << 1) | 1, vm.page.l2_mask)
+        for colour in _ring(index, mask, seen) if seen < vm.page.l2_mask else ():
             m = _probe(vm, basequeue1, colour)
             if m is not None:
                 return m

@@ -41,7 +41,7 @@ VM_PAGEOUT_PAGES_NEEDED = "vm_pageout_pages_needed"
 def is_pagedaemon(vm: VmSystem) -> bool:
     """Whether the running CPU is one of the two that make pages free."""
     cpu = vm.engine.current
-    return cpu is vm.pagethread or cpu is vm.emergpager
+    return cpu is vm.pageout.pagethread or cpu is vm.pageout.emergpager
 
 
 def pagedaemon_wakeup(vm: VmSystem) -> None:
@@ -51,9 +51,9 @@ def pagedaemon_wakeup(vm: VmSystem) -> None:
 
 
 def _kick(vm: VmSystem) -> None:
-    needed = vm.vm_pages_needed.load()
+    needed = vm.pageout.vm_pages_needed.load()
     if needed <= 1:
-        vm.vm_pages_needed.store(needed + 1)  # two may do so at once; it is sloppy by design
+        vm.pageout.vm_pages_needed.store(needed + 1)  # two may do so at once; it is sloppy by design
         vm.machine.wakeup(VM_PAGES_NEEDED)
 
 
@@ -63,15 +63,15 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
     Locks: none.  The counter goes to zero before the wakeup, so that who begins to wait after that
     counts for the next free.
     """
-    vm.last_to_free = vm.mycpu()
-    view = vm.last_to_free.gd_vmstats
-    if vm.vm_pageout_pages_needed.load():
-        if view.peek("v_cache_count") + view.peek("v_free_count") >= vm.limits.v_pageout_free_min:
-            vm.vm_pageout_pages_needed.store(0)
+    vm.pageout.last_to_free = vm.mycpu()
+    view = vm.pageout.last_to_free.gd_vmstats
+    if vm.pageout.vm_pageout_pages_needed.load():
+        if view.peek("v_cache_count") + view.peek("v_free_count") >= vm.meter.limits.v_pageout_free_min:
+            vm.pageout.vm_pageout_pages_needed.store(0)
             vm.machine.wakeup(VM_PAGEOUT_PAGES_NEEDED)
-    if vm.vm_pages_waiting.load():
-        if not vm_paging_min_dnc(vm, vm.limits.vm_page_free_hysteresis) or not vm_paging_target1(vm):
-            vm.vm_pages_waiting.store(0)
+    if vm.pageout.vm_pages_waiting.load():
+        if not vm_paging_min_dnc(vm, vm.meter.limits.vm_page_free_hysteresis) or not vm_paging_target1(vm):
+            vm.pageout.vm_pages_waiting.store(0)
             vm.machine.wakeup(V_FREE_COUNT)
 
 
@@ -80,11 +80,11 @@ def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
 
     What a CPU that frees cannot see, it cannot tell the sleeper.
     """
-    if vm.last_to_free is None:
+    if vm.pageout.last_to_free is None:
         return None
-    view = vm.last_to_free.gd_vmstats
+    view = vm.pageout.last_to_free.gd_vmstats
     free = view.peek("v_free_count")
-    if limit > free + view.peek("v_cache_count") or vm.limits.v_free_reserved > free:
+    if limit > free + view.peek("v_cache_count") or vm.meter.limits.v_free_reserved > free:
         return None
     return "there are pages enough, and nobody will wake who waits for them"
 
@@ -93,8 +93,8 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
     """Kick the pagedaemon, be counted, and sleep until pages are free or the time is up."""
     machine = vm.machine
     _kick(vm)
-    vm.vm_pages_waiting.store(vm.vm_pages_waiting.load() + 1)
-    limit = vm.limits.v_free_min + max(paging_extra(vm, nice), vm.limits.vm_page_free_hysteresis)
+    vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)
+    limit = vm.meter.limits.v_free_min + max(paging_extra(vm, nice), vm.meter.limits.vm_page_free_hysteresis)
     began = machine.ticks
     machine.tsleep(V_FREE_COUNT, 0, wmesg, timo, overdue=lambda: _pages_overdue(vm, limit))
     hardclock(vm, began)
@@ -106,10 +106,10 @@ def vm_wait(vm: VmSystem, timo: int = 0) -> None:
     Locks: takes vm_token, which the sleep loses and has again.  Sleeps: yes.
     """
     timo = timo or HZ
-    with vm.vm_token:
+    with vm.pageout.vm_token:
         if is_pagedaemon(vm):
             if vm_paging_min(vm):
-                vm.vm_pageout_pages_needed.store(1)
+                vm.pageout.vm_pageout_pages_needed.store(1)
                 vm.machine.tsleep(VM_PAGEOUT_PAGES_NEEDED, 0, "VMWait", timo, overdue=lambda: None)
         else:
             nice = vm.mycpu().nice + 1

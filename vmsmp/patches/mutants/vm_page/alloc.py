@@ -36,11 +36,11 @@ MUTANTS = (
         "AL-05",
         f"{_MODULE}:vm_page_alloc",
         """
-        if base != vm.PQ_CACHE:
+        if base != vm.page.PQ_CACHE:
             break
         """,
         """
-        if base != vm.PQ_CACHE or m.object is None:
+        if base != vm.page.PQ_CACHE or m.object is None:
             break
         if vm_object_hold_try(m.object):
             from vmsmp.vm.vm_page.residency import vm_page_remove
@@ -105,7 +105,7 @@ MUTANTS = (
     Mutant(
         "AL-26",
         f"{_MODULE}:_gate_open",
-        "if free >= vm.limits.v_free_reserved:",
+        "if free >= vm.meter.limits.v_free_reserved:",
         "if free > 0:",
         "INV-V3",
         "ordinary requests drain the reserve",

@@ -33,7 +33,7 @@ MUTANTS = (
     Mutant(
         "AL-20",
         f"{_MODULE}:vm_page_try_to_free",
-        "or base in (vm.PQ_FREE, vm.PQ_HOLD)",
+        "or base in (vm.page.PQ_FREE, vm.page.PQ_HOLD)",
         "or False",
         "INV-AL1",
         "a page that was freed meanwhile is freed again",

@@ -10,7 +10,7 @@ MUTANTS = (
     Mutant(
         "HW-02",
         f"{_MODULE}:vm_page_unhold",
-        "if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.PQ_HOLD:",
+        "if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.page.PQ_HOLD:",
         "if True:",
         "INV-AL1",
         "the sweeper has sent the page on and a CPU has allocated it, and it goes to the free queue again",

@@ -27,7 +27,7 @@ MUTANTS = (
         queue = m.hint("queue")
         vm_page_spin_lock(m)
         if queue:
-            m.vm.vm_page_queues[queue].spin.acquire()
+            m.vm.page.vm_page_queues[queue].spin.acquire()
         """,
         "INV-Q1",
         "the page has moved, and the lock of a queue that it is not on is taken",

@@ -11,12 +11,12 @@ MUTANTS = (
         "VS-07",
         f"{_MODULE}:vm_page_free_wakeup",
         """
-        vm.vm_pages_waiting.store(0)
+        vm.pageout.vm_pages_waiting.store(0)
         vm.machine.wakeup(V_FREE_COUNT)
         """,
         """
         vm.machine.wakeup(V_FREE_COUNT)
-        vm.vm_pages_waiting.store(0)
+        vm.pageout.vm_pages_waiting.store(0)
         """,
         "INV-PG1",
         "a CPU that begins to wait after the wakeup is forgotten, and the next free wakes nobody",

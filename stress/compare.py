@@ -23,7 +23,9 @@ from collections.abc import Callable
 
 from bare_engine import Bare
 
-from vmsmp.campaign.search import Runner, explore, options_for
+from vmsmp.campaign.options import options_for
+from vmsmp.campaign.runner import Runner
+from vmsmp.campaign.search import explore
 from vmsmp.engine import trace
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine

@@ -12,7 +12,8 @@ import argparse
 import random
 import sys
 
-from vmsmp.campaign.search import options_for, replay
+from vmsmp.campaign.options import options_for
+from vmsmp.campaign.replay import replay
 from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.library import matching
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 import vmsmp
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged
 from vmsmp.hypothesis_support import ConcurrentProgram, Operation, check, programs, schedules
 from vmsmp.library import find_scenario

@@ -334,7 +334,7 @@ def test_the_fixture_takes_the_marker_then_the_command_line_then_its_own_default
         def test_call(explore):
             result = explore(counted, schedules=5, sched="pct:2")
             assert (5, "pct:2") == (result.executions, result.scheduler)
-            assert ("exact", 9) == (result.options.options.locks, result.options.seed)
+            assert ("exact", 9) == (result.options.locks, result.seed)
         """,
         "--vmsmp-schedules",
         "4",

@@ -25,7 +25,7 @@ BELOW = {
     "vm": {"vm", "mmu", "sync", "engine", "errors", "machine"},
 }
 #: What looks at everything, and is looked at by nothing below, not even for its types.
-ABOVE = {"check", "mutants", "campaign", "report", "cli", "pytest_plugin", "hypothesis_support"}
+ABOVE = {"check", "patches", "campaign", "report", "cli", "pytest_plugin", "hypothesis_support"}
 LOWER = [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in BELOW]
 
 
@@ -92,6 +92,20 @@ def test_a_lower_room_does_not_know_those_who_look_at_it(name):
 def test_the_engine_knows_schedulers_by_their_interface_alone():
     known = {m for name in LOWER if room(name) == "engine" for m in imported(name) if room(m) == "sched"}
     assert set() == known
+
+
+#: What each of the upper rooms may not name, not even for its types.
+BEYOND = {
+    "check": {"patches", "campaign", "report", "cli"},
+    "patches": {"check", "campaign", "report", "cli"},
+    "campaign": {"report", "cli"},
+    "report": {"cli"},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in BEYOND])
+def test_an_upper_room_does_not_know_those_above_it(name):
+    assert [] == [m for m in imported(name) if room(m) in BEYOND[room(name)]]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure as Failure
     from vmsmp.campaign.outcome import Outcome as Outcome
     from vmsmp.campaign.outcome import Result as Result
+    from vmsmp.campaign.replay import replay as replay
     from vmsmp.campaign.search import explore as explore
-    from vmsmp.campaign.search import replay as replay
     from vmsmp.engine.cpu import Cpu as Cpu
     from vmsmp.engine.schedule import Schedule as Schedule
     from vmsmp.library import scenario as scenario
     from vmsmp.machine import Machine as Machine
+    from vmsmp.report.text import failure_text as failure_text
 
 _ERRNO = (
     *("EBUSY", "EINTR", "ENOLCK", "ERESTART", "EWOULDBLOCK"),
@@ -46,11 +47,12 @@ _ERRNO = (
 _HOME = {
     "run": "vmsmp.campaign.free_run",
     "explore": "vmsmp.campaign.search",
-    "replay": "vmsmp.campaign.search",
+    "replay": "vmsmp.campaign.replay",
     "minimize": "vmsmp.campaign.minimize",
     "Failure": "vmsmp.campaign.outcome",
     "Outcome": "vmsmp.campaign.outcome",
     "Result": "vmsmp.campaign.outcome",
+    "failure_text": "vmsmp.report.text",
     "Machine": "vmsmp.machine",
     "Cpu": "vmsmp.engine.cpu",
     "Schedule": "vmsmp.engine.schedule",

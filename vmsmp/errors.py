@@ -32,3 +32,8 @@ class Halt(BaseException):
 
     It derives from `BaseException` so that a model's own `except Exception` cannot swallow it.
     """
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """Cut a long text for a message."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -32,13 +32,14 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeVar
 
-from vmsmp.campaign.search import Program, Runner, options_for, parse_for, replay
+from vmsmp.campaign.options import Program, options_for
+from vmsmp.campaign.replay import parse_for, replay
+from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.ops import MAX_CPUS
-from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name
-from vmsmp.engine.workers import WorkerPool, current_core
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Preemption, Schedule, program_name
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.machine import Machine
-from vmsmp.mutants.patch import planted
 from vmsmp.sched.replay import OpCounter, Preempting
 
 try:
@@ -304,8 +305,7 @@ def _run(
     program: Program, schedule: Schedule, *, check: bool = False, instead: Program | None = None
 ) -> bool:
     """Whether one run along the schedule fails.  `instead` is run under the program's name."""
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
-        runner = Runner(pool, program, schedule.options, check=check)
+    with runner_for(program, schedule.options, check=check) as runner:
         runner.program = instead or program
         failed: list[bool] = []
 
@@ -314,5 +314,5 @@ def _run(
             failed.append(machine.violation is not None)
             machine.close()
 
-        pool.drive(run)
+        runner.drive(run)
     return failed[0]

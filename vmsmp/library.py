@@ -114,7 +114,7 @@ def _load(path: Path) -> ModuleType:
 
 
 def is_scenario(program: object) -> bool:
-    """Whether the program is one of these, so that the command line finds it by its name."""
+    """Whether the program is a scenario of the library, which the command line finds by its name."""
     return str(getattr(program, "__module__", "")).startswith("scenarios.")
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    from vmsmp.campaign.options import Program
     from vmsmp.campaign.outcome import Failure, Result, Unread
-    from vmsmp.campaign.search import Program
 
 #: What `explore` searches with if nobody says anything else; the header shows it.
 DEFAULT_SCHED: Final = "portfolio"
@@ -374,11 +374,12 @@ class Explorer:
 def _follow(program: Program, lines: list[str], options: dict[str, Any]) -> Result:
     """Replay `lines` as if they were a search.  Raises: UsageError, as `vmsmp.replay` does."""
     from vmsmp.campaign.outcome import Result
-    from vmsmp.campaign.search import parse_for, replay
+    from vmsmp.campaign.replay import parse_for, replay
 
     schedules = [parse_for(program, line) for line in lines]
     kept = {key: options[key] for key in ("check",) if key in options}
-    result = Result(schedules[0].program, "replay", schedules[0])
+    first = schedules[0]
+    result = Result(first.program, "replay", first.options, first.seed)
     start = time.monotonic()
     for schedule in schedules:
         outcome = replay(program, schedule, **kept)

@@ -377,7 +377,7 @@ def test_one_more_wakeup_that_helps_nobody_proves_nothing(locks):
 
     failures = vmsmp.explore(program, locks=locks, schedules=300, sched="random", stop="never").failures
     (failure,) = [failure for failure in failures if failure.kind == "lost-wakeup"]
-    assert failure.confirmation.startswith("one more wakeup for who sleeps does not")
+    assert failure.confirmation.startswith("one more wakeup for the sleeper does not")
 
 
 def test_a_run_without_its_sleeper_s_end_is_never_taken_for_the_failure():

@@ -9,7 +9,8 @@ import pytest
 
 import reference
 import vmsmp
-from vmsmp.campaign import search
+from small_programs import clean, noisy, two_bugs
+from vmsmp.campaign.runner import Runner
 from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.library import find_scenario
@@ -22,13 +23,13 @@ PROGRAMS = pytest.mark.parametrize("program", reference.MEAN, ids=lambda program
 def runs(monkeypatch):
     """Grows by one with every run that anybody makes."""
     made = []
-    run = search.Runner.run
+    run = Runner.run
 
     def counted(self, *arguments):
         made.append(0)
         return run(self, *arguments)
 
-    monkeypatch.setattr(search.Runner, "run", counted)
+    monkeypatch.setattr(Runner, "run", counted)
     return made
 
 
@@ -568,3 +569,50 @@ def test_progress_tells_of_ever_shorter_schedules_that_fail_the_same_way(long_li
     assert lengths == sorted(lengths, reverse=True)
     assert len(small) == lengths[-1] < lengths[0]
     assert {found.signature} == {fails(program, best) for best in {best for _, best in told[1:]}}
+
+
+# -- what a user sees ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def failure():
+    return vmsmp.explore(noisy, sched="random", schedules=1000, seed=1).failure
+
+
+def test_a_minimized_schedule_has_fewer_preemptions(failure):
+    assert len(vmsmp.minimize(noisy, failure.schedule)) < len(Schedule.parse(failure.schedule))
+
+
+def test_no_preemption_of_a_minimized_schedule_can_go(failure):
+    small = vmsmp.minimize(noisy, failure.schedule)
+    steps = small.preemptions
+    without = [small.with_steps(steps[:n] + steps[n + 1 :]) for n in range(len(steps))]
+    assert [] == [str(line) for line in without if not vmsmp.replay(noisy, line).ok]
+
+
+def test_a_minimized_schedule_ends_in_the_same_signature(failure):
+    small = vmsmp.minimize(noisy, failure.schedule)
+    assert failure.signature == vmsmp.replay(noisy, small).failure.signature
+
+
+def test_minimizing_keeps_the_signature_it_was_asked_for():
+    found = vmsmp.explore(two_bugs, sched="random", schedules=300, stop="never").failures
+    assert [failure.signature for failure in found] == [
+        vmsmp.replay(two_bugs, vmsmp.minimize(two_bugs, failure.schedule)).failure.signature
+        for failure in found
+    ]
+
+
+def test_minimizing_what_is_minimal_changes_nothing(failure):
+    small = vmsmp.minimize(noisy, failure.schedule)
+    assert small == vmsmp.minimize(noisy, small)
+
+
+def test_minimizing_a_line_that_does_not_fail_is_a_usage_error():
+    with pytest.raises(UsageError, match="does not fail"):
+        vmsmp.minimize(noisy, "v1:noisy:0:")
+
+
+def test_minimizing_another_programs_line_is_a_value_error(failure):
+    with pytest.raises(ValueError, match="of program 'noisy'"):
+        vmsmp.minimize(clean, failure.schedule)

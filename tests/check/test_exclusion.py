@@ -4,7 +4,7 @@ import pytest
 
 import vmsmp
 from verdicts import found, silent
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 

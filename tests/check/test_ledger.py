@@ -7,9 +7,9 @@ import pytest
 import verdicts
 import vmsmp
 from verdicts import entries
-from vmsmp.campaign.search import Runner
+from vmsmp.campaign.runner import Runner
 from vmsmp.check.ledger import MEMORY, Ledger
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.vm_object import (

@@ -8,7 +8,7 @@ import pytest
 import verdicts
 import vmsmp
 from verdicts import entries
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (

@@ -294,7 +294,7 @@ def test_an_exact_spinlock_fails_a_try_for_who_waits():
 
 def test_a_spinlock_with_two_owners_is_no_mutex():
     """The history alone tells, with all checkers off."""
-    from vmsmp.mutants.patch import Mutant
+    from vmsmp.patches.patch import Mutant
 
     planted = Mutant(
         "planted",

@@ -143,7 +143,7 @@ def test_a_wakeup_of_another_domain_is_not_held_against_it(locks):
 
 def test_a_wait_for_a_lockmgr_lock_that_is_free_is_found():
     """LK-16: a downgrade that forgets those who wait."""
-    from vmsmp.mutants.patch import Mutant
+    from vmsmp.patches.patch import Mutant
 
     planted = Mutant(
         "LK-16",

@@ -1,4 +1,4 @@
-"""`vmsmp bench`: the shape of its output; what it measures is in tests/campaign/test_measure*.py."""
+"""`vmsmp bench`: the shape of its output; what it measures is in tests/campaign/measure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vmsmp.campaign.measure import Figure
-from vmsmp.campaign.measure_pages import Throughput
+from vmsmp.campaign.measure.figure import Figure
+from vmsmp.campaign.measure.pages import Throughput
 
 CONTROLLED = [
     Figure("bare step loop, 3 CPUs", 200_000.0, "steps/s", note="the bound"),

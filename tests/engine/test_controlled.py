@@ -13,7 +13,7 @@ from lost_update import lost_update
 from vmsmp import EWOULDBLOCK, LK_EXCLUSIVE, LK_RELEASE, PINTERLOCKED
 from vmsmp.engine import ops, trace
 from vmsmp.engine.observer import Observer
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.sched.random_walk import RandomWalk, RoundRobin
 

@@ -13,7 +13,7 @@ from vmsmp.check import checkers
 from vmsmp.engine import ops
 from vmsmp.engine.free import RING, FreeEngine
 from vmsmp.engine.observer import Hooks, Observer
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.machine import Machine
 
@@ -497,7 +497,7 @@ def failing(m):
 
 def test_the_failure_of_a_free_run_tells_the_last_operations_of_every_cpu():
     failure = vmsmp.run(failing, engine="free").failure
-    assert "  cpu0: store word" in failure.history
+    assert (("cpu0", ("store word",)),) == failure.history.recent
 
 
 def test_the_failure_of_a_free_run_has_no_schedule():

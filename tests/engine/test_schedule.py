@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmsmp.engine.schedule import Options, Preemption, Schedule, program_name, shorten
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Preemption, Schedule, program_name
 from vmsmp.errors import UsageError
 
 names = st.text("ABCxyz019_.-", min_size=1, max_size=12)
@@ -77,13 +78,18 @@ def test_a_choice_prints_with_an_equals_sign():
 
 
 def test_options_print_between_name_and_seed_in_a_fixed_order():
-    every = Options("exact", "any", True, 3, frozenset({"b", "a"}), frozenset({"SP-04"}), 500, rounds=2)
+    every = Options(
+        locks="exact",
+        timeouts="any",
+        spurious=True,
+        cpus=3,
+        rounds=2,
+        max_steps=500,
+        repairs=frozenset({"b", "a"}),
+        mutants=frozenset({"SP-04"}),
+    )
     line = "v1:p+exact+any+spurious+cpus=3+rounds=2+steps=500+repair=a+repair=b+mutant=SP-04:0:"
     assert line == str(Schedule("p", options=every))
-
-
-def test_default_options_print_nothing():
-    assert [] == Options().words()
 
 
 def test_blanks_around_a_line_are_ignored():
@@ -165,22 +171,6 @@ def test_the_error_names_the_offending_word():
         Schedule.parse("v1:p:0:1.2<3")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"locks": "both"}, {"timeouts": "never"}, {"cpus": 0}, {"cpus": 65}, {"cpus": -1}],
-    ids=str,
-)
-def test_options_that_cannot_be_are_usage_errors(wrong):
-    with pytest.raises(UsageError):
-        Options(**wrong)
-
-
-@pytest.mark.parametrize("name", ["a:b", "a+b", "", "a b"])
-def test_a_repair_whose_name_would_break_the_line_is_a_usage_error(name):
-    with pytest.raises(UsageError):
-        Options(repairs=frozenset({name}))
-
-
 def test_a_program_is_called_as_its_function():
     def busy_handoff(m):
         pass
@@ -206,11 +196,3 @@ def test_a_callable_object_is_called_as_its_class():
 def test_a_lambda_has_a_name_that_a_line_can_hold():
     name = program_name(lambda m: None)
     assert name == Schedule.parse(f"v1:{name}:0:").program
-
-
-def test_shorten_keeps_a_short_text():
-    assert "short" == shorten("short")
-
-
-def test_shorten_cuts_a_long_text_to_its_limit():
-    assert "aaaaaaa..." == shorten("a" * 11, 10)

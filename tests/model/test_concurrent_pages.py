@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import kernel
 import vmsmp
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.hypothesis_support import check, programs, schedules
 from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 

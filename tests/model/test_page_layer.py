@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 import kernel
 import page_model as plain
 from machine_driver import Driver
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
 from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 

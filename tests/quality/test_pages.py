@@ -10,12 +10,12 @@ import pytest
 
 import vmsmp
 from rates import budget
-from vmsmp.findings import repair_names
 from vmsmp.library import find_scenario
-from vmsmp.mutants.pages import PAGE_MUTANTS
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.mutants import VM_MUTANTS
 
 MEASURED_OVER = 2000
-MUTANTS = {mutant.ident: mutant for mutant in PAGE_MUTANTS}
+MUTANTS = {mutant.ident: mutant for mutant in VM_MUTANTS}
 
 #: mutant -> (failing schedules of 2,000, what the signature of a failure begins with)
 HITS = {
@@ -68,7 +68,7 @@ HITS = {
 
 
 def search(ident, **how):
-    how = {"sched": "random", "max_steps": 20_000, "repairs": repair_names(), **how}
+    how = {"sched": "random", "max_steps": 20_000, "repairs": REPAIR_BY_NAME, **how}
     return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
 
 
@@ -93,7 +93,7 @@ def test_without_a_mutant_the_same_search_finds_nothing(scenario):
         find_scenario(scenario),
         sched="random",
         max_steps=20_000,
-        repairs=repair_names(),
+        repairs=REPAIR_BY_NAME,
         schedules=300,
         seed=7,
     )

@@ -10,12 +10,12 @@ import pytest
 
 import vmsmp
 from rates import budget
-from vmsmp.findings import repair_names
 from vmsmp.library import find_scenario
-from vmsmp.mutants.catalogue import PRIMITIVE_MUTANTS
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.mutants import SYNC_MUTANTS
 
 MEASURED_OVER = 3000
-MUTANTS = {mutant.ident: mutant for mutant in PRIMITIVE_MUTANTS}
+MUTANTS = {mutant.ident: mutant for mutant in SYNC_MUTANTS}
 
 #: mutant -> (failing schedules of 3,000, kinds of failure that say what is wrong)
 HITS = {
@@ -50,7 +50,7 @@ HITS = {
 
 
 #: All but one, behind which nobody sets SHARED under a queued writer: then SP-04 guards against nothing.
-REPAIRS = [name for name in repair_names() if name != "window-leaves-shared-clear"]
+REPAIRS = [name for name in REPAIR_BY_NAME if name != "window-leaves-shared-clear"]
 
 
 def search(ident, **how):

@@ -6,8 +6,8 @@ import pytest
 
 import vmsmp
 from vmsmp.campaign.outcome import Failure
+from vmsmp.campaign.story import Row, Story
 from vmsmp.engine.machine import CpuSnapshot
-from vmsmp.report.story import Row, Story
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from vmsmp.campaign.findings import Finding
 from vmsmp.campaign.stress import Campaign, Row
-from vmsmp.findings import Finding
 from vmsmp.report.campaign import campaign_dict, campaign_text
 
 FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:")

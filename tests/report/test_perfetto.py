@@ -9,10 +9,10 @@ from itertools import pairwise
 import pytest
 
 import vmsmp
+from vmsmp.campaign.story import Grant
 from vmsmp.errors import UsageError
 from vmsmp.library import find_scenario
 from vmsmp.report.perfetto import COUNTERS, CPUS, LOCKS, lock_holds, perfetto_trace, trace_events
-from vmsmp.report.story import Grant
 
 
 def lost_update(m):

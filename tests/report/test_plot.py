@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from vmsmp.campaign.measure_pages import Throughput
+from vmsmp.campaign.measure.pages import Throughput
 from vmsmp.errors import UsageError
 from vmsmp.report.plot import plot_colours
 

@@ -6,7 +6,7 @@ import pytest
 
 from vmsmp.campaign.free_run import FreeRounds
 from vmsmp.campaign.outcome import Result
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
 from vmsmp.report.summary import free_text, result_text
 from vmsmp.sync.lock import LockStatistics
 
@@ -15,7 +15,7 @@ from vmsmp.sync.lock import LockStatistics
 def result():
     def made(options=None, **parts):
         whole = {"executions": 3000, "steps": 123456, "seconds": 2.04, **parts}
-        return Result("mine", "pct:3", Schedule("mine", 7, (), options or Options()), **whole)
+        return Result("mine", "pct:3", options or Options(), 7, **whole)
 
     return made
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 import vmsmp
+from vmsmp.campaign.outcome import History
 from vmsmp.library import find_scenario
 from vmsmp.report.text import HEAD_ROWS, TAIL_ROWS, failure_text, scene_lines, story_lines
 
@@ -87,8 +88,17 @@ def test_a_free_failure_says_that_it_cannot_be_replayed(failure):
 
 
 def test_a_free_failure_tells_its_history(failure):
-    text = failure_text(failure(engine="free", schedule="", history=("how every CPU stood:", "  cpu0 done")))
-    assert "\n\nhow every CPU stood:\n  cpu0 done\n\n" in text
+    text = failure_text(
+        failure(
+            engine="free",
+            schedule="",
+            history=History((), (("cpu0", ("store word", "load word")), ("cpu1", ()))),
+        )
+    )
+    assert (
+        "\n\nhow every CPU stood:\nthe last operations of every CPU:\n"
+        "  cpu0: store word, load word\n  cpu1: none\n\n"
+    ) in text
 
 
 def test_the_report_of_a_lost_update_is_this_text(lost):

@@ -6,10 +6,11 @@ import pytest
 
 import vmsmp
 from vmsmp.campaign.free_run import free_rounds
-from vmsmp.campaign.search import options_for
-from vmsmp.engine.schedule import Options, Schedule
-from vmsmp.findings import repair_names
+from vmsmp.campaign.options import options_for
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.library import all_scenarios
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 EVERY = [s for s in all_scenarios().values() if "finding" not in s.tags]
 DEPTHS = ("exact", "atomic")
@@ -18,7 +19,7 @@ DEPTHS = ("exact", "atomic")
 def repairs_for(scenario):
     """Timeouts at any moment, waits for memory and dying objects show findings of the kernel's own."""
     shows = scenario.timeouts == "any" or scenario.tags & {"wait", "object"}
-    return repair_names() if shows else []
+    return REPAIR_BY_NAME if shows else []
 
 
 def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None, rounds=None):
@@ -32,7 +33,7 @@ def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, s
         rounds=rounds,
         timeouts=timeouts,
         spurious=spurious,
-        repairs=repair_names() if timeouts == "any" else repairs_for(scenario),
+        repairs=REPAIR_BY_NAME if timeouts == "any" else repairs_for(scenario),
         stop="never",
         max_steps=20_000,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.campaign.search import Runner
-from vmsmp.engine.schedule import Options
+from vmsmp.campaign.runner import Runner
+from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool, current_core
 
 

@@ -4,8 +4,8 @@ import pytest
 
 import reference
 import vmsmp
-from vmsmp.campaign.search import Runner
-from vmsmp.engine.schedule import Options
+from vmsmp.campaign.runner import Runner
+from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched import normal_form
 from vmsmp.sched.fingerprint import fingerprint

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from vmsmp.campaign.search import Runner
+from vmsmp.campaign.runner import Runner
 from vmsmp.engine import ops, trace
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
 from vmsmp.sched.replay import Preempting

@@ -8,7 +8,8 @@ import pytest
 
 import vmsmp
 from vmsmp.engine import trace
-from vmsmp.engine.schedule import Options, Schedule
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged
 from vmsmp.sched.dfs import DepthFirst
 from vmsmp.sched.pct import Pct

@@ -4,8 +4,8 @@ from collections import Counter
 from math import comb
 
 from sampling import orders, racers
-from vmsmp.campaign.search import Runner
-from vmsmp.engine.schedule import Options
+from vmsmp.campaign.runner import Runner
+from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched.surw import Surw
 

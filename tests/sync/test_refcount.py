@@ -3,7 +3,7 @@
 import pytest
 
 import vmsmp
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 from vmsmp.sync.refcount import REFCNTF_WAITING
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])

@@ -10,7 +10,7 @@ import pytest
 import vmsmp
 import vmsmp.machine
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 from vmsmp.sync import machine as sync_machine
 from vmsmp.sync.errno import PWAKEUP_ONE
 from vmsmp.sync.sleepq import MATCH_ALL, _bucket

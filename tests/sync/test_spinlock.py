@@ -3,7 +3,7 @@
 import pytest
 
 import vmsmp
-from vmsmp.mutants.patch import Mutant
+from vmsmp.patches.patch import Mutant
 from vmsmp.sync.spinlock import SPINLOCK_EXCLWAIT as EW
 from vmsmp.sync.spinlock import SPINLOCK_SHARED as S
 

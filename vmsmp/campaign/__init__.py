@@ -1,1 +1,1 @@
-"""Many runs of one program, and what comes out of them."""
+"""Many runs: search, replay, minimize and confirm; campaigns over all scenarios; measurements."""

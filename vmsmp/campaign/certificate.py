@@ -1,22 +1,20 @@
 """What a search that found nothing is worth.
 
-Distinct traces are told by their fingerprints; how many were seen only once says how likely the next
-run is to show a new one (Good and Turing, 1953).  The number of schedules is estimated as Knuth does
-(1975): the product of the choices along random runs.  PCT's bound follows from the measured number of
-CPUs and choices.  All of it speaks of sequentially consistent memory.
+Fingerprints tell distinct traces apart; how many were seen only once says how likely the next run is to show
+a new one (Good and Turing, 1953).  The number of schedules is estimated as the product of the choices along
+random runs (Knuth, 1975).  PCT's bound follows from the measured number of CPUs and choices.  All of it holds
+for sequentially consistent memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmsmp.sched.fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: Every run is looked at until so many have been, then one in STRIDE.
 EVERY: Final = 128
@@ -36,14 +34,14 @@ class Certificate:
     _traces: Counter[int] = field(default_factory=Counter, repr=False)
 
     def add(self, execution: int, log: list[int], draws: Iterable[int], cpus: int) -> None:
-        """Take a run in, if it is one that is looked at."""
+        """Count a run, if it is one that is looked at."""
         self.cpus = max(self.cpus, cpus)
         if execution <= EVERY or not execution % STRIDE:
             self.sampled += 1
             self._traces[fingerprint(log, draws)] += 1
 
     def watch(self, candidates: Iterable[int]) -> None:
-        """Take in how many CPUs could run at each choice of a run."""
+        """Count how many CPUs could run at each choice of a run."""
         widths = [width for width in candidates if width > 1]
         self.watched += 1
         self.choices = max(self.choices, len(widths))
@@ -63,7 +61,7 @@ class Certificate:
         return once / self.sampled
 
     def bound(self, depth: int) -> float:
-        """PCT's: the least probability of a run to hit a bug of that depth."""
+        """PCT's bound: a run hits a bug of that depth with at least this probability."""
         return 1.0 / (max(1, self.cpus) * float(max(1, self.choices)) ** (depth - 1))
 
     def runs_for(self, depth: int, confidence: float = 0.95) -> int:

@@ -1,37 +1,35 @@
-"""Confirmation of what is only predicted: run again, a little differently, and see what happens.
+"""Confirmation of a prediction: run again, a little differently, and see what happens.
 
-A data race or a cycle of lock order is seen in a run in which it did no harm.  A few runs that hold
-the CPUs at the places in question (`sched.rendezvous`) either show it, side by side or as a real
-deadlock, or leave it a prediction, and the report says which.  A lost wakeup is proven by what would
-have been: the same run, in which the sleeper is woken once more.
+A data race or a cycle in the lock order is seen in a run in which it did no harm.  A few runs that hold the
+CPUs at the places in question (`sched.rendezvous`) either show it, side by side or as a real deadlock, or
+leave it a prediction; the report says which.  A lost wakeup is proven by the same run with one more wakeup
+for the sleeper.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmsmp.campaign.outcome import Failure, replaying, signature_of
+from vmsmp.campaign.runner import Runner
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine, Violation
 from vmsmp.engine.observer import Observer
-from vmsmp.engine.schedule import Schedule, program_name
+from vmsmp.engine.schedule import Schedule
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
 
-if TYPE_CHECKING:
-    from vmsmp.campaign.search import Runner
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine, Violation
-
 #: Runs that a prediction is worth.
 TARGETED_RUNS: Final = 64
 
-PROVEN: Final = "proven: with one more wakeup for who sleeps, the run comes to its end"
-NOT_PROVEN: Final = "one more wakeup for who sleeps does not bring the run to its end"
+PROVEN: Final = "proven: with one more wakeup for the sleeper, the run comes to its end"
+NOT_PROVEN: Final = "one more wakeup for the sleeper does not bring the run to its end"
 SIDE_BY_SIDE: Final = "confirmed: on this schedule both stand before their accesses at once"
 NOT_MET: Final = (
     f"not confirmed: in {TARGETED_RUNS} targeted runs the CPUs did not meet there; "
-    "something that is no lock may keep them apart"
+    "something other than a lock may keep them apart"
 )
 
 
@@ -52,7 +50,7 @@ class _OneMoreWakeup(Observer):
 
 
 def _with_one_more_wakeup(runner: Runner, failure: Failure) -> Failure:
-    """What if: the same run, and who sleeps at its end is woken after all."""
+    """Run again, and wake the CPUs that sleep at the end."""
     schedule = Schedule.parse(failure.schedule)
     rescue = _OneMoreWakeup()
     machine = runner.run(Recorder(Preempting(schedule.preemptions)), schedule.seed, (OpCounter(), rescue))
@@ -62,7 +60,7 @@ def _with_one_more_wakeup(runner: Runner, failure: Failure) -> Failure:
 
 
 def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int) -> Failure:
-    """The failure with what further runs had to say; what simply happened stays as it is."""
+    """The failure with what further runs show; one that simply happened stays as it is."""
     if failure.kind == "lost-wakeup":
         return _with_one_more_wakeup(runner.unchecked(), failure)
     if not violation.places or failure.kind == "nondeterminism":
@@ -78,15 +76,26 @@ def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int)
         machine.close()
         if runner.engine.interrupted:
             return failure
-        if found is None:
-            continue
-        steps = tuple(recorder.preemptions)
-        if failure.kind == "lock-order" and found.kind == "deadlock":
-            line = Schedule(program_name(runner.program), seed, steps, runner.options)
-            command = replaying(failure.program, str(line), listed=failure.listed, check=False)
-            return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")
-        if rendezvous.met and signature_of(found) == failure.signature:
-            told = runner.tell(Preempting(steps), seed)[0].failure
-            if told is not None and told.signature == failure.signature:
-                return replace(told, confirmation=SIDE_BY_SIDE)
+        if found is not None:
+            line = Schedule(failure.program, seed, tuple(recorder.preemptions), runner.options)
+            proof = _proof(runner, failure, found, line, met=rendezvous.met)
+            if proof is not None:
+                return proof
     return replace(failure, confirmation=NOT_MET)
+
+
+def _proof(
+    runner: Runner, failure: Failure, found: Violation, line: Schedule, *, met: bool
+) -> Failure | None:
+    """The failure confirmed by a targeted run along `line` that ended in `found`, if that shows it.
+
+    `met`: the CPUs stood at the places in question at once.
+    """
+    if failure.kind == "lock-order" and found.kind == "deadlock":
+        command = replaying(failure.program, str(line), listed=failure.listed, check=False)
+        return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")
+    if met and signature_of(found) == failure.signature:
+        told = runner.tell(Preempting(line.preemptions), line.seed)[0].failure
+        if told is not None and told.signature == failure.signature:
+            return replace(told, confirmation=SIDE_BY_SIDE)
+    return None

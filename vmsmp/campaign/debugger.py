@@ -1,24 +1,24 @@
-"""Stopping a replayed run at a step and looking round: the machine stands still meanwhile.
+"""Stop a replayed run at a step and look around; the machine stands still meanwhile.
 
-A run stopped and continued is the same run; the debugger is an observer like any other.
+The debugger is an observer like any other: a run that was stopped goes on as the same run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmsmp.campaign.search import Program, Runner, parse_for
+from vmsmp.campaign.options import Program
+from vmsmp.campaign.replay import parse_for
+from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import CpuSnapshot, Machine, Violation
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
-from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import VmsmpError
-from vmsmp.mutants.patch import planted
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
-#: Called where the run stands still: the machine, the step about to be performed (None: the run is over)
-#: and how every CPU stands.  Returns the step to stop at next, or None to run to the end.
+#: Called where the run is stopped: the machine, the step about to be performed (None: the run is over) and
+#: how every CPU stands.  Returns the step to stop at next, or None to run to the end.
 Visit = Callable[[Machine, int | None, tuple[CpuSnapshot, ...]], int | None]
 
 
@@ -46,17 +46,16 @@ class _Stop(Observer):
 
 
 def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Visit) -> Violation | None:
-    """Replay `line`, stop before `step` (from 0; None: at the end alone) and let `visit` look round.
+    """Replay `line`, stop before `step` (from 0; None: only at the end) and let `visit` look around.
 
-    Where the run ends, `visit` is called once more, with no step, and shown how every CPU stood.
+    At the end of the run `visit` is called once more, with no step, and with how every CPU stood.
     Returns: what went wrong in the run, if anything did.
     Raises: UsageError for a malformed line or one of another program.
     """
     schedule = parse_for(program, line)
     found: list[Violation | None] = []
     stop = _Stop(step, visit)
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
-        runner = Runner(pool, program, schedule.options, check=True)
+    with runner_for(program, schedule.options, check=True) as runner:
 
         def run() -> None:
             recorder = Recorder(Preempting(schedule.preemptions))
@@ -66,7 +65,7 @@ def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Vis
             machine.close()
 
         try:
-            pool.drive(run)
+            runner.drive(run)
         except VmsmpError:
             if stop.fault is not None:
                 raise stop.fault from None

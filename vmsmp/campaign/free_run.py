@@ -1,4 +1,4 @@
-"""One run under a chosen engine, and rounds of free runs for as long as there is time."""
+"""One run in a chosen engine, and free runs repeated until the time is up."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmsmp.campaign.outcome import Failure, Outcome, signature_of
-from vmsmp.campaign.search import Program, explore, options_for
+from vmsmp.campaign.options import Program, options_for
+from vmsmp.campaign.outcome import Failure, History, Outcome, signature_of
+from vmsmp.campaign.search import search
 from vmsmp.check import checkers
 from vmsmp.engine.free import FreeEngine
 from vmsmp.engine.observer import Hooks
-from vmsmp.engine.schedule import Options, program_name
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import program_name
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.errors import UsageError
 from vmsmp.library import is_scenario
 from vmsmp.machine import Machine
-from vmsmp.mutants.patch import planted
+from vmsmp.patches.catalogue import planted
 from vmsmp.sync.lock import Lock, LockStatistics
 
 #: Seconds that a single round has at least.
 SHORTEST_S = 0.1
+#: Last operations of a CPU that a failure shows.
+RECENT = 16
 
 
 def run(
@@ -40,33 +44,29 @@ def run(
 ) -> Outcome:
     """Run `program` once: truly parallel where the build allows ("free"), or under control.
 
-    A free run ends by itself, or after `time_s` seconds or `max_ops` operations, which is no
-    failure.  `perturb` is the mean number of operations between two stalls, 0 for none.
+    A free run ends by itself, or after `time_s` seconds or `max_ops` operations, which is not a failure.
+    `perturb` is the mean number of operations between two random stalls of a CPU, 0 for none.
     A controlled run follows one random schedule of `seed`.
 
     Raises: UsageError for arguments that cannot be.
     """
-    if engine == "controlled":
-        result = explore(
-            program,
-            sched="random",
-            schedules=1,
-            seed=seed,
-            cpus=cpus,
-            locks=locks,
-            check=check,
-            repairs=repairs,
-            mutants=mutants,
-        )
-        failure = result.failure
-        digest = failure.digest if failure else ""
-        return Outcome(result.program, digest, result.steps, failure, failure.schedule if failure else "")
-    if engine != "free":
+    if engine not in ("free", "controlled"):
         raise UsageError(f"engine must be 'free' or 'controlled', not {engine!r}")
     options = options_for(program, locks=locks, cpus=cpus, repairs=repairs, mutants=mutants)
-    with planted(options.mutants), WorkerPool() as pool:
+    if engine == "controlled":
+        return _controlled_once(program, options, seed, check=check)
+    with planted(options), WorkerPool() as pool:
         free = FreeEngine(pool, seconds=time_s, max_ops=max_ops, perturb=perturb)
         return free_once(free, program, options, seed, Hooks(checkers(check, free=True)))
+
+
+def _controlled_once(program: Program, options: Options, seed: int, *, check: bool) -> Outcome:
+    """One execution along a random schedule."""
+    result = search(program, options, sched="random", schedules=1, seed=seed, check=check)
+    failure = result.failure
+    if failure is None:
+        return Outcome(result.program, "", result.steps)
+    return Outcome(result.program, failure.digest, result.steps, failure, failure.schedule)
 
 
 def free_once(engine: FreeEngine, program: Program, options: Options, seed: int, hooks: Hooks) -> Outcome:
@@ -78,27 +78,32 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
     engine.pool.check()
     seconds = time.monotonic() - start
     name = program_name(program)
-    failure = None
-    violation = machine.violation
-    if violation is not None:
-        failure = Failure(
-            kind=violation.kind,
-            message=violation.message,
-            signature=signature_of(violation),
-            schedule="",
-            digest="",
-            facts=violation.facts,
-            program=name,
-            cpu=violation.cpu,
-            engine="free",
-            history=_history(machine, engine),
-            listed=is_scenario(program),
-        )
+    failure = _failure(machine, engine, program)
     operations = engine.operations()
     locks = _statistics(machine)
     if not engine.pool.abandoned:
         machine.close()
     return Outcome(name, "", operations, failure, "", operations, seconds, locks)
+
+
+def _failure(machine: Machine, engine: FreeEngine, program: Program) -> Failure | None:
+    """What went wrong in the execution just made, if anything did."""
+    violation = machine.violation
+    if violation is None:
+        return None
+    return Failure(
+        kind=violation.kind,
+        message=violation.message,
+        signature=signature_of(violation),
+        schedule="",
+        digest="",
+        facts=violation.facts,
+        program=program_name(program),
+        cpu=violation.cpu,
+        engine="free",
+        history=_history(machine, engine),
+        listed=is_scenario(program),
+    )
 
 
 def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
@@ -108,21 +113,18 @@ def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
     return tuple(lock.statistics() for lock in found if lock.acquisitions)
 
 
-def _history(machine: Machine, engine: FreeEngine) -> tuple[str, ...]:
+def _history(machine: Machine, engine: FreeEngine) -> History:
     """How every CPU stood, and the last operations of each."""
-    from vmsmp.report.text import scene_lines
-
-    lines = scene_lines(machine.scene)
-    lines.append("the last operations of every CPU:")
-    for cpu in machine.cpus:
-        done = ", ".join(machine.describe(code) for code in engine.recent(cpu)[-16:])
-        lines.append(f"  {cpu}: {done or 'none'}")
-    return tuple(lines)
+    recent = (
+        (str(cpu), tuple(machine.describe(code) for code in engine.recent(cpu)[-RECENT:]))
+        for cpu in machine.cpus
+    )
+    return History(machine.scene, tuple(recent))
 
 
 @dataclass
 class FreeRounds:
-    """What a series of free runs came to.  `locks` adds up use by lock name."""
+    """What a series of free runs came to.  `locks` adds up the use of locks by name."""
 
     program: str
     rounds: int = 0
@@ -182,12 +184,12 @@ def free_rounds(
 ) -> FreeRounds:
     """Run `program` freely again and again, with a new seed each time, for `time_s` seconds.
 
-    Ends early after `stop_at` failures; a time above 0 is enough for one round.
+    Ends early after `stop_at` failures.  Any time above 0 allows at least one round.
     """
     done = FreeRounds(program_name(program))
     start = time.monotonic()
     hooks = Hooks(checkers(check, free=True))
-    with planted(options.mutants), WorkerPool() as pool:
+    with planted(options), WorkerPool() as pool:
         engine = FreeEngine(pool, perturb=perturb)
         try:
             while sum(done.counts.values()) < stop_at and not pool.abandoned:

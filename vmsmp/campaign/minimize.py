@@ -1,17 +1,17 @@
 """The shortest schedule that still fails the same way.
 
 Three steps until none of them helps any more, then attempts to start from something better.
-  * *Regroup*: of all orders of the same trace, the one that changes CPUs only where it must, and leaves
-    out what did not happen before the failure.  One run replaces many removals.
+  * *Regroup*: of all orders of the same trace, take the one that changes CPUs only where it must, without the
+    steps that the failure does not depend on.  One run replaces many removals.
   * *Delta debugging* (Zeller and Hildebrandt, TSE 2002) over the preemptions: every subset is a schedule.
   * *Move* each preemption to the nearest boundary of a locked section, where a reader expects it.
-  * *Elsewhere*: where more than a few preemptions are left, a short search for other runs that fail the
-    same way, and the shortest that can be made of one.
-  * *Fewer CPUs*, where the program asks how many there are (`m.ncpus`): the same preemptions on
-    the CPUs that they name, or on one less, or what a short search finds there.
+  * *Elsewhere*: where more than a few preemptions are left, search shortly for other runs that fail the same
+    way, and shorten those.
+  * *Fewer CPUs*, where the program asks how many there are (`m.ncpus`): try the same preemptions on the CPUs
+    that they name, or on one less, or what a short search finds there.
   * *Fewer operations*, where the program says which of its loops mean the same with fewer turns
-    (`m.rounds`): one turn, two, four and so on.  Of programs that Hypothesis has drawn it leaves out
-    operations itself (`vmsmp.hypothesis_support`).
+    (`m.rounds`): try one turn, two, four and so on.  Hypothesis itself leaves out operations of the programs
+    that it has drawn (`vmsmp.hypothesis_support`).
 A candidate counts if its signature is the same; the first schedule and the last are run twice.
 """
 
@@ -20,21 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import signature_of
+from vmsmp.campaign.replay import parse_for
+from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.engine import ops, trace
-from vmsmp.engine.schedule import Options, Preemption, Schedule
-from vmsmp.engine.workers import WorkerPool, current_core
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Preemption, Schedule
+from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged, UsageError
-from vmsmp.mutants.patch import planted
 from vmsmp.sched import normal_form
 from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder
-
-if TYPE_CHECKING:
-    from vmsmp.campaign.search import Program, Runner
-    from vmsmp.engine.scheduler import Scheduler
 
 #: Runs that a minimization may make, and the steps that these may have together.
 BUDGET: Final = 2_000
@@ -61,18 +60,15 @@ def minimize(
 ) -> Schedule:
     """Find a schedule with fewer preemptions and the same signature.
 
-    `budget` bounds the runs it takes, `STEPS` their length; what is found until then is returned.
+    `budget` bounds the number of runs, `STEPS` their length; then the shortest so far is returned.
     `progress` is called after every run with their number and the shortest schedule so far.
 
     Raises: UsageError if the line does not fail, is malformed, or is another program's.
     """
-    from vmsmp.campaign.search import Runner, parse_for
-
     schedule = parse_for(program, line)
-    with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
-        runner = Runner(pool, program, schedule.options, check=check)
-        kept: list[Schedule] = []
-        pool.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))
+    kept: list[Schedule] = []
+    with runner_for(program, schedule.options, check=check) as runner:
+        runner.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))
     return kept[0]
 
 
@@ -125,7 +121,7 @@ class _Minimizer:
         return self.schedule.with_steps(best.preemptions)
 
     def _shortened(self, best: _Run) -> _Run:
-        """As short as the steps make it."""
+        """Regroup, remove and move until nothing helps any more."""
         while not self._spent():
             before = best.preemptions
             best = self._moved(self._fewer(self._regrouped(best)))
@@ -150,7 +146,7 @@ class _Minimizer:
         return None
 
     def _in_fewer_rounds(self, run: _Run) -> _Run:
-        """The same failure with as few turns of the loops as will do, and no more preemptions."""
+        """The same failure with as few turns of the loops as possible, and no more preemptions."""
         rounds = 1
         while rounds < run.rounds and not self._spent():
             found = self._under(replace(self.schedule.options, rounds=rounds), run.preemptions, run)
@@ -160,7 +156,7 @@ class _Minimizer:
         return run
 
     def _under(self, options: Options, steps: Steps, run: _Run) -> _Run | None:
-        """The same failure under these options from now on, if it is there and no longer than in `run`.
+        """The same failure under these options, if it is there and no longer than in `run`; they stay then.
 
         Along the given preemptions, or else where a short search finds it.
         """
@@ -274,7 +270,7 @@ class _Minimizer:
         return run
 
     def _beginning(self, run: _Run) -> _Run:
-        """Of very many preemptions the first few, if these will do: the first, two, four and so on."""
+        """Of very many preemptions try the first alone, then two, four and so on."""
         few = 1
         while few < len(run.preemptions) // LONG:
             found = self._try(run.preemptions[:few])

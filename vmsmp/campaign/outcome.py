@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import vmsmp
 from vmsmp.campaign.certificate import Certificate
-
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Violation
-    from vmsmp.engine.schedule import Schedule
-    from vmsmp.report.story import Story
-    from vmsmp.sync.lock import LockStatistics
+from vmsmp.campaign.story import Story
+from vmsmp.engine.machine import CpuSnapshot, Violation
+from vmsmp.engine.options import Options
+from vmsmp.sync.lock import LockStatistics
 
 
 def without_addresses(message: str) -> str:
-    """A message without what differs from one process, or one object, to the next."""
+    """A message without addresses, which differ from process to process."""
     return re.sub(r"0x[0-9a-f]+", "N", message)
 
 
@@ -31,24 +30,31 @@ _NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
 def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> str:
-    """What to type to see a schedule again: a command, or (not `listed`) a call for one's own program."""
+    """What to type to see a schedule again: a command, or (not `listed`) a call."""
     if listed:
         return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
     return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How a free run ended: how every CPU stood, and by CPU the last operations of each."""
+
+    scene: tuple[CpuSnapshot, ...]
+    recent: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Failure:
     """A bug found, with all that is needed to see it again.
 
-    `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures
-    of one bug.  `schedule` is the line that replays it ("" for a free run, which `history` tells
-    about instead).  `digest` names the exact run.  `confirmation` says of something predicted whether
-    targeted runs could make it happen ("" for what did happen).  `listed` says that the program is a
-    scenario, which the command line finds by its name.
+    `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures of one bug.
+    `schedule` is the line that replays it ("" for a free run, which has a `history` instead).  `digest` names
+    the exact run.  `confirmation` says whether targeted runs could make a prediction happen ("" for what did
+    happen).  `listed`: the program is a scenario, which the command line finds by its name.
 
-    `trace` names what led to the failure up to the order of independent steps: of failures of one
-    signature and one trace, one is enough.
+    `trace` names what led to the failure up to the order of independent steps: of two failures with the same
+    signature and trace, one is enough.
     """
 
     kind: str
@@ -62,7 +68,7 @@ class Failure:
     engine: str = "controlled"
     execution: int = 0
     story: Story | None = field(default=None, repr=False, compare=False)
-    history: tuple[str, ...] = ()
+    history: History | None = None
     confirmation: str = ""
     listed: bool = True
     trace: str = ""
@@ -72,9 +78,9 @@ class Failure:
 
         `everything` shows every row of a long run.
         """
-        from vmsmp.report.text import failure_text
-
-        return failure_text(self, everything=everything)
+        # Reports stand above campaigns, so the text comes through the package's own door.
+        text: str = vmsmp.failure_text(self, everything=everything)
+        return text
 
     def as_dict(self) -> dict[str, object]:
         """The failure for `--json` and the store."""
@@ -119,7 +125,7 @@ class Outcome:
 
 @dataclass
 class Result:
-    """A search: how many schedules ran, what failed, whether everything was seen.
+    """A search: under which options and seed, how many schedules ran, what failed, whether all was seen.
 
     `failures` holds the first of each signature; `counts` how often each came.  `steps` is the
     number of visible operations of all executions together.
@@ -127,7 +133,8 @@ class Result:
 
     program: str
     scheduler: str
-    options: Schedule
+    options: Options
+    seed: int = 0
     executions: int = 0
     steps: int = 0
     longest: int = 0

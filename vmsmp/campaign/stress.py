@@ -1,8 +1,6 @@
 """A campaign: every scenario in both engines and at both depths, slice by slice, on every core.
 
-The time there is is cut into slices of a second or so; each is one scenario searched or run freely
-in one way, in a process of its own.  Rounds of slices repeat with new seeds until the time is up.
-A failure is minimized where it was found, so what reaches the summary is a short line.
+The time is cut into slices; rounds of slices repeat with new seeds until it is up.
 """
 
 from __future__ import annotations
@@ -10,89 +8,22 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from multiprocessing.queues import SimpleQueue
 
-from vmsmp.campaign.free_run import free_rounds
-from vmsmp.campaign.minimize import minimize
+from vmsmp.campaign.findings import Finding, explain
 from vmsmp.campaign.outcome import Failure
-from vmsmp.campaign.search import explore, options_for, replay
-from vmsmp.engine.schedule import Options
-from vmsmp.errors import VmsmpError
-from vmsmp.findings import Finding, explain, repair_names
-from vmsmp.library import find_scenario, matching
+from vmsmp.campaign.slice import SHORTEST_S, WAYS, Report, Slice, pieces, work
+from vmsmp.library import matching
+from vmsmp.patches.catalogue import check_mutants, check_repairs
 
-if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
-
-#: Seconds of a slice, at least and at most.
-SHORTEST_S = 0.2
-LONGEST_S = 5.0
-#: Runs that the shortening of a failure may take.
-SHORTEN_RUNS = 300
 #: Seconds kept back at the end for the slices under way and the summary.
 RESERVE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to put a scenario under stress."""
-
-    engine: str
-    locks: str
-    sched: str = "portfolio"
-    injected: bool = False
-    repaired: bool = False
-
-    def __str__(self) -> str:
-        if self.engine == "free":
-            return f"free {self.locks}"
-        extra = [" injected"] if self.injected else []
-        extra += [" repaired"] if self.repaired else []
-        return f"{self.sched} {self.locks}{''.join(extra)}"
-
-
-#: Every way, in the order of a round.  "injected": timeouts and spurious wakeups are choices.
-WAYS = (
-    Way("controlled", "exact"),
-    Way("free", "exact"),
-    Way("controlled", "atomic"),
-    Way("controlled", "exact", "random"),
-    Way("controlled", "exact", "random", injected=True, repaired=True),
-    Way("free", "atomic"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """One piece of work: a scenario, a way, a seed, and seconds to spend."""
-
-    scenario: str
-    way: Way
-    seed: int
-    seconds: float
-    mutants: tuple[str, ...] = ()
-    repairs: tuple[str, ...] = ()
-
-    def all_repairs(self) -> frozenset[str]:
-        """The repairs that its runs have on."""
-        return frozenset(self.repairs) | frozenset(repair_names() if self.way.repaired else ())
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a slice came to."""
-
-    slice: Slice
-    executions: int = 0
-    operations: int = 0
-    seconds: float = 0.0
-    failures: tuple[Failure, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
-    error: str = ""
+#: Seconds between two calls of `progress`, at most.
+PROGRESS_S = 0.5
 
 
 @dataclass
@@ -136,101 +67,25 @@ class Campaign:
             self.errors.append(f"{report.slice.scenario} ({report.slice.way}): {report.error}")
         for failure in report.failures:
             times = report.counts.get(failure.signature, 1)
-            finding = explain(failure.signature, failure.program, report.slice.all_repairs())
+            finding = explain(failure.signature, failure.program, report.slice.options.repairs)
             if finding is not None:
                 row.known += times
-                _, first, before = self.known.get(finding.name, (finding, failure, 0))
-                self.known[finding.name] = (finding, first, before + times)
-                continue
-            row.failed += times
-            key = f"{failure.program} {failure.signature}"
-            kept = self.new.get(key)
-            if kept is None or (not kept.schedule and failure.schedule):
-                self.new[key] = failure
-            self.counts[key] = self.counts.get(key, 0) + times
+                self._add_known(finding, failure, times)
+            else:
+                row.failed += times
+                self._add_new(failure, times)
 
+    def _add_known(self, finding: Finding, failure: Failure, times: int) -> None:
+        _, first, before = self.known.get(finding.name, (finding, failure, 0))
+        self.known[finding.name] = (finding, first, before + times)
 
-def work(piece: Slice) -> Report:
-    """Do one slice; runs in a worker process."""
-    scenario = find_scenario(piece.scenario)
-    way = piece.way
-    start = time.monotonic()
-    try:
-        options = options_for(
-            scenario,
-            locks=way.locks,
-            timeouts="any" if way.injected else None,
-            spurious=True if way.injected else None,
-            repairs=piece.all_repairs(),
-            mutants=piece.mutants,
-        )
-        if way.engine == "free":
-            return _free(piece, scenario, options, start)
-        result = explore(
-            scenario,
-            sched=way.sched,
-            schedules=10**12,
-            seed=piece.seed,
-            locks=options.locks,
-            timeouts=options.timeouts,
-            spurious=options.spurious,
-            repairs=options.repairs,
-            mutants=options.mutants,
-            stop="never",
-            time_s=piece.seconds,
-        )
-        failures = tuple(_shortened(scenario, failure) for failure in result.failures)
-        return Report(
-            piece, result.executions, result.steps, time.monotonic() - start, failures, result.counts
-        )
-    except VmsmpError as error:
-        return Report(piece, error=f"{type(error).__name__}: {error}")
-
-
-def _shortened(scenario: Any, failure: Failure) -> Failure:
-    """The failure along its shortest schedule."""
-    if failure.kind == "nondeterminism":
-        return failure
-    told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure
-    if told is None:
-        return failure
-    return replace(told, execution=failure.execution, confirmation=failure.confirmation)
-
-
-def _free(piece: Slice, scenario: Any, options: Options, start: float) -> Report:
-    rounds = free_rounds(scenario, time_s=piece.seconds, options=options, seed=piece.seed, stop_at=3)
-    return Report(
-        piece,
-        rounds.rounds,
-        rounds.operations,
-        time.monotonic() - start,
-        tuple(rounds.failures),
-        rounds.counts,
-    )
-
-
-def pieces(
-    scenarios: list[str],
-    budget_s: float,
-    seed: int,
-    mutants: tuple[str, ...] = (),
-    repairs: tuple[str, ...] = (),
-) -> Iterator[Slice]:
-    """Slices without end: round after round, the first sized so that it fits the budget."""
-    per_round = len(scenarios) * len(WAYS)
-    seconds = min(LONGEST_S, max(SHORTEST_S, 0.9 * budget_s / per_round))
-    turn = 0
-    while True:
-        for way in WAYS:
-            for name in scenarios:
-                yield Slice(name, way, seed + turn, seconds, mutants, repairs)
-        turn += 1
-
-
-def _settle(cores: SimpleQueue[int]) -> None:
-    """A worker's beginning: a core of its own for controlled runs, Ctrl-C left to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["VMSMP_CORE"] = str(cores.get())
+    def _add_new(self, failure: Failure, times: int) -> None:
+        """Count the failure; one that can be replayed displaces one that cannot."""
+        key = f"{failure.program} {failure.signature}"
+        kept = self.new.get(key)
+        if kept is None or (not kept.schedule and failure.schedule):
+            self.new[key] = failure
+        self.counts[key] = self.counts.get(key, 0) + times
 
 
 def run_campaign(
@@ -239,8 +94,8 @@ def run_campaign(
     seconds: float,
     workers: int,
     seed: int = 0,
-    mutants: tuple[str, ...] = (),
-    repairs: tuple[str, ...] = (),
+    mutants: Collection[str] = (),
+    repairs: Collection[str] = (),
     progress: Callable[[Campaign], None] = lambda _campaign: None,
     on_report: Callable[[Report], None] = lambda _report: None,
 ) -> Campaign:
@@ -248,29 +103,16 @@ def run_campaign(
 
     Raises: UsageError if none matches, or a mutant or repair is unknown.
     """
-    names = [s.__name__ for s in matching(glob)]
-    options_for(find_scenario(names[0]), repairs=repairs, mutants=mutants)
-    campaign = Campaign(rows={name: Row() for name in names}, workers=workers)
-    campaign.planned = len(names) * len(WAYS)
+    scenarios = matching(glob)
+    patches = {"repairs": check_repairs(repairs), "mutants": check_mutants(mutants)}
+    campaign = Campaign(rows={s.__name__: Row() for s in scenarios}, workers=workers)
+    campaign.planned = len(scenarios) * len(WAYS)
     start = time.monotonic()
-    context = get_context("spawn")
-    cores = context.SimpleQueue()
-    for core in range(workers):
-        cores.put(core)
-    source = pieces(names, max(1.0, seconds - RESERVE_S) * workers, seed, mutants, repairs)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle, initargs=(cores,))
-    running: set[Future[Report]] = set()
+    source = pieces(scenarios, max(1.0, seconds - RESERVE_S) * workers, seed, **patches)
+    pool = _pool(workers)
     try:
-        while True:
-            left = seconds - RESERVE_S - (time.monotonic() - start)
-            while left > SHORTEST_S and len(running) < workers:
-                piece = next(source)
-                running.add(pool.submit(work, replace(piece, seconds=min(piece.seconds, left))))
-            if not running:
-                break
-            done, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                report = future.result()
+        for reports in _batches(pool, workers, source, start + seconds - RESERVE_S):
+            for report in reports:
                 campaign.add(report)
                 on_report(report)
             campaign.seconds = time.monotonic() - start
@@ -283,3 +125,34 @@ def run_campaign(
         pool.shutdown(wait=not campaign.interrupted, cancel_futures=True)
     campaign.seconds = time.monotonic() - start
     return campaign
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Worker processes, each with a core of its own for controlled runs."""
+    context = get_context("spawn")
+    cores = context.SimpleQueue()
+    for core in range(workers):
+        cores.put(core)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_settle, initargs=(cores,))
+
+
+def _settle(cores: SimpleQueue[int]) -> None:
+    """Take a core, and leave Ctrl-C to the parent; runs as a worker begins."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["VMSMP_CORE"] = str(cores.get())
+
+
+def _batches(
+    pool: ProcessPoolExecutor, workers: int, source: Iterator[Slice], deadline: float
+) -> Iterator[list[Report]]:
+    """Keep the workers busy until the deadline; what has come back since the last look, maybe nothing."""
+    running: set[Future[Report]] = set()
+    while True:
+        left = deadline - time.monotonic()
+        while left > SHORTEST_S and len(running) < workers:
+            piece = next(source)
+            running.add(pool.submit(work, replace(piece, seconds=min(piece.seconds, left))))
+        if not running:
+            return
+        done, running = wait(running, timeout=PROGRESS_S, return_when=FIRST_COMPLETED)
+        yield [future.result() for future in done]

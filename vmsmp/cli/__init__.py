@@ -20,7 +20,7 @@ COMMANDS = (listing, run, replay, minimize, ddb, stress, bench, doctor)
 
 
 def parser() -> Parser:
-    """The whole command line's parser."""
+    """The parser of the whole command line."""
     top = Parser(
         prog="vmsmp",
         description="Stress and search the locks of a model kernel, and replay what was found.",
@@ -40,19 +40,20 @@ def main(argv: list[str] | None = None) -> int:
         code: int = args.main(args)
         sys.stdout.flush()
     except UsageError as error:
-        print(f"vmsmp: {error}", file=sys.stderr)
-        return USAGE
+        return _complain(f"{error}", USAGE)
     except ReplayDiverged as error:
-        print(f"vmsmp: the replay diverged: {error}", file=sys.stderr)
-        return INTERNAL
+        return _complain(f"the replay diverged: {error}", INTERNAL)
     except KeyboardInterrupt:
-        print("vmsmp: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader has gone away, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLEAN
     except Exception:
         traceback.print_exc()
-        print("vmsmp: internal error; please file a bug with the lines above", file=sys.stderr)
-        return INTERNAL
+        return _complain("internal error; please file a bug with the lines above", INTERNAL)
+    return code
+
+
+def _complain(words: str, code: int) -> int:
+    print(f"vmsmp: {words}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""What the sub-commands' arguments have in common: bad input is one line, the environment mirrors."""
+"""What the sub-commands' arguments share: errors of one line, and a VMSMP_* variable for every option."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from vmsmp.campaign.search import Program
-from vmsmp.engine.schedule import Options
+from vmsmp.campaign.options import Program, options_for
+from vmsmp.engine.options import OPTION_KINDS, Choice, Flag, Names, Number, OptionKind, Options
 
 Subparsers = Any  # argparse's own type has no public name
 
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _choice(choices: tuple[str, ...]) -> Callable[[str], str]:
-    """An argparse type: one of the choices, also where the environment says it."""
+    """An argparse type: one of the choices, checked for a value from the environment, too."""
 
     def convert(text: str) -> str:
         if text not in choices:
@@ -73,50 +73,31 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that decide a run and stand in its schedule line."""
-    parser.add_argument(
-        "--locks", choices=("exact", "atomic"), help="depth of the locks (default: the scenario's own)"
-    )
-    parser.add_argument(
-        "--timeouts",
-        choices=("idle", "any"),
-        help="when a timeout may fire: when nothing else runs, or whenever the scheduler says",
-    )
-    parser.add_argument("--spurious", action="store_true", default=None, help="sleeps may end for no reason")
-    parser.add_argument("--races", action="store_true", help="data races over plain cells are failures, too")
-    parser.add_argument(
-        "--cpus", type=number(int, 1, 63), metavar="N", help="CPUs that work (default: the scenario's own)"
-    )
-    parser.add_argument(
-        "--rounds",
-        type=number(int, 1, 999_999),
-        metavar="N",
-        help="turns that the scenario's loops take at most (default: its own)",
-    )
-    parser.add_argument(
-        "--repair", action="append", default=[], metavar="NAME", help="repair a known finding; repeatable"
-    )
-    parser.add_argument(
-        "--mutant", action="append", default=[], metavar="ID", help="plant a catalogued bug; repeatable"
-    )
+def add_options(parser: argparse.ArgumentParser, names: Iterable[str] = OPTION_KINDS) -> None:
+    """The options that decide a run and stand in its schedule line: all, or those of these names."""
+    for name in names:
+        _add_option(parser, name, OPTION_KINDS[name])
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, kind: OptionKind) -> None:
+    option = "--" + name.replace("_", "-")
+    match kind:
+        case Choice():
+            parser.add_argument(option, choices=(kind.usual, kind.other), help=kind.help)
+        case Flag():
+            parser.add_argument(option, action="store_true", default=None, help=kind.help)
+        case Number():
+            most = kind.high or 10**kind.digits - 1
+            parser.add_argument(option, type=number(int, kind.low, most), metavar="N", help=kind.help)
+        case Names():
+            parser.add_argument(
+                f"--{kind.word}", dest=name, action="append", default=[], metavar=kind.metavar, help=kind.help
+            )
 
 
 def options_of(args: argparse.Namespace, program: Program) -> Options:
     """The options that the arguments and the scenario come to."""
-    from vmsmp.campaign.search import options_for
-
-    return options_for(
-        program,
-        locks=args.locks,
-        timeouts=args.timeouts,
-        spurious=args.spurious,
-        cpus=args.cpus,
-        rounds=args.rounds,
-        repairs=args.repair,
-        mutants=args.mutant,
-        races=args.races,
-    )
+    return options_for(program, **{name: getattr(args, name) for name in OPTION_KINDS})
 
 
 def print_json(value: object) -> None:

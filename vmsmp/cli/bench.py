@@ -8,8 +8,10 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from vmsmp.campaign.measure import Figure, controlled_figures, free_figures, ledger
-from vmsmp.campaign.measure_pages import Throughput, colour_curve, page_figures, size_figures
+from vmsmp.campaign.measure.controlled import controlled_figures
+from vmsmp.campaign.measure.figure import Figure, ledger
+from vmsmp.campaign.measure.free import free_figures
+from vmsmp.campaign.measure.pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.workers import gil_enabled
 from vmsmp.errors import UsageError
@@ -52,25 +54,35 @@ def main(args: argparse.Namespace) -> int:
         found["colours"] = [{"colours": colours, **asdict(t)} for colours, t in curve]
         print_json(found)
         return 0
-    print(f"Python {platform.python_version()}, GIL {'on' if gil else 'off'}")
-    rows = [[f.name, f"{f.rate:,.0f} {f.unit}", _ratio(f.ratio), _goal(f, gil), f.note] for f in figures]
-    print("\n".join(table(["figure", "rate", "ratio", "goal", ""], rows, right={1, 2})))
-    print(
-        "\nratio: to the bare loop for the controlled engine, to one CPU for the free one, to a small machine"
-    )
-    spent = ledger(figures)
-    if spent:
-        print("\n".join(["", "where a step's time goes:", *(f"  {line}" for line in spent)]))
+    print("\n".join(_text(figures, gil)))
     if curve:
-        rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
-        print()
-        print("\n".join(table(["colours", "alloc+free/s", "contested"], rows, right={0, 1, 2})))
-        print(f"plot: {args.plot}")
+        print("\n".join(_curve(curve, args.plot)))
     return 0
 
 
+def _text(figures: list[Figure], gil: bool) -> list[str]:
+    """All figures as a table, and where a step's time goes."""
+    rows = [[f.name, f"{f.rate:,.0f} {f.unit}", _ratio(f.ratio), _goal(f, gil), f.note] for f in figures]
+    lines = [
+        f"Python {platform.python_version()}, GIL {'on' if gil else 'off'}",
+        *table(["figure", "rate", "ratio", "goal", ""], rows, right={1, 2}),
+        "",
+        "ratio: to the bare loop for the controlled engine, to one CPU for the free one, to a small machine",
+    ]
+    spent = ledger(figures)
+    if spent:
+        lines += ["", "where a step's time goes:", *(f"  {line}" for line in spent)]
+    return lines
+
+
+def _curve(curve: list[tuple[int, Throughput]], path: Path) -> list[str]:
+    """Page throughput against colours as a table, and where the plot is."""
+    rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
+    return ["", *table(["colours", "alloc+free/s", "contested"], rows, right={0, 1, 2}), f"plot: {path}"]
+
+
 def _can_write(path: Path) -> None:
-    """Say so before the measuring, if the plot could not be written after it."""
+    """Raises: UsageError now, before the measuring, if the plot could not be written after it."""
     try:
         there = path.exists()
         with path.open("ab"):

@@ -1,4 +1,4 @@
-"""A line of progress: rewritten in place on a terminal, now and then a plain line elsewhere."""
+"""A line of progress: rewritten in place on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PLAIN_EVERY_S = 10.0
 
 
 class Progress:
-    """Says how far long work is, on standard error, so that output can be piped."""
+    """Shows how far long work has come, on standard error, so that output can be piped."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._tty = sys.stderr.isatty()
@@ -20,7 +20,7 @@ class Progress:
         self._shown = False
 
     def say(self, text: str) -> None:
-        """Show the state of things; cheap to call often."""
+        """Show this text in place of the last; cheap to call often."""
         if self._quiet:
             return
         if self._tty:

@@ -1,4 +1,4 @@
-"""`vmsmp ddb`: stop a replayed run at a step and look round, as with the kernel's debugger."""
+"""`vmsmp ddb`: stop a replayed run at a step and look around, as in the kernel's debugger."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HELP = "\n".join(f"{call:{_WIDTH}}{text}".rstrip() for call, text in _CALLS)
 def register(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "ddb",
-        help="look round in a run that stands still",
+        help="look around in a run that is stopped",
         description="Replay a schedule, stop before a step and run the debugger's commands there: those "
         "given with -c, or those typed at its prompt.",
         epilog=f"Commands:\n{HELP}\nExit code 0, whether the run fails or not.",
@@ -94,7 +94,7 @@ class _Session:
             yield line
 
     def visit(self, machine: Machine, step: int | None, scene: tuple[CpuSnapshot, ...]) -> int | None:
-        """The run stands still: take commands until one lets it go on."""
+        """The run is stopped: take commands until one lets it go on."""
         if self.over or self.error or (self._given and step is None and self._stopped and not self._left):
             return None
         self._stopped = True
@@ -123,7 +123,7 @@ class _Session:
     def _command(
         self, machine: Any, scene: tuple[CpuSnapshot, ...], step: int | None, words: list[str]
     ) -> int | None:
-        """Do one command.  Returns the step to go on to, -1 for the end, or None to stay here."""
+        """Do one command.  Returns the step to stop at next, -1 for the end, or None to stay here."""
         name, *rest = words
         if name == "show" and rest:
             print(_show(machine, scene, rest))

@@ -1,4 +1,4 @@
-"""`vmsmp list`: the scenarios there are."""
+"""`vmsmp list`: all scenarios, or those with some tags."""
 
 from __future__ import annotations
 
@@ -21,29 +21,43 @@ def first_line(scenario: Scenario) -> str:
 
 
 def main(args: argparse.Namespace) -> int:
-    wanted = {tag.strip() for tag in (args.tags or "").split(",") if tag.strip()}
+    chosen = _chosen(args.tags or "")
+    if args.json:
+        print_json([_as_dict(scenario) for scenario in chosen])
+    else:
+        print("\n".join(_lines(chosen)))
+    return 0
+
+
+def _chosen(tags: str) -> list[Scenario]:
+    """The scenarios that have all these tags.
+
+    Raises: UsageError if there is none.
+    """
+    wanted = {tag.strip() for tag in tags.split(",") if tag.strip()}
     chosen = [s for s in all_scenarios().values() if wanted <= s.tags]
     if not chosen:
         known = sorted({tag for s in all_scenarios().values() for tag in s.tags})
         raise UsageError(f"no scenario has tags {', '.join(sorted(wanted))}: there are {', '.join(known)}")
-    if args.json:
-        print_json(
-            [
-                {
-                    "name": s.__name__,
-                    "cpus": s.cpus,
-                    "tags": sorted(s.tags),
-                    "locks": s.locks,
-                    "story": first_line(s),
-                }
-                for s in chosen
-            ]
-        )
-        return 0
+    return chosen
+
+
+def _as_dict(scenario: Scenario) -> dict[str, object]:
+    return {
+        "name": scenario.__name__,
+        "cpus": scenario.cpus,
+        "tags": sorted(scenario.tags),
+        "locks": scenario.locks,
+        "story": first_line(scenario),
+    }
+
+
+def _lines(chosen: list[Scenario]) -> list[str]:
+    """A table, as wide as its words."""
     width = max(len(s.__name__) for s in chosen)
     tag_width = max(len(",".join(sorted(s.tags))) for s in chosen)
-    print(f"{'scenario':<{width}}  CPUs  {'tags':<{tag_width}}  story")
-    for s in chosen:
-        tags = ",".join(sorted(s.tags))
-        print(f"{s.__name__:<{width}}  {s.cpus:>4}  {tags:<{tag_width}}  {first_line(s)}")
-    return 0
+    rows = [(s.__name__, s.cpus, ",".join(sorted(s.tags)), first_line(s)) for s in chosen]
+    return [
+        f"{'scenario':<{width}}  CPUs  {'tags':<{tag_width}}  story",
+        *(f"{name:<{width}}  {cpus:>4}  {tags:<{tag_width}}  {story}" for name, cpus, tags, story in rows),
+    ]

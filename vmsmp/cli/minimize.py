@@ -12,7 +12,7 @@ from vmsmp.cli.replay import read_schedule
 from vmsmp.engine.schedule import Schedule
 from vmsmp.library import find_scenario
 
-#: Seconds between two words of progress.
+#: Seconds between two lines of progress.
 _EVERY_S = 0.5
 
 
@@ -21,7 +21,7 @@ def register(commands: Subparsers) -> None:
         "minimize",
         help="shorten a failing schedule",
         description="Find a schedule with fewer preemptions and the same signature.",
-        epilog="Ctrl-C gives the shortest one found until then, with exit code 4.",
+        epilog="Exit code 0: this is the shortest; 4: interrupted, the shortest so far is shown.",
     )
     parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
     add_json(parser)
@@ -31,18 +31,18 @@ def register(commands: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     schedule = small = read_schedule(args.schedule)
     progress = Progress(quiet=args.json)
-    next_word = time.monotonic() + _EVERY_S
+    next_line = time.monotonic() + _EVERY_S
 
-    def word(runs: int, shortest: Schedule) -> None:
-        nonlocal small, next_word
+    def say(runs: int, shortest: Schedule) -> None:
+        nonlocal small, next_line
         small = shortest
-        if time.monotonic() >= next_word:
-            next_word = time.monotonic() + _EVERY_S
+        if time.monotonic() >= next_line:
+            next_line = time.monotonic() + _EVERY_S
             progress.say(f"{schedule.program}: {runs:,} runs, {len(schedule)} preemptions, now {len(small)}")
 
     code = 0
     try:
-        small = minimize(find_scenario(schedule.program), schedule, progress=word)
+        small = minimize(find_scenario(schedule.program), schedule, progress=say)
     except KeyboardInterrupt:
         code = 4
     progress.clear()

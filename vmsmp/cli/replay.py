@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmsmp.campaign.outcome import Outcome
-from vmsmp.campaign.search import replay
+from vmsmp.campaign.replay import replay
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
-from vmsmp.engine.schedule import Schedule, shorten
-from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import ReplayDiverged, UsageError, shorten
 from vmsmp.library import find_scenario
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
@@ -81,13 +81,9 @@ def _write(path: str, text: str) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if "-" in (args.trace, args.pytest) and args.json:
-        raise UsageError("only one of --json, --trace - and --pytest - can go to standard output")
-    if args.trace is not None and args.trace == args.pytest:
-        raise UsageError("--trace and --pytest cannot both go to the same file")
+    _one_place_each(args)
     schedule = read_schedule(args.schedule)
-    scenario = find_scenario(schedule.program)
-    outcome = replay(scenario, schedule, check=not args.no_check)
+    outcome = replay(find_scenario(schedule.program), schedule, check=not args.no_check)
     if args.digest and args.digest != outcome.digest:
         raise ReplayDiverged(f"its digest is {outcome.digest}, not {args.digest}")
     files = {}
@@ -100,32 +96,49 @@ def main(args: argparse.Namespace) -> int:
             _write(path, text)
     if "-" in files:
         print(files["-"], end="")
+    elif args.json:
+        print_json(_as_dict(schedule, outcome))
     else:
-        _tell(args, schedule, outcome)
+        print("\n".join(_lines(args, outcome)))
     return 1 if outcome.failure else 0
 
 
-def _tell(args: argparse.Namespace, schedule: Schedule, outcome: Outcome) -> None:
-    if args.json:
-        print_json(
-            {
-                "program": outcome.program,
-                "schedule": str(schedule),
-                "digest": outcome.digest,
-                "steps": outcome.steps,
-                "rolling": outcome.rolling,
-                "failure": outcome.failure.as_dict() if outcome.failure else None,
-            }
-        )
-    elif outcome.story is not None and (args.to is not None or args.watch):
-        story = outcome.story
+def _one_place_each(args: argparse.Namespace) -> None:
+    """Raises: UsageError if two outputs would go to one place."""
+    if "-" in (args.trace, args.pytest) and args.json:
+        raise UsageError("only one of --json, --trace - and --pytest - can go to standard output")
+    if args.trace is not None and args.trace == args.pytest:
+        raise UsageError("--trace and --pytest cannot both go to the same file")
+
+
+def _as_dict(schedule: Schedule, outcome: Outcome) -> dict[str, object]:
+    return {
+        "program": outcome.program,
+        "schedule": str(schedule),
+        "digest": outcome.digest,
+        "steps": outcome.steps,
+        "rolling": outcome.rolling,
+        "failure": outcome.failure.as_dict() if outcome.failure else None,
+    }
+
+
+def _lines(args: argparse.Namespace, outcome: Outcome) -> list[str]:
+    """The run in words: what was asked for, else its failure, else its story."""
+    story = outcome.story
+    if story is not None and (args.to is not None or args.watch):
         if args.to is not None:
             story = replace(story, rows=story.rows[: args.to + 1])
-        lines = watch_lines(story, args.watch) or story_lines(story, everything=args.all)
-        print("\n".join(lines))
-    elif outcome.failure is not None:
-        print(outcome.failure.report(everything=args.all))
-    elif outcome.story is not None:
-        print(f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule")
-        print("\n".join(["", *story_lines(outcome.story, everything=args.all)]))
-        print("\n".join(["", *scene_lines(outcome.story.scene), "", f"digest: {outcome.digest}"]))
+        return watch_lines(story, args.watch) or story_lines(story, everything=args.all)
+    if outcome.failure is not None:
+        return [outcome.failure.report(everything=args.all)]
+    if story is None:
+        return []
+    return [
+        f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule",
+        "",
+        *story_lines(story, everything=args.all),
+        "",
+        *scene_lines(story.scene),
+        "",
+        f"digest: {outcome.digest}",
+    ]

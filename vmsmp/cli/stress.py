@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from vmsmp.campaign.stress import Campaign, Report, run_campaign
-from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.campaign.slice import Report
+from vmsmp.campaign.stress import Campaign, run_campaign
+from vmsmp.cli.arguments import Subparsers, add_json, add_options, number, print_json
 from vmsmp.cli.console import Progress
 from vmsmp.logs import configure
 from vmsmp.report.campaign import campaign_dict, campaign_text
@@ -26,52 +28,33 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--workers", type=number(int, 1, 256), metavar="N", help="processes (default: one a core)"
     )
-    parser.add_argument("--scenarios", default="*", metavar="GLOB", help="only scenarios with such a name")
-    parser.add_argument("--seed", type=number(int, 0, 2**62), default=0, metavar="N")
     parser.add_argument(
-        "--repair", action="append", default=[], metavar="NAME", help="repair a known finding; repeatable"
+        "--scenarios", default="*", metavar="GLOB", help="only scenarios whose name matches (default: all)"
     )
     parser.add_argument(
-        "--mutant", action="append", default=[], metavar="ID", help="plant a catalogued bug; repeatable"
+        "--seed",
+        type=number(int, 0, 2**62),
+        default=0,
+        metavar="N",
+        help="seed of the first round (default 0)",
     )
+    add_options(parser, ("repairs", "mutants"))
     parser.add_argument("--log", metavar="FILE", help="write one JSON object a slice to FILE")
     add_json(parser)
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
-    workers = args.workers or len(os.sched_getaffinity(0))
-    seconds = args.minutes * 60.0
     show = Progress(quiet=args.json)
-    log = configure(Path(args.log)) if args.log else None
-
-    def progress(campaign: Campaign) -> None:
-        schedules = sum(row.schedules for row in campaign.rows.values())
-        rounds = sum(row.rounds for row in campaign.rows.values())
-        show.say(
-            f"{campaign.seconds:4.0f} of {seconds:.0f} s: {schedules:,} schedules, {rounds:,} free rounds, "
-            f"{len(campaign.new)} new failures, {len(campaign.known)} known"
-        )
-
-    def on_report(report: Report) -> None:
-        if log is not None:
-            log.bind(scenario=report.slice.scenario, way=str(report.slice.way), seed=report.slice.seed).info(
-                "{} runs, {} operations, {} failures {}",
-                report.executions,
-                report.operations,
-                len(report.failures),
-                report.error,
-            )
-
     campaign = run_campaign(
         args.scenarios,
-        seconds=seconds,
-        workers=workers,
+        seconds=args.minutes * 60.0,
+        workers=args.workers or len(os.sched_getaffinity(0)),
         seed=args.seed,
-        mutants=tuple(args.mutant),
-        repairs=tuple(args.repair),
-        progress=progress,
-        on_report=on_report,
+        mutants=args.mutants,
+        repairs=args.repairs,
+        progress=lambda campaign: show.say(_progress(campaign, args.minutes * 60.0)),
+        on_report=_logging(Path(args.log)) if args.log else lambda _report: None,
     )
     show.clear()
     if args.json:
@@ -83,3 +66,28 @@ def main(args: argparse.Namespace) -> int:
     if campaign.interrupted:
         return 4
     return 3 if campaign.errors else 0
+
+
+def _progress(campaign: Campaign, seconds: float) -> str:
+    schedules = sum(row.schedules for row in campaign.rows.values())
+    rounds = sum(row.rounds for row in campaign.rows.values())
+    return (
+        f"{campaign.seconds:4.0f} of {seconds:.0f} s: {schedules:,} schedules, {rounds:,} free rounds, "
+        f"{len(campaign.new)} new failures, {len(campaign.known)} known"
+    )
+
+
+def _logging(path: Path) -> Callable[[Report], None]:
+    """Write a line for each slice to that file."""
+    log = configure(path)
+
+    def on_report(report: Report) -> None:
+        log.bind(scenario=report.slice.scenario, way=str(report.slice.way), seed=report.slice.seed).info(
+            "{} runs, {} operations, {} failures {}",
+            report.executions,
+            report.operations,
+            len(report.failures),
+            report.error,
+        )
+
+    return on_report

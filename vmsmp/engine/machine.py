@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Hooks
-from vmsmp.engine.schedule import Options
+from vmsmp.engine.options import Options
 from vmsmp.errors import Halt
 
 if TYPE_CHECKING:
@@ -303,10 +303,6 @@ class Machine:
         if thing is None or not ident:
             return name
         return f"{name} {getattr(thing, 'name', thing)}"
-
-    def repaired(self, name: str) -> bool:
-        """Whether the named repair of a finding of the kernel's own is switched on."""
-        return name in self.options.repairs
 
     def quiesce(self) -> None:
         """Let the whole-machine predicates speak; the engine calls it when all CPUs stand still."""

@@ -21,7 +21,7 @@ from vmsmp.errors import UsageError
 
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure, Outcome
-    from vmsmp.report.story import Story
+    from vmsmp.campaign.story import Story
 
 #: The processes of a trace.
 CPUS: Final = 1

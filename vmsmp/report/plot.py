@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vmsmp.errors import UsageError
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.measure_pages import Throughput
+    from vmsmp.campaign.measure.pages import Throughput
 
 
 def plot_colours(curves: dict[str, Sequence[tuple[int, Throughput]]], title: str, path: Path) -> None:

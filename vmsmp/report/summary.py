@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def result_text(result: Result) -> str:
     """Return a controlled search in a few lines."""
-    options = " ".join(result.options.options.words()) or "default options"
+    options = " ".join(result.options.words()) or "default options"
     failed = sum(result.counts.values())
     lines = [
         f"{result.program}: {result.executions:,} schedules under {result.scheduler} ({options}), "
@@ -37,7 +37,7 @@ def _sampled(result: Result) -> list[str]:
         *result.certificate.lines(),
         "not explored: other schedulers, depths, CPU counts; memory is sequentially consistent",
         f"go on: vmsmp run {result.program} --schedules {max(10_000, result.executions * 10)} "
-        f"--seed {result.options.seed + 1}",
+        f"--seed {result.seed + 1}",
     ]
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from vmsmp.campaign.outcome import replaying
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.outcome import Failure
+    from vmsmp.campaign.outcome import Failure, History
+    from vmsmp.campaign.story import Row, Story
     from vmsmp.engine.machine import CpuSnapshot
-    from vmsmp.report.story import Row, Story
 
 #: Rows shown of a long run, at its beginning and at its end.
 HEAD_ROWS = 40
@@ -34,7 +34,7 @@ def failure_text(failure: Failure, *, everything: bool = False) -> str:
             *scene_lines(failure.story.scene),
         ]
     if failure.history:
-        lines += ["", *failure.history]
+        lines += ["", *history_lines(failure.history)]
     lines += ["", *again(failure)]
     return "\n".join(lines)
 
@@ -74,6 +74,12 @@ def scene_lines(scene: tuple[CpuSnapshot, ...]) -> list[str]:
         )
         lines += [f"  {'':<{width + 6}} at {frame}" for frame in snapshot.frames[:3]]
     return lines
+
+
+def history_lines(history: History) -> list[str]:
+    """How a free run ended, with the last operations of every CPU."""
+    lines = [*scene_lines(history.scene), "the last operations of every CPU:"]
+    return lines + [f"  {cpu}: {', '.join(operations) or 'none'}" for cpu, operations in history.recent]
 
 
 def _holding(snapshot: CpuSnapshot) -> str:

@@ -10,7 +10,7 @@ from vmsmp.errors import UsageError
 from vmsmp.report.table import table
 
 if TYPE_CHECKING:
-    from vmsmp.report.story import Row, Story
+    from vmsmp.campaign.story import Row, Story
 
 
 def watch_lines(story: Story, names: Iterable[str]) -> list[str]:

@@ -306,11 +306,10 @@ def _await_grant(
     return 0
 
 
-def _grant_exreq(lkp: ExactLockmgr, count: int) -> int:
+def _grant_exreq(count: int) -> int:
     """The word after whoever gives up has granted the lock to the owner of EXREQ."""
-    after = (count + 1) & ~(LKC_EXREQ | LKC_EXREQ2)
-    # As it stands a cached SHARED survives the grant, and lets readers in beside the new owner.
-    return after & ~LKC_SHARED if lkp.machine.repaired("undo-grant-clears-shared") else after
+    # A cached SHARED survives the grant and lets readers in beside the new owner, as in the kernel.
+    return (count + 1) & ~(LKC_EXREQ | LKC_EXREQ2)
 
 
 def undo_exreq(lkp: ExactLockmgr) -> int:
@@ -322,9 +321,8 @@ def undo_exreq(lkp: ExactLockmgr) -> int:
         result = EBUSY
         if count & LKC_XMASK:
             after = count & ~(LKC_EXREQ | LKC_EXREQ2)
-            wake = bool(count & LKC_EXREQ2 and not count & LKC_UPREQ)
             # Readers that let us go first are not counted: nothing in the word asks for their wakeup.
-            wake = wake or lkp.machine.repaired("undo-exreq-wakes-readers")
+            wake = bool(count & LKC_EXREQ2 and not count & LKC_UPREQ)
         elif count & LKC_UPREQ:
             after = count & ~(LKC_EXREQ | LKC_EXREQ2)
             wake = False
@@ -332,7 +330,7 @@ def undo_exreq(lkp: ExactLockmgr) -> int:
             after = count & ~(LKC_EXREQ | LKC_EXREQ2)
             wake = True
         else:
-            after = _grant_exreq(lkp, count)
+            after = _grant_exreq(count)
             wake = bool(count & (LKC_EXREQ2 | LKC_SHARED))
             result = 0
         done, count = lkp.lk_count.fcmpset(count, after)
@@ -390,11 +388,9 @@ def undo_upreq(lkp: ExactLockmgr) -> int:
         wake = False
         if count & LKC_XMASK:
             after = count & ~LKC_UPREQ
-        elif count & LKC_EXREQ and not (
-            # As it stands the lock is granted exclusively though other readers may still hold it.
-            count & LKC_SHARED and count & LKC_SMASK and lkp.machine.repaired("undo-upreq-spares-readers")
-        ):
-            after = _grant_exreq(lkp, count) & ~LKC_UPREQ
+        elif count & LKC_EXREQ:
+            # Other readers may still hold the lock; the kernel grants it exclusively all the same.
+            after = _grant_exreq(count) & ~LKC_UPREQ
             wake = True
         else:
             after = count & ~LKC_UPREQ

@@ -21,7 +21,7 @@ from vmsmp.sync.token import AtomicToken, ExactToken, Token, lwkt_getpooltoken, 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.observer import Hooks
-    from vmsmp.engine.schedule import Options
+    from vmsmp.engine.options import Options
 
 
 class SyncMachine(Services):

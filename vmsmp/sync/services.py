@@ -17,7 +17,7 @@ from vmsmp.sync.cell import Cell
 
 if TYPE_CHECKING:
     from vmsmp.engine.observer import Hooks
-    from vmsmp.engine.schedule import Options
+    from vmsmp.engine.options import Options
 
 T = TypeVar("T")
 

@@ -128,10 +128,9 @@ def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
     spin.contested += 1
     value = word.fetchadd(-1) - 1
     window = spin.machine.choose(2) == 0
-    shared = 0 if spin.machine.repaired("window-leaves-shared-clear") else SPINLOCK_SHARED
     while True:
         if window and value & SPINLOCK_COUNT == 0:
-            taken, value = word.fcmpset(value, value | shared | 1)
+            taken, value = word.fcmpset(value, value | SPINLOCK_SHARED | 1)
             if taken:
                 break
         elif value == 0:

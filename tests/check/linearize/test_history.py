@@ -7,6 +7,7 @@ import pytest
 import vmsmp
 from vmsmp.check.linearize import History
 from vmsmp.check.specs import Queue, Register
+from vmsmp.engine.schedule import Schedule
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -124,7 +125,8 @@ def test_the_story_names_the_steps_of_each_operation():
 @pytest.mark.parametrize("sched", ["random", "pct:3"])
 def test_recording_leaves_the_run_as_it_was(locks, sched):
     options = {"sched": sched, "schedules": 1, "locks": locks, "seed": 3}
-    line = vmsmp.explore(queueing(), **options).options
+    found = vmsmp.explore(queueing(), **options)
+    line = Schedule(found.program, found.seed, (), found.options)
     bare, recorded = (vmsmp.replay(queueing(recorded=told), line) for told in (False, True))
     assert (bare.digest, bare.steps) == (recorded.digest, recorded.steps)
 

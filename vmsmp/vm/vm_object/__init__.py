@@ -19,7 +19,6 @@ __getattr__, __dir__, __all__ = exports(
         "ddb": ("show_object", "vm_object_print"),
         "object": (
             "OBJ_DEAD",
-            "OBJ_FREEING",
             "OBJ_WRITEABLE",
             "OBJ_MIGHTBEDIRTY",
             "REF",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.records.record import has
 from vmsmp.sync.lock import EXCLUSIVE
-from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJ_FREEING, OBJECT_HOLD, _holds_token
+from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, _holds_token
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
@@ -65,15 +65,11 @@ def _last_hold(obj: VmObject) -> bool:
 
 
 def _is_dead(obj: VmObject) -> bool:
-    """Whether the last hold's end is the object's: nobody refers to it, and it is terminated.
+    """Whether the object goes with its last hold: it is terminated and nobody refers to it.
 
-    After a failed try this is asked without the token.  Repair "hold-try-frees-once" sees to it then that
-    nobody has held the object again meanwhile, and that one of two who find it dead frees it.
+    After a failed try this is asked without the token, so another CPU may hold the object again meanwhile.
     """
-    dead = not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)
-    if dead and obj.vm.machine.repaired("hold-try-frees-once"):
-        return not obj.hold_count.load() and not obj.flags.setbits(OBJ_FREEING) & OBJ_FREEING
-    return dead
+    return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)
 
 
 def vm_object_drop(obj: VmObject) -> None:

@@ -24,7 +24,6 @@ from vmsmp.sync.token import Token
 from vmsmp.vm.vm_page.page import VmPage
 
 OBJ_DEAD: Final = 0x0008
-OBJ_FREEING: Final = 0x0010  # ours, of a repair
 OBJ_WRITEABLE: Final = 0x0080
 OBJ_MIGHTBEDIRTY: Final = 0x0100
 

@@ -5,8 +5,6 @@ Locks: vm_token around vm_wait's test and sleep; the counters `vm_pages_needed` 
 are plain words that race by design.
 The sleeps are not interlocked with what they wait for.  Their timeouts are the safety net: a free
 between the test and the sleep wakes nobody, and the sleeper lies there until its time is up.
-Repair "vm-wait-interlocks" announces the sleep before the test, so that a search can go on behind
-that finding.
 Deviations:
   * a process is a CPU: its niceness and its being killed for memory are in the CPU's globaldata.
 """
@@ -16,8 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.engine.clock import HZ
-from vmsmp.sync.errno import PINTERLOCKED
-from vmsmp.vm.vm_meter.counts import hardclock, vmstats_rollup
+from vmsmp.vm.vm_meter.counts import hardclock
 from vmsmp.vm.vm_meter.paging import (
     paging_extra,
     vm_paging_min,
@@ -95,19 +92,11 @@ def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
 def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
     """Kick the pagedaemon, be counted, and sleep until pages are free or the time is up."""
     machine = vm.machine
-    flags = 0
     _kick(vm)
-    if machine.repaired("vm-wait-interlocks"):
-        flags = PINTERLOCKED
-        machine.tsleep_interlock(V_FREE_COUNT)
     vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)
-    if flags:
-        vmstats_rollup(vm)
-        if not vm_paging_min_nice(vm, nice):
-            return
     limit = vm.meter.limits.v_free_min + max(paging_extra(vm, nice), vm.meter.limits.vm_page_free_hysteresis)
     began = machine.ticks
-    machine.tsleep(V_FREE_COUNT, flags, wmesg, timo, overdue=lambda: _pages_overdue(vm, limit))
+    machine.tsleep(V_FREE_COUNT, 0, wmesg, timo, overdue=lambda: _pages_overdue(vm, limit))
     hardclock(vm, began)
 
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from vmsmp.campaign import measure_pages
 from vmsmp.campaign.free_run import run
-from vmsmp.campaign.measure_pages import Throughput, colour_curve, page_figures, size_figures
+from vmsmp.campaign.measure import pages as measure_pages
+from vmsmp.campaign.measure.pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.sync.lock import LockStatistics
 

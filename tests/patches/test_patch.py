@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.errors import UsageError
-from vmsmp.mutants.catalogue import CATALOGUE
-from vmsmp.mutants.patch import Mutant, planted
-from vmsmp.sync import spinlock
+from vmsmp.patches.patch import Edit, Mutant, Repair, plant
 
 
 def price(count):
@@ -122,7 +120,7 @@ def test_the_only_line_of_a_block_may_go():
 
 
 def test_further_functions_belong_to_a_mutant():
-    also = ((f"{__name__}:Shop.price", "count * 5", "count * 6"),)
+    also = (Edit(f"{__name__}:Shop.price", "count * 5", "count * 6"),)
     with mutant("count > 10", "count > 0", also=also).plant():
         assert (2, 6) == (price(1), Shop().price(1))
 
@@ -158,24 +156,10 @@ def test_the_function_is_itself_again_after_an_interrupt():
 
 def test_the_first_function_is_itself_again_when_the_second_has_no_such_snippet():
     before = price.__code__
-    also = ((f"{__name__}:Shop.price", "not there", "x"),)
+    also = (Edit(f"{__name__}:Shop.price", "not there", "x"),)
     with pytest.raises(UsageError), mutant("count > 10", "count > 0", also=also).plant():
         pass
     assert before is price.__code__
-
-
-def test_a_catalogued_function_is_itself_again_after_an_exception():
-    before = spinlock._spin_lock_contested.__code__
-    with pytest.raises(ZeroDivisionError), planted(["SP-05"]):
-        raise ZeroDivisionError
-    assert before is spinlock._spin_lock_contested.__code__
-
-
-def test_the_first_mutant_is_taken_out_again_when_the_second_is_unknown():
-    before = spinlock._spin_lock_contested.__code__
-    with pytest.raises(UsageError), planted(["SP-05", "XX-99"]):
-        pass
-    assert before is spinlock._spin_lock_contested.__code__
 
 
 # -- refused --------------------------------------------------------------------------------------
@@ -213,35 +197,45 @@ def test_a_function_that_closes_over_something_is_an_error():
         pass
 
 
-def test_an_unknown_mutant_is_told_those_there_are():
-    with pytest.raises(UsageError, match="unknown mutant 'XX-99': there are SP-01, "), planted(["XX-99"]):
+def test_a_repair_whose_snippet_is_gone_is_an_error():
+    repair = Repair("mend", f"{__name__}:price", "count > 11", "x", "a test")
+    with (
+        pytest.raises(UsageError, match=r"repair mend: .* the code has changed, so must the repair"),
+        repair.plant(),
+    ):
         pass
 
 
 # -- several --------------------------------------------------------------------------------------
 
 
-def test_no_mutant_is_no_change():
-    before = spinlock._spin_lock_contested.__code__
-    with planted([]):
-        assert before is spinlock._spin_lock_contested.__code__
+def test_no_patch_is_no_change():
+    before = price.__code__
+    with plant(()):
+        assert before is price.__code__
 
 
-def test_two_mutants_of_two_functions_are_planted_together():
-    with planted(["SP-05", "SP-07"]):
-        assert {"<mutant of _spin_lock_contested>", "<mutant of _spin_lock_shared_contested>"} == {
-            spinlock._spin_lock_contested.__code__.co_filename,
-            spinlock._spin_lock_shared_contested.__code__.co_filename,
-        }
+def test_two_patches_of_two_functions_are_planted_together():
+    with plant((mutant("count > 10", "count > 0"), mutant("count * 5", "count * 6", "Shop.price"))):
+        assert (2, 6) == (price(1), Shop().price(1))
 
 
-def test_two_mutants_of_one_function_are_planted_together():
-    with planted(["SP-04", "SP-05"]):
-        assert CATALOGUE["SP-04"].function == CATALOGUE["SP-05"].function
+def test_two_patches_of_one_function_are_planted_together():
+    with plant((mutant("count > 10", "count > 0"), mutant("count * 2", "count * 3"))):
+        assert 3 == price(1)
 
 
-def test_the_function_is_itself_again_after_two_mutants_of_it():
-    before = spinlock._spin_lock_contested.__code__
-    with planted(["SP-04", "SP-05"]):
+def test_the_function_is_itself_again_after_two_patches_of_it():
+    before = price.__code__
+    with plant((mutant("count > 10", "count > 0"), mutant("count * 2", "count * 3"))):
         pass
-    assert before is spinlock._spin_lock_contested.__code__
+    assert before is price.__code__
+
+
+# -- repairs --------------------------------------------------------------------------------------
+
+
+def test_a_frame_in_a_repaired_function_names_its_own_file():
+    before = price.__code__.co_filename
+    with Repair("mend", f"{__name__}:price", "count > 10", "count > 0", "a test").plant():
+        assert before == price.__code__.co_filename

@@ -1,6 +1,6 @@
 """The story of one controlled run: every step with its place and what it changed.
 
-Made only when somebody wants to read it, by running the schedule once more with this observer.
+A story is made only when somebody wants to read it, by running the schedule once more with this observer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Findings of the kernel's own: what a checker says of a model that does what the kernel does.
+"""Known findings: suspected defects of the kernel itself, which the model reproduces faithfully.
 
-`stress/known.toml` lists them, each with the reason, the schedule that shows it and the name of a
-repair, off by default, behind which the search can go on.  A campaign shows a known finding and
-does not fail on it.
+`stress/known.toml` lists them, each with its reason, the schedule that shows it and the name of a repair, off
+by default, that lets a search go on behind it.  A campaign shows a known finding and does not fail on it.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-
-from vmsmp.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +30,8 @@ class Finding:
 
 
 def known_file() -> Path:
-    """Where the list is: in an installed package beside the code, else in the checkout."""
-    here = Path(__file__).resolve().parent
+    """Where the list is: in the installed package, else in the checkout."""
+    here = Path(__file__).resolve().parents[1]
     packed = here / "known.toml"
     return packed if packed.is_file() else here.parent / "stress" / "known.toml"
 
@@ -47,26 +44,9 @@ def findings() -> tuple[Finding, ...]:
 
 
 def explain(signature: str, program: str, repairs: Iterable[str] = ()) -> Finding | None:
-    """The finding that explains a failure, if one does whose repair was not on."""
+    """The finding that explains a failure; one whose repair was on explains nothing."""
     on = set(repairs)
     for finding in findings():
         if finding.repair not in on and finding.explains(signature, program):
             return finding
     return None
-
-
-def repair_names() -> list[str]:
-    """The repairs there are."""
-    return sorted({finding.repair for finding in findings()})
-
-
-def check_repairs(names: Iterable[str]) -> frozenset[str]:
-    """The names as a set.
-
-    Raises: UsageError for one that is not known.
-    """
-    wanted = frozenset(names)
-    unknown = sorted(wanted - set(repair_names()))
-    if unknown:
-        raise UsageError(f"unknown repair {unknown[0]!r}: there are {', '.join(repair_names())}")
-    return wanted

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 import vmsmp
-from vmsmp.campaign.search import options_for
+from vmsmp.campaign.findings import Finding, explain, findings
+from vmsmp.campaign.options import options_for
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
-from vmsmp.findings import Finding, check_repairs, explain, findings, repair_names
 from vmsmp.library import all_scenarios, find_scenario
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 REGRESSIONS = [s for s in all_scenarios().values() if "finding" in s.tags]
 
@@ -62,7 +60,7 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 
 def test_a_finding_is_there_without_its_repair(finding):
     line = Schedule.parse(finding.schedule)
-    others = set(repair_names()) - {finding.repair}
+    others = set(REPAIR_BY_NAME) - {finding.repair}
     result = vmsmp.explore(
         find_scenario(line.program),
         schedules=30_000,
@@ -110,7 +108,7 @@ def test_a_regression_and_the_list_show_the_same_line(regression):
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(regression):
     result = vmsmp.explore(
-        regression, sched="portfolio", schedules=500, timeouts="any", spurious=True, repairs=repair_names()
+        regression, sched="portfolio", schedules=500, timeouts="any", spurious=True, repairs=REPAIR_BY_NAME
     )
     assert None is result.failure
 
@@ -118,7 +116,7 @@ def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_momen
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_checkers_do_not_change_a_regression_s_run(regression, locks):
-    options = options_for(regression, locks=locks, timeouts="idle", repairs=repair_names())
+    options = options_for(regression, locks=locks, timeouts="idle", repairs=REPAIR_BY_NAME)
     lines = [str(Schedule(regression.__name__, seed, (), options)) for seed in range(3)]
     checked, bare = (
         [vmsmp.replay(regression, line, check=on).digest for line in lines] for on in (True, False)
@@ -158,24 +156,15 @@ def test_a_finding_explains_the_signatures_that_match():
 # -- repairs --------------------------------------------------------------------------------------
 
 
-def test_repairs_that_there_are_come_back_as_a_set():
-    assert frozenset(repair_names()) == check_repairs(repair_names())
+def test_a_finding_names_a_repair_of_the_catalogue(finding):
+    assert finding.repair in REPAIR_BY_NAME
 
 
-def test_an_unknown_repair_is_told_those_there_are():
-    with pytest.raises(
-        UsageError, match=re.escape(f"unknown repair 'x': there are {', '.join(repair_names())}")
-    ):
-        check_repairs(["x"])
+def test_every_repair_belongs_to_a_finding():
+    assert set(REPAIR_BY_NAME) == {finding.repair for finding in findings()}
 
 
 @pytest.mark.parametrize("use", [vmsmp.replay, vmsmp.minimize])
 def test_a_line_with_an_unknown_repair_is_refused(use):
     with pytest.raises(UsageError, match="unknown repair 'x'"):
         use(find_scenario("spin_upgrade"), "v1:spin_upgrade+repair=x:0:")
-
-
-@pytest.mark.parametrize("name", repair_names())
-def test_the_model_asks_for_every_repair_that_there_is(name):
-    code = "".join(path.read_text() for path in Path(vmsmp.__file__).parent.rglob("*.py"))
-    assert f'repaired("{name}")' in code

@@ -10,14 +10,14 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from vmsmp.campaign.free_run import run
-from vmsmp.campaign.measure import Figure
+from vmsmp.campaign.measure.figure import Figure
+from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Outcome
-from vmsmp.campaign.search import Runner, options_for
-from vmsmp.engine.workers import WorkerPool, current_core
+from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.machine import Machine
 from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.system import VmSystem
@@ -123,43 +123,49 @@ def _run_once(runner: Runner) -> None:
     machine.close()
 
 
-def size_figures(pages: int = MANY_PAGES) -> list[Figure]:
-    """Boot a large machine and a small one: seconds, bytes a page, and what an allocation costs."""
-    boots: dict[int, float] = {}
-    grown: dict[int, float] = {}
-    rates: dict[int, float] = {}
+@dataclass
+class _Sizes:
+    """What booting machines of several sizes came to, by their number of pages."""
 
-    def measured(count: int) -> Callable[[Machine], None]:
+    boots: dict[int, float] = field(default_factory=dict)
+    grown: dict[int, float] = field(default_factory=dict)
+    rates: dict[int, float] = field(default_factory=dict)
+
+    def measure(self, pages: int) -> None:
+        """Boot a machine of that size and allocate in it."""
+
         def program(m: Machine) -> None:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             start = time.perf_counter()
-            vm = m.boot(pages=count, l2_size=1024)
-            boots[count] = time.perf_counter() - start
-            grown[count] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+            vm = m.boot(pages=pages, l2_size=1024)
+            self.boots[pages] = time.perf_counter() - start
+            self.grown[pages] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
             for pindex in range(ALLOCATIONS):  # locks are made on first use
                 _allocate(vm, pindex)
             start = time.perf_counter()
             for pindex in range(ALLOCATIONS):
                 _allocate(vm, pindex)
-            rates[count] = ALLOCATIONS / (time.perf_counter() - start)
+            self.rates[pages] = ALLOCATIONS / (time.perf_counter() - start)
 
-        return program
+        with runner_for(program, options_for(program, max_steps=10**9), check=False) as runner:
+            runner.drive(partial(_run_once, runner))
 
-    with WorkerPool(current_core()) as pool:
-        for count in (FEW_PAGES, pages):
-            program = measured(count)
-            runner = Runner(pool, program, options_for(program, max_steps=10**9), check=False)
-            pool.drive(partial(_run_once, runner))
+
+def size_figures(pages: int = MANY_PAGES) -> list[Figure]:
+    """Boot a large machine and a small one: seconds, bytes a page, and what an allocation costs."""
+    sizes = _Sizes()
+    for count in (FEW_PAGES, pages):
+        sizes.measure(count)
+    boot, size, rate = sizes.boots[pages], sizes.grown[pages] / pages, sizes.rates[pages]
+    ratio = rate / sizes.rates[FEW_PAGES]
     return [
-        Figure(f"boot of {pages:,} pages", pages / boots[pages], "pages/s", note=f"{boots[pages]:.1f} s"),
-        Figure(
-            f"memory of {pages:,} pages", grown[pages] / pages, "bytes/page", note="growth of the process"
-        ),
+        Figure(f"boot of {pages:,} pages", pages / boot, "pages/s", note=f"{boot:.1f} s"),
+        Figure(f"memory of {pages:,} pages", size, "bytes/page", note="growth of the process"),
         Figure(
             f"allocation among {pages:,} pages",
-            rates[pages],
+            rate,
             "alloc+free/s",
-            rates[pages] / rates[FEW_PAGES],
+            ratio,
             note=f"to one among {FEW_PAGES:,}",
         ),
     ]

@@ -1,0 +1,67 @@
+"""Replay: a line brings the same run back, and a line that cannot is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+import vmsmp
+from small_programs import clean, noisy
+from vmsmp.campaign.replay import parse_for
+from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def failure():
+    return vmsmp.explore(noisy, sched="random", schedules=1000, seed=1).failure
+
+
+def test_a_replay_ends_in_the_same_signature(failure):
+    assert failure.signature == vmsmp.replay(noisy, failure.schedule).failure.signature
+
+
+def test_a_replay_goes_the_same_way_step_for_step(failure):
+    assert failure.digest == vmsmp.replay(noisy, failure.schedule).digest
+
+
+def test_a_replay_prints_the_same_line(failure):
+    assert failure.schedule == vmsmp.replay(noisy, failure.schedule).schedule
+
+
+def test_a_replay_takes_a_parsed_schedule_too(failure):
+    assert failure.digest == vmsmp.replay(noisy, Schedule.parse(failure.schedule)).digest
+
+
+def test_a_replay_tells_the_same_story(failure):
+    again = vmsmp.replay(noisy, failure.schedule).failure
+    # the execution's number is the search's, not the run's
+    assert failure.report().splitlines()[2:] == again.report().splitlines()[2:]
+
+
+def test_a_replay_without_checkers_goes_the_same_way(failure):
+    assert failure.digest == vmsmp.replay(noisy, failure.schedule, check=False).digest
+
+
+def test_a_replay_of_another_programs_line_is_a_value_error(failure):
+    with pytest.raises(ValueError, match="of program 'noisy', not of 'clean'"):
+        vmsmp.replay(clean, failure.schedule)
+
+
+def test_a_replay_of_a_malformed_line_is_a_value_error():
+    with pytest.raises(ValueError, match="not a preemption"):
+        vmsmp.replay(noisy, "v1:noisy:0:1>2")
+
+
+def test_the_report_shows_the_line_that_replays_it(failure):
+    assert f"replay: vmsmp.replay({failure.program}, '{failure.schedule}')" in failure.report()
+
+
+@pytest.mark.parametrize("word", ["repair", "mutant"])
+def test_a_line_with_an_unknown_patch_is_refused(word):
+    with pytest.raises(UsageError, match=f"unknown {word} 'x'"):
+        parse_for(noisy, f"v1:noisy+{word}=x:0:")
+
+
+def test_a_parsed_schedule_is_taken_as_it_is():
+    schedule = Schedule("noisy", 3)
+    assert schedule is parse_for(noisy, schedule)

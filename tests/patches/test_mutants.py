@@ -1,0 +1,93 @@
+"""Every mutant can be planted, alone and on the repaired model, and its scenario shows it."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+import pytest
+
+import vmsmp
+from vmsmp.library import all_scenarios
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.mutants import MUTANTS
+from vmsmp.patches.patch import plant, resolve
+from vmsmp.patches.repairs import REPAIRS
+
+IDS = [mutant.ident for mutant in MUTANTS]
+
+
+def functions(mutant):
+    return [edit.function for edit in mutant.edits()]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_the_functions_that_a_mutant_names_exist(mutant):
+    assert [name.partition(":")[2].split(".")[-1] for name in functions(mutant)] == [
+        resolve(name).__name__ for name in functions(mutant)
+    ]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_a_mutant_can_be_planted(mutant):
+    with mutant.plant():
+        assert {f"<mutant of {resolve(name).__qualname__}>" for name in functions(mutant)} == {
+            resolve(name).__code__.co_filename for name in functions(mutant)
+        }
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_a_mutant_is_no_mutant_if_it_changes_nothing(mutant):
+    before = resolve(mutant.function).__code__
+    with mutant.plant():
+        planted_code = resolve(mutant.function).__code__
+    assert (before.co_code, before.co_consts) != (planted_code.co_code, planted_code.co_consts)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_a_mutant_names_a_scenario_that_there_is(mutant):
+    assert mutant.scenario in all_scenarios()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_a_mutant_says_what_it_breaks_and_how(mutant):
+    assert (True, True) == (
+        re.fullmatch(r"INV-[A-Z]+\d*", mutant.breaks) is not None,
+        len(mutant.story.split()) > 4,
+    )
+
+
+def test_no_two_mutants_have_one_id():
+    assert sorted(set(IDS)) == sorted(IDS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_a_mutant_can_be_planted_on_the_repaired_model(mutant):
+    with plant((*REPAIRS, mutant)):
+        assert resolve(mutant.function).__code__.co_filename.startswith("<mutant of ")
+
+
+def test_no_two_mutants_are_the_same_change():
+    changes = [(m.function, m.old.strip(), m.new.strip(), m.also) for m in MUTANTS]
+    assert [] == [pair for pair in combinations(changes, 2) if pair[0] == pair[1]]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
+def test_a_mutant_s_scenario_finds_it(mutant):
+    result = vmsmp.explore(
+        all_scenarios()[mutant.scenario],
+        sched="random",
+        schedules=3_000,
+        max_steps=5_000,
+        mutants=[mutant.ident],
+        repairs=REPAIR_BY_NAME if all_scenarios()[mutant.scenario].timeouts == "any" else [],
+    )
+    assert None is not result.failure
+
+
+def test_all_mutants_are_out_again():
+    before = [resolve(name).__code__ for mutant in MUTANTS for name in functions(mutant)]
+    for mutant in MUTANTS:
+        with mutant.plant():
+            pass
+    assert before == [resolve(name).__code__ for mutant in MUTANTS for name in functions(mutant)]

@@ -1,0 +1,209 @@
+"""One program, one engine: run, tell, confirm and compare executions.
+
+A search keeps nothing of an execution but its log of integers.  When one fails it is run again with that log
+replayed, recording places, values and preemptions, and a third time from the preemptions alone.  Only if all
+three agree, step for step, is the failure reported as what it is.  If they do not, the program draws on
+something outside the schedule, and that is the failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from typing import Any, Final
+
+from vmsmp.campaign.options import Program
+from vmsmp.campaign.outcome import Failure, Outcome, signature_of, without_addresses
+from vmsmp.campaign.story import Storyteller
+from vmsmp.check import checkers
+from vmsmp.check.happens_before import HappensBefore
+from vmsmp.engine import trace
+from vmsmp.engine.controlled import ControlledEngine
+from vmsmp.engine.machine import Violation
+from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule, program_name
+from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.workers import WorkerPool, current_core
+from vmsmp.errors import ReplayDiverged
+from vmsmp.library import is_scenario
+from vmsmp.machine import Machine
+from vmsmp.patches.catalogue import planted
+from vmsmp.sched import normal_form
+from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watched
+
+#: Failures that are the doing of all CPUs, not of the one on which they are noticed.
+_OF_ALL: Final = frozenset(("deadlock", "lost-wakeup", "livelock"))
+
+
+@contextmanager
+def runner_for(program: Program, options: Options, *, check: bool) -> Iterator[Runner]:
+    """A runner on a pool of its own, with the patches that `options` names in place."""
+    with planted(options), WorkerPool(current_core()) as pool:
+        yield Runner(pool, program, options, check=check)
+
+
+class Runner:
+    """One pool and one engine, set up to run one program again and again under given options."""
+
+    def __init__(self, pool: WorkerPool, program: Program, options: Options, *, check: bool) -> None:
+        self.engine = ControlledEngine(pool, max_steps=options.max_steps)
+        self.program = program
+        self.declared = getattr(program, "cpus", None)
+        self.listed = is_scenario(program)
+        self._set_up(options, check=check)
+
+    def _set_up(self, options: Options, *, check: bool) -> None:
+        self.options = options
+        self.check = check
+        self.checkers = checkers(check, races=options.races, exact=options.locks == "exact")
+        self.hooks = Hooks(self.checkers)
+        #: The race detector, if there is one.
+        self.races = next((c for c in self.checkers if isinstance(c, HappensBefore)), None)
+
+    def drive(self, job: Callable[[], None], interrupt: Callable[[], None] | None = None) -> None:
+        """Do `job`, which may call `run` and its like, on the pool's boot thread."""
+        self.engine.pool.drive(job, interrupt)
+
+    def with_options(self, options: Options, *, check: bool | None = None) -> Runner:
+        """The same program on the same engine with other options."""
+        other = copy(self)
+        other._set_up(options, check=self.check if check is None else check)
+        return other
+
+    def unchecked(self) -> Runner:
+        """The same without checkers: only the program itself and the engine speak."""
+        return self.with_options(replace(self.options, races=False), check=False)
+
+    def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
+        """One execution; the log is in `engine.log`.  Runs on the pool's boot thread."""
+        hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
+        machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
+        machine.declared = self.declared
+        self.engine.execute(machine, self.program, scheduler)
+        self.engine.pool.check()
+        return machine
+
+    def tell(self, scheduler: Scheduler, seed: int) -> tuple[Outcome, Recorder, list[int]]:
+        """One execution with its story, its schedule and, if it failed, its failure."""
+        recorder = Recorder(scheduler)
+        teller = Storyteller()
+        machine = self.run(recorder, seed, (OpCounter(), teller))
+        log = self.engine.log
+        name = program_name(self.program)
+        schedule = Schedule(name, seed, tuple(recorder.preemptions), self.options)
+        story = teller.finish(machine)
+        failure = None
+        if machine.violation is not None:
+            culprit = None if machine.violation.kind in _OF_ALL else machine.violation.cpu
+            failure = self._failure(
+                machine.violation,
+                schedule,
+                digest=trace.digest(log),
+                story=story,
+                trace=normal_form.digest(log, culprit),
+            )
+        outcome = Outcome(
+            name,
+            trace.digest(log),
+            trace.count_steps(log),
+            failure,
+            str(schedule),
+            story=story,
+            rolling=tuple(trace.rolling(log)),
+        )
+        machine.close()
+        return outcome, recorder, log
+
+    def confirm(self, log: list[int], draws: list[int], seed: int, violation: Violation) -> Failure:
+        """Tell the failed execution again and prove that its schedule line brings it back."""
+        try:
+            told, recorder, again = self.tell(LogReplay(log, draws), seed)
+        except ReplayDiverged as diverged:
+            return self._nondeterministic(violation, seed, str(diverged))
+        parted = trace.divergence(log, again)
+        before, now = violation.message, told.failure.message if told.failure is not None else ""
+        if parted is None and without_addresses(before) != without_addresses(now):
+            parted = "the same steps, but another verdict"
+        if parted is not None or told.failure is None:
+            return self._nondeterministic(violation, seed, parted or "it did not fail again")
+        proof = self.run(Recorder(Preempting(tuple(recorder.preemptions))), seed, (OpCounter(),))
+        parted = trace.divergence(log, self.engine.log)
+        proof.close()
+        if parted is not None:
+            return self._nondeterministic(violation, seed, parted)
+        return told.failure
+
+    def compare(self, watched: Watched, seed: int) -> Failure | None:
+        """Run the clean execution just made once more: a failure if anything differs."""
+        log, draws = self.engine.log, list(self.engine.draws)
+        again = Watched(LogReplay(log, draws), sees_all=watched.sees_all)
+        parted: str | None
+        try:
+            machine = self.run(again, seed)
+            machine.close()
+        except ReplayDiverged as diverged:
+            parted = str(diverged)
+        else:
+            # In the second half of the step limit picks are fair, and no scheduler is asked for them.
+            asked = len(log) <= self.options.fair_from
+            parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
+            if parted is None and machine.violation is not None:
+                parted = f"the same steps, but now {machine.violation.kind}: {machine.violation.message}"
+        self.engine.log, self.engine.draws = log, draws
+        if parted is None or self.engine.interrupted:
+            return None
+        return self._nondeterministic(Violation("clean run", "nothing failed"), seed, parted)
+
+    def _nondeterministic(self, violation: Violation, seed: int, parted: str) -> Failure:
+        schedule = Schedule(program_name(self.program), seed, (), self.options)
+        facts = (
+            f"the first run ended with {violation.kind}: {violation.message}",
+            f"run again with the same choices it went another way: {parted}",
+            "the program draws on something that is not in its schedule: wall time, random, id(), "
+            "the order of a set, or state that outlives an execution",
+        )
+        found = Violation("nondeterminism", "the same schedule gives different runs", facts, violation.cpu)
+        return self._failure(found, schedule)
+
+    def _failure(
+        self,
+        violation: Violation,
+        schedule: Schedule,
+        *,
+        digest: str = "",
+        story: Any = None,
+        trace: str = "",
+    ) -> Failure:
+        """The violation as a failure of this program, with what is known of its run."""
+        return Failure(
+            kind=violation.kind,
+            message=violation.message,
+            signature=signature_of(violation),
+            schedule=str(schedule),
+            digest=digest,
+            facts=violation.facts,
+            program=schedule.program,
+            cpu=violation.cpu,
+            story=story,
+            listed=self.listed,
+            trace=trace,
+        )
+
+
+def _other_candidates(watched: Watched, again: Watched, asked: bool) -> str | None:
+    """Where the CPUs that could run were not the same in two runs of the same steps.
+
+    `asked` says that both were asked about every choice.
+    """
+    for n, (was, now) in enumerate(zip(watched.candidates, again.candidates, strict=False)):
+        if was != now:
+            return f"at choice {n} other CPUs could run: {_cpus(was)}, then {_cpus(now)}"
+    first, second = len(watched.candidates), len(again.candidates)
+    return None if first == second or not asked else f"there were {first} choices, then {second}"
+
+
+def _cpus(mask: int) -> str:
+    return ", ".join(f"cpu{n}" for n in range(mask.bit_length()) if mask >> n & 1) or "none"

@@ -1,0 +1,158 @@
+"""Patches: replace one snippet of one function while a run lasts.
+
+Planting takes the function's source, replaces the snippet, compiles the result in the function's own module
+and exchanges the code object; the file on disk and every reference to the function stay.  A snippet that is
+not there exactly once is an error: the code has moved on and the patch with it.
+"""
+
+from __future__ import annotations
+import __future__ as future
+
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any, ClassVar, NamedTuple
+
+from vmsmp.errors import UsageError
+
+
+class Edit(NamedTuple):
+    """In `function` (`module:qualified.name`) the snippet `old` becomes `new`."""
+
+    function: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A named change of one function; `also` holds further edits that belong to it."""
+
+    kind: ClassVar = "patch"
+
+    ident: str
+    function: str
+    old: str
+    new: str
+    also: tuple[Edit, ...] = field(default=(), kw_only=True)
+
+    def edits(self) -> tuple[Edit, ...]:
+        """All edits, in the order in which they are made."""
+        return (Edit(self.function, self.old, self.new), *self.also)
+
+    def file_of(self, target: FunctionType) -> str:
+        """The file name that frames of the changed function show."""
+        return f"<{self.kind} of {target.__qualname__}>"
+
+    def plant(self) -> AbstractContextManager[None]:
+        """Run with this patch alone in place.
+
+        Raises: UsageError when a snippet is not there exactly once.
+        """
+        return plant((self,))
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant(Patch):
+    """A guard removed.
+
+    `ident` is an id such as SP-04; `breaks` the invariant that must fall; `story` the interleaving in a
+    sentence; `scenario` one that shows it.
+    """
+
+    kind: ClassVar = "mutant"
+
+    breaks: str
+    story: str
+    scenario: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair(Patch):
+    """A known finding closed; `story` says how in a sentence."""
+
+    kind: ClassVar = "repair"
+
+    story: str
+
+    def file_of(self, target: FunctionType) -> str:
+        """The model's own file: a repaired run reads like any other."""
+        return target.__code__.co_filename
+
+
+@contextmanager
+def plant(patches: Iterable[Patch]) -> Iterator[None]:
+    """Run with all these patches in place; several may change one function.
+
+    Raises: UsageError when a snippet is not there exactly once.
+    """
+    sources: dict[FunctionType, str] = {}
+    originals: dict[FunctionType, CodeType] = {}
+    try:
+        for patch in patches:
+            for edit in patch.edits():
+                target = resolve(edit.function)
+                source = sources.get(target) or textwrap.dedent(inspect.getsource(target))
+                sources[target] = _edited(patch, edit, source)
+                code = _compiled(target, sources[target], patch.file_of(target))
+                originals.setdefault(target, target.__code__)
+                target.__code__ = code
+        yield
+    finally:
+        for target, original in originals.items():
+            target.__code__ = original
+
+
+def resolve(path: str) -> FunctionType:
+    """The function at `module:qualified.name`."""
+    module, _, name = path.partition(":")
+    target: Any = importlib.import_module(module)
+    for part in name.split("."):
+        target = getattr(target, part)
+    assert isinstance(target, FunctionType)
+    return target
+
+
+def _edited(patch: Patch, edit: Edit, source: str) -> str:
+    """The function's source with the snippet replaced."""
+    found = _indented(source, textwrap.dedent(edit.old).strip("\n"))
+    if found is None:
+        raise UsageError(
+            f"{patch.kind} {patch.ident}: its snippet is not, or not once, in {edit.function}; "
+            f"the code has changed, so must the {patch.kind}"
+        )
+    indent, block = found
+    new = textwrap.dedent(edit.new).strip("\n") or "pass"
+    if "\n" in new and not indent:  # it replaces the whole of one line
+        line = next(line for line in source.splitlines() if block in line)
+        indent, block = line[: len(line) - len(line.lstrip())], line
+    return source.replace(block, textwrap.indent(new, indent))
+
+
+def _indented(source: str, old: str) -> tuple[str, str] | None:
+    """The snippet as it stands in the source: its indentation and its text there."""
+    if "\n" not in old:  # part of a line
+        return ("", old) if source.count(old) == 1 else None
+    first = old.splitlines()[0]
+    hits = set()
+    for line in source.splitlines():
+        if line.strip() == first.strip():
+            indent = line[: len(line) - len(line.lstrip())]
+            block = textwrap.indent(old, indent)
+            if source.count(block) == 1:
+                hits.add((indent, block))
+    return hits.pop() if len(hits) == 1 else None
+
+
+def _compiled(target: FunctionType, source: str, filename: str) -> CodeType:
+    """A changed source of `target` as a code object that fits it."""
+    source = "\n" * (target.__code__.co_firstlineno - 1) + source  # lines as in the file
+    code = compile(source, filename, "exec", future.annotations.compiler_flag, dont_inherit=True)
+    made = next(c for c in code.co_consts if isinstance(c, CodeType))
+    if made.co_freevars != target.__code__.co_freevars:
+        raise UsageError(f"{target.__qualname__} closes over {target.__code__.co_freevars}")
+    return made

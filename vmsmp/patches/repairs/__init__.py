@@ -1,0 +1,10 @@
+"""Repairs: each closes a known finding of the kernel's own, so that a search can go on behind it.
+
+One file per kernel file.  `stress/known.toml` lists the findings and names the repair of each.
+"""
+
+from __future__ import annotations
+
+from vmsmp.patches.repairs import kern_lock, kern_spinlock, vm_object, vm_page
+
+REPAIRS = (*kern_spinlock.REPAIRS, *kern_lock.REPAIRS, *vm_object.REPAIRS, *vm_page.REPAIRS)

@@ -454,6 +454,8 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
     """Watch the test in pytest-timeout's stead."""
+    if _uses_vmsmp(item):
+        _load_engines()  # on our time, not on the test's
     from vmsmp.pytest_watchdog import Watchdog
 
     seed = item.config.stash[_SETTINGS].seed
@@ -461,3 +463,19 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
     item.cancel_timeout = watchdog.cancel  # type: ignore[attr-defined]  # pytest-timeout calls it
     watchdog.thread.start()
     return True
+
+
+def _uses_vmsmp(item: pytest.Item) -> bool:
+    """Whether the test may run a program: it asks for `explore`, or its module has imported us."""
+    if "explore" in getattr(item, "fixturenames", ()):
+        return True
+    ours = sys.modules["vmsmp"]
+    return any(value is ours for value in vars(getattr(item, "module", None) or object).values())
+
+
+def _load_engines() -> None:
+    """Load all that the package loads when first used."""
+    import vmsmp
+
+    for name in vmsmp.__all__:
+        getattr(vmsmp, name)

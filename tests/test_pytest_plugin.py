@@ -434,7 +434,7 @@ def plant_scenario(session):
             m.join()
             m.check(word.load() == 2, "nothing is lost")
 
-        torn.__module__ = "scenarios.torn"
+        torn.__module__ = "vmsmp.scenarios.torn"
 
         def pytest_configure():
             vmsmp.library.all_scenarios = lambda: {"torn": torn}

@@ -9,6 +9,7 @@ import verdicts
 import vmsmp
 from verdicts import entries
 from vmsmp.mutants.patch import Mutant
+from vmsmp.scenarios._kit import busied_page
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store, vm_page_protect
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
@@ -29,9 +30,8 @@ from vmsmp.vm.vm_page import (
     vm_page_unhold,
     vm_page_unwire,
     vm_page_wire,
-    vm_page_zero_invalid,
 )
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_grab
+from vmsmp.vm.vm_page_alloc import vm_page_grab
 from vmsmp.vm.vm_page_busy import (
     vm_page_busy_try,
     vm_page_busy_wait,
@@ -68,10 +68,7 @@ silent = partial(verdicts.silent, schedules=200)
 
 def make(vm, obj, pindex):
     """A valid page of the object on its active queue, not busied, that the hash may know."""
-    vm_object_hold(obj)
-    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
-    vm_object_drop(obj)
-    vm_page_zero_invalid(page)
+    page = busied_page(vm, obj, pindex)
     vm_page_flag_set(page, PG_MAPPEDMULTI)
     vm_page_activate(page)
     vm_page_wakeup(page)

@@ -50,10 +50,8 @@ def test_a_mutant_names_a_scenario_that_there_is(mutant):
 
 @pytest.mark.parametrize("mutant", EVERY, ids=list(CATALOGUE))
 def test_a_mutant_says_what_it_breaks_and_how(mutant):
-    assert (True, True) == (
-        re.fullmatch(r"INV-[A-Z]+\d*", mutant.breaks) is not None,
-        len(mutant.story.split()) > 4,
-    )
+    assert re.fullmatch(r"INV-[A-Z]+\d*", mutant.breaks)
+    assert len(mutant.story.split()) > 4
 
 
 def test_a_mutant_is_found_by_its_own_id():
@@ -65,6 +63,7 @@ def test_no_two_mutants_are_the_same_change():
     assert [] == [pair for pair in combinations(changes, 2) if pair[0] == pair[1]]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mutant", EVERY, ids=list(CATALOGUE))
 def test_a_mutant_s_scenario_finds_it(mutant):
     result = vmsmp.explore(

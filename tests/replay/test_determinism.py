@@ -101,6 +101,7 @@ def test_a_line_gives_the_same_run_without_checkers(lines):
     assert digests(lines, check=True) == in_a_process(sys.executable, "1", "off", tuple(lines))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 @pytest.mark.parametrize("check", ["on", "off"])
 def test_a_line_gives_the_same_run_on_a_free_threaded_build(lines, other_interpreter, hash_seed, check):

@@ -144,18 +144,14 @@ def test_a_finding_explains_nothing_while_its_repair_is_on(finding):
 
 def test_a_finding_may_be_of_some_scenarios_only():
     only = Finding("f", "check: *", "because", "r", "", scenarios="map_*")
-    assert (True, False) == (
-        only.explains("check: x", "map_upgrade"),
-        only.explains("check: x", "spin_storm"),
-    )
+    assert only.explains("check: x", "map_upgrade")
+    assert not only.explains("check: x", "spin_storm")
 
 
 def test_a_finding_explains_the_signatures_that_match():
     one = Finding("f", "check: state of *: bad", "because", "r", "")
-    assert (True, False) == (
-        one.explains("check: state of lockmgr 'a': bad", "any"),
-        one.explains("check: state of lockmgr 'a': worse", "any"),
-    )
+    assert one.explains("check: state of lockmgr 'a': bad", "any")
+    assert not one.explains("check: state of lockmgr 'a': worse", "any")
 
 
 # -- repairs --------------------------------------------------------------------------------------

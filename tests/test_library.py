@@ -54,10 +54,8 @@ def test_a_scenario_has_cpus(marked):
 
 @pytest.mark.parametrize("marked", EVERY, ids=by_name)
 def test_a_scenario_has_tags_in_small_letters(marked):
-    assert (True, []) == (
-        len(marked.tags) > 0,
-        [tag for tag in marked.tags if not re.fullmatch("[a-z]+", tag)],
-    )
+    assert marked.tags
+    assert [] == [tag for tag in marked.tags if not re.fullmatch("[a-z]+", tag)]
 
 
 @pytest.mark.parametrize("marked", EVERY, ids=by_name)
@@ -114,9 +112,12 @@ def test_a_mark_says_what_was_said():
     def mine(m):
         pass
 
-    assert (3, {"a", "b"}, "exact", "any", True, "v1:x:0:") == (
-        *(mine.cpus, mine.tags, mine.locks, mine.timeouts, mine.spurious, mine.schedule),
-    )
+    assert 3 == mine.cpus
+    assert {"a", "b"} == mine.tags
+    assert "exact" == mine.locks
+    assert "any" == mine.timeouts
+    assert mine.spurious
+    assert "v1:x:0:" == mine.schedule
 
 
 def test_a_mark_that_says_little_means_the_usual():
@@ -124,9 +125,11 @@ def test_a_mark_that_says_little_means_the_usual():
     def mine(m):
         pass
 
-    assert (frozenset(), "atomic", "idle", False, None) == (
-        *(mine.tags, mine.locks, mine.timeouts, mine.spurious, mine.schedule),
-    )
+    assert frozenset() == mine.tags
+    assert "atomic" == mine.locks
+    assert "idle" == mine.timeouts
+    assert not mine.spurious
+    assert mine.schedule is None
 
 
 # -- a folder -------------------------------------------------------------------------------------

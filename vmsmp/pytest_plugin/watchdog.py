@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import pytest_timeout  # type: ignore[import-untyped]  # it has no stubs
+
+from vmsmp.engine.watch import WATCH, Watch
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
@@ -35,8 +38,6 @@ class Watchdog:
     """
 
     def __init__(self, item: pytest.Item, settings: Any, again: str) -> None:
-        from vmsmp.engine.watch import WATCH, Watch
-
         self.item = item
         self.settings = settings
         self.again = again
@@ -55,8 +56,6 @@ class Watchdog:
 
     def cancel(self) -> None:
         """The test has ended.  May be called more than once, on the test's thread."""
-        from vmsmp.engine.watch import WATCH
-
         if self.over.is_set():
             return
         self.over.set()
@@ -73,8 +72,6 @@ class Watchdog:
     def _run(self) -> None:
         if self.in_time():
             return
-        import pytest_timeout  # type: ignore[import-untyped]  # it has no stubs
-
         if not self.settings.disable_debugger_detection and pytest_timeout.is_debugging():
             return
         try:
@@ -94,8 +91,6 @@ class Watchdog:
 
     def _alarmed(self, *_: object) -> None:
         __tracebackhide__ = True
-        import pytest_timeout
-
         pytest_timeout.timeout_sigalrm(self.item, self.settings)
 
     def _report(self) -> str:
@@ -143,7 +138,7 @@ class Watchdog:
 
         frame = current_frames().get(self.tested.ident or 0)
         for place in places(frame):
-            if "pytest_plugin.py" not in place and "pytest_watchdog.py" not in place:
+            if "pytest_plugin/" not in place:
                 yield place
                 return
 

@@ -7,6 +7,7 @@ import pytest
 from inner_session import Counts, replay_option
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
 
 
 # -- the fixture -----------------------------------------------------------------------------------

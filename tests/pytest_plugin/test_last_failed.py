@@ -8,6 +8,7 @@ import pytest
 from inner_session import Counts
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
 
 
 MIXED = """

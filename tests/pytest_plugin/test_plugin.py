@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 import vmsmp
 from inner_session import HOME, Counts
 from vmsmp.pytest_plugin.settings import DEFAULT_SCHED
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
 
 
 def test_loading_the_plugin_loads_nothing_else_of_vmsmp():

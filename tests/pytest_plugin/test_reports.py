@@ -1,8 +1,11 @@
 """What reports and JUnit files keep of a search."""
 
+import pytest
+
 from inner_session import WORKERS, replay_option
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
 
 
 @WORKERS

@@ -3,6 +3,7 @@
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
 
 
 @pytest.mark.parametrize(

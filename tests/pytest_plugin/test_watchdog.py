@@ -7,13 +7,14 @@ import pytest
 from inner_session import HANGING, WORKERS, Counts
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
 
 
 HANGS = [
     pytest.param(f"{call}({program}, {options})", program, engine, id=f"{engine}-{program}")
     for call, engine, options in [
         ("vmsmp.explore", "controlled", "max_steps=10**9"),
-        ("vmsmp.run", "free", "time_s=60"),
+        ("vmsmp.run", "free", "time_s=600"),
     ]
     for program in ("operates", "computes", "sleeps_in_the_host")
 ]
@@ -59,7 +60,7 @@ def test_hangs_are_ordinary_failures_with_and_without_xdist(session, workers, me
 @hangs
 def test_controlled(explore): explore(computes)
 @hangs
-def test_free(): vmsmp.run(operates, time_s=60)
+def test_free(): vmsmp.run(operates, time_s=600)
 def test_next(explore): explore(counted, schedules=2)
 def test_last(explore): explore(counted, schedules=2)
 """,
@@ -83,7 +84,7 @@ def test_it(warm): assert warm is None
 
 def test_a_hang_in_a_fixture_is_reported_if_the_timer_covers_fixtures(session):
     session.pytester.makeini("[pytest]\ntimeout = 1\ntimeout_func_only = false\n")
-    text = session(HANGING + WARMED.format(time_s=60))
+    text = session(HANGING + WARMED.format(time_s=600))
     assert 1 == session.rc
     assert "hang: operates has not come" in text
 
@@ -149,7 +150,7 @@ import threading
 @hangs
 def test_controlled(explore): explore(computes)
 @hangs
-def test_free(): vmsmp.run(computes, time_s=60)
+def test_free(): vmsmp.run(computes, time_s=600)
 def test_next(): assert [] == [t.name for t in threading.enumerate() if "cpu" in t.name]
 """
     )
@@ -193,7 +194,7 @@ def test_a_test_that_has_nothing_to_do_with_us_loads_no_engine(session):
 
 def test_a_hang_outside_any_machine_is_what_pytest_timeout_makes_of_it_by_signal(session):
     text = session(
-        "@hangs\ndef test_hangs(): time.sleep(30)\ndef test_next(): pass",
+        "@hangs\ndef test_hangs(): time.sleep(600)\ndef test_next(): pass",
         "--timeout-method",
         "signal",
     )
@@ -204,13 +205,13 @@ def test_a_hang_outside_any_machine_is_what_pytest_timeout_makes_of_it_by_signal
 
 def test_a_hang_outside_any_machine_is_what_pytest_timeout_makes_of_it_by_thread(session):
     text = session(
-        "@hangs\ndef test_hangs(): time.sleep(30)\ndef test_next(): pass",
+        "@hangs\ndef test_hangs(): time.sleep(600)\ndef test_next(): pass",
         "--timeout-method",
         "thread",
     )
     assert 1 == session.rc
     assert re.search(r"\++ Timeout \++", text)
-    assert "def test_hangs(): time.sleep(30)" in text
+    assert "def test_hangs(): time.sleep(600)" in text
     assert "hang:" not in text
 
 
@@ -238,7 +239,7 @@ def test_programs_of_a_helper_thread_are_not_watched_but_bounded(session):
         def test_it():
             helper = threading.Thread(target=vmsmp.run, args=(operates,), daemon=True)
             helper.start()
-            time.sleep(30)
+            time.sleep(600)
         """
     )
     assert 1 == session.rc

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from vmsmp.engine.machine import CpuSnapshot, Machine
 
 #: Seconds that a stopped test gets to come to its end before pytest-timeout ends the process.
-GRACE_S: Final = 10.0
+GRACE_S: Final = 30.0
 #: Seconds that its CPUs get to unwind before they are abandoned.
-PATIENCE_S: Final = 2.0
+PATIENCE_S: Final = 5.0
 #: Seconds in which a CPU that gets on does something, however busy the host is.
 LOOK_S: Final = 0.5
 

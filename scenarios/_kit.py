@@ -4,19 +4,26 @@ The builders run on the boot CPU before the others are spawned.
 """
 
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_zero_invalid
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_flag_set, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_alloczwq,
+    vm_page_busy_wait,
+    vm_page_flag_set,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_wakeup,
+    vm_page_zero_invalid,
+)
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
 
 def set_limits(vm, **limits):
     """Set these limits of the machine's memory and leave all others."""
     for name, value in limits.items():
-        setattr(vm.limits, name, value)
+        setattr(vm.meter.limits, name, value)
     return vm
 
 
@@ -78,7 +85,12 @@ def take_kernel_pages(vm, count):
 def no_stale_holds(m, vm):
     """Check that after a last sweep no page lies on a hold queue that nobody holds."""
     vm_pageout_free_hold(vm)
-    stale = [p for p in vm.vm_page_array if vm.queue_type(p.queue) == "hold" and not p.peek("hold_count")]
+    memory = vm.page
+    stale = [
+        page
+        for page in memory.vm_page_array
+        if memory.queue_type(page.queue) == "hold" and not page.peek("hold_count")
+    ]
     m.check(not stale, "a sweep leaves no page on a hold queue that nobody holds")
 
 

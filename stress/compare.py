@@ -27,7 +27,7 @@ from vmsmp.campaign.search import Runner, explore, options_for
 from vmsmp.engine import trace
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 
 # -- the programs, four times -------------------------------------------------------------------------
 

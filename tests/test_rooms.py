@@ -67,10 +67,12 @@ def imported(name, *, running=None):
 def test_the_walk_sees_imports_while_running_and_those_for_types():
     tree = ast.parse(
         "import vmsmp.check\n"
-        "if TYPE_CHECKING:\n    from vmsmp.sched.base import Scheduler\n"
+        "if TYPE_CHECKING:\n    from vmsmp.engine.scheduler import Scheduler\n"
         "def f():\n    from vmsmp import cli\n"
     )
-    assert [("vmsmp.check", True), ("vmsmp.sched.base", False), ("vmsmp.cli", True)] == list(imports(tree))
+    assert [("vmsmp.check", True), ("vmsmp.engine.scheduler", False), ("vmsmp.cli", True)] == list(
+        imports(tree)
+    )
 
 
 def test_the_lower_rooms_are_there():

@@ -19,8 +19,8 @@
         check(program, data.draw(schedules(program)))
 
 The test fails, and shrinks to the program `counter(cpu1=[add(1)], cpu2=[add(1)])` and the schedule
-`v1:counter:0:1.2>2`.  A program drawn has its setup's name: a schedule's line gives the same run again
-with the program that was drawn.
+`v1:counter:0:1.2>2`.  A drawn program has its setup's name; to replay a schedule line, pass the same
+drawn program.
 Only this module imports hypothesis.
 """
 
@@ -58,30 +58,30 @@ __all__ = ["check", "programs", "schedules"]
 #: An operation: a function of what the setup made, or a tuple of one and strategies for its other arguments.
 OperationForm = Callable[[Any], Any] | tuple[Any, ...]
 
-#: How late in a CPU's life a preemption is drawn where nothing is known of it.
+#: The latest operation of a CPU to preempt in a program that was not run first.
 MAX_OP: Final = 60
-#: Half of the preemptions come no later than this in their CPU's life: most programs are short.
+#: Half of the preemptions come no later than this operation: most programs are short.
 EARLY: Final = 8
 #: The last operation that a schedule's line can name.
 LAST_OP: Final = 999_999_999
 
 
 class Operation(NamedTuple):
-    """One operation of a program drawn: `deed(world, *values)`, written without the world."""
+    """One operation of a drawn program: `function(world, *values)`, shown without the world."""
 
-    deed: Callable[..., Any]
+    function: Callable[..., Any]
     values: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         values = (program_name(v) if callable(v) else repr(v) for v in self.values)
-        return f"{program_name(self.deed)}({', '.join(values)})"
+        return f"{program_name(self.function)}({', '.join(values)})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConcurrentProgram:
-    """A program drawn: what CPU n does is `lists[n - 1]`.  Call it with a machine, as any program.
+    """A drawn program: CPU n does `lists[n - 1]`.  Call it with a machine, like any program.
 
-    CPUs without operations are spawned all the same, so that the others keep their numbers.
+    CPUs without operations are spawned too, so that the others keep their numbers.
     """
 
     setup: Callable[[Machine], Any]
@@ -94,13 +94,14 @@ class ConcurrentProgram:
 
     @property
     def cpus(self) -> int:
-        """How many CPUs it has beside the boot CPU, as a scenario says it."""
+        """How many CPUs work beside the boot CPU, as a scenario declares it."""
         return len(self.lists)
 
     def __call__(self, m: Machine, begun: list[list[int]] | None = None) -> None:
-        """Run it.  `begun` gets for each CPU the number of its first visible operation in each of these.
+        """Run it.
 
-        And of the one after the last; they count as long as the run is one that counts.
+        `begun` gets for each CPU the number of the visible operation at which each of its operations
+        begins, and of the one after the last.  They are right only if the run has an `OpCounter`.
         """
         world = self.setup(m)
         for place, operations in enumerate(self.lists):
@@ -113,7 +114,7 @@ class ConcurrentProgram:
         return sum(map(len, self.lists))
 
     def __bool__(self) -> bool:
-        return True  # one without operations is a program too
+        return True  # although one without operations has length 0
 
     def __repr__(self) -> str:
         does = ", ".join(
@@ -128,9 +129,9 @@ class ConcurrentProgram:
 
 
 def _do(m: Machine, world: Any, operations: tuple[Operation, ...], begun: list[int]) -> None:
-    for deed, values in operations:
+    for function, values in operations:
         begun.append(m.curcpu.nops)
-        deed(world, *values)
+        function(world, *values)
     begun.append(m.curcpu.nops)
 
 
@@ -145,11 +146,11 @@ def programs(
     """Draw concurrent programs: for each CPU a list of operations.
 
     `setup(m)` runs on the boot CPU and returns the world: whatever the operations share.  An operation
-    is a function `deed(world)`, or a tuple `(deed, strategy, ...)` for `deed(world, value, ...)`.  It
-    gives back what it takes, since any other may follow it.  `finish(world)` runs when all have ended.
-    `cpus` work beside the boot CPU, each does at most `max_ops`.
-    Shrinks to few operations, and to those that stand early in `operations`.
-    Raises: UsageError for an operation of neither form, for none at all, or for bounds that cannot be.
+    is a function `f(world)`, or a tuple `(f, strategy, ...)` for `f(world, value, ...)`.  It must release
+    what it takes, since any other may follow it.  `finish(world)` runs when all have ended.
+    `cpus` CPUs work beside the boot CPU and do at most `max_ops` operations each.
+    Shrinks to few operations, and to those that come early in `operations`.
+    Raises: UsageError for an operation of neither form, for none at all, or for impossible bounds.
     """
     _in_range("cpus", cpus, 1, MAX_CPUS - 1)
     _in_range("max_ops", max_ops, 0)
@@ -158,20 +159,16 @@ def programs(
     calls = st.one_of(*map(_operation, operations))
     lists = st.tuples(*[st.lists(calls, max_size=max_ops)] * cpus)
 
-    @st.composite
-    def program(draw: st.DrawFn) -> ConcurrentProgram:
-        return ConcurrentProgram(setup, tuple(map(tuple, draw(lists))), finish)
-
-    return program()
+    return lists.map(lambda drawn: ConcurrentProgram(setup, tuple(map(tuple, drawn)), finish))
 
 
 def _operation(form: OperationForm) -> st.SearchStrategy[Operation]:
-    deed, *strategies = form if isinstance(form, tuple) and form else (form,)
-    if not callable(deed) or not all(isinstance(s, st.SearchStrategy) for s in strategies):
+    function, *strategies = form if isinstance(form, tuple) and form else (form,)
+    if not callable(function) or not all(isinstance(s, st.SearchStrategy) for s in strategies):
         raise UsageError(
             f"an operation is a function, or a tuple of a function and strategies, and not {form!r}"
         )
-    return st.tuples(*strategies).map(lambda values: Operation(deed, values))
+    return st.tuples(*strategies).map(lambda values: Operation(function, values))
 
 
 def schedules(
@@ -185,46 +182,53 @@ def schedules(
 ) -> st.SearchStrategy[Schedule]:
     """Draw schedules of a program: a few preemptions, at operations up to `max_op` of each CPU.
 
-    `program` is a program or its name.  `cpus` work beside the boot CPU; without it they are as many as the
-    program says of itself.  `max_op` is 60 if not given.  `seed` is for what the program draws.
-    `options` are as in a schedule; without them they are what a scenario says of itself.
-    A program that `programs` has drawn is run once first.  Its schedules preempt CPUs that do something,
-    anywhere in what they do up to `max_op`; they are drawn by the operation of the list, and so stay with
-    it when others go.
-    A preemption that does not apply is ignored, so every schedule drawn can be run.  Shrinks to no
-    preemptions, and to early operations.
-    Raises: UsageError for bounds that cannot be.
+    `program` is a program or its name.  `cpus` work beside the boot CPU, by default as many as the program
+    declares.  `max_op` is 60 by default.  `seed` is for what the program draws.  `options` are those of a
+    schedule, by default those that a scenario declares.
+    A program drawn by `programs` is run once first.  Its schedules preempt only CPUs that do something,
+    anywhere in what they do up to `max_op`.  A preemption is drawn relative to an operation of the list,
+    so it stays with that operation when others are removed.
+    A preemption that does not apply is ignored, so every schedule can be run.  Shrinks to no preemptions,
+    and to early operations.
+    Raises: UsageError for impossible bounds.
     """
-    cpus = getattr(program, "cpus", None) if cpus is None else cpus
-    if cpus is None:
-        raise UsageError("cpus must be given for a program that does not say how many it has")
-    _in_range("cpus", cpus, 1, MAX_CPUS - 1)
+    cpus = _working_cpus(program, cpus)
     _in_range("max_preemptions", max_preemptions, 0)
     if max_op is not None:
         _in_range("max_op", max_op, 0, LAST_OP)
-    if options is None:
-        options = Options() if isinstance(program, str) else options_for(program)
-    name = program if isinstance(program, str) else program_name(program)
-    empty = Schedule.parse(str(Schedule(name, seed, (), options)))  # which says what is wrong with the name
+    empty = _empty_schedule(program, seed, options)
     if isinstance(program, ConcurrentProgram):
-        if cpus != program.cpus:
-            raise UsageError(f"{name!r} was drawn for {program.cpus} CPUs, not for {cpus}")
         step = _steps_inside(program, empty, max_op)
     else:
         step = _steps_anywhere(cpus, MAX_OP if max_op is None else max_op)
     if step is None:
         return st.just(empty)
     steps = st.lists(step, max_size=max_preemptions, unique_by=lambda p: (p.cpu, p.nth))
+    return steps.map(lambda drawn: empty.with_steps(tuple(sorted(drawn))))
 
-    @st.composite
-    def schedule(draw: st.DrawFn) -> Schedule:
-        return empty.with_steps(tuple(sorted(draw(steps))))
 
-    return schedule()
+def _working_cpus(program: Program | str, cpus: int | None) -> int:
+    """Return how many CPUs work beside the boot CPU."""
+    declared: int | None = getattr(program, "cpus", None)
+    number = declared if cpus is None else cpus
+    if number is None:
+        raise UsageError("cpus must be given for a program that does not say how many it has")
+    _in_range("cpus", number, 1, MAX_CPUS - 1)
+    if isinstance(program, ConcurrentProgram) and number != declared:
+        raise UsageError(f"{program.__name__!r} was drawn for {declared} CPUs, not for {number}")
+    return number
+
+
+def _empty_schedule(program: Program | str, seed: int, options: Options | None) -> Schedule:
+    """Return the program's schedule without preemptions."""
+    name = program if isinstance(program, str) else program_name(program)
+    if options is None:
+        options = Options() if isinstance(program, str) else options_for(program)
+    return Schedule.parse(str(Schedule(name, seed, (), options)))  # parsed, to reject a bad name
 
 
 def _steps_anywhere(cpus: int, max_op: int) -> st.SearchStrategy[Preemption]:
-    """Preemptions of a program about which nothing is known."""
+    """Draw preemptions of a program about which nothing is known."""
     working = range(1, cpus + 1)
     pairs = [(cpu, other) for cpu in working for other in working if cpu != other]
     pairs = [*pairs * 4, *((cpu, 0) for cpu in working), *((0, cpu) for cpu in working)]  # it mostly waits
@@ -235,33 +239,44 @@ def _steps_anywhere(cpus: int, max_op: int) -> st.SearchStrategy[Preemption]:
 def _steps_inside(
     program: ConcurrentProgram, schedule: Schedule, max_op: int | None
 ) -> st.SearchStrategy[Preemption] | None:
-    """Preemptions of a program drawn: of which CPU, in which of its operations, how far into that one."""
-    begun: list[list[int]] = [[] for _ in program.lists]
-    _run(program, schedule, instead=partial(program, begun=begun))
-    last = LAST_OP if max_op is None else max_op
-    spans = {
-        cpu: [
-            range(first, min(end, last + 1)) for first, end in pairwise(numbers) if first < min(end, last + 1)
-        ]
-        for cpu, numbers in enumerate(begun, 1)
-    }
+    """Draw preemptions of a drawn program: the CPU, which of its operations, how far into that one.
+
+    None if there is nothing to preempt.
+    """
+    spans = _spans(program, schedule, LAST_OP if max_op is None else max_op)
     preempted = [cpu for cpu, its in spans.items() if its]
     working = [cpu for cpu, operations in enumerate(program.lists, 1) if operations]
     if not preempted or len(working) < 2:
         return None
 
-    def pick(draw: st.DrawFn, choices: Sequence[T]) -> T:
-        # Drawn even where there is one only: else what is drawn after it would shift as lists shrink.
-        return choices[min(draw(st.integers(0, max(1, len(choices) - 1))), len(choices) - 1)]
-
     @st.composite
     def step(draw: st.DrawFn) -> Preemption:
-        cpu = pick(draw, preempted)
-        other = pick(draw, [other for other in working if other != cpu])
-        nth = pick(draw, pick(draw, spans[cpu]))
+        cpu = _pick(draw, preempted)
+        other = _pick(draw, [other for other in working if other != cpu])
+        nth = _pick(draw, _pick(draw, spans[cpu]))
         return Preemption(cpu, nth, other)
 
     return step()
+
+
+def _spans(program: ConcurrentProgram, schedule: Schedule, last: int) -> dict[int, list[range]]:
+    """Run the program once; return by CPU the visible operations up to `last` of each of its operations."""
+    begun: list[list[int]] = [[] for _ in program.lists]
+    _run(program, schedule, instead=partial(program, begun=begun))
+    return {
+        cpu: [
+            range(first, min(end, last + 1)) for first, end in pairwise(numbers) if first < min(end, last + 1)
+        ]
+        for cpu, numbers in enumerate(begun, 1)
+    }
+
+
+def _pick(draw: st.DrawFn, choices: Sequence[T]) -> T:
+    """Draw one of the choices.
+
+    Draws even if there is only one: else all later draws would shift as lists shrink.
+    """
+    return choices[min(draw(st.integers(0, max(1, len(choices) - 1))), len(choices) - 1)]
 
 
 def _in_range(name: str, value: int, least: int, most: int | None = None) -> None:
@@ -271,15 +286,15 @@ def _in_range(name: str, value: int, least: int, most: int | None = None) -> Non
 
 
 def check(program: Program, schedule: Schedule) -> None:
-    """Run a program along a schedule, with all checkers, and fail as a test does if it fails.
+    """Run a program along a schedule with all checkers, and fail the test if it fails.
 
-    Hypothesis knows failures by the place that raises them, and all are raised here: where a program
-    has two bugs it shows one.
+    Hypothesis tells failures apart by where they are raised, and all are raised here: of two bugs in a
+    program it shows one.
     Raises: AssertionError with the report of the failure; UsageError for a schedule of another
     program.
     """
     if _run(program, parse_for(program, schedule), check=True):
-        failure = replay(program, schedule).failure  # with its story, which takes three times as long
+        failure = replay(program, schedule).failure  # with its story, which is three times slower
         if failure is None:
             raise ReplayDiverged("the program failed once along this schedule and not again")
         raise AssertionError(failure.report())
@@ -288,7 +303,7 @@ def check(program: Program, schedule: Schedule) -> None:
 def _run(
     program: Program, schedule: Schedule, *, check: bool = False, instead: Program | None = None
 ) -> bool:
-    """Whether one run along the schedule fails; nothing of it is told.  `instead` is run in its name."""
+    """Whether one run along the schedule fails.  `instead` is run under the program's name."""
     with planted(schedule.options.mutants), WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, schedule.options, check=check)
         runner.program = instead or program

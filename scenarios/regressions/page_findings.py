@@ -4,11 +4,16 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import give_pages, set_limits, take_kernel_pages, take_pages
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_zero_invalid
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_freezwq
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM
-from vmsmp.vm.vm_page_wait import vm_wait
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
+    vm_page_alloc,
+    vm_page_cache,
+    vm_page_free,
+    vm_page_freezwq,
+    vm_page_zero_invalid,
+    vm_wait,
+)
 
 
 @scenario(

@@ -2,34 +2,32 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import enter_hash, idle_pages
-from vmsmp.vm.pmap import vm_page_protect
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
-    vm_page_insert,
-    vm_page_remove,
-    vm_page_rename,
-    vm_page_set_invalid,
-)
-from vmsmp.vm.vm_page_busy import (
+    PBUSY_SWAPINPROG,
+    PG_MAPPEDMULTI,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_cache,
     vm_page_flash,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_insert,
     vm_page_io_finish,
     vm_page_io_start,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_hold,
-    vm_page_sbusy_try,
-    vm_page_sleep_busy,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_cache
-from vmsmp.vm.vm_page_h import PBUSY_SWAPINPROG, PG_MAPPEDMULTI
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
-from vmsmp.vm.vm_page_lookup import (
     vm_page_lookup,
     vm_page_lookup_busy_try,
     vm_page_lookup_busy_wait,
     vm_page_lookup_sbusy_try,
+    vm_page_protect,
+    vm_page_remove,
+    vm_page_rename,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_hold,
+    vm_page_sbusy_try,
+    vm_page_set_invalid,
+    vm_page_sleep_busy,
+    vm_page_wakeup,
 )
 
 

@@ -10,18 +10,27 @@ from vmsmp.vm.vm_object import (
     vm_object_hold,
     vm_object_hold_shared,
 )
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate, vm_page_unqueue, vm_page_wire
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq, vm_page_grab
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free, vm_page_try_to_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_RETRY,
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_alloczwq,
+    vm_page_busy_wait,
+    vm_page_deactivate,
+    vm_page_free,
+    vm_page_freezwq,
+    vm_page_grab,
+    vm_page_try_to_free,
+    vm_page_unqueue,
+    vm_page_wakeup,
+    vm_page_wire,
+    vm_wait,
+    vm_wait_pfault,
 )
-from vmsmp.vm.vm_page_wait import vm_wait, vm_wait_pfault
 from vmsmp.vm.vm_pageout import vm_pageout_shutdown, vm_pageout_thread
 
 
@@ -106,7 +115,7 @@ def kernel_pages(m):
         vm_page_freezwq(page)
 
     def reclaimer():
-        for page in vm.vm_page_array[-3:]:
+        for page in vm.page.vm_page_array[-3:]:
             vm_page_try_to_free(page)
 
     for n in range(m.ncpus):
@@ -182,7 +191,7 @@ def stats_rollup(m):
     vm = m.boot(pages=each * m.ncpus + 1, l2_size=1, adj_limit=1)
 
     def counter(n):
-        for page in vm.vm_page_array[each * n : each * (n + 1)]:
+        for page in vm.page.vm_page_array[each * n : each * (n + 1)]:
             vm_page_unqueue(page)
             vm_page_busy_wait(page, False)
             vm_page_wire(page)

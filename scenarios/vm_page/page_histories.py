@@ -7,19 +7,22 @@ keeping with who was over before whom, in which the specification gives the same
 from vmsmp import scenario
 from vmsmp.check.linearize import History
 from vmsmp.check.specs import Allocator, PageQueue, Residency
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
+    PG_MAPPEDMULTI,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
+    vm_page_busy_wait,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_insert,
+    vm_page_lookup,
+    vm_page_remove,
+    vm_page_sbusy_drop,
+    vm_page_select_free,
+    vm_page_wakeup,
 )
-from vmsmp.vm.vm_page import vm_page_insert, vm_page_remove
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_select_free
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_sbusy_drop, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PG_MAPPEDMULTI, VM_ALLOC_NORMAL
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
-from vmsmp.vm.vm_page_lookup import vm_page_lookup
 
 
 @scenario(cpus=3, tags={"page", "queue", "history"})
@@ -27,7 +30,7 @@ def free_queue_history(m):
     """The free queue of one colour is a stack: pages are freed to its head and taken from there."""
     vm = m.boot(pages=3, l2_size=1)
     history = History(m)
-    for page in list(vm.vm_page_queues[vm.PQ_FREE].pages()):
+    for page in list(vm.page.vm_page_queues[vm.page.PQ_FREE].pages()):
         with history.operation("insert_tail", "free", page.name):
             pass  # it is there from the start
 
@@ -67,7 +70,7 @@ def allocation_history(m):
     for n in range(m.ncpus):
         m.spawn(user, n)
     m.join()
-    history.judge(Allocator([page.name for page in vm.vm_page_array], may_fail=True))
+    history.judge(Allocator([page.name for page in vm.page.vm_page_array], may_fail=True))
 
 
 @scenario(cpus=3, tags={"page", "lookup", "hash", "history"})

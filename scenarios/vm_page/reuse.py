@@ -2,16 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import active_page, busied_page, give_pages, no_stale_holds, set_limits, take_pages
-from vmsmp.vm.pmap import (
-    VM_PROT_READ,
-    VM_PROT_WRITE,
-    pmap_enter,
-    pmap_remove,
-    pmap_store,
-    vm_page_protect,
-    vm_page_test_dirty,
-    vm_page_undirty,
-)
+from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_deallocate,
@@ -20,27 +11,34 @@ from vmsmp.vm.vm_object import (
     vm_object_hold_shared,
 )
 from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
     vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_cache,
     vm_page_deactivate,
     vm_page_dontneed,
+    vm_page_free,
     vm_page_hold,
+    vm_page_lookup_busy_wait,
+    vm_page_lookup_sbusy_try,
+    vm_page_protect,
+    vm_page_sbusy_drop,
+    vm_page_select_free,
+    vm_page_test_dirty,
+    vm_page_try_to_cache,
+    vm_page_try_to_free,
+    vm_page_undirty,
     vm_page_unhold,
     vm_page_unwire,
     vm_page_unwire_quick,
+    vm_page_wakeup,
     vm_page_wire,
     vm_page_wire_quick,
     vm_page_zero_invalid,
 )
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_select_free
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_sbusy_drop,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free, vm_page_try_to_cache, vm_page_try_to_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM
-from vmsmp.vm.vm_page_lookup import vm_page_lookup_busy_wait, vm_page_lookup_sbusy_try
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold, vm_pageout_scan_active, vm_pageout_scan_inactive
 
 

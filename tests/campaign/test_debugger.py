@@ -11,8 +11,8 @@ from vmsmp.campaign.debugger import stop_at
 from vmsmp.engine import trace
 from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.library import find_scenario
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_object import show_object
+from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, show_page, show_pageq, vm_page_alloc
 
 CLEAN = "v1:lost_update:0:"
 BROKEN = "v1:lost_update:0:1.3>2"
@@ -124,7 +124,7 @@ def test_a_run_stands_before_the_step_and_all_before_it_are_done():
     (cmpset,) = [row for row in rows if row.text == "cmpset pg[1].busy_count"]
 
     def busy(machine, _step):
-        return machine.vm.vm_page_array[1].busy_count.state()
+        return machine.vm.page.vm_page_array[1].busy_count.state()
 
     visitor = visited(takes_a_page, PAGES, cmpset.step, onward=every_step, look=busy)
     assert (cmpset.before, cmpset.after) == ("0", "LOCKED|0")
@@ -189,7 +189,7 @@ def test_at_the_end_of_a_failed_run_cpus_stand_where_it_failed():
 
 def test_at_the_end_the_machine_is_there_to_be_looked_at():
     def pages(machine, _step):
-        return machine.vm.show_page(1).splitlines()[4], machine.vm.show_pageq().split()[2:6:3]
+        return show_page(machine.vm, 1).splitlines()[4], show_pageq(machine.vm).split()[2:6:3]
 
     assert [("  busy_count  LOCKED|0", ["1", "pg[0]"])] == visited(takes_a_page, PAGES, None, look=pages).seen
 
@@ -237,7 +237,7 @@ def test_looking_at_all_pages_at_every_step_changes_nothing():
     def look(machine, _step):
         vm = machine.vm
         if vm is not None:
-            vm.show_page(), vm.show_page(0), vm.show_page(1), vm.show_pageq(), vm.show_object()
+            show_page(vm), show_page(vm, 0), show_page(vm, 1), show_pageq(vm), show_object(vm)
 
     visitor = visited(takes_a_page, PAGES, 0, onward=every_step, look=look)
     assert vmsmp.replay(takes_a_page, PAGES).digest == visitor.digest

@@ -16,25 +16,28 @@ from vmsmp.vm.vm_object import (
     vm_object_hold_shared,
 )
 from vmsmp.vm.vm_page import (
+    PAGE_LEGEND,
+    PG_WRITEABLE,
+    QUEUE_LEGEND,
+    VM_ALLOC_NORMAL,
+    VmPage,
+    Vpgqueues,
     vm_page_activate,
-    vm_page_deactivate,
-    vm_page_rename,
-    vm_page_set_valid,
-    vm_page_unqueue_nowakeup,
-    vm_page_zero_invalid,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
+    vm_page_alloc,
+    vm_page_and_queue_spin_lock,
     vm_page_busy_wait,
+    vm_page_deactivate,
     vm_page_flag_clear,
     vm_page_flag_set,
+    vm_page_free,
+    vm_page_rename,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
+    vm_page_set_valid,
+    vm_page_unqueue_nowakeup,
     vm_page_wakeup,
+    vm_page_zero_invalid,
 )
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PAGE_LEGEND, PG_WRITEABLE, VM_ALLOC_NORMAL, VmPage
-from vmsmp.vm.vm_page_queues import QUEUE_LEGEND, Vpgqueues, vm_page_and_queue_spin_lock
 
 HARD = "the page hard-busied by the caller"
 BUSY = "the page soft- or hard-busied by the caller"
@@ -63,7 +66,7 @@ class Stage:
         for page in (self.page, self.loner):
             vm_page_activate(page)
             vm_page_wakeup(page)
-        self.queue = vm.vm_page_queues[vm.PQ_ACTIVE]
+        self.queue = vm.page.vm_page_queues[vm.page.PQ_ACTIVE]
 
     @contextmanager
     def _busied(self, page):
@@ -491,7 +494,7 @@ def test_moving_a_page_without_its_queue_s_spinlock_is_found():
 
         def mover():
             with stage.page.spin:
-                stage.page.queue = stage.vm.PQ_INACTIVE
+                stage.page.queue = stage.vm.page.PQ_INACTIVE
 
         m.spawn(mover)
         m.join()
@@ -504,8 +507,8 @@ def test_moving_a_page_with_the_spinlock_of_another_queue_is_found():
         stage = Stage(m)
 
         def mover():
-            with stage.page.spin, stage.vm.vm_page_queues[stage.vm.PQ_INACTIVE].spin:
-                stage.page.queue = stage.vm.PQ_INACTIVE
+            with stage.page.spin, stage.vm.page.vm_page_queues[stage.vm.page.PQ_INACTIVE].spin:
+                stage.page.queue = stage.vm.page.PQ_INACTIVE
 
         m.spawn(mover)
         m.join()

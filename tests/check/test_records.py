@@ -10,7 +10,7 @@ import vmsmp
 from verdicts import entries
 from vmsmp.mutants.patch import Mutant
 from vmsmp.scenarios._kit import busied_page
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store, vm_page_protect
+from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -21,28 +21,6 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
-    vm_page_activate,
-    vm_page_deactivate,
-    vm_page_hold,
-    vm_page_rename,
-    vm_page_set_invalid,
-    vm_page_set_valid,
-    vm_page_unhold,
-    vm_page_unwire,
-    vm_page_wire,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_grab
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_flag_clear,
-    vm_page_flag_set,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free, vm_page_try_to_free
-from vmsmp.vm.vm_page_h import (
     PBUSY_WANTED,
     PG_CLEANCHK,
     PG_MAPPEDMULTI,
@@ -51,13 +29,33 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_RETRY,
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
-)
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
-from vmsmp.vm.vm_page_lookup import (
     _found,
+    vm_page_activate,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_cache,
+    vm_page_deactivate,
+    vm_page_flag_clear,
+    vm_page_flag_set,
+    vm_page_free,
+    vm_page_grab,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_hold,
     vm_page_lookup_busy_try,
     vm_page_lookup_busy_wait,
     vm_page_lookup_sbusy_try,
+    vm_page_protect,
+    vm_page_rename,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_set_invalid,
+    vm_page_set_valid,
+    vm_page_try_to_free,
+    vm_page_unhold,
+    vm_page_unwire,
+    vm_page_wakeup,
+    vm_page_wire,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
@@ -124,7 +122,7 @@ def by_tree(vm, obj):
 
 HASH_TRUSTS = Mutant(
     "planted",
-    "vmsmp.vm.vm_page_hash:vm_page_hash_get",
+    "vmsmp.vm.vm_page:vm_page_hash_get",
     "if m.object is obj and m.pindex == pindex:",
     "if True:",
     "",
@@ -132,12 +130,12 @@ HASH_TRUSTS = Mutant(
 )
 TREE_TRUSTS = Mutant(
     "planted",
-    "vmsmp.vm.vm_page_lookup:vm_page_lookup_busy_wait",
+    "vmsmp.vm.vm_page:vm_page_lookup_busy_wait",
     """
-    machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))
+    machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
     m = obj.rb_memq.get(pindex)
     """,
-    "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))",
+    "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))",
     "",
     "",
 )
@@ -147,7 +145,7 @@ TREE_TRUSTS = Mutant(
 @pytest.mark.parametrize(
     ("reader", "mutant", "took"),
     [
-        (by_hash, HASH_TRUSTS, "soft busy at vm/vm_page_busy.py in vm_page_sbusy_try, for vm_page_hash_get"),
+        (by_hash, HASH_TRUSTS, "soft busy at vm_page/busy.py in vm_page_sbusy_try, for vm_page_hash_get"),
         (
             by_tree,
             TREE_TRUSTS,
@@ -192,8 +190,7 @@ def test_a_lookup_that_returns_a_page_unbusied_or_of_another_index_is_found(pind
     failure = found(program, "accounting", message)
     assert 1 == failure.cpu
     assert (
-        "cpu0 took a soft busy at vm/vm_page_busy.py in vm_page_sbusy_try, for program"
-        == entries(failure)[-1]
+        "cpu0 took a soft busy at vm_page/busy.py in vm_page_sbusy_try, for program" == entries(failure)[-1]
     )
 
 
@@ -230,7 +227,7 @@ def truncating(m):
 def test_a_lookup_that_does_not_look_again_whether_the_page_is_valid_is_found(locks):
     mutant = Mutant(
         "planted",
-        "vmsmp.vm.vm_page_lookup:vm_page_lookup_sbusy_try",
+        "vmsmp.vm.vm_page:vm_page_lookup_sbusy_try",
         "vm_page_sbusy_drop(m)\nreturn None",
         "pass",
         "",
@@ -240,7 +237,7 @@ def test_a_lookup_that_does_not_look_again_whether_the_page_is_valid_is_found(lo
         message = "INV-PB6: pg: a lookup returns a page that is not valid as asked"
         failure = found(truncating, "accounting", message, locks=locks, sched="portfolio")
     assert (
-        "cpu2 took a soft busy at vm/vm_page_busy.py in vm_page_sbusy_try, for vm_page_lookup_sbusy_try"
+        "cpu2 took a soft busy at vm_page/busy.py in vm_page_sbusy_try, for vm_page_lookup_sbusy_try"
         == entries(failure)[-1]
     )
     assert ", valid 0xfe," in failure.facts[0]
@@ -287,7 +284,7 @@ def test_a_lookup_for_an_idle_page_that_returns_one_still_in_use_is_found(idle):
 @pytest.mark.parametrize("name", ["busy_count", "hold_count", "wire_count", "flags", "md"])
 def test_a_store_to_an_atomic_word_of_a_page_is_found_whether_or_not_anything_is_lost(name, locks):
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[0]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
         word = getattr(page, name)
         m.spawn(lambda: word.store(word.load()))
         m.join()
@@ -299,7 +296,7 @@ def test_a_store_to_an_atomic_word_of_a_page_is_found_whether_or_not_anything_is
 @DEPTHS
 def test_flags_set_and_cleared_bit_by_bit_are_right(locks):
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[0]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
 
         def user(bit):
             vm_page_flag_set(page, bit)
@@ -364,7 +361,9 @@ def test_an_object_used_after_its_memory_is_freed_is_found(use, locks):
         using_too_late(use), "use-after-free", "INV-UAF: obj used after it was freed", locks=locks
     )
     assert ("cpu0 uses it", 0) == (failure.facts[0], failure.cpu)
-    assert "cpu1 frees it at vm/vm_object.py in vm_object_drop, for vm_object_deallocate" in entries(failure)
+    assert "cpu1 frees it at vm_object/hold.py in vm_object_drop, for vm_object_deallocate" in entries(
+        failure
+    )
 
 
 @pytest.mark.parametrize("use", [look, lock, vm_object_hold])
@@ -409,7 +408,7 @@ def wanted(page, value):
 
 def test_what_is_put_right_within_a_step_is_not_seen():
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[0]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
 
         def worker():
             page.md.setbits(0)
@@ -429,7 +428,7 @@ def test_when_all_cpus_stand_still_every_record_is_judged_touched_or_not(engine)
     found_ = "INV-PB4: pg: it is wanted, is not busy, and nobody is about to wake who wants it"
 
     def program(m):
-        page = m.boot(pages=4, l2_size=1).vm_page_array[2]
+        page = m.boot(pages=4, l2_size=1).page.vm_page_array[2]
         wanted(page, PBUSY_WANTED)
         m.quiesce()
         wanted(page, 0)
@@ -452,7 +451,7 @@ def test_a_machine_that_never_boots_has_nothing_to_judge():
 
 def test_the_first_broken_rule_is_the_one_reported():
     def program(m):
-        first, second = m.boot(pages=4, l2_size=1).vm_page_array[:2]
+        first, second = m.boot(pages=4, l2_size=1).page.vm_page_array[:2]
 
         def worker(page):
             wanted(page, PBUSY_WANTED)

@@ -13,11 +13,17 @@ import vmsmp
 from vmsmp.campaign.debugger import stop_at
 from vmsmp.cli.ddb import HELP
 from vmsmp.report.text import scene_lines
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_zero_invalid
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_object import show_object, vm_object_allocate, vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    show_page,
+    show_pageq,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_wait,
+    vm_page_wakeup,
+    vm_page_zero_invalid,
+)
 
 CLEAN = "v1:tour:0:"
 BROKEN = "v1:tour:0:1.2>2"
@@ -161,15 +167,15 @@ def test_a_step_that_is_no_number_is_bad_input(vmsmp, words):
 # -- show -----------------------------------------------------------------------------------------
 
 VIEWS = [
-    ("show page", lambda vm, _: vm.show_page()),
-    ("show page 0", lambda vm, _: vm.show_page(0)),
-    ("show page 7", lambda vm, _: vm.show_page(7)),
-    ("show page pg[7]", lambda vm, _: vm.show_page(7)),
-    ("show pageq", lambda vm, _: vm.show_pageq()),
-    ("show pageq active", lambda vm, _: vm.show_pageq("active")),
-    ("show pageq hold", lambda vm, _: vm.show_pageq("hold")),
-    ("show object", lambda vm, _: vm.show_object()),
-    ("show object file", lambda vm, _: vm.show_object("file")),
+    ("show page", lambda vm, _: show_page(vm)),
+    ("show page 0", lambda vm, _: show_page(vm, 0)),
+    ("show page 7", lambda vm, _: show_page(vm, 7)),
+    ("show page pg[7]", lambda vm, _: show_page(vm, 7)),
+    ("show pageq", lambda vm, _: show_pageq(vm)),
+    ("show pageq active", lambda vm, _: show_pageq(vm, "active")),
+    ("show pageq hold", lambda vm, _: show_pageq(vm, "hold")),
+    ("show object", lambda vm, _: show_object(vm)),
+    ("show object file", lambda vm, _: show_object(vm, "file")),
     ("show cpus", lambda _, scene: "\n".join(scene_lines(scene))),
 ]
 

@@ -6,9 +6,8 @@ import pytest
 
 from vmsmp.engine import ops, trace
 from vmsmp.engine.observer import Observer
-from vmsmp.sched.base import base_policy
+from vmsmp.sched.policy import base_policy, gave_way
 from vmsmp.sched.random_walk import RandomWalk
-from vmsmp.sched.replay import gave_way
 
 
 class Walk(RandomWalk):

@@ -13,13 +13,11 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
+import kernel
 import vmsmp
-from vmsmp import vm as kernel
 from vmsmp.engine.schedule import Options
 from vmsmp.hypothesis_support import check, programs, schedules
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_lookup import vm_page_lookup
+from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 
 #: Indexes of the object; the first two have pages to begin with.
 SIZE = 3
@@ -123,7 +121,7 @@ def reclaim(world, n, deed):
 
 def reclaim_any(world, phys):
     """Free a page of the array, whatever it is by now, if nobody uses it."""
-    kernel.vm_page_try_to_free(world.vm.vm_page_array[phys])
+    kernel.vm_page_try_to_free(world.vm.page.vm_page_array[phys])
 
 
 def touch(world, n):
@@ -198,7 +196,7 @@ def nothing_is_left(world):
         kernel.vm_pageout_scan_inactive(world.vm)
     kernel.vm_object_deallocate(world.obj)
     assert world.obj.freed
-    assert ["free"] * PAGES == [world.vm.queue_type(page.queue) for page in world.vm.vm_page_array]
+    assert ["free"] * PAGES == [world.vm.page.queue_type(page.queue) for page in world.vm.page.vm_page_array]
 
 
 N = st.integers(0, SIZE - 1)

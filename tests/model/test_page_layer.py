@@ -19,14 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import kernel
 import page_model as plain
 from machine_driver import Driver
-from vmsmp import vm as kernel
 from vmsmp.mutants.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_lookup import vm_page_lookup
+from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 
 PAGES = 6
 INDEXES = 2
@@ -84,7 +82,7 @@ class PageLayer(RuleBasedStateMachine):
     )
     def boot(self, l2_size, resident):
         self.vm = self.driver.do(self._boot, l2_size)
-        self.real = self.vm.vm_page_array
+        self.real = self.vm.page.vm_page_array
         self.memory = plain.Memory([m.pc for m in self.real])
         for place, state in resident.items():
             self.alloc_for_object(place, ["normal"])
@@ -102,8 +100,8 @@ class PageLayer(RuleBasedStateMachine):
 
     def _boot(self, l2_size):
         vm = self.driver.machine.boot(pages=PAGES, l2_size=l2_size, adj_limit=3, hash_size=4)
-        vm.limits.v_free_reserved = plain.RESERVED
-        vm.limits.v_interrupt_free_min = plain.INTERRUPT_MIN
+        vm.meter.limits.v_free_reserved = plain.RESERVED
+        vm.meter.limits.v_interrupt_free_min = plain.INTERRUPT_MIN
         self.objects = {name: kernel.vm_object_allocate(vm, INDEXES, name) for name in "ab"}
         return vm
 
@@ -141,7 +139,7 @@ class PageLayer(RuleBasedStateMachine):
             word, md, obj = m.peek("busy_count"), m.peek("md"), m.peek("object")
             assert {m.name: p.shown()} == {
                 m.name: {
-                    "queue": self.vm.queue_type(m.peek("queue")),
+                    "queue": self.vm.page.queue_type(m.peek("queue")),
                     "place": (names[obj], m.peek("pindex")) if obj else None,
                     "busy": (bool(word & kernel.PBUSY_LOCKED), word & ~kernel.PBUSY_LOCKED),
                     "hold": m.peek("hold_count"),
@@ -160,8 +158,10 @@ class PageLayer(RuleBasedStateMachine):
     @invariant()
     def every_queue_has_its_pages_in_order(self):
         lists = {
-            (self.vm.queue_type(pq.index), (pq.index - 1) % self.vm.l2_size): [m.phys for m in pq.pages()]
-            for pq in self.vm.vm_page_queues[1:]
+            (self.vm.page.queue_type(pq.index), (pq.index - 1) % self.vm.page.l2_size): [
+                m.phys for m in pq.pages()
+            ]
+            for pq in self.vm.page.vm_page_queues[1:]
         }
         assert {q: pages for q, pages in self.memory.queues.items() if pages} == {
             q: pages for q, pages in lists.items() if pages
@@ -176,7 +176,7 @@ class PageLayer(RuleBasedStateMachine):
             "v_inactive_count": count("inactive"),
             "v_active_count": count("active", "hold"),
             "v_wire_count": sum(p.wire > 0 for p in self.memory.pages),
-        } == {name: self.vm.count(name) for name in COUNTS}
+        } == {name: self.vm.meter.count(name) for name in COUNTS}
 
     @invariant()
     def every_object_has_its_pages(self):
@@ -191,7 +191,7 @@ class PageLayer(RuleBasedStateMachine):
     @invariant()
     def the_hash_knows_the_same_pages(self):
         names = {obj: name for name, obj in self.objects.items()}
-        elements = [self.vm.vm_page_hash.element(slot) for slot in range(4)]
+        elements = [self.vm.page.vm_page_hash.element(slot) for slot in range(4)]
         assert self.memory.cached == [
             [self.number(e.m), (names[e.object], e.pindex) if e.m else None, e.ticks] for e in elements
         ]
@@ -447,10 +447,10 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vmstats_rollup, self.vm)
         swept = self.do(kernel.vm_pageout_free_hold, self.vm)
         self.memory.ticks += ticks
-        totals = {name: self.vm.count(name) for name in COUNTS}
+        totals = {name: self.vm.meter.count(name) for name in COUNTS}
         assert (self.memory.ticks, totals, 0) == (
             self.driver.machine.ticks,
-            {name: self.vm.vmstats.peek(name) for name in COUNTS},
+            {name: self.vm.meter.vmstats.peek(name) for name in COUNTS},
             swept,
         )
 
@@ -500,7 +500,7 @@ class PageLayer(RuleBasedStateMachine):
         """Give everything back; then every page is free, or out of the way of an allocation."""
         if self.sound:
             self.driver.do(self.give_back)
-            assert {"free", "inactive"} >= {self.vm.queue_type(m.peek("queue")) for m in self.real}
+            assert {"free", "inactive"} >= {self.vm.page.queue_type(m.peek("queue")) for m in self.real}
             assert [] == [m for m in self.real if any(m.peek(c) for c in ("busy_count", "hold_count"))]
             self.driver.end()
         else:
@@ -546,11 +546,11 @@ def changed(function, old, new):
         changed("vm_page:vm_page_dontneed", "_vm_page_deactivate_locked(m, athead)", "pass"),
         changed("vm_page:vm_page_rename", "vm_page_dirty(m)", "pass"),
         changed("vm_page:vm_page_bits", "base + size - 1", "base + size"),
-        changed("vm_page_alloc:vm_page_alloc", "_recycle(m)", "break"),
-        changed("vm_page_alloc:_gate_open", "free >= vm.limits", "free > vm.limits"),
-        changed("vm_page_free:vm_page_free_toq", "m.valid = 0", "pass"),
-        changed("vm_page_lookup:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
-        changed("vm_page_hash:vm_page_hash_enter", "delta > oldest", "delta >= oldest"),
+        changed("vm_page:vm_page_alloc", "_recycle(m)", "break"),
+        changed("vm_page:_gate_open", "free >= vm.meter.limits", "free > vm.meter.limits"),
+        changed("vm_page:vm_page_free_toq", "m.valid = 0", "pass"),
+        changed("vm_page:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
+        changed("vm_page:vm_page_hash_enter", "delta > oldest", "delta >= oldest"),
         changed("pmap:pmap_remove", "_take_away(m, PTE_V | PTE_W | PTE_M)", "m.md.swap(0)"),
     ],
     ids=lambda mutant: mutant.function.partition(":")[2],

@@ -15,8 +15,8 @@ from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
-from vmsmp.sched.partial_order import fingerprint
+from vmsmp.sched.fingerprint import fingerprint
+from vmsmp.sched.names import make_scheduler
 
 #: More than any program here has executions.
 MOST = 60_000
@@ -53,7 +53,7 @@ def search(program, sched="dpor", *, executions=MOST, seed=0):
                 machine.close()
 
         pool.drive(loop)
-    seen.blocked = getattr(scheduler, "blocked", 0)
+    seen.blocked = getattr(scheduler, "sleep_set_blocked", 0)
     return seen
 
 

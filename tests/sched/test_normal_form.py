@@ -8,8 +8,8 @@ from vmsmp.campaign.search import Runner
 from vmsmp.engine.schedule import Options
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.sched import normal_form
-from vmsmp.sched.base import make_scheduler
-from vmsmp.sched.partial_order import fingerprint
+from vmsmp.sched.fingerprint import fingerprint
+from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.replay import LogReplay
 
 PROGRAMS = [reference.account, reference.bluetooth, reference.reorder(3), reference.twostages(1, 1)]

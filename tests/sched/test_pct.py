@@ -148,5 +148,5 @@ def test_the_choices_of_a_streak_count_for_nothing(tell):
 def test_a_streak_is_looked_for_though_a_change_is_due_at_the_same_choice():
     pct = Pct(2, 0)
     pct._changes = {STREAK: 0.5, STREAK + 1: 0.6}
-    pct._look_at(STREAK)
+    pct._check_streak_at(STREAK)
     assert {STREAK: 0.5, STREAK + 1: 0.6, STREAK + 2: None} == pct._changes

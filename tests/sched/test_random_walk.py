@@ -1,17 +1,13 @@
-"""Random walk, round robin, and the strings that name schedulers."""
+"""Random walks and round robin."""
 
 from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
 
-import pytest
-
 import vmsmp
 from lost_update import lost_update
-from vmsmp.errors import UsageError
-from vmsmp.sched.base import make_scheduler
-from vmsmp.sched.random_walk import RandomWalk, RoundRobin
+from vmsmp.sched.random_walk import RandomWalk, RoundRobin, StickyWalk
 
 CPUS = [SimpleNamespace(index=n, alarmed=False) for n in range(4)]
 
@@ -64,20 +60,38 @@ def test_round_robin_makes_the_same_run_every_time():
     assert (5, 1) == (len(logs), len(set(logs)))
 
 
-@pytest.mark.parametrize("name", ["portfolio", "random", "rr", "pct:1", "pct:100", "dfs", "dfs:0", "dfs:12"])
-def test_every_documented_name_makes_a_scheduler_that_begins(name):
-    assert make_scheduler(name, seed=1).begin()
+# -- the sticky walk ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("", "bogus", "Random", "random:3", "rr:1"),
-        *("pct", "pct:", "pct:0", "pct:101", "pct:x", "pct:-1", "pct:1:2", "pct:²", "pct:" + "9" * 5000),
-        *("dfs:", "dfs:-1", "dfs:x", "dfs:²", "dfs:" + "9" * 5000),
-    ],
-    ids=lambda name: name[:12] or "empty",
-)
-def test_an_unknown_name_is_a_usage_error(name):
-    with pytest.raises(UsageError, match=r"\Aunknown scheduler "):
-        make_scheduler(name, seed=1)
+def stays(walk, picks=2_000):
+    """How often of so many picks a sticky walk stays on the current of four CPUs."""
+    return sum(walk.pick(CPUS[2], CPUS) is CPUS[2] for _ in range(picks)) / picks
+
+
+def test_a_sticky_walk_stays_as_often_as_its_rate_says():
+    walk = StickyWalk(1)
+    for rate in StickyWalk.RATES:
+        walk._rate = rate
+        # it stays, or switches to any of four, of which the current CPU is one
+        assert abs(stays(walk) - (1 - rate * 3 / 4)) < 0.04
+
+
+def test_a_sticky_walk_draws_its_rate_anew_for_each_run():
+    walk = StickyWalk(1)
+    rates = set()
+    for _ in range(50):
+        walk.begin()
+        rates.add(walk._rate)
+    assert set(StickyWalk.RATES) == rates
+
+
+def test_a_sticky_walk_leaves_a_cpu_that_cannot_run():
+    walk = StickyWalk(1)
+    assert {0, 1} == {walk.pick(CPUS[2], CPUS[:2]).index for _ in range(50)}
+
+
+def test_a_sticky_walk_does_not_stay_by_ending_a_sleep():
+    walk = StickyWalk(1)
+    walk._rate = 0.0
+    asleep = SimpleNamespace(index=0, alarmed=True)
+    assert {0, 1} == {walk.pick(asleep, [asleep, CPUS[1]]).index for _ in range(50)}

@@ -10,7 +10,7 @@ from vmsmp.campaign.search import Runner
 from vmsmp.engine import ops, trace
 from vmsmp.engine.schedule import Options, Schedule
 from vmsmp.engine.workers import WorkerPool, current_core
-from vmsmp.sched.rendezvous import Place, Rendezvous
+from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
 from vmsmp.sched.replay import Preempting
 
 SEEDS = range(20)
@@ -19,7 +19,7 @@ SORTS = pytest.mark.parametrize("sort", ["spinlock", "lockmgr"])
 
 #: The first object that the boot CPU of these programs makes.
 X = ops.identity(0, 1)
-LOAD, STORE = Place(ops.op(X, ops.LOAD)), Place(ops.op(X, ops.STORE))
+LOAD, STORE = Breakpoint(ops.op(X, ops.LOAD)), Breakpoint(ops.op(X, ops.STORE))
 
 
 def far_apart(m):
@@ -153,7 +153,7 @@ def test_one_is_let_go_if_nobody_else_can_run(tell, seed):
 
 
 def test_a_place_that_nobody_comes_to_holds_nobody_for_ever(tell):
-    rendezvous = Rendezvous((STORE, Place(ops.op(X, ops.SWAP))), 0)
+    rendezvous = Rendezvous((STORE, Breakpoint(ops.op(X, ops.SWAP))), 0)
     outcome, _, _ = tell(far_apart, rendezvous)
     assert (True, False) == (outcome.ok, rendezvous.met)
 
@@ -236,7 +236,7 @@ def test_cpus_that_meet_before_opposite_locks_deadlock(tell, locks, sort, a, b):
     """Locks are named by name or by class."""
     classes = {"pg#1": "pg[]", "pq[2]": "pq[]"}
     one, other = classes.get(a, a), classes.get(b, b)
-    places = (Place(holds=one, wants=other), Place(holds=other, wants=one))
+    places = (Breakpoint(holds=one, wants=other), Breakpoint(holds=other, wants=one))
     ended = []
     for seed in range(10):
         outcome, _, _ = tell(
@@ -259,7 +259,7 @@ def test_three_cpus_can_meet_before_their_locks(tell, locks):
             m.spawn(nest, n)
         m.join()
 
-    places = [Place(holds="abc"[n], wants="bca"[n]) for n in range(3)]
+    places = [Breakpoint(holds="abc"[n], wants="bca"[n]) for n in range(3)]
     ended = []
     for seed in range(10):
         outcome, _, _ = tell(program, Rendezvous(places, seed), options=Options(locks=locks))
@@ -274,7 +274,7 @@ def test_who_wants_the_lock_while_it_holds_nothing_is_not_held(tell, locks, sort
         m.spawn(getattr(m, sort)("a").acquire)
         m.join()
 
-    rendezvous = Rendezvous((Place(holds="b", wants="a"),), 0)
+    rendezvous = Rendezvous((Breakpoint(holds="b", wants="a"),), 0)
     tell(program, rendezvous, options=Options(locks=locks))
     assert not rendezvous.met
 
@@ -292,6 +292,6 @@ def test_who_releases_the_lock_is_not_held(tell, locks, sort):
             b.acquire()
             b.release()
 
-    rendezvous = Rendezvous((Place(holds="a", wants="b"), Place(holds="b", wants="b")), 0)
+    rendezvous = Rendezvous((Breakpoint(holds="a", wants="b"), Breakpoint(holds="b", wants="b")), 0)
     tell(program, rendezvous, options=Options(locks=locks))
     assert not rendezvous.met

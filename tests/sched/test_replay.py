@@ -1,4 +1,4 @@
-"""What is written down comes back: as preemptions, as any subset of them, and as a tape."""
+"""What is written down comes back: as preemptions, as any subset of them, and as a raw log."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_recorded_run_comes_back_from_its_line(tell, make, options):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_a_tape_repeats_a_run_step_for_step(tell, options):
+def test_a_log_repeats_a_run_step_for_step(tell, options):
     parted = []
     for seed in range(8):
         _, log, draws = tell(busy, RandomWalk(seed), seed=seed, options=options)
@@ -138,7 +138,7 @@ def test_a_choice_beyond_what_there_is_wraps_around():
     assert [7] == drawn
 
 
-def test_a_tape_of_another_program_is_a_divergence(tell):
+def test_a_log_of_another_program_is_a_divergence(tell):
     def crowd(n):
         def program(m):
             for _ in range(n):
@@ -152,7 +152,7 @@ def test_a_tape_of_another_program_is_a_divergence(tell):
         tell(crowd(4), LogReplay(log, draws))
 
 
-def test_a_tape_without_the_draws_that_are_made_is_a_divergence(tell):
+def test_a_log_without_the_draws_that_are_made_is_a_divergence(tell):
     with pytest.raises(ReplayDiverged, match="draws below 3"):
         tell(lambda m: m.choose(3), LogReplay([], []))
 
@@ -177,15 +177,15 @@ LATE = Options(max_steps=700)
 
 
 @pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS)
-def test_a_run_with_fair_picks_comes_back_from_its_line_and_its_tape(tell, make):
+def test_a_run_with_fair_picks_comes_back_from_its_line_and_its_log(tell, make):
     limit = LATE.max_steps
     for seed in range(3):
         outcome, log, draws = tell(long, make(seed), seed=seed, options=LATE, max_steps=limit)
         assert limit // 2 + 20 < len(log)
         steps = Schedule.parse(outcome.schedule).preemptions
         _, again, _ = tell(long, Preempting(steps), seed=seed, options=LATE, max_steps=limit)
-        _, taped, _ = tell(long, LogReplay(log, draws), seed=seed, options=LATE, max_steps=limit)
-        assert (None, None) == (trace.divergence(log, again), trace.divergence(log, taped))
+        _, followed, _ = tell(long, LogReplay(log, draws), seed=seed, options=LATE, max_steps=limit)
+        assert (None, None) == (trace.divergence(log, again), trace.divergence(log, followed))
 
 
 def test_no_preemption_is_written_down_for_fair_picks(tell):

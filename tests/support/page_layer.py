@@ -2,10 +2,7 @@
 
 from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import vm_page_wakeup
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, vm_page_activate, vm_page_alloc, vm_page_wakeup
 
 LIMITS = (
     "v_free_reserved",
@@ -30,12 +27,12 @@ def wanting(vm):
 
 def on(m):
     """The type of the queue that the page is on."""
-    return m.vm.queue_type(m.peek("queue"))
+    return m.vm.page.queue_type(m.peek("queue"))
 
 
 def intact(vm):
     """Every list is as long as its queue says, and has pages only."""
-    for pq in vm.vm_page_queues:
+    for pq in vm.page.vm_page_queues:
         there = [*pq.pages()]
         assert len(there) == pq.peek("lcnt")
         assert all(m.phys >= 0 for m in there)

@@ -11,6 +11,7 @@ import vmsmp
 import vmsmp.machine
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
 from vmsmp.mutants.patch import Mutant
+from vmsmp.sync import machine as sync_machine
 from vmsmp.sync.errno import PWAKEUP_ONE
 from vmsmp.sync.sleepq import MATCH_ALL, _bucket
 
@@ -631,13 +632,13 @@ def test_each_guard_of_the_interlock_is_needed(locks, guard):
 def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(locks, monkeypatch):
     """A constructor that takes its time shows what two CPUs at once would make of it."""
     name = {"atomic": "AtomicSleepQueues", "exact": "ExactSleepQueues"}[locks]
-    make = getattr(vmsmp.machine, name)
+    make = getattr(sync_machine, name)
 
     def slowly(machine):
         time.sleep(0.02)
         return make(machine)
 
-    monkeypatch.setattr(vmsmp.machine, name, slowly)
+    monkeypatch.setattr(sync_machine, name, slowly)
     seen = []
 
     def program(m):

@@ -6,11 +6,18 @@ import pytest
 
 import vmsmp
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_deactivate, vm_page_hold
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_cache, vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_INTERRUPT, VM_ALLOC_NORMAL, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_PAGE_BITS_ALL,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_cache,
+    vm_page_deactivate,
+    vm_page_free,
+    vm_page_hold,
+    vm_page_wakeup,
+)
 
 SMALL = {"pages": 8, "l2_size": 1}
 

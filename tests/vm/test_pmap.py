@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import pmap
+from vmsmp.vm import pmap, vm_page
 from vmsmp.vm.pmap import VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page import (
     PG_MAPPED,
     PG_MAPPEDMULTI,
     PG_RAM,
@@ -24,6 +17,11 @@ from vmsmp.vm.vm_page_h import (
     PTE_V,
     PTE_W,
     VM_PAGE_BITS_ALL,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -121,7 +119,7 @@ def test_a_page_protected_altogether_has_no_entry_and_no_flags(alone, page_on, b
     def program(vm):
         m = mapped(vm, page_on, before, stored)
         m.flags.setbits(PG_RAM)
-        pmap.vm_page_protect(m, VM_PROT_NONE)
+        vm_page.vm_page_protect(m, VM_PROT_NONE)
         assert m.flags.peek() & PG_RAM
         return seen(m)
 
@@ -132,7 +130,7 @@ def test_a_page_protected_altogether_has_no_entry_and_no_flags(alone, page_on, b
 def test_a_page_protected_against_writing_stays_mapped_for_reading(alone, page_on, stored):
     def program(vm):
         m = mapped(vm, page_on, RW, stored)
-        pmap.vm_page_protect(m, VM_PROT_READ)
+        vm_page.vm_page_protect(m, VM_PROT_READ)
         return seen(m), pmap.pmap_store(m)
 
     assert ((PTE_V, PG_MAPPED, VM_PAGE_BITS_ALL if stored else 0), False) == alone(program)
@@ -147,7 +145,7 @@ def test_a_protection_that_takes_nothing_away_touches_no_entry(steps, page_on, f
         m.flags.setbits(flags)
         return [m, prot]
 
-    assert ["load pg[7].flags"] == steps(prepare, pmap.vm_page_protect)
+    assert ["load pg[7].flags"] == steps(prepare, vm_page.vm_page_protect)
 
 
 @pytest.mark.parametrize("kind", ["nobody", "soft", "another"])
@@ -158,7 +156,7 @@ def test_a_page_protected_without_one_s_own_hard_busy_panics(panic, page_on, kin
             vm_page_sbusy_try(m)
         elif kind == "another":
             vm.machine.spawn(vm_page_busy_try, m, False).join()
-        pmap.vm_page_protect(m, VM_PROT_NONE)
+        vm_page.vm_page_protect(m, VM_PROT_NONE)
 
     assert "vm_page_protect: page not hard-busied" == panic(program)
 
@@ -170,13 +168,13 @@ def test_taking_an_entry_away_may_block_so_that_tokens_are_lost(steps, page_on, 
         vm_object_hold(vm_object_allocate(vm, 1))
         return [m, prot]
 
-    rows = steps(prepare, pmap.vm_page_protect)
+    rows = steps(prepare, vm_page.vm_page_protect)
     assert lost is any("release obj" in row for row in rows)
     assert lost is any("reacquire obj" in row for row in rows)
 
 
 def test_the_entry_goes_before_the_flags(steps, page_on):
-    rows = steps(lambda vm: [mapped(vm, page_on, RW), VM_PROT_NONE], pmap.vm_page_protect)
+    rows = steps(lambda vm: [mapped(vm, page_on, RW), VM_PROT_NONE], vm_page.vm_page_protect)
     assert ["pg[7].md", "pg[7].flags"] == [row.split()[-1] for row in rows[-2:]]
 
 
@@ -199,16 +197,16 @@ def test_a_page_made_dirty_is_so_in_all_of_its_pieces_and_clean_in_all_again(alo
     def program(vm):
         m = busied(vm, page_on)
         m.dirty = 1
-        pmap.vm_page_dirty(m)
+        vm_page.vm_page_dirty(m)
         before = m.dirty
-        pmap.vm_page_undirty(m)
+        vm_page.vm_page_undirty(m)
         return before, m.dirty
 
     assert (VM_PAGE_BITS_ALL, 0) == alone(program)
 
 
 def test_a_cached_page_made_dirty_panics(panic, page_on):
-    message = panic(lambda vm: pmap.vm_page_dirty(busied(vm, page_on, "cache")))
+    message = panic(lambda vm: vm_page.vm_page_dirty(busied(vm, page_on, "cache")))
     assert "vm_page_dirty: page in cache" == message
 
 
@@ -216,7 +214,7 @@ def test_a_cached_page_made_dirty_panics(panic, page_on):
 def test_a_look_for_dirt_finds_what_was_stored_and_leaves_the_mapping(alone, page_on, stored):
     def program(vm):
         m = mapped(vm, page_on, RW, stored)
-        pmap.vm_page_test_dirty(m)
+        vm_page.vm_page_test_dirty(m)
         return m.dirty, m.md.peek() & (PTE_V | PTE_W)
 
     assert (VM_PAGE_BITS_ALL if stored else 0, PTE_V | PTE_W) == alone(program)
@@ -225,7 +223,7 @@ def test_a_look_for_dirt_finds_what_was_stored_and_leaves_the_mapping(alone, pag
 def test_a_page_referenced_is_marked_so(alone, page_on):
     def program(vm):
         m = busied(vm, page_on)
-        pmap.vm_page_reference(m)
+        vm_page.vm_page_reference(m)
         return m.flags.peek()
 
     assert PG_REFERENCED == alone(program)
@@ -247,7 +245,7 @@ def test_no_store_slips_past_a_protection(together, page_on, locks, prot):
 
         def protector():
             vm_page_busy_wait(m, True)
-            pmap.vm_page_protect(m, prot)
+            vm_page.vm_page_protect(m, prot)
             vm.machine.check(not m.md.peek() & PTE_W, "nobody can write any more")
             vm.machine.check(not m.flags.peek() & PG_WRITEABLE, "and it says so")
             vm_page_wakeup(m)
@@ -271,7 +269,7 @@ def test_parallel_processes_write_and_unmap_and_the_page_is_dirty(parallel, page
                 vm_page_busy_wait(m, True)
                 pmap.pmap_enter(m, RW)
                 stored.fetchadd(pmap.pmap_store(m))
-                pmap.vm_page_protect(m, VM_PROT_NONE)
+                vm_page.vm_page_protect(m, VM_PROT_NONE)
                 vm_page_wakeup(m)
 
         for _ in range(3):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
+from vmsmp.records.pool import record_of
 from vmsmp.vm.vm_object import vm_object_allocate
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_h import PG_FICTITIOUS, VM_ALLOC_NORMAL
-from vmsmp.vm.vm_page_queues import PQ_NONE
+from vmsmp.vm.vm_page import PG_FICTITIOUS, PQ_NONE, VM_ALLOC_NORMAL, vm_page_alloc
 
 COUNTS = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_count", "v_wire_count")
 
@@ -18,18 +17,25 @@ COUNTS = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_count",
 
 def test_queue_types_begin_where_the_kernel_s_do(alone):
     def program(vm):
-        return PQ_NONE, vm.PQ_FREE, vm.PQ_INACTIVE, vm.PQ_ACTIVE, vm.PQ_CACHE, vm.PQ_HOLD
+        return (
+            PQ_NONE,
+            vm.page.PQ_FREE,
+            vm.page.PQ_INACTIVE,
+            vm.page.PQ_ACTIVE,
+            vm.page.PQ_CACHE,
+            vm.page.PQ_HOLD,
+        )
 
     assert (0, 1, 1025, 2049, 3073, 4097) == alone(program, l2_size=1024)
 
 
 def test_there_is_a_queue_for_each_colour_of_each_type_and_one_for_none(alone):
-    assert 1 + 5 * 1024 == alone(lambda vm: len(vm.vm_page_queues), l2_size=1024)
+    assert 1 + 5 * 1024 == alone(lambda vm: len(vm.page.vm_page_queues), l2_size=1024)
 
 
 def test_a_queue_s_base_is_the_index_of_its_type_s_first_queue(alone):
     def program(vm):
-        return [(pq.index, pq.base) for pq in vm.vm_page_queues[1:]]
+        return [(pq.index, pq.base) for pq in vm.page.vm_page_queues[1:]]
 
     bases = [1, 1, 3, 3, 5, 5, 7, 7, 9, 9]
     assert [*enumerate(bases, 1)] == alone(program, l2_size=2)
@@ -37,22 +43,22 @@ def test_a_queue_s_base_is_the_index_of_its_type_s_first_queue(alone):
 
 def test_held_pages_are_counted_as_active_ones(alone):
     def program(vm):
-        return [pq.cnt_offset for pq in vm.vm_page_queues[1:]]
+        return [pq.cnt_offset for pq in vm.page.vm_page_queues[1:]]
 
     free, cache, inactive, active = COUNTS[:4]
     assert [free, inactive, active, cache, active] == alone(program)
 
 
 def test_no_search_has_remembered_a_queue_at_boot(alone):
-    assert {-1} == alone(lambda vm: {pq.peek("lastq") for pq in vm.vm_page_queues}, l2_size=8)
+    assert {-1} == alone(lambda vm: {pq.peek("lastq") for pq in vm.page.vm_page_queues}, l2_size=8)
 
 
 def test_every_page_starts_on_the_free_queue_of_its_colour(alone):
     def program(vm):
-        for m in vm.vm_page_array:
-            assert vm.PQ_FREE + m.pc == m.peek("queue")
-            assert m in vm.vm_page_queues[m.peek("queue")].pages()
-        return [m.phys for m in vm.vm_page_array]
+        for m in vm.page.vm_page_array:
+            assert vm.page.PQ_FREE + m.pc == m.peek("queue")
+            assert m in vm.page.vm_page_queues[m.peek("queue")].pages()
+        return [m.phys for m in vm.page.vm_page_array]
 
     assert [*range(40)] == alone(program, pages=40, l2_size=8)
 
@@ -60,7 +66,7 @@ def test_every_page_starts_on_the_free_queue_of_its_colour(alone):
 @pytest.mark.parametrize(("pages", "l2_size"), [(64, 4), (64, 16), (16, 16), (8, 1)])
 def test_colours_share_the_pages_evenly(alone, pages, l2_size):
     def program(vm):
-        return [vm.vm_page_queues[vm.PQ_FREE + pc].peek("lcnt") for pc in range(l2_size)]
+        return [vm.page.vm_page_queues[vm.page.PQ_FREE + pc].peek("lcnt") for pc in range(l2_size)]
 
     assert [pages // l2_size] * l2_size == alone(program, pages=pages, l2_size=l2_size)
 
@@ -68,7 +74,7 @@ def test_colours_share_the_pages_evenly(alone, pages, l2_size):
 def test_a_page_starts_idle_clean_invalid_and_in_no_object(alone):
     def program(vm):
         names = ("busy_count", "hold_count", "wire_count", "flags", "md", "valid", "dirty", "act_count")
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         return m.peek("object"), [m.peek(name) for name in names]
 
     assert (None, [0] * 8) == alone(program)
@@ -76,7 +82,11 @@ def test_a_page_starts_idle_clean_invalid_and_in_no_object(alone):
 
 def test_a_page_is_called_by_its_number_and_a_marker_is_called_one(alone):
     def program(vm):
-        return vm.vm_page_array[3].name, vm.vm_page_array[3].klass, vm.marker(PG_FICTITIOUS).klass
+        return (
+            vm.page.vm_page_array[3].name,
+            vm.page.vm_page_array[3].klass,
+            vm.page.marker(PG_FICTITIOUS).klass,
+        )
 
     assert ("pg[3]", "pg", "marker") == alone(program)
 
@@ -86,7 +96,7 @@ def test_a_page_is_called_by_its_number_and_a_marker_is_called_one(alone):
 )
 def test_a_queue_is_called_by_its_type_and_colour(alone, index, name):
     def program(vm):
-        return vm.queue_name(index), vm.queue_type(index)
+        return vm.page.queue_name(index), vm.page.queue_type(index)
 
     kind = "none" if not index else name[3:-3]
     assert (name, kind) == alone(program, l2_size=4)
@@ -94,13 +104,13 @@ def test_a_queue_is_called_by_its_type_and_colour(alone, index, name):
 
 def test_identities_lead_back_to_pages_queues_counts_and_objects(alone):
     def program(vm):
-        m, pq, obj = vm.vm_page_array[5], vm.vm_page_queues[3], vm_object_allocate(vm, 1)
+        m, pq, obj = vm.page.vm_page_array[5], vm.page.vm_page_queues[3], vm_object_allocate(vm, 1)
         gd = vm.mycpu()
-        for thing in (m, pq, obj, vm.vmstats, gd.gd_vmstats, gd.gd_vmstats_adj):
-            assert thing is vm.record_of(thing.ident)
-        assert m is vm.record_of(m.busy_count.ident)
-        assert m is vm.record_of(m.spin.ident)
-        assert obj is vm.record_of(obj.ref_count.ident)
+        for thing in (m, pq, obj, vm.meter.vmstats, gd.gd_vmstats, gd.gd_vmstats_adj):
+            assert thing is record_of(vm.machine, thing.ident)
+        assert m is record_of(vm.machine, m.busy_count.ident)
+        assert m is record_of(vm.machine, m.spin.ident)
+        assert obj is record_of(vm.machine, obj.ref_count.ident)
         return vm.machine.find(m.busy_count.ident) is m.busy_count
 
     assert True is alone(program, l2_size=4)
@@ -124,7 +134,7 @@ def test_identities_lead_back_to_pages_queues_counts_and_objects(alone):
 def test_the_first_group_of_a_search_is_a_cpu_s_share_of_the_colours_and_no_less_than_sixteen(
     alone, l2_size, cpus, mask
 ):
-    assert mask == alone(lambda vm: vm.set_assoc_mask, l2_size=l2_size, cpus=cpus)
+    assert mask == alone(lambda vm: vm.page.set_assoc_mask, l2_size=l2_size, cpus=cpus)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +165,7 @@ def test_a_machine_boots_once(alone):
 
 def test_boot_counts_every_page_as_free(alone):
     def program(vm):
-        return [vm.count(name) for name in COUNTS]
+        return [vm.meter.count(name) for name in COUNTS]
 
     assert [8, 0, 0, 0, 0] == alone(program)
 
@@ -173,7 +183,7 @@ def test_the_true_count_is_the_global_one_and_every_cpu_s_delta(alone):
         m = vm.machine
         m.spawn(vm_page_alloc, vm, None, 0, VM_ALLOC_NORMAL).join()
         m.spawn(vm_page_alloc, vm, None, 1, VM_ALLOC_NORMAL).join()
-        return vm.vmstats.peek("v_free_count"), vm.count("v_free_count")
+        return vm.meter.vmstats.peek("v_free_count"), vm.meter.count("v_free_count")
 
     assert (8, 6) == alone(program)
 
@@ -188,7 +198,7 @@ def test_each_cpu_has_counts_of_its_own(alone):
 
 
 def test_parallel_cpus_take_and_give_pages_and_none_is_missing_afterwards(parallel):
-    from vmsmp.vm.vm_page_free import vm_page_free
+    from vmsmp.vm.vm_page import vm_page_free
 
     def program(vm):
         def worker():
@@ -200,6 +210,6 @@ def test_parallel_cpus_take_and_give_pages_and_none_is_missing_afterwards(parall
         for _ in range(3):
             vm.machine.spawn(worker)
         vm.machine.join()
-        return vm.count("v_free_count"), sum(pq.peek("lcnt") for pq in vm.vm_page_queues[1:5])
+        return vm.meter.count("v_free_count"), sum(pq.peek("lcnt") for pq in vm.page.vm_page_queues[1:5])
 
     assert (16, 16) == parallel(program, pages=16, l2_size=4)

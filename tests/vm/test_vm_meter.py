@@ -21,7 +21,7 @@ def see(vm, free, cache=0):
 def counts(vm, gd=None, name=FREE):
     """The global count, the delta and the view."""
     gd = gd or vm.mycpu()
-    return vm.vmstats.peek(name), gd.gd_vmstats_adj.peek(name), gd.gd_vmstats.peek(name)
+    return vm.meter.vmstats.peek(name), gd.gd_vmstats_adj.peek(name), gd.gd_vmstats.peek(name)
 
 
 # -- counting -------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ def counts(vm, gd=None, name=FREE):
 @pytest.mark.parametrize("name", v.COUNTS)
 def test_a_page_more_is_counted_in_the_cpu_s_delta_and_in_its_view(alone, name):
     def program(vm):
-        before = vm.vmstats.peek(name)
+        before = vm.meter.vmstats.peek(name)
         v.vmstats_add(vm, name)
         return [n - b for n, b in zip(counts(vm, name=name), (before, 0, before), strict=True)]
 
@@ -40,7 +40,7 @@ def test_a_page_more_is_counted_in_the_cpu_s_delta_and_in_its_view(alone, name):
 @pytest.mark.parametrize("name", v.COUNTS[:4])
 def test_a_page_less_is_counted_in_the_cpu_s_delta_and_in_its_view(alone, name):
     def program(vm):
-        before = vm.vmstats.peek(name)
+        before = vm.meter.vmstats.peek(name)
         v.vmstats_rem(vm, name)
         return [n - b for n, b in zip(counts(vm, name=name), (before, 0, before), strict=True)]
 
@@ -88,7 +88,7 @@ def test_the_reserve_touched_brings_paging_near_too(alone):
 
 
 def test_the_kernel_s_own_limit_is_1024(alone):
-    assert 1024 == alone(lambda vm: vm.adj_limit)
+    assert 1024 == alone(lambda vm: vm.meter.adj_limit)
 
 
 def test_a_page_more_is_never_handed_on(alone):
@@ -162,7 +162,7 @@ def test_no_page_is_lost_between_rollups_and_cpus_that_count(together):
         for fn in (counter, roller, roller):
             vm.machine.spawn(fn)
         vm.machine.join()
-        vm.machine.check(vm.count(FREE) == 8, "as many as before")
+        vm.machine.check(vm.meter.count(FREE) == 8, "as many as before")
 
     together(program, schedules=150, adj_limit=0)
 
@@ -180,7 +180,7 @@ def test_parallel_cpus_count_and_roll_up_and_no_page_is_lost(parallel):
             vm.machine.spawn(worker)
         vm.machine.join()
         v.vmstats_rollup(vm)
-        return vm.count(FREE), vm.vmstats.peek(FREE)
+        return vm.meter.count(FREE), vm.meter.vmstats.peek(FREE)
 
     assert (8, 8) == parallel(program)
 
@@ -230,7 +230,7 @@ def test_each_threshold_trips_when_the_reserve_is_touched_however_much_is_cached
 def test_each_threshold_is_judged_by_the_cpu_s_own_view(alone, name):
     def program(vm):
         see(limit(vm, **{name: 10}), 10)
-        vm.vmstats.v_free_count.value = 0
+        vm.meter.vmstats.v_free_count.value = 0
         return TESTS[name](vm), vm.machine.spawn(lambda: vm.machine.check(TESTS[name](vm)))
 
     assert False is alone(program)[0]

@@ -27,7 +27,7 @@ def test_an_object_starts_with_one_reference_and_neither_held_nor_locked_nor_dea
 
 def test_the_machine_knows_its_objects(alone):
     def program(vm):
-        return [o.vm_object_allocate(vm, 8) for _ in range(3)] == vm.objects
+        return [o.vm_object_allocate(vm, 8) for _ in range(3)] == [*vm.objects]
 
     assert True is alone(program)
 
@@ -163,7 +163,9 @@ def test_a_try_to_hold_that_fails_may_be_the_last_hold_too(alone, dead_, refs, l
 def test_the_token_goes_before_the_memory_does(alone, monkeypatch):
     seen = []
     free = o._free
-    monkeypatch.setattr(o, "_free", lambda obj: (seen.append(obj.token.holders), free(obj)))
+    monkeypatch.setattr(
+        "vmsmp.vm.vm_object.hold._free", lambda obj: (seen.append(obj.token.holders), free(obj))
+    )
 
     def program(vm):
         obj = dead(vm)
@@ -378,6 +380,6 @@ def test_parallel_references_come_and_go_and_the_object_dies_with_the_last(paral
         vm.machine.join()
         before = obj.freed
         o.vm_object_deallocate(obj)
-        return before, obj.freed, vm.count("v_free_count")
+        return before, obj.freed, vm.meter.count("v_free_count")
 
     assert (False, True, 8) == parallel(program, locks=locks)

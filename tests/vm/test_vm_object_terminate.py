@@ -7,17 +7,20 @@ import pytest
 from page_layer import made, on
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
-from vmsmp.vm.vm_page import vm_page_hold, vm_page_rename, vm_page_wire
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
+from vmsmp.vm.vm_page import (
+    PBUSY_WANTED,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_free,
+    vm_page_hold,
+    vm_page_rename,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
     vm_page_wakeup,
+    vm_page_wire,
 )
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PBUSY_WANTED, VM_ALLOC_NORMAL
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -38,7 +41,7 @@ def test_termination_frees_every_page_from_whatever_queue(alone, page_on):
         kinds = ["none", "inactive", "active", "cache"]
         pages = [page_on(vm, kind, obj, n) for n, kind in enumerate(kinds)]
         terminating(vm, obj)
-        return [on(m) for m in pages], obj.rb_memq, obj.resident_page_count, vm.count("v_free_count")
+        return [on(m) for m in pages], obj.rb_memq, obj.resident_page_count, vm.meter.count("v_free_count")
 
     assert (["free"] * 4, {}, 0, 8) == alone(program)
 
@@ -155,9 +158,8 @@ def test_a_page_that_leaves_the_object_while_it_is_waited_for_is_spared(alone, p
 
 
 def test_a_page_is_looked_at_again_once_termination_has_busied_it(alone, page_on, monkeypatch):
-    from vmsmp.vm import vm_page_busy
 
-    busy_try = vm_page_busy.vm_page_busy_try
+    busy_try = vm_page_busy_try
 
     def program(vm):
         obj, other = made(vm), made(vm)
@@ -171,7 +173,7 @@ def test_a_page_is_looked_at_again_once_termination_has_busied_it(alone, page_on
                 other.rb_memq[5] = page
             return busy_try(page, also)
 
-        monkeypatch.setattr(vm_page_busy, "vm_page_busy_try", late)
+        monkeypatch.setattr("vmsmp.vm.vm_object.terminate.vm_page_busy_try", late)
         terminating(vm, obj)
         return on(m), m.object is other, m.busy_count.peek()
 

@@ -6,15 +6,8 @@ import pytest
 
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     ACT_INIT,
     PBUSY_LOCKED,
     PG_FICTITIOUS,
@@ -23,6 +16,9 @@ from vmsmp.vm.vm_page_h import (
     PG_UNQUEUED,
     PG_WINATCFLS,
     VM_PAGE_BITS_ALL,
+    vm_page_busy_try,
+    vm_page_free,
+    vm_page_wakeup,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -250,7 +246,7 @@ def test_a_page_is_moved_to_the_queue_of_its_colour_from_wherever_it_is(alone, p
     def program(vm):
         m = page_on(vm, kind)
         MOVES[target](m)
-        pq = vm.vm_page_queues[m.queue]
+        pq = vm.page.vm_page_queues[m.queue]
         return on(m), m.queue - pq.base == m.pc, [*pq.pages()] == [m]
 
     assert (target, True, True) == alone(program, l2_size=4)
@@ -301,7 +297,7 @@ def test_a_page_is_moved_under_its_spinlock_and_each_queue_s_inside(steps, page_
 def test_activation_of_a_page_that_could_be_had_tells_the_pagedaemon(steps, page_on, kind):
     def prepare(vm):
         m = page_on(vm, kind)
-        vm.limits.v_paging_start = 99
+        vm.meter.limits.v_paging_start = 99
         return [m]
 
     assert (kind == "cache") is ("wakeup vm_pages_needed" in steps(prepare, p.vm_page_activate))
@@ -311,7 +307,7 @@ def test_deactivation_of_an_inactive_page_leaves_it_in_its_place(alone, page_on)
     def program(vm):
         pages = [page_on(vm, "inactive", None, n) for n in range(3)]
         p.vm_page_deactivate(pages[0])
-        return [*vm.vm_page_queues[vm.PQ_INACTIVE].pages()] == pages
+        return [*vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()] == pages
 
     assert True is alone(program)
 
@@ -354,10 +350,10 @@ def test_activation_looks_again_under_the_spinlock(alone, page_on, locks, how):
         if how == "unqueued":
             m.flags.setbits(PG_UNQUEUED)
         else:
-            m.queue = vm.PQ_ACTIVE + m.pc
+            m.queue = vm.page.PQ_ACTIVE + m.pc
         m.spin.release()
         vm.machine.join()
-        return on(m), vm.vm_page_queues[vm.PQ_ACTIVE].adds, m.act_count, m.spin.holders
+        return on(m), vm.page.vm_page_queues[vm.page.PQ_ACTIVE].adds, m.act_count, m.spin.holders
 
     assert ("active" if how == "active" else "none", 0, ACT_INIT, []) == alone(program, locks=locks)
 
@@ -365,7 +361,7 @@ def test_activation_looks_again_under_the_spinlock(alone, page_on, locks, how):
 def test_deactivation_looks_at_the_flags_again_once_the_page_is_off_its_queue(alone, page_on):
     def program(vm):
         m = page_on(vm, "active")
-        spin = vm.vm_page_queues[m.queue].spin
+        spin = vm.page.vm_page_queues[m.queue].spin
         spin.acquire()
         vm.machine.spawn(p.vm_page_deactivate, m)
         vm.machine.yield_()  # it has looked, and waits for the queue's spinlock
@@ -392,7 +388,7 @@ def test_deactivated_pages_queue_up_in_order(alone, page_on):
         pages = [page_on(vm, "active", None, n) for n in range(3)]
         for m in pages:
             p.vm_page_deactivate(m)
-        return [*vm.vm_page_queues[vm.PQ_INACTIVE].pages()] == pages
+        return [*vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()] == pages
 
     assert True is alone(program)
 
@@ -404,7 +400,7 @@ def test_a_page_not_needed_becomes_inactive_unused_and_at_the_head_if_asked_for(
         m = page_on(vm, "active", None, 1)
         m.flags.setbits(PG_REFERENCED | PG_RAM)
         p.vm_page_dontneed(m, athead=athead)
-        return on(m), m.flags.peek(), [*vm.vm_page_queues[m.queue].pages()].index(m)
+        return on(m), m.flags.peek(), [*vm.page.vm_page_queues[m.queue].pages()].index(m)
 
     assert ("inactive", PG_RAM, 0 if athead else 1) == alone(program)
 
@@ -414,7 +410,7 @@ def test_a_page_may_be_taken_off_its_queue(alone, page_on, act):
     def program(vm):
         m = page_on(vm, "active")
         act(m)
-        return on(m), m.spin.holders, vm.count("v_active_count")
+        return on(m), m.spin.holders, vm.meter.count("v_active_count")
 
     assert ("none", [], 0) == alone(program)
 
@@ -426,7 +422,7 @@ def test_a_page_may_be_taken_off_its_queue(alone, page_on, act):
 def test_taking_a_page_that_could_be_had_off_its_queue_tells_the_pagedaemon(steps, page_on, kind, act, told):
     def prepare(vm):
         m = page_on(vm, kind)
-        vm.limits.v_paging_start = 99
+        vm.meter.limits.v_paging_start = 99
         return [m]
 
     assert told is ("wakeup vm_pages_needed" in steps(prepare, act))
@@ -436,7 +432,7 @@ def test_taking_a_page_that_could_be_had_off_its_queue_tells_the_pagedaemon(step
 def test_taking_a_page_in_use_off_its_queue_tells_nobody(steps, page_on, kind):
     def prepare(vm):
         m = page_on(vm, kind)
-        vm.limits.v_paging_start = 99
+        vm.meter.limits.v_paging_start = 99
         return [m]
 
     assert "wakeup vm_pages_needed" not in steps(prepare, p.vm_page_unqueue)

@@ -8,13 +8,9 @@ import pytest
 
 from page_layer import held_object, on
 from vmsmp.scenarios._kit import set_limits
-from vmsmp.vm import vm_page_alloc as a
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as a
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PG_CLEANCHK,
     PG_RAM,
@@ -25,6 +21,7 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_QUICK,
     VM_ALLOC_SYSTEM,
     VM_PAGE_BITS_ALL,
+    vm_page_free,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -35,7 +32,8 @@ NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
 
 
 def colour(cpu, pindex=0, obj=0, *, l2_size=64, topology=(2, 2, 2)):
-    vm = SimpleNamespace(topology=topology, l2_size=l2_size, l2_mask=l2_size - 1)
+    page = SimpleNamespace(topology=topology, l2_size=l2_size, l2_mask=l2_size - 1)
+    vm = SimpleNamespace(page=page)
     return a.vm_get_pg_color(vm, cpu, SimpleNamespace(pg_color=obj), pindex)
 
 
@@ -67,7 +65,7 @@ def test_more_cpus_than_colours_share_them(cpu):
 
 
 def test_a_page_for_no_object_has_the_index_s_colour():
-    vm = SimpleNamespace(topology=(1, 1, 1), l2_size=8, l2_mask=7)
+    vm = SimpleNamespace(page=SimpleNamespace(topology=(1, 1, 1), l2_size=8, l2_mask=7))
     assert 5 == a.vm_get_pg_color(vm, 1, None, 13)
 
 
@@ -141,7 +139,7 @@ def test_a_kernel_thread_s_request_is_one_of_the_system_s(alone, free, served):
 def test_a_gate_is_judged_by_the_cpu_s_own_view(alone):
     def program(vm):
         view(vm, 5)
-        vm.vmstats.v_free_count.value = 100
+        vm.meter.vmstats.v_free_count.value = 100
         return a.vm_page_alloc(vm, None, 0, NORMAL)
 
     assert None is alone(program)
@@ -151,7 +149,7 @@ def test_a_request_refused_counts_a_deficit_and_tells_the_pagedaemon(alone):
     def program(vm):
         set_limits(view(vm, 5), v_paging_start=99)
         a.vm_page_alloc(vm, None, 0, NORMAL)
-        return vm.vm_pageout_deficit.load(), vm.vm_pages_needed.load()
+        return vm.pageout.vm_pageout_deficit.load(), vm.pageout.vm_pages_needed.load()
 
     assert (1, 1) == alone(program)
 
@@ -161,7 +159,7 @@ def test_a_request_served_tells_the_pagedaemon_if_pages_get_short(alone, start, 
     def program(vm):
         set_limits(vm, v_paging_start=start)
         a.vm_page_alloc(vm, None, 0, NORMAL)
-        return vm.vm_pageout_deficit.load(), vm.vm_pages_needed.load()
+        return vm.pageout.vm_pageout_deficit.load(), vm.pageout.vm_pages_needed.load()
 
     assert (0, told) == alone(program)
 
@@ -210,7 +208,7 @@ def test_a_view_that_promises_pages_that_others_took_is_renewed(alone):
 
 def test_a_page_is_handed_out_busied_unqueued_and_blank(alone):
     def program(vm):
-        for m in vm.vm_page_array:
+        for m in vm.page.vm_page_array:
             m.flags.setbits(PG_RAM | PG_CLEANCHK)
             m.act_count, m.valid = 7, VM_PAGE_BITS_ALL
         m = a.vm_page_alloc(vm, None, 9, NORMAL)
@@ -232,7 +230,7 @@ def test_a_page_selected_that_is_not_blank_panics_the_allocator(panic, monkeypat
             getattr(m, word).fetchadd(1)
         return m
 
-    monkeypatch.setattr(a, "vm_page_select_free", spoiling)
+    monkeypatch.setattr("vmsmp.vm.vm_page.alloc.vm_page_select_free", spoiling)
     message = panic(lambda vm: a.vm_page_alloc(vm, None, 0, VM_ALLOC_QUICK))
     words = "page is dirty or on a queue" if word in ("dirty", "queue") else "page is wired or soft-busied"
     assert f"vm_page_alloc: {words}" == message
@@ -277,7 +275,7 @@ def test_an_allocation_at_a_taken_index_that_may_fail_gives_its_page_back(alone)
         obj = held_object(vm)
         m = a.vm_page_alloc(vm, obj, 5, NORMAL | VM_ALLOC_NULL_OK)
         again = a.vm_page_alloc(vm, obj, 5, NORMAL | VM_ALLOC_NULL_OK)
-        return again, obj.rb_memq == {5: m}, vm.count("v_free_count")
+        return again, obj.rb_memq == {5: m}, vm.meter.count("v_free_count")
 
     assert (None, True, 7) == alone(program)
 
@@ -310,6 +308,6 @@ def test_parallel_cpus_allocate_what_there_is_and_give_it_back(parallel, locks):
         for _ in range(3):
             vm.machine.spawn(worker)
         vm.machine.join()
-        return vm.count("v_free_count"), [on(m) for m in vm.vm_page_array]
+        return vm.meter.count("v_free_count"), [on(m) for m in vm.page.vm_page_array]
 
     assert (4, ["free"] * 4) == parallel(program, pages=4, l2_size=2, locks=locks)

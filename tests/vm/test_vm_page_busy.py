@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_busy as b
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as b
+from vmsmp.vm.vm_page import (
+    HARD,
     PBUSY_LOCKED,
     PBUSY_SWAPINPROG,
     PBUSY_WANTED,
@@ -46,7 +47,7 @@ NAMES = [("locked", LOCKED), ("wanted", WANTED), ("swapin", SWAPIN)]
 
 def page(vm, word=0):
     """A page with that busy_count, whoever made it so."""
-    m = vm.vm_page_array[0]
+    m = vm.page.vm_page_array[0]
     m.busy_count.value = word
     return m
 
@@ -204,7 +205,7 @@ def test_who_waited_has_the_hard_busy_once_its_owner_gave_it_back(alone):
         waiter.join()
         return m.busy_count.peek(), [(cpu is waiter, share) for cpu, share in m.holders]
 
-    assert (LOCKED, [(True, "hard busy")]) == alone(program)
+    assert (LOCKED, [(True, HARD)]) == alone(program)
 
 
 def test_sleep_busy_sleeps_once_even_if_the_page_is_busy_again(alone):

@@ -7,12 +7,26 @@ import pytest
 import vmsmp
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import COUNTS, Thresholds
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_hold
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import vm_page_flag_set, vm_page_sbusy_try, vm_page_wakeup
-from vmsmp.vm.vm_page_ddb import vm_page_print_page
-from vmsmp.vm.vm_page_h import PG_MARKER, PG_REFERENCED, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_object import (
+    show_object,
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+)
+from vmsmp.vm.vm_page import (
+    PG_MARKER,
+    PG_REFERENCED,
+    VM_ALLOC_NORMAL,
+    show_page,
+    show_pageq,
+    vm_page_alloc,
+    vm_page_flag_set,
+    vm_page_hold,
+    vm_page_print_page,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+)
 
 CELLS = ("vm_pages_needed", "vm_pages_waiting", "vm_pageout_pages_needed", "vm_pageout_deficit")
 IDLE = [
@@ -46,13 +60,13 @@ def field(text, name):
 
 
 def test_the_counts_are_shown_in_the_kernel_s_order_under_their_headings(alone):
-    lines = alone(lambda vm: vm.show_page()).splitlines()
+    lines = alone(show_page).splitlines()
     assert ["global", "true", "view", "(delta)", "by", "CPU"] == lines[0].split()
     assert [*COUNTS] == [line.split()[0] for line in lines[1:6]]
 
 
 def test_the_headings_stand_over_their_columns(alone):
-    lines = alone(lambda vm: vm.show_page()).splitlines()
+    lines = alone(show_page).splitlines()
     ends = [lines[0].index(word) + len(word) for word in ("global", "true")]
     assert ["8", "8"] == [lines[1][end - 2 : end].strip() for end in ends]
 
@@ -60,7 +74,7 @@ def test_the_headings_stand_over_their_columns(alone):
 def test_a_count_is_shown_global_true_and_as_each_cpu_sees_it(alone):
     def program(vm):
         vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-        return vm.show_page()
+        return show_page(vm)
 
     assert ["8", "7", "cpu0:", "7", "(-1)"] == rows(alone(program))["v_free_count"]
 
@@ -68,7 +82,7 @@ def test_a_count_is_shown_global_true_and_as_each_cpu_sees_it(alone):
 def test_a_delta_above_zero_has_a_sign_too(alone, page_on):
     def program(vm):
         page_on(vm, "active")
-        return vm.show_page()
+        return show_page(vm)
 
     shown = rows(alone(program))
     assert ["0", "1", "cpu0:", "1", "(+1)"] == shown["v_active_count"]
@@ -80,19 +94,19 @@ def test_every_cpu_that_has_counted_has_its_own_view_in_order(alone):
         for n in range(2):
             vm.machine.spawn(vm_page_alloc, vm, None, n, VM_ALLOC_NORMAL, name=f"taker{n}")
         vm.machine.join()
-        return vm.show_page()
+        return show_page(vm)
 
     wanted = ["8", "6", "cpu1", "taker0:", "7", "(-1)", "cpu2", "taker1:", "7", "(-1)"]
     assert wanted == rows(alone(program))["v_free_count"]
 
 
 def test_a_machine_on_which_nobody_has_counted_has_no_views(alone):
-    assert ["8", "8"] == rows(alone(lambda vm: vm.show_page()))["v_free_count"]
+    assert ["8", "8"] == rows(alone(show_page))["v_free_count"]
 
 
 def test_all_thresholds_are_shown_with_their_values(alone):
     def program(vm):
-        return vm.show_page(), {name: getattr(vm.limits, name) for name in Thresholds.__slots__}
+        return show_page(vm), {name: getattr(vm.meter.limits, name) for name in Thresholds.__slots__}
 
     text, limits = alone(program, pages=1024)
     assert limits == {name: int(row[0]) for name, row in rows(text).items() if name in limits}
@@ -101,8 +115,8 @@ def test_all_thresholds_are_shown_with_their_values(alone):
 
 def test_a_threshold_that_was_changed_is_shown_as_it_is(alone):
     def program(vm):
-        vm.limits.v_paging_wait = 5
-        return vm.show_page()
+        vm.meter.limits.v_paging_wait = 5
+        return show_page(vm)
 
     assert ["5"] == rows(alone(program))["v_paging_wait"]
 
@@ -110,8 +124,8 @@ def test_a_threshold_that_was_changed_is_shown_as_it_is(alone):
 @pytest.mark.parametrize("name", CELLS)
 def test_what_the_pagedaemon_is_told_is_shown(alone, name):
     def program(vm):
-        getattr(vm, name).store(3)
-        return vm.show_page()
+        getattr(vm.pageout, name).store(3)
+        return show_page(vm)
 
     shown = rows(alone(program))
     assert {cell: ["3" if cell == name else "0"] for cell in CELLS} == {cell: shown[cell] for cell in CELLS}
@@ -121,25 +135,25 @@ def test_what_the_pagedaemon_is_told_is_shown(alone, name):
 
 
 def test_an_idle_page_shows_every_field_and_nobody_s_hands(alone):
-    assert IDLE == alone(lambda vm: vm.show_page(3)).splitlines()
+    assert IDLE == alone(lambda vm: show_page(vm, 3)).splitlines()
 
 
 @pytest.mark.parametrize("number", [0, 7])
 def test_the_first_and_the_last_page_are_there(alone, number):
-    assert f"pg[{number}]" == alone(lambda vm: vm.show_page(number)).splitlines()[0]
+    assert f"pg[{number}]" == alone(lambda vm: show_page(vm, number)).splitlines()[0]
 
 
 @pytest.mark.parametrize("number", [-1, 8, 10**30])
 def test_a_page_that_is_not_there_is_refused_with_the_number_of_pages(alone, number):
     with pytest.raises(vmsmp.UsageError, match=f"^there is no page {number}: this machine has 8$"):
-        alone(lambda vm: vm.show_page(number))
+        alone(lambda vm: show_page(vm, number))
 
 
 @pytest.mark.parametrize("kind", ["free", "inactive", "active", "cache", "hold"])
 def test_a_page_names_its_queue_and_its_colour(alone, page_on, kind):
     def program(vm):
         m = page_on(vm, kind)
-        return vm.show_page(m.phys), m.pc
+        return show_page(vm, m.phys), m.pc
 
     text, colour = alone(program, pages=64, l2_size=4)
     assert f"pq.{kind}[{colour}], colour {colour}" == field(text, "queue")
@@ -147,14 +161,14 @@ def test_a_page_names_its_queue_and_its_colour(alone, page_on, kind):
 
 def test_a_page_on_no_queue_says_so_and_keeps_its_colour(alone, page_on):
     def program(vm):
-        return vm.show_page(page_on(vm, "none", pindex=3).phys)
+        return show_page(vm, page_on(vm, "none", pindex=3).phys)
 
     assert "PQ_NONE, colour 3" == field(alone(program, pages=64, l2_size=4), "queue")
 
 
 def test_a_page_names_its_object_and_its_place_in_it(alone, page_on):
     def program(vm):
-        return vm.show_page(page_on(vm, "none", vm_object_allocate(vm, 8, "file"), 5).phys)
+        return show_page(vm, page_on(vm, "none", vm_object_allocate(vm, 8, "file"), 5).phys)
 
     assert "file, pindex 5" == field(alone(program), "object")
 
@@ -166,10 +180,10 @@ def test_a_page_shows_its_busies_holds_and_wirings_in_words(alone, page_on):
         for _ in range(2):
             vm_page_hold(m)
         m.wire_count.store(3)
-        text = vm.show_page(m.phys)
+        text = show_page(vm, m.phys)
         m.busy_count.store(0xE0000002)
-        return [field(text, name) for name in ("busy_count", "hold_count", "wire_count")], vm.show_page(
-            m.phys
+        return [field(text, name) for name in ("busy_count", "hold_count", "wire_count")], show_page(
+            vm, m.phys
         )
 
     counts, busy = alone(program)
@@ -182,7 +196,7 @@ def test_a_page_shows_its_flags_by_name_and_its_content_in_hexadecimal(alone):
         m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
         vm_page_flag_set(m, PG_REFERENCED)
         m.valid, m.dirty, m.act_count = 0x3F, 0x01, 9
-        text = vm.show_page(m.phys)
+        text = show_page(vm, m.phys)
         return [field(text, name) for name in ("flags", "valid", "act_count")]
 
     assert ["PG_REFERENCED", "0x3f, dirty 0x01", "9"] == alone(program)
@@ -197,7 +211,7 @@ def test_a_page_shows_its_page_table_entry(alone, prot, stored, words):
         m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
         pmap_enter(m, prot)
         assert not stored or pmap_store(m)
-        return vm.show_page(m.phys)
+        return show_page(vm, m.phys)
 
     assert words == field(alone(program), "md")
 
@@ -208,10 +222,10 @@ def test_a_page_shows_its_page_table_entry(alone, prot, stored, words):
 )
 def test_a_page_says_who_has_its_spinlock(alone, locks, taken, free):
     def program(vm):
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         with m.spin:
-            held = vm.show_page(3)
-        return field(held, "spin"), field(vm.show_page(3), "spin")
+            held = show_page(vm, 3)
+        return field(held, "spin"), field(show_page(vm, 3), "spin")
 
     assert (taken, free) == alone(program, locks=locks)
 
@@ -221,7 +235,7 @@ def test_a_page_says_in_whose_hands_it_is_and_how(alone, page_on):
         m = page_on(vm, "none")
         assert False is vm_page_sbusy_try(m)
         vm.machine.spawn(vm_page_hold, m, name="holder").join()
-        return vm.show_page(m.phys)
+        return show_page(vm, m.phys)
 
     assert "soft busy by cpu0, hold by cpu1 holder" == field(alone(program), "in hands of")
 
@@ -229,16 +243,16 @@ def test_a_page_says_in_whose_hands_it_is_and_how(alone, page_on):
 def test_a_page_just_allocated_is_in_its_allocator_s_hands_until_he_lets_go(alone):
     def program(vm):
         m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-        mine = vm.show_page(m.phys)
+        mine = show_page(vm, m.phys)
         vm_page_wakeup(m)
-        return field(mine, "in hands of"), field(vm.show_page(m.phys), "in hands of")
+        return field(mine, "in hands of"), field(show_page(vm, m.phys), "in hands of")
 
     assert ("hard busy by cpu0", "nobody") == alone(program)
 
 
 def test_a_marker_is_no_page_and_says_so(alone):
     def program(vm):
-        marker = vm.marker(PG_MARKER)
+        marker = vm.page.marker(PG_MARKER)
         return marker.name, vm_page_print_page(marker)
 
     name, lines = alone(program)
@@ -252,14 +266,14 @@ def test_the_free_queue_is_shown_from_its_head_on(alone):
     wanted = "pq.free[0]         lcnt    8  lock free                   " + " ".join(
         f"pg[{n}]" for n in reversed(range(8))
     )
-    assert [wanted] == alone(lambda vm: vm.show_pageq()).splitlines()
+    assert [wanted] == alone(show_pageq).splitlines()
 
 
 def test_queues_that_are_empty_are_left_out(alone, page_on):
     def program(vm):
         page_on(vm, "active", pindex=1)
         page_on(vm, "cache", pindex=2)  # of the second object, whose colours begin at 1
-        return vm.show_pageq()
+        return show_pageq(vm)
 
     names = [line.split()[0] for line in alone(program, pages=64, l2_size=4).splitlines()]
     assert [f"pq.free[{n}]" for n in range(4)] + ["pq.active[1]", "pq.cache[3]"] == names
@@ -268,7 +282,7 @@ def test_queues_that_are_empty_are_left_out(alone, page_on):
 def test_queues_of_one_type_are_all_shown_and_no_others(alone, page_on):
     def program(vm):
         page_on(vm, "active", pindex=1)
-        return vm.show_pageq("active")
+        return show_pageq(vm, "active")
 
     rest = [line.split(maxsplit=5) for line in alone(program, pages=64, l2_size=4).splitlines()]
     assert [
@@ -282,13 +296,13 @@ def test_queues_of_one_type_are_all_shown_and_no_others(alone, page_on):
 
 @pytest.mark.parametrize("kind", ["free", "inactive", "active", "cache", "hold"])
 def test_every_queue_type_can_be_asked_for(alone, kind):
-    assert f"pq.{kind}[0]" == alone(lambda vm: vm.show_pageq(kind)).split()[0]
+    assert f"pq.{kind}[0]" == alone(lambda vm: show_pageq(vm, kind)).split()[0]
 
 
 @pytest.mark.parametrize("kind", ["", "FREE", "none", "pq.free[0]"])
 def test_a_queue_type_that_there_is_not_is_refused_with_those_there_are(alone, kind):
     with pytest.raises(vmsmp.UsageError) as caught:
-        alone(lambda vm: vm.show_pageq(kind))
+        alone(lambda vm: show_pageq(vm, kind))
     wanted = f"there is no queue type {kind!r}: there are free, inactive, active, cache, hold"
     assert wanted == str(caught.value)
 
@@ -297,24 +311,24 @@ def test_a_machine_without_a_page_on_any_queue_says_so(alone):
     def program(vm):
         for n in range(2):
             assert None is not vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL)
-        return vm.show_pageq()
+        return show_pageq(vm)
 
     assert "no pages on any queue" == alone(program, pages=2)
 
 
 @pytest.mark.parametrize(("pages", "more"), [(16, []), (17, ["..."])])
 def test_a_long_queue_shows_its_first_sixteen_members(alone, pages, more):
-    members = alone(lambda vm: vm.show_pageq(), pages=pages).split()[5:]
+    members = alone(show_pageq, pages=pages).split()[5:]
     assert [f"pg[{n}]" for n in reversed(range(pages - 16, pages))] + more == members
 
 
 def test_a_marker_stands_among_the_members_where_it_is_and_counts_for_nothing(alone):
-    from vmsmp.vm.vm_page_queues import TAILQ_INSERT_AFTER
+    from vmsmp.vm.vm_page import TAILQ_INSERT_AFTER
 
     def program(vm):
-        marker = vm.marker(PG_MARKER)
-        TAILQ_INSERT_AFTER(vm.vm_page_queues[vm.PQ_FREE], vm.vm_page_array[1], marker)
-        return marker.name, vm.show_pageq("free").split()
+        marker = vm.page.marker(PG_MARKER)
+        TAILQ_INSERT_AFTER(vm.page.vm_page_queues[vm.page.PQ_FREE], vm.page.vm_page_array[1], marker)
+        return marker.name, show_pageq(vm, "free").split()
 
     name, words = alone(program, pages=2)
     assert ["2", "pg[1]", name, "pg[0]"] == [words[2], *words[5:]]
@@ -322,8 +336,8 @@ def test_a_marker_stands_among_the_members_where_it_is_and_counts_for_nothing(al
 
 def test_a_queue_says_who_has_its_lock(alone):
     def program(vm):
-        with vm.vm_page_queues[vm.PQ_HOLD].spin:
-            return vm.show_pageq("hold")
+        with vm.page.vm_page_queues[vm.page.PQ_HOLD].spin:
+            return show_pageq(vm, "hold")
 
     assert "pq.hold[0]         lcnt    0  lock exclusive cpu0" == alone(program)
 
@@ -332,7 +346,7 @@ def test_a_queue_says_who_has_its_lock(alone):
 
 
 def test_a_machine_without_objects_says_so(alone):
-    assert "no objects" == alone(lambda vm: vm.show_object())
+    assert "no objects" == alone(show_object)
 
 
 def test_an_object_shows_its_counts_its_token_and_its_pages_in_order(alone, page_on):
@@ -341,7 +355,7 @@ def test_an_object_shows_its_counts_its_token_and_its_pages_in_order(alone, page
         pages = [
             page_on(vm, kind, obj, pindex) for kind, pindex in (("active", 5), ("none", 0), ("cache", 3))
         ]
-        return vm.show_object().splitlines(), [m.name for m in pages]
+        return show_object(vm).splitlines(), [m.name for m in pages]
 
     lines, (five, zero, three) = alone(program)
     assert "file: 3 pages, refs 1, holds 0, token free" == lines[0]
@@ -355,7 +369,7 @@ def test_an_object_in_use_shows_its_holds_and_who_has_its_token(alone):
     def program(vm):
         obj = vm_object_allocate(vm, 8, "file")
         vm_object_hold(obj)
-        text = vm.show_object("file")
+        text = show_object(vm, "file")
         vm_object_drop(obj)
         return text
 
@@ -367,7 +381,7 @@ def test_a_terminated_object_says_that_it_is_dead_and_gone(alone, page_on):
         obj = vm_object_allocate(vm, 8, "file")
         page_on(vm, "active", obj)
         vm_object_deallocate(obj)
-        return vm.show_object("file")
+        return show_object(vm, "file")
 
     assert "file: 0 pages, refs 0, holds 0, DEAD, freed, token free" == alone(program)
 
@@ -377,7 +391,7 @@ def test_objects_are_shown_in_order_of_their_making_or_one_by_name(alone):
         for name in ("swap", "file", None):
             vm_object_allocate(vm, 1, name)
         return [
-            [line.split(":")[0] for line in vm.show_object(name).splitlines()]
+            [line.split(":")[0] for line in show_object(vm, name).splitlines()]
             for name in (None, "file", "obj[2]")
         ]
 
@@ -389,7 +403,7 @@ def test_an_object_that_there_is_not_is_refused_with_those_there_are(alone, name
     def program(vm):
         for name in names:
             vm_object_allocate(vm, 1, name)
-        return vm.show_object("fil")
+        return show_object(vm, "fil")
 
     with pytest.raises(vmsmp.UsageError, match=f"^there is no object 'fil': there are {known}$"):
         alone(program)
@@ -399,11 +413,11 @@ def test_an_object_that_there_is_not_is_refused_with_those_there_are(alone, name
 
 
 def look_at_everything(vm):
-    for number in (None, *range(len(vm.vm_page_array))):
-        vm.show_page(number)
+    for number in (None, *range(len(vm.page.vm_page_array))):
+        show_page(vm, number)
     for kind in (None, "free", "hold"):
-        vm.show_pageq(kind)
-    vm.show_object()
+        show_pageq(vm, kind)
+    show_object(vm)
 
 
 def test_looking_at_everything_is_no_step_of_the_run(steps, page_on):
@@ -417,9 +431,9 @@ def test_looking_at_everything_is_no_step_of_the_run(steps, page_on):
 def test_looking_at_everything_breaks_no_rule_and_makes_no_lock(alone, page_on):
     def program(vm):
         page_on(vm, "active")
-        before = [lock.name for lock in vm.locks()]
+        before = [lock.name for pool in vm.pools for lock in pool.spinlocks()]
         look_at_everything(vm)
-        return before, [lock.name for lock in vm.locks()]
+        return before, [lock.name for pool in vm.pools for lock in pool.spinlocks()]
 
     before, after = alone(program, check=True)
     assert before == after
@@ -429,16 +443,19 @@ def test_looking_at_everything_breaks_no_rule_and_makes_no_lock(alone, page_on):
 
 
 def test_a_machine_just_booted_has_no_lock_yet(alone):
-    assert [] == alone(lambda vm: vm.locks())
+    assert [] == alone(lambda vm: [spin for pool in vm.pools for spin in pool.spinlocks()])
 
 
 @pytest.mark.parametrize("locks", ["atomic", "exact"])
 def test_locks_that_were_wanted_are_there_the_queues_first(alone, locks):
     def program(vm):
-        with vm.vm_page_array[5].spin:
+        with vm.page.vm_page_array[5].spin:
             pass
-        with vm.vm_page_array[2].spin, vm.vm_page_queues[vm.PQ_CACHE].spin:
+        with vm.page.vm_page_array[2].spin, vm.page.vm_page_queues[vm.page.PQ_CACHE].spin:
             pass
-        return [(lock.name, lock.acquisitions) for lock in vm.locks()]
+        return [
+            (lock.name, lock.acquisitions)
+            for lock in [spin for pool in vm.pools for spin in pool.spinlocks()]
+        ]
 
     assert [("pq.cache[0].spin", 1), ("pg[2].spin", 1), ("pg[5].spin", 1)] == alone(program, locks=locks)

@@ -5,20 +5,10 @@ from __future__ import annotations
 import pytest
 
 from page_layer import on
-from vmsmp.vm import vm_page_free as f
+from vmsmp.vm import vm_page as f
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_activate, vm_page_hold, vm_page_unhold, vm_page_wire
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_io_start,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     PG_CLEANCHK,
@@ -30,6 +20,17 @@ from vmsmp.vm.vm_page_h import (
     PTE_V,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_hold,
+    vm_page_io_start,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_unhold,
+    vm_page_wakeup,
+    vm_page_wire,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -51,7 +52,7 @@ def test_a_page_freed_is_free_blank_and_in_no_object_from_wherever_it_was(alone,
         m.dirty = VM_PAGE_BITS_ALL
         f.vm_page_free(m)
         names = ("object", "valid", "dirty", "busy_count")
-        return on(m), [m.peek(name) for name in names], obj.rb_memq, vm.count("v_free_count")
+        return on(m), [m.peek(name) for name in names], obj.rb_memq, vm.meter.count("v_free_count")
 
     assert ("free", [None, 0, 0, 0], {}, 8) == alone(program)
 
@@ -61,7 +62,7 @@ def test_a_page_freed_is_the_next_one_of_its_colour_to_be_had(alone, page_on):
         pages = [busied(page_on(vm, "active", None, n)) for n in range(3)]
         for m in pages:
             f.vm_page_free(m)
-        head = vm.vm_page_queues[vm.PQ_FREE + pages[2].pc].tqh_first
+        head = vm.page.vm_page_queues[vm.page.PQ_FREE + pages[2].pc].tqh_first
         return head is pages[2], vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL) is pages[2]
 
     assert (True, True) == alone(program)
@@ -73,7 +74,9 @@ def test_held_pages_freed_wait_on_the_hold_queue_in_order(alone, page_on):
         for m in pages:
             vm_page_hold(m)
             f.vm_page_free(m)
-        return [*vm.vm_page_queues[vm.PQ_HOLD].pages()] == pages, {m.busy_count.peek() for m in pages}
+        return [*vm.page.vm_page_queues[vm.page.PQ_HOLD].pages()] == pages, {
+            m.busy_count.peek() for m in pages
+        }
 
     assert (True, {0}) == alone(program)
 
@@ -83,7 +86,7 @@ def test_a_held_page_freed_is_not_counted_as_free(alone, page_on):
         m = busied(page_on(vm, "none"))
         vm_page_hold(m)
         f.vm_page_free(m)
-        return vm.count("v_free_count"), vm.count("v_active_count"), m.object, m.valid
+        return vm.meter.count("v_free_count"), vm.meter.count("v_active_count"), m.object, m.valid
 
     assert (7, 1, None, 0) == alone(program)
 
@@ -215,9 +218,9 @@ def test_a_free_wakes_nobody_who_does_not_want_the_page(steps, page_on):
 
 def test_a_free_tells_those_who_wait_for_memory(alone, page_on):
     def program(vm):
-        vm.vm_pages_waiting.store(3)
+        vm.pageout.vm_pages_waiting.store(3)
         f.vm_page_free(busied(page_on(vm, "active")))
-        return vm.vm_pages_waiting.load()
+        return vm.pageout.vm_pages_waiting.load()
 
     assert 0 == alone(program)
 
@@ -259,7 +262,7 @@ def test_parallel_cpus_free_the_pages_that_others_hold(parallel, locks):
         for _ in range(3):
             vm.machine.spawn(worker)
         vm.machine.join()
-        return [on(m) for m in vm.vm_page_array], vm.count("v_free_count")
+        return [on(m) for m in vm.page.vm_page_array], vm.meter.count("v_free_count")
 
     assert (["free"] * 6, 6) == parallel(program, pages=6, locks=locks)
 
@@ -273,7 +276,7 @@ def test_a_clean_page_cached_stays_in_its_object_and_may_be_reused(alone, page_o
         obj = vm_object_allocate(vm, 8)
         m = busied(page_on(vm, kind, obj, 3))
         f.vm_page_cache(m)
-        return on(m), m.busy_count.peek(), m.valid, obj.rb_memq == {3: m}, vm.count("v_cache_count")
+        return on(m), m.busy_count.peek(), m.valid, obj.rb_memq == {3: m}, vm.meter.count("v_cache_count")
 
     assert ("cache", 0, VM_PAGE_BITS_ALL, True, 1) == alone(program)
 
@@ -319,9 +322,9 @@ def test_a_page_that_is_used_is_not_even_unmapped_for_the_cache(alone, page_on, 
 def test_a_cached_page_cached_again_loses_its_busy_only(alone, page_on):
     def program(vm):
         m = busied(page_on(vm, "cache"))
-        adds = vm.vm_page_queues[m.queue].adds
+        adds = vm.page.vm_page_queues[m.queue].adds
         f.vm_page_cache(m)
-        return on(m), m.busy_count.peek(), vm.vm_page_queues[m.queue].adds - adds
+        return on(m), m.busy_count.peek(), vm.page.vm_page_queues[m.queue].adds - adds
 
     assert ("cache", 0, 0) == alone(program)
 
@@ -368,7 +371,7 @@ def during_the_unmapping(monkeypatch, act):
         protect(m, prot)
         act(m)
 
-    monkeypatch.setattr(f, "vm_page_protect", blocking)
+    monkeypatch.setattr("vmsmp.vm.vm_page.free.vm_page_protect", blocking)
 
 
 @pytest.mark.parametrize(
@@ -443,9 +446,9 @@ def test_caching_moves_the_page_under_both_spinlocks_and_drops_the_busy_inside(s
 
 def test_caching_a_page_tells_those_who_wait_for_memory(alone, page_on):
     def program(vm):
-        vm.vm_pages_waiting.store(3)
+        vm.pageout.vm_pages_waiting.store(3)
         f.vm_page_cache(busied(page_on(vm, "active")))
-        return vm.vm_pages_waiting.load()
+        return vm.pageout.vm_pages_waiting.load()
 
     assert 0 == alone(program)
 

@@ -6,19 +6,9 @@ import pytest
 
 from page_layer import held_object, on
 from vmsmp.scenarios._kit import set_limits
-from vmsmp.vm import vm_page_alloc as a
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as a
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     VM_ALLOC_FORCE_ZERO,
@@ -28,6 +18,9 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
     VM_PAGE_BITS_ALL,
+    vm_page_busy_try,
+    vm_page_free,
+    vm_page_wakeup,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -148,7 +141,7 @@ def test_a_grab_that_may_wait_waits_for_memory(alone, exhaust):
 
         cpu = vm.machine.spawn(grabber)
         vm.machine.yield_()
-        assert vm.vm_pages_waiting.load() == 1
+        assert vm.pageout.vm_pages_waiting.load() == 1
         vm_page_free(m)
         cpu.join()
         return cpu.result is m
@@ -213,7 +206,7 @@ def test_a_kernel_page_is_wired_not_busied_in_no_object_and_zeroed_if_asked_to(a
     def program(vm):
         m = a.vm_page_alloczwq(vm, 6, NORMAL | flags)
         names = ("wire_count", "busy_count", "object", "pindex", "valid")
-        return on(m), [m.peek(name) for name in names], vm.count("v_wire_count")
+        return on(m), [m.peek(name) for name in names], vm.meter.count("v_wire_count")
 
     assert ("none", [1, 0, None, 6, valid], 1) == alone(program)
 
@@ -231,7 +224,7 @@ def test_a_kernel_page_is_waited_for(alone, exhaust):
         set_limits(vm, v_free_min=1)
         cpu = vm.machine.spawn(a.vm_page_alloczwq, vm, 0, NORMAL)
         vm.machine.yield_()
-        assert vm.vm_pages_waiting.load() == 1
+        assert vm.pageout.vm_pages_waiting.load() == 1
         vm_page_free(m)
         cpu.join()
         return cpu.result is m
@@ -243,7 +236,7 @@ def test_a_kernel_page_given_back_is_free_and_not_wired(alone):
     def program(vm):
         m = a.vm_page_alloczwq(vm, 0, NORMAL)
         a.vm_page_freezwq(m)
-        return on(m), m.wire_count.peek(), vm.count("v_wire_count"), vm.count("v_free_count")
+        return on(m), m.wire_count.peek(), vm.meter.count("v_wire_count"), vm.meter.count("v_free_count")
 
     assert ("free", 0, 0, 8) == alone(program)
 
@@ -269,7 +262,7 @@ def test_kernel_pages_come_and_go_while_others_busy_them(together, locks):
             a.vm_page_freezwq(a.vm_page_alloczwq(vm, 0, NORMAL))
 
         def meddler():
-            for m in vm.vm_page_array:
+            for m in vm.page.vm_page_array:
                 if not vm_page_busy_try(m, True):
                     vm_page_wakeup(m)
 

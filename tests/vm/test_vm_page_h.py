@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_h as h
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page_busy import (
+from vmsmp.vm import vm_page as h
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     vm_page_busy_try,
     vm_page_flag_set,
     vm_page_sbusy_drop,
@@ -80,12 +75,12 @@ class Hands:
             "token shared": (lambda: vm_object_hold_shared(obj), lambda: vm_object_drop(obj)),
             "spin": (m.spin.acquire, m.spin.release),
             "queue spin": (
-                m.vm.vm_page_queues[m.peek("queue")].spin.acquire,
-                m.vm.vm_page_queues[m.peek("queue")].spin.release,
+                m.vm.page.vm_page_queues[m.peek("queue")].spin.acquire,
+                m.vm.page.vm_page_queues[m.peek("queue")].spin.release,
             ),
             "other queue": (
-                m.vm.vm_page_queues[m.vm.PQ_HOLD].spin.acquire,
-                m.vm.vm_page_queues[m.vm.PQ_HOLD].spin.release,
+                m.vm.page.vm_page_queues[m.vm.page.PQ_HOLD].spin.acquire,
+                m.vm.page.vm_page_queues[m.vm.page.PQ_HOLD].spin.release,
             ),
             "writeable": (lambda: vm_page_flag_set(m, h.PG_WRITEABLE), lambda: None),
         }

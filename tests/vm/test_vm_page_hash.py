@@ -5,17 +5,21 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_rename
-from vmsmp.vm.vm_page_busy import (
+from vmsmp.vm.vm_page import (
+    PBUSY_SWAPINPROG,
+    PBUSY_WANTED,
+    PG_FICTITIOUS,
+    PG_MAPPEDMULTI,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_hash_get,
+    vm_page_rename,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import PBUSY_SWAPINPROG, PBUSY_WANTED, PG_FICTITIOUS, PG_MAPPEDMULTI
-from vmsmp.vm.vm_page_hash import vm_page_hash_enter, vm_page_hash_get
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 ONE_SET = {"hash_size": 4, "hash_set": 4}
@@ -33,7 +37,8 @@ def known(vm, page_on, obj=None, pindex=0):
 def entries(vm, obj, pindex):
     """The elements of the identity's set as (page, object, index)."""
     return [
-        (mp.peek("m"), mp.peek("object"), mp.peek("pindex")) for mp in vm.vm_page_hash.set_of(obj, pindex)
+        (mp.peek("m"), mp.peek("object"), mp.peek("pindex"))
+        for mp in vm.page.vm_page_hash.set_of(obj, pindex)
     ]
 
 
@@ -63,7 +68,7 @@ def test_other_pages_are_not_entered(alone, page_on, why):
         if why == "in no object":
             m.object = None
         elif why == "not in the array":
-            m = vm.marker(PG_FICTITIOUS | PG_MAPPEDMULTI)
+            m = vm.page.marker(PG_FICTITIOUS | PG_MAPPEDMULTI)
             m.object = obj
         vm_page_hash_enter(m)
         return entries(vm, obj, 0)
@@ -120,7 +125,7 @@ def test_a_page_entered_again_is_used_just_now_and_entered_once(alone, page_on):
             pages.append(known(vm, page_on, obj, n)[0])
         at(vm, 50)
         vm_page_hash_enter(pages[2])
-        return [(mp.peek("pindex"), mp.peek("ticks")) for mp in vm.vm_page_hash.set_of(obj, 0)]
+        return [(mp.peek("pindex"), mp.peek("ticks")) for mp in vm.page.vm_page_hash.set_of(obj, 0)]
 
     assert [(0, 1), (1, 2), (2, 50), (3, 4)] == alone(program, **ONE_SET)
 
@@ -166,8 +171,8 @@ def test_an_entry_from_the_future_counts_as_the_oldest(alone, page_on, ahead, lo
         at(vm, 100)
         for n in range(4):
             known(vm, page_on, obj, n)
-        vm.vm_page_hash.set_of(obj, 0)[2].ticks = 110 + ahead
-        vm.vm_page_hash.set_of(obj, 0)[0].ticks = 50
+        vm.page.vm_page_hash.set_of(obj, 0)[2].ticks = 110 + ahead
+        vm.page.vm_page_hash.set_of(obj, 0)[0].ticks = 50
         at(vm, 110)
         known(vm, page_on, obj, 4)
         return {0, 1, 2, 3} - {pindex for _, _, pindex in entries(vm, obj, 0)}
@@ -189,16 +194,17 @@ def test_an_entry_is_four_stores_each_on_its_own(steps, page_on):
 def test_the_hash_has_a_power_of_two_of_elements_one_for_sixteen_pages_and_no_less_than_4096(pages, size):
     from types import SimpleNamespace
 
-    from vmsmp.vm.vm_page_hash import VmPageHash
+    from vmsmp.vm.config import BootConfig
+    from vmsmp.vm.vm_page import VmPageHash
 
-    vm = SimpleNamespace(machine=SimpleNamespace(reserve=lambda _count, _finder: 0))
-    assert size == VmPageHash(vm, pages, None, 4).size
+    vm = SimpleNamespace(pool=lambda _type, _size: None)
+    assert size == VmPageHash(vm, BootConfig(pages=pages)).size
 
 
 def test_a_set_is_an_aligned_group_of_the_table(alone):
     def program(vm):
         obj = vm_object_allocate(vm, 64)
-        return [[mp.slot for mp in vm.vm_page_hash.set_of(obj, n)] for n in range(64)]
+        return [[mp.slot for mp in vm.page.vm_page_hash.set_of(obj, n)] for n in range(64)]
 
     groups = alone(program, hash_size=16, hash_set=4)
     assert {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11), (12, 13, 14, 15)} == {*map(tuple, groups)}
@@ -260,7 +266,7 @@ def test_a_torn_entry_finds_nothing(alone, page_on, torn):
         at(vm, 1)
         m, obj = known(vm, page_on)
         other, stranger = known(vm, page_on, None, 7)
-        mp = next(mp for mp in vm.vm_page_hash.set_of(obj, 0) if mp.peek("m") is m)
+        mp = next(mp for mp in vm.page.vm_page_hash.set_of(obj, 0) if mp.peek("m") is m)
         setattr(mp, torn, {"m": other, "object": stranger, "pindex": 7}[torn])
         found = [vm_page_hash_get(vm, o, n) for o in (obj, stranger) for n in (0, 7)]
         return found, [page.busy_count.peek() for page in (m, other)]
@@ -273,7 +279,7 @@ def test_a_torn_entry_finds_nothing(alone, page_on, torn):
 def test_an_entry_whose_page_is_not_stored_yet_finds_nothing(alone, page_on):
     def program(vm):
         _, obj = known(vm, page_on)
-        for mp in vm.vm_page_hash.set_of(obj, 0):
+        for mp in vm.page.vm_page_hash.set_of(obj, 0):
             mp.m = None
         return vm_page_hash_get(vm, obj, 0)
 

@@ -6,12 +6,14 @@ import pytest
 
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_page_busy import vm_page_busy_try, vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm.vm_page import (
     PG_FICTITIOUS,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_free,
+    vm_page_wakeup,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
@@ -59,7 +61,7 @@ def test_the_last_unhold_of_a_page_freed_meanwhile_makes_it_free(alone, page_on)
     def program(vm):
         m = page_on(vm, "hold")
         p.vm_page_unhold(m)
-        return on(m), m.hold_count.peek(), vm.count("v_free_count"), vm.count("v_active_count")
+        return on(m), m.hold_count.peek(), vm.meter.count("v_free_count"), vm.meter.count("v_active_count")
 
     assert ("free", 0, 8, 0) == alone(program)
 
@@ -117,12 +119,12 @@ def test_an_unhold_looks_again_under_the_spinlock_whether_the_page_is_still_to_b
         m.spin.acquire()
         vm.machine.spawn(p.vm_page_unhold, m)
         vm.machine.yield_()  # it has seen the page on hold, and waits for its spinlock
-        left = m.queue = getattr(vm, f"PQ_{kind}") + m.pc  # meanwhile another freed, took or held it
+        left = m.queue = getattr(vm.page, f"PQ_{kind}") + m.pc  # meanwhile another freed, took or held it
         m.hold_count.value = holds
-        before = sum(pq.adds for pq in vm.vm_page_queues)
+        before = sum(pq.adds for pq in vm.page.vm_page_queues)
         m.spin.release()
         vm.machine.join()
-        return m.queue == left, sum(pq.adds for pq in vm.vm_page_queues) - before
+        return m.queue == left, sum(pq.adds for pq in vm.page.vm_page_queues) - before
 
     assert (True, 0) == alone(program)
 
@@ -150,7 +152,7 @@ def test_of_two_holders_the_last_to_leave_frees_the_page_once(together, page_on,
         for fn in (holder, holder, owner):
             vm.machine.spawn(fn)
         vm.machine.join()
-        vm.machine.check((on(m), vm.count("v_free_count")) == ("free", 2), "it is free, once")
+        vm.machine.check((on(m), vm.meter.count("v_free_count")) == ("free", 2), "it is free, once")
 
     together(program, locks=locks, pages=2)
 
@@ -333,6 +335,6 @@ def test_parallel_cpus_wire_and_unwire_a_page_and_it_stays_wired_once(parallel):
         for _ in range(3):
             vm.machine.spawn(worker)
         vm.machine.join()
-        return m.peek("wire_count"), vm.count("v_wire_count")
+        return m.peek("wire_count"), vm.meter.count("v_wire_count")
 
     assert (1, 1) == parallel(program)

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_lookup as lookup
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
-from vmsmp.vm.vm_page import vm_page_rename, vm_page_set_invalid
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as lookup
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_SWAPINPROG,
     PBUSY_WANTED,
     PG_FICTITIOUS,
     PG_MAPPEDMULTI,
     PG_REFERENCED,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_free,
+    vm_page_hash_get,
+    vm_page_rename,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_set_invalid,
+    vm_page_wakeup,
 )
-from vmsmp.vm.vm_page_hash import vm_page_hash_get
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 HOLDS = pytest.mark.parametrize("hold", [vm_object_hold, vm_object_hold_shared], ids=["exclusive", "shared"])

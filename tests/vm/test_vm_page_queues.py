@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm import vm_page_queues as q
-from vmsmp.vm.vm_page_h import PG_FICTITIOUS, PG_UNQUEUED
+from vmsmp.vm import vm_page as q
+from vmsmp.vm.vm_page import PG_FICTITIOUS, PG_UNQUEUED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -15,14 +15,14 @@ def move(m, queue):
     q.vm_page_and_queue_spin_lock(m)
     q._vm_page_rem_queue_spinlocked(m)
     if queue:
-        m.pc = queue - m.vm.vm_page_queues[queue].base
+        m.pc = queue - m.vm.page.vm_page_queues[queue].base
         q._vm_page_add_queue_spinlocked(m, queue)
     q._vm_page_and_queue_spin_unlock(m)
 
 
 def held(m, *indexes):
     """Whether the running CPU holds the page's spinlock, and those of these queues."""
-    return [m.spin.held(), *(m.vm.vm_page_queues[n].spin.held() for n in indexes)]
+    return [m.spin.held(), *(m.vm.page.vm_page_queues[n].spin.held() for n in indexes)]
 
 
 # -- the list -------------------------------------------------------------------------------------
@@ -32,8 +32,8 @@ class Lists:
     """Three pages and an empty list, whose links may be looked at from both ends."""
 
     def __init__(self, vm):
-        self.pages = vm.vm_page_array[:3]
-        self.pq = vm.vm_page_queues[vm.PQ_HOLD]
+        self.pages = vm.page.vm_page_array[:3]
+        self.pq = vm.page.vm_page_queues[vm.page.PQ_HOLD]
         for m in self.pages:
             m.tqe_next = m.tqe_prev = None
 
@@ -98,14 +98,14 @@ def test_a_page_removed_leaves_the_others_linked(alone, gone, left):
 
 
 def test_locking_a_page_and_its_queue_takes_the_page_s_spinlock_first(steps):
-    taken = steps(lambda vm: [vm.vm_page_array[3]], q.vm_page_and_queue_spin_lock, ends=None)
+    taken = steps(lambda vm: [vm.page.vm_page_array[3]], q.vm_page_and_queue_spin_lock, ends=None)
     assert ["acquire pg[3].spin", "acquire pq.free[0].spin"] == taken
 
 
 def test_unlocking_both_gives_the_queue_s_spinlock_back_first(steps):
     def prepare(vm):
-        q.vm_page_and_queue_spin_lock(vm.vm_page_array[3])
-        return [vm.vm_page_array[3]]
+        q.vm_page_and_queue_spin_lock(vm.page.vm_page_array[3])
+        return [vm.page.vm_page_array[3]]
 
     given = steps(prepare, q._vm_page_and_queue_spin_unlock)
     assert ["release pq.free[0].spin", "release pg[3].spin"] == given
@@ -113,7 +113,7 @@ def test_unlocking_both_gives_the_queue_s_spinlock_back_first(steps):
 
 def test_a_page_on_no_queue_has_no_queue_to_lock(steps):
     def prepare(vm):
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         move(m, 0)
         q.vm_page_spin_lock(m)
         return [m]
@@ -127,12 +127,12 @@ def test_a_page_on_no_queue_has_no_queue_to_lock(steps):
 
 def test_a_page_that_changes_its_queue_under_its_spinlock_panics_who_locks_the_queue(panic):
     def program(vm):
-        m = vm.vm_page_array[3]
-        here = vm.vm_page_queues[m.peek("queue")].spin
+        m = vm.page.vm_page_array[3]
+        here = vm.page.vm_page_queues[m.peek("queue")].spin
         here.acquire()
         vm.machine.spawn(q.vm_page_and_queue_spin_lock, m)
         vm.machine.yield_()  # it waits for the queue's spinlock now
-        m.queue = vm.PQ_ACTIVE
+        m.queue = vm.page.PQ_ACTIVE
         here.release()
         vm.machine.join()
 
@@ -144,10 +144,10 @@ def test_a_page_that_changes_its_queue_under_its_spinlock_panics_who_locks_the_q
 
 def test_leaving_a_queue_gives_its_spinlock_back_and_keeps_the_page_s(alone):
     def program(vm):
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         q.vm_page_and_queue_spin_lock(m)
         q._vm_page_rem_queue_spinlocked(m)
-        seen = held(m, vm.PQ_FREE)
+        seen = held(m, vm.page.PQ_FREE)
         q.vm_page_spin_unlock(m)
         return seen
 
@@ -156,12 +156,12 @@ def test_leaving_a_queue_gives_its_spinlock_back_and_keeps_the_page_s(alone):
 
 def test_leaving_a_queue_returns_the_type_of_the_queue_left(alone):
     def program(vm):
-        m = vm.vm_page_array[0]
-        move(m, vm.PQ_ACTIVE + 3)
+        m = vm.page.vm_page_array[0]
+        move(m, vm.page.PQ_ACTIVE + 3)
         q.vm_page_and_queue_spin_lock(m)
         base = q._vm_page_rem_queue_spinlocked(m)
         q.vm_page_spin_unlock(m)
-        return base == vm.PQ_ACTIVE
+        return base == vm.page.PQ_ACTIVE
 
     assert True is alone(program, l2_size=4)
 
@@ -169,12 +169,12 @@ def test_leaving_a_queue_returns_the_type_of_the_queue_left(alone):
 def test_leaving_a_queue_while_on_none_is_nothing(alone, page_on):
     def program(vm):
         m = page_on(vm, "none")
-        before = [vm.count(name) for name in ("v_free_count", "v_active_count")]
+        before = [vm.meter.count(name) for name in ("v_free_count", "v_active_count")]
         q.vm_page_spin_lock(m)
         base = q._vm_page_rem_queue_spinlocked(m)
         seen = held(m)
         q.vm_page_spin_unlock(m)
-        assert before == [vm.count(name) for name in ("v_free_count", "v_active_count")]
+        assert before == [vm.meter.count(name) for name in ("v_free_count", "v_active_count")]
         return base, seen
 
     assert (q.PQ_NONE, [True]) == alone(program)
@@ -182,8 +182,8 @@ def test_leaving_a_queue_while_on_none_is_nothing(alone, page_on):
 
 def test_leaving_a_queue_takes_the_page_off_the_list_and_off_all_counts(alone):
     def program(vm):
-        m = vm.vm_page_array[3]
-        pq = vm.vm_page_queues[m.queue]
+        m = vm.page.vm_page_array[3]
+        pq = vm.page.vm_page_queues[m.queue]
         gd = vm.mycpu()
         q.vm_page_and_queue_spin_lock(m)
         q._vm_page_rem_queue_spinlocked(m)
@@ -196,8 +196,8 @@ def test_leaving_a_queue_takes_the_page_off_the_list_and_off_all_counts(alone):
 
 def test_a_page_is_counted_off_before_its_queue_s_spinlock_goes(steps):
     def prepare(vm):
-        q.vm_page_and_queue_spin_lock(vm.vm_page_array[3])
-        return [vm.vm_page_array[3]]
+        q.vm_page_and_queue_spin_lock(vm.page.vm_page_array[3])
+        return [vm.page.vm_page_array[3]]
 
     assert [
         "fetchadd cpu0.gd_vmstats_adj.v_free_count",
@@ -209,15 +209,15 @@ def test_a_page_is_counted_off_before_its_queue_s_spinlock_goes(steps):
 @DEPTHS
 def test_whoever_has_a_queue_s_spinlock_sees_its_list_and_its_pages_agree(together, locks):
     def program(vm):
-        m = vm.vm_page_array[0]
+        m = vm.page.vm_page_array[0]
 
         def mover():
-            for n in (vm.PQ_ACTIVE, vm.PQ_INACTIVE, vm.PQ_FREE):
+            for n in (vm.page.PQ_ACTIVE, vm.page.PQ_INACTIVE, vm.page.PQ_FREE):
                 move(m, n)
 
         def looker():
-            for n in (vm.PQ_FREE, vm.PQ_ACTIVE):
-                pq = vm.vm_page_queues[n]
+            for n in (vm.page.PQ_FREE, vm.page.PQ_ACTIVE):
+                pq = vm.page.vm_page_queues[n]
                 with pq.spin:
                     there = [page.phys for page in pq.pages()]
                     vm.machine.check(len(there) == pq.lcnt, "the count is the list's length")
@@ -235,7 +235,7 @@ def test_whoever_has_a_queue_s_spinlock_sees_its_list_and_its_pages_agree(togeth
 
 def entered(vm, m, queue, athead):
     """The page's neighbours, by number, after it has entered that queue; `None` at an end."""
-    pq = vm.vm_page_queues[queue]
+    pq = vm.page.vm_page_queues[queue]
     q.vm_page_spin_lock(m)
     q._vm_page_add_queue_spinlocked(m, queue, athead)
     assert [True, True] == held(m, queue)
@@ -249,11 +249,11 @@ def entered(vm, m, queue, athead):
 @pytest.mark.parametrize(("athead", "place"), [(False, 2), (True, 0)], ids=["tail", "head"])
 def test_a_page_enters_a_queue_at_the_tail_unless_the_head_is_asked_for(alone, kind, athead, place):
     def program(vm):
-        queue = getattr(vm, kind)
-        for m in vm.vm_page_array[:2]:
+        queue = getattr(vm.page, kind)
+        for m in vm.page.vm_page_array[:2]:
             move(m, queue)
-        move(vm.vm_page_array[2], 0)
-        return entered(vm, vm.vm_page_array[2], queue, athead)
+        move(vm.page.vm_page_array[2], 0)
+        return entered(vm, vm.page.vm_page_array[2], queue, athead)
 
     assert (place, 3) == alone(program)
 
@@ -261,19 +261,19 @@ def test_a_page_enters_a_queue_at_the_tail_unless_the_head_is_asked_for(alone, k
 @pytest.mark.parametrize("athead", [False, True])
 def test_a_page_enters_a_free_queue_at_the_head_whatever_is_asked_for(alone, athead):
     def program(vm):
-        move(vm.vm_page_array[2], 0)
-        return entered(vm, vm.vm_page_array[2], vm.PQ_FREE, athead)
+        move(vm.page.vm_page_array[2], 0)
+        return entered(vm, vm.page.vm_page_array[2], vm.page.PQ_FREE, athead)
 
     assert (0, 8) == alone(program)
 
 
 def test_entering_a_queue_counts_the_page(alone):
     def program(vm):
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         move(m, 0)
-        pq = vm.vm_page_queues[vm.PQ_HOLD]
+        pq = vm.page.vm_page_queues[vm.page.PQ_HOLD]
         adds = pq.adds
-        move(m, vm.PQ_HOLD)
+        move(m, vm.page.PQ_HOLD)
         gd = vm.mycpu()
         views = [meter.peek("v_active_count") for meter in (gd.gd_vmstats_adj, gd.gd_vmstats)]
         return pq.lcnt, pq.adds - adds, views
@@ -283,9 +283,9 @@ def test_entering_a_queue_counts_the_page(alone):
 
 def test_entering_a_queue_while_on_another_panics(panic):
     def program(vm):
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         q.vm_page_spin_lock(m)
-        q._vm_page_add_queue_spinlocked(m, vm.PQ_ACTIVE)
+        q._vm_page_add_queue_spinlocked(m, vm.page.PQ_ACTIVE)
 
     assert "pg put on a queue while on another" == panic(program)
 
@@ -293,11 +293,11 @@ def test_entering_a_queue_while_on_another_panics(panic):
 @pytest.mark.parametrize("flag", [PG_FICTITIOUS, PG_UNQUEUED], ids=["fictitious", "unqueued"])
 def test_entering_a_queue_panics_for_a_page_that_must_be_on_none(panic, flag):
     def program(vm):
-        m = vm.vm_page_array[3]
+        m = vm.page.vm_page_array[3]
         move(m, 0)
         m.flags.setbits(flag)
         q.vm_page_spin_lock(m)
-        q._vm_page_add_queue_spinlocked(m, vm.PQ_ACTIVE)
+        q._vm_page_add_queue_spinlocked(m, vm.page.PQ_ACTIVE)
 
     assert "pg put on a queue, and it must be on none" == panic(program)
 
@@ -306,24 +306,24 @@ def test_entering_a_queue_panics_for_a_page_that_must_be_on_none(panic, flag):
 
 
 def colour_of(m):
-    return m.peek("queue") - m.vm.vm_page_queues[m.peek("queue")].base
+    return m.peek("queue") - m.vm.page.vm_page_queues[m.peek("queue")].base
 
 
 def let_go(m):
     """What a search found, unlocked again: (type, colour)."""
     if m is None:
         return None
-    told = m.vm.queue_type(m.queue), colour_of(m)
+    told = m.vm.page.queue_type(m.queue), colour_of(m)
     q._vm_page_and_queue_spin_unlock(m)
     return told
 
 
 def lay_out(vm, free=(), cache=()):
     """Leave pages of just these colours on the free and the cache queues."""
-    pages = iter(vm.vm_page_array)
-    for m in vm.vm_page_array:
+    pages = iter(vm.page.vm_page_array)
+    for m in vm.page.vm_page_array:
         move(m, 0)
-    for base, colours in ((vm.PQ_FREE, free), (vm.PQ_CACHE, cache)):
+    for base, colours in ((vm.page.PQ_FREE, free), (vm.page.PQ_CACHE, cache)):
         for colour in colours:
             move(next(pages), base + colour)
     return vm
@@ -331,7 +331,7 @@ def lay_out(vm, free=(), cache=()):
 
 def test_a_search_returns_the_page_with_its_spinlock_and_its_queue_s_held(alone):
     def program(vm):
-        m = q._vm_page_list_find(vm, vm.PQ_FREE, 0)
+        m = q._vm_page_list_find(vm, vm.page.PQ_FREE, 0)
         seen = held(m, m.queue)
         let_go(m)
         return m.phys, seen
@@ -340,19 +340,19 @@ def test_a_search_returns_the_page_with_its_spinlock_and_its_queue_s_held(alone)
 
 
 def test_a_search_looks_at_a_queue_s_head_before_it_locks_it(steps):
-    taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.PQ_FREE, 0))
+    taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
     assert ["load pq.free[0].tqh_first", "acquire pq.free[0].spin", "try pg[7].spin"] == taken
 
 
 def test_a_search_leaves_the_lock_of_an_empty_queue_alone(steps):
-    taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.PQ_ACTIVE, 0))
+    taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.page.PQ_ACTIVE, 0))
     assert ["load pq.active[0].tqh_first"] == taken
 
 
 @pytest.mark.parametrize("index", [1, 5, 1025])
 def test_a_search_s_colour_is_taken_modulo_the_colours(alone, index):
     def program(vm):
-        return let_go(q._vm_page_list_find(lay_out(vm, free=[1]), vm.PQ_FREE, index))
+        return let_go(q._vm_page_list_find(lay_out(vm, free=[1]), vm.page.PQ_FREE, index))
 
     assert ("free", 1) == alone(program, l2_size=4)
 
@@ -360,8 +360,8 @@ def test_a_search_s_colour_is_taken_modulo_the_colours(alone, index):
 @DEPTHS
 def test_a_search_passes_over_a_page_whose_spinlock_another_has(alone, locks):
     def program(vm):
-        vm.vm_page_array[7].spin.acquire()
-        finder = vm.machine.spawn(lambda: q._vm_page_list_find(vm, vm.PQ_FREE, 0))
+        vm.page.vm_page_array[7].spin.acquire()
+        finder = vm.machine.spawn(lambda: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
         finder.join()
         return finder.result.phys
 
@@ -371,19 +371,19 @@ def test_a_search_passes_over_a_page_whose_spinlock_another_has(alone, locks):
 @DEPTHS
 def test_a_search_may_find_nothing_though_there_are_pages(alone, locks):
     def program(vm):
-        for m in vm.vm_page_array:
+        for m in vm.page.vm_page_array:
             m.spin.acquire()
-        finder = vm.machine.spawn(lambda: q._vm_page_list_find(vm, vm.PQ_FREE, 0))
+        finder = vm.machine.spawn(lambda: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
         finder.join()
-        return finder.result, finder.held, vm.vm_page_queues[vm.PQ_FREE].spin.holders
+        return finder.result, finder.held, vm.page.vm_page_queues[vm.page.PQ_FREE].spin.holders
 
     assert (None, [], []) == alone(program, pages=2, locks=locks)
 
 
 def test_a_page_on_the_list_of_a_queue_it_does_not_name_panics_the_search(panic):
     def program(vm):
-        vm.vm_page_array[7].queue = vm.PQ_ACTIVE
-        q._vm_page_list_find(vm, vm.PQ_FREE, 0)
+        vm.page.vm_page_array[7].queue = vm.page.PQ_ACTIVE
+        q._vm_page_list_find(vm, vm.page.PQ_FREE, 0)
 
     assert "pg is on the list of another queue than its own" == panic(program)
 
@@ -400,7 +400,7 @@ def probes(steps, layout, find, kind="free"):
 
 
 def first_search(vm):
-    q._vm_page_list_find(vm, vm.PQ_FREE, 37)
+    q._vm_page_list_find(vm, vm.page.PQ_FREE, 37)
 
 
 def test_a_search_that_finds_its_colour_looks_at_no_other(steps):
@@ -433,7 +433,7 @@ def test_a_search_that_widens_skips_what_it_has_looked_at(steps):
 )
 def test_a_search_finds_the_nearest_group_s_page(alone, there, found):
     def program(vm):
-        return let_go(q._vm_page_list_find(lay_out(vm, free=there), vm.PQ_FREE, 37))
+        return let_go(q._vm_page_list_find(lay_out(vm, free=there), vm.page.PQ_FREE, 37))
 
     assert ("free", found) == alone(program, **WIDE)
 
@@ -442,7 +442,7 @@ def test_a_search_finds_the_nearest_group_s_page(alone, there, found):
 def test_a_search_stays_within_its_type(alone, kind):
     def program(vm):
         lay_out(vm, free=[1] if kind == "PQ_CACHE" else [], cache=[1] if kind == "PQ_FREE" else [])
-        return q._vm_page_list_find(vm, getattr(vm, kind), 1)
+        return q._vm_page_list_find(vm, getattr(vm.page, kind), 1)
 
     assert None is alone(program, **WIDE)
 
@@ -450,15 +450,15 @@ def test_a_search_stays_within_its_type(alone, kind):
 @pytest.mark.parametrize("mask", [0, 1, 3])
 def test_a_search_among_few_colours_reaches_all_of_them(alone, mask):
     def program(vm):
-        return [let_go(q._vm_page_list_find(lay_out(vm, free=[2]), vm.PQ_FREE, n)) for n in range(4)]
+        return [let_go(q._vm_page_list_find(lay_out(vm, free=[2]), vm.page.PQ_FREE, n)) for n in range(4)]
 
     assert [("free", 2)] * 4 == alone(program, l2_size=4, set_assoc_mask=mask)
 
 
 def lastq_after(vm, index, *there):
     lay_out(vm, free=there)
-    let_go(q._vm_page_list_find(vm, vm.PQ_FREE, index))
-    return vm.vm_page_queues[vm.PQ_FREE + index].lastq
+    let_go(q._vm_page_list_find(vm, vm.page.PQ_FREE, index))
+    return vm.page.vm_page_queues[vm.page.PQ_FREE + index].lastq
 
 
 @pytest.mark.parametrize(("index", "there", "remembered"), [(1, 0, 0), (37, 3, 3), (12, 0, -1), (37, 38, -1)])
@@ -491,7 +491,7 @@ def test_a_remembered_queue_that_is_empty_again_does_not_stop_the_search(alone):
     def program(vm):
         lastq_after(vm, 37, 3)
         lay_out(vm, free=[50])
-        return let_go(q._vm_page_list_find(vm, vm.PQ_FREE, 37))
+        return let_go(q._vm_page_list_find(vm, vm.page.PQ_FREE, 37))
 
     assert ("free", 50) == alone(program, **WIDE)
 
@@ -516,8 +516,8 @@ def test_a_remembered_queue_that_is_empty_again_does_not_stop_the_search(alone):
 def test_free_and_cached_pages_are_searched_in_turn_the_cache_one_doubling_behind(alone, free, cache, taken):
     def program(vm):
         lay_out(vm, free, cache)
-        told = let_go(q._vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, 37))
-        again = let_go(q._vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, 64 + 37))
+        told = let_go(q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 37))
+        again = let_go(q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 64 + 37))
         assert again == told  # a colour is taken modulo the colours
         return told
 
@@ -527,7 +527,7 @@ def test_free_and_cached_pages_are_searched_in_turn_the_cache_one_doubling_behin
 @pytest.mark.parametrize("kind", ["free", "cache"])
 def test_a_search_of_both_types_looks_at_each_queue_once(steps, kind):
     def find(vm):
-        q._vm_page_list_find2(vm, vm.PQ_FREE, vm.PQ_CACHE, 37)
+        q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 37)
 
     assert [*range(64)] == sorted(probes(steps, lay_out, find, kind))
 
@@ -540,17 +540,17 @@ def test_parallel_cpus_move_pages_about_and_every_list_stays_whole(parallel, loc
     def program(vm):
         def mover(first):
             for n in range(20):
-                m = vm.vm_page_array[(first + n) % 4]
+                m = vm.page.vm_page_array[(first + n) % 4]
                 q.vm_page_and_queue_spin_lock(m)
                 q._vm_page_rem_queue_spinlocked(m)
-                kinds = (vm.PQ_INACTIVE, vm.PQ_ACTIVE, vm.PQ_CACHE)
+                kinds = (vm.page.PQ_INACTIVE, vm.page.PQ_ACTIVE, vm.page.PQ_CACHE)
                 q._vm_page_add_queue_spinlocked(m, kinds[n % 3] + m.pc)
                 q._vm_page_and_queue_spin_unlock(m)
 
         for n in range(3):
             vm.machine.spawn(mover, n)
         vm.machine.join()
-        listed = [m.phys for pq in vm.vm_page_queues for m in pq.pages()]
-        return sorted(listed), sum(pq.peek("lcnt") for pq in vm.vm_page_queues)
+        listed = [m.phys for pq in vm.page.vm_page_queues for m in pq.pages()]
+        return sorted(listed), sum(pq.peek("lcnt") for pq in vm.page.vm_page_queues)
 
     assert ([0, 1, 2, 3], 4) == parallel(program, pages=4, locks=locks)

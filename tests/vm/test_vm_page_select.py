@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 from page_layer import on
-from vmsmp.vm import vm_page_alloc as a
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_hold,
-)
-from vmsmp.vm.vm_page import vm_page_hold
-from vmsmp.vm.vm_page_h import (
+from vmsmp.vm import vm_page as a
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
+from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     PG_MAPPED,
@@ -22,6 +18,7 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
+    vm_page_hold,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -65,7 +62,7 @@ def test_a_selection_of_both_says_where_the_page_came_from(alone, page_on, kind,
         page_on(vm, "cache")
         if kind == "cache":
             exhaust(vm)
-        return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm, base)
+        return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm.page, base)
 
     assert True is alone(program)
 
@@ -91,7 +88,7 @@ def test_a_page_that_somebody_busies_is_put_out_of_the_way(alone, page_on, selec
     def program(vm):
         if select == "cache":
             page_on(vm, "cache"), page_on(vm, "cache")
-        m = vm.vm_page_queues[getattr(vm, f"PQ_{select.upper()}")].tqh_first
+        m = vm.page.vm_page_queues[getattr(vm.page, f"PQ_{select.upper()}")].tqh_first
         other = m.tqe_next
         m.busy_count.value = word
         return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders

@@ -6,11 +6,16 @@ import pytest
 
 import page_layer
 from vmsmp.engine.clock import HZ
-from vmsmp.vm import vm_page_wait as w
+from vmsmp.vm import vm_page as w
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_alloczwq, vm_page_freezwq
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_INTERRUPT, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
+    vm_page_alloczwq,
+    vm_page_free,
+    vm_page_freezwq,
+)
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 SHORT, ENOUGH = 9, 8  # a minimum above and at the 8 pages that there are
@@ -24,7 +29,7 @@ def limit(vm, **limits):
 def waited(vm, wait):
     """How many ticks it took, how many waits were counted and how often the pagedaemon was asked."""
     wait(vm)
-    return vm.machine.ticks, vm.vm_pages_waiting.load(), vm.vm_pages_needed.load()
+    return vm.machine.ticks, vm.pageout.vm_pages_waiting.load(), vm.pageout.vm_pages_needed.load()
 
 
 # -- the pagedaemon -------------------------------------------------------------------------------
@@ -34,7 +39,7 @@ def waited(vm, wait):
 def test_the_pagedaemon_is_woken_when_pages_get_short(alone, start, needed):
     def program(vm):
         w.pagedaemon_wakeup(limit(vm, v_paging_start=start))
-        return vm.vm_pages_needed.load()
+        return vm.pageout.vm_pages_needed.load()
 
     assert needed == alone(program)
 
@@ -42,9 +47,9 @@ def test_the_pagedaemon_is_woken_when_pages_get_short(alone, start, needed):
 @pytest.mark.parametrize("role", ["pagethread", "emergpager"])
 def test_the_pagers_do_not_wake_themselves(alone, role):
     def program(vm):
-        setattr(vm, role, vm.machine.curcpu)
+        setattr(vm.pageout, role, vm.machine.curcpu)
         w.pagedaemon_wakeup(limit(vm, v_paging_start=SHORT))
-        return vm.vm_pages_needed.load()
+        return vm.pageout.vm_pages_needed.load()
 
     assert 0 == alone(program)
 
@@ -54,12 +59,12 @@ def test_the_pagedaemon_is_woken_while_it_is_needed_by_one_at_most(steps, needed
     seen = []
 
     def prepare(vm):
-        vm.vm_pages_needed.store(needed)
+        vm.pageout.vm_pages_needed.store(needed)
         return [limit(vm, v_paging_start=SHORT)]
 
     def act(vm):
         w.pagedaemon_wakeup(vm)
-        seen.append(vm.vm_pages_needed.peek())
+        seen.append(vm.pageout.vm_pages_needed.peek())
 
     assert (woken, [left]) == ("wakeup vm_pages_needed" in steps(prepare, act), seen)
 
@@ -81,9 +86,9 @@ def test_the_pagedaemon_sleeping_for_work_is_woken(alone):
 @pytest.mark.parametrize(("free_min", "flag"), [(9, 1), (8, 0), (0, 0)])
 def test_a_pager_that_waits_is_woken_when_there_are_as_many_pages_as_it_needs(alone, free_min, flag):
     def program(vm):
-        vm.vm_pageout_pages_needed.store(1)
+        vm.pageout.vm_pageout_pages_needed.store(1)
         w.vm_page_free_wakeup(limit(vm, v_pageout_free_min=free_min))
-        return vm.vm_pageout_pages_needed.load()
+        return vm.pageout.vm_pageout_pages_needed.load()
 
     assert flag == alone(program)
 
@@ -91,9 +96,9 @@ def test_a_pager_that_waits_is_woken_when_there_are_as_many_pages_as_it_needs(al
 def test_cached_pages_count_for_the_pager_too(alone, page_on):
     def program(vm):
         page_on(vm, "cache")
-        vm.vm_pageout_pages_needed.store(1)
+        vm.pageout.vm_pageout_pages_needed.store(1)
         w.vm_page_free_wakeup(limit(vm, v_pageout_free_min=8))
-        return vm.vm_pageout_pages_needed.load()
+        return vm.pageout.vm_pageout_pages_needed.load()
 
     assert 0 == alone(program)
 
@@ -114,17 +119,17 @@ def test_those_who_wait_are_woken_above_the_minimum_or_at_the_first_target(
 ):
     def program(vm):
         limit(vm, v_free_min=minimum, vm_page_free_hysteresis=hysteresis, v_paging_target1=target1)
-        vm.vm_pages_waiting.store(3)
+        vm.pageout.vm_pages_waiting.store(3)
         w.vm_page_free_wakeup(vm)
-        return vm.vm_pages_waiting.load()
+        return vm.pageout.vm_pages_waiting.load()
 
     assert waiting == alone(program)
 
 
 def test_what_was_counted_is_zeroed_before_the_wakeup(steps):
     def prepare(vm):
-        vm.vm_pageout_pages_needed.store(1)
-        vm.vm_pages_waiting.store(3)
+        vm.pageout.vm_pageout_pages_needed.store(1)
+        vm.pageout.vm_pages_waiting.store(3)
         return [limit(vm)]
 
     assert [
@@ -174,10 +179,10 @@ def test_who_waits_has_vm_token_while_it_looks_and_not_while_it_sleeps(alone):
         limit(vm, v_free_min=SHORT)
         cpu = vm.machine.spawn(w.vm_wait, vm, 0)
         vm.machine.yield_()
-        free = vm.vm_token.try_acquire()
-        vm.vm_token.release()
+        free = vm.pageout.vm_token.try_acquire()
+        vm.pageout.vm_token.release()
         cpu.join()
-        return free, vm.vm_token.holders
+        return free, vm.pageout.vm_token.holders
 
     assert (True, []) == alone(program)
 
@@ -200,10 +205,10 @@ def test_who_waits_is_woken_by_a_free(alone):
         limit(vm, v_free_min=ENOUGH)
         cpu = vm.machine.spawn(w.vm_wait, vm, 0)
         vm.machine.yield_()
-        waiting = vm.vm_pages_waiting.load()
+        waiting = vm.pageout.vm_pages_waiting.load()
         vm_page_free(m)
         cpu.join()
-        return waiting, vm.vm_pages_waiting.load(), vm.machine.ticks
+        return waiting, vm.pageout.vm_pages_waiting.load(), vm.machine.ticks
 
     assert (1, 0, 0) == alone(program)
 
@@ -226,9 +231,9 @@ def test_who_slept_for_memory_sees_afterwards_what_others_gave_back(alone):
 @pytest.mark.parametrize(("minimum", "ticks", "flag"), [(SHORT, HZ, 1), (ENOUGH, 0, 0)])
 def test_a_pager_waits_with_a_flag_of_its_own_and_below_the_minimum_only(alone, role, minimum, ticks, flag):
     def program(vm):
-        setattr(vm, role, vm.machine.curcpu)
+        setattr(vm.pageout, role, vm.machine.curcpu)
         limit(vm, v_free_min=minimum, v_paging_wait=minimum + 80)
-        return waited(vm, w.vm_wait), vm.vm_pageout_pages_needed.load()
+        return waited(vm, w.vm_wait), vm.pageout.vm_pageout_pages_needed.load()
 
     assert ((ticks, 0, 0), flag) == alone(program)
 
@@ -240,15 +245,15 @@ def test_a_pager_that_waits_is_woken_by_a_free(alone):
         limit(vm, v_free_min=ENOUGH, v_pageout_free_min=ENOUGH)
 
         def pager():
-            vm.pagethread = vm.machine.curcpu
+            vm.pageout.pagethread = vm.machine.curcpu
             w.vm_wait(vm, 0)
 
         cpu = vm.machine.spawn(pager)
         vm.machine.yield_()
-        flag = vm.vm_pageout_pages_needed.load()
+        flag = vm.pageout.vm_pageout_pages_needed.load()
         vm_page_free(m)
         cpu.join()
-        return flag, vm.vm_pageout_pages_needed.load(), vm.machine.ticks
+        return flag, vm.pageout.vm_pageout_pages_needed.load(), vm.machine.ticks
 
     assert (1, 0, 0) == alone(program)
 
@@ -279,7 +284,7 @@ def test_a_fault_is_held_back_again_while_pages_are_severely_short(alone):
         limit(vm, v_free_min=SHORT, v_free_severe=SHORT)
         cpu = vm.machine.spawn(w.vm_wait_pfault, vm)
         vm.machine.tsleep("a while", 0, "", 3 * (HZ // 10 + 1) + 5)
-        rounds = vm.vm_pages_waiting.load()
+        rounds = vm.pageout.vm_pages_waiting.load()
         limit(vm, v_free_min=SHORT)
         cpu.join()
         return rounds, vm.machine.ticks
@@ -373,6 +378,6 @@ def test_parallel_cpus_that_want_more_than_there_is_all_get_it_in_turn(parallel)
         for _ in range(3):
             vm.machine.spawn(worker)
         vm.machine.join()
-        return done.load(), vm.count("v_free_count")
+        return done.load(), vm.meter.count("v_free_count")
 
     assert (15, 2) == parallel(program, pages=2)

@@ -9,19 +9,6 @@ from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import (
-    vm_page_deactivate,
-    vm_page_hold,
-    vm_page_unhold,
-    vm_page_wire,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_busy_wait,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import (
     PBUSY_LOCKED,
     PG_MAPPED,
     PG_NEED_COMMIT,
@@ -31,6 +18,15 @@ from vmsmp.vm.vm_page_h import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_deactivate,
+    vm_page_free,
+    vm_page_hold,
+    vm_page_unhold,
+    vm_page_wakeup,
+    vm_page_wire,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -233,7 +229,7 @@ def test_an_inactive_page_in_no_object_is_freed(alone):
 
 def test_a_page_that_an_allocator_put_out_of_its_way_is_free_after_a_scan(together, page_on):
     def program(vm):
-        m = vm.vm_page_array[1]
+        m = vm.page.vm_page_array[1]
 
         def meddler():
             if not vm_page_busy_try(m, True):
@@ -248,7 +244,7 @@ def test_a_page_that_an_allocator_put_out_of_its_way_is_free_after_a_scan(togeth
         vm.machine.spawn(user)
         vm.machine.join()
         d.vm_pageout_scan_inactive(wanting(vm))
-        vm.machine.check([on(page) for page in vm.vm_page_array] == ["free"] * 2, "all are free again")
+        vm.machine.check([on(page) for page in vm.page.vm_page_array] == ["free"] * 2, "all are free again")
 
     together(program, sched="dfs:2", schedules=400, pages=2)
 
@@ -281,7 +277,7 @@ def test_an_inactive_page_in_use_goes_to_the_tail(alone, page_on):
         pages[1].flags.setbits(PG_NEED_COMMIT)
         pages[2].flags.setbits(PG_NEED_COMMIT)
         d.vm_pageout_scan_inactive(wanting(vm))
-        order = [m.phys for m in vm.vm_page_queues[vm.PQ_INACTIVE].pages()]
+        order = [m.phys for m in vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()]
         return [order.index(m.phys) for m in pages], intact(vm)
 
     assert ([2, 0, 1], True) == alone(program)
@@ -307,7 +303,7 @@ def test_a_scan_stops_when_it_has_gained_enough(alone, page_on):
             page_on(vm, "inactive", None, n)
         limit(vm, v_paging_target2=3 + 2)  # three are free, two more will do
         done = d.vm_pageout_scan_inactive(vm)
-        return done, vm.count("v_cache_count"), vm.count("v_inactive_count"), intact(vm)
+        return done, vm.meter.count("v_cache_count"), vm.meter.count("v_inactive_count"), intact(vm)
 
     assert (2, 2, 3, True) == alone(program)
 
@@ -337,7 +333,7 @@ def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, 
         for n in range(3):
             page_on(vm, "cache", None, n)
         limit(vm, v_free_min=minimum)
-        return d.vm_pageout_scan_cache(vm), vm.count("v_free_count"), vm.count("v_cache_count")
+        return d.vm_pageout_scan_cache(vm), vm.meter.count("v_free_count"), vm.meter.count("v_cache_count")
 
     assert (freed, 5 + freed, 3 - freed) == alone(program)
 

@@ -8,22 +8,19 @@ from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
-    vm_page_activate,
-    vm_page_deactivate,
-)
-from vmsmp.vm.vm_page_alloc import vm_page_alloc, vm_page_grab
-from vmsmp.vm.vm_page_busy import (
-    vm_page_busy_try,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
-    vm_page_wakeup,
-)
-from vmsmp.vm.vm_page_h import (
     VM_ALLOC_NORMAL,
     VM_ALLOC_RETRY,
     VM_ALLOC_ZERO,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_deactivate,
+    vm_page_grab,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+    vm_wait,
 )
-from vmsmp.vm.vm_page_wait import vm_wait
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -37,7 +34,7 @@ def test_a_pass_says_how_many_pages_it_gained(alone, page_on):
         page_on(vm, "inactive", None, 1)
         page_on(vm, "cache", None, 2)
         limit(vm, v_free_min=8, v_paging_target2=1000)
-        return d.vm_pageout_pass(vm), vm.count("v_free_count"), vm.vmstats.peek("v_free_count")
+        return d.vm_pageout_pass(vm), vm.meter.count("v_free_count"), vm.meter.vmstats.peek("v_free_count")
 
     assert (1 + 1 + 2, 8, 8) == alone(program)
 
@@ -67,7 +64,8 @@ def test_a_pass_wakes_who_sleeps_for_memory_that_there_is(alone):
 def test_the_daemon_goes_on_until_a_pass_gains_nothing(alone, monkeypatch):
     gains, seen = [2, 1, 0], []
     monkeypatch.setattr(
-        d, "vm_pageout_pass", lambda vm: seen.append(vm.machine.ticks) or gains[len(seen) - 1]
+        "vmsmp.vm.vm_pageout.daemon.vm_pageout_pass",
+        lambda vm: seen.append(vm.machine.ticks) or gains[len(seen) - 1],
     )
 
     def program(vm):
@@ -86,7 +84,7 @@ def test_a_pass_rolls_the_counts_up(alone):
         vm.mycpu()
         vm.machine.spawn(vm_page_alloc, vm, None, 0, VM_ALLOC_NORMAL).join()
         d.vm_pageout_pass(limit(vm))
-        return vm.vmstats.peek("v_free_count"), vm.mycpu().gd_vmstats.peek("v_free_count")
+        return vm.meter.vmstats.peek("v_free_count"), vm.mycpu().gd_vmstats.peek("v_free_count")
 
     assert (7, 7) == alone(program)
 
@@ -114,9 +112,9 @@ def test_a_pass_in_vain_while_memory_is_severely_short_has_processes_killed(
 def test_a_pass_wakes_those_who_wait_if_there_is_enough(alone, minimum, waiting):
     def program(vm):
         limit(vm, v_free_min=minimum)
-        vm.vm_pages_waiting.store(2)
+        vm.pageout.vm_pages_waiting.store(2)
         d.vm_pageout_pass(vm)
-        return vm.vm_pages_waiting.load()
+        return vm.pageout.vm_pages_waiting.load()
 
     assert waiting == alone(program)
 
@@ -128,7 +126,7 @@ def test_the_daemon_is_a_kernel_thread_and_known_as_the_pagedaemon(alone):
     def program(vm):
         daemon = vm.machine.spawn(d.vm_pageout_thread, limit(vm))
         vm.machine.yield_()
-        seen = vm.pagethread is daemon, vm.globaldata[daemon.index].systhread
+        seen = vm.pageout.pagethread is daemon, vm.meter.globaldata[daemon.index].systhread
         d.vm_pageout_shutdown(vm)
         vm.machine.join()
         return seen
@@ -142,10 +140,10 @@ def test_the_daemon_works_when_it_is_asked_to_and_ends_when_it_is_told_to(alone,
         vm.machine.spawn(d.vm_pageout_thread, wanting(vm))
         vm.machine.yield_()
         before = on(m)
-        vm.vm_pages_needed.store(1)
+        vm.pageout.vm_pages_needed.store(1)
         vm.machine.wakeup("vm_pages_needed")
         vm.machine.yield_()
-        after = on(m), vm.vm_pages_needed.load(), vm.machine.ticks
+        after = on(m), vm.pageout.vm_pages_needed.load(), vm.machine.ticks
         d.vm_pageout_shutdown(vm)
         vm.machine.join()
         return before, after, vm.machine.ticks
@@ -239,7 +237,7 @@ def test_parallel_processes_fill_memory_while_the_daemon_makes_room(parallel):
             worker.join()
         d.vm_pageout_shutdown(vm)
         daemon.join()
-        listed = sum(pq.peek("lcnt") for pq in vm.vm_page_queues)
+        listed = sum(pq.peek("lcnt") for pq in vm.page.vm_page_queues)
         return [worker.result for worker in workers], listed, intact(vm)
 
     assert ([0, 20], 8, True) == parallel(program, repairs=["vm-wait-interlocks"])

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.sched.partial_order import fingerprint
+from vmsmp.sched.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

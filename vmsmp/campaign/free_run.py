@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from vmsmp.campaign.outcome import Failure, Outcome, signature_of
 from vmsmp.campaign.search import Program, explore, options_for
@@ -101,9 +102,9 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
 
 
 def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
-    found = [o for cpu in machine.cpus for o in cpu.objects if isinstance(o, Lock)]
+    found: list[Any] = [o for cpu in machine.cpus for o in cpu.objects if isinstance(o, Lock)]
     if machine.vm is not None:
-        found += machine.vm.locks()
+        found += [spin for pool in machine.vm.pools for spin in pool.spinlocks()]
     return tuple(lock.statistics() for lock in found if lock.acquisitions)
 
 

@@ -19,7 +19,7 @@ from vmsmp.campaign.search import Runner, options_for
 from vmsmp.engine import trace
 from vmsmp.engine.workers import Worker, WorkerPool, current_core, give, take
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import make_scheduler
 
 #: CPUs of the controlled measurements, and turns of their loops.
 CPUS = 3

@@ -19,11 +19,11 @@ from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.search import Runner, options_for
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.sched.base import make_scheduler
-from vmsmp.vm.vm_init import VmSystem
-from vmsmp.vm.vm_page_alloc import vm_page_alloc
-from vmsmp.vm.vm_page_free import vm_page_free
-from vmsmp.vm.vm_page_h import VM_ALLOC_NORMAL
+from vmsmp.sched.names import make_scheduler
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_page.alloc import vm_page_alloc
+from vmsmp.vm.vm_page.flags import VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page.free import vm_page_free
 
 #: Numbers of colours of the curve.
 COLOURS = (1, 4, 16, 64, 1024)

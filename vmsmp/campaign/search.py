@@ -32,8 +32,8 @@ from vmsmp.machine import Machine
 from vmsmp.mutants.patch import check_mutants, planted
 from vmsmp.report.story import Storyteller
 from vmsmp.sched import normal_form
-from vmsmp.sched.base import make_scheduler
-from vmsmp.sched.rendezvous import Place, Rendezvous
+from vmsmp.sched.names import make_scheduler
+from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
 from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watched
 
 #: One execution in so many is run twice.
@@ -326,7 +326,7 @@ class _Search:
         self.stop = stop
         #: Targeted runs that hints of the race detector ask for, and which have been asked for.
         self.targets: list[Rendezvous] = []
-        self.tried: set[tuple[Place, ...]] = set()
+        self.tried: set[tuple[Breakpoint, ...]] = set()
         #: Whether an execution came into the half of its step limit where the scheduler is not asked.
         self.cut = False
 
@@ -413,7 +413,7 @@ class _Search:
             self.result.failures.append(replace(failure, execution=self.result.executions))
         counts[failure.signature] = counts.get(failure.signature, 0) + 1
 
-    def _follow_hints(self, hints: list[tuple[Place, Place]]) -> None:
+    def _follow_hints(self, hints: list[tuple[Breakpoint, Breakpoint]]) -> None:
         """Plan a few runs for each pair of accesses that no lock protects, the first time it is seen."""
         for places in hints:
             if places not in self.tried:

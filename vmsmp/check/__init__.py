@@ -13,6 +13,7 @@ from vmsmp.check.lock_order import LockOrder
 from vmsmp.check.misuse import Misuse
 from vmsmp.check.records import Records
 from vmsmp.check.starvation import Starvation
+from vmsmp.check.vm import RULES, SYSTEM
 from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
@@ -28,7 +29,8 @@ def checkers(
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
-        ledger = Ledger()
+        ledger = Ledger(parallel=free)
+        records = Records(ledger, RULES, SYSTEM, parallel=free)
         made = (
             LostWakeup(),
             *made,
@@ -37,7 +39,8 @@ def checkers(
             LockOrder(),
             Misuse(),
             ledger,
-            Records(ledger),
+            records,
+            *(make(records.tell) for part in SYSTEM for make in part.observers),
             FieldLocks(),
             Leak(),
         )

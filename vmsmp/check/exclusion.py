@@ -8,11 +8,11 @@ engine too.
 from __future__ import annotations
 
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Observer
 from vmsmp.sync.lock import EXCLUSIVE, Lock
+from vmsmp.sync.observer import LockObserver
 
 
-class Exclusion(Observer):
+class Exclusion(LockObserver):
     """Fails the CPU that was granted a lock it should not have."""
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:

@@ -1,6 +1,6 @@
 """Field locks: every access to a field of a shared record holds what the field's letters ask for.
 
-The letters are declared with the fields (`sync.field`), their meaning with the record's class.  Covers
+The letters are declared with the fields (`records`), their meaning with the record's class.  Covers
 INV-PB5, INV-Q4 and INV-TK7: who writes object, pindex and valid has the page hard-busied, who moves a
 page has both spinlocks, who looks into an object's tree has its token.
 While only one CPU runs, as at boot and after the last join, it needs no locks.
@@ -8,16 +8,15 @@ While only one CPU runs, as at boot and after the last join, it needs no locks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
-from vmsmp.engine.observer import Observer
-from vmsmp.sync.field import Field, Letter, Record
+from vmsmp.records.field import Field
+from vmsmp.records.letters import alternatives, in_words
+from vmsmp.records.observer import RecordObserver
+from vmsmp.records.record import Record
 
 
-class FieldLocks(Observer):
+class FieldLocks(RecordObserver):
     """Fails the CPU that reads or writes a field without what its letters ask for."""
 
     def __init__(self) -> None:
@@ -38,7 +37,7 @@ class FieldLocks(Observer):
         if not letters or not self._others:
             return
         legend = thing.legend
-        for alternative in _parse(letters):
+        for alternative in alternatives(letters):
             for letter in alternative:
                 if not legend[letter].holds(cpu, thing):
                     break
@@ -53,19 +52,6 @@ class FieldLocks(Observer):
         held = ", ".join(f"{hold.mode} {hold.lock}" for hold in cpu.held) or "nothing"
         cpu.machine.fail(
             "field-lock",
-            f"{thing.klass}.{field.name} {done} without {needed(thing.legend, letters)}",
+            f"{thing.klass}.{field.name} {done} without {in_words(thing.legend, letters)}",
             [f"{cpu} holds {held}", f"{thing} is {thing.dump()}"],
         )
-
-
-@lru_cache(256)
-def _parse(letters: str) -> tuple[str, ...]:
-    """`"S+Q|B"` as alternatives of letters that must all hold: `("SQ", "B")`."""
-    return tuple(alternative.replace("+", "") for alternative in letters.split("|"))
-
-
-def needed(legend: Mapping[str, Letter], letters: str) -> str:
-    """The letters in words."""
-    return ", or ".join(
-        " and ".join(legend[letter].text for letter in alternative) for alternative in _parse(letters)
-    )

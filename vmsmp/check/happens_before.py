@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from vmsmp.check.clocks import Clock, Clocks, join, known
 from vmsmp.engine import ops
 from vmsmp.engine.machine import places
-from vmsmp.engine.observer import Observer
-from vmsmp.sched.rendezvous import Place
+from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.lock import EXCLUSIVE
+from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.sleepq import ident_name
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Variable:
         self.stored = False
 
 
-class HappensBefore(Observer):
+class HappensBefore(LockObserver):
     """Orders the accesses of one run.  `hints` are pairs of operations worth to be brought together."""
 
     free = False
@@ -85,7 +85,7 @@ class HappensBefore(Observer):
         self._start_over()
 
     def _start_over(self) -> None:
-        self.hints: list[tuple[Place, Place]] = []
+        self.hints: list[tuple[Breakpoint, Breakpoint]] = []
         self._clocks = Clocks()
         self._cells: dict[int, _Variable | None] = {}
         self._words: dict[int, Clock] = {}
@@ -197,7 +197,7 @@ class HappensBefore(Observer):
             variable.candidates = [lock for lock in variable.candidates if lock in held]
         if variable.stored and not variable.candidates:
             store = access.code | 1
-            pair = (Place(store), Place(store - 1))
+            pair = (Breakpoint(store), Breakpoint(store - 1))
             if pair not in self.hints:
                 self.hints.append(pair)
 
@@ -207,7 +207,7 @@ class HappensBefore(Observer):
             "data-race",
             f"{variable.name}: {words[0]} and {words[1]}, with nothing to order them",
             [first.told(), second.told()],
-            places=(Place(first.code), Place(second.code)),
+            places=(Breakpoint(first.code), Breakpoint(second.code)),
         )
 
 

@@ -1,8 +1,9 @@
-"""Ledgers: who took each hard busy, soft busy, hold, wiring and reference, where, and at which step.
+"""The ledger: who took each share of a record, where, and at which step.
 
-INV-PB1 and INV-PB2 (a busy is given back by whom it belongs to), INV-HW1, INV-HW2, INV-O4 (counts
-never go below zero, and a wiring goes between none and one under the hard busy only), INV-AL1 (a page
-is allocated to one, until it is freed).  A leak is reported with the place that took the share.
+A share that a CPU owns is given back by that CPU; a counted one never goes below zero, and where it has
+an edge it leaves and comes back to zero under another share only.  A record is allocated to one, until it
+is freed (INV-AL1).  The invariant that falls is the share's own.  A leak is reported with the place that
+took the share.
 """
 
 from __future__ import annotations
@@ -12,20 +13,18 @@ import sys
 import threading
 from collections import deque
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vmsmp.engine import trace
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine, short_path
-from vmsmp.engine.observer import Observer
-from vmsmp.sync.field import Record
-from vmsmp.vm.vm_object import OBJECT_HOLD, REF
-from vmsmp.vm.vm_page_h import HARD, HOLD, SOFT, WIRE, has
+from vmsmp.records.observer import RecordObserver
+from vmsmp.records.record import Record, has
+from vmsmp.records.share import Edge, Share
 
 #: Entries remembered for each record.
 MEMORY = 8
 _ENGINE = os.path.dirname(os.path.abspath(trace.__file__))
-_OWN = (HARD, SOFT, HOLD, OBJECT_HOLD)
 
 
 class Entry(NamedTuple):
@@ -50,12 +49,15 @@ class Entry(NamedTuple):
         return f"step {step}: {self.cpu} {self.what} at {where}{caller}"
 
 
-class Ledger(Observer):
+class Ledger(RecordObserver):
     """Writes every share down, and speaks when the books do not balance."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, parallel: bool = False) -> None:
+        # Where CPUs are parallel the word and the book are written one after the other: only at rest do
+        # they agree.
+        self._parallel = parallel
         self._history: dict[int, deque[Entry]] = {}
-        self._counts: dict[tuple[int, str], int] = {}
+        self._counts: dict[tuple[int, Share], int] = {}
         self._owners: dict[int, Entry] = {}
         self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
@@ -86,7 +88,7 @@ class Ledger(Observer):
         history.append(entry)
         return entry
 
-    def _add(self, thing: Record, share: str, n: int) -> int:
+    def _add(self, thing: Record, share: Share, n: int) -> int:
         with self._lock:
             key = thing.code, share
             count = self._counts[key] = self._counts.get(key, 0) + n
@@ -96,86 +98,76 @@ class Ledger(Observer):
         """The last entries about a record, oldest first."""
         return [str(entry) for entry in self._history.get(thing.code, ())]
 
-    def count(self, thing: Record, share: str) -> int:
+    def count(self, record: Record, share: Share) -> int:
         """How many shares of that kind are out that belong to no CPU."""
-        return self._counts.get((thing.code, share), 0)
+        return self._counts.get((record.code, share), 0)
 
-    def owned(self, thing: Record) -> Entry | None:
-        """Who allocated it, if it is allocated."""
-        return self._owners.get(thing.code)
+    def allocated_to(self, record: Record) -> Entry | None:
+        """Who was given the record, if it is allocated."""
+        return self._owners.get(record.code)
 
     def _fail(self, cpu: Cpu, thing: Record, message: str) -> None:
         cpu.machine.fail("accounting", message, [f"{thing} is {thing.dump()}", *self.history(thing)])
 
     # -- entries --------------------------------------------------------------------------------
 
-    def took(self, cpu: Cpu, thing: Record, share: str) -> None:
-        self._write(cpu, thing, f"took {_a(share)}")
-        if share in _OWN:
+    def took(self, cpu: Cpu, record: Record, share: Share) -> None:
+        self._write(cpu, record, f"took {_a(share)}")
+        if share.owned:
             return
-        count = self._add(thing, share, 1)
-        if not cpu.machine.engine.controlled:
-            return  # the word and the book are written one after the other: only at rest do they agree
-        if share == WIRE and count == 1 and not has(cpu, thing, HARD):
-            self._fail(cpu, thing, f"INV-HW2: {thing.klass} wired for the first time without its hard busy")
+        count = self._add(record, share, 1)
+        if share.edge is not None and count == 1 and not self._parallel:
+            self._at_edge(cpu, record, share.invariant, share.edge, share.edge.first)
 
-    def gave(self, cpu: Cpu, thing: Record, share: str) -> None:
-        self._write(cpu, thing, f"gave {_a(share)} back")
-        if share in _OWN:
-            if not has(cpu, thing, share):
-                owners = ", ".join(str(c) for c, mode in thing.holders if mode == share) or "nobody"
-                cpu.machine.fail(
-                    "accounting",
-                    f"{_INVARIANT[share]}: {share} of {thing.klass} given back by a CPU that has none",
-                    [f"{cpu} gave it back; it is in the hands of {owners}", *self.history(thing)],
-                )
+    def gave(self, cpu: Cpu, record: Record, share: Share) -> None:
+        self._write(cpu, record, f"gave {_a(share)} back")
+        if share.owned:
+            if not has(cpu, record, share):
+                self._not_yours(cpu, record, share)
             return
-        count = self._add(thing, share, -1)
-        if not cpu.machine.engine.controlled:
+        count = self._add(record, share, -1)
+        if self._parallel:
             return
         if count < 0:
-            self._fail(
-                cpu, thing, f"{_INVARIANT[share]}: more {share}s of {thing.klass} given back than taken"
-            )
-        if share == WIRE and count == 0 and not has(cpu, thing, HARD):
-            self._fail(cpu, thing, f"INV-HW2: {thing.klass} unwired for the last time without its hard busy")
+            message = f"{share.invariant}: more {share}s of {record.klass} given back than taken"
+            self._fail(cpu, record, message)
+        if share.edge is not None and count == 0:
+            self._at_edge(cpu, record, share.invariant, share.edge, share.edge.last)
 
-    def allocated(self, cpu: Cpu, thing: Record, request: int) -> None:
-        before = self._owners.get(thing.code)
-        entry = self._write(cpu, thing, "was given the page")
-        self._owners[thing.code] = entry
+    def _not_yours(self, cpu: Cpu, record: Record, share: Share) -> None:
+        owners = ", ".join(str(c) for c, mode in record.holders if mode is share) or "nobody"
+        cpu.machine.fail(
+            "accounting",
+            f"{share.invariant}: {share} of {record.klass} given back by a CPU that has none",
+            [f"{cpu} gave it back; it is in the hands of {owners}", *self.history(record)],
+        )
+
+    def _at_edge(self, cpu: Cpu, record: Record, invariant: str, edge: Edge, done: str) -> None:
+        if not has(cpu, record, edge.under):
+            self._fail(cpu, record, f"{invariant}: {record.klass} {done} without its {edge.under}")
+
+    def allocated(self, cpu: Cpu, record: Record) -> None:
+        before = self._owners.get(record.code)
+        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}")
         if before is not None:
-            self._fail(cpu, thing, f"INV-AL1: {thing.klass} allocated twice")
+            self._fail(cpu, record, f"INV-AL1: {record.klass} allocated twice")
 
-    def freed(self, cpu: Cpu, thing: Record) -> None:
-        self._write(cpu, thing, "frees it")
-        if thing.kind == "page":
-            self._owners.pop(thing.code, None)  # an allocator may have lost it to who frees it now
-            if thing.vm.queue_type(thing.peek("queue")) in ("free", "hold"):
-                self._fail(cpu, thing, f"INV-AL1: {thing.klass} freed twice")
+    def freed(self, cpu: Cpu, record: Record) -> None:
+        self._write(cpu, record, "frees it")
+        self._owners.pop(record.code, None)  # an allocator may have lost it to who frees it now
 
     # -- leaks ----------------------------------------------------------------------------------
 
     def exits(self, cpu: Cpu) -> None:
         for hold in cpu.held:
-            if hold.mode in _OWN:
-                thing: Any = hold.lock
+            if isinstance(hold.mode, Share):
+                share, record = hold.mode, hold.lock
                 cpu.machine.fail(
                     "leak",
-                    f"{_INVARIANT[hold.mode]}: {hold.mode} of {thing.klass} never given back",
-                    [f"{cpu} ended with it", f"{thing} is {thing.dump()}", *self.history(thing)],
+                    f"{share.invariant}: {share} of {record.klass} never given back",
+                    [f"{cpu} ended with it", f"{record} is {record.dump()}", *self.history(record)],
                 )
 
 
-def _a(share: str) -> str:
-    return f"an {share}" if share[0] in "aeiou" else f"a {share}"
-
-
-_INVARIANT = {
-    HARD: "INV-PB1",
-    SOFT: "INV-PB2",
-    HOLD: "INV-HW1",
-    WIRE: "INV-HW2",
-    REF: "INV-O4",
-    OBJECT_HOLD: "INV-O5",
-}
+def _a(share: Share) -> str:
+    return f"an {share}" if share.name[0] in "aeiou" else f"a {share}"

@@ -18,9 +18,9 @@ from typing import NamedTuple
 from vmsmp.check.clocks import Clock, Clocks, known
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
-from vmsmp.engine.observer import Observer
-from vmsmp.sched.rendezvous import Place
+from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+from vmsmp.sync.observer import LockObserver
 
 
 class _Edge(NamedTuple):
@@ -38,7 +38,7 @@ class _Edge(NamedTuple):
     knows: tuple[int, ...]
 
 
-class LockOrder(Observer):
+class LockOrder(LockObserver):
     """Builds the graph of one execution and fails the CPU whose request closes a cycle."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class LockOrder(Observer):
                 f"{edge.source!r} {edge.held_mode}"
                 for edge in cycle
             ],
-            places=tuple(Place(holds=edge.source, wants=edge.target) for edge in cycle),
+            places=tuple(Breakpoint(holds=edge.source, wants=edge.target) for edge in cycle),
         )
 
 

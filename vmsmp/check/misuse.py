@@ -8,8 +8,8 @@ another CPU holds, nobody asks for exclusive what it holds shared itself, spinlo
 from __future__ import annotations
 
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Observer
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+from vmsmp.sync.observer import LockObserver
 
 
 def _held_spinlock(cpu: Cpu) -> Lock | None:
@@ -20,7 +20,7 @@ def _held_spinlock(cpu: Cpu) -> Lock | None:
     return None
 
 
-class Misuse(Observer):
+class Misuse(LockObserver):
     """Fails the CPU that does what it must not."""
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:

@@ -1,9 +1,9 @@
-"""Sequential specifications to judge histories by: what each operation does when it has all to itself.
+"""Sequential specifications: what each operation does when nothing runs beside it.
 
-An operation is a method of the same name that yields, for a state, what may come of it: pairs of the
-state after it and the result.  None at all means that nobody may do that there.  States are values:
-equal ones have equal futures.  Who takes a lock is an argument, any value but the same for the release;
-a CPU's index serves.
+An operation is a method of the same name that yields its outcomes in a state: pairs of the state after
+it and the result.  No outcome means that the operation is not allowed there.  States are values: equal
+ones have equal futures.  The owner of a lock is an argument, the same for the release; a CPU's index
+will do.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from typing import Any, ClassVar, Final
 from vmsmp.check.linearize import ANY
 from vmsmp.errors import UsageError
 
-#: What may come of an operation.
+#: The outcomes of an operation: pairs of the state after it and the result.
 Outcomes = Iterator[tuple[Hashable, Any]]
 
 
 class Sequential:
-    """A specification made of one method an operation; see `vmsmp.check.linearize.Specification`."""
+    """A specification with one method for each operation; see `vmsmp.check.linearize.Specification`."""
 
     operations: ClassVar[tuple[str, ...]] = ()
 
     def initial(self) -> Hashable:
-        """The state before the first operation."""
+        """Return the state before the first operation."""
         return ()
 
     def step(self, state: Any, name: str, args: tuple[Any, ...], result: Any) -> Iterable[Hashable]:
-        """The states after an operation that gave `result`.
+        """Return the states after an operation that gave `result`.
 
-        Raises: UsageError for an operation that there is not.
+        Raises: UsageError for an unknown operation.
         """
         return [
             after for after, given in self.outcomes(state, name, args) if result is ANY or given == result
         ]
 
     def results(self, state: Any, name: str, args: tuple[Any, ...]) -> Iterable[Any]:
-        """What the operation may give in `state`.
+        """Return the results that the operation may give in `state`.
 
-        Raises: UsageError for an operation that there is not.
+        Raises: UsageError for an unknown operation.
         """
         return [given for _, given in self.outcomes(state, name, args)]
 
     def outcomes(self, state: Any, name: str, args: tuple[Any, ...]) -> Outcomes:
-        """The states after the operation, each with its result.
+        """Return the states after the operation, each with its result.
 
-        Raises: UsageError for an operation that there is not.
+        Raises: UsageError for an unknown operation.
         """
         if name not in self.operations:
             known = ", ".join(self.operations)
@@ -55,7 +55,7 @@ class Sequential:
         return outcomes
 
     def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
-        """The part of the history that the operation belongs to."""
+        """Return the part of the history that the operation belongs to."""
         return None
 
 
@@ -77,16 +77,16 @@ class Register(Sequential):
         yield value, None
 
     def cmpset(self, state: Any, old: Hashable, new: Hashable) -> Outcomes:
-        """True, and the word is `new`, if it was `old`."""
+        """True if the word was `old`; it is `new` then."""
         yield (new, True) if state == old else (state, False)
 
     def fetchadd(self, state: Any, addend: int) -> Outcomes:
-        """The value before."""
+        """Return the value before."""
         yield state + addend, state
 
 
 class Queue(Sequential):
-    """First in, first out; `get` of an empty one gives None, which should not be put."""
+    """First in, first out; `get` from an empty queue gives None, so do not put that."""
 
     operations = ("put", "get")
 
@@ -100,7 +100,7 @@ class Queue(Sequential):
 class Mutex(Sequential):
     """One owner at a time.
 
-    `may_fail`: a try may fail though nobody owns it.  The kernel's spinlocks do that where somebody
+    `may_fail`: a try may fail though nobody owns it, as with the kernel's spinlocks when somebody
     waits.
     """
 
@@ -125,10 +125,10 @@ class Mutex(Sequential):
 
 
 class RwLock(Sequential):
-    """One owner or any number of readers; a reader may read several times over.
+    """One owner or any number of readers; a reader may hold it several times.
 
-    `may_fail`: a try or an upgrade may fail though nobody else holds it.  The kernel's locks do that
-    where somebody waits.
+    `may_fail`: a try or an upgrade may fail though nobody else holds it, as with the kernel's locks
+    when somebody waits.
     """
 
     operations = (
@@ -142,7 +142,7 @@ class RwLock(Sequential):
         "downgrade",
     )
 
-    # A state is the owner, if any, and each reader with the number of his hold.
+    # A state is the owner, if any, and each reader with the numbers of its holds.
     _FREE: Final = ((), frozenset[tuple[Hashable, int]]())
 
     def __init__(self, *, may_fail: bool = False) -> None:
@@ -184,7 +184,7 @@ class RwLock(Sequential):
             yield ((), readers - {(who, holds)}), None
 
     def try_upgrade(self, state: Any, who: Hashable) -> Outcomes:
-        """True, and the reader is the owner, if he is the only one and reads once."""
+        """True if the reader is the only one and holds it once; it is the owner then."""
         _, readers = state
         alone = readers == {(who, 1)}
         if alone:
@@ -193,13 +193,13 @@ class RwLock(Sequential):
             yield state, False
 
     def downgrade(self, state: Any, who: Hashable) -> Outcomes:
-        """The owner is a reader from here on."""
+        """The owner becomes a reader."""
         if state[0] == (who,):
             yield ((), frozenset(((who, 1),))), None
 
 
 def _holds(readers: frozenset[tuple[Hashable, int]], who: Hashable) -> int:
-    """How often `who` reads."""
+    """Count the holds of a reader."""
     count = 0
     while (who, count + 1) in readers:
         count += 1
@@ -207,15 +207,15 @@ def _holds(readers: frozenset[tuple[Hashable, int]], who: Hashable) -> int:
 
 
 class PageQueue(Sequential):
-    """Lists of pages, each looked at alone; `take_first` of an empty one gives None.
+    """Lists of pages, each checked alone; `take_first` from an empty one gives None.
 
-    A page that is on the list cannot be inserted, one that is not cannot be removed.
+    A page that is on the list cannot be inserted; one that is not cannot be removed.
     """
 
     operations = ("insert_tail", "insert_head", "remove", "take_first")
 
     def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
-        """The queue, in a tuple: it may be None."""
+        """Return the queue, in a tuple since it may be None."""
         return args[:1]
 
     def insert_tail(self, state: Any, queue: Hashable, page: Hashable) -> Outcomes:
@@ -235,10 +235,10 @@ class PageQueue(Sequential):
 
 
 class Allocator(Sequential):
-    """Gives out pages, whichever it likes, and each to one owner at a time.
+    """Gives out any of its pages, each to one owner at a time.
 
-    None only when all are out, or, with `may_fail`, at any time: per-CPU caches and reserves hold
-    pages back.
+    It gives None only when all are out, or, with `may_fail`, at any time: per-CPU caches and reserves
+    hold pages back.
     """
 
     operations = ("alloc", "free")
@@ -248,13 +248,13 @@ class Allocator(Sequential):
         self.may_fail = may_fail
 
     def initial(self) -> Hashable:
-        """None is out."""
+        """No page is out."""
         return frozenset[Hashable]()
 
     def step(self, state: Any, name: str, args: tuple[Any, ...], result: Any) -> Iterable[Hashable]:
-        """As every specification's; does not try all pages where it is known which one it was.
+        """Return the states after an operation; do not try every page if the result says which.
 
-        Raises: UsageError for an operation that there is not.
+        Raises: UsageError for an unknown operation.
         """
         if name == "alloc" and result is not ANY and result is not None:
             return [state | {result}] if result in self.pages and result not in state else []
@@ -273,16 +273,16 @@ class Allocator(Sequential):
 
 
 class Residency(Sequential):
-    """Which page an object has at an index; each index of each object is looked at alone.
+    """Which page an object has at an index; each index of each object is checked alone.
 
-    `insert` is False where there is one already; `remove` is for where there is one.  `lookup_hint`
-    may find nothing though there is one, as a cache of lookups does.
+    `insert` gives False if there is a page; `remove` needs one.  `lookup_hint` may miss a page, as a
+    cache of lookups does.
     """
 
     operations = ("insert", "remove", "lookup", "lookup_hint")
 
     def key(self, name: str, args: tuple[Any, ...]) -> Hashable | None:
-        """The object and the index."""
+        """Return the object and the index."""
         return args[:2]
 
     def insert(self, state: Any, obj: Hashable, pindex: int, page: Hashable) -> Outcomes:

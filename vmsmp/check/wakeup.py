@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
-from vmsmp.engine.observer import Observer
+from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.sleepq import ident_name
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
@@ -46,7 +46,7 @@ class Missed(NamedTuple):
     cpu: Cpu
 
 
-class LostWakeup(Observer):
+class LostWakeup(LockObserver):
     """Judges every sleeper when the machine stands still."""
 
     def __init__(self) -> None:

@@ -16,17 +16,19 @@ from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.errors import UsageError
 from vmsmp.library import find_scenario
 from vmsmp.report.text import scene_lines
+from vmsmp.vm.command import whole_number
+from vmsmp.vm.ddb import COMMANDS
 
-HELP = """\
-show page         page counts and thresholds
-show page N       one page
-show pageq [TYPE] the queues that are not empty, or those of one type (free inactive active cache hold)
-show object [NAME]
-show cpus         how every CPU stands
-step [N]          go on for N steps (default 1)
-goto STEP         go on to that step
-continue          go on to the end
-quit"""
+_CALLS = (
+    *(call for command in COMMANDS for call in command.help),
+    ("show cpus", "how every CPU stands"),
+    ("step [N]", "go on for N steps (default 1)"),
+    ("goto STEP", "go on to that step"),
+    ("continue", "go on to the end"),
+    ("quit", ""),
+)
+_WIDTH = max(len(call) for call, _ in _CALLS) + 1
+HELP = "\n".join(f"{call:{_WIDTH}}{text}".rstrip() for call, text in _CALLS)
 
 
 def register(commands: Subparsers) -> None:
@@ -126,9 +128,9 @@ class _Session:
         if name == "show" and rest:
             print(_show(machine, scene, rest))
         elif name in ("step", "s") and len(rest) <= 1:
-            return self._onward(step, (step or 0) + (_number(rest[0]) if rest else 1))
+            return self._onward(step, (step or 0) + (whole_number(rest[0]) if rest else 1))
         elif name == "goto" and len(rest) == 1:
-            return self._onward(step, _number(rest[0]))
+            return self._onward(step, whole_number(rest[0]))
         elif name in ("continue", "c") and not rest:
             return -1
         elif name in ("quit", "q") and not rest:
@@ -151,22 +153,14 @@ class _Session:
         return wanted
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"ddb: {text!r} is not a number")
-    return int(text)
-
-
 def _show(machine: Any, scene: tuple[CpuSnapshot, ...], what: list[str]) -> str:
     """The text of one `show`."""
     name, *rest = what
     if name == "cpus" and not rest:
         return "\n".join(scene_lines(scene))
-    if name not in ("page", "pageq", "object") or len(rest) > 1:
+    command = next((command for command in COMMANDS if command.name == name), None)
+    if command is None or len(rest) > 1:
         raise UsageError(f"ddb: cannot show {' '.join(what)!r}; `help` lists what can be shown")
-    vm = machine.vm
-    if vm is None:
+    if machine.vm is None:
         raise UsageError("ddb: this machine has not booted a VM")
-    if name == "page":
-        return str(vm.show_page(_number(rest[0].removeprefix("pg[").rstrip("]")) if rest else None))
-    return str((vm.show_pageq if name == "pageq" else vm.show_object)(rest[0] if rest else None))
+    return command.show(machine.vm, rest[0] if rest else None)

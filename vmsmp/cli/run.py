@@ -13,7 +13,7 @@ from vmsmp.engine.schedule import Schedule
 from vmsmp.findings import explain
 from vmsmp.library import Scenario, find_scenario
 from vmsmp.report.summary import free_text, result_text
-from vmsmp.sched.base import make_scheduler
+from vmsmp.sched.names import CHOICES, make_scheduler
 
 #: Preemptions from which on a schedule is worth shortening.
 LONG = 4
@@ -32,7 +32,7 @@ def register(commands: Subparsers) -> None:
         "--sched",
         default="portfolio",
         metavar="S",
-        help="portfolio, random, sticky, rr, pct:D, pos, urw, surw, dfs, dfs:P, delay:D, dpor",
+        help="; ".join(f"{choice.form}: {choice.about}" for choice in CHOICES),
     )
     parser.add_argument("--seed", type=number(int, 0, 2**63), default=0, metavar="N")
     parser.add_argument(

@@ -23,7 +23,7 @@ class Hold:
     """One lock in a CPU's hands; never changed (a frozen one takes three times as long to make)."""
 
     lock: Any
-    mode: str
+    mode: Any
 
 
 @dataclass(slots=True, eq=False)

@@ -220,9 +220,16 @@ class Machine:
         cpu = self.cpus[index]
         if n < FIRST_BLOCK:
             return cpu.objects[n] if n < len(cpu.objects) else None
-        for first, count, finder in cpu.blocks:
-            if n < first + count:
-                return finder(n - first)
+        finder, n = self.block_of(ident) or (lambda _n: None, 0)
+        return finder(n)
+
+    def block_of(self, ident: int) -> tuple[Callable[[int], Any], int] | None:
+        """Who finds the objects of the reserved run that `ident` is in, and its number there, or None."""
+        index, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
+        if index < len(self.cpus):
+            for first, count, finder in self.cpus[index].blocks:
+                if first <= n < first + count:
+                    return finder, n - first
         return None
 
     # -- verdicts -----------------------------------------------------------------------------
@@ -356,8 +363,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: Rooms whose frames are machinery, not what a program or a kernel function does.
 _MACHINERY = tuple(
     _PACKAGE + path.replace("/", os.sep)
-    for path in ("engine/", "sched/", "check/", "report/", "campaign/", "machine.py")
-) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "field.py", "lock.py"))
+    for path in ("engine/", "records/", "sched/", "check/", "report/", "campaign/", "machine.py")
+) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "lock.py"))
 _SYNC = _PACKAGE + "sync" + os.sep
 
 

@@ -1,5 +1,8 @@
 """How checkers and traces watch a run: pure observers, each hook optional.
 
+`Observer` has the hooks that the engine itself calls.  A room above that has more to show extends it: locks
+in `sync.observer`, records in `records.observer`, the kernel's virtual memory in `vm.observer`.
+
 An observer takes no simulated lock, holds no host lock across a switch point and draws nothing
 from the schedule: with all of them off the same line gives the same digest (a test holds it).
 It speaks by `machine.fail`, which ends the execution on the CPU that is running.
@@ -10,39 +13,11 @@ It speaks by `machine.fail`, which ends the execution on the CPU that is running
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine
-
-#: Every hook, in the order in which `Observer` documents them.
-HOOKS = (
-    "begin",
-    "op",
-    "wants",
-    "acquired",
-    "released",
-    "blocking",
-    "interlocked",
-    "sleeps",
-    "woken",
-    "wakeup",
-    "spawned",
-    "joined",
-    "access",
-    "took",
-    "gave",
-    "allocated",
-    "freed",
-    "found",
-    "idle",
-    "late",
-    "endless",
-    "quiescent",
-    "exits",
-    "end",
-)
 
 
 class Observer:
@@ -53,6 +28,8 @@ class Observer:
     """
 
     free = True
+    #: Whether the class only declares hooks, so that not overriding them costs nothing.
+    interface = True
 
     def begin(self, machine: Machine) -> None:
         """The machine is built and its boot CPU is about to run."""
@@ -60,53 +37,11 @@ class Observer:
     def op(self, cpu: Cpu, code: int) -> None:
         """`cpu` performs the operation next; all other CPUs stand before theirs."""
 
-    def wants(self, cpu: Cpu, lock: Any, mode: str) -> None:
-        """`cpu` asks for `lock` and is ready to wait for it."""
-
-    def acquired(self, cpu: Cpu, lock: Any, mode: str, tried: bool) -> None:
-        """`cpu` holds `lock` now; `tried` if it would not have waited for it."""
-
-    def released(self, cpu: Cpu, lock: Any, mode: str) -> None:
-        """`cpu` is about to let go of `lock`."""
-
-    def blocking(self, cpu: Cpu, what: str) -> None:
-        """`cpu` enters a blocking point."""
-
-    def interlocked(self, cpu: Cpu, ident: Any) -> None:
-        """`cpu` announced that it may sleep on `ident`."""
-
-    def sleeps(self, cpu: Cpu, ident: Any) -> None:
-        """`cpu` goes to sleep on `ident`."""
-
-    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        """`cpu` is back from a sleep, by "wakeup", "timeout" or "spurious", or "before" it ever slept."""
-
-    def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
-        """`cpu` sent a wakeup to `ident` in `domain` that reached `woke` sleepers or interlocked CPUs."""
-
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
         """`cpu` started `child`."""
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
         """`cpu` saw `child` end."""
-
-    def access(self, cpu: Cpu, thing: Any, field: Any, write: bool) -> None:
-        """`cpu` reads or writes a field of a shared record that names its lock."""
-
-    def took(self, cpu: Cpu, thing: Any, share: str) -> None:
-        """`cpu` took a share of `thing` that is no lock: a busy, a hold, a wiring, a reference."""
-
-    def gave(self, cpu: Cpu, thing: Any, share: str) -> None:
-        """`cpu` is about to give such a share back."""
-
-    def allocated(self, cpu: Cpu, thing: Any, request: int) -> None:
-        """An allocator is about to return `thing`, for a request with those flags."""
-
-    def freed(self, cpu: Cpu, thing: Any) -> None:
-        """`thing` is about to go back to its allocator."""
-
-    def found(self, cpu: Cpu, thing: Any, key: tuple[Any, ...]) -> None:
-        """A lookup is about to return `thing` as what `key` stands for."""
 
     def idle(self, machine: Machine) -> None:
         """No CPU can run; a timeout, if there is one, fires next."""
@@ -135,14 +70,19 @@ class Hooks:
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         self.observers = tuple(observers)
-        for name in HOOKS:
-            plain = getattr(Observer, name)
-            setattr(
-                self,
-                name,
-                tuple(getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain),
-            )
 
-    if TYPE_CHECKING:
+    def __getattr__(self, name: str) -> tuple[Callable[..., None], ...]:
+        """Sort them by that hook; once, since the result stays as an attribute."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = tuple(getattr(o, name) for o in self.observers if _overrides(type(o), name))
+        setattr(self, name, found)
+        return found
 
-        def __getattr__(self, name: str) -> tuple[Callable[..., None], ...]: ...
+
+def _overrides(type_: type, name: str) -> bool:
+    """Whether an observer's class has that hook from more than an interface."""
+    for cls in type_.__mro__:
+        if name in vars(cls):
+            return not vars(cls).get("interface", False)
+    return False

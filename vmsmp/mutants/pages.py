@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from vmsmp.mutants.patch import Mutant
 
-_BUSY = "vmsmp.vm.vm_page_busy"
+_BUSY = "vmsmp.vm.vm_page"
 _PAGE = "vmsmp.vm.vm_page"
-_QUEUES = "vmsmp.vm.vm_page_queues"
-_ALLOC = "vmsmp.vm.vm_page_alloc"
-_FREE = "vmsmp.vm.vm_page_free"
-_LOOKUP = "vmsmp.vm.vm_page_lookup"
-_HASH = "vmsmp.vm.vm_page_hash"
+_QUEUES = "vmsmp.vm.vm_page"
+_ALLOC = "vmsmp.vm.vm_page"
+_FREE = "vmsmp.vm.vm_page"
+_LOOKUP = "vmsmp.vm.vm_page"
+_HASH = "vmsmp.vm.vm_page"
 _METER = "vmsmp.vm.vm_meter"
-_WAIT = "vmsmp.vm.vm_page_wait"
+_WAIT = "vmsmp.vm.vm_page"
 _PAGEOUT = "vmsmp.vm.vm_pageout"
 
 BUSY = (
@@ -128,7 +128,7 @@ HOLD_AND_WIRE = (
     Mutant(
         "HW-02",
         f"{_PAGE}:vm_page_unhold",
-        "if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.PQ_HOLD:",
+        "if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.page.PQ_HOLD:",
         "if True:",
         "INV-AL1",
         "the sweeper has sent the page on and a CPU has allocated it, and it goes to the free queue again",
@@ -200,7 +200,7 @@ QUEUES = (
         queue = m.hint("queue")
         vm_page_spin_lock(m)
         if queue:
-            m.vm.vm_page_queues[queue].spin.acquire()
+            m.vm.page.vm_page_queues[queue].spin.acquire()
         """,
         "INV-Q1",
         "the page has moved, and the lock of a queue that it is not on is taken",
@@ -286,14 +286,14 @@ ALLOCATION = (
         "AL-05",
         f"{_ALLOC}:vm_page_alloc",
         """
-        if base != vm.PQ_CACHE:
+        if base != vm.page.PQ_CACHE:
             break
         """,
         """
-        if base != vm.PQ_CACHE or m.object is None:
+        if base != vm.page.PQ_CACHE or m.object is None:
             break
         if vm_object_hold_try(m.object):
-            from vmsmp.vm.vm_page import vm_page_remove
+            from vmsmp.vm.vm_page.residency import vm_page_remove
 
             was = m.object
             vm_page_remove(m)
@@ -364,7 +364,7 @@ ALLOCATION = (
     Mutant(
         "AL-20",
         f"{_FREE}:vm_page_try_to_free",
-        "or base in (vm.PQ_FREE, vm.PQ_HOLD)",
+        "or base in (vm.page.PQ_FREE, vm.page.PQ_HOLD)",
         "or False",
         "INV-AL1",
         "a page that was freed meanwhile is freed again",
@@ -408,7 +408,7 @@ ALLOCATION = (
     Mutant(
         "AL-26",
         f"{_ALLOC}:_gate_open",
-        "if free >= vm.limits.v_free_reserved:",
+        "if free >= vm.meter.limits.v_free_reserved:",
         "if free > 0:",
         "INV-V3",
         "ordinary requests drain the reserve",
@@ -419,7 +419,7 @@ ALLOCATION = (
         f"{_PAGE}:vm_page_remove",
         "vm_object_hold(obj)",
         """
-        from vmsmp.vm.vm_object import vm_object_hold_shared
+        from vmsmp.vm.vm_object.hold import vm_object_hold_shared
 
         vm_object_hold_shared(obj)
         """,
@@ -462,10 +462,10 @@ LOOKUP = (
         "HL-06",
         f"{_LOOKUP}:vm_page_lookup_busy_wait",
         """
-        machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))
+        machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
         m = obj.rb_memq.get(pindex)
         """,
-        "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_overdue, m, also_m_busy))",
+        "machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))",
         "INV-H1",
         "the page became another object's while its finder slept on it",
         "lookup_against_rename",
@@ -502,7 +502,7 @@ STATS_AND_WAITING = (
     Mutant(
         "VS-03",
         f"{_METER}:vmstats_rem",
-        "if left < -vm.adj_limit and vm_paging_start(vm, -vm.adj_limit * vm.ncpus):",
+        "if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):",
         "if False:",
         "INV-V4",
         "a CPU keeps to itself how much it took, and the pagedaemon sleeps on",
@@ -512,12 +512,12 @@ STATS_AND_WAITING = (
         "VS-07",
         f"{_WAIT}:vm_page_free_wakeup",
         """
-        vm.vm_pages_waiting.store(0)
+        vm.pageout.vm_pages_waiting.store(0)
         vm.machine.wakeup(V_FREE_COUNT)
         """,
         """
         vm.machine.wakeup(V_FREE_COUNT)
-        vm.vm_pages_waiting.store(0)
+        vm.pageout.vm_pages_waiting.store(0)
         """,
         "INV-PG1",
         "who begins to wait after the wakeup is forgotten, and the next free wakes nobody",

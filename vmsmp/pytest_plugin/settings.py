@@ -90,7 +90,7 @@ def _read_sched(config: pytest.Config) -> str | None:
     given = _given(config, "sched")
     if given is None:
         return None
-    from vmsmp.sched.base import make_scheduler
+    from vmsmp.sched.names import make_scheduler
 
     source, sched = given
     _checked(source, lambda: make_scheduler(sched, 0))

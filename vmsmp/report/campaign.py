@@ -1,4 +1,4 @@
-"""A campaign's end in words: new failures first, then known ones, then what was explored."""
+"""The summary of a campaign: new failures first, then known ones, then what was explored."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from vmsmp.report.text import again
 if TYPE_CHECKING:
     from vmsmp.campaign.stress import Campaign
 
-#: New failures told in full; the others stand in the list at the end with their lines.
+#: New failures reported in full; the others are only listed at the end.
 FULL_REPORTS = 3
+#: What is counted for each scenario, in the order of the table.
+_COUNTS = ("schedules", "steps", "rounds", "operations", "failed", "known")
 
 
 def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
-    """The whole summary."""
+    """Return the whole summary."""
     lines: list[str] = []
     for key, failure in list(campaign.new.items())[:FULL_REPORTS]:
         lines += [failure.report(), f"seen {campaign.counts[key]} times in this campaign", ""]
@@ -38,22 +40,13 @@ def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
 
 def _rows(campaign: Campaign) -> list[str]:
     heads = ["scenario", "schedules", "steps", "free rounds", "operations", "failed", "known"]
-    rows = [
-        [name, *(f"{n:,}" for n in (r.schedules, r.steps, r.rounds, r.operations, r.failed, r.known))]
-        for name, r in campaign.rows.items()
-    ]
+    rows = [[name, *(f"{getattr(row, count):,}" for count in _COUNTS)] for name, row in campaign.rows.items()]
     return table(heads, rows, right=range(1, 7))
 
 
 def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
-    schedules = sum(row.schedules for row in campaign.rows.values())
-    rounds = sum(row.rounds for row in campaign.rows.values())
-    gil = "with the GIL, so preemptive" if gil_enabled() else "truly parallel"
-    lines = [
-        f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
-        f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new "
-        f"failure{'s' if len(campaign.new) != 1 else ''}",
-    ]
+    """Say what was explored, what was not, and how to go on."""
+    lines = [_totals(campaign)]
     if campaign.interrupted:
         lines.append("interrupted: these are the results until then")
     if campaign.slices < campaign.planned:
@@ -75,8 +68,19 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
     return lines
 
 
+def _totals(campaign: Campaign) -> str:
+    schedules = sum(row.schedules for row in campaign.rows.values())
+    rounds = sum(row.rounds for row in campaign.rows.values())
+    gil = "with the GIL, so preemptive" if gil_enabled() else "truly parallel"
+    return (
+        f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
+        f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new "
+        f"failure{'s' if len(campaign.new) != 1 else ''}"
+    )
+
+
 def campaign_dict(campaign: Campaign) -> dict[str, object]:
-    """The campaign for `--json`."""
+    """Return the campaign for `--json`."""
     return {
         "seconds": round(campaign.seconds, 3),
         "workers": campaign.workers,
@@ -92,14 +96,6 @@ def campaign_dict(campaign: Campaign) -> dict[str, object]:
             for finding, failure, times in campaign.known.values()
         ],
         "scenarios": {
-            name: {
-                "schedules": row.schedules,
-                "steps": row.steps,
-                "rounds": row.rounds,
-                "operations": row.operations,
-                "failed": row.failed,
-                "known": row.known,
-            }
-            for name, row in campaign.rows.items()
+            name: {count: getattr(row, count) for count in _COUNTS} for name, row in campaign.rows.items()
         },
     }

@@ -1,12 +1,12 @@
 """One run as a trace that ui.perfetto.dev and chrome://tracing show (Trace Event Format, JSON).
 
-Three processes: the CPUs with one slice a step, the locks with one slice a hold, and counters of
-how many locks each CPU holds.  Time is the number of the step, as microseconds: step n lasts from n
-to n + 1, and nothing of the host's time is in the file, so that equal runs give equal files.
+The trace has three processes: the CPUs with one slice a step, the locks with one slice a hold, and
+counters of the locks that each CPU holds.  Time is the number of the step in microseconds: step n lasts
+from n to n + 1.  The host's time is not in the file, so equal runs give equal files.
 
-A hold is what the checkers see: it begins with the step that grants it and ends with the last one
-before the lock is given up.  The viewers want the slices of one thread to nest, which the holds of
-several readers do not, so a lock has as many threads as it has holds at once.
+A hold is what the checkers see: it begins with the step that grants the lock and ends with the last one
+before its release.  Viewers need the slices of one thread to nest, which the holds of several readers
+do not, so a lock has as many threads as it has concurrent holds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A lock in a CPU's hands from step `begin` until before step `end`; `kept` if it ends with the run."""
+    """A lock held by a CPU from step `begin` until before step `end`; `kept` if it ends with the run."""
 
     lock: int
     name: str
@@ -46,9 +46,9 @@ class Hold:
 
 
 def perfetto_trace(outcome: Outcome) -> str:
-    """The JSON text of a trace, one event a line.
+    """Return the JSON text of a trace, one event a line.
 
-    Raises: UsageError if the outcome has no story, as that of a free run.
+    Raises: UsageError if the outcome has no story, like that of a free run.
     """
     if outcome.story is None:
         raise UsageError("this run has no story, so there is nothing to trace: replay a schedule line")
@@ -64,7 +64,7 @@ def perfetto_trace(outcome: Outcome) -> str:
 
 
 def trace_events(story: Story, failure: Failure | None = None) -> list[Event]:
-    """All events of a run: what the tracks are called, then each in its order of time."""
+    """Return all events of a run: the names of the tracks, then what happened, in order of time."""
     threads: list[Event] = []
     for index, name in enumerate(story.cpus):
         threads += _named("thread", CPUS, index, name)
@@ -80,32 +80,32 @@ def trace_events(story: Story, failure: Failure | None = None) -> list[Event]:
 
 
 def lock_holds(story: Story) -> list[Hold]:
-    """Who held which lock from when until when, in the order in which the holds began."""
+    """Return who held which lock from when until when, in the order in which the holds began."""
     holds: list[Hold] = []
-    mine: dict[tuple[int, int], list[int]] = {}  # by CPU and lock: what it holds, as places in `holds`
-    left: dict[tuple[int, int], int] = {}  # ... and what it has let go of last
+    held: dict[tuple[int, int], list[int]] = {}  # by CPU and lock: what it holds, as indices of `holds`
+    released: dict[tuple[int, int], int] = {}  # ... and what it released last
     for grant in story.grants:
         key = grant.cpu, grant.lock
         if grant.taken:
-            before = left.get(key)
+            before = released.get(key)
             if before is not None and holds[before].end == grant.step + 1:
-                # Both in one step, an upgrade or a downgrade: that step is the new hold's.
+                # An upgrade or a downgrade releases and grants in one step, which belongs to the new hold.
                 holds[before] = replace(holds[before], end=max(holds[before].begin, grant.step))
-            mine.setdefault(key, []).append(len(holds))
+            held.setdefault(key, []).append(len(holds))
             end = max(grant.step + 1, len(story.rows))
             holds.append(Hold(grant.lock, grant.name, grant.cpu, grant.mode, grant.step, end, kept=True))
             continue
-        for place in reversed(mine.get(key, [])):
-            if holds[place].mode == grant.mode:  # as the lock itself finds it
-                holds[place] = replace(holds[place], end=grant.step + 1, kept=False)
-                mine[key].remove(place)
-                left[key] = place
+        for at in reversed(held.get(key, [])):
+            if holds[at].mode == grant.mode:  # the latest of that mode, as the lock itself does
+                holds[at] = replace(holds[at], end=grant.step + 1, kept=False)
+                held[key].remove(at)
+                released[key] = at
                 break
     return holds
 
 
 def _lanes(holds: list[Hold]) -> list[int]:
-    """For each hold the first of its lock's threads that is free."""
+    """Return for each hold the first of its lock's threads that is free."""
     ends: dict[int, list[int]] = {}
     lanes = []
     for hold in holds:
@@ -117,10 +117,10 @@ def _lanes(holds: list[Hold]) -> list[int]:
 
 
 def _tracks(holds: list[Hold]) -> dict[tuple[int, int], tuple[int, str]]:
-    """Number and name of the thread for each lock and lane.
+    """Return the number and name of the thread for each lock and lane.
 
-    Locks stand in the order in which they were taken first.  No number is a CPU's, for viewers that
-    take threads of the same number for the same.
+    Locks come in the order in which they were first taken.  No number is a CPU's, since some viewers
+    confuse threads of the same number.
     """
     names = {hold.lock: hold.name for hold in reversed(holds)}
     order = {lock: n for n, lock in enumerate(dict.fromkeys(hold.lock for hold in holds))}
@@ -130,7 +130,7 @@ def _tracks(holds: list[Hold]) -> dict[tuple[int, int], tuple[int, str]]:
 
 
 def _named(what: str, pid: int, tid: int, name: str) -> list[Event]:
-    """What a process or thread is called, and that it stands where its number says."""
+    """Return the events that name a process or thread and sort it by its number."""
     return [
         {"ph": "M", "name": f"{what}_name", "pid": pid, "tid": tid, "args": {"name": name}},
         {
@@ -155,14 +155,14 @@ def _steps(story: Story) -> list[Event]:
             "dur": 1,
             "args": {
                 "step": row.step,
-                **_said(value=row.change, place=" < ".join(row.place), switch=row.switch),
+                **_nonempty(value=row.change, place=" < ".join(row.place), switch=row.switch),
             },
         }
         for row in story.rows
     ]
 
 
-def _said(**texts: str) -> dict[str, str]:
+def _nonempty(**texts: str) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text}
 
 
@@ -180,7 +180,7 @@ def _held(story: Story, holds: list[Hold], tracks: dict[tuple[int, int], tuple[i
                 "lock": hold.name,
                 "cpu": story.cpus[hold.cpu],
                 "mode": hold.mode,
-                **_said(until="the run ended" if hold.kept else ""),
+                **_nonempty(until="the run ended" if hold.kept else ""),
             },
         }
         for hold, lane in zip(holds, _lanes(holds), strict=True)
@@ -188,7 +188,7 @@ def _held(story: Story, holds: list[Hold], tracks: dict[tuple[int, int], tuple[i
 
 
 def _counts(story: Story, holds: list[Hold]) -> list[Event]:
-    """How many locks each CPU holds, whenever that changes; a CPU that never holds one has no counter."""
+    """Return how many locks each CPU holds, whenever that changes; CPUs that hold none are left out."""
     events: list[Event] = []
     for index, name in enumerate(story.cpus):
         changes: dict[int, int] = {}
@@ -207,7 +207,7 @@ def _counts(story: Story, holds: list[Hold]) -> list[Event]:
 
 
 def _failed(story: Story, failure: Failure) -> Event:
-    """The failure, after the last step and across all tracks."""
+    """Return the failure, after the last step and across all tracks."""
     return {
         "ph": "i",
         "cat": "failure",

@@ -1,7 +1,7 @@
-"""One run as a pytest file: a regression test that passes while the run goes as it went.
+"""One run as a pytest file: a regression test that passes while the run repeats.
 
-The file holds the program's name, the schedule line, the verdict and the digest, and nothing that
-differs from one machine or day to the next.
+The file holds the program's name, the schedule line, the verdict and the digest, and nothing that depends
+on the machine or the day.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vmsmp.library import all_scenarios
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Outcome
 
-#: The longest line of the file, but for a schedule that is longer.
+#: The longest line of the file, except for a longer schedule.
 WIDTH = 110
 
 _TEMPLATE = '''\
@@ -45,32 +45,29 @@ the failure is there to be reproduced, bit for bit.  Once it is repaired the tes
 no proof of a repair, so search again before the file goes."""
 _CLEAN = """\
 the schedule is clean and goes the way it went, bit for bit."""
+#: The parts of the template that depend on where the program is.
+_OF_SCENARIO = {
+    "writer": "`vmsmp replay LINE --pytest FILE`",
+    "imports": "from vmsmp import replay\nfrom vmsmp.library import find_scenario",
+    "seeing": "`vmsmp replay FILE`, where FILE is this file",
+    "find": "find_scenario",
+}
 
 
 def pytest_file(outcome: Outcome, *, module: str | None = None, check: bool = True) -> str:
-    """The text of a pytest file that runs `outcome` again.
+    """Return the text of a pytest file that runs `outcome` again.
 
-    `module` says where a program is that is no scenario, as "module:function".  `check=False` if the
-    run was made without the checkers.
+    `module` locates a program that is no scenario, as "module:function".  `check=False` if the run was
+    made without the checkers.
 
-    Raises: UsageError for a free run, for a `module` that is none, and without one for a program that
-    is no scenario.
+    Raises: UsageError for a free run, for an invalid `module`, and for a program that is no scenario
+    if there is no `module`.
     """
     if not outcome.schedule:
         raise UsageError("a free run cannot be replayed, so there is no test to write")
     program = _program(outcome, module)
-    name = re.sub(r"\W+", "_", outcome.program).lower()[:60].strip("_")
     failure = outcome.failure
-    if module is None:
-        writer = "`vmsmp replay LINE --pytest FILE`"
-        imports = "from vmsmp import replay\nfrom vmsmp.library import find_scenario"
-        seeing = "`vmsmp replay FILE`, where FILE is this file"
-    else:
-        writer = "`vmsmp.report.pytest_file`"
-        imports = "from pkgutil import resolve_name\n\nfrom vmsmp import replay"
-        seeing = "print the story of what `replay` returns"
-        if failure is not None:
-            seeing = "print `outcome.failure.report()`"
+    name = re.sub(r"\W+", "_", outcome.program).lower()[:60].strip("_")
     constants = {
         "PROGRAM": program,
         "SCHEDULE": outcome.schedule,
@@ -79,15 +76,23 @@ def pytest_file(outcome: Outcome, *, module: str | None = None, check: bool = Tr
     }
     return _TEMPLATE.format(
         headline=f"A run of {outcome.program[:60]} that {'fails' if failure is not None else 'is clean'}.",
-        writer=writer,
         meaning=_CLEAN if failure is None else _FAILING,
-        seeing=seeing,
-        imports=imports,
         constants="\n".join(_constant(constant, text) for constant, text in constants.items()),
         name=f"{name}_{'is_clean' if failure is None else 'still_fails'}",
-        find="find_scenario" if module is None else "resolve_name",
         options="" if check else ", check=False",
+        **(_OF_SCENARIO if module is None else _of_program(fails=failure is not None)),
     )
+
+
+def _of_program(*, fails: bool) -> dict[str, str]:
+    """Return the same parts for a program that is no scenario."""
+    report = "print `outcome.failure.report()`"
+    return {
+        "writer": "`vmsmp.report.pytest_file`",
+        "imports": "from pkgutil import resolve_name\n\nfrom vmsmp import replay",
+        "seeing": report if fails else "print the story of what `replay` returns",
+        "find": "resolve_name",
+    }
 
 
 def _program(outcome: Outcome, module: str | None) -> str:
@@ -102,13 +107,12 @@ def _program(outcome: Outcome, module: str | None) -> str:
 
 
 def _constant(name: str, text: str) -> str:
-    """An assignment, laid out as a formatter would."""
+    """Return an assignment, laid out as a formatter would."""
     line = f"{name} = {_literal(text)}"
     if len(line) <= WIDTH:
         return line
     if name == "SCHEDULE" and len(_literal(text)) + 4 > WIDTH:
-        # In one piece, so that it can be copied and `vmsmp replay` finds it; a schedule is read without
-        # the blanks around it.
+        # In one piece, so that it can be copied and `vmsmp replay` finds it; blanks around it are ignored.
         return f'{name} = """\n{text}\n"""'
     pieces = [""]
     for char in text:
@@ -119,7 +123,7 @@ def _constant(name: str, text: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Python source of a string, in ASCII and in double quotes wherever they need no more escapes."""
+    """Return a string as Python source: ASCII, in double quotes unless single ones need fewer escapes."""
     body = "".join(char if char in "'\"" else ascii(char)[1:-1] for char in text)
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + body.replace(quote, f"\\{quote}") + quote

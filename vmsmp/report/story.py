@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import CpuSnapshot, Machine, places
-from vmsmp.engine.observer import Observer
+from vmsmp.sync.observer import LockObserver
 
 if TYPE_CHECKING:
     from vmsmp.sync.lock import Lock
@@ -68,7 +68,7 @@ class Story:
     grants: tuple[Grant, ...] = ()
 
 
-class Storyteller(Observer):
+class Storyteller(LockObserver):
     """Writes a run down while it happens."""
 
     free = False

@@ -1,4 +1,4 @@
-"""Summaries in words: what was explored, what was not, and how to go on."""
+"""Summaries of searches and free runs: what was explored, what was not, and how to go on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def result_text(result: Result) -> str:
-    """A controlled search in a few lines."""
+    """Return a controlled search in a few lines."""
     options = " ".join(result.options.options.words()) or "default options"
     failed = sum(result.counts.values())
     lines = [
@@ -25,21 +25,24 @@ def result_text(result: Result) -> str:
         lines.append("explored: every schedule that this search has, so within its bounds nothing is left")
         lines += result.certificate.lines()[:1]
     elif not failed:
-        bound = 3.0 / result.executions if result.executions else 1.0
-        lines.append(
-            f"explored: a sample; at 95 % fewer than one schedule in {1 / bound:,.0f} of this kind fails"
-        )
-        lines += result.certificate.lines()
-        lines.append("not explored: other schedulers, depths, CPU counts; memory is sequentially consistent")
-        lines.append(
-            f"go on: vmsmp run {result.program} --schedules {max(10_000, result.executions * 10)} "
-            f"--seed {result.options.seed + 1}"
-        )
+        lines += _sampled(result)
     return "\n".join(lines)
 
 
+def _sampled(result: Result) -> list[str]:
+    """Say what a sample without failures is worth, and how to go on."""
+    bound = 3.0 / result.executions if result.executions else 1.0
+    return [
+        f"explored: a sample; at 95 % fewer than one schedule in {1 / bound:,.0f} of this kind fails",
+        *result.certificate.lines(),
+        "not explored: other schedulers, depths, CPU counts; memory is sequentially consistent",
+        f"go on: vmsmp run {result.program} --schedules {max(10_000, result.executions * 10)} "
+        f"--seed {result.options.seed + 1}",
+    ]
+
+
 def free_text(rounds: FreeRounds) -> str:
-    """A series of free runs in a few lines, with the locks' contention."""
+    """Return a series of free runs in a few lines, with the locks' contention."""
     rate = rounds.operations / rounds.seconds if rounds.seconds else 0.0
     failed = sum(rounds.counts.values())
     lines = [
@@ -58,7 +61,7 @@ def free_text(rounds: FreeRounds) -> str:
 
 
 def contention_lines(rounds: FreeRounds) -> list[str]:
-    """How often each lock was taken, and how often that meant waiting."""
+    """Return a table of how often each lock was taken, and how often that meant waiting."""
     rows = [
         [lock.name, f"{lock.acquisitions:,}", f"{lock.contested:,}", f"{share:.1%}"]
         for lock in sorted(rounds.locks.values(), key=lambda lock: (-lock.contested, lock.name))

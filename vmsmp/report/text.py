@@ -1,11 +1,11 @@
-"""A failure as text: headline, facts, one column a CPU, who holds what, the line that replays it.
+"""A failure as text: headline, facts, the run with one column a CPU, who holds what, how to replay it.
 
-Rows of one CPU between two switches snapshot together; a CPU that repeats the same steps is folded;
-a long run shows its beginning and its end.
+Steps that repeat are folded; a long run shows its beginning and its end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vmsmp.campaign.outcome import replaying
@@ -21,7 +21,7 @@ TAIL_ROWS = 80
 
 
 def failure_text(failure: Failure, *, everything: bool = False) -> str:
-    """The whole report of one failure; `everything` leaves no row of a long run out."""
+    """Return the whole report of one failure; `everything` shows every row of a long run."""
     lines = [f"{failure.kind}: {failure.message}", f"  program {failure.program}, {_found(failure)}"]
     lines += [f"  {fact}" for fact in failure.facts]
     if failure.confirmation:
@@ -47,7 +47,7 @@ def _found(failure: Failure) -> str:
 
 
 def again(failure: Failure) -> list[str]:
-    """How to see it again."""
+    """Return the lines that say how to see it again."""
     if failure.schedule:
         command = replaying(failure.program, failure.schedule, listed=failure.listed)
         return [f"replay: {command}", f"digest: {failure.digest}"]
@@ -60,7 +60,7 @@ def again(failure: Failure) -> list[str]:
 
 
 def scene_lines(scene: tuple[CpuSnapshot, ...]) -> list[str]:
-    """For each CPU what it holds, what it wants and where it stands."""
+    """Return for each CPU what it holds, what it wants and where it stands."""
     lines = ["how every CPU stood:"]
     width = max((len(snapshot.name) for snapshot in scene), default=4)
     for snapshot in scene:
@@ -89,35 +89,41 @@ def _label(snapshot: CpuSnapshot) -> str:
 
 
 def story_lines(story: Story, *, everything: bool = False) -> list[str]:
-    """The run as a table with one column a CPU."""
+    """Return the run as a table with one column a CPU."""
     rows = _fold(list(story.rows))
     hidden = 0
     if not everything and len(rows) > HEAD_ROWS + TAIL_ROWS + 10:
         hidden = len(rows) - HEAD_ROWS - TAIL_ROWS
         rows = rows[:HEAD_ROWS] + rows[-TAIL_ROWS:]
-    texts = [(row, times, _cell(row, times)) for row, times in rows]
-    ncpus = len(story.cpus)
-    widths = [len(name) for name in story.cpus]
-    for row, _, text in texts:
-        widths[row.cpu] = max(widths[row.cpu], len(text))
-    shown = [n for n in range(ncpus) if any(row.cpu == n for row, _, _ in texts)]
-    rule = "-" * 6 + "".join("+" + "-" * (widths[n] + 2) for n in shown) + "+"
-    lines = [
-        f"{'step':>5} " + "".join(f"| {story.cpus[n]:<{widths[n]}} " for n in shown) + "|",
-        rule,
-    ]
-    for count, (row, _, text) in enumerate(texts):
+    cells = [(row, _cell(row, times)) for row, times in rows]
+    columns = _Columns(story.cpus, cells)
+    lines = [f"{'step':>5} {columns.line(dict(enumerate(story.cpus)))}", columns.rule]
+    for count, (row, text) in enumerate(cells):
         if hidden and count == HEAD_ROWS:
             lines.append(f"  ... {hidden} rows left out; `vmsmp replay --all` shows them")
         if row.switch:
-            lines.append(f"{'':>5} " + _spread({}, shown, widths) + f"   switch: {row.switch}")
-        lines.append(f"{row.step:>5} " + _spread({row.cpu: text}, shown, widths) + _where(row))
-    lines.append(rule)
-    return lines
+            lines.append(f"{'':>5} {columns.line({})}   switch: {row.switch}")
+        lines.append(f"{row.step:>5} {columns.line({row.cpu: text})}{_where(row)}")
+    return [*lines, columns.rule]
+
+
+class _Columns:
+    """The table's columns: one for each CPU that makes a step, as wide as its widest cell."""
+
+    def __init__(self, cpus: Sequence[str], cells: Iterable[tuple[Row, str]]) -> None:
+        widths: dict[int, int] = {}
+        for row, text in cells:
+            widths[row.cpu] = max(widths.get(row.cpu, len(cpus[row.cpu])), len(text))
+        self._widths = dict(sorted(widths.items()))
+        self.rule = "-" * 6 + "".join("+" + "-" * (width + 2) for width in self._widths.values()) + "+"
+
+    def line(self, texts: dict[int, str]) -> str:
+        """Return one line with those texts by CPU."""
+        return "".join(f"| {texts.get(cpu, ''):<{width}} " for cpu, width in self._widths.items()) + "|"
 
 
 def _where(row: Row) -> str:
-    """The kernel function a step is in, if any, and the program's line that called it."""
+    """Return the kernel function a step is in, if any, and the program's line that called it."""
     if not row.place:
         return ""
     first, function = row.place[0].split(" in ", 1)
@@ -125,10 +131,6 @@ def _where(row: Row) -> str:
     if len(row.place) == 1:
         return f"  {first} {function}"
     return f"  {function} {first} < {row.place[1].split(' in ', 1)[0].rsplit('/', 1)[-1]}"
-
-
-def _spread(texts: dict[int, str], shown: list[int], widths: list[int]) -> str:
-    return "".join(f"| {texts.get(n, ''):<{widths[n]}} " for n in shown) + "|"
 
 
 def _cell(row: Row, times: int) -> str:
@@ -139,7 +141,7 @@ def _cell(row: Row, times: int) -> str:
 
 
 def _fold(rows: list[Row]) -> list[tuple[Row, int]]:
-    """Collapse what one CPU repeats: runs of equal steps, and circles of up to eight steps."""
+    """Fold what one CPU repeats: equal steps, and cycles of up to eight steps."""
     folded: list[tuple[Row, int]] = []
     at = 0
     while at < len(rows):

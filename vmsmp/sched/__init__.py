@@ -1,1 +1,1 @@
-"""Who runs next: one algorithm a file, all behind the one interface in `base`."""
+"""Who runs next: one algorithm a file, behind the interface in `engine.scheduler`."""

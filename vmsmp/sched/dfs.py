@@ -1,18 +1,17 @@
-"""Depth-first search over all picks: all of them, or those within a bound.
+"""Depth-first search over all scheduling choices: all of them, or those within a bound.
 
 Every choice is a node; the next execution repeats the path up to the last node with an alternative
-left and takes that one.  Draws of data are nodes too.  With a bound only paths that cost at most so
-much are followed:
+left and takes that one.  Choices of data are nodes too.  A bound limits what a path may cost:
   * preemptions (CHESS, Musuvathi and Qadeer, PLDI 2007): 1 where the current CPU could go on and another
     one runs;
   * delays (Emmi, Qadeer and Rakamaric, POPL 2011): the CPUs stand in a ring, the current one first, and
-    to take the j-th costs j.  The number of paths does not grow with the number of CPUs.
+    taking the j-th costs j.  The number of paths does not grow with the number of CPUs.
 
 Fairness is CHESS's (PLDI 2008): a CPU that yields without giving others a turn comes after them, so
-a loop around `yield_` ends.  A spin loop with `pause` ends by itself, since the engine takes the
-spinner out of the candidates until somebody writes.
+a loop around `yield_` ends.  A spin loop with `pause` ends by itself: the engine does not run the
+spinner until somebody writes.
 
-Deviations: bounds are not raised step by step; a search of bound P goes through all paths up to P.
+Deviations: the bound is not raised step by step; a search of bound P goes through all paths up to P.
 """
 
 from __future__ import annotations
@@ -21,53 +20,11 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.base import base_policy, mask_of
-from vmsmp.sched.replay import gave_way
+from vmsmp.sched.fairness import Fairness
+from vmsmp.sched.policy import base_policy, gave_way, mask_of
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-
-
-class Fairness:
-    """CHESS's relation between CPUs: who has to wait for whom, because it yielded and they had no turn.
-
-    Sets of CPUs are bit masks by index.
-    """
-
-    def __init__(self) -> None:
-        #: For each CPU those that come before it.
-        self._after: dict[int, int] = {}
-        # since the CPU's last yield: enabled all the time, disabled by it, and scheduled
-        self._enabled: dict[int, int] = {}
-        self._disabled: dict[int, int] = {}
-        self._scheduled: dict[int, int] = {}
-
-    def may_run(self, run: list[Cpu]) -> list[Cpu]:
-        """Those of the runnable CPUs that need not wait for another one."""
-        if not self._after:
-            return run
-        mask = mask_of(run)
-        return [cpu for cpu in run if not self._after.get(cpu.index, 0) & mask] or run
-
-    def ran(self, index: int, yielded: bool, before: int, now: int) -> None:
-        """That CPU made a step; `before` and `now` are the CPUs that could run before and after it."""
-        me = 1 << index
-        for other in [other for other, mask in self._after.items() if mask & me]:
-            self._after[other] &= ~me
-            if not self._after[other]:
-                del self._after[other]
-        everyone = before | now | me
-        for other in range(everyone.bit_length()):
-            if everyone >> other & 1:
-                self._enabled[other] = self._enabled.get(other, 0) & now
-                self._scheduled[other] = self._scheduled.get(other, -1) | me
-        self._disabled[index] = self._disabled.get(index, 0) | (before & ~now)
-        if yielded:
-            starved = (self._enabled[index] | self._disabled[index]) & ~self._scheduled[index]
-            if starved:
-                self._after[index] = self._after.get(index, 0) | starved
-            self._enabled[index] = now
-            self._disabled[index] = self._scheduled[index] = 0
 
 
 class DepthFirst(Scheduler):
@@ -79,7 +36,7 @@ class DepthFirst(Scheduler):
     def __init__(self, bound: int | None = None, *, delays: int | None = None) -> None:
         self.bound = bound if delays is None else delays
         self._by_delay = delays is not None
-        # invariant: one (alternative taken, alternatives there are) for each node of the path
+        # invariant: one (alternative taken, number of alternatives) for each node of the path
         self._path: list[tuple[int, int]] = []
         self._depth = 0
         self._spent = 0
@@ -89,13 +46,8 @@ class DepthFirst(Scheduler):
         self._step: tuple[int, bool, int] | None = None
 
     def begin(self) -> bool:
-        if not self._first:
-            while self._path and self._path[-1][0] + 1 >= self._path[-1][1]:
-                self._path.pop()
-            if not self._path:
-                return False
-            taken, there = self._path[-1]
-            self._path[-1] = (taken + 1, there)
+        if not self._first and not self._backtrack():
+            return False
         self._first = False
         self._depth = 0
         self._spent = 0
@@ -103,7 +55,18 @@ class DepthFirst(Scheduler):
         self._step = None
         return True
 
+    def _backtrack(self) -> bool:
+        """Go to the next path; False if there is none."""
+        path = self._path
+        while path:
+            taken, width = path.pop()
+            if taken + 1 < width:
+                path.append((taken + 1, width))
+                return True
+        return False
+
     def _node(self, width: int) -> int:
+        """Return the alternative to take at the next node of the path."""
         if self._depth == len(self._path):
             self._path.append((0, width))
         taken, _ = self._path[self._depth]

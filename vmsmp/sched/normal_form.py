@@ -1,9 +1,8 @@
 """The normal form of a run: one order of its steps that is the same for all runs of its trace.
 
-Neighbouring steps that do not depend on each other are swapped until every CPU goes on as long as it
-can; where it cannot, the lowest-numbered one that can comes next.  So the form is also the order with
-few switches that reads best, and its digest tells failures apart that differ in more than the order of
-independent steps.
+Neighbouring independent steps are swapped until every CPU goes on as long as it can; where it cannot, the
+lowest-numbered one that can comes next.  The result has few switches and reads well, and its digest is the
+same for failures that differ only in the order of independent steps.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ from __future__ import annotations
 from typing import Final
 
 from vmsmp.engine import ops, trace
-from vmsmp.sched.partial_order import EVERYWHERE, Event, Trace
+from vmsmp.sched.partial_order import EVERYWHERE, Event, PartialOrder
 
-#: Steps of a run beyond which it is not looked for: its order takes memory by the square of them.
+#: The longest run to normalize, in steps: the order takes memory by their square.
 LIMIT: Final = 20_000
-#: So many IPIs and taking again of tokens, which depend on everything, are borne in a run of that length.
+#: How many IPIs and reacquired tokens, which depend on everything, a run of that length may have.
 WIDE: Final = 50
 
 
-def order_of(log: list[int]) -> Trace:
-    """What happens before what in the run."""
-    return Trace(Event(cpu, code) for cpu, code in trace.steps(log))
+def order_of(log: list[int]) -> PartialOrder:
+    """Return the happens-before order of a run."""
+    return PartialOrder(Event(cpu, code) for cpu, code in trace.steps(log))
 
 
-def grouped(order: Trace, wanted: int | None = None) -> list[int]:
-    """The numbers of the steps (of those in the bit mask `wanted`, if there is one) in normal form."""
+def grouped(order: PartialOrder, wanted: int | None = None) -> list[int]:
+    """Return the numbers of the steps, or of those in the bit mask `wanted`, in normal form."""
     waiting: dict[int, list[int]] = {}
     for n in range(len(order.events) - 1, -1, -1):
         if wanted is None or wanted >> n & 1:
@@ -44,8 +43,8 @@ def grouped(order: Trace, wanted: int | None = None) -> list[int]:
     return chosen
 
 
-def as_log(order: Trace, numbers: list[int]) -> list[int]:
-    """These steps in this order, as a log."""
+def as_log(order: PartialOrder, numbers: list[int]) -> list[int]:
+    """Return these steps in this order, as a log."""
     log: list[int] = []
     current = 0
     for n in numbers:
@@ -57,16 +56,16 @@ def as_log(order: Trace, numbers: list[int]) -> list[int]:
     return log
 
 
-def causes(order: Trace, cpu: int) -> int:
-    """The last step of the CPU and all that had to come before it, as a bit mask."""
+def causes(order: PartialOrder, cpu: int) -> int:
+    """Return the CPU's last step and all that happens before it, as a bit mask."""
     steps = [n for n, event in enumerate(order.events) if event.cpu == cpu]
     return order.before[steps[-1]] | 1 << steps[-1] if steps else 0
 
 
 def digest(log: list[int], cpu: int | None = None) -> str:
-    """Name the run's trace: the same for all its runs, on every interpreter; "" for a run beyond `LIMIT`.
+    """Name the run's trace, the same on every interpreter; "" for a run that is too long.
 
-    With a `cpu` it names only what led to the last step of that one.
+    With `cpu`, name only what led to the last step of that CPU.
     """
     everywhere = sum(code & ops.KIND_MASK in EVERYWHERE for code in log if code >= 0)
     if len(log) * (everywhere + 1) > LIMIT * (WIDE + 1) or len(log) > LIMIT:

@@ -1,45 +1,32 @@
-"""The partial order behind a run: which of its steps had to come before which.
+"""The happens-before order of a run's steps, and the pairs of steps that race.
 
-Two runs of one program are the same *trace* (Mazurkiewicz, 1977) if one becomes the other by swapping
-neighbouring steps that do not depend on each other.  `Trace` computes what happens before what: the
-order of each CPU, of dependent operations, of a wait and what ended it.  `races` are the pairs that
-could have come the other way round, which is what partial-order reduction lives on; `fingerprint`
-names the trace of a log.
+Two runs of one program have the same *trace* (Mazurkiewicz, 1977) if swapping neighbouring independent
+steps turns one into the other.  `PartialOrder` computes what happens before what: the steps of each
+CPU, dependent operations, a wait and what ended it.  `races` are the pairs that could have come the
+other way round, which partial-order reduction reverses.
 
 Waiting for a lock is special.  A release happens before the next acquire but cannot come after it, so
-what races with an acquire is the acquire by which the lock was taken away from it.
+an acquire races with the acquire by which the last holder took the lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from vmsmp.engine import ops
+from vmsmp.sched.lock_holds import ACQUIRES, LockHolds
 
-#: Operations that wait until nobody, or nobody exclusively, holds the lock.
-ACQUIRES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.REACQUIRE))
-#: Operations by which a CPU may come to hold a lock.
-_GRANTS: Final = ACQUIRES | {
-    ops.TRY_ACQUIRE,
-    ops.TRY_ACQUIRE_SHARED,
-    ops.UPGRADE,
-    ops.REQUEST,
-    ops.SLEEP,
-}
-_RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
-#: Operations that depend on others than those on their object (`ops.dependent`).
+#: Operations that depend on more than those on their own object (`ops.dependent`).
 EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
-#: Reads and writes of a word: what happens before a write of it happens before all that is done to it later.
+#: Reads and writes of a word: later accesses depend on its last write and need not look further back.
 _PLAIN: Final = frozenset(
     (
         *(ops.LOAD, ops.ATOMIC_LOAD, ops.CMPSET_FAILED, ops.STORE, ops.ATOMIC_STORE, ops.FETCHADD),
         *(ops.SWAP, ops.CMPSET, ops.SETBITS, ops.CLEARBITS, ops.RMW),
     )
 )
-_SPECIAL: Final = EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
-_WORD: Final = (1 << 64) - 1
+_CPUS: Final = frozenset((ops.START, ops.JOIN, ops.JOIN_ALL))
 _TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
 
 
@@ -51,33 +38,24 @@ class Event(NamedTuple):
 
 
 class Race(NamedTuple):
-    """Two steps that could come the other way round; `second` may be one that was never performed."""
+    """Two steps that could come the other way round; `second` may never have been performed."""
 
     first: int
     second: int
 
 
 def as_tried(code: int) -> int:
-    """The operation as it stands before it is performed: a try that failed might not have."""
+    """Return the operation as it was before it ran: a failed try might have succeeded."""
     return code + 1 if code & ops.KIND_MASK in _TRIES else code
 
 
-@dataclass(slots=True)
-class _Hold:
-    """One CPU's hold of a lock: since which step, since which exclusively (-1: not), how often."""
-
-    since: int
-    owned_since: int = -1
-    count: int = 0
-
-
-class Trace:
+class PartialOrder:
     """The happens-before order of one run.
 
-    `before[n]` is the set of steps before step n, as a bit mask.  `enabled_by` names, for a step whose
-    CPU could not run for a while, the step that let it; `after_all` are steps that only came because
-    nobody else could run.  `blocked` are operations that CPUs still stand before at the end; they get
-    numbers after the last step.
+    `before[n]` is the set of steps before step n, as a bit mask.  `enabled_by` maps a step whose CPU
+    could not run for a while to the step that enabled it.  `last_resort` are steps that came only
+    because no CPU could run.  `blocked` are the operations that CPUs still wait in at the end; they are
+    numbered after the last step.
     """
 
     def __init__(
@@ -85,7 +63,7 @@ class Trace:
         events: Iterable[Event],
         *,
         enabled_by: dict[int, int] | None = None,
-        after_all: frozenset[int] = frozenset(),
+        last_resort: frozenset[int] = frozenset(),
         blocked: Iterable[Event] = (),
     ) -> None:
         self.events = list(events)
@@ -94,71 +72,91 @@ class Trace:
         self.before: list[int] = []
         self.races: list[Race] = []
         self._enabled_by = enabled_by or {}
-        self._after_all = after_all
+        self._last_resort = last_resort
+        #: By CPU its last step; by object the steps that later ones may depend on.
         self._last: dict[int, int] = {}
         self._on: dict[int, list[int]] = {}
         self._everywhere: list[int] = []
         self._spawns: list[int] = []
-        self._holds: dict[int, dict[int, _Hold]] = {}
-        #: For the step that ends a hold: the steps since which there was one, and an exclusive one.
-        self._undone: dict[int, tuple[int, int]] = {}
-        self._regained: dict[int, int] = {}
         self._children: dict[int, int] = {}
-        for n in range(len(self.events)):
+        self._holds = LockHolds()
+        for n in range(self.performed):
             self._add(n)
+        for n in range(self.performed, len(self.events)):
+            self._add_blocked(n)
 
     # -- happens before -------------------------------------------------------------------------
 
     def _add(self, n: int) -> None:
+        """Add a step that was performed."""
         cpu, code = self.events[n]
         kind = code & ops.KIND_MASK
-        thing = code >> ops.KIND_BITS
-        ahead = mine = self._past(self._last.get(cpu))
-        if n in self._after_all:
-            mine = (1 << n) - 1
+        past = self._upto(self._last.get(cpu))
+        before = (1 << n) - 1 if n in self._last_resort else past
         enabler = self._enabled_by.get(n)
         waits = kind in ACQUIRES or (kind == ops.SLEEP and enabler is not None)
         if not waits:
-            mine |= self._past(enabler)
-        if kind == ops.START:
-            self._children[thing] = cpu
-        elif kind == ops.JOIN and n < self.performed:
-            mine |= self._past(self._last.get(self._children.get(thing, -1)))
-        elif kind == ops.JOIN_ALL and n < self.performed:
-            for child in self._children.values():
-                mine |= self._past(self._last[child])
-        for i in self._dependent_on(n, code) if n < self.performed else ():
-            if mine >> i & 1 or self.events[i].cpu == cpu:
+            before |= self._upto(enabler)
+        if kind in _CPUS:
+            before |= self._joined(cpu, code)
+        for i in self._dependences(n, code):
+            if before >> i & 1 or self.events[i].cpu == cpu:
                 continue
-            first = self._could_come_before(i, kind) if waits else i
-            if first >= 0 and not ahead >> first & 1 and not (first == enabler and first == i):
+            first = self._holds.reversible(i, kind) if waits else i
+            if first >= 0 and not past >> first & 1 and not (first == enabler and first == i):
                 self.races.append(Race(first, n))
-            mine |= self._past(i)
-        mine |= self._past(enabler)
-        if n >= self.performed:
-            self._race_with_holders(n, cpu, kind, thing, ahead)
-        self.before.append(mine)
-        if n < self.performed:
-            self._last[cpu] = n
-            if code & 1 and kind in _PLAIN:
-                self._on[thing] = [n]  # whatever came before it happens before it
-            else:
-                self._on.setdefault(thing, []).append(n)
-            if kind in EVERYWHERE:
-                self._everywhere.append(n)
-            elif kind == ops.SPAWN:
-                self._spawns.append(n)
-            if kind in ops.LOCKING or (kind == ops.SLEEP and thing in self._holds):
-                self._hold(n, cpu, kind, thing)
+            before |= self._upto(i)
+        self.before.append(before | self._upto(enabler))
+        self._remember(n, cpu, code)
 
-    def _past(self, n: int | None) -> int:
+    def _add_blocked(self, n: int) -> None:
+        """Add an acquire that still waits: it races with the steps by which others hold the lock."""
+        cpu, code = self.events[n]
+        past = self._upto(self._last.get(cpu))
+        for first in self._holds.taken_by_others(cpu, code):
+            if not past >> first & 1:
+                self.races.append(Race(first, n))
+        self.before.append(past | self._upto(self._enabled_by.get(n)))
+
+    def _remember(self, n: int, cpu: int, code: int) -> None:
+        """Note what later steps need to know of this one."""
+        kind = code & ops.KIND_MASK
+        obj = code >> ops.KIND_BITS
+        self._last[cpu] = n
+        if code & 1 and kind in _PLAIN:
+            self._on[obj] = [n]  # everything earlier on this object happens before it
+        else:
+            self._on.setdefault(obj, []).append(n)
+        if kind in EVERYWHERE:
+            self._everywhere.append(n)
+        elif kind == ops.SPAWN:
+            self._spawns.append(n)
+        if kind in ops.LOCKING or kind == ops.SLEEP:
+            self._holds.step(n, cpu, code)
+
+    def _upto(self, n: int | None) -> int:
+        """The step and all before it; nothing for None."""
         return 0 if n is None else self.before[n] | 1 << n
 
-    def _dependent_on(self, n: int, code: int) -> Iterator[int]:
-        """Earlier steps that the operation depends on, latest first."""
+    def _joined(self, cpu: int, code: int) -> int:
+        """Note who started; return the steps of the CPUs that a join waited for."""
+        child = code >> ops.KIND_BITS
+        kind = code & ops.KIND_MASK
+        if kind == ops.START:
+            self._children[child] = cpu
+            return 0
+        if kind == ops.JOIN:
+            return self._upto(self._last.get(self._children.get(child, -1)))
+        steps = 0
+        for ended in self._children.values():
+            steps |= self._upto(self._last[ended])
+        return steps
+
+    def _dependences(self, n: int, code: int) -> Iterator[int]:
+        """Yield earlier steps that the operation depends on, latest first."""
         kind = code & ops.KIND_MASK
         if kind in EVERYWHERE:
-            candidates: Iterable[int] = range(min(n, self.performed) - 1, -1, -1)
+            candidates: Iterable[int] = range(n - 1, -1, -1)
         elif kind == ops.SPAWN:
             candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
         elif self._everywhere:
@@ -171,102 +169,15 @@ class Trace:
             if ops.dependent(self.events[i].code, code):
                 yield i
 
-    # -- locks ----------------------------------------------------------------------------------
+    # -- reversing a race -------------------------------------------------------------------------
 
-    def _hold(self, n: int, cpu: int, kind: int, thing: int) -> None:
-        """Keep the books of who holds what, and which step undoes which."""
-        holds = self._holds.setdefault(thing, {})
-        hold = holds.get(cpu)
-        if kind in _GRANTS:
-            if kind == ops.REACQUIRE:
-                self._regained[cpu] = n
-            if hold is None:
-                hold = holds[cpu] = _Hold(n)
-            if kind in (ops.REQUEST, ops.SLEEP) and hold.count == 0:
-                hold.since = n  # whether it was granted is not known; the last one counts
-            if kind not in ops.SHARED and hold.owned_since < hold.since:
-                hold.owned_since = n
-            if kind not in (ops.UPGRADE, ops.REQUEST, ops.SLEEP):
-                hold.count += 1
-        elif kind == ops.DOWNGRADE and hold is not None:
-            self._undone[n] = (hold.owned_since, hold.owned_since)
-            hold.owned_since = -1
-        elif kind in _RELEASES:
-            if hold is None and cpu in self._regained:  # taken back with others, in one step
-                hold = _Hold(self._regained[cpu], self._regained[cpu])
-            if hold is not None and hold.count > 1:
-                hold.count -= 1
-            elif hold is not None:
-                self._undone[n] = (hold.since, hold.owned_since)
-                holds.pop(cpu, None)
+    def reversal(self, race: Race) -> list[int]:
+        """The steps that reverse the race: those after its first that do not depend on it, then its second.
 
-    def _could_come_before(self, i: int, kind: int) -> int:
-        """Which step an acquire of that kind races with, where it depends on step i; -1 for none.
-
-        If step i let go of the lock, it is the step that had taken it.
+        `notdep(e, E).e'` of the DPOR papers.
         """
-        if i not in self._undone:
-            return i
-        since, owned_since = self._undone[i]
-        if kind == ops.ACQUIRE_SHARED:
-            return owned_since
-        return since
-
-    def _race_with_holders(self, n: int, cpu: int, kind: int, thing: int, ahead: int) -> None:
-        """An acquire that waits for ever races with the steps by which others hold the lock."""
-        for holds in self._holds.values() if kind == ops.REACQUIRE else [self._holds.get(thing, {})]:
-            for other, hold in holds.items():
-                first = hold.owned_since if kind == ops.ACQUIRE_SHARED else hold.since
-                if other != cpu and first >= 0 and not ahead >> first & 1:
-                    self.races.append(Race(first, n))
-
-    # -- what follows from it ---------------------------------------------------------------------
-
-    def without(self, race: Race) -> list[int]:
-        """The steps that do not happen after the race's first one and come later, then its second."""
         first, second = race
         kept = [
             n for n in range(first + 1, self.performed) if n != second and not self.before[n] >> first & 1
         ]
         return [*kept, second]
-
-
-def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
-    """A number that all runs of one trace, with the same data drawn, share, and hardly any other.
-
-    Every step is named by what came before it: its CPU's step before, the last write to its object
-    and, for a write, the reads since.  The sum over all does not depend on the order of the log.
-    """
-    total = cpu = everything = spawned = locked = 0
-    drawn = iter(draws)
-    last: dict[int, int] = {}
-    written: dict[int, int] = {}
-    read: dict[int, int] = {}
-    for code in log:
-        if code < 0:
-            cpu = -1 - code
-            continue
-        thing = code >> ops.KIND_BITS
-        kind = code & ops.KIND_MASK
-        ahead = last.get(cpu, everything)
-        if kind in _SPECIAL:
-            if kind == ops.IPI:
-                everything = name = hash((cpu, code, total))
-            elif kind == ops.SPAWN:
-                spawned = written[thing] = name = hash((cpu, code, ahead, spawned))
-            elif kind == ops.REACQUIRE:
-                locked = name = hash((cpu, code, ahead, locked, sum(written.values()) & _WORD))
-            else:  # a choice of data
-                name = hash((cpu, code, ahead, next(drawn, 0)))
-        elif code & 1 and kind not in ops.SHARED:
-            name = hash((cpu, code, ahead, written.get(thing, everything), read.get(thing, 0), locked))
-            written[thing] = name
-            read[thing] = 0
-        else:
-            name = hash(
-                (cpu, code, ahead, written.get(thing, everything), locked if kind in ops.SHARED else 0)
-            )
-            read[thing] = read.get(thing, 0) + name * name & _WORD
-        last[cpu] = name
-        total = total + name * name & _WORD  # squares: sums of close hashes would meet
-    return total

@@ -1,7 +1,6 @@
-"""Several schedulers in turn, since each is blind where another one sees.
+"""Several schedulers in turn, since each misses what another one finds.
 
-POS; SURW with locks as candidates; PCT with a depth that cycles through 2, 3 and 5: one execution
-each, in that order.
+One execution each of POS, SURW with locks as targets, and PCT, whose depth cycles through 2, 3 and 5.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Portfolio(Scheduler):
-    """Rotates its arms, one execution each; every arm keeps what it learns."""
+    """Rotates its arms, one execution each.  An arm keeps what it learned until its next turn."""
 
     def __init__(self, seed: int) -> None:
         pos, surw = Pos(seed), Surw(seed)

@@ -1,13 +1,13 @@
 """POS: partial order sampling (Yuan, Yang and Gu, CAV 2018).
 
 Every pending operation has a random priority and the highest runs.  When one has run, its CPU's next
-operation draws anew, and so do all pending ones that depend on it; so orders of dependent operations
-are sampled, and those of independent ones cost nothing.
+operation gets a new priority, and so does every pending one that depends on it.  This samples orders of
+dependent operations and wastes nothing on those of independent ones.
 
 Deviations:
-  * an operation performed where there was no choice redraws as any other.
-  * a CPU begins as soon as it is spawned.
-  * a yield or the turn of a spin loop has the lowest priority, else it would spin for ever.
+  * operations where there was no choice redraw priorities too.
+  * a CPU starts as soon as it is spawned.
+  * a yield, and each round of a spin loop, has the lowest priority, else it would spin for ever.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine.ops import KIND_BITS
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.history import Beginners, History
+from vmsmp.sched.log_cursor import LogCursor
+from vmsmp.sched.unstarted import UnstartedCpus
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
 
 
 class Pos(Scheduler):
-    """Samples partial orders, one draw a pending operation."""
+    """Samples partial orders: one random priority for each pending operation."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"{seed}/pos").random
-        self._history = History()
-        self._beginners = Beginners()
+        self._cursor = LogCursor()
+        self._unstarted = UnstartedCpus()
         # invariant: CPU index -> the priority of the operation it stands before
         self._priority: dict[int, float] = {}
 
     def spawned(self, cpu: Cpu) -> None:
-        self._history.spawned(cpu)
-        self._beginners.spawned(cpu)
+        self._cursor.spawned(cpu)
+        self._unstarted.spawned(cpu)
         if cpu.index == 0:
             self._priority = {}
 
@@ -44,21 +45,21 @@ class Pos(Scheduler):
         self._priority[cpu.index] = -self._random()
 
     def _catch_up(self, current: Cpu) -> None:
-        """Forget the priorities that the operations performed meanwhile have spent."""
+        """Drop the priorities that the operations performed since have used up."""
         priority = self._priority
         cpus = current.machine.cpus
-        for index, code in self._history.performed():
+        for index, code in self._cursor.advance():
             priority.pop(index, None)
             writes = code & 1
-            thing = code >> KIND_BITS
+            obj = code >> KIND_BITS
             for other in list(priority):
                 pending = cpus[other].pending
-                if pending >> KIND_BITS == thing and (writes or pending & 1):
+                if pending >> KIND_BITS == obj and (writes or pending & 1):
                     del priority[other]
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        if self._beginners and (begins := self._beginners.next()) is not None:
-            return begins
+        if self._unstarted and (starting := self._unstarted.next()) is not None:
+            return starting
         self._catch_up(current)
         priority = self._priority
         best = run[0]

@@ -1,7 +1,7 @@
-"""A profile: how often each CPU, its descendants included, did something to each object.
+"""A profile of a run: how often each CPU and its descendants accessed each object.
 
-Taken from a run that is over; CPUs go by their keys and objects by their identities, so that it holds
-for every other run of the program.  The fields of one shared record are one object.
+CPUs are named by their spawn paths and objects by their identities, so the profile applies to every
+other run of the program.  The fields of one shared record count as one object.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED
-from vmsmp.sched.history import History, Key
+from vmsmp.sched.log_cursor import LogCursor, SpawnPath
 
-#: Fields of a reserved record lie this many bits apart.
+#: Log2 of the identities reserved for the fields of one record.
 _RECORD_BITS: Final = 5
-#: Operations that are about CPUs, or only end what another began.
+#: Operations on CPUs, and those that only end what another one began.
 _NO_ACCESS: Final = frozenset(
     (
         *(ops.JOIN, ops.JOIN_ALL, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE),
@@ -25,7 +25,7 @@ _NO_ACCESS: Final = frozenset(
 
 
 def target_of(code: int) -> int | None:
-    """The object that an operation is an access to, as far as its order against others matters."""
+    """Return the object that the operation accesses; None if its order against others does not matter."""
     if code & ops.KIND_MASK in _NO_ACCESS:
         return None
     ident = code >> ops.KIND_BITS
@@ -37,35 +37,27 @@ def target_of(code: int) -> int | None:
 class Profile:
     """Counts of one run."""
 
-    def __init__(self, history: History) -> None:
-        self.events: Counter[Key] = Counter()
-        self.accesses: dict[int, Counter[Key]] = {}
-        own: Counter[Key] = Counter()
-        users: dict[int, set[Key]] = {}
+    def __init__(self, cursor: LogCursor) -> None:
+        #: By object, how often each CPU accessed it.
+        self.accesses: dict[int, Counter[SpawnPath]] = {}
         written: set[int] = set()
         running = 0
-        for code in history.log:
+        for code in cursor.log:
             if code < 0:
                 running = -1 - code
                 continue
-            key = history.keys[running]
-            own[key] += 1
             target = target_of(code)
             if target is not None:
-                self.accesses.setdefault(target, Counter())[key] += 1
-                users.setdefault(target, set()).add(key)
+                self.accesses.setdefault(target, Counter())[cursor.paths[running]] += 1
                 if code & 1:
                     written.add(target)
-        for key, count in own.items():
-            for n in range(len(key) + 1):
-                self.events[key[:n]] += count
         #: Objects whose order of accesses can matter, and how often they are accessed.
         self.targets = {
             target: sum(counts.values())
             for target, counts in self.accesses.items()
-            if len(users[target]) > 1 and target in written
+            if len(counts) > 1 and target in written
         }
 
-    def accesses_of(self, target: int, key: Key) -> int:
+    def accesses_of(self, target: int, path: SpawnPath) -> int:
         """How often that CPU and its descendants accessed the object."""
-        return sum(count for other, count in self.accesses[target].items() if other[: len(key)] == key)
+        return sum(count for other, count in self.accesses[target].items() if other[: len(path)] == path)

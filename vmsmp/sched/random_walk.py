@@ -1,4 +1,4 @@
-"""Random walks and round robin: those that need no idea of the program."""
+"""Random walks and round robin: schedulers that know nothing of the program."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class RandomWalk(Scheduler):
-    """At every choice, each candidate with the same probability.
+    """Picks each candidate with the same probability.
 
     One stream serves the whole search: seeding a generator costs as much as many steps, and a run
-    is written down as its preemptions, not as its draws.
+    is reproduced from its preemptions, not from its draws.
     """
 
     def __init__(self, seed: int) -> None:
@@ -26,9 +26,9 @@ class RandomWalk(Scheduler):
 
 
 class StickyWalk(Scheduler):
-    """A random walk that mostly goes on with the same CPU: how mostly, each run draws anew."""
+    """A random walk that mostly stays on the current CPU; each run draws how mostly."""
 
-    #: Probabilities of giving way, one of which a run draws.
+    #: Probabilities of a switch; each run draws one.
     RATES = (0.5, 0.1, 0.02)
 
     def __init__(self, seed: int) -> None:
@@ -46,7 +46,7 @@ class StickyWalk(Scheduler):
 
 
 class RoundRobin(Scheduler):
-    """At every choice, the next CPU in turn: the fairest schedule there is, and always the same."""
+    """Picks the next CPU in turn: the fairest schedule there is, and always the same."""
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         for cpu in run:

@@ -1,10 +1,10 @@
-"""The pair strategy: hold one CPU at a place until another is at its own, then let them go.
+"""Directed scheduling: hold CPUs at breakpoints until each is reached, then let them go.
 
-For what is suspected but rare: two accesses that nothing orders, two waits that would close a cycle.
-Each place is taken by one CPU, which is held there; all others go on at random, and who comes to a
-place that is taken may take it over.  When every place is taken (`met`) the held CPUs go on at once,
-one after the other.  If nobody else can run, one of them goes on before that.  As Razzer (S&P 2019)
-and CalFuzzer (CAV 2009) do it.
+Confirms what is suspected but rare: a race of two unordered accesses, a cycle of two waits.  Each
+breakpoint holds one CPU; the others run at random, and one that reaches a breakpoint that is taken may
+replace the CPU held there.  When every breakpoint holds a CPU (`met`) they go on at once, one after the
+other.  If no other CPU can run, one of the held ones goes on earlier.  Razzer (S&P 2019) and CalFuzzer
+(CAV 2009) do the same.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
 
 
-#: How often a CPU takes the place of one that is held there.
+#: Probability that a CPU replaces the one held at its breakpoint.
 EXCHANGE: Final = 0.5
 
 
-class Place(NamedTuple):
-    """Where a CPU is to be held: before an operation, or before it asks for `wants` while it holds `holds`.
+class Breakpoint(NamedTuple):
+    """Where to hold a CPU: before an operation, or before it asks for lock `wants` while it holds `holds`.
 
-    Locks are named by class or by name.
+    Locks are given by class or by name.
     """
 
     code: int = -1
     holds: str = ""
     wants: str = ""
 
-    def taken_by(self, cpu: Cpu) -> bool:
+    def reached_by(self, cpu: Cpu) -> bool:
         """Whether the CPU stands there."""
         if not self.wants:
             return cpu.pending == self.code
@@ -52,16 +52,16 @@ def _called(lock: object, name: str) -> bool:
 
 
 class Rendezvous(Scheduler):
-    """Brings CPUs to these places at the same time."""
+    """Brings CPUs to the breakpoints at the same time."""
 
     sees_all = True
 
-    def __init__(self, places: Sequence[Place], seed: int) -> None:
-        self.places = tuple(places)
+    def __init__(self, breakpoints: Sequence[Breakpoint], seed: int) -> None:
+        self.breakpoints = tuple(breakpoints)
         self._random = random.Random(f"{seed}/rendezvous").random
-        #: Whether the CPUs met in the run just made.
+        #: Whether all breakpoints held a CPU in the last run.
         self.met = False
-        # invariant: place -> the CPU that is held there
+        # invariant: number of the breakpoint -> the CPU held there
         self._held: dict[int, Cpu] = {}
         self._going: list[Cpu] = []
 
@@ -72,15 +72,15 @@ class Rendezvous(Scheduler):
         return True
 
     def _arrived(self, cpu: Cpu) -> None:
-        """Hold the CPU that has just arrived, if it stands at a place."""
+        """Hold the CPU that has just arrived, if it has reached a breakpoint."""
         self._held = {
             at: held
             for at, held in self._held.items()
-            if held is not cpu and not held.done and self.places[at].taken_by(held)
+            if held is not cpu and not held.done and self.breakpoints[at].reached_by(held)
         }
         if cpu.done:
             return
-        here = [at for at, place in enumerate(self.places) if place.taken_by(cpu)]
+        here = [at for at, point in enumerate(self.breakpoints) if point.reached_by(cpu)]
         empty = [at for at in here if at not in self._held]
         if empty:
             self._held[empty[0]] = cpu
@@ -90,7 +90,7 @@ class Rendezvous(Scheduler):
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
         if not self.met:
             self._arrived(current)
-            if len(self._held) == len(self.places):
+            if len(self._held) == len(self.breakpoints):
                 self.met = True
                 self._going = list(self._held.values())
                 if self._random() < 0.5:
@@ -100,5 +100,5 @@ class Rendezvous(Scheduler):
             if cpu in run:
                 return cpu
         free = run if self.met else [cpu for cpu in run if cpu not in self._held.values()]
-        free = free or run  # nobody else can run: one of the held goes on
+        free = free or run  # no other CPU can run: one of the held goes on
         return free[int(self._random() * len(free))]

@@ -1,32 +1,23 @@
-"""Following a run that is written down: as a schedule, or as the raw log of a run just made."""
+"""Replaying and recording: a run as a schedule, or as the raw log of a run just made."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.engine import ops
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Preemption
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.errors import ReplayDiverged
-from vmsmp.sched.base import base_policy, mask_of
+from vmsmp.sched.policy import base_policy, gave_way, mask_of
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-
-_GIVING_WAY = (ops.YIELD, ops.PAUSE)
-
-
-def gave_way(current: Cpu) -> bool:
-    """Whether `current` stands before an operation that gives way."""
-    return not current.done and current.pending in _GIVING_WAY
 
 
 class Preempting(Scheduler):
     """The base policy with a schedule's preemptions.
 
-    Counts by `cpu.nops`, so it runs under a `Recorder`.  A preemption that does not apply is no
-    error.
+    Needs an `OpCounter` among the machine's observers.  A preemption that does not apply is ignored.
     """
 
     def __init__(self, preemptions: tuple[Preemption, ...]) -> None:
@@ -46,7 +37,7 @@ class Preempting(Scheduler):
 
 
 class LogReplay(Scheduler):
-    """Repeats the run whose log and draws it was given, step for step.
+    """Repeats the run with that log and those draws, step for step.
 
     Raises: ReplayDiverged when the program goes another way.
     """
@@ -77,8 +68,8 @@ class LogReplay(Scheduler):
         return recorded
 
 
-class Around(Scheduler):
-    """Another scheduler's run, with something to be seen of it."""
+class Wrapper(Scheduler):
+    """Runs another scheduler and watches its picks."""
 
     def __init__(self, inner: Scheduler) -> None:
         self.inner = inner
@@ -92,8 +83,8 @@ class Around(Scheduler):
         return self.inner.choose(cpu, n, drawn)
 
 
-class Watched(Around):
-    """Notes who could run at every choice, so that two runs can be compared."""
+class Watched(Wrapper):
+    """Records who could run at every choice, so that two runs can be compared."""
 
     def __init__(self, inner: Scheduler, *, sees_all: bool) -> None:
         super().__init__(inner)
@@ -107,7 +98,7 @@ class Watched(Around):
 
 
 class OpCounter(Observer):
-    """Counts every CPU's operations, which preemptions are addressed by."""
+    """Counts every CPU's operations, by which preemptions are addressed."""
 
     free = False
 
@@ -115,8 +106,8 @@ class OpCounter(Observer):
         cpu.nops += 1
 
 
-class Recorder(Around):
-    """Writes the run down, as preemptions from the base policy.
+class Recorder(Wrapper):
+    """Records the run as preemptions from the base policy.
 
     Needs an `OpCounter` among the machine's observers.
     """

@@ -1,15 +1,15 @@
 """SURW: selectively uniform random walk (Li et al., ASPLOS 2025).
 
-Each run chooses one object and makes the order of the accesses to it uniform: CPUs that come to such
-an access are held until the one that a weighted draw intends has made its own.  All else runs by
-random priorities.  Few bugs need the order of more than one object's accesses to be unlikely.
+Each run selects one object, the target, and samples the order of accesses to it uniformly: a weighted
+draw intends one CPU for the next access, and others that reach one are held until it is made.
+Everything else runs by random priorities.  Most bugs depend on the order of accesses to one object.
 
 Deviations:
-  * lock acquisitions and wait channels are objects too, and the fields of one record are one object.
-  * every object is chosen once before they are drawn by their number of accesses.
-  * a yield or the turn of a spin loop frees all who are held, else they might wait for the spinner.
-  * the counts come from an earlier run (the first is a random walk) and are renewed when a run misses
-    them by more than a quarter.
+  * lock acquisitions and wait channels are objects too; the fields of one record are one object.
+  * every object is the target once before targets are drawn by their number of accesses.
+  * a yield, and each round of a spin loop, releases all held CPUs, else they might wait for the spinner.
+  * counts come from an earlier run (the first is a random walk) and are taken anew when a run differs
+    from them by more than a quarter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import random
 from typing import TYPE_CHECKING
 
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.history import History
+from vmsmp.sched.log_cursor import LogCursor
 from vmsmp.sched.profile import Profile, target_of
 
 if TYPE_CHECKING:
@@ -26,62 +26,66 @@ if TYPE_CHECKING:
 
 
 class Surw(Scheduler):
-    """Uniform over the orders of accesses to one object a run."""
+    """Samples uniformly the orders of accesses to one object, another one each run."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed}/surw")
         self._random = self._rng.random
-        self._history = History()
+        self._cursor = LogCursor()
         self._profile: Profile | None = None
-        self._fresh: list[int] = []
+        #: Targets not selected yet.
+        self._untried: list[int] = []
         self._target: int | None = None
         self._expected = 0
         self._seen = 0
-        # by CPU index: accesses to the target still to come, descendants' included; and priorities
+        # by CPU index: its and its descendants' accesses to the target that are left, and priorities
         self._left: dict[int, int] = {}
         self._priority: dict[int, float] = {}
-        # CPUs held at an access, and the one that is to make its access next
+        # CPUs held at an access, and the one intended to make the next access
         self._held: set[int] = set()
         self._intended: int | None = None
 
     def begin(self) -> bool:
-        history = self._history
-        if history.log:
-            for step in history.performed():
+        cursor = self._cursor
+        if cursor.log:
+            for step in cursor.advance():
                 self._count(step)
             if self._profile is None or abs(self._seen - self._expected) * 4 > self._expected:
-                before = self._profile
-                self._profile = Profile(history)
-                known = before.targets if before is not None else {}
-                new = [target for target in self._profile.targets if target not in known]
-                self._rng.shuffle(new)
-                self._fresh += new
-        self._choose_target()
+                self._take_profile()
+        self._select_target()
         return True
 
-    def _choose_target(self) -> None:
+    def _take_profile(self) -> None:
+        """Profile the run that is over, and queue the targets that are new."""
+        known = self._profile.targets if self._profile is not None else {}
+        self._profile = Profile(self._cursor)
+        new = [target for target in self._profile.targets if target not in known]
+        self._rng.shuffle(new)
+        self._untried += new
+
+    def _select_target(self) -> None:
         self._target = None
         self._seen = self._expected = 0
         if self._profile is None or not self._profile.targets:
             return
         targets = self._profile.targets
-        if self._fresh:
-            self._target = self._fresh.pop()
+        if self._untried:
+            self._target = self._untried.pop()
         else:
             self._target = self._rng.choices(list(targets), weights=list(targets.values()))[0]
         self._expected = targets.get(self._target, 0)
 
     def spawned(self, cpu: Cpu) -> None:
-        history = self._history
-        history.spawned(cpu)
+        cursor = self._cursor
+        cursor.spawned(cpu)
         if cpu.index == 0:
             self._left, self._priority, self._held, self._intended = {}, {}, set(), None
         if self._profile is None or self._target is None or self._target not in self._profile.accesses:
             return
-        mine = self._profile.accesses_of(self._target, history.keys[cpu.index])
+        mine = self._profile.accesses_of(self._target, cursor.paths[cpu.index])
         self._left[cpu.index] = mine
         if cpu.index:
-            parent = history.parents[cpu.index]
+            parent = cursor.parents[cpu.index]
             theirs = self._left.get(parent, 0)
             if self._intended == parent and theirs and self._random() * theirs < mine:
                 self._intended = cpu.index
@@ -93,7 +97,7 @@ class Surw(Scheduler):
         self._priority[cpu.index] = -1.0
 
     def _count(self, step: tuple[int, int]) -> None:
-        """An operation was performed: its CPU draws anew, and an access is one less to come."""
+        """Take in an operation: its CPU gets a new priority, and one access to the target fewer is left."""
         index, code = step
         self._priority.pop(index, None)
         if self._target is not None and target_of(code) == self._target:
@@ -103,7 +107,7 @@ class Surw(Scheduler):
             self._held.clear()
 
     def pick(self, current: Cpu, run: list[Cpu]) -> Cpu:
-        for step in self._history.performed():
+        for step in self._cursor.advance():
             self._count(step)
         if self._profile is None:
             return run[int(self._random() * len(run))]
@@ -131,9 +135,9 @@ class Surw(Scheduler):
         return value
 
     def _intend(self, free: list[Cpu]) -> int:
-        """Draw who makes the next access, by how many each has to come."""
+        """Draw the CPU that makes the next access, weighted by the accesses that each has left."""
         weights = []
         for cpu in free:
-            at_one = target_of(cpu.pending) == self._target  # then there is one to come, whatever was counted
+            at_one = target_of(cpu.pending) == self._target  # so it has one left, whatever was counted
             weights.append(max(int(at_one), self._left.get(cpu.index, 0)))
         return self._rng.choices(free, weights=weights)[0].index

@@ -17,7 +17,7 @@ from vmsmp.engine.cpu import Cpu, Hold
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
@@ -50,7 +50,7 @@ class Lock:
     #: The structure whose fields it protects, where somebody wants to know.
     guards: Any = None
 
-    def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
+    def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
         self.machine = machine
         self.engine = machine.engine
         self.hooks = machine.hooks
@@ -115,7 +115,7 @@ class Lock:
         """The mode in which `cpu` took it last, or None."""
         held = cpu.held
         if held and held[-1].lock is self:
-            return held[-1].mode
+            return str(held[-1].mode)
         return next((str(hold.mode) for hold in reversed(cpu.held) if hold.lock is self), None)
 
     def __enter__(self) -> Self:

@@ -52,7 +52,7 @@ from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 #: lk_lockholder of a lock that is on its way back from a waiter who had given up.
 LK_KERNTHREAD: Final = "LK_KERNTHREAD"
@@ -533,7 +533,7 @@ _REQUESTS: Final[dict[int, Callable[[ExactLockmgr, int], int]]] = {
 class ExactLockmgr(LockmgrLock):
     """struct lock: `lk_count`, `lk_lockholder`, `lk_timo`, under the functions of this module."""
 
-    def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
+    def __init__(self, machine: Services, name: str | None = None, timo: int = 0) -> None:
         super().__init__(machine, name, timo)
         self.lk_count = machine.atomic(0, f"{self.name}.lk_count", format=word_text)
         self.lk_lockholder = machine.atomic(None, f"{self.name}.lk_lockholder", format=_holder)

@@ -39,15 +39,16 @@ from vmsmp.sync.errno import (
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
 from vmsmp.sync.lockmgr_lock import LockmgrLock
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
+from vmsmp.sync.token import leave_tokens, regain_tokens
 
 if TYPE_CHECKING:
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 
 class AtomicLockmgr(LockmgrLock):
     """A lockmgr lock granted by the engine."""
 
-    def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
+    def __init__(self, machine: Services, name: str | None = None, timo: int = 0) -> None:
         super().__init__(machine, name, timo)
         self._gate = machine.engine.gate()
         self._code = self.ident << ops.KIND_BITS
@@ -152,7 +153,7 @@ class AtomicLockmgr(LockmgrLock):
         machine = self.machine
         td = curthread(machine)
         self._contest(td)
-        machine.leave_tokens(f"contested {self}")
+        leave_tokens(self.machine, f"contested {self}")
 
         def signalled() -> bool:
             return bool(flags & LK_PCATCH and td.td_sigpending)
@@ -181,7 +182,7 @@ class AtomicLockmgr(LockmgrLock):
                 self._gate.alter(code, left)
                 result = EWOULDBLOCK
         td.td_gate = None
-        machine.regain_tokens()
+        regain_tokens(machine)
         return int(result)
 
     def _upgrade(self, flags: int) -> int:

@@ -21,7 +21,7 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import Thread
 
 if TYPE_CHECKING:
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 
 class LockmgrLock(Lock):
@@ -34,7 +34,7 @@ class LockmgrLock(Lock):
     kind = "lockmgr"
     sleepable = True
 
-    def __init__(self, machine: Machine, name: str | None = None, timo: int = 0) -> None:
+    def __init__(self, machine: Services, name: str | None = None, timo: int = 0) -> None:
         super().__init__(machine, name)
         self.lk_timo = timo
         self.epoch = 0

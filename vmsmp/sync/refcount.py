@@ -16,9 +16,10 @@ from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ
 from vmsmp.engine.cpu import Cpu, Wait
 from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.sync.token import leave_tokens, regain_tokens
 
 if TYPE_CHECKING:
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 REFCNTF_WAITING: Final = 0x40000000
 
@@ -64,7 +65,7 @@ def refcount_wait(ref: ExactRefcount, wmesg: str = "refwait") -> None:
 class ExactRefcount:
     """One count word under the functions of this module."""
 
-    def __init__(self, machine: Machine, value: int = 0, name: str | None = None) -> None:
+    def __init__(self, machine: Services, value: int = 0, name: str | None = None) -> None:
         self.machine = machine
         self.ident = ident = machine.enroll(self)
         self.name = name or f"refcount {ident & 63}.{ident >> 6}"
@@ -98,7 +99,7 @@ class ExactRefcount:
 class AtomicRefcount:
     """The same contract in one step each."""
 
-    def __init__(self, machine: Machine, value: int = 0, name: str | None = None) -> None:
+    def __init__(self, machine: Services, value: int = 0, name: str | None = None) -> None:
         self.machine = machine
         self.ident = ident = machine.enroll(self)
         self.name = name or f"refcount {ident & 63}.{ident >> 6}"
@@ -127,9 +128,9 @@ class AtomicRefcount:
         """Wait until the count is 0.  A blocking point if it is not."""
         if self._gate.alter(self._code | ops.ATOMIC_LOAD, self._zero):
             return
-        self.machine.leave_tokens(f"refcount_wait {wmesg}")
+        leave_tokens(self.machine, f"refcount_wait {wmesg}")
         self._gate.enter(self._code | ops.SLEEP, self._zero, lambda _cpu: None, Wait(self, "zero"))
-        self.machine.regain_tokens()
+        regain_tokens(self.machine)
 
     def references(self) -> int:
         return self._count

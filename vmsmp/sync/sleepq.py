@@ -47,7 +47,7 @@ from vmsmp.sync.token import lwkt_switch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 BUCKETS: Final = 8
 HINTS: Final = 4
@@ -69,7 +69,7 @@ def _bucket(ident: Any) -> int:
 class SleepQueues:
     """What both depths share: the order of steps of a sleep."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Services) -> None:
         self.machine = machine
         self.engine = machine.engine
 
@@ -164,7 +164,7 @@ class _CpuQueue:
 
     __slots__ = ("bucket", "hints", "name", "queue")
 
-    def __init__(self, machine: Machine, cpu: Cpu, bucket: int) -> None:
+    def __init__(self, machine: Services, cpu: Cpu, bucket: int) -> None:
         self.bucket = bucket
         self.queue: list[Thread] = []
         self.hints = [
@@ -197,7 +197,7 @@ class _CpuQueue:
 class ExactSleepQueues(SleepQueues):
     """Per-CPU queues, masks and IPIs."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Services) -> None:
         super().__init__(machine)
         self.slpque_cpumasks = [
             machine.atomic(0, f"slpque_cpumasks[{n}]", format=bin) for n in range(BUCKETS)
@@ -326,7 +326,7 @@ class ExactSleepQueues(SleepQueues):
 class AtomicSleepQueues(SleepQueues):
     """One list for the whole machine, in order of arrival."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Services) -> None:
         super().__init__(machine)
         self._gate = machine.engine.gate()
         self._waiting: list[Thread] = []

@@ -21,7 +21,7 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 
 if TYPE_CHECKING:
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 SPINLOCK_SHARED: Final = 0x80000000
 SPINLOCK_EXCLWAIT: Final = 0x00100000
@@ -183,7 +183,7 @@ class Spinlock(Lock):
 class ExactSpinlock(Spinlock):
     """struct spinlock: the word `lock`, under the functions of this module."""
 
-    def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
+    def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
         super().__init__(machine, name, ident)
         word = None if ident is None else ident + ops.MAX_CPUS  # the next identity is reserved with ours
         self.lock = machine.atomic(0, f"{self.name}.lock", format=_format, ident=word)
@@ -230,7 +230,7 @@ class ExactSpinlock(Spinlock):
 class AtomicSpinlock(Spinlock):
     """The same contract in one step each, granted by the engine."""
 
-    def __init__(self, machine: Machine, name: str | None = None, ident: int | None = None) -> None:
+    def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
         super().__init__(machine, name, ident)
         self._gate = machine.engine.gate()
         self._code = self.ident << ops.KIND_BITS

@@ -23,7 +23,7 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, Thread, curthread, lwkt_process_ipiq
 
 if TYPE_CHECKING:
-    from vmsmp.machine import Machine
+    from vmsmp.sync.services import Services
 
 TOK_EXCLUSIVE: Final = 1
 TOK_EXCLREQ: Final = 2
@@ -197,7 +197,7 @@ def _top(tok: Token, td: Thread) -> TokRef:
     return td.td_toks_array[-1]
 
 
-def lwkt_token_swap(machine: Machine) -> None:
+def lwkt_token_swap(machine: Services) -> None:
     """Exchange the two tokens on top of the stack, so that the lower one can be released first."""
     td = curthread(machine)
     if len(td.td_toks_array) < 2:
@@ -216,13 +216,13 @@ def lwkt_token_swap(machine: Machine) -> None:
         tok2.t_ref.store(ref1)
 
 
-def lwkt_getpooltoken(machine: Machine, ident: Any) -> Token:
+def lwkt_getpooltoken(machine: Services, ident: Any) -> Token:
     """Take the pool token that `ident` hashes to, and return it."""
     key = ident if isinstance(ident, int) else getattr(ident, "ident", None)
     if key is None:
         key = zlib.crc32(str(ident).encode())
     slot = key * 2654435761 % (1 << 32) % LWKT_NUM_POOL_TOKENS
-    tok = machine.pool_token_of(slot)
+    tok: Token = machine.pool_token_of(slot)
     tok.acquire()
     return tok
 
@@ -252,6 +252,21 @@ def lwkt_getalltokens(td: Thread, failures: int) -> bool:
                 _lwkt_reltokref(taken, td)
             return False
     return True
+
+
+def leave_tokens(machine: Services, what: str) -> None:
+    """A blocking point begins: all tokens of the running CPU go."""
+    td = curthread(machine)
+    for hook in machine.hooks.blocking:
+        hook(td.cpu, what)
+    lwkt_relalltokens(td)
+
+
+def regain_tokens(machine: Services) -> None:
+    """The blocking point is over: all tokens come back, or the CPU waits for that."""
+    td = curthread(machine)
+    if td.td_toks_array:
+        td.td_toks_array[0].tr_tok._get_all(td)
 
 
 # -- switching ------------------------------------------------------------------------------------
@@ -332,7 +347,7 @@ class Token(Lock):
 class ExactToken(Token):
     """struct lwkt_token: `t_count`, `t_ref`, `t_collisions`, under the functions of this module."""
 
-    def __init__(self, machine: Machine, name: str | None = None) -> None:
+    def __init__(self, machine: Services, name: str | None = None) -> None:
         super().__init__(machine, name)
         self.t_count = machine.atomic(0, f"{self.name}.t_count", format=_format)
         self.t_ref = machine.atomic(None, f"{self.name}.t_ref")
@@ -389,7 +404,7 @@ class AtomicToken(Token):
     all of them can be had.
     """
 
-    def __init__(self, machine: Machine, name: str | None = None) -> None:
+    def __init__(self, machine: Services, name: str | None = None) -> None:
         super().__init__(machine, name)
         self._gate = machine.token_gate
         self._code = self.ident << ops.KIND_BITS

@@ -12,23 +12,18 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_page_busy import vm_page_flag_clear, vm_page_flag_set
-from vmsmp.vm.vm_page_h import (
-    HARD,
-    PG_MAPPED,
-    PG_MAPPEDMULTI,
-    PG_REFERENCED,
-    PG_WRITEABLE,
-    PTE_M,
-    PTE_V,
-    PTE_W,
-    SOFT,
-    VM_PAGE_BITS_ALL,
-    VmPage,
-    has,
-)
+from vmsmp.records.record import has
+from vmsmp.vm.vm_page.busy import vm_page_flag_clear, vm_page_flag_set
+from vmsmp.vm.vm_page.dirty import vm_page_dirty
+from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_MAPPEDMULTI, PG_WRITEABLE, PTE_M, PTE_V, PTE_W
+from vmsmp.vm.vm_page.page import HARD, SOFT
+
+if TYPE_CHECKING:
+    from typing import Final
+
+    from vmsmp.vm.vm_page.page import VmPage
 
 VM_PROT_NONE: Final = 0
 VM_PROT_READ: Final = 1
@@ -100,49 +95,3 @@ def pmap_mapped_sync(m: VmPage) -> None:
     """Clear PG_MAPPED and PG_WRITEABLE if no entry is left.  Locks: the page hard-busied."""
     if not m.md.load() & PTE_V:
         vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)
-
-
-def vm_page_protect(m: VmPage, prot: int) -> None:
-    """Reduce what processes may do to the page.
-
-    Locks: the page hard-busied by the caller.  Sleeps: with VM_PROT_NONE it may.
-    """
-    if not has(m.vm.engine.current, m, HARD):
-        m.vm.panic("vm_page_protect: page not hard-busied")
-    flags = m.flags.load()
-    if prot == VM_PROT_NONE:
-        if flags & (PG_WRITEABLE | PG_MAPPED):
-            pmap_page_protect(m, VM_PROT_NONE)
-    elif flags & PG_WRITEABLE and not prot & VM_PROT_WRITE:
-        pmap_page_protect(m, VM_PROT_READ)
-
-
-# -- dirty ----------------------------------------------------------------------------------------
-
-
-def vm_page_dirty(m: VmPage) -> None:
-    """Mark all of the page dirty.
-
-    Locks: anybody if PG_WRITEABLE is set, else the page hard-busied.  Never a cached page.
-    """
-    queue = m.peek("queue")
-    if queue and m.vm.vm_page_queues[queue].base == m.vm.PQ_CACHE:
-        m.vm.panic("vm_page_dirty: page in cache")
-    if m.dirty != VM_PAGE_BITS_ALL:
-        m.dirty = VM_PAGE_BITS_ALL
-
-
-def vm_page_undirty(m: VmPage) -> None:
-    """Mark the page clean.  Locks: the page hard-busied."""
-    m.dirty = 0
-
-
-def vm_page_test_dirty(m: VmPage) -> None:
-    """Note what processes have written so far.  Tentative while a writeable mapping is left."""
-    if m.dirty != VM_PAGE_BITS_ALL and pmap_is_modified(m):
-        vm_page_dirty(m)
-
-
-def vm_page_reference(m: VmPage) -> None:
-    """Note a use of the page.  Locks: none if it is mapped, else a busy."""
-    vm_page_flag_set(m, PG_REFERENCED)

@@ -1,0 +1,94 @@
+"""Page counts: what the counters say, against what lies on the queues.
+
+INV-V1: a count and its per-CPU deltas add up to the pages of that type.  INV-V2: the same for wired
+pages.  INV-V4: a delta stays far below zero only while paging is not near.  (INV-V3, who may touch the
+reserve, is asked when a page is allocated: `check.vm.vm_page`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from vmsmp.check.rules import Broken, SystemRules
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.observer import Observer
+from vmsmp.records.pool import record_of
+from vmsmp.records.record import Record
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
+
+
+def broken_counts(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
+    """Whether the counters add up.  Only when no CPU is inside the VM."""
+    lying = dict.fromkeys(COUNTS, 0)
+    for m in vm.page.vm_page_array:
+        queue = m.peek("queue")
+        if queue:
+            lying[vm.page.vm_page_queues[queue].cnt_offset] += 1
+        if m.peek("wire_count") > 0:
+            lying["v_wire_count"] += 1
+    for count, pages in lying.items():
+        total = vm.meter.count(count)
+        if total != pages:
+            name = "INV-V2" if count == "v_wire_count" else "INV-V1"
+            text = f"{count} and its deltas add up to {total}, and there are {pages} such pages"
+            return vm.meter.vmstats, Broken(name, text)
+    return None
+
+
+def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
+    """Whether a CPU that has just counted a page less keeps too much of that to itself (INV-V4)."""
+    limits, adj_limit = vm.meter.limits, vm.meter.adj_limit
+    view = gd.gd_vmstats
+    free = view.peek("v_free_count")
+    near = (
+        limits.v_paging_start + adj_limit * vm.ncpus > free + view.peek("v_cache_count")
+        or limits.v_free_reserved > free
+    )
+    delta = gd.gd_vmstats_adj.peek(count)
+    if delta < -adj_limit and near and count != "v_wire_count":
+        text = f"its delta of {count} is {delta}, paging is near, and it was not handed on"
+        return Broken("INV-V4", text)
+    return None
+
+
+class Deltas(Observer):
+    """Asks after a CPU's delta once the CPU is done with counting a page less.
+
+    Not where CPUs are parallel: there is no moment at which a CPU is between two operations.
+    """
+
+    free = False
+
+    def __init__(self, tell: Callable[[Any, Record, Broken], None]) -> None:
+        self._tell = tell
+        # CPUs that are changing one of their deltas: which count, and what it was before
+        self._counting: dict[Cpu, tuple[str, int]] = {}
+
+    def begin(self, machine: Any) -> None:
+        self._counting = {}
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        machine: Any = cpu.machine
+        vm = machine.vm
+        if vm is None:
+            return
+        touched = record_of(machine, code >> ops.KIND_BITS) if code & 1 else None
+        if isinstance(touched, Vmmeter):
+            adj = vm.mycpu().gd_vmstats_adj
+            field = adj.field_of(code) if touched is adj else None
+            if field is not None and code & ops.KIND_MASK == ops.FETCHADD:
+                self._counting[cpu] = (field.name, adj.peek(field.name))
+            return  # the CPU is still counting
+        if cpu in self._counting:
+            count, before = self._counting.pop(cpu)
+            gd = vm.mycpu()
+            broken = broken_delta(vm, gd, count) if gd.gd_vmstats_adj.peek(count) < before else None
+            if broken is not None:
+                self._tell(cpu.machine, gd.gd_vmstats_adj, broken)
+
+
+RULES: Final = ()
+SYSTEM: Final = SystemRules(sums=(broken_counts,), observers=(Deltas,))

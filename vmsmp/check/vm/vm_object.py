@@ -1,0 +1,61 @@
+"""What holds for every object at every step: its tree, its counts, its end.
+
+INV-O1, O2, O3: a tree's pages name the object and their index, and are counted.  INV-O4: references and
+holds are those that are out.  INV-O5: memory goes when nobody needs it any more, and once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from vmsmp.check.rules import Books, Broken, Rules, SystemRules
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, REF, VmObject
+
+
+def broken_object(obj: VmObject, books: Books) -> Broken | None:
+    """The first rule that the object breaks, or None."""
+    memq = obj.peek("rb_memq")
+    if obj.peek("resident_page_count") != len(memq):
+        text = f"it counts {obj.peek('resident_page_count')} resident pages and has {len(memq)}"
+        return Broken("INV-O2", text)
+    for pindex, m in memq.items():
+        if not m.spin_held() and (m.peek("object") is not obj or m.peek("pindex") != pindex):
+            return Broken("INV-O1", f"its tree has {m.klass} at an index, which says it is elsewhere")
+    refs, holds = books.count(obj, REF), sum(mode is OBJECT_HOLD for _, mode in obj.holders)
+    if obj.ref_count.value != refs:
+        return Broken("INV-O4", f"its word counts {obj.ref_count.value} references, and {refs} are out")
+    if obj.hold_count.value != holds:
+        return Broken("INV-O4", f"its word counts {obj.hold_count.value} holds, and {holds} are out")
+    return None
+
+
+def freed_wrongly(obj: VmObject, _books: Books) -> Broken | None:
+    """Whether the memory of an object goes that somebody still needs, or has gone before (INV-O5)."""
+    if obj.freed:
+        return Broken("INV-O5", "it is freed twice")
+    if obj.hold_count.value or obj.ref_count.value or obj.peek("rb_memq"):
+        return Broken("INV-O5", "it is freed, and held, referenced or not empty")
+    if not obj.flags.value & OBJ_DEAD:
+        return Broken("INV-O5", "it is freed and not dead")
+    return None
+
+
+def never_freed(vm: VmSystem) -> Iterator[tuple[VmObject, Broken]]:
+    """Objects that are dead when all is over, and whose memory is still there (INV-O5)."""
+    for obj in vm.objects:
+        if obj.flags.value & OBJ_DEAD and not obj.freed:
+            yield obj, Broken("INV-O5", "it is dead and nobody freed it")
+
+
+RULES: Final = (
+    Rules(
+        VmObject,
+        written=dict.fromkeys(("", *VmObject.fields), (broken_object,)),
+        at_rest=(broken_object,),
+        freed=freed_wrongly,
+        stored=False,
+    ),
+)
+SYSTEM: Final = SystemRules(leaks=(never_freed,))

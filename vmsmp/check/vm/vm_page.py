@@ -1,0 +1,269 @@
+"""What holds for every page at every step, and for every page queue whose spinlock is free.
+
+INV-PB1, PB2, PB4, HW1, HW2, AL1, Q3, Q5, Q6, Q7, Q8, PM1 (half) and O1 for a page whenever something
+of it was written; INV-PB3 and INV-Q9 for all pages once all is over.  INV-Q1: a queue's list is well
+formed, and every member says that it is on it.  INV-Q2: lcnt is its length.  INV-H1 and INV-PB6 for what
+a lookup returns, INV-V3 for what an allocator returns, INV-PB5 for writes to a soft-busied page.
+A page is *settled* if its spinlock is free and nobody has it hard-busied.  A free page may be soft-busied
+for a moment, by a guess of the page hash that is about to be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vmsmp.check.rules import Books, Broken, Rules, SystemRules
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.field import Field
+from vmsmp.records.record import has
+from vmsmp.vm.observer import PageAllocated, PageFound
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_meter.meter import Globaldata
+from vmsmp.vm.vm_page.flags import (
+    PBUSY_LOCKED,
+    PBUSY_MASK,
+    PBUSY_SWAPINPROG,
+    PBUSY_WANTED,
+    PG_FICTITIOUS,
+    PG_MAPPED,
+    PG_NEED_COMMIT,
+    PG_UNQUEUED,
+    PG_WRITEABLE,
+    PTE_V,
+    PTE_W,
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_SYSTEM,
+    busy_format,
+)
+from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues, is_marker
+
+#: What a CPU inside vm_page_sbusy_drop or vm_page_flash does next.
+_TAKES_WANTED_BACK: Final = (ops.CLEARBITS, ops.CMPSET, ops.ATOMIC_LOAD)
+#: What stays the same for a CPU that has a page soft-busied.
+_IDENTITY: Final = frozenset(("object", "pindex", "valid"))
+#: Longer lists are walked when all CPUs stand still only.
+WALK: Final = 128
+
+# Fields are read from their slots, unseen: these rules run after every step that wrote a page.
+_peek_queue, _peek_object, _peek_pindex, _peek_valid, _peek_dirty, _peek_next, _peek_prev = (
+    VmPage.fields[name].peek
+    for name in ("queue", "object", "pindex", "valid", "dirty", "tqe_next", "tqe_prev")
+)
+_peek_first, _peek_last, _peek_lcnt = (
+    Vpgqueues.fields[name].peek for name in ("tqh_first", "tqh_last", "lcnt")
+)
+
+
+# -- a page ---------------------------------------------------------------------------------------
+
+
+def broken_page(m: VmPage, books: Books) -> Broken | None:
+    """The first rule that the page breaks right now, or None."""
+    shares = [mode for _, mode in m.holders]
+    return (
+        _broken_busy(m, m.busy_count.value, shares)
+        or _broken_counts(m, shares, books)
+        or (_broken_queue(m, books) if not m.spin_held() else None)
+    )
+
+
+def _broken_busy(m: VmPage, busy_count: int, shares: list[Any]) -> Broken | None:
+    hard = shares.count(HARD)
+    soft = shares.count(SOFT)
+    if hard > 1:
+        return Broken("INV-PB1", f"{hard} CPUs have it hard-busied")
+    if bool(busy_count & PBUSY_LOCKED) != bool(hard):
+        who = (
+            "and nobody has it hard-busied" if busy_count & PBUSY_LOCKED else "while a CPU has it hard-busied"
+        )
+        return Broken("INV-PB1", f"its word says {busy_format(busy_count)}, {who}")
+    if busy_count & PBUSY_MASK != soft:
+        return Broken("INV-PB2", f"its word counts {busy_count & PBUSY_MASK} soft busies, and {soft} are out")
+    if busy_count & ~PBUSY_SWAPINPROG == PBUSY_WANTED and not busy_count & PBUSY_SWAPINPROG:
+        word = m.busy_count.ident
+        for cpu in m.vm.machine.cpus:
+            if (
+                not cpu.done
+                and ops.object_of(cpu.pending) == word
+                and ops.kind_of(cpu.pending) in _TAKES_WANTED_BACK
+            ):
+                return None
+        return Broken("INV-PB4", "it is wanted, is not busy, and nobody is about to wake who wants it")
+    return None
+
+
+def _broken_counts(m: VmPage, shares: list[Any], books: Books) -> Broken | None:
+    hold = shares.count(HOLD)
+    if m.hold_count.value != hold:
+        return Broken("INV-HW1", f"its word counts {m.hold_count.value} holds, and {hold} are out")
+    wire = books.count(m, WIRE)
+    if m.wire_count.value != wire:
+        return Broken("INV-HW2", f"its word counts {m.wire_count.value} wirings, and {wire} are out")
+    return None
+
+
+def _broken_queue(m: VmPage, books: Books) -> Broken | None:
+    """The rules for a page whose spinlock is free."""
+    vm = m.vm
+    queue = _peek_queue(m)
+    flags = m.flags.value
+    if queue and (
+        not 0 < queue < len(vm.page.vm_page_queues) or vm.page.vm_page_queues[queue].base + m.pc != queue
+    ):
+        return Broken("INV-Q3", f"it is on queue {queue}, which is not one of its colour")
+    if queue and flags & (PG_FICTITIOUS | PG_UNQUEUED):
+        return Broken("INV-Q8", "it is on a queue, and its flags forbid that")
+    obj = _peek_object(m)
+    if obj is not None and obj.peek("rb_memq").get(_peek_pindex(m)) is not m:
+        return Broken("INV-O1", f"it says it is {obj.klass}'s, and that one's tree does not have it")
+    kind = vm.page.queue_type(queue)
+    owner = books.allocated_to(m)
+    if kind in ("free", "hold"):
+        if owner is not None:
+            return Broken("INV-AL1", f"it is on a {kind} queue and allocated")
+        if obj is not None or _peek_valid(m) or _peek_dirty(m) or m.wire_count.value:
+            name = "INV-Q5" if kind == "free" else "INV-Q6"
+            return Broken(name, f"it is on a {kind} queue with something left in it")
+    if m.busy_count.value & PBUSY_LOCKED:
+        return None
+    if kind == "free" and (m.hold_count.value or flags & (PG_NEED_COMMIT | PG_MAPPED | PG_WRITEABLE)):
+        return Broken("INV-Q5", "it is free and somebody uses it")
+    if kind == "cache" and (_peek_dirty(m) & _peek_valid(m) or flags & (PG_MAPPED | PG_NEED_COMMIT)):
+        return Broken("INV-Q7", "it is cached, and dirty or mapped")
+    pte = m.md.value
+    if pte & PTE_V and (kind in ("free", "hold", "cache") or obj is None or not flags & PG_MAPPED):
+        return Broken("INV-PM1", f"a process maps it, and it is on {kind}, in no object or not flagged so")
+    if pte & PTE_W and not flags & PG_WRITEABLE:
+        return Broken("INV-PM1", "a process may write to it, and it is not flagged so")
+    return None
+
+
+def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
+    """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
+    queue = _peek_queue(m)
+    if not queue or m.spin_held():
+        return None
+    pq = m.vm.page.vm_page_queues[queue]
+    before, after = _peek_prev(m), _peek_next(m)
+    first = _peek_first(pq) if before is None else _peek_next(before)
+    last = _peek_last(pq) if after is None else _peek_prev(after)
+    if first is m and last is m:
+        return None
+    return Broken("INV-Q1", f"it says it is on {m.vm.page.queue_name(queue)}, whose list does not have it")
+
+
+def identity_moves(cpu: Cpu, m: VmPage, field: Field, write: bool) -> Broken | None:
+    """Whether a page's identity is written while another CPU has it soft-busied (INV-PB5)."""
+    if not write or field.name not in _IDENTITY:
+        return None
+    if any(share is SOFT and other is not cpu for other, share in m.holders):
+        return Broken("INV-PB5", f"its {field.name} changes while another CPU has it soft-busied")
+    return None
+
+
+def freed_twice(m: VmPage, _books: Books) -> Broken | None:
+    """Whether a page is about to be freed that lies on a free queue (INV-AL1)."""
+    if m.vm.page.queue_type(_peek_queue(m)) in ("free", "hold"):
+        return Broken("INV-AL1", "freed twice", joint=" ")
+    return None
+
+
+def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
+    """Pages that are nowhere, or still busy, when all is over."""
+    for m in vm.page.vm_page_array:
+        if m.busy_count.value:
+            yield m, Broken("INV-PB3", f"it is left {busy_format(m.busy_count.value)}")
+        elif not _peek_queue(m) and not m.wire_count.value and _peek_object(m) is None:
+            yield m, Broken("INV-Q9", "it is on no queue, in no object and not wired: lost")
+
+
+# -- a queue --------------------------------------------------------------------------------------
+
+
+def broken_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
+    """The first rule that a queue of no great length breaks, or None."""
+    return None if _peek_lcnt(pq) > WALK else walked_queue(pq, _books)
+
+
+def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
+    """The first rule that the queue breaks, or None.  Nobody may have its spinlock."""
+    if pq.spin_held():
+        return None
+    length = 0
+    last = None
+    for m in pq.pages():
+        if _peek_prev(m) is not last:
+            return Broken("INV-Q1", f"the link back from {m.klass} does not lead where it came from")
+        if _peek_queue(m) != pq.index:
+            other = m.vm.page.queue_name(_peek_queue(m))
+            return Broken("INV-Q1", f"it lists {m.klass}, which says it is on {other}")
+        last = m
+        length += not is_marker(m)
+    if _peek_last(pq) is not last:
+        return Broken("INV-Q1", "its tail is not its last page")
+    if _peek_lcnt(pq) != length:
+        return Broken("INV-Q2", f"it counts {_peek_lcnt(pq)} pages and lists {length}")
+    return None
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def found_wrongly(cpu: Cpu, found: PageFound) -> tuple[VmPage, Broken] | None:
+    """Whether a lookup returns another page than the one it was asked for (INV-H1, INV-PB6)."""
+    m, obj = found.page, found.object
+    if _peek_object(m) is not obj or _peek_pindex(m) != found.pindex:
+        return m, Broken("INV-H1", f"a lookup returns a page that is not {obj.klass}'s at that index")
+    if not has(cpu, m, HARD, SOFT):
+        return m, Broken("INV-H1", "a lookup returns a page that it has not busied")
+    if _peek_valid(m) & found.valid != found.valid:
+        return m, Broken("INV-PB6", "a lookup returns a page that is not valid as asked")
+    if found.idle and m.busy_count.value & (PBUSY_MASK | PBUSY_SWAPINPROG):
+        return m, Broken("INV-PB6", "a lookup returns a page that is busy otherwise")
+    return None
+
+
+def entitled(vm: VmSystem, gd: Globaldata, request: int) -> bool:
+    """Whether the request may have had a page, by what its CPU saw at the gate."""
+    limits = vm.meter.limits
+    free, cached = gd.gate
+    if gd.systhread:
+        request |= VM_ALLOC_SYSTEM
+    if free >= limits.v_free_reserved or (request & VM_ALLOC_INTERRUPT and free > 0):
+        return True
+    return bool(request & VM_ALLOC_SYSTEM) and cached == 0 and free > limits.v_interrupt_free_min
+
+
+def broken_gate(cpu: Cpu, allocated: PageAllocated) -> tuple[VmPage, Broken] | None:
+    """Whether a page just taken was the reserve's and the request not entitled to it (INV-V3)."""
+    m = allocated.page
+    gd = m.vm.meter.globaldata[cpu.index]
+    if entitled(m.vm, gd, allocated.request):
+        return None
+    return m, Broken("INV-V3", "a page of the reserve went to a request that is not entitled to it")
+
+
+# -- declared -------------------------------------------------------------------------------------
+
+_PAGE = (broken_page, unlinked_page)
+
+RULES: Final = (
+    Rules(
+        VmPage,
+        written=dict.fromkeys(("", *VmPage.fields), _PAGE),
+        at_rest=(broken_page, unlinked_page),
+        accessed=identity_moves,
+        freed=freed_twice,
+        stored=False,
+    ),
+    Rules(
+        Vpgqueues,
+        written=dict.fromkeys(("", *Vpgqueues.fields), (broken_queue,)),
+        at_rest=(walked_queue,),
+    ),
+)
+SYSTEM: Final = SystemRules(
+    events={PageFound: found_wrongly, PageAllocated: broken_gate}, leaks=(leaked_pages,)
+)

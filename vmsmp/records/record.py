@@ -1,0 +1,288 @@
+"""The base class of shared records, and the decorator that makes a class from its declarations.
+
+A class marked `@record(legend=...)` declares its slots with `field("S+Q")`, `word()` and `plain()`; the
+constructor `(vm, ident=None, *, slot=value, ...)` is made from them.
+
+  * a *field* is a plain slot.  Where a checker wants to see accesses, a pool makes instances of `checked`
+    twins instead, whose slots are guarded; else an access costs what a slot costs.  What a lock protects
+    is no visible operation: whoever obeys the letters cannot tell.
+  * a *hint* is a read without the lock, which the reader knows may be stale; it is a visible operation of
+    its own, and so is a store that such readers must be able to miss (`publish`).
+  * a *word* is atomic, with the operations of `records.word`.
+
+Every record owns `STRIDE` identities: its own, its spinlock's, that one's word's, then one a field, so an
+operation says which field it is about.  The spinlock is made when it is first wanted: a machine of a
+million pages has no million locks.
+
+Locks: none of its own.  Ghost shares (`took`, `gave`) are written down by the CPU that takes them, in the
+step of the operation that takes them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu, Hold
+from vmsmp.records.field import REQUIRED, Field, FieldView, Plain
+from vmsmp.records.home import Home, Spin
+from vmsmp.records.letters import Legend
+from vmsmp.records.share import Share
+from vmsmp.records.word import FreeWord, Word
+
+#: Identities of one record, and where among them those of its parts begin.
+STRIDE: Final = 32
+SPIN: Final = 1
+FIRST_FIELD: Final = 3
+_FIELD_SHIFT: Final = ops.CPU_BITS + ops.KIND_BITS
+
+
+class Record:
+    """Base of shared structures.  `code` is the operation code of doing kind 0 to the record itself.
+
+    `vm` is the subsystem it hangs off.  `name` is what reports call it, `klass` the same without instance
+    numbers.
+    """
+
+    __slots__ = ("_spin", "code", "host", "vm")
+
+    kind: ClassVar[str] = "record"
+    legend: ClassVar[Legend] = {}
+    fields: ClassVar[dict[str, Field]] = {}
+    checked: ClassVar[type]
+    words: ClassVar[dict[str, type[Word]]] = {}
+    free_words: ClassVar[dict[str, type[Word]]] = {}
+    #: Whether its memory went back to the allocator; only records that can be freed have a slot for it.
+    freed: bool = False
+
+    code: int
+    vm: Any
+    host: Any
+
+    def __init__(self, vm: Home, ident: int | None = None, **values: Any) -> None:
+        """Made by `record` from the declarations.
+
+        `ident` is the first of the identities that were reserved for it, None for some of its own.
+        """
+        raise NotImplementedError
+
+    def settle(self, vm: Home, ident: int | None) -> None:
+        """Give a new record its home and its identities."""
+        self.vm = vm
+        if ident is None:
+            ident = vm.machine.reserve(STRIDE, self.at)
+        self.code = ident << ops.KIND_BITS
+        self.host = None if vm.engine.controlled else threading.Lock()
+        self._spin: Spin | None = None
+
+    @property
+    def ident(self) -> int:
+        return self.code >> ops.KIND_BITS
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def klass(self) -> str:
+        """The name without instance numbers, for signatures."""
+        return self.name.partition("[")[0]
+
+    # -- the spinlock ---------------------------------------------------------------------------
+
+    @property
+    def spin(self) -> Spin:
+        """The record's spinlock."""
+        return self._spin or self._make_spin()
+
+    def _make_spin(self) -> Spin:
+        with self.vm.making:
+            if self._spin is None:
+                ident = self.ident + (SPIN << ops.CPU_BITS)
+                self._spin = self.vm.machine.spinlock(f"{self.name}.spin", ident=ident)
+            spin: Spin = self._spin
+            return spin
+
+    def spin_made(self) -> Spin | None:
+        """The spinlock, if anybody has wanted it yet."""
+        return self._spin
+
+    def spin_held(self) -> bool:
+        """Whether any CPU has the spinlock."""
+        return self._spin is not None and bool(self._spin.holders)
+
+    def spin_state(self) -> str:
+        """The spinlock's state, for a report."""
+        return self._spin.state() if self._spin is not None else "free"
+
+    # -- unlocked accesses ----------------------------------------------------------------------
+
+    def hint(self, name: str) -> Any:
+        """Read a field without its lock: one visible operation, and the value may be stale."""
+        declared = self.fields[name]
+        self.vm.point(self.code + (declared.offset << _FIELD_SHIFT) + ops.LOAD)
+        return declared.peek(self)
+
+    def publish(self, name: str, value: Any) -> None:
+        """Store a field that others read as a hint: one visible operation, with what its letters ask for."""
+        declared = self.fields[name]
+        self.vm.point(self.code + (declared.offset << _FIELD_SHIFT) + ops.STORE)
+        setattr(self, name, value)
+
+    def changing(self, name: str) -> Any:
+        """The container in a field, about to be changed in place: as a write, to whoever checks."""
+        vm = self.vm
+        declared = self.fields[name]
+        for hook in vm.hooks.access:
+            hook(vm.engine.current, self, declared, True)
+        return declared.peek(self)
+
+    def peek(self, name: str) -> Any:
+        """Look at a field or word unseen: for checkers, reports and assertions."""
+        declared = self.fields[name]
+        value = declared.peek(self)
+        return value.value if declared.atomic else value
+
+    # -- shares ---------------------------------------------------------------------------------
+
+    def took(self, share: Share) -> None:
+        """The running CPU took a share with the operation just performed."""
+        vm = self.vm
+        cpu = vm.engine.current
+        if share.owned:
+            cpu.held.append(Hold(self, share))
+        for hook in vm.hooks.took:
+            hook(cpu, self, share)
+
+    def gave(self, share: Share) -> None:
+        """The running CPU gives a share back with the operation just performed."""
+        vm = self.vm
+        cpu = vm.engine.current
+        for hook in vm.hooks.gave:
+            hook(cpu, self, share)
+        if share.owned:
+            cpu.let_go(self, share)
+
+    @property
+    def holders(self) -> list[tuple[Cpu, Any]]:
+        """Who has a share of it in hand, and which."""
+        cpus = self.vm.machine.cpus
+        return [(cpu, hold.mode) for cpu in cpus for hold in list(cpu.held) if hold.lock is self]
+
+    # -- reports --------------------------------------------------------------------------------
+
+    def at(self, offset: int) -> Any:
+        """The object whose identity is `offset` after the record's own."""
+        if offset == SPIN:
+            return self.spin
+        if offset == SPIN + 1:
+            return getattr(self.spin, "lock", None)
+        for declared in self.fields.values():
+            if declared.offset == offset:
+                return declared.peek(self) if declared.atomic else FieldView(self, declared)
+        return self
+
+    def field_of(self, code: int) -> Field | None:
+        """The field or word that an operation on this record is about, or None."""
+        offset = code - self.code >> _FIELD_SHIFT
+        return next((declared for declared in self.fields.values() if declared.offset == offset), None)
+
+    def state(self) -> str:
+        """The record in a few words, for the row of a report."""
+        return "the record"
+
+    def dump(self) -> str:
+        """All of the record, in a line."""
+        return self.state()
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
+    """Whether the CPU has `thing`, a lock or a record, in hand in one of these modes or shares."""
+    return any(hold.lock is thing and hold.mode in modes for hold in cpu.held)
+
+
+class _Guard:
+    """A data descriptor over a slot that tells the checkers of every access."""
+
+    __slots__ = ("declared",)
+
+    def __init__(self, declared: Field) -> None:
+        self.declared = declared
+
+    def __get__(self, thing: Any, owner: Any = None) -> Any:
+        vm = thing.vm
+        for hook in vm.hooks.access:
+            hook(vm.engine.current, thing, self.declared, False)
+        return self.declared.peek(thing)
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        vm = thing.vm
+        for hook in vm.hooks.access:
+            hook(vm.engine.current, thing, self.declared, True)
+        self.declared.poke(thing, value)
+
+
+R = TypeVar("R")
+
+
+def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
+    """Make a class of shared records from its declarations: constructor, slots, words, checked twin.
+
+    A class's own `__post_init__` is called at the end of the constructor.
+    """
+
+    def make(cls: type[R]) -> type[R]:
+        declared = {name: d for name, d in vars(cls).items() if isinstance(d, Field | Plain)}
+        fields = {name: d for name, d in declared.items() if isinstance(d, Field)}
+        space = {
+            n: v for n, v in vars(cls).items() if n not in declared and n not in ("__dict__", "__weakref__")
+        }
+        space.update(__slots__=tuple(declared), fields=fields, legend=legend or {}, words={}, free_words={})
+        space["__init__"] = _constructor(declared, post_init="__post_init__" in space)
+        made: Any = type(cls.__name__, cls.__bases__, space)
+        guards: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}
+        for offset, (name, field) in enumerate(fields.items(), FIRST_FIELD):
+            assert offset < STRIDE
+            slot = made.__dict__[name]
+            field.name, field.offset = name, offset
+            field.peek, field.poke = slot.__get__, slot.__set__
+            if field.atomic:
+                shape = {"__slots__": (), "declared": field, "_shift": offset << _FIELD_SHIFT}
+                made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
+                made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
+            elif field.read or field.write:
+                guards[name] = _Guard(field)
+        made.checked = type(cls.__name__, (made,), guards)
+        result: type[R] = made
+        return result
+
+    return make
+
+
+def _constructor(declared: dict[str, Field | Plain], *, post_init: bool) -> Callable[..., None]:
+    """The constructor of a record class, written out as one would by hand: a machine has many records."""
+    parameters, body = [], ["self.settle(vm, ident)"]
+    if any(isinstance(d, Field) and d.atomic for d in declared.values()):
+        body.append("words = self.words if self.host is None else self.free_words")
+    known: dict[str, Any] = {}
+    for name, d in sorted(declared.items(), key=lambda item: item[1].default is not REQUIRED):
+        if isinstance(d, Field) and d.factory is not None:
+            known[f"make_{name}"] = d.factory
+            body.append(f"self.{name} = make_{name}()")
+            continue
+        known[f"first_{name}"] = d.default
+        parameters.append(name if d.default is REQUIRED else f"{name}=first_{name}")
+        word = isinstance(d, Field) and d.atomic
+        body.append(f"self.{name} = words[{name!r}](self, {name})" if word else f"self.{name} = {name}")
+    if post_init:
+        body.append("self.__post_init__()")
+    keywords = f", *, {', '.join(parameters)}" if parameters else ""
+    source = f"def __init__(self, vm, ident=None{keywords}):\n    " + "\n    ".join(body)
+    exec(compile(source, "<record constructor>", "exec"), known)  # noqa: S102 - names of declared slots only
+    constructor: Callable[..., None] = known["__init__"]
+    return constructor

@@ -1,0 +1,78 @@
+"""The fingerprint of a run: a number that all runs of one Mazurkiewicz trace share.
+
+Searches count distinct traces by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from vmsmp.engine import ops
+
+#: Operations that are named by more than their CPU and their object.
+_SPECIAL: Final = frozenset((ops.IPI, ops.REACQUIRE, ops.SPAWN, ops.CHOOSE))
+_WORD: Final = (1 << 64) - 1
+
+
+class _Special:
+    """Names special steps; keeps the last IPI, spawn and reacquire, which later steps depend on."""
+
+    __slots__ = ("_draws", "_spawned", "interrupted", "reacquired", "written")
+
+    def __init__(self, draws: Iterable[int]) -> None:
+        self._draws = iter(draws)
+        self._spawned = 0
+        self.interrupted = 0
+        self.reacquired = 0
+        #: By object, the name of its last write.
+        self.written: dict[int, int] = {}
+
+    def name(self, cpu: int, code: int, past: int, total: int) -> int:
+        """Name a step; `past` names the CPU's step before, `total` everything so far."""
+        kind = code & ops.KIND_MASK
+        if kind == ops.IPI:
+            self.interrupted = name = hash((cpu, code, total))
+        elif kind == ops.SPAWN:
+            self._spawned = name = hash((cpu, code, past, self._spawned))
+            self.written[code >> ops.KIND_BITS] = name
+        elif kind == ops.REACQUIRE:
+            writes = sum(self.written.values()) & _WORD
+            self.reacquired = name = hash((cpu, code, past, self.reacquired, writes))
+        else:  # a choice of data
+            name = hash((cpu, code, past, next(self._draws, 0)))
+        return name
+
+
+def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
+    """Return a number shared by all runs of one trace with the same data drawn, and hardly any other.
+
+    Each step is named by what it depends on: its CPU's step before, the last write to its object and,
+    for a write, the reads since.  The sum over all steps does not depend on the order of the log.
+    """
+    total = cpu = interrupted = reacquired = 0
+    special = _Special(draws)
+    last: dict[int, int] = {}
+    written = special.written
+    read: dict[int, int] = {}
+    for code in log:
+        if code < 0:
+            cpu = -1 - code
+            continue
+        obj = code >> ops.KIND_BITS
+        kind = code & ops.KIND_MASK
+        past = last.get(cpu, interrupted)
+        if kind in _SPECIAL:
+            name = special.name(cpu, code, past, total)
+            interrupted, reacquired = special.interrupted, special.reacquired
+        elif code & 1 and kind not in ops.SHARED:
+            name = hash((cpu, code, past, written.get(obj, interrupted), read.get(obj, 0), reacquired))
+            written[obj] = name
+            read[obj] = 0
+        else:
+            locks = reacquired if kind in ops.SHARED else 0
+            name = hash((cpu, code, past, written.get(obj, interrupted), locks))
+            read[obj] = read.get(obj, 0) + name * name & _WORD
+        last[cpu] = name
+        total = total + name * name & _WORD  # squares: sums of close hashes would collide
+    return total

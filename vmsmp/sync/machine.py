@@ -1,0 +1,108 @@
+"""A machine with the kernel's primitives: every lock, count and sleep queue of a program is made here.
+
+So one place decides about their depth ("atomic" or "exact") and about the engine's flavour of a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
+from vmsmp.sync.lockmgr import ExactLockmgr
+from vmsmp.sync.lockmgr_atomic import AtomicLockmgr
+from vmsmp.sync.lockmgr_lock import LockmgrLock
+from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
+from vmsmp.sync.services import Services
+from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
+from vmsmp.sync.spinlock import AtomicSpinlock, ExactSpinlock, Spinlock
+from vmsmp.sync.token import AtomicToken, ExactToken, Token, lwkt_getpooltoken, lwkt_token_swap
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.observer import Hooks
+    from vmsmp.engine.schedule import Options
+
+
+class SyncMachine(Services):
+    """One execution of one program, with shared memory, locks, tokens and sleep queues."""
+
+    def __init__(
+        self, engine: Any, *, seed: int = 0, options: Options | None = None, hooks: Hooks | None = None
+    ) -> None:
+        super().__init__(engine, seed=seed, options=options, hooks=hooks)
+        self._sleepq: SleepQueues | None = None
+        self._pool_tokens: dict[int, Token] = {}
+
+    # -- locks ----------------------------------------------------------------------------------
+
+    def spinlock(self, name: str | None = None, *, ident: int | None = None) -> Spinlock:
+        """A spinlock, exclusive and shared.  A reserved `ident` is followed by one for its word."""
+        return (ExactSpinlock if self.exact else AtomicSpinlock)(self, name, ident)
+
+    def token(self, name: str | None = None) -> Token:
+        """An LWKT token: lost at every blocking point, taken again with all others."""
+        return ExactToken(self, name) if self.exact else AtomicToken(self, name)
+
+    def pool_token(self, ident: Any) -> Token:
+        """Take the pool token that `ident` hashes to, and return it."""
+        return lwkt_getpooltoken(self, ident)
+
+    def pool_token_of(self, slot: int) -> Token:
+        """The pool token in that slot of the hash, made when first asked for."""
+        with self.making:
+            if slot not in self._pool_tokens:
+                self._pool_tokens[slot] = self.token(f"pool[{slot}]")
+            return self._pool_tokens[slot]
+
+    def token_swap(self) -> None:
+        """Exchange the two tokens taken last, so that the older can be released first."""
+        lwkt_token_swap(self)
+
+    def lockmgr(self, name: str | None = None, timo: int = 0) -> LockmgrLock:
+        """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK."""
+        return ExactLockmgr(self, name, timo) if self.exact else AtomicLockmgr(self, name, timo)
+
+    def refcount(self, value: int = 0, name: str | None = None) -> ExactRefcount | AtomicRefcount:
+        """A reference count that can be waited for."""
+        return (ExactRefcount if self.exact else AtomicRefcount)(self, value, name)
+
+    # -- sleeping -------------------------------------------------------------------------------
+
+    @property
+    def sleepq(self) -> SleepQueues:
+        """The machine's sleep queues."""
+        if self._sleepq is None:
+            with self.making:
+                if self._sleepq is None:
+                    self._sleepq = ExactSleepQueues(self) if self.exact else AtomicSleepQueues(self)
+        return self._sleepq
+
+    def tsleep_interlock(self, ident: Any, flags: int = 0) -> None:
+        """Announce that this CPU may sleep on `ident`: a wakeup from now on is not lost."""
+        self.sleepq.interlock(ident, flags)
+
+    def tsleep(
+        self,
+        ident: Any,
+        flags: int = 0,
+        wmesg: str = "",
+        timo: int = 0,
+        *,
+        overdue: Callable[[], str | None] | None = None,
+    ) -> int:
+        """Sleep on `ident` until a wakeup; 0, EWOULDBLOCK or EINTR (see `Services.tsleep`)."""
+        return self.sleepq.tsleep(ident, flags, wmesg, timo, overdue)
+
+    def wakeup(self, ident: Any, domain: int = 0) -> None:
+        """Wake every CPU that sleeps on `ident` in that domain (bits of PDOMAIN_MASK)."""
+        self.sleepq.wakeup(ident, domain & PDOMAIN_MASK)
+
+    def wakeup_one(self, ident: Any, domain: int = 0) -> None:
+        """Wake at least one CPU that sleeps on `ident`, if there is one."""
+        self.sleepq.wakeup(ident, domain & PDOMAIN_MASK | PWAKEUP_ONE)
+
+    def signal(self, cpu: Cpu) -> None:
+        """Interrupt a sleep of `cpu` with PCATCH, now or when it comes to one."""
+        if cpu.td is not None:
+            self.sleepq.signal(cpu.td)

@@ -1,0 +1,102 @@
+"""What the kernel's primitives ask of their machine: words to work on, and each other.
+
+The primitives are made by the machine (`sync.machine`), which knows all of them; they know the machine by
+this class only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vmsmp.engine.gate import UNDIVIDED
+from vmsmp.engine.machine import Machine as BareMachine
+from vmsmp.sync.atomic import Atomic, FreeAtomic
+from vmsmp.sync.cell import Cell
+
+if TYPE_CHECKING:
+    from vmsmp.engine.observer import Hooks
+    from vmsmp.engine.schedule import Options
+
+T = TypeVar("T")
+
+
+class Services(BareMachine):
+    """A machine with shared memory, and with the services that locks and sleeps need of each other."""
+
+    def __init__(
+        self, engine: Any, *, seed: int = 0, options: Options | None = None, hooks: Hooks | None = None
+    ) -> None:
+        super().__init__(engine, seed=seed, options=options, hooks=hooks)
+        #: Whether locks run the kernel's own algorithm on a word, or take one step.
+        self.exact = self.options.locks == "exact"
+        self._atomic = Atomic if engine.controlled else FreeAtomic
+        #: Held while something is made by the CPU that needs it first.
+        self.making = UNDIVIDED if engine.controlled else threading.RLock()
+        self._token_gate: Any = None
+
+    # -- shared memory --------------------------------------------------------------------------
+
+    def cell(self, value: T, name: str | None = None) -> Cell[T]:
+        """Plain shared memory; two unordered accesses, one a store, are a data race."""
+        return Cell(self, value, name)
+
+    def atomic(
+        self,
+        value: Any,
+        name: str | None = None,
+        format: Callable[[Any], str] = repr,
+        *,
+        ident: int | None = None,
+    ) -> Atomic:
+        """A word with atomic operations; `format` puts its value into words for a report.
+
+        `ident` is an identity reserved for it, here as for locks.
+        """
+        return self._atomic(self, value, name, format, ident)
+
+    # -- tokens ---------------------------------------------------------------------------------
+
+    @property
+    def token_gate(self) -> Any:
+        """Where CPUs wait for tokens of the atomic depth."""
+        if self._token_gate is None:
+            with self.making:
+                self._token_gate = self._token_gate or self.engine.gate()
+        return self._token_gate
+
+    def pool_token_of(self, slot: int) -> Any:
+        """The pool token in that slot of the hash, made when first asked for."""
+        raise NotImplementedError
+
+    # -- sleeping -------------------------------------------------------------------------------
+
+    def tsleep_interlock(self, ident: Any, flags: int = 0) -> None:
+        """Announce that this CPU may sleep on `ident`: a wakeup from now on is not lost."""
+        raise NotImplementedError
+
+    def tsleep(
+        self,
+        ident: Any,
+        flags: int = 0,
+        wmesg: str = "",
+        timo: int = 0,
+        *,
+        overdue: Callable[[], str | None] | None = None,
+    ) -> int:
+        """Sleep on `ident` until a wakeup; 0, EWOULDBLOCK or EINTR.
+
+        A blocking point: all tokens are lost and taken again.  `timo` in ticks, 0 for none.  Returns
+        0 at once if PINTERLOCKED and a wakeup came since the interlock, and may return 0 for no
+        reason.  `overdue` tells a checker why the sleep should be over, if it should.
+        """
+        raise NotImplementedError
+
+    def wakeup(self, ident: Any, domain: int = 0) -> None:
+        """Wake every CPU that sleeps on `ident` in that domain (bits of PDOMAIN_MASK)."""
+        raise NotImplementedError
+
+    def wakeup_one(self, ident: Any, domain: int = 0) -> None:
+        """Wake at least one CPU that sleeps on `ident`, if there is one."""
+        raise NotImplementedError

@@ -1,0 +1,32 @@
+"""A command of the kernel's debugger: declared beside the code that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vmsmp.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCommand:
+    """`show NAME [ARGUMENT]`.
+
+    `help` has a line for each way to call it: the call and what it shows.  `show(vm, argument)` returns the
+    text; the argument is None if there was none.
+    """
+
+    name: str
+    help: tuple[tuple[str, str], ...]
+    show: Callable[[Any, str | None], str]
+
+
+def whole_number(text: str) -> int:
+    """A number typed at the prompt.
+
+    Raises: UsageError for anything else.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"ddb: {text!r} is not a number")
+    return int(text)

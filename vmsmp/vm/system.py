@@ -1,0 +1,66 @@
+"""What the kernel keeps in globals: the parts of a machine's virtual memory, booted in their order.
+
+Models: vm_mem_init of sys/vm/vm_init.c.
+Kernel functions are in the packages of `vmsmp.vm`, under the kernel's names, and are handed this as `vm`.
+Locks: none; only the boot CPU runs.
+Deviations: those of the parts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from vmsmp.records.pool import RecordPool
+from vmsmp.records.record import Record
+from vmsmp.sync.machine import SyncMachine
+from vmsmp.sync.token import leave_tokens, regain_tokens
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_meter import startup as vm_meter
+from vmsmp.vm.vm_object import startup as vm_object
+from vmsmp.vm.vm_page import startup as vm_page
+from vmsmp.vm.vm_pageout import startup as vm_pageout
+
+
+class VmSystem:
+    """The virtual memory of one machine: its parts, by kernel file.
+
+    `meter` (vm_meter.c), `pageout` (vm_pageout.c), `page` (vm_page.c), `objects` (vm_object.c).
+    """
+
+    def __init__(self, machine: SyncMachine, config: BootConfig) -> None:
+        self.machine = machine
+        self.config = config
+        # Used too often to look up each time.
+        self.engine = machine.engine
+        self.hooks = machine.hooks
+        self.point = machine.point
+        self.making = machine.making
+        #: How many CPUs the machine is sized for.
+        self.ncpus = max(1, machine.options.cpus or machine.declared or 1)
+        self.pools: list[RecordPool[Any]] = []
+
+        self.meter = vm_meter.startup(self, config)
+        self.pageout = vm_pageout.startup(self, config)
+        self.page = vm_page.startup(self, config)
+        self.objects = vm_object.startup(self, config)
+
+        self.mycpu = self.meter.mycpu
+        for pool in self.pools:
+            pool.guard()
+
+    def pool(self, type_: type[Record], size: int | None = None) -> RecordPool[Any]:
+        """Make a pool for records of that type; checkers see its records once the machine has booted."""
+        pool = RecordPool(self, type_, size)
+        self.pools.append(pool)
+        return pool
+
+    def panic(self, message: str) -> NoReturn:
+        """Stop the machine, as the kernel's panic or a failed KKASSERT does."""
+        self.machine.panic(message)
+
+    def pause_tokens(self, what: str) -> None:
+        """A point at which the kernel may block: the CPU's tokens go and come back."""
+        held = self.engine.current.held
+        if any(hold.lock.kind == "token" for hold in held):
+            leave_tokens(self.machine, what)
+            regain_tokens(self.machine)

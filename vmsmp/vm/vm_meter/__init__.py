@@ -1,0 +1,43 @@
+"""vm_meter.c: page counts, thresholds, and who is short of memory.
+
+| module | what is there |
+|---|---|
+| meter | the counts of a machine and of each CPU, the thresholds |
+| counts | counting and rolling up |
+| paging | the tests of vm_page2.h that read them |
+"""
+
+from __future__ import annotations
+
+from vmsmp.vm.exports import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "meter": (
+            "COUNTS",
+            "Vmmeter",
+            "Globaldata",
+            "Thresholds",
+        ),
+        "startup": ("PageCounts", "startup"),
+        "counts": (
+            "vmstats_add",
+            "vmstats_rem",
+            "vmstats_rollup",
+            "hardclock",
+        ),
+        "paging": (
+            "_below",
+            "vm_paging_severe",
+            "vm_paging_min",
+            "vm_paging_min_dnc",
+            "vm_paging_min_nice",
+            "paging_extra",
+            "vm_paging_wait",
+            "vm_paging_start",
+            "vm_paging_target1",
+            "vm_paging_target2",
+        ),
+    },
+)

@@ -1,0 +1,108 @@
+"""Page counts and thresholds: one set for the machine, and two a CPU that keep it from being fought over.
+
+Models: struct vmmeter, struct vmstats and the part of struct globaldata that belongs to them
+(sys/sys/vmmeter.h, sys/sys/globaldata.h).
+`gd_vmstats_adj` holds what a CPU has counted and not yet added to the global set; `gd_vmstats` is its
+own view of the global set, which every threshold test reads.
+Locks: none; `gd_vmstats_adj` is atomic because other CPUs swap it to zero, `gd_vmstats` is written by
+its own CPU alone, the global set is atomic.
+Thresholds in order: reserved < severe < minimum < wait < start < target1 < target2, in pages.
+Deviations: none known.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.field import plain, word
+from vmsmp.records.record import Record, record
+from vmsmp.records.word import Word
+
+#: The counts of pages by queue type, and of wired pages.
+COUNTS: Final = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_count", "v_wire_count")
+
+
+@record()
+class Vmmeter(Record):
+    """struct vmmeter: pages by what list they are on."""
+
+    kind = "vmmeter"
+
+    v_free_count: Word = word()
+    v_cache_count: Word = word()
+    v_inactive_count: Word = word()
+    v_active_count: Word = word()
+    v_wire_count: Word = word()
+    _name: str = plain()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def state(self) -> str:
+        return ", ".join(f"{count[2:-6]} {self.peek(count)}" for count in COUNTS)
+
+
+class Globaldata:
+    """struct globaldata: what one CPU keeps for itself.
+
+    `nice` is that of the process it runs, `p_lowmemkill` whether that one is being killed for memory,
+    `systhread` whether it is a thread of the kernel's own, `objects` how many it has made.
+    """
+
+    __slots__ = (
+        "cpu",
+        "gate",
+        "gd_vmstats",
+        "gd_vmstats_adj",
+        "nice",
+        "objects",
+        "p_lowmemkill",
+        "systhread",
+        "v_reactivated",
+        "v_tfree",
+    )
+
+    def __init__(self, cpu: Cpu, view: Vmmeter, adj: Vmmeter) -> None:
+        self.cpu = cpu
+        self.gd_vmstats = view
+        self.gd_vmstats_adj = adj
+        self.nice = 0
+        #: Ghost: free and cached pages as an allocation saw them at its gate.
+        self.gate = (0, 0)
+        self.objects = 0
+        self.p_lowmemkill = False
+        self.systhread = False
+        self.v_tfree = 0
+        self.v_reactivated = 0
+
+
+class Thresholds:
+    """The limits that decide who may allocate, who must wait and when the pagedaemon works."""
+
+    __slots__ = (
+        "v_free_min",
+        "v_free_reserved",
+        "v_free_severe",
+        "v_interrupt_free_min",
+        "v_pageout_free_min",
+        "v_paging_start",
+        "v_paging_target1",
+        "v_paging_target2",
+        "v_paging_wait",
+        "vm_page_free_hysteresis",
+    )
+
+    def __init__(self, pages: int) -> None:
+        """Scale them to a machine of so many pages; one of less than 64 has nothing but a reserve."""
+        self.v_free_reserved = max(1, pages // 256)
+        self.v_interrupt_free_min = self.v_free_reserved // 2
+        self.v_pageout_free_min = self.v_free_reserved
+        self.v_free_severe = self.v_free_reserved + pages // 256
+        self.v_free_min = self.v_free_severe + pages // 128
+        self.v_paging_wait = self.v_free_min + pages // 128
+        self.v_paging_start = self.v_paging_wait + pages // 128
+        self.v_paging_target1 = self.v_paging_start + pages // 64
+        self.v_paging_target2 = self.v_paging_target1 + pages // 64
+        self.vm_page_free_hysteresis = pages // 1024

@@ -1,0 +1,28 @@
+"""Making an object.
+
+Models: _vm_object_allocate of sys/vm/vm_object.c.
+Locks: none; nobody else knows the object yet.
+Deviations: those of `object`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_object.object import REF, VmObject
+
+if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
+
+
+def vm_object_allocate(vm: VmSystem, size: int, name: str | None = None) -> VmObject:
+    """Make an object of `size` pages with one reference, and return it neither held nor locked."""
+    gd = vm.mycpu()
+    obj = vm.objects.make(
+        _name=name or f"obj[{1000 * gd.cpu.index + gd.objects}]",
+        size=size,
+        pg_color=gd.objects & vm.page.l2_mask,
+    )
+    gd.objects += 1
+    obj.took(REF)
+    return obj

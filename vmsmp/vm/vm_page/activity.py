@@ -1,0 +1,121 @@
+"""Active, inactive, not needed: how a page moves between its queues.
+
+Models: sys/vm/vm_page.c.
+Locks: none held; the page's spin, then the queues' in turn.
+Deviations:
+  * swap, commits and vnode write-back are not modelled; PG_SWAPPED and PG_NEED_COMMIT are only flags.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_page.busy import vm_page_flag_clear
+from vmsmp.vm.vm_page.flags import ACT_INIT, PG_FICTITIOUS, PG_REFERENCED, PG_UNQUEUED, PG_WINATCFLS
+from vmsmp.vm.vm_page.queues import (
+    _vm_page_add_queue_spinlocked,
+    _vm_page_and_queue_spin_unlock,
+    _vm_page_queue_spin_lock,
+    _vm_page_queue_spin_unlock,
+    _vm_page_rem_queue_spinlocked,
+    vm_page_and_queue_spin_lock,
+    vm_page_spin_lock,
+    vm_page_spin_unlock,
+)
+from vmsmp.vm.vm_page.wait import pagedaemon_wakeup
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage
+
+NO_QUEUE = PG_FICTITIOUS | PG_UNQUEUED
+
+
+# -- active, inactive -----------------------------------------------------------------------------
+
+
+def vm_page_unqueue_nowakeup(m: VmPage) -> None:
+    """Take the page off its queue.  Locks: none held; takes the page's and the queue's spin."""
+    vm_page_and_queue_spin_lock(m)
+    _vm_page_rem_queue_spinlocked(m)
+    vm_page_spin_unlock(m)
+
+
+def vm_page_unqueue(m: VmPage) -> None:
+    """Take the page off its queue; the pagedaemon hears of one less that could be had."""
+    vm_page_and_queue_spin_lock(m)
+    base = _vm_page_rem_queue_spinlocked(m)
+    vm_page_spin_unlock(m)
+    if base in (m.vm.page.PQ_FREE, m.vm.page.PQ_CACHE):
+        _pagedaemon_wakeup(m)
+
+
+def vm_page_activate(m: VmPage) -> None:
+    """Move the page to its active queue, with at least ACT_INIT to its credit.
+
+    Locks: none held; takes the page's spin, then the queues'.  An interlock of the caller keeps the
+    page valid and off the free queues.  Wired pages may be on queues too.
+    """
+    vm = m.vm
+    if m.queue_base() != vm.page.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
+        vm_page_spin_lock(m)
+        if m.queue - m.pc != vm.page.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
+            _vm_page_queue_spin_lock(m)
+            oqueue = _vm_page_rem_queue_spinlocked(m)
+            if oqueue == vm.page.PQ_CACHE:
+                vm.mycpu().v_reactivated += 1
+            m.act_count = max(m.act_count, ACT_INIT)
+            _vm_page_add_queue_spinlocked(m, vm.page.PQ_ACTIVE + m.pc)
+            _vm_page_and_queue_spin_unlock(m)
+            if oqueue in (vm.page.PQ_CACHE, vm.page.PQ_FREE):
+                _pagedaemon_wakeup(m)
+            return
+        m.act_count = max(m.act_count, ACT_INIT)
+        vm_page_spin_unlock(m)
+    elif m.hint("act_count") < ACT_INIT:
+        m.publish("act_count", ACT_INIT)
+
+
+def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
+    """Move the page to its inactive queue.
+
+    Locks: the page's spin held, and still held on return; takes the queues'.
+    """
+    vm = m.vm
+    if m.queue - m.pc == vm.page.PQ_INACTIVE or m.flags.load() & NO_QUEUE:
+        return
+    _vm_page_queue_spin_lock(m)
+    oqueue = _vm_page_rem_queue_spinlocked(m)
+    if not m.flags.load() & NO_QUEUE:
+        if oqueue == vm.page.PQ_CACHE:
+            vm.mycpu().v_reactivated += 1
+        vm_page_flag_clear(m, PG_WINATCFLS)
+        _vm_page_add_queue_spinlocked(m, vm.page.PQ_INACTIVE + m.pc, athead)
+    _vm_page_queue_spin_unlock(m)
+
+
+def vm_page_deactivate(m: VmPage) -> None:
+    """Move the page to its inactive queue.  Locks: none held; takes the page's spin."""
+    vm_page_spin_lock(m)
+    _vm_page_deactivate_locked(m, athead=False)
+    vm_page_spin_unlock(m)
+
+
+def vm_page_dontneed(m: VmPage, *, athead: bool = False) -> None:
+    """The page will not be needed soon: to the inactive queue, and forget that it was used.
+
+    Locks: the page busied by the caller; takes the page's spin.  An inactive page only ages.
+    """
+    if m.queue_base() == m.vm.page.PQ_INACTIVE:
+        act_count = m.hint("act_count")
+        if act_count > 0:
+            m.publish("act_count", act_count - 1)
+        return
+    vm_page_spin_lock(m)
+    vm_page_flag_clear(m, PG_REFERENCED)
+    _vm_page_deactivate_locked(m, athead)
+    vm_page_spin_unlock(m)
+
+
+def _pagedaemon_wakeup(m: VmPage) -> None:
+
+    pagedaemon_wakeup(m.vm)

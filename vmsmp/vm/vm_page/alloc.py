@@ -1,0 +1,347 @@
+"""Allocating a page.
+
+Models: vm_get_pg_color, the vm_page_select family, vm_page_alloc, vm_page_grab, vm_page_alloczwq and
+vm_page_freezwq of sys/vm/vm_page.c.
+Locks: a candidate is found with its page and queue spinlocks held, leaves the queue, and is
+hard-busied while its page spin is still held; only then is anything it says believed.  An insertion
+needs the object's token exclusively.
+Deviations:
+  * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues: VM_ALLOC_ZERO makes the page valid.
+  * `vm_pageout_deficit` is counted and nobody reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.observer import PageAllocated
+from vmsmp.vm.vm_meter.counts import vmstats_rollup
+from vmsmp.vm.vm_object.hold import (
+    ASSERT_OBJECT_HELD,
+    ASSERT_OBJECT_HELD_EXCL,
+    vm_object_drop,
+    vm_object_hold_try,
+    vm_object_upgrade,
+)
+from vmsmp.vm.vm_page.activity import _vm_page_deactivate_locked, vm_page_deactivate
+from vmsmp.vm.vm_page.busy import (
+    _vm_page_wakeup,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_flag_clear,
+    vm_page_sleep_busy,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page.flags import (
+    PBUSY_MASK,
+    PG_MAPPED,
+    PG_NEED_COMMIT,
+    PG_UNQUEUED,
+    PG_WRITEABLE,
+    PQ_NONE,
+    VM_ALLOC_CPU_SHIFT,
+    VM_ALLOC_CPU_SPEC,
+    VM_ALLOC_FORCE_ZERO,
+    VM_ALLOC_INTERRUPT,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_NULL_OK,
+    VM_ALLOC_RETRY,
+    VM_ALLOC_SYSTEM,
+    VM_ALLOC_ZERO,
+)
+from vmsmp.vm.vm_page.free import vm_page_free
+from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
+from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
+from vmsmp.vm.vm_page.protect import vm_page_protect
+from vmsmp.vm.vm_page.queues import _vm_page_rem_queue_spinlocked, vm_page_spin_unlock
+from vmsmp.vm.vm_page.residency import vm_page_insert
+from vmsmp.vm.vm_page.search import _vm_page_list_find, _vm_page_list_find2
+from vmsmp.vm.vm_page.validity import vm_page_zero_invalid
+from vmsmp.vm.vm_page.wait import pagedaemon_wakeup, vm_wait
+
+if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int) -> int:
+    """The colour for that page on that CPU: CPUs of one core, and of one socket, stay close together.
+
+    CPU 0 boots; CPUs from 1 on are numbered through sockets, cores and threads.
+    """
+    phys_ids, core_ids, ht_ids = vm.page.topology
+    physcale = max(1, vm.page.l2_size // phys_ids)
+    grpscale = max(1, physcale // core_ids)
+    cpuscale = max(1, grpscale // ht_ids)
+    unit = (cpuid - 1) % (phys_ids * core_ids * ht_ids)
+    phys_id, rest = divmod(unit, core_ids * ht_ids)
+    core_id, ht_id = divmod(rest, ht_ids)
+    colour = phys_id * physcale + core_id * grpscale + ht_id * cpuscale
+    colour += (pindex + (obj.pg_color if obj is not None else 0)) % cpuscale
+    return colour & vm.page.l2_mask
+
+
+# -- selecting ------------------------------------------------------------------------------------
+
+
+def _assert_free(m: VmPage) -> None:
+    """What holds for every page that was on a free queue."""
+    if m.flags.peek() & (PG_UNQUEUED | PG_NEED_COMMIT):
+        m.vm.panic("vm_page_select_free: page has flags it must not have")
+    if m.hold_count.peek() or m.wire_count.peek():
+        m.vm.panic("vm_page_select_free: page is held or wired")
+
+
+def _cache_usable(m: VmPage) -> bool:
+    """Whether a cached page, now busied, is still what the cache queue promised."""
+    return not (
+        m.flags.load() & (PG_NEED_COMMIT | PG_MAPPED)
+        or m.hold_count.load()
+        or m.wire_count.load()
+        or m.dirty & m.valid
+    )
+
+
+def _take(m: VmPage) -> int:
+    """Take a page found by a search off its queue and hard-busy it; its queue type, or PQ_NONE if not.
+
+    Locks: page and queue held; page only on return.  A page that somebody busies goes to its inactive
+    queue, out of the way.
+    """
+    base = _vm_page_rem_queue_spinlocked(m)
+    if vm_page_busy_try(m, True):
+        _vm_page_deactivate_locked(m, athead=False)
+        return PQ_NONE
+    return base
+
+
+def _reject(m: VmPage) -> None:
+    """A cached page that will not do, busied: to its inactive queue.
+
+    Locks: page held; none on return.
+    """
+    _vm_page_deactivate_locked(m, athead=False)
+    wanted = _vm_page_wakeup(m)
+    vm_page_spin_unlock(m)
+    if wanted:
+        m.vm.machine.wakeup(m)
+
+
+def vm_page_select_free(vm: VmSystem, pg_color: int) -> VmPage | None:
+    """A free page, hard-busied and on no queue.  Locks: none held, none on return."""
+    while True:
+        m = _vm_page_list_find(vm, vm.page.PQ_FREE, pg_color)
+        if m is None:
+            return None
+        if _take(m) == PQ_NONE:
+            vm_page_spin_unlock(m)
+            continue
+        _assert_free(m)
+        vm_page_spin_unlock(m)
+        return m
+
+
+def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
+    """A cached page, hard-busied and on no queue, still in its object.  Locks: none held."""
+    while True:
+        m = _vm_page_list_find(vm, vm.page.PQ_CACHE, pg_color)
+        if m is None:
+            return None
+        if _take(m) == PQ_NONE:
+            vm_page_spin_unlock(m)
+            continue
+        if _cache_usable(m):
+            vm_page_spin_unlock(m)
+            return m
+        _reject(m)
+
+
+def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | None, int]:
+    """A free or a cached page, hard-busied and on no queue, and the queue type it came from."""
+    while True:
+        m = _vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, pg_color)
+        if m is None:
+            return None, PQ_NONE
+        base = _take(m)
+        if base == PQ_NONE:
+            vm_page_spin_unlock(m)
+            continue
+        if base == vm.page.PQ_FREE:
+            _assert_free(m)
+            vm_page_spin_unlock(m)
+            return m, base
+        if _cache_usable(m):
+            vm_page_spin_unlock(m)
+            return m, base
+        _reject(m)
+
+
+# -- allocating -----------------------------------------------------------------------------------
+
+
+def _gate_open(vm: VmSystem, page_req: int) -> bool:
+    """Whether a request may take a free page, by this CPU's view of the counts."""
+    gd = vm.mycpu()
+    view = gd.gd_vmstats
+    free = view.peek("v_free_count")
+    gd.gate = free, view.peek("v_cache_count")
+    if free >= vm.meter.limits.v_free_reserved:
+        return True
+    if page_req & VM_ALLOC_INTERRUPT and free > 0:
+        return True
+    return bool(
+        page_req & VM_ALLOC_SYSTEM
+        and view.peek("v_cache_count") == 0
+        and free > vm.meter.limits.v_interrupt_free_min
+    )
+
+
+def _recycle(m: VmPage) -> None:
+    """Free a cached page, so that the next turn may find it; leave one whose object is contended.
+
+    Locks: the page hard-busied by the caller, who loses it.  Never waits for the token.
+    """
+    vm = m.vm
+    if m.dirty:
+        vm.panic("vm_page_alloc: cached page is dirty")
+    obj = m.object  # stable: the page is busied
+    if obj is None:
+        if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
+            vm_page_protect(m, 0)
+        vm_page_free(m)
+    elif vm_object_hold_try(obj):
+        if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
+            vm_page_protect(m, 0)
+        vm_page_free(m)
+        vm_object_drop(obj)
+    else:
+        vm_page_deactivate(m)
+        vm_page_wakeup(m)
+
+
+def _give_up(vm: VmSystem) -> None:
+    """No page for this request: the pagedaemon hears of it."""
+    vm.pageout.vm_pageout_deficit.store(vm.pageout.vm_pageout_deficit.load() + 1)
+    pagedaemon_wakeup(vm)
+
+
+def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int) -> VmPage | None:
+    """Allocate a page, hard-busied and on no queue, and put it into the object if there is one.
+
+    `page_req`: VM_ALLOC_NORMAL may reuse cached pages, SYSTEM may go below the reserve if nothing is
+    cached, INTERRUPT down to the last page; NULL_OK returns None where another has put a page at that
+    index; VM_ALLOC_CPU(n) uses the colours of CPU n.
+    Locks: the object's token exclusively.  Sleeps: never.
+    """
+    if obj is not None:
+        ASSERT_OBJECT_HELD_EXCL(obj)
+    gd = vm.mycpu()
+    cpuid = page_req >> VM_ALLOC_CPU_SHIFT if page_req & VM_ALLOC_CPU_SPEC else gd.cpu.index
+    if gd.systhread:
+        page_req |= VM_ALLOC_SYSTEM
+    pg_color = vm_get_pg_color(vm, cpuid, obj, pindex)
+    while True:
+        base = PQ_NONE
+        if _gate_open(vm, page_req):
+            if page_req & VM_ALLOC_NORMAL:
+                m, base = vm_page_select_free_or_cache(vm, pg_color)
+            else:
+                m = vm_page_select_free(vm, pg_color)
+            if m is None:
+                vmstats_rollup(vm)  # the view said there were pages
+                continue
+        else:
+            m = vm_page_select_cache(vm, pg_color) if page_req & VM_ALLOC_NORMAL else None
+            if m is None:
+                _give_up(vm)
+                return None
+            base = vm.page.PQ_CACHE
+        if base != vm.page.PQ_CACHE:
+            break
+        _recycle(m)
+    return _prepare(m, obj, pindex, page_req)
+
+
+def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmPage | None:
+    """Make a page just selected the request's.  Locks: the page hard-busied."""
+    vm = m.vm
+    if m.dirty or m.peek("queue") != PQ_NONE:
+        vm.panic("vm_page_alloc: page is dirty or on a queue")
+    vm_page_flag_clear(m, ~0)
+    if m.wire_count.peek() or m.busy_count.peek() & PBUSY_MASK:
+        vm.panic("vm_page_alloc: page is wired or soft-busied")
+    m.act_count = 0
+    m.valid = 0
+    for hook in vm.hooks.allocated:
+        hook(vm.engine.current, m)
+    for hook in vm.hooks.event:
+        hook(vm.engine.current, PageAllocated(m, page_req))
+    if obj is not None:
+        if not vm_page_insert(m, obj, pindex):
+            vm_page_free(m)
+            if not page_req & VM_ALLOC_NULL_OK:
+                vm.panic("PAGE RACE")
+            return None
+    else:
+        m.pindex = pindex
+    pagedaemon_wakeup(vm)
+    return m
+
+
+def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
+    """The object's page at that index, hard-busied, made if there is none.
+
+    `allocflags`: RETRY waits for a busy page and for memory (else None then); ZERO fills a page that
+    is not valid, FORCE_ZERO any.
+    Locks: the object's token, at least shared, which is lost while asleep and in the upgrade.
+    """
+    ASSERT_OBJECT_HELD(obj)
+    vm = obj.vm
+    shared = not obj.token.held()
+    while True:
+        m, failed = vm_page_lookup_busy_try(obj, pindex, True)
+        if failed:
+            assert m is not None
+            if not allocflags & VM_ALLOC_RETRY:
+                return None
+            vm_page_sleep_busy(m, True, "vmpgrb")
+            continue
+        if m is None:
+            if shared:
+                vm_object_upgrade(obj)
+                shared = False
+            request = allocflags & ~VM_ALLOC_RETRY
+            if allocflags & VM_ALLOC_RETRY:
+                request |= VM_ALLOC_NULL_OK  # another may have put one there during the upgrade
+            m = vm_page_alloc(vm, obj, pindex, request)
+            if m is None:
+                if not allocflags & VM_ALLOC_RETRY:
+                    return None
+                vm_wait(vm, 0)
+                continue
+        break
+    if allocflags & VM_ALLOC_FORCE_ZERO or (m.valid == 0 and allocflags & VM_ALLOC_ZERO):
+        vm_page_zero_invalid(m)
+    return m
+
+
+def vm_page_alloczwq(vm: VmSystem, pindex: int, flags: int) -> VmPage:
+    """Allocate a page for no object: wired, not busied.  Sleeps: until there is memory."""
+    while True:
+        m = vm_page_alloc(vm, None, pindex, flags & ~VM_ALLOC_RETRY)
+        if m is not None:
+            break
+        vm_wait(vm, 0)
+    if flags & VM_ALLOC_ZERO:
+        vm_page_zero_invalid(m)
+    vm_page_wire(m)
+    vm_page_wakeup(m)
+    return m
+
+
+def vm_page_freezwq(m: VmPage) -> None:
+    """Free a page of `vm_page_alloczwq`.  Sleeps: while it is busied."""
+    vm_page_busy_wait(m, False)
+    vm_page_unwire(m, False)
+    vm_page_free(m)

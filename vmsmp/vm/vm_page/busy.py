@@ -1,0 +1,179 @@
+"""The busy protocol of a page: hard busy, soft busy, and how to wait for them.
+
+Models: sys/vm/vm_page.c and vm_page.h, the functions around `busy_count`.
+Word: PBUSY_LOCKED is the hard busy (one owner), PBUSY_MASK counts soft busies (readers and I/O),
+PBUSY_WANTED says that somebody sleeps on the page, PBUSY_SWAPINPROG that swap reads it.
+Locks: none; every function works on the one word, and sleeps on the page as the ident.
+The three tests of "also busy" differ in the kernel and do here: busy_try and sleep_busy look at the
+soft count, busy_wait and the lookups at the whole word.
+Deviations: none known.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PBUSY_MASK, PBUSY_WANTED, PG_REFERENCED
+from vmsmp.vm.vm_page.page import HARD, SOFT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+def vm_page_flag_set(m: VmPage, bits: int) -> None:
+    """Set flags, atomically."""
+    m.flags.setbits(bits)
+
+
+def vm_page_flag_clear(m: VmPage, bits: int) -> None:
+    """Clear flags, atomically."""
+    m.flags.clearbits(bits)
+
+
+def vm_page_busy_try(m: VmPage, also_m_busy: bool) -> bool:
+    """Hard-busy the page if nobody has; with `also_m_busy` if nobody soft-busies it either.
+
+    Returns: False when it is ours, True when it failed, as in the kernel.
+    Sleeps: never; legal under spinlocks.
+    """
+    busy_count = m.busy_count.load()
+    while True:
+        if busy_count & PBUSY_LOCKED:
+            return True
+        if also_m_busy and busy_count & PBUSY_MASK:
+            return True
+        taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)
+        if taken:
+            m.took(HARD)
+            return False
+
+
+def _busy_overdue(m: VmPage, also_m_busy: bool) -> str | None:
+    """Why a sleep on the page should be over, if it should (INV-SL3)."""
+    busy_count = m.peek("busy_count")
+    if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & ~PBUSY_WANTED):
+        return None
+    return "it is not busy any more, and nobody will wake who waits for it"
+
+
+def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> None:
+    """Publish that the page is wanted and sleep, unless its word has changed.
+
+    Locks: the interlock on the page was taken before; tokens are lost while asleep.
+    """
+    if m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
+        vm_page_flag_set(m, PG_REFERENCED)
+        overdue: Callable[[], str | None] = partial(_busy_overdue, m, also_m_busy)
+        m.vm.machine.tsleep(m, PINTERLOCKED, wmesg, overdue=overdue)
+
+
+def vm_page_busy_wait(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgw") -> None:
+    """Hard-busy the page, sleeping as long as others busy it.
+
+    Sleeps: yes, so tokens are lost; the caller's own hold or busy must keep the page his.
+    """
+    while True:
+        busy_count = m.busy_count.load()
+        if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count):
+            m.vm.machine.tsleep_interlock(m)
+            _sleep_on(m, busy_count, also_m_busy, wmesg)
+        elif m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):
+            m.took(HARD)
+            return
+
+
+def vm_page_sleep_busy(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgb") -> bool:
+    """Sleep once if the page is busy; whether it was.  Guarantees nothing: look it up again."""
+    busy_count = m.busy_count.load()
+    if not (busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & PBUSY_MASK)):
+        return False
+    m.vm.machine.tsleep_interlock(m)
+    _sleep_on(m, busy_count, also_m_busy, wmesg)
+    return True
+
+
+def _vm_page_wakeup(m: VmPage) -> bool:
+    """Drop the hard busy; whether somebody waits and must be woken by the caller.
+
+    Locks: the page hard-busied by the caller; legal under spinlocks.
+    """
+    busy_count = m.busy_count.load()
+    if not busy_count & PBUSY_LOCKED:
+        m.vm.panic("vm_page_wakeup: page not busy")
+    while True:
+        dropped, busy_count = m.busy_count.fcmpset(busy_count, busy_count & ~(PBUSY_LOCKED | PBUSY_WANTED))
+        if dropped:
+            m.gave(HARD)
+            return bool(busy_count & PBUSY_WANTED)
+
+
+def vm_page_wakeup(m: VmPage) -> None:
+    """Drop the hard busy and wake those who want the page."""
+    if _vm_page_wakeup(m):
+        m.vm.machine.wakeup(m)
+
+
+def vm_page_flash(m: VmPage) -> None:
+    """Wake those who want the page without touching its busies."""
+    busy_count = m.busy_count.load()
+    while busy_count & PBUSY_WANTED:
+        cleared, busy_count = m.busy_count.fcmpset(busy_count, busy_count & ~PBUSY_WANTED)
+        if cleared:
+            m.vm.machine.wakeup(m)
+            return
+
+
+# -- soft busy ------------------------------------------------------------------------------------
+
+
+def vm_page_io_start(m: VmPage) -> None:
+    """Add a soft busy for I/O.  Locks: the page hard-busied by the caller."""
+    if not m.busy_count.fetchadd(1) & PBUSY_LOCKED:
+        m.vm.panic("vm_page_io_start: page not busy")
+    m.took(SOFT)
+
+
+def vm_page_io_finish(m: VmPage) -> None:
+    """Drop a soft busy after I/O, waking nobody: the `vm_page_wakeup` that must follow does.
+
+    Locks: the page hard-busied by the caller.
+    """
+    if not m.busy_count.fetchadd(-1) & PBUSY_MASK:
+        m.vm.panic("vm_page_io_finish: page not soft-busied")
+    m.gave(SOFT)
+
+
+def vm_page_sbusy_try(m: VmPage) -> bool:
+    """Soft-busy the page unless it is hard-busied; False when it is ours.
+
+    A comparison, not an addition taken back: an owner never sees a soft busy come and go.
+    """
+    busy_count = m.busy_count.load()
+    while True:
+        if busy_count & PBUSY_LOCKED:
+            return True
+        taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count + 1)
+        if taken:
+            m.took(SOFT)
+            return False
+
+
+def vm_page_sbusy_hold(m: VmPage) -> None:
+    """Add a soft busy.  Locks: the page hard- or soft-busied by the caller."""
+    m.busy_count.fetchadd(1)
+    m.took(SOFT)
+
+
+def vm_page_sbusy_drop(m: VmPage) -> None:
+    """Drop a soft busy; if it was the last of all, wake those who want the page."""
+    busy_count = m.busy_count.fetchadd(-1)
+    if not busy_count & PBUSY_MASK:
+        m.vm.panic("vm_page_sbusy_drop: page not soft-busied")
+    m.gave(SOFT)
+    if busy_count - 1 == PBUSY_WANTED:
+        m.busy_count.clearbits(PBUSY_WANTED)
+        m.vm.machine.wakeup(m)

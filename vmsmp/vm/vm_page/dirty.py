@@ -1,0 +1,40 @@
+"""Marking pages dirty, clean or referenced.
+
+Models: vm_page_dirty, vm_page_undirty and vm_page_reference of sys/vm/vm_page.c and vm_page2.h.
+Locks: anybody may dirty a page with PG_WRITEABLE set; else the page is hard-busied by the caller.
+Deviations: none known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_page.busy import vm_page_flag_set
+from vmsmp.vm.vm_page.flags import PG_REFERENCED, VM_PAGE_BITS_ALL
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage
+
+# -- dirty ----------------------------------------------------------------------------------------
+
+
+def vm_page_dirty(m: VmPage) -> None:
+    """Mark all of the page dirty.
+
+    Locks: anybody if PG_WRITEABLE is set, else the page hard-busied.  Never a cached page.
+    """
+    queue = m.peek("queue")
+    if queue and m.vm.page.vm_page_queues[queue].base == m.vm.page.PQ_CACHE:
+        m.vm.panic("vm_page_dirty: page in cache")
+    if m.dirty != VM_PAGE_BITS_ALL:
+        m.dirty = VM_PAGE_BITS_ALL
+
+
+def vm_page_undirty(m: VmPage) -> None:
+    """Mark the page clean.  Locks: the page hard-busied."""
+    m.dirty = 0
+
+
+def vm_page_reference(m: VmPage) -> None:
+    """Note a use of the page.  Locks: none if it is mapped, else a busy."""
+    vm_page_flag_set(m, PG_REFERENCED)

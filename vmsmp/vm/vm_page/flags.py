@@ -1,0 +1,104 @@
+"""The words of struct vm_page: busy_count, flags, valid bits, and the flags of allocation requests.
+
+Models: the constants of sys/vm/vm_page.h.
+Locks: none; these are constants, and functions that put a word's value into text for a report.
+Deviations:
+  * the numbers of flags that the facts do not fix are ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Final
+
+# busy_count
+PBUSY_LOCKED: Final = 0x80000000
+PBUSY_WANTED: Final = 0x40000000
+PBUSY_SWAPINPROG: Final = 0x20000000
+PBUSY_MASK: Final = 0x1FFFFFFF
+
+
+# flags
+PG_FICTITIOUS: Final = 0x0008
+PG_WRITEABLE: Final = 0x0010
+PG_MAPPED: Final = 0x0020
+PG_MAPPEDMULTI: Final = 0x0040
+PG_REFERENCED: Final = 0x0080
+PG_CLEANCHK: Final = 0x0100
+PG_WINATCFLS: Final = 0x0200
+PG_UNQUEUED: Final = 0x0800
+PG_MARKER: Final = 0x1000
+PG_RAM: Final = 0x2000
+PG_SWAPPED: Final = 0x4000
+PG_NEED_COMMIT: Final = 0x40000
+
+
+# md, the one page table entry of this model
+PTE_V: Final = 1
+PTE_W: Final = 2
+PTE_M: Final = 4
+
+
+# valid and dirty, a bit for each of the DEV_BSIZE pieces of a page
+PAGE_SIZE: Final = 4096
+DEV_BSIZE: Final = 512
+VM_PAGE_BITS_ALL: Final = 0xFF
+ACT_INIT: Final = 5
+ACT_MAX: Final = 64
+
+
+# allocation requests
+VM_ALLOC_NORMAL: Final = 0x0001
+VM_ALLOC_SYSTEM: Final = 0x0002
+VM_ALLOC_INTERRUPT: Final = 0x0004
+VM_ALLOC_ZERO: Final = 0x0008
+VM_ALLOC_QUICK: Final = 0x0010
+VM_ALLOC_FORCE_ZERO: Final = 0x0020
+VM_ALLOC_NULL_OK: Final = 0x0040
+VM_ALLOC_RETRY: Final = 0x0080
+VM_ALLOC_CPU_SPEC: Final = 0x0200
+VM_ALLOC_CPU_SHIFT: Final = 16
+
+
+_FLAG_NAMES: Final = {
+    value: name
+    for name, value in list(globals().items())
+    if name.startswith("PG_") and isinstance(value, int)
+}
+
+
+def VM_ALLOC_CPU(n: int) -> int:
+    """The request flags that name a CPU whose colours are to be used."""
+    return n << VM_ALLOC_CPU_SHIFT | VM_ALLOC_CPU_SPEC
+
+
+def busy_format(value: int) -> str:
+    """busy_count in words: `LOCKED|WANTED|2`."""
+    parts = [name for bit, name in _BUSY_NAMES if value & bit]
+    return "|".join([*parts, str(value & PBUSY_MASK)])
+
+
+_BUSY_NAMES: Final = (
+    (PBUSY_LOCKED, "LOCKED"),
+    (PBUSY_WANTED, "WANTED"),
+    (PBUSY_SWAPINPROG, "SWAPINPROG"),
+)
+
+
+def flags_format(value: int) -> str:
+    """Flags in words."""
+    return "|".join(name for bit, name in _FLAG_NAMES.items() if value & bit) or "0"
+
+
+def _pte_format(value: int) -> str:
+    return "".join(letter for bit, letter in ((PTE_V, "v"), (PTE_W, "w"), (PTE_M, "m")) if value & bit) or "0"
+
+
+PQ_L2_SIZE: Final = 1024
+PQ_NONE: Final = 0
+
+
+#: The queue types in the order of their bases: base = 1 + type * l2_size.
+PQ_TYPES: Final = ("free", "inactive", "active", "cache", "hold")

@@ -1,0 +1,76 @@
+"""The page hash: a guess at which page an object has at an index, without the object's token.
+
+Models: the vm_page_hash functions of sys/vm/vm_page.c.
+Locks: none.  The four words of an element are stored one by one, so a reader may see half of one
+entry and half of another.  It believes nothing until the page is soft-busied, and compares the page's
+own identity again then.
+Deviations: those of `hash_table`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.observer import PageFound
+from vmsmp.vm.vm_page.busy import vm_page_sbusy_drop, vm_page_sbusy_try
+from vmsmp.vm.vm_page.flags import PG_MAPPEDMULTI
+
+if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.hash_table import VmPageHashElm
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+def vm_page_hash_enter(m: VmPage) -> None:
+    """Remember the page's identity, in place of the element of its set used longest ago.
+
+    Locks: the page busied by the caller.  Only pages that more than one process maps are entered.
+    """
+    vm = m.vm
+    if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0:
+        return
+    obj, pindex = m.object, m.pindex
+    if obj is None:
+        return
+    now = vm.machine.ticks
+    best: VmPageHashElm | None = None
+    oldest = 0
+    for mp in vm.page.vm_page_hash.set_of(obj, pindex):
+        if mp.hint("m") is m and mp.hint("object") is obj and mp.hint("pindex") == pindex:
+            mp.publish("ticks", now)
+            return
+        delta = now - mp.hint("ticks")
+        if delta < -1:  # the clock went round: the oldest there is
+            best = mp
+            break
+        if best is None or delta > oldest:
+            best, oldest = mp, delta
+    assert best is not None
+    best.publish("pindex", pindex)
+    best.publish("object", obj)
+    best.publish("m", m)
+    best.publish("ticks", now)
+
+
+def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:
+    """The object's page at that index, soft-busied, if the hash knows it.
+
+    Locks: none; what is read before the busy is a guess, and looked at again after it.
+    """
+    for mp in vm.page.vm_page_hash.set_of(obj, pindex):
+        if mp.hint("object") is not obj or mp.hint("pindex") != pindex:
+            continue
+        m = mp.hint("m")
+        if m is None or m.hint("object") is not obj or m.hint("pindex") != pindex:
+            continue
+        if vm_page_sbusy_try(m):
+            continue
+        if m.object is obj and m.pindex == pindex:
+            mp.publish("ticks", vm.machine.ticks)
+            found: VmPage = m
+            for hook in vm.hooks.event:
+                hook(vm.engine.current, PageFound(found, obj, pindex))
+            return found
+        vm_page_sbusy_drop(m)
+    return None

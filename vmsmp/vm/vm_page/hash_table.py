@@ -1,0 +1,69 @@
+"""The table behind the page hash, and how an identity finds its set of elements.
+
+Models: struct vm_page_hash_elm and the sizing of the hash in sys/vm/vm_page.c.
+Locks: none.  An element is four plain words (m, object, pindex, ticks) that race by design.
+Deviations:
+  * the table is at most as large as the kernel's smallest; elements are made when first looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmsmp.errors import UsageError
+from vmsmp.records.field import field, plain
+from vmsmp.records.home import Home
+from vmsmp.records.pool import RecordPool
+from vmsmp.records.record import STRIDE, Record, record
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_page.page import VmPage
+
+VM_PAGE_HASH_SET: Final = 4
+VM_PAGE_HASH_MIN: Final = 4096
+VM_PAGE_HASH_MAX: Final = 8 * 1024 * 1024
+
+
+@record()
+class VmPageHashElm(Record):
+    """struct vm_page_hash_elm: four words that race by design."""
+
+    kind = "hash element"
+
+    m: VmPage | None = field("", default=None)
+    object: Record | None = field("", default=None)
+    pindex: int = field("")
+    ticks: int = field("")
+    slot: int = plain()
+
+    @property
+    def name(self) -> str:
+        return f"hash[{self.slot}]"
+
+    def state(self) -> str:
+        return f"{self.m} for {self.object}:{self.pindex}"
+
+
+class VmPageHash:
+    """The table: sets of `ways` elements; `size` is a power of two and counts elements."""
+
+    def __init__(self, vm: Home, config: BootConfig) -> None:
+        size, ways = config.hash_size, config.hash_set
+        if size is None:
+            size = VM_PAGE_HASH_MIN
+            while size < config.pages // 16 and size < VM_PAGE_HASH_MAX:
+                size <<= 1
+        if size < 1 or size & (size - 1) or ways < 1 or ways & (ways - 1) or ways > size:
+            raise UsageError(f"a page hash has a power of two of elements and of ways, not {size} and {ways}")
+        self.size = size
+        self.ways = ways
+        self._pool: RecordPool[VmPageHashElm] = vm.pool(VmPageHashElm, size)
+
+    def element(self, slot: int) -> VmPageHashElm:
+        """The element in that slot, made when first looked at."""
+        return self._pool.records[slot] or self._pool.first_use(slot, slot=slot)
+
+    def set_of(self, obj: Record, pindex: int) -> list[VmPageHashElm]:
+        """The elements in which that identity may be."""
+        key = (obj.ident // STRIDE + pindex) * 2654435761
+        first = key % (1 << 32) % self.size & ~(self.ways - 1)
+        return [self.element(first + n) for n in range(self.ways)]

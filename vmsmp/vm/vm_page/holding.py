@@ -1,0 +1,125 @@
+"""Holds and wirings: what keeps a page from being reused.
+
+Models: sys/vm/vm_page.c.
+Locks: `wire_count` goes between 0 and 1 under the hard busy only.  Holds need no lock: the holder's
+own interlock keeps the page off the free queues.
+Deviations: none known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PG_FICTITIOUS, PG_NEED_COMMIT, PG_UNQUEUED
+from vmsmp.vm.vm_page.page import HOLD, WIRE
+from vmsmp.vm.vm_page.queues import (
+    _vm_page_add_queue_spinlocked,
+    _vm_page_queue_spin_lock,
+    _vm_page_queue_spin_unlock,
+    _vm_page_rem_queue_spinlocked,
+    vm_page_spin_lock,
+    vm_page_spin_unlock,
+)
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage
+
+# -- hold -----------------------------------------------------------------------------------------
+
+
+def vm_page_hold(m: VmPage) -> None:
+    """Keep the page from being reused; it may still be freed, and waits on a hold queue then.
+
+    Locks: a busy, a wiring or another interlock of the caller keeps it off the free queues.
+    """
+    m.hold_count.fetchadd(1)
+    m.took(HOLD)
+    if m.queue_base() == m.vm.page.PQ_FREE:
+        m.vm.panic("vm_page_hold: page is free")
+
+
+def vm_page_unhold(m: VmPage) -> None:
+    """Drop a hold; the last on a page freed meanwhile sends it on to its free queue.
+
+    Locks: takes the page's spinlock, then two queues' in turn.  A free that is under way may leave the
+    page on a hold queue with no holds; the pageout sweeps those.
+    """
+    if m.hold_count.peek() <= 0 or m.queue_base() == m.vm.page.PQ_FREE:
+        m.vm.panic("vm_page_unhold: page not held, or free")
+    last = m.hold_count.fetchadd(-1) == 1
+    m.gave(HOLD)
+    if last and m.queue_base() == m.vm.page.PQ_HOLD:
+        vm_page_spin_lock(m)
+        if m.hold_count.load() == 0 and m.queue - m.pc == m.vm.page.PQ_HOLD:
+            _vm_page_queue_spin_lock(m)
+            _vm_page_rem_queue_spinlocked(m)
+            _vm_page_add_queue_spinlocked(m, m.vm.page.PQ_FREE + m.pc)
+            _vm_page_queue_spin_unlock(m)
+        vm_page_spin_unlock(m)
+
+
+# -- wire -----------------------------------------------------------------------------------------
+
+
+def vm_page_wire(m: VmPage) -> None:
+    """Wire the page down; it stays on its queue, and whoever takes it from there looks.
+
+    Locks: the page hard-busied by the caller.  A fictitious page is always wired.
+    """
+    if not m.busy_count.peek() & PBUSY_LOCKED:
+        m.vm.panic("vm_page_wire: page not busy")
+    if m.flags.load() & PG_FICTITIOUS:
+        return
+    first = m.wire_count.fetchadd(1) == 0
+    m.took(WIRE)
+    if first:
+        m.vm.mycpu().gd_vmstats_adj.v_wire_count.fetchadd(1)
+
+
+def vm_page_unwire(m: VmPage, activate: bool) -> None:
+    """Undo a wiring; the last puts the page on the active or the inactive queue.
+
+    Locks: the page hard-busied by the caller.
+    """
+    if not m.busy_count.peek() & PBUSY_LOCKED:
+        m.vm.panic("vm_page_unwire: page not busy")
+    if m.flags.load() & PG_FICTITIOUS:
+        return
+    if m.wire_count.peek() <= 0:
+        m.vm.panic("vm_page_unwire: wire count is zero")
+    last = m.wire_count.fetchadd(-1) == 1
+    m.gave(WIRE)
+    if last:
+        m.vm.mycpu().gd_vmstats_adj.v_wire_count.fetchadd(-1)
+        flags = m.flags.load()
+        if flags & PG_UNQUEUED:
+            pass
+        elif activate or flags & PG_NEED_COMMIT:
+            vm_page_activate(m)
+        else:
+            vm_page_deactivate(m)
+
+
+def vm_page_wire_quick(m: VmPage) -> None:
+    """Add a wiring to a page that is wired already.  Locks: none."""
+    if m.wire_count.fetchadd(1) == 0:
+        m.vm.panic("vm_page_wire_quick: wire count was zero")
+    m.took(WIRE)
+
+
+def vm_page_unwire_quick(m: VmPage) -> bool:
+    """Drop a wiring that is not the last one; True if it is: then busy the page and unwire it.
+
+    Locks: none.
+    """
+    wire_count = m.wire_count.load()
+    while True:
+        if wire_count == 0:
+            m.vm.panic("vm_page_unwire_quick: wire count is zero")
+        if wire_count == 1:
+            return True
+        dropped, wire_count = m.wire_count.fcmpset(wire_count, wire_count - 1)
+        if dropped:
+            m.gave(WIRE)
+            return False

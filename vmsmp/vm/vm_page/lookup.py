@@ -1,0 +1,117 @@
+"""Looking a page up in its object.
+
+Models: the vm_page_lookup family of sys/vm/vm_page.c.
+Locks: the object's token, in any mode, keeps the tree still.  It is lost at every sleep, so after one
+the page is looked up again: it may be gone, or be another object's.
+The tests of "also busy" look at the whole word here (`vm_page_busy`).
+Deviations:
+  * the variant that looks into the page hash first is `vm_page_hash_get`, called by its users.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.vm.observer import PageFound
+from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD
+from vmsmp.vm.vm_page.busy import _busy_overdue, vm_page_flag_set, vm_page_sbusy_drop, vm_page_sbusy_try
+from vmsmp.vm.vm_page.flags import PAGE_SIZE, PBUSY_LOCKED, PBUSY_WANTED, PG_FICTITIOUS, PG_REFERENCED
+from vmsmp.vm.vm_page.hash import vm_page_hash_enter
+from vmsmp.vm.vm_page.page import HARD
+from vmsmp.vm.vm_page.validity import vm_page_bits, vm_page_is_valid
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0, idle: bool = False) -> None:
+    """Tell who watches that a lookup is about to return the page for that identity.
+
+    `valid` are the bits promised, `idle` says that nobody else busies it either.
+    """
+    for hook in m.vm.hooks.event:
+        hook(m.vm.engine.current, PageFound(m, obj, pindex, valid, idle))
+
+
+def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:
+    """The object's page at that index, not busied: a guess as soon as the token goes.
+
+    Locks: the object's token, any mode.
+    """
+    ASSERT_OBJECT_HELD(obj)
+    return obj.rb_memq.get(pindex)
+
+
+def vm_page_lookup_busy_wait(
+    obj: VmObject, pindex: int, also_m_busy: bool, wmesg: str = "vmpglk"
+) -> VmPage | None:
+    """The object's page at that index, hard-busied, or None if there is none (any more).
+
+    Locks: the object's token, any mode.  Sleeps: while the page is busy; the token is lost meanwhile,
+    so the page is looked up again.
+    """
+    machine = obj.vm.machine
+    ASSERT_OBJECT_HELD(obj)
+    m = obj.rb_memq.get(pindex)
+    while m is not None:
+        busy_count = m.busy_count.load()
+        if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count):
+            machine.tsleep_interlock(m)
+            if m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
+                vm_page_flag_set(m, PG_REFERENCED)
+                machine.tsleep(m, PINTERLOCKED, wmesg, overdue=partial(_busy_overdue, m, also_m_busy))
+                m = obj.rb_memq.get(pindex)
+        elif m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):
+            m.took(HARD)
+            vm_page_hash_enter(m)
+            _found(m, obj, pindex, idle=also_m_busy)
+            return m
+    return None
+
+
+def vm_page_lookup_busy_try(obj: VmObject, pindex: int, also_m_busy: bool) -> tuple[VmPage | None, bool]:
+    """The object's page at that index, and whether busying it failed (then it is not ours).
+
+    Locks: the object's token, any mode.  Sleeps: never.
+    """
+    ASSERT_OBJECT_HELD(obj)
+    m = obj.rb_memq.get(pindex)
+    if m is None:
+        return None, False
+    busy_count = m.busy_count.load()
+    while True:
+        if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count):
+            return m, True
+        taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)
+        if taken:
+            m.took(HARD)
+            vm_page_hash_enter(m)
+            _found(m, obj, pindex, idle=also_m_busy)
+            return m, False
+
+
+def vm_page_lookup_sbusy_try(
+    obj: VmObject, pindex: int, pgoff: int = 0, pgbytes: int = PAGE_SIZE
+) -> VmPage | None:
+    """The object's page at that index, soft-busied, if all of that range is valid; else None.
+
+    Locks: the object's token, any mode.  Whoever has the page hard-busied may invalidate it until we
+    have it soft-busied, so both tests are made twice.
+    """
+    ASSERT_OBJECT_HELD(obj)
+    m = obj.rb_memq.get(pindex)
+    if m is None:
+        return None
+    bits = vm_page_bits(pgoff, pgbytes)
+    if m.hint("valid") & bits != bits or m.flags.load() & PG_FICTITIOUS:
+        return None
+    if vm_page_sbusy_try(m):
+        return None
+    if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.load() & PG_FICTITIOUS:
+        vm_page_sbusy_drop(m)
+        return None
+    _found(m, obj, pindex, bits)
+    return m

@@ -1,0 +1,171 @@
+"""struct vm_page and struct vpgqueues, and the legend of their locks.
+
+Models: sys/vm/vm_page.h, the permission matrix of its head comment included.
+Locks: by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, a field names what its reader and what its
+writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
+Deviations:
+  * one page table entry a page, the word `md`, stands for the pv list of the pmap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.field import field, plain, word
+from vmsmp.records.letters import Letter
+from vmsmp.records.record import Record, has, record
+from vmsmp.records.share import Edge, Share
+from vmsmp.records.word import Word
+from vmsmp.sync.lock import EXCLUSIVE
+from vmsmp.vm.vm_page.flags import PG_MARKER, PG_WRITEABLE, _pte_format, busy_format, flags_format
+
+# Shares of a page.
+HARD: Final = Share("hard busy", owned=True, invariant="INV-PB1")
+SOFT: Final = Share("soft busy", owned=True, invariant="INV-PB2")
+HOLD: Final = Share("hold", owned=True, invariant="INV-HW1")
+WIRE: Final = Share(
+    "wire",
+    owned=False,
+    invariant="INV-HW2",
+    edge=Edge(HARD, "wired for the first time", "unwired for the last time"),
+)
+
+
+# -- the legend -----------------------------------------------------------------------------------
+
+
+def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
+    obj = m.peek("object")
+    for hold in cpu.held:
+        if hold.lock.kind == "token" and (hold.mode == EXCLUSIVE or not exclusive):
+            owner = getattr(hold.lock, "guards", None)
+            if owner is not None and (obj is None or owner is obj):
+                return True
+        # a recursive get counts as shared but sits on an exclusive one
+    return False
+
+
+def _record_spin(cpu: Cpu, thing: Record) -> bool:
+    spin = thing.spin_made()
+    return spin is not None and has(cpu, spin, EXCLUSIVE)
+
+
+def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
+    queue = m.peek("queue")
+    queues = m.vm.page.vm_page_queues
+    if queue:
+        return has(cpu, queues[queue].spin, EXCLUSIVE)
+    return any(hold.lock.kind == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
+
+
+PAGE_LEGEND: Final = {
+    "B": Letter("the page hard-busied by the caller", lambda cpu, m: has(cpu, m, HARD)),
+    "b": Letter("the page soft- or hard-busied by the caller", lambda cpu, m: has(cpu, m, HARD, SOFT)),
+    "O": Letter("the object's token, exclusively", lambda cpu, m: _object_token(cpu, m, exclusive=True)),
+    "o": Letter("the object's token", lambda cpu, m: _object_token(cpu, m, exclusive=False)),
+    "N": Letter("a page in no object", lambda _cpu, m: m.peek("object") is None),
+    "S": Letter("m.spin, exclusively", _record_spin),
+    "Q": Letter("the spinlock of the page's queue", _queue_spin),
+    "W": Letter("PG_WRITEABLE set", lambda _cpu, m: bool(m.peek("flags") & PG_WRITEABLE)),
+    "C": Letter("nothing: it is constant after boot", lambda _cpu, _m: False),
+}
+
+
+@record(legend=PAGE_LEGEND)
+class VmPage(Record):
+    """struct vm_page.  `phys` is the page's number in `vm_page_array`, -1 for markers and fakes."""
+
+    kind = "page"
+
+    busy_count: Word = word(format=busy_format)
+    hold_count: Word = word()
+    wire_count: Word = word()
+    flags: Word = word(format=flags_format)
+    md: Word = word(format=_pte_format)
+    # invariant: the page is on the list of exactly this queue, on none if PQ_NONE
+    queue: int = field("S|Q", "S+Q")
+    tqe_next: VmPage | None = field("Q", default=None)
+    tqe_prev: VmPage | None = field("Q", default=None)
+    # invariant: object.rb_memq[pindex] is this page, for as long as object is set
+    object: Any = field("b|o|S", "B+O", default=None)  # a VmObject
+    pindex: int = field("b|o|S", "B+O|B+N")
+    valid: int = field("b|o|S", "B", format=hex)
+    dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
+    act_count: int = field("")  # nobody's: it only has to be about right
+
+    pc: int = plain()
+    phys: int = plain()
+
+    @property
+    def name(self) -> str:
+        return f"pg[{self.phys}]" if self.phys >= 0 else f"marker[{self.ident >> ops.CPU_BITS}]"
+
+    def queue_base(self) -> int:
+        """The base index of the queue it is on, PQ_NONE for none: a hint, one visible operation."""
+        queue: int = self.hint("queue")
+        return queue - self.pc if queue else 0
+
+    def state(self) -> str:
+        return f"{self.vm.page.queue_name(self.peek('queue'))}, busy {busy_format(self.peek('busy_count'))}"
+
+    def dump(self) -> str:
+        obj = self.peek("object")
+        where = f"{obj.name}:{self.peek('pindex')}" if obj is not None else "no object"
+        return (
+            f"{self.vm.page.queue_name(self.peek('queue'))}, {where}, "
+            f"busy {busy_format(self.peek('busy_count'))}, "
+            f"hold {self.peek('hold_count')}, wire {self.peek('wire_count')}, "
+            f"valid {self.peek('valid'):#x}, dirty {self.peek('dirty'):#x}, "
+            f"{flags_format(self.peek('flags'))}"
+        )
+
+
+QUEUE_LEGEND: Final = {
+    "Q": Letter("the queue's spinlock", _record_spin),
+}
+
+
+@record(legend=QUEUE_LEGEND)
+class Vpgqueues(Record):
+    """struct vpgqueues: one list of pages, its lock and its counts.
+
+    `cnt_offset` names the count of `Vmmeter` in which its pages are counted.
+    """
+
+    kind = "queue"
+
+    # invariant: the list is well formed and lcnt is its length, markers left out
+    tqh_first: VmPage | None = field("Q", default=None)
+    tqh_last: VmPage | None = field("Q", default=None)
+    lcnt: int = field("Q")
+    adds: int = field("", "Q")
+    lastq: int = field("", default=-1)  # a hint: races by design
+
+    base: int = plain()
+    index: int = plain()
+    cnt_offset: str = plain()
+
+    @property
+    def name(self) -> str:
+        name: str = self.vm.page.queue_name(self.index)
+        return name
+
+    def pages(self) -> Iterator[VmPage]:
+        """The members from the head on, markers included, unseen; ends if the list has a ring."""
+        m = self.peek("tqh_first")
+        left = len(self.vm.page.vm_page_array) + 64
+        while m is not None and left:
+            yield m
+            m = m.peek("tqe_next")
+            left -= 1
+
+    def state(self) -> str:
+        return f"{self.peek('lcnt')} pages"
+
+
+def is_marker(m: VmPage) -> bool:
+    """Whether it is a scan's place holder and no page."""
+    return bool(m.peek("flags") & PG_MARKER)

@@ -1,0 +1,40 @@
+"""Reducing what processes may do to a page, and learning what they wrote.
+
+Models: vm_page_protect and vm_page_test_dirty of sys/vm/vm_page.c and vm_page2.h.
+Locks: the page hard-busied by the caller.
+Deviations: none known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.records.record import has
+from vmsmp.vm.pmap import VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE, pmap_is_modified, pmap_page_protect
+from vmsmp.vm.vm_page.dirty import vm_page_dirty
+from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_WRITEABLE, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.page import HARD
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+def vm_page_protect(m: VmPage, prot: int) -> None:
+    """Reduce what processes may do to the page.
+
+    Locks: the page hard-busied by the caller.  Sleeps: with VM_PROT_NONE it may.
+    """
+    if not has(m.vm.engine.current, m, HARD):
+        m.vm.panic("vm_page_protect: page not hard-busied")
+    flags = m.flags.load()
+    if prot == VM_PROT_NONE:
+        if flags & (PG_WRITEABLE | PG_MAPPED):
+            pmap_page_protect(m, VM_PROT_NONE)
+    elif flags & PG_WRITEABLE and not prot & VM_PROT_WRITE:
+        pmap_page_protect(m, VM_PROT_READ)
+
+
+def vm_page_test_dirty(m: VmPage) -> None:
+    """Note what processes have written so far.  Tentative while a writeable mapping is left."""
+    if m.dirty != VM_PAGE_BITS_ALL and pmap_is_modified(m):
+        vm_page_dirty(m)

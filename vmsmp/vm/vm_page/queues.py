@@ -1,0 +1,156 @@
+"""The page queues: five types by PQ_L2_SIZE colours, each with a spinlock of its own.
+
+Models: sys/vm/vm_page.c, its queue helpers, and the TAILQ macros of sys/sys/queue.h that they use.
+Locks: m.spin, then the queue's spin.  A page's `queue` changes under both, its links under the
+queue's.  Each helper's docstring says which of the two it expects and which it leaves held.
+The colour of a queue is its index within its type.
+Deviations: none known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_meter.counts import vmstats_add, vmstats_rem
+from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_UNQUEUED, PQ_NONE
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
+
+# -- the list itself ------------------------------------------------------------------------------
+
+
+def TAILQ_INSERT_HEAD(pq: Vpgqueues, m: VmPage) -> None:
+    first = pq.tqh_first
+    m.tqe_next, m.tqe_prev = first, None
+    if first is not None:
+        first.tqe_prev = m
+    else:
+        pq.tqh_last = m
+    pq.tqh_first = m
+
+
+def TAILQ_INSERT_TAIL(pq: Vpgqueues, m: VmPage) -> None:
+    last = pq.tqh_last
+    m.tqe_next, m.tqe_prev = None, last
+    if last is not None:
+        last.tqe_next = m
+    else:
+        pq.tqh_first = m
+    pq.tqh_last = m
+
+
+def TAILQ_INSERT_AFTER(pq: Vpgqueues, where: VmPage, m: VmPage) -> None:
+    nxt = where.tqe_next
+    m.tqe_next, m.tqe_prev = nxt, where
+    where.tqe_next = m
+    if nxt is not None:
+        nxt.tqe_prev = m
+    else:
+        pq.tqh_last = m
+
+
+def TAILQ_REMOVE(pq: Vpgqueues, m: VmPage) -> None:
+    nxt, prev = m.tqe_next, m.tqe_prev
+    if nxt is not None:
+        nxt.tqe_prev = prev
+    else:
+        pq.tqh_last = prev
+    if prev is not None:
+        prev.tqe_next = nxt
+    else:
+        pq.tqh_first = nxt
+    m.tqe_next = m.tqe_prev = None
+
+
+# -- locking a page and its queue -----------------------------------------------------------------
+
+
+def vm_page_spin_lock(m: VmPage) -> None:
+    """Take the page's spinlock."""
+    m.spin.acquire()
+
+
+def vm_page_spin_trylock(m: VmPage) -> bool:
+    """Take the page's spinlock if that needs no waiting: the one way against the lock order."""
+    return m.spin.try_acquire()
+
+
+def vm_page_spin_unlock(m: VmPage) -> None:
+    m.spin.release()
+
+
+def _vm_page_queue_spin_lock(m: VmPage) -> None:
+    """Take the spinlock of the queue that the page is on, if it is on one.
+
+    Locks: page held, which keeps `m.queue` still; page and queue on return.
+    """
+    queue = m.queue
+    if queue != PQ_NONE:
+        pq = m.vm.page.vm_page_queues[queue]
+        pq.spin.acquire()
+        if m.queue != queue:
+            m.vm.panic(f"{m.klass} changed queue under its spinlock")
+
+
+def _vm_page_queue_spin_unlock(m: VmPage) -> None:
+    """Release the spinlock of the queue that the page is on now, if it is on one."""
+    queue = m.queue
+    if queue != PQ_NONE:
+        m.vm.page.vm_page_queues[queue].spin.release()
+
+
+def vm_page_and_queue_spin_lock(m: VmPage) -> None:
+    """Take the page's spinlock and then its queue's."""
+    vm_page_spin_lock(m)
+    _vm_page_queue_spin_lock(m)
+
+
+def _vm_page_and_queue_spin_unlock(m: VmPage) -> None:
+    """Release both, the queue's first."""
+    _vm_page_queue_spin_unlock(m)
+    vm_page_spin_unlock(m)
+
+
+# -- leaving and entering a queue -----------------------------------------------------------------
+
+
+def _vm_page_rem_queue_spinlocked(m: VmPage) -> int:
+    """Take the page off its queue and return that queue's type (its base index).
+
+    Locks: page and queue held; page only on return.
+    """
+    vm = m.vm
+    queue = m.queue
+    if queue == PQ_NONE:
+        return PQ_NONE
+    pq = vm.page.vm_page_queues[queue]
+    TAILQ_REMOVE(pq, m)
+    vmstats_rem(vm, pq.cnt_offset)
+    pq.lcnt -= 1
+    m.queue = PQ_NONE
+    base: int = pq.base
+    pq.spin.release()
+    return base
+
+
+def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -> None:
+    """Put the page on the queue of that index; on a free queue always at the head.
+
+    Locks: page held; page and queue on return.
+    """
+    vm = m.vm
+    if m.queue != PQ_NONE:
+        vm.panic(f"{m.klass} put on a queue while on another")
+    if m.flags.load() & (PG_FICTITIOUS | PG_UNQUEUED):
+        vm.panic(f"{m.klass} put on a queue, and it must be on none")
+    pq = vm.page.vm_page_queues[queue]
+    pq.spin.acquire()
+    pq.lcnt += 1
+    vmstats_add(vm, pq.cnt_offset)
+    m.queue = queue
+    if athead or pq.base == vm.page.PQ_FREE:
+        TAILQ_INSERT_HEAD(pq, m)
+    else:
+        TAILQ_INSERT_TAIL(pq, m)
+    pq.adds += 1

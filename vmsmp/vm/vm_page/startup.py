@@ -1,0 +1,148 @@
+"""The page array, the queues and the hash of a machine, and how they boot.
+
+Models: vm_page_startup and vm_add_new_page of sys/vm/vm_page.c.
+Locks: none; only the boot CPU runs.
+Deviations:
+  * no page is set aside below vm_low_phys_reserved: contiguous memory (alist) is not modelled.
+  * page 0 of the array is physical page 0; there is one range of memory.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from vmsmp.records.home import Home
+from vmsmp.records.pool import RecordPool
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_meter.startup import PageCounts
+from vmsmp.vm.vm_page.flags import PQ_TYPES
+from vmsmp.vm.vm_page.hash_table import VmPageHash
+from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
+from vmsmp.vm.vm_page.queues import TAILQ_INSERT_HEAD
+
+#: In which count the pages of a queue type are counted: held pages count as active.
+_CNT_OFFSET: Final = {
+    "free": "v_free_count",
+    "inactive": "v_inactive_count",
+    "active": "v_active_count",
+    "cache": "v_cache_count",
+    "hold": "v_active_count",
+}
+#: Machines from this size on are built with the garbage collector paused.
+LARGE: Final = 10_000
+
+
+class _Booting(Home, Protocol):
+    """A subsystem whose counts have booted before."""
+
+    @property
+    def meter(self) -> PageCounts:
+        """The page counts."""
+
+    @property
+    def ncpus(self) -> int:
+        """How many CPUs the machine is sized for."""
+
+
+class Pages:
+    """The globals of vm_page.c: pages, queues by type and colour, the page hash.
+
+    The index of a queue is its type's base (`PQ_FREE` and so on) plus its colour; 0 is no queue.
+    """
+
+    def __init__(self, vm: _Booting, config: BootConfig) -> None:
+        size = config.l2_size
+        self.l2_size = size
+        self.l2_mask = size - 1
+        self.PQ_FREE, self.PQ_INACTIVE, self.PQ_ACTIVE, self.PQ_CACHE, self.PQ_HOLD = (
+            1 + n * size for n in range(len(PQ_TYPES))
+        )
+        self.topology = config.topology or (1, vm.ncpus, 1)
+        fit = self._set_assoc_mask(vm.ncpus)
+        self.set_assoc_mask = fit if config.set_assoc_mask is None else config.set_assoc_mask
+        queues: RecordPool[Vpgqueues] = vm.pool(Vpgqueues, 1 + size * len(PQ_TYPES))
+        self.vm_page_queues: list[Vpgqueues] = [
+            self._queue(queues, n) for n in range(1 + size * len(PQ_TYPES))
+        ]
+        self._pool: RecordPool[VmPage] = vm.pool(VmPage, config.pages)
+        self.vm_page_array: list[VmPage] = []
+        with _collector_paused(config.pages):
+            self._vm_add_new_pages(config.pages)
+        vm.meter.vmstats.v_free_count.value = config.pages
+        self.vm_page_hash = VmPageHash(vm, config)
+        self._vm = vm
+        self.markers: list[VmPage] = []
+
+    def _set_assoc_mask(self, ncpus: int) -> int:
+        """How many neighbouring colours a search looks at before it widens, less one."""
+        fit = 1
+        while fit < ncpus:
+            fit <<= 1
+        return min(max(self.l2_size // fit - 1, 7, 15), self.l2_mask)
+
+    def _queue(self, pool: RecordPool[Vpgqueues], index: int) -> Vpgqueues:
+        """The queue of that index; the one of index 0 is never used."""
+        type_ = (index - 1) // self.l2_size if index else 0
+        base = 1 + type_ * self.l2_size if index else 0
+        return pool.make(index, index=index, base=base, cnt_offset=_CNT_OFFSET[PQ_TYPES[type_]])
+
+    def _vm_add_new_pages(self, pages: int) -> None:
+        """Every page of physical memory goes to the free queue of its colour.
+
+        The colour is the page number, twisted by the number of whole turns through the colours, so
+        that CPUs with neighbouring colours do not meet in the same rows of a cache.
+        """
+        size, mask, free = self.l2_size, self.l2_mask, self.PQ_FREE
+        colours = list(range(size))  # shared: a machine may have a million pages
+        for phys in range(pages):
+            pc = colours[(phys ^ phys // size ^ phys // (size * size)) & mask]
+            m = self._pool.make(phys, phys=phys, pc=pc)
+            pq = self.vm_page_queues[free + pc]
+            m.queue = pq.index
+            TAILQ_INSERT_HEAD(pq, m)
+            pq.lcnt += 1
+            self.vm_page_array.append(m)
+
+    def marker(self, flags: int) -> VmPage:
+        """A page that is none: a scan's place holder, or a driver's fictitious page.
+
+        No lock is responsible for it, so it belongs to no pool: it is neither guarded nor judged.
+        """
+        m = VmPage(self._vm, phys=-1, pc=0, flags=flags)
+        self.markers.append(m)
+        return m
+
+    def queue_name(self, index: int) -> str:
+        """`pq.free[3]` for the queue of that index, `PQ_NONE` for none."""
+        if not index:
+            return "PQ_NONE"
+        if not 0 < index < len(self.vm_page_queues):
+            return f"queue {index}, which there is not"
+        return f"pq.{self.queue_type(index)}[{(index - 1) % self.l2_size}]"
+
+    def queue_type(self, index: int) -> str:
+        """The type of the queue of that index, "none" for none."""
+        return PQ_TYPES[(index - 1) // self.l2_size] if 0 < index < len(self.vm_page_queues) else "none"
+
+
+@contextmanager
+def _collector_paused(pages: int) -> Iterator[None]:
+    """Make the objects of a large machine without walks over them, and call them old at once."""
+    if pages < LARGE or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()  # from the permanent generation to the oldest
+        gc.enable()
+
+
+def startup(vm: _Booting, config: BootConfig) -> Pages:
+    """vm_page_startup: the queues, then every page on the free queue of its colour."""
+    return Pages(vm, config)

@@ -1,0 +1,30 @@
+"""vm_pageout.c: the pagedaemon.
+
+| module | what is there |
+|---|---|
+| startup | the words between those who wait and the daemon |
+| scan | its scans over the queues |
+| daemon | its passes, and when it works |
+"""
+
+from __future__ import annotations
+
+from vmsmp.vm.exports import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "startup": ("Pageout", "startup"),
+        "scan": (
+            "vm_pageout_free_hold",
+            "_marker",
+            "_scan",
+            "vm_page_requeue",
+            "_usable",
+            "vm_pageout_scan_active",
+            "vm_pageout_scan_inactive",
+            "vm_pageout_scan_cache",
+        ),
+        "daemon": ("vm_pageout_pass", "vm_pageout_thread", "vm_pageout_shutdown"),
+    },
+)

@@ -1,0 +1,61 @@
+"""The pagedaemon: its passes over the queues, and when it works.
+
+Models: vm_pageout_scan and vm_pageout_thread of sys/vm/vm_pageout.c.
+Locks: none held between scans.
+Deviations:
+  * one daemon for all colours; no emergency pager, no swap, no process is chosen to be killed, but
+    while memory is severely short and a pass freed nothing, every waiting process is told so
+    (`p_lowmemkill`).
+"""
+
+from __future__ import annotations
+
+from vmsmp.engine.clock import HZ
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_meter.counts import vmstats_rollup
+from vmsmp.vm.vm_meter.paging import vm_paging_min, vm_paging_severe, vm_paging_start
+from vmsmp.vm.vm_page.wait import V_FREE_COUNT, VM_PAGES_NEEDED
+from vmsmp.vm.vm_pageout.scan import (
+    vm_pageout_free_hold,
+    vm_pageout_scan_active,
+    vm_pageout_scan_cache,
+    vm_pageout_scan_inactive,
+)
+
+
+def vm_pageout_pass(vm: VmSystem) -> int:
+    """One pass of the daemon over all queues; how many pages it gained."""
+    vmstats_rollup(vm)
+    gained = vm_pageout_free_hold(vm)
+    gained += vm_pageout_scan_inactive(vm)
+    gained += vm_pageout_scan_cache(vm)
+    vm_pageout_scan_active(vm)
+    vmstats_rollup(vm)
+    if not gained and vm_paging_severe(vm):
+        for gd in vm.meter.cpus():
+            gd.p_lowmemkill = not gd.systhread
+    if vm.pageout.vm_pages_waiting.load() and not vm_paging_min(vm):
+        vm.pageout.vm_pages_waiting.store(0)
+        vm.machine.wakeup(V_FREE_COUNT)
+    return gained
+
+
+def vm_pageout_thread(vm: VmSystem) -> None:
+    """The daemon: work while pages are short or asked for, sleep otherwise, until it is stopped.
+
+    Run it as a CPU's program.  Sleeps: at most a second at a time, uninterlocked.
+    """
+    vm.pageout.pagethread = vm.engine.current
+    vm.mycpu().systhread = True
+    while not vm.pageout.pageout_stop.load():
+        if vm.pageout.vm_pages_needed.load() or vm_paging_start(vm):
+            vm.pageout.vm_pages_needed.store(0)
+            if vm_pageout_pass(vm):
+                continue
+        vm.machine.tsleep(VM_PAGES_NEEDED, 0, "psleep", HZ, overdue=lambda: None)
+
+
+def vm_pageout_shutdown(vm: VmSystem) -> None:
+    """Have the daemon end after its pass."""
+    vm.pageout.pageout_stop.store(True)
+    vm.machine.wakeup(VM_PAGES_NEEDED)

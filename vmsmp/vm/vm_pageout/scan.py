@@ -1,0 +1,208 @@
+"""The pagedaemon's scans, as far as pages and those who wait for them need them.
+
+Models: the scans of sys/vm/vm_pageout.c: stale held pages to the free queues, active pages that are no
+longer used to the inactive ones, inactive clean pages to the cache, cached pages to the free queues.
+Locks: a scan keeps its place with a marker page on the queue; it takes the next page's spin and its
+queue's, sees that it is still the next one, and decides under a hard busy, which is tried and never
+waited for.  The sweep of the hold queues goes against the order, by trylock.
+Deviations:
+  * a marker's memory is never reused; in the kernel it is a stack's, and another scan may still point
+    at it.
+  * dirty pages are laundered at once, without a pager or a cluster.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_meter.paging import vm_paging_target2
+from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page.alloc import vm_page_select_cache
+from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
+from vmsmp.vm.vm_page.dirty import vm_page_undirty
+from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_MARKER, PG_NEED_COMMIT, PG_REFERENCED, PG_UNQUEUED
+from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
+from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
+from vmsmp.vm.vm_page.queues import (
+    TAILQ_INSERT_AFTER,
+    TAILQ_INSERT_HEAD,
+    TAILQ_INSERT_TAIL,
+    TAILQ_REMOVE,
+    _vm_page_add_queue_spinlocked,
+    _vm_page_and_queue_spin_unlock,
+    _vm_page_queue_spin_unlock,
+    _vm_page_rem_queue_spinlocked,
+    vm_page_and_queue_spin_lock,
+    vm_page_spin_trylock,
+    vm_page_spin_unlock,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
+
+
+def vm_pageout_free_hold(vm: VmSystem) -> int:
+    """Send pages on hold queues that nobody holds any more to the free queues; how many.
+
+    Locks: none held; the queue's spin, then page spins by trylock.
+    """
+    swept = 0
+    for colour in range(vm.page.l2_size):
+        pq = vm.page.vm_page_queues[vm.page.PQ_HOLD + colour]
+        if pq.hint("tqh_first") is None:
+            continue
+        pq.spin.acquire()
+        m = pq.tqh_first
+        while m is not None:
+            nxt = m.tqe_next
+            if m.hold_count.load() == 0 and vm_page_spin_trylock(m):
+                _vm_page_rem_queue_spinlocked(m)
+                _vm_page_add_queue_spinlocked(m, vm.page.PQ_FREE + m.pc)
+                _vm_page_queue_spin_unlock(m)
+                vm_page_spin_unlock(m)
+                swept += 1
+                pq.spin.acquire()
+                nxt = pq.tqh_first  # the list may have changed: begin again
+            m = nxt
+        pq.spin.release()
+    return swept
+
+
+@contextmanager
+def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
+    """A place holder at the head of the queue, taken off again at the end.
+
+    Locks: none held; the queue's spin inside.
+    """
+    marker = vm.page.marker(PG_FICTITIOUS | PG_MARKER)
+    pq.spin.acquire()
+    marker.queue = pq.index
+    TAILQ_INSERT_HEAD(pq, marker)
+    pq.spin.release()
+    yield marker
+    pq.spin.acquire()
+    TAILQ_REMOVE(pq, marker)  # it still says which queue: another scan may be about to lock it
+    pq.spin.release()
+
+
+def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> None:
+    """Visit the pages of a queue behind a marker, each hard-busied, until `visit` says stop.
+
+    Locks: none held; a page's spin and its queue's for each step.  Which page comes next is read
+    without them, and looked at again under them: it may have gone to another queue meanwhile.
+    `visit` gets the page hard-busied and loses it.
+    """
+    if pq.hint("tqh_first") is None:
+        return
+    with _marker(vm, pq) as marker:
+        left = pq.hint("lcnt")  # those that come meanwhile are for the next pass
+        while left > 0:
+            m: VmPage | None = marker.hint("tqe_next")
+            if m is None:
+                return
+            vm_page_and_queue_spin_lock(m)
+            if m is not marker.tqe_next:
+                _vm_page_and_queue_spin_unlock(m)
+                continue
+            left -= 1
+            TAILQ_REMOVE(pq, marker)
+            TAILQ_INSERT_AFTER(pq, m, marker)
+            if m.flags.load() & PG_MARKER or vm_page_busy_try(m, True):
+                _vm_page_and_queue_spin_unlock(m)
+                continue
+            _vm_page_and_queue_spin_unlock(m)
+            if not visit(m):
+                return
+
+
+def vm_page_requeue(m: VmPage) -> None:
+    """Move the page to the tail of the queue it is on: the next passes have others to look at.
+
+    Locks: the page hard-busied by the caller.  Neither the queue nor its type changes, so the queue's
+    spin alone would do.
+    """
+    vm_page_and_queue_spin_lock(m)
+    if m.queue:
+        pq = m.vm.page.vm_page_queues[m.queue]
+        TAILQ_REMOVE(pq, m)
+        TAILQ_INSERT_TAIL(pq, m)
+    _vm_page_and_queue_spin_unlock(m)
+
+
+def _usable(m: VmPage) -> bool:
+    """Whether the pageout may do something to the page, which it has hard-busied."""
+    return not (m.hold_count.load() or m.wire_count.load() or m.flags.load() & (PG_UNQUEUED | PG_FICTITIOUS))
+
+
+def vm_pageout_scan_active(vm: VmSystem) -> None:
+    """Age active pages; those without credit become inactive."""
+
+    def visit(m: VmPage) -> bool:
+        if m.queue_base() == vm.page.PQ_ACTIVE and _usable(m):
+            if m.flags.load() & PG_REFERENCED:
+                vm_page_flag_clear(m, PG_REFERENCED)
+            elif m.act_count > 0:
+                m.act_count -= 1
+            else:
+                vm_page_deactivate(m)
+        vm_page_wakeup(m)
+        return True
+
+    for colour in range(vm.page.l2_size):
+        _scan(vm, vm.page.vm_page_queues[vm.page.PQ_ACTIVE + colour], visit)
+
+
+def vm_pageout_scan_inactive(vm: VmSystem) -> int:
+    """Cache clean inactive pages, launder dirty ones, activate used ones; how many were cached or freed."""
+    done = 0
+
+    def visit(m: VmPage) -> bool:
+        nonlocal done
+        if m.queue_base() != vm.page.PQ_INACTIVE:
+            vm_page_wakeup(m)
+            return True
+        if not _usable(m):
+            vm_page_requeue(m)
+            vm_page_wakeup(m)
+            return True
+        if m.object is None:
+            vm_page_protect(m, 0)
+            vm_page_free(m)  # an allocator put it out of its way
+            done += 1
+            return vm_paging_target2(vm)
+        if m.flags.load() & PG_REFERENCED:
+            vm_page_flag_clear(m, PG_REFERENCED)
+            vm_page_activate(m)
+            vm_page_wakeup(m)
+            return True
+        vm_page_test_dirty(m)
+        if m.dirty:
+            vm_page_protect(m, 0)
+            vm_page_undirty(m)
+        if m.flags.load() & PG_NEED_COMMIT:
+            vm_page_wakeup(m)
+            return True
+        vm_page_cache(m)
+        done += 1
+        return vm_paging_target2(vm)
+
+    for colour in range(vm.page.l2_size):
+        _scan(vm, vm.page.vm_page_queues[vm.page.PQ_INACTIVE + colour], visit)
+    return done
+
+
+def vm_pageout_scan_cache(vm: VmSystem) -> int:
+    """Free cached pages while free ones alone are short; how many."""
+    freed = 0
+    while vm.mycpu().gd_vmstats.peek("v_free_count") < vm.meter.limits.v_free_min:
+        m = vm_page_select_cache(vm, freed & vm.page.l2_mask)
+        if m is None:
+            break
+        vm_page_protect(m, 0)
+        vm_page_free(m)
+        freed += 1
+    return freed

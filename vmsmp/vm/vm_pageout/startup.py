@@ -1,0 +1,37 @@
+"""What asks for pages and who makes them: the words between those who wait and the pagedaemon.
+
+Models: the globals of sys/vm/vm_pageout.c, and vm_token.
+Locks: none; the counters are plain words, written and read by anybody and documented as sloppy.
+Deviations:
+  * `pageout_stop` has the daemon end, which the kernel's never does.
+"""
+
+from __future__ import annotations
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.records.home import Home
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_meter.meter import Globaldata
+
+
+class Pageout:
+    """The pagedaemon's globals."""
+
+    def __init__(self, vm: Home, config: BootConfig) -> None:
+        machine = vm.machine
+        self.vm_pages_needed = machine.cell(0, "vm_pages_needed")
+        self.vm_pages_waiting = machine.cell(0, "vm_pages_waiting")
+        self.vm_pageout_pages_needed = machine.cell(0, "vm_pageout_pages_needed")
+        self.vm_pageout_deficit = machine.cell(0, "vm_pageout_deficit")
+        self.vm_token = machine.token("vm_token")
+        self.pageout_stop = machine.cell(False, "pageout_stop")
+        self.pagethread: Cpu | None = None
+        self.emergpager: Cpu | None = None
+        self.scan_yield = config.scan_yield
+        #: Ghost: the globaldata of the CPU that told those who wait last.
+        self.last_to_free: Globaldata | None = None
+
+
+def startup(vm: Home, config: BootConfig) -> Pageout:
+    """Nobody waits, nobody works."""
+    return Pageout(vm, config)

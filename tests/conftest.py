@@ -1,5 +1,45 @@
-"""What `tests/support` asserts is shown like what tests assert."""
+"""Which tests run, and what all of them need.
+
+`--vmsmp-profile` says how much is run: `pr` is what fits a few minutes on two cores, `ci` adds the
+tests that measure the tool's power or run long, `nightly` those that run longer still.  A test says
+which it belongs to by the marker `ci` or `nightly`; without one it runs always.
+"""
+
+import os
+import signal
 
 import pytest
 
-pytest.register_assert_rewrite("machine_driver", "page_layer", "verdicts")
+from vmsmp.library import all_scenarios
+
+#: From the least to the most; each runs what those before it run.
+PROFILES = ("pr", "ci", "nightly")
+
+# What `tests/support` asserts is shown like what tests assert.
+pytest.register_assert_rewrite("inner_session", "machine_driver", "page_layer", "verdicts")
+
+all_scenarios()  # from here on `vmsmp.scenarios` can be imported, in a checkout too
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--vmsmp-profile",
+        choices=PROFILES,
+        default=os.environ.get("VMSMP_PROFILE", PROFILES[0]),
+        help="how much of vmsmp's own tests to run: %(choices)s [VMSMP_PROFILE]",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "ci: measures the tool's power or runs long; the gate runs it")
+    config.addinivalue_line("markers", "nightly: runs for many minutes")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests press Ctrl-C
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = PROFILES[PROFILES.index(config.getoption("--vmsmp-profile")) + 1 :]
+    gone = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if gone:
+        items[:] = [item for item in items if item not in set(gone)]
+        config.hook.pytest_deselected(items=gone)

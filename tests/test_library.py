@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+from types import ModuleType
 
 import pytest
 
 from vmsmp import library, scenario
 from vmsmp.errors import UsageError
-from vmsmp.library import all_scenarios, find_scenario, matching
+from vmsmp.library import all_scenarios, find_scenario, is_scenario, matching
 
 EVERY = list(all_scenarios().values())
 
@@ -52,10 +54,8 @@ def test_a_scenario_has_cpus(marked):
 
 @pytest.mark.parametrize("marked", EVERY, ids=by_name)
 def test_a_scenario_has_tags_in_small_letters(marked):
-    assert (True, []) == (
-        len(marked.tags) > 0,
-        [tag for tag in marked.tags if not re.fullmatch("[a-z]+", tag)],
-    )
+    assert marked.tags
+    assert [] == [tag for tag in marked.tags if not re.fullmatch("[a-z]+", tag)]
 
 
 @pytest.mark.parametrize("marked", EVERY, ids=by_name)
@@ -112,9 +112,12 @@ def test_a_mark_says_what_was_said():
     def mine(m):
         pass
 
-    assert (3, {"a", "b"}, "exact", "any", True, "v1:x:0:") == (
-        *(mine.cpus, mine.tags, mine.locks, mine.timeouts, mine.spurious, mine.schedule),
-    )
+    assert 3 == mine.cpus
+    assert {"a", "b"} == mine.tags
+    assert "exact" == mine.locks
+    assert "any" == mine.timeouts
+    assert mine.spurious
+    assert "v1:x:0:" == mine.schedule
 
 
 def test_a_mark_that_says_little_means_the_usual():
@@ -122,9 +125,11 @@ def test_a_mark_that_says_little_means_the_usual():
     def mine(m):
         pass
 
-    assert (frozenset(), "atomic", "idle", False, None) == (
-        *(mine.tags, mine.locks, mine.timeouts, mine.spurious, mine.schedule),
-    )
+    assert frozenset() == mine.tags
+    assert "atomic" == mine.locks
+    assert "idle" == mine.timeouts
+    assert not mine.spurious
+    assert mine.schedule is None
 
 
 # -- a folder -------------------------------------------------------------------------------------
@@ -155,3 +160,29 @@ def test_two_scenarios_of_one_name_are_an_error(folder):
     folder("two.py", program("twin"))
     with pytest.raises(UsageError, match="two scenarios are called 'twin'"):
         all_scenarios()
+
+
+def test_files_of_a_folder_share_what_an_underscored_file_holds(folder):
+    folder("_kit.py", "CPUS = 5\n")
+    folder("deep/one.py", "from vmsmp.scenarios._kit import CPUS\n" + program("a", "cpus=CPUS"))
+    assert 5 == all_scenarios()["a"].cpus
+
+
+def test_a_user_s_own_package_called_scenarios_is_left_alone(folder, monkeypatch):
+    theirs = ModuleType("scenarios")
+    monkeypatch.setitem(sys.modules, "scenarios", theirs)
+    folder("one.py", program("a"))
+    all_scenarios()
+    assert theirs is sys.modules["scenarios"]
+
+
+def test_a_program_of_a_user_s_package_called_scenarios_is_not_ours():
+    def mine(m):
+        pass
+
+    mine.__module__ = "scenarios.mine"
+    assert not is_scenario(mine)
+
+
+def test_a_scenario_is_ours():
+    assert is_scenario(find_scenario("spin_storm"))

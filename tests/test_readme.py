@@ -32,10 +32,27 @@ def test_the_first_python_block_runs_as_it_stands(capsys):
     assert "both increments are counted" in capsys.readouterr().out
 
 
-def test_there_are_two_commands_and_each_makes_its_own_environment():
-    commands = blocks("sh")
-    assert 2 == len(commands)
-    assert all(command.startswith("python3 -m venv .venv && ") for command in commands)
+@pytest.mark.parametrize("command", blocks("sh"))
+def test_each_command_makes_its_own_environment(command):
+    assert command.startswith("python3 -m venv .venv && ")
+
+
+def test_there_are_three_commands():
+    assert 3 == len(blocks("sh"))
+
+
+def test_the_first_command_finds_the_bug_of_the_report(capsys):
+    words = re.search(r"\.venv/bin/vmsmp (.*)$", blocks("sh")[0], re.MULTILINE).group(1).split()
+    assert 1 == main(words)
+    assert blocks("text")[0].splitlines()[0] in capsys.readouterr().out.splitlines()
+
+
+def test_the_second_command_runs_the_tests():
+    assert blocks("sh")[1].rstrip().endswith("-m pytest -n 2")
+
+
+def test_the_third_command_stresses():
+    assert blocks("sh")[2].rstrip().endswith("vmsmp stress --minutes 1")
 
 
 @pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__.rsplit(".", 1)[-1])

@@ -4,12 +4,15 @@
 
 A scenario is a function of a machine, marked with `@scenario`; it stays an ordinary function.  They
 live in the `scenarios` folder, one workload a file, which travels in the wheel as
-`vmsmp/scenarios`.  `find_scenario` looks a name up; names are the functions' own and unique.
+`vmsmp/scenarios`.  Either way the folder is loaded as the package `vmsmp.scenarios`, so that a
+user's own package called `scenarios` is left alone.  A file whose name begins with an underscore
+holds no scenarios but what they share.  `find_scenario` looks a name up; names are the functions'
+own and unique.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -17,9 +20,12 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from vmsmp.errors import UsageError
+
+#: The package that the scenarios are loaded as.
+PACKAGE: Final = "vmsmp.scenarios"
 
 
 class Scenario(Protocol):
@@ -87,35 +93,35 @@ def all_scenarios() -> dict[str, Scenario]:
     Raises: UsageError when two have the same name.
     """
     found: dict[str, Scenario] = {}
-    for path in sorted(scenario_folder().rglob("*.py")):
-        if path.name.startswith("_"):
-            continue
-        for thing in vars(_load(path)).values():
-            if callable(thing) and hasattr(thing, "tags") and thing.__module__ == _name(path):
+    for module in _modules():
+        for thing in vars(module).values():
+            if callable(thing) and hasattr(thing, "tags") and thing.__module__ == module.__name__:
                 if thing.__name__ in found:
                     raise UsageError(f"two scenarios are called {thing.__name__!r}")
                 found[thing.__name__] = cast(Scenario, thing)
     return dict(sorted(found.items()))
 
 
-def _name(path: Path) -> str:
-    return "scenarios." + ".".join(path.relative_to(scenario_folder()).with_suffix("").parts)
-
-
-def _load(path: Path) -> ModuleType:
-    name = _name(path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+def _modules() -> list[ModuleType]:
+    """The modules of the scenario folder, loaded anew."""
+    folder = scenario_folder()
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{PACKAGE}.")]:
+        del sys.modules[name]
+    package = ModuleType(PACKAGE)
+    package.__path__ = [str(folder)]
+    sys.modules[PACKAGE] = package
+    importlib.invalidate_caches()
+    paths = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.py")))
+    return [
+        importlib.import_module(".".join((PACKAGE, *path.parts)))
+        for path in paths
+        if not path.name.startswith("_")
+    ]
 
 
 def is_scenario(program: object) -> bool:
     """Whether the program is a scenario of the library, which the command line finds by its name."""
-    return str(getattr(program, "__module__", "")).startswith("scenarios.")
+    return str(getattr(program, "__module__", "")).startswith(f"{PACKAGE}.")
 
 
 def find_scenario(name: str) -> Scenario:

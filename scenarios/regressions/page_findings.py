@@ -1,13 +1,13 @@
 """Findings of the kernel's own in the page layer: the model does what vm_page.c does, step for step."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_pages, set_limits, take_kernel_pages, take_pages
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     vm_page_alloc,
-    vm_page_alloczwq,
     vm_page_cache,
     vm_page_free,
     vm_page_freezwq,
@@ -32,8 +32,8 @@ def vm_wait_misses_a_free(m):
     rolled up and tested again.
     """
     vm = m.boot(pages=4, l2_size=1)
-    vm.meter.limits.v_free_min = 2
-    hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(3)]
+    set_limits(vm, v_free_min=2)
+    hoard = take_kernel_pages(vm, 3)
     vmstats_rollup(vm)
 
     def giver():
@@ -73,7 +73,7 @@ def hold_try_frees_a_held_object(m):
     vm_page_zero_invalid(page)
     vm_page_cache(page)
     vm_object_drop(obj)
-    filler = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM) for n in range(2)]
+    filler = take_pages(vm, 2, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
 
     def user():
         vm_object_hold(obj)
@@ -88,5 +88,4 @@ def hold_try_frees_a_held_object(m):
     m.spawn(user, name="user")
     m.spawn(allocator, name="allocator")
     m.join()
-    for page in filler:
-        vm_page_free(page)
+    give_pages(filler)

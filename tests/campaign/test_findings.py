@@ -38,6 +38,7 @@ def test_a_finding_s_line_is_as_short_as_can_be(finding):
     assert len(line) == len(vmsmp.minimize(find_scenario(line.program), line))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
 def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding, locks):
     result = vmsmp.explore(
@@ -55,7 +56,8 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
         if finding.explains(failure.signature, result.program)
         or explain(failure.signature, result.program, [finding.repair]) is None
     ]
-    assert (2_000, []) == (result.executions, own_or_unknown)
+    assert [] == own_or_unknown
+    assert 2_000 == result.executions
 
 
 def test_a_finding_is_there_without_its_repair(finding):
@@ -113,6 +115,7 @@ def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_momen
     assert None is result.failure
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_checkers_do_not_change_a_regression_s_run(regression, locks):
@@ -139,18 +142,14 @@ def test_a_finding_explains_nothing_while_its_repair_is_on(finding):
 
 def test_a_finding_may_be_of_some_scenarios_only():
     only = Finding("f", "check: *", "because", "r", "", scenarios="map_*")
-    assert (True, False) == (
-        only.explains("check: x", "map_upgrade"),
-        only.explains("check: x", "spin_storm"),
-    )
+    assert only.explains("check: x", "map_upgrade")
+    assert not only.explains("check: x", "spin_storm")
 
 
 def test_a_finding_explains_the_signatures_that_match():
     one = Finding("f", "check: state of *: bad", "because", "r", "")
-    assert (True, False) == (
-        one.explains("check: state of lockmgr 'a': bad", "any"),
-        one.explains("check: state of lockmgr 'a': worse", "any"),
-    )
+    assert one.explains("check: state of lockmgr 'a': bad", "any")
+    assert not one.explains("check: state of lockmgr 'a': worse", "any")
 
 
 # -- repairs --------------------------------------------------------------------------------------

@@ -138,16 +138,20 @@ def rollup():
     return program, found, vmsmp.minimize(program, found.schedule)
 
 
+@pytest.mark.ci
 def test_thousands_of_preemptions_come_down_to_a_handful(rollup):
     _, found, small = rollup
-    assert (True, True) == (len(Schedule.parse(found.schedule)) > 1_000, len(small) <= 8)
+    assert len(Schedule.parse(found.schedule)) > 1_000
+    assert len(small) <= 8
 
 
+@pytest.mark.ci
 def test_what_is_left_of_thousands_fails_the_same_way(rollup):
     program, found, small = rollup
     assert found.signature == fails(program, small)
 
 
+@pytest.mark.ci
 def test_what_is_left_of_thousands_has_their_options(rollup):
     _, found, small = rollup
     options = Schedule.parse(found.schedule).options

@@ -6,6 +6,7 @@ import pytest
 
 import verdicts
 import vmsmp
+from page_layer import active
 from verdicts import entries
 from vmsmp.campaign.runner import Runner
 from vmsmp.check.ledger import MEMORY, Ledger
@@ -25,7 +26,6 @@ from vmsmp.vm.vm_page import (
     VM_ALLOC_SYSTEM,
     WIRE,
     _prepare,
-    vm_page_activate,
     vm_page_alloc,
     vm_page_alloczwq,
     vm_page_busy_try,
@@ -55,14 +55,6 @@ def found(program, kind, message, **options):
     failure = verdicts.found(program, kind, message, **{"schedules": 300, **options})
     assert failure.facts == vmsmp.replay(program, failure.schedule).failure.facts
     return failure
-
-
-def active(vm):
-    """A page in no object, on its active queue, not busied."""
-    page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
-    return page
 
 
 def two_roles(first, second):

@@ -9,6 +9,7 @@ import verdicts
 import vmsmp
 from verdicts import entries
 from vmsmp.patches.patch import Mutant
+from vmsmp.scenarios._kit import busied_page
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
@@ -30,7 +31,6 @@ from vmsmp.vm.vm_page import (
     VM_ALLOC_ZERO,
     _found,
     vm_page_activate,
-    vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_cache,
@@ -56,7 +56,6 @@ from vmsmp.vm.vm_page import (
     vm_page_unwire,
     vm_page_wakeup,
     vm_page_wire,
-    vm_page_zero_invalid,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
@@ -67,10 +66,7 @@ silent = partial(verdicts.silent, schedules=200)
 
 def make(vm, obj, pindex):
     """A valid page of the object on its active queue, not busied, that the hash may know."""
-    vm_object_hold(obj)
-    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
-    vm_object_drop(obj)
-    vm_page_zero_invalid(page)
+    page = busied_page(vm, obj, pindex)
     vm_page_flag_set(page, PG_MAPPEDMULTI)
     vm_page_activate(page)
     vm_page_wakeup(page)

@@ -537,6 +537,7 @@ def changed(function, old, new):
     return Mutant("model", f"vmsmp.vm.{function}", old, new, breaks="the model", story="", scenario="")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "mutant",
     [

@@ -85,7 +85,7 @@ def likelihood_of_so_few(hits, runs, p):
     return math.exp(top) * math.fsum(math.exp(value - top) for value in logs)
 
 
-@pytest.mark.parametrize("filler", [0, 2, 5])
+@pytest.mark.parametrize("filler", [0, *(pytest.param(n, marks=pytest.mark.ci) for n in (2, 5))])
 @pytest.mark.parametrize(("depth", "bug"), [(1, first), (2, between), (3, there_and_back)])
 def test_a_bug_is_hit_as_often_as_the_bound_says(depth, bug, filler):
     def program(m):

@@ -15,6 +15,7 @@ SEEDS = range(20)
 MOST = 1_500
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("program", MEAN, ids=lambda program: program.__name__)
 def test_the_portfolio_finds_it_every_time_and_soon(program):
     found = [vmsmp.explore(program, schedules=MOST, seed=seed, check=False).failure for seed in SEEDS]

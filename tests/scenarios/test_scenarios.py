@@ -53,12 +53,13 @@ def by_name(scenario):
 
 
 @pytest.mark.parametrize("locks", DEPTHS)
-@pytest.mark.parametrize("sched", ["random", "portfolio"])
+@pytest.mark.parametrize("sched", [pytest.param("random", marks=pytest.mark.ci), "portfolio"])
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_a_scenario_is_clean_under_control(scenario, sched, locks):
     assert (150, {}) == search(scenario, sched, locks)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("locks", DEPTHS)
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_a_scenario_is_clean_with_sleeps_that_end_at_any_moment(scenario, locks):
@@ -70,13 +71,11 @@ def test_a_scenario_is_clean_with_sleeps_that_end_at_any_moment(scenario, locks)
 def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
     options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
     rounds = free_rounds(scenario, time_s=0.15, options=options)
-    assert (True, [], []) == (
-        rounds.rounds > 0,
-        [failure.signature for failure in rounds.failures],
-        [failure.history for failure in rounds.failures],
-    )
+    assert [] == [(failure.signature, failure.history) for failure in rounds.failures]
+    assert rounds.rounds > 0
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("scenario", [s for s in EVERY if not s.fixed], ids=by_name)
 def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus):
@@ -111,7 +110,8 @@ def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
 def test_a_scenario_s_line_gives_the_same_run_every_time(scenario):
     line = str(Schedule(scenario.__name__, 5, (), Options(locks="exact", timeouts=scenario.timeouts)))
     one, other = (vmsmp.replay(scenario, line) for _ in range(2))
-    assert (one.digest, one.steps) == (other.digest, other.steps)
+    assert one.digest == other.digest
+    assert one.steps == other.steps
 
 
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)

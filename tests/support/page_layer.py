@@ -1,7 +1,8 @@
 """What tests of the page layer start from and look at: limits, queues, objects, words."""
 
+from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_hold
-from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, vm_page_alloc
+from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, vm_page_activate, vm_page_alloc, vm_page_wakeup
 
 LIMITS = (
     "v_free_reserved",
@@ -12,13 +13,6 @@ LIMITS = (
     "v_paging_target1",
     "v_paging_target2",
 )
-
-
-def set_limits(vm, **limits):
-    """Set these limits and leave all others."""
-    for name, value in limits.items():
-        setattr(vm.meter.limits, name, value)
-    return vm
 
 
 def limit(vm, **limits):
@@ -48,6 +42,14 @@ def intact(vm):
 def busied(vm):
     """A page in no object, hard-busied and on no queue."""
     return vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+
+
+def active(vm):
+    """A page in no object, on its active queue, not busied."""
+    page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+    return page
 
 
 def made(vm, refs=1):

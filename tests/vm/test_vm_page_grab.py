@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from page_layer import held_object, on, set_limits
+from page_layer import held_object, on
+from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm import vm_page as a
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (

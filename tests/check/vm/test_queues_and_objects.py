@@ -11,6 +11,7 @@ import vmsmp
 from page_layer import poke
 from vmsmp.check.vm.vm_object import broken_object
 from vmsmp.check.vm.vm_page import WALK, broken_queue, walked_queue
+from vmsmp.scenarios._kit import active_page
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_deallocate,
@@ -25,7 +26,6 @@ from vmsmp.vm.vm_page import (
     TAILQ_REMOVE,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
-    vm_page_activate,
     vm_page_alloc,
     vm_page_busy_try,
     vm_page_deactivate,
@@ -33,24 +33,12 @@ from vmsmp.vm.vm_page import (
     vm_page_free,
     vm_page_rename,
     vm_page_wakeup,
-    vm_page_zero_invalid,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 found = partial(verdicts.found, whole=False, schedules=100)
 silent = partial(verdicts.silent, schedules=100)
-
-
-def make(vm, obj, pindex):
-    """A valid page of the object on its active queue, not busied."""
-    vm_object_hold(obj)
-    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
-    vm_object_drop(obj)
-    vm_page_zero_invalid(page)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
-    return page
 
 
 # -- lists ----------------------------------------------------------------------------------------
@@ -151,7 +139,7 @@ def on_a_queue(deed, *, spin=True, again=None):
     def program(m):
         vm = m.boot(pages=6, l2_size=1)
         obj = vm_object_allocate(vm, 4)
-        pages = [make(vm, obj, n) for n in range(3)]
+        pages = [active_page(vm, obj, n) for n in range(3)]
         pq = vm.page.vm_page_queues[vm.page.PQ_ACTIVE]
 
         def worker():
@@ -186,7 +174,7 @@ def test_a_list_that_is_broken_is_found_in_the_end_though_nobody_locks_it(deed, 
     def program(m):
         vm = m.boot(pages=6, l2_size=1)
         obj = vm_object_allocate(vm, 4)
-        pages = [make(vm, obj, n) for n in range(3)]
+        pages = [active_page(vm, obj, n) for n in range(3)]
         m.yield_()
         deed(vm.page.vm_page_queues[vm.page.PQ_ACTIVE], pages)
 
@@ -257,7 +245,7 @@ def test_pages_moved_by_the_kernel_while_scans_go_through_the_queues_are_right(l
     def program(m):
         vm = m.boot(pages=6, l2_size=1)
         obj = vm_object_allocate(vm, 4)
-        pages = [make(vm, obj, n) for n in range(3)]
+        pages = [active_page(vm, obj, n) for n in range(3)]
 
         def mover(deed):
             for page in pages:
@@ -384,7 +372,7 @@ def test_an_object_that_is_broken_is_found_when_it_is_touched(deed, message, loc
     def program(m):
         vm = m.boot(pages=4, l2_size=1)
         obj = vm_object_allocate(vm, 4)
-        pages = [make(vm, obj, n) for n in range(2)]
+        pages = [active_page(vm, obj, n) for n in range(2)]
 
         def worker():
             deed(obj, pages)
@@ -406,7 +394,7 @@ def test_an_object_that_is_broken_is_found_in_the_end_though_nobody_touches_it(d
     def program(m):
         vm = m.boot(pages=4, l2_size=1)
         obj = vm_object_allocate(vm, 4)
-        pages = [make(vm, obj, n) for n in range(2)]
+        pages = [active_page(vm, obj, n) for n in range(2)]
         m.yield_()
         deed(obj, pages)
 
@@ -426,7 +414,7 @@ def test_an_object_whose_page_is_under_its_spinlock_is_not_asked_about_that_page
     def program(m):
         vm = m.boot(pages=4, l2_size=1)
         obj = vm_object_allocate(vm, 4)
-        page = make(vm, obj, 0)
+        page = active_page(vm, obj, 0)
 
         def mover():
             with page.spin:
@@ -448,7 +436,7 @@ def test_objects_whose_pages_come_go_and_move_are_right(locks):
     def program(m):
         vm = m.boot(pages=6, l2_size=1)
         here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
-        make(vm, here, 0)
+        active_page(vm, here, 0)
 
         def mover(source, target):
             vm_object_hold(source)

@@ -7,8 +7,9 @@ import pytest
 
 import verdicts
 import vmsmp
-from page_layer import poke
+from page_layer import active, poke
 from verdicts import entries
+from vmsmp.scenarios._kit import active_page
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -39,7 +40,6 @@ from vmsmp.vm.vm_page import (
     vm_page_unhold,
     vm_page_wakeup,
     vm_page_wire,
-    vm_page_zero_invalid,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
@@ -56,24 +56,9 @@ def free(vm):
     return vm.page.vm_page_array[0]
 
 
-def active(vm):
-    """In no object, on its active queue."""
-    page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
-    return page
-
-
 def resident(vm):
     """An object's valid page, on its active queue."""
-    obj = vm_object_allocate(vm, 4)
-    vm_object_hold(obj)
-    page = vm_page_alloc(vm, obj, 0, VM_ALLOC_NORMAL)
-    vm_object_drop(obj)
-    vm_page_zero_invalid(page)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
-    return page
+    return active_page(vm, vm_object_allocate(vm, 4), 0)
 
 
 def cached(vm):

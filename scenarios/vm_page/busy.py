@@ -1,16 +1,14 @@
 """The busy protocol: hard and soft busies handed about, waited for, looked up and renamed."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import enter_hash, idle_pages
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
     PBUSY_SWAPINPROG,
     PG_MAPPEDMULTI,
-    VM_ALLOC_NORMAL,
-    vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_cache,
-    vm_page_flag_set,
     vm_page_flash,
     vm_page_hash_enter,
     vm_page_hash_get,
@@ -30,30 +28,14 @@ from vmsmp.vm.vm_page import (
     vm_page_set_invalid,
     vm_page_sleep_busy,
     vm_page_wakeup,
-    vm_page_zero_invalid,
 )
-
-
-def resident(vm, obj, pindexes, flags=0):
-    """Valid pages at these indexes, not busied."""
-    pages = []
-    vm_object_hold(obj)
-    for pindex in pindexes:
-        m = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
-        vm_page_zero_invalid(m)
-        if flags:
-            vm_page_flag_set(m, flags)
-        vm_page_wakeup(m)
-        pages.append(m)
-    vm_object_drop(obj)
-    return pages
 
 
 @scenario(cpus=3, tags={"page", "busy"})
 def busy_handoff(m):
     """Three CPUs hand one page's hard busy around; nobody may be left asleep."""
     vm = m.boot(pages=4, l2_size=1)
-    (page,) = resident(vm, vm_object_allocate(vm, 1), [0])
+    (page,) = idle_pages(vm, vm_object_allocate(vm, 1), [0])
     turns = m.cell(0, name="turns")
 
     def worker():
@@ -71,7 +53,7 @@ def busy_handoff(m):
 def busy_soft_against_hard(m):
     """A soft busy keeps an owner who wants the page alone waiting, and its drop lets him in."""
     vm = m.boot(pages=4, l2_size=1)
-    (page,) = resident(vm, vm_object_allocate(vm, 1), [0])
+    (page,) = idle_pages(vm, vm_object_allocate(vm, 1), [0])
 
     def reader():
         for _ in m.rounds(2):
@@ -92,7 +74,7 @@ def busy_soft_against_hard(m):
 def busy_storm(m):
     """Each CPU draws what it does to two pages: busy, soft busy, wait, try, I/O."""
     vm = m.boot(pages=4, l2_size=1)
-    pages = resident(vm, vm_object_allocate(vm, 2), [0, 1])
+    pages = idle_pages(vm, vm_object_allocate(vm, 2), [0, 1])
 
     def wait_alone(page):
         vm_page_busy_wait(page, True)
@@ -139,7 +121,7 @@ def lookup_against_rename(m):
     """A page moves to another object while others look both up; nobody gets the wrong one."""
     vm = m.boot(pages=6, l2_size=1)
     here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
-    (page,) = resident(vm, here, [0])
+    (page,) = idle_pages(vm, here, [0])
     if m.choose(2):
         vm_page_busy_wait(page, True)
         vm_page_cache(page)
@@ -185,7 +167,7 @@ def lookup_during_swapin(m):
     """A page's content comes from swap; whoever wants it idle waits until that is over."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
-    (page,) = resident(vm, obj, [0])
+    (page,) = idle_pages(vm, obj, [0])
 
     def pager():
         vm_page_busy_wait(page, True)
@@ -210,7 +192,7 @@ def lookup_against_invalidate(m):
     """A reader's page loses its content while he looks it up: he gets a valid page or none."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
-    resident(vm, obj, [0])
+    idle_pages(vm, obj, [0])
 
     def truncate():
         vm_object_hold_shared(obj)
@@ -240,10 +222,8 @@ def hash_against_rename(m):
     """A page moves between two objects again and again, and readers look for it in the page hash."""
     vm = m.boot(pages=4, l2_size=1, hash_size=8)
     objects = [vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)]
-    (page,) = resident(vm, objects[0], [0], PG_MAPPEDMULTI)
-    vm_page_busy_wait(page, True)
-    vm_page_hash_enter(page)
-    vm_page_wakeup(page)
+    (page,) = idle_pages(vm, objects[0], [0], PG_MAPPEDMULTI)
+    enter_hash(page)
     over = m.cell(False, name="over")
 
     def mover():
@@ -279,10 +259,8 @@ def hash_against_remove(m):
     """A page leaves its object and comes back, again and again, while its entry stays in the page hash."""
     vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=1)
     obj = vm_object_allocate(vm, 4)
-    (page,) = resident(vm, obj, [0], PG_MAPPEDMULTI)
-    vm_page_busy_wait(page, True)
-    vm_page_hash_enter(page)
-    vm_page_wakeup(page)
+    (page,) = idle_pages(vm, obj, [0], PG_MAPPEDMULTI)
+    enter_hash(page)
 
     def mover():
         vm_object_hold(obj)

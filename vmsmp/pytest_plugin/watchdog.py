@@ -9,17 +9,24 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import pytest_timeout  # type: ignore[import-untyped]  # it has no stubs
+
+from vmsmp.engine.watch import WATCH, Watch
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import CpuSnapshot, Machine
 
 #: Seconds that a stopped test gets to come to its end before pytest-timeout ends the process.
-GRACE_S: Final = 2.0
+GRACE_S: Final = 30.0
+#: Seconds that its CPUs get to unwind before they are abandoned.
+PATIENCE_S: Final = 5.0
+#: Seconds in which a CPU that gets on does something, however busy the host is.
+LOOK_S: Final = 0.5
 
 
 class Watchdog:
@@ -31,8 +38,6 @@ class Watchdog:
     """
 
     def __init__(self, item: pytest.Item, settings: Any, again: str) -> None:
-        from vmsmp.engine.watch import WATCH, Watch
-
         self.item = item
         self.settings = settings
         self.again = again
@@ -51,8 +56,6 @@ class Watchdog:
 
     def cancel(self) -> None:
         """The test has ended.  May be called more than once, on the test's thread."""
-        from vmsmp.engine.watch import WATCH
-
         if self.over.is_set():
             return
         self.over.set()
@@ -62,11 +65,13 @@ class Watchdog:
         if WATCH.get() is self.watch:
             WATCH.set(None)
 
-    def _run(self) -> None:
-        if self.over.wait(self.settings.timeout):
-            return
-        import pytest_timeout  # type: ignore[import-untyped]  # it has no stubs
+    def in_time(self) -> bool:
+        """Wait until the test ends or its time is up.  Returns whether it has ended."""
+        return self.over.wait(self.settings.timeout)
 
+    def _run(self) -> None:
+        if self.in_time():
+            return
         if not self.settings.disable_debugger_detection and pytest_timeout.is_debugging():
             return
         try:
@@ -74,7 +79,7 @@ class Watchdog:
         except Exception as error:  # the CPUs run on meanwhile; a test must end whatever they do
             text = f"hang: the machines could not be looked at: {error!r}"
         if text:
-            self.watch.stop(pytest.fail.Exception(text, pytrace=False), GRACE_S / 2)
+            self.watch.stop(pytest.fail.Exception(text, pytrace=False), PATIENCE_S)
             ended = self.over.wait(GRACE_S)
         elif self.alarm and not self.over.is_set():
             signal.pthread_kill(self.tested.ident or 0, signal.SIGALRM)
@@ -86,17 +91,18 @@ class Watchdog:
 
     def _alarmed(self, *_: object) -> None:
         __tracebackhide__ = True
-        import pytest_timeout
-
         pytest_timeout.timeout_sigalrm(self.item, self.settings)
 
     def _report(self) -> str:
         """How the machines of the test stand, "" if none runs."""
-        for _ in range(10):  # there may be none just now, in a test that makes one after the other
-            machines = self.watch.machines()
-            if machines or self.over.is_set():
-                break
-            time.sleep(0.01)
+        machines: list[Machine] = []
+
+        def seen() -> bool:
+            """There may be none just now, in a test that makes one after the other."""
+            machines[:] = self.watch.machines()
+            return bool(machines) or self.over.is_set()
+
+        _soon(seen)
         return "\n\n".join(self._standing(machine) for machine in machines)
 
     def _standing(self, machine: Machine) -> str:
@@ -109,8 +115,7 @@ class Watchdog:
         name, cpus, scene = _scene(machine)
         violation = Violation("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
         self.item.user_properties.append(("vmsmp.signature", signature_of(violation)))
-        time.sleep(0.05)
-        moving = _progress(engine) != before
+        moving = _soon(lambda: _progress(engine) != before)
         kind = "controlled" if engine.controlled else "free"
         lines = [
             f"hang: {violation.message}",
@@ -133,7 +138,7 @@ class Watchdog:
 
         frame = current_frames().get(self.tested.ident or 0)
         for place in places(frame):
-            if "pytest_plugin.py" not in place and "pytest_watchdog.py" not in place:
+            if "pytest_plugin/" not in place:
                 yield place
                 return
 
@@ -143,6 +148,16 @@ def _progress(engine: Any) -> object:
     return (id(engine.log), len(engine.log)) if engine.controlled else engine.operations()
 
 
+def _soon(happens: Callable[[], bool]) -> bool:
+    """Whether it happens while we look."""
+    deadline = time.monotonic() + LOOK_S
+    while time.monotonic() < deadline:
+        if happens():
+            return True
+        time.sleep(0.005)
+    return happens()
+
+
 def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     """The program, the CPUs and how they stand, of a later execution if the search is there now."""
     from vmsmp.engine.schedule import program_name
@@ -150,14 +165,19 @@ def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     name = "the program"
     cpus: list[Cpu] = []
     scene: tuple[CpuSnapshot, ...] = ()
-    for _ in range(20):  # between two executions there is nothing to see
-        machine = machine.engine.machine
+
+    def running() -> bool:
+        """Look at the execution of this moment; between two of them there is nothing to see."""
+        nonlocal name, cpus, scene
+        current = machine.engine.machine
         # First what a machine forgets when its execution ends, which may be any moment.
-        cpus = list(machine.cpus)
+        cpus = list(current.cpus)
         boot = cpus[0].fn if cpus else None
-        scene = machine.survey()
-        if boot is not None and any(not stand.done for stand in scene):
-            name = program_name(boot)
-            break
-        time.sleep(0.001)
+        scene = current.survey()
+        if boot is None or all(stand.done for stand in scene):
+            return False
+        name = program_name(boot)
+        return True
+
+    _soon(running)
     return name, cpus, scene

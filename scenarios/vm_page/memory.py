@@ -1,6 +1,7 @@
 """Allocation, shortage and the counts: who gets a page, who waits, and whether the books are right."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import set_limits, take_kernel_pages
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -68,8 +69,7 @@ def alloc_storm_many_colours(m):
 def alloc_into_the_reserve(m):
     """Normal, system and interrupt requests compete for the last pages: each stops at its own mark."""
     vm = m.boot(pages=4, l2_size=1, adj_limit=1)
-    vm.meter.limits.v_free_reserved = 3
-    vm.meter.limits.v_interrupt_free_min = 1
+    set_limits(vm, v_free_reserved=3, v_interrupt_free_min=1)
     requests = [VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT]
 
     def worker(request):
@@ -127,11 +127,8 @@ def kernel_pages(m):
 def starvation_and_wakeup(m):
     """Processes fill memory and wait for more, while the pagedaemon makes clean pages free."""
     vm = m.boot(pages=12, l2_size=1, adj_limit=1)
-    limits = vm.meter.limits
-    limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 2, 3, 4
-    limits.v_paging_wait, limits.v_paging_start = 5, 6
-    limits.v_paging_target1, limits.v_paging_target2 = 7, 8
-    limits.vm_page_free_hysteresis = 1
+    set_limits(vm, v_free_reserved=2, v_free_severe=3, v_free_min=4, v_paging_wait=5, v_paging_start=6)
+    set_limits(vm, v_paging_target1=7, v_paging_target2=8, vm_page_free_hysteresis=1)
     obj = vm_object_allocate(vm, 32)
     left = m.atomic(2, name="left")
 
@@ -160,12 +157,9 @@ def starvation_and_wakeup(m):
 def wait_for_a_free(m):
     """CPUs wait for memory that another gives back, and a fourth may take it first."""
     vm = m.boot(pages=4, l2_size=1)
-    limits = vm.meter.limits
-    limits.v_free_reserved, limits.v_free_severe, limits.v_free_min = 1, 1, 2
-    limits.v_paging_wait, limits.v_paging_start = 2, 2
-    limits.v_paging_target1, limits.v_paging_target2 = 2, 2
-    limits.vm_page_free_hysteresis = 0
-    hoard = [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(3)]
+    set_limits(vm, v_free_reserved=1, v_free_severe=1, v_free_min=2, v_paging_wait=2, v_paging_start=2)
+    set_limits(vm, v_paging_target1=2, v_paging_target2=2, vm_page_free_hysteresis=0)
+    hoard = take_kernel_pages(vm, 3)
     vmstats_rollup(vm)
     taken = []
 

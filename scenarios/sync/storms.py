@@ -17,32 +17,16 @@ from vmsmp import (
     PINTERLOCKED,
     scenario,
 )
+from vmsmp.scenarios._kit import Pair
 
 _HOW = [0, 0, LK_NOWAIT, LK_TIMELOCK, LK_SLEEPFAIL, LK_CANCELABLE]
-
-
-class _Pair:
-    """Two words that a holder of the lock sees equal: exclusion that needs no checker."""
-
-    def __init__(self, m):
-        self.m = m
-        self.left = m.cell(0, name="left")
-        self.right = m.cell(0, name="right")
-
-    def read(self):
-        self.m.check(self.left.load() == self.right.load(), "a reader sees both words or none")
-
-    def write(self):
-        value = self.left.load() + 1
-        self.left.store(value)
-        self.right.store(value)
 
 
 @scenario(cpus=4, tags={"lockmgr", "storm"}, locks="exact", timeouts="any")
 def lockmgr_storm(m):
     """Any lockmgr request against any other, with every way to fail."""
     lock = m.lockmgr("lk", timo=10)
-    pair = _Pair(m)
+    pair = Pair(m)
 
     def reader(how):
         if lock.lock(LK_SHARED | how) == 0:
@@ -106,7 +90,7 @@ def lockmgr_storm(m):
 def spin_storm(m):
     """Any spinlock operation against any other, on two locks in the allowed order."""
     page, queue = m.spinlock("page"), m.spinlock("queue")
-    pair = _Pair(m)
+    pair = Pair(m)
 
     def reader():
         page.acquire_shared()
@@ -151,7 +135,7 @@ def spin_storm(m):
 def token_storm(m):
     """Stacks of tokens in any order and mode, with sleeps in the middle."""
     tokens = [m.token(f"t[{n}]") for n in range(3)]
-    pairs = [_Pair(m) for _ in tokens]
+    pairs = [Pair(m) for _ in tokens]
     awake = m.atomic(0, name="awake")
 
     def dive(depth, mine):

@@ -1,6 +1,7 @@
 """Pages that are freed, cached and taken again while others hold, wire, move or map them."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import active_page, busied_page, give_pages, no_stale_holds, set_limits, take_pages
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -41,24 +42,6 @@ from vmsmp.vm.vm_page import (
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold, vm_pageout_scan_active, vm_pageout_scan_inactive
 
 
-def make(vm, obj, pindex):
-    """A valid page of the object, hard-busied."""
-    vm_object_hold(obj)
-    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
-    vm_page_zero_invalid(page)
-    vm_object_drop(obj)
-    return page
-
-
-def no_stale_holds(m, vm):
-    """After a last sweep no page lies on a hold queue that nobody holds."""
-    vm_pageout_free_hold(vm)
-    stale = [
-        p for p in vm.page.vm_page_array if vm.page.queue_type(p.queue) == "hold" and not p.peek("hold_count")
-    ]
-    m.check(not stale, "a sweep leaves no page on a hold queue that nobody holds")
-
-
 @scenario(cpus=3, tags={"page", "hold", "alloc"})
 def hold_against_free(m):
     """A held page is freed, let go and swept, while another CPU allocates: it has one owner at most."""
@@ -93,9 +76,7 @@ def holds_and_frees(m):
     """Two holders and an owner: whoever is last sends the page on, and it arrives exactly once."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
-    page = make(vm, obj, 0)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
+    page = active_page(vm, obj, 0)
 
     def holder():
         if vm_page_busy_try(page, False):
@@ -126,9 +107,7 @@ def read_against_free(m):
     """Readers soft-busy a page while the pageout's helper tries to free it: what they read stays."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
-    page = make(vm, obj, 0)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
+    page = active_page(vm, obj, 0)
 
     def reader():
         for _ in m.rounds(2):
@@ -152,9 +131,7 @@ def wire_against_free(m):
     """A page is wired and unwired while the pageout's helper tries to free it."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
-    page = make(vm, obj, 0)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
+    page = active_page(vm, obj, 0)
 
     def wirer():
         vm_object_hold_shared(obj)
@@ -184,7 +161,7 @@ def queues_against_sweeper(m):
     """Pages move between queues while the pageout scans those: every list stays whole."""
     vm = m.boot(pages=6, l2_size=1, scan_yield=2)
     obj = vm_object_allocate(vm, 4)
-    pages = [make(vm, obj, n) for n in range(3)]
+    pages = [busied_page(vm, obj, n) for n in range(3)]
     for page in pages:
         vm_page_activate(page)
         page.act_count = 0
@@ -218,7 +195,7 @@ def two_sweepers(m):
     vm = m.boot(pages=5, l2_size=1)
     obj = vm_object_allocate(vm, 4)
     for n in range(2):
-        page = make(vm, obj, n)
+        page = busied_page(vm, obj, n)
         vm_page_deactivate(page)
         vm_page_wakeup(page)
     for _ in range(m.ncpus):
@@ -231,9 +208,7 @@ def free_against_map(m):
     """A process maps, writes and unmaps a page that others try to cache or free: nothing written is lost."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
-    page = make(vm, obj, 0)
-    vm_page_activate(page)
-    vm_page_wakeup(page)
+    page = active_page(vm, obj, 0)
     written = m.cell(False, name="written")
 
     def process():
@@ -266,11 +241,11 @@ def free_against_map(m):
 def cache_against_hold(m):
     """Clean pages go to the cache and are reused while others look them up, hold, wire or dirty them."""
     vm = m.boot(pages=4, l2_size=1)
-    vm.meter.limits.v_free_reserved = 1
+    set_limits(vm, v_free_reserved=1)
     obj = vm_object_allocate(vm, 4)
     for n in range(2):
-        vm_page_cache(make(vm, obj, n))
-    filler = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL) for n in range(2)]
+        vm_page_cache(busied_page(vm, obj, n))
+    filler = take_pages(vm, 2)
 
     def user():
         pindex = m.choose(2)
@@ -307,8 +282,7 @@ def cache_against_hold(m):
     for n in range(m.ncpus):
         m.spawn(allocator if n == 0 else user)
     m.join()
-    for page in filler:
-        vm_page_free(page)
+    give_pages(filler)
     no_stale_holds(m, vm)
 
 
@@ -317,8 +291,8 @@ def cached_page_of_held_object(m):
     """An allocator wants a cached page whose object is held, or is being terminated."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 4)
-    vm_page_cache(make(vm, obj, 0))
-    filler = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM) for n in range(2)]
+    vm_page_cache(busied_page(vm, obj, 0))
+    filler = take_pages(vm, 2, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
 
     def allocator():
         page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
@@ -335,8 +309,7 @@ def cached_page_of_held_object(m):
         m.spawn(holder if n == 0 else allocator)
     m.join()
     m.check(obj.freed, "a dead object that nobody holds is freed")
-    for page in filler:
-        vm_page_free(page)
+    give_pages(filler)
 
 
 @scenario(cpus=4, tags={"page", "storm"})
@@ -345,9 +318,7 @@ def page_storm(m):
     vm = m.boot(pages=6, l2_size=2, set_assoc_mask=0, adj_limit=2)
     obj = vm_object_allocate(vm, 4)
     for n in range(3):
-        page = make(vm, obj, n)
-        vm_page_activate(page)
-        vm_page_wakeup(page)
+        active_page(vm, obj, n)
 
     def busied(also):
         vm_object_hold_shared(obj)

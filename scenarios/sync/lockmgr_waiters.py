@@ -12,32 +12,30 @@ from vmsmp import (
     LK_UPGRADE,
     scenario,
 )
+from vmsmp.scenarios._kit import Pair
 
 
 @scenario(cpus=4, tags={"lockmgr"}, locks="exact")
 def readers_and_writers(m):
     """Writers keep two words equal; readers must never see them differ, and nobody may starve."""
     lock = m.lockmgr("pair")
-    left = m.cell(0, name="left")
-    right = m.cell(0, name="right")
+    pair = Pair(m)
 
     def writer():
         lock.lock(LK_EXCLUSIVE)
-        value = left.load() + 1
-        left.store(value)
-        right.store(value)
+        pair.write()
         lock.lock(LK_RELEASE)
 
     def reader():
         lock.lock(LK_SHARED)
-        m.check(left.load() == right.load(), "a reader sees both words or none")
+        pair.read()
         lock.lock(LK_RELEASE)
 
     for n in range(m.ncpus):
         role = writer if n % 2 else reader
         m.spawn(role, name=f"{role.__name__}{n}")
     m.join()
-    m.check(left.load() == m.ncpus // 2, "every writer's change is there")
+    m.check(pair.left.load() == m.ncpus // 2, "every writer's change is there")
 
 
 @scenario(cpus=3, tags={"lockmgr"}, locks="exact")

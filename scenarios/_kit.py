@@ -1,0 +1,113 @@
+"""What scenarios start from and end with: pages in a given state, limits, words that must agree.
+
+The builders run on the boot CPU before the others are spawned.
+"""
+
+from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_alloczwq,
+    vm_page_busy_wait,
+    vm_page_flag_set,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_wakeup,
+    vm_page_zero_invalid,
+)
+from vmsmp.vm.vm_pageout import vm_pageout_free_hold
+
+
+def set_limits(vm, **limits):
+    """Set these limits of the machine's memory and leave all others."""
+    for name, value in limits.items():
+        setattr(vm.meter.limits, name, value)
+    return vm
+
+
+def busied_page(vm, obj, pindex):
+    """A valid page of the object, hard-busied and on no queue."""
+    vm_object_hold(obj)
+    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+    vm_page_zero_invalid(page)
+    vm_object_drop(obj)
+    return page
+
+
+def active_page(vm, obj, pindex):
+    """A valid page of the object on its active queue."""
+    page = busied_page(vm, obj, pindex)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+    return page
+
+
+def idle_pages(vm, obj, pindexes, flags=0):
+    """Valid pages of the object at these indexes, not busied and on no queue."""
+    pages = []
+    vm_object_hold(obj)
+    for pindex in pindexes:
+        page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
+        vm_page_zero_invalid(page)
+        if flags:
+            vm_page_flag_set(page, flags)
+        vm_page_wakeup(page)
+        pages.append(page)
+    vm_object_drop(obj)
+    return pages
+
+
+def enter_hash(page):
+    """Enter the page into the page hash."""
+    vm_page_busy_wait(page, True)
+    vm_page_hash_enter(page)
+    vm_page_wakeup(page)
+
+
+def take_pages(vm, count, request=VM_ALLOC_NORMAL):
+    """Put that many pages out of everybody's reach; give them back with `give_pages`."""
+    return [vm_page_alloc(vm, None, n, request) for n in range(count)]
+
+
+def give_pages(pages):
+    """Free what `take_pages` took."""
+    for page in pages:
+        vm_page_free(page)
+
+
+def take_kernel_pages(vm, count):
+    """That many wired pages of the kernel's own."""
+    return [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(count)]
+
+
+def no_stale_holds(m, vm):
+    """Check that after a last sweep no page lies on a hold queue that nobody holds."""
+    vm_pageout_free_hold(vm)
+    memory = vm.page
+    stale = [
+        page
+        for page in memory.vm_page_array
+        if memory.queue_type(page.queue) == "hold" and not page.peek("hold_count")
+    ]
+    m.check(not stale, "a sweep leaves no page on a hold queue that nobody holds")
+
+
+class Pair:
+    """Two words that are equal whenever their lock is free: exclusion that needs no checker."""
+
+    def __init__(self, m):
+        self.m = m
+        self.left = m.cell(0, name="left")
+        self.right = m.cell(0, name="right")
+
+    def read(self):
+        """Look at both; needs the lock, shared or exclusive."""
+        self.m.check(self.left.load() == self.right.load(), "a reader sees both words or none")
+
+    def write(self):
+        """Change both; needs the lock exclusive."""
+        value = self.left.load() + 1
+        self.left.store(value)
+        self.right.store(value)

@@ -1,0 +1,80 @@
+"""What reports say of the failures that a test's searches found."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from vmsmp.pytest_plugin.settings import plain
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.outcome import Failure, Unread
+
+
+@dataclass
+class Found:
+    """The failures that one test's searches found, and how many of them its report shows."""
+
+    failures: list[Failure] = field(default_factory=list)
+    told: int = 0
+    #: Results that the test has been given to judge.
+    given: list[Unread] = field(default_factory=list)
+
+
+FOUND: Final = pytest.StashKey[Found]()
+
+
+def note(item: pytest.Item, name: str, value: object) -> None:
+    """Set a property of the test's report, in place of an earlier value."""
+    item.user_properties[:] = [p for p in item.user_properties if p[0] != name]
+    item.user_properties.append((name, value))
+
+
+def told(item: pytest.Item, failure: Failure) -> str:
+    """A failure's story, with the commands that show it again from here."""
+    from vmsmp.campaign.outcome import replaying
+
+    lines = failure.report().splitlines()
+    if not failure.listed:  # only pytest knows the program
+        own = f"replay: {replaying(failure.program, failure.schedule, listed=False)}"
+        lines[:] = [f"schedule: {failure.schedule}" if line == own else line for line in lines]
+    lines.append(f"replay: {command(item)} --vmsmp-replay '{failure.schedule}'")
+    return "\n".join(lines)
+
+
+def command(item: pytest.Item) -> str:
+    """The command that runs this test alone."""
+    path, _, name = plain(item.nodeid, item.config).partition("::")
+    path = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
+    return f"pytest {shlex.quote(f'{path}::{name}')}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that found a failure and never looked."""
+    yield
+    found = item.stash.get(FOUND, None)
+    ignored = [given for given in (found.given if found else ()) if not given.read]
+    if found is not None and ignored:
+        found.told = len(found.failures)
+        texts = [told(item, failure) for given in ignored for failure in given.failures]
+        pytest.fail("\n\n".join(texts), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the failures that the test got as results, if it failed over them."""
+    report = yield
+    found = item.stash.get(FOUND, None)
+    if found is not None and report.failed and report.when == "call":
+        for failure in found.failures[found.told :]:
+            report.sections.append(("vmsmp failure", told(item, failure)))
+        found.told = len(found.failures)
+    return report

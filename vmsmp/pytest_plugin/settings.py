@@ -1,0 +1,165 @@
+"""What the command line, the environment and pytest's cache say, the same on every xdist worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+#: What `explore` searches with if nobody says anything else; the header shows it.
+DEFAULT_SCHED: Final = "portfolio"
+#: Where the schedules that failed last are kept between two sessions.
+CACHE_KEY: Final = "vmsmp/failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line and the environment say; the same on every xdist worker.
+
+    `failed` is None without --vmsmp-lf, else the lines that failed last time by test.
+    """
+
+    seed: int = 0
+    schedules: int | None = None
+    sched: str | None = None
+    replay: str | None = None
+    failed: dict[str, list[str]] | None = None
+
+
+SETTINGS: Final = pytest.StashKey[Settings]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("vmsmp", "vmsmp: search the schedules of concurrent programs")
+    group.addoption(
+        "--vmsmp-schedules", metavar="N", help="how many schedules `explore` runs [VMSMP_SCHEDULES]"
+    )
+    group.addoption(
+        "--vmsmp-seed",
+        metavar="S",
+        help="base seed, 7 or 0x2a; every test derives its own from it [VMSMP_SEED]",
+    )
+    group.addoption("--vmsmp-sched", metavar="STR", help="scheduler, such as pct:3 or dfs:2 [VMSMP_SCHED]")
+    group.addoption(
+        "--vmsmp-replay",
+        metavar="LINE",
+        help="follow this schedule line instead of searching [VMSMP_REPLAY]",
+    )
+    group.addoption(
+        "--vmsmp-lf",
+        action="store_true",
+        default=None,
+        help="rerun only the schedules that failed last time (all tests if none did) [VMSMP_LF]",
+    )
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Read and check what was asked for.
+
+    Raises: pytest.UsageError.
+    """
+    seed = _read_number(config, "seed", least=0, such_as="such as 7 or 0x2a")
+    return Settings(
+        0 if seed is None else seed,
+        _read_number(config, "schedules", least=1, such_as="from 1"),
+        _read_sched(config),
+        _read_replay(config),
+        _read_failed(config),
+    )
+
+
+def _read_number(config: pytest.Config, name: str, *, least: int, such_as: str) -> int | None:
+    given = _given(config, name)
+    if given is None:
+        return None
+    source, text = given
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
+    if number < least:
+        raise pytest.UsageError(f"{source} must be a number {such_as}, not {text!r}")
+    return number
+
+
+def _read_sched(config: pytest.Config) -> str | None:
+    given = _given(config, "sched")
+    if given is None:
+        return None
+    from vmsmp.sched.names import make_scheduler
+
+    source, sched = given
+    _checked(source, lambda: make_scheduler(sched, 0))
+    return sched
+
+
+def _read_replay(config: pytest.Config) -> str | None:
+    given = _given(config, "replay")
+    if given is None:
+        return None
+    from vmsmp.engine.schedule import Schedule
+
+    source, line = given
+    _checked(source, lambda: Schedule.parse(line))
+    return line
+
+
+def _read_failed(config: pytest.Config) -> dict[str, list[str]] | None:
+    given = _given(config, "lf")
+    if given is None:
+        return None
+    source, text = given
+    if text not in ("True", "0", "1"):
+        raise pytest.UsageError(f"{source} must be 0 or 1, not {text!r}")
+    if text == "0":
+        return None
+    if cache_of(config) is None:
+        raise pytest.UsageError(f"{source} needs pytest's cache: leave out -p no:cacheprovider")
+    return stored_failures(config)
+
+
+def _given(config: pytest.Config, name: str) -> tuple[str, str] | None:
+    """An option's text and where it comes from: the command line, else the environment."""
+    value = config.getoption(f"vmsmp_{name}")
+    if value is not None:
+        return f"--vmsmp-{name}", str(value)
+    variable = f"VMSMP_{name.upper()}"
+    value = os.environ.get(variable)
+    return (variable, value) if value else None
+
+
+def _checked(source: str, parse: Callable[[], object]) -> None:
+    """Raises: pytest.UsageError, where `parse` raises ValueError."""
+    try:
+        parse()
+    except ValueError as error:
+        raise pytest.UsageError(f"{source}: {error}") from None
+
+
+def cache_of(config: pytest.Config) -> pytest.Cache | None:
+    """Pytest's cache, if it is switched on."""
+    return getattr(config, "cache", None)
+
+
+def stored_failures(config: pytest.Config) -> dict[str, list[str]]:
+    """The schedule lines that failed last time, by test."""
+    cache = cache_of(config)
+    stored = cache.get(CACHE_KEY, {}) if cache is not None else {}
+    return dict(stored) if isinstance(stored, dict) else {}
+
+
+def plain(nodeid: str, config: pytest.Config) -> str:
+    """A test's name without the group that xdist's --dist loadgroup puts behind it."""
+    grouped = config.getoption("loadgroup", False) or config.getoption("dist", "no") == "loadgroup"
+    if grouped and nodeid.rfind("@") > nodeid.rfind("]"):
+        return nodeid[: nodeid.rfind("@")]
+    return nodeid
+
+
+def gil_word() -> str:
+    """Whether the GIL is on, for a person to read."""
+    return "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off"

@@ -332,7 +332,7 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     places = [
         n
         for n in range(1, len(mine))
-        if mine[n - 1] & ops.KIND_MASK in _GIVES or mine[n] & ops.KIND_MASK in _TAKES
+        if mine[n - 1] & ops.KIND_MASK in ops.RELEASING or mine[n] & ops.KIND_MASK in _OPENS
     ]
     if step.nth in places:
         return []
@@ -340,5 +340,4 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     return sorted(near, key=lambda n: (abs(n - step.nth), n))
 
 
-_TAKES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE, ops.REQUEST))
-_GIVES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
+_OPENS: Final = ops.which(lambda kind: kind.opens)

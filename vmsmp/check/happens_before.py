@@ -30,21 +30,11 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu, Hold
     from vmsmp.engine.machine import Machine
 
-#: Operations that are no accesses to an atomic word: hooks tell about what they order.
-_ELSEWHERE: Final = ops.LOCKING | {
-    ops.YIELD,
-    ops.PAUSE,
-    ops.CHOOSE,
-    ops.SPAWN,
-    ops.START,
-    ops.JOIN,
-    ops.JOIN_ALL,
-    ops.INTERLOCK,
-    ops.RESUME,
-    ops.WAKEUP,
-    ops.IPI,
-    ops.CANCEL,
-}
+#: Operations that are no accesses to an atomic word: hooks tell what they order.
+_ELSEWHERE: Final = ops.which(lambda kind: kind.order is ops.Order.ELSEWHERE)
+_ACQUIRES: Final = ops.which(lambda kind: kind.order in (ops.Order.ACQUIRE, ops.Order.BOTH))
+_RELEASES: Final = ops.which(lambda kind: kind.order in (ops.Order.RELEASE, ops.Order.BOTH))
+_RACES: Final = ops.which(lambda kind: kind.order is ops.Order.NOTHING)
 
 
 class _Access(NamedTuple):
@@ -141,9 +131,9 @@ class HappensBefore(Observer):
         ident = ops.object_of(code)
         log = cpu.machine.engine.log
         done = next(entry for entry in reversed(log) if entry >= 0)
-        if code & ops.KIND_MASK != ops.ATOMIC_STORE:
+        if code & ops.KIND_MASK in _ACQUIRES:
             self._acquire(cpu, self._words.get(ident))
-        if done == code and code & 1:
+        if done & ops.KIND_MASK in _RELEASES:
             self._release(cpu, self._words, ident)
 
     # -- accesses -------------------------------------------------------------------------------
@@ -151,7 +141,7 @@ class HappensBefore(Observer):
     def op(self, cpu: Cpu, code: int) -> None:
         self._settle()
         kind = code & ops.KIND_MASK
-        if kind in (ops.LOAD, ops.STORE):
+        if kind in _RACES:
             variable = self._variable(cpu, ops.object_of(code))
             if variable is not None:
                 self._access(cpu, code, variable)

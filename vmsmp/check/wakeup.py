@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -23,19 +23,7 @@ from vmsmp.sync.sleepq import ident_name
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
 #: Kinds by which a CPU learns something about shared state.
-_READS = frozenset(
-    (
-        ops.LOAD,
-        ops.ATOMIC_LOAD,
-        ops.FETCHADD,
-        ops.SWAP,
-        ops.CMPSET,
-        ops.CMPSET_FAILED,
-        ops.RMW,
-        ops.TRY_ACQUIRE,
-        ops.TRY_FAILED,
-    )
-)
+_READS: Final = ops.which(lambda kind: kind.reads)
 
 
 class Missed(NamedTuple):

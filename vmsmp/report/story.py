@@ -109,7 +109,7 @@ class Storyteller(Observer):
                 if self._fair == len(self._rows)
                 else ""
             )
-        if ops.kind_of(last.pending) in (ops.YIELD, ops.PAUSE):
+        if ops.kind_of(last.pending) in ops.GIVING_WAY:
             return f"{last} gave way"
         return f"{last} preempted"
 

@@ -28,7 +28,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.sched.base import base_policy
 from vmsmp.sched.history import History
-from vmsmp.sched.partial_order import ACQUIRES, Event, Race, Trace, as_tried
+from vmsmp.sched.partial_order import Event, Race, Trace
 from vmsmp.sched.replay import gave_way
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Sequence:
             self._of.setdefault(self.events[n].cpu, deque()).append(n)
         # the second step is tried where it might have been refused
         cpu, code = self.events[race.second]
-        self.tried = Event(cpu, as_tried(code))
+        self.tried = Event(cpu, ops.as_tried(code))
         self.before_tried = 0
         for n in steps[:-1]:
             if self.events[n].cpu == cpu or ops.dependent(self.events[n].code, self.tried.code):
@@ -230,7 +230,7 @@ class Dpor(Scheduler):
         blocked = [
             Event(cpu.index, cpu.pending)
             for cpu in machine.cpus
-            if not cpu.done and cpu.pending & ops.KIND_MASK in ACQUIRES
+            if not cpu.done and cpu.pending & ops.KIND_MASK in ops.WAITING
         ]
         if len(self._history.log) <= machine.options.fair_from:
             self._asked = len(self._events)

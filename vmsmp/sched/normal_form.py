@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from vmsmp.engine import ops, trace
-from vmsmp.sched.partial_order import EVERYWHERE, Event, Trace
+from vmsmp.sched.partial_order import Event, Trace
 
 #: Steps of a run beyond which it is not looked for: its order takes memory by the square of them.
 LIMIT: Final = 20_000
@@ -68,7 +68,7 @@ def digest(log: list[int], cpu: int | None = None) -> str:
 
     With a `cpu` it names only what led to the last step of that one.
     """
-    everywhere = sum(code & ops.KIND_MASK in EVERYWHERE for code in log if code >= 0)
+    everywhere = sum(code & ops.KIND_MASK in ops.EVERYWHERE for code in log if code >= 0)
     if len(log) * (everywhere + 1) > LIMIT * (WIDE + 1) or len(log) > LIMIT:
         return ""
     order = order_of(log)

@@ -18,29 +18,11 @@ from typing import Final, NamedTuple
 
 from vmsmp.engine import ops
 
-#: Operations that wait until nobody, or nobody exclusively, holds the lock.
-ACQUIRES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.REACQUIRE))
-#: Operations by which a CPU may come to hold a lock.
-_GRANTS: Final = ACQUIRES | {
-    ops.TRY_ACQUIRE,
-    ops.TRY_ACQUIRE_SHARED,
-    ops.UPGRADE,
-    ops.REQUEST,
-    ops.SLEEP,
-}
-_RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
-#: Operations that depend on others than those on their object (`ops.dependent`).
-EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
-#: Reads and writes of a word: what happens before a write of it happens before all that is done to it later.
-_PLAIN: Final = frozenset(
-    (
-        *(ops.LOAD, ops.ATOMIC_LOAD, ops.CMPSET_FAILED, ops.STORE, ops.ATOMIC_STORE, ops.FETCHADD),
-        *(ops.SWAP, ops.CMPSET, ops.SETBITS, ops.CLEARBITS, ops.RMW),
-    )
-)
-_SPECIAL: Final = EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
-_WORD: Final = (1 << 64) - 1
-_TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
+#: Operations by which a CPU may come to hold a lock, and those that are sure to add a hold.
+_GRANTS: Final = ops.which(lambda kind: kind.takes is not ops.Takes.NO)
+_ADD_A_HOLD: Final = ops.which(lambda kind: kind.takes is ops.Takes.ONE_MORE)
+_SPECIAL: Final = ops.EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
+_HASH_MASK: Final = (1 << 64) - 1
 
 
 class Event(NamedTuple):
@@ -55,11 +37,6 @@ class Race(NamedTuple):
 
     first: int
     second: int
-
-
-def as_tried(code: int) -> int:
-    """The operation as it stands before it is performed: a try that failed might not have."""
-    return code + 1 if code & ops.KIND_MASK in _TRIES else code
 
 
 @dataclass(slots=True)
@@ -117,7 +94,7 @@ class Trace:
         if n in self._after_all:
             mine = (1 << n) - 1
         enabler = self._enabled_by.get(n)
-        waits = kind in ACQUIRES or (kind == ops.SLEEP and enabler is not None)
+        waits = kind in ops.WAITING or (kind == ops.SLEEP and enabler is not None)
         if not waits:
             mine |= self._past(enabler)
         if kind == ops.START:
@@ -140,11 +117,11 @@ class Trace:
         self.before.append(mine)
         if n < self.performed:
             self._last[cpu] = n
-            if code & 1 and kind in _PLAIN:
+            if code & 1 and kind in ops.WORDS:
                 self._on[thing] = [n]  # whatever came before it happens before it
             else:
                 self._on.setdefault(thing, []).append(n)
-            if kind in EVERYWHERE:
+            if kind in ops.EVERYWHERE:
                 self._everywhere.append(n)
             elif kind == ops.SPAWN:
                 self._spawns.append(n)
@@ -157,7 +134,7 @@ class Trace:
     def _dependent_on(self, n: int, code: int) -> Iterator[int]:
         """Earlier steps that the operation depends on, latest first."""
         kind = code & ops.KIND_MASK
-        if kind in EVERYWHERE:
+        if kind in ops.EVERYWHERE:
             candidates: Iterable[int] = range(min(n, self.performed) - 1, -1, -1)
         elif kind == ops.SPAWN:
             candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
@@ -165,7 +142,7 @@ class Trace:
             candidates = sorted({*self._on.get(code >> ops.KIND_BITS, ()), *self._everywhere}, reverse=True)
         else:
             candidates = reversed(self._on.get(code >> ops.KIND_BITS, []))
-            if not code & 1 and kind in _PLAIN:  # a read comes after the last write, the first entry
+            if not code & 1 and kind in ops.WORDS:  # a read comes after the last write, the first entry
                 candidates = self._on.get(code >> ops.KIND_BITS, [])[:1]
         for i in candidates:
             if ops.dependent(self.events[i].code, code):
@@ -186,12 +163,12 @@ class Trace:
                 hold.since = n  # whether it was granted is not known; the last one counts
             if kind not in ops.SHARED and hold.owned_since < hold.since:
                 hold.owned_since = n
-            if kind not in (ops.UPGRADE, ops.REQUEST, ops.SLEEP):
+            if kind in _ADD_A_HOLD:
                 hold.count += 1
         elif kind == ops.DOWNGRADE and hold is not None:
             self._undone[n] = (hold.owned_since, hold.owned_since)
             hold.owned_since = -1
-        elif kind in _RELEASES:
+        elif kind in ops.RELEASING:
             if hold is None and cpu in self._regained:  # taken back with others, in one step
                 hold = _Hold(self._regained[cpu], self._regained[cpu])
             if hold is not None and hold.count > 1:
@@ -255,7 +232,7 @@ def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
             elif kind == ops.SPAWN:
                 spawned = written[thing] = name = hash((cpu, code, ahead, spawned))
             elif kind == ops.REACQUIRE:
-                locked = name = hash((cpu, code, ahead, locked, sum(written.values()) & _WORD))
+                locked = name = hash((cpu, code, ahead, locked, sum(written.values()) & _HASH_MASK))
             else:  # a choice of data
                 name = hash((cpu, code, ahead, next(drawn, 0)))
         elif code & 1 and kind not in ops.SHARED:
@@ -266,7 +243,7 @@ def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
             name = hash(
                 (cpu, code, ahead, written.get(thing, everything), locked if kind in ops.SHARED else 0)
             )
-            read[thing] = read.get(thing, 0) + name * name & _WORD
+            read[thing] = read.get(thing, 0) + name * name & _HASH_MASK
         last[cpu] = name
-        total = total + name * name & _WORD  # squares: sums of close hashes would meet
+        total = total + name * name & _HASH_MASK  # squares: sums of close hashes would meet
     return total

@@ -16,12 +16,7 @@ from vmsmp.sched.history import History, Key
 #: Fields of a reserved record lie this many bits apart.
 _RECORD_BITS: Final = 5
 #: Operations that are about CPUs, or only end what another began.
-_NO_ACCESS: Final = frozenset(
-    (
-        *(ops.JOIN, ops.JOIN_ALL, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE),
-        *(ops.RELEASE, ops.RELEASE_SHARED, ops.RESUME, ops.CHOOSE),
-    )
-)
+_NO_ACCESS: Final = ops.which(lambda kind: not kind.contends)
 
 
 def target_of(code: int) -> int | None:

@@ -14,12 +14,10 @@ from vmsmp.sched.base import base_policy, mask_of
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
 
-_GIVING_WAY = (ops.YIELD, ops.PAUSE)
-
 
 def gave_way(current: Cpu) -> bool:
     """Whether `current` stands before an operation that gives way."""
-    return not current.done and current.pending in _GIVING_WAY
+    return not current.done and current.pending in ops.GIVING_WAY
 
 
 class Preempting(Scheduler):

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from vmsmp.engine.free import FreeEngine
     from vmsmp.vm.vm_init import VmSystem
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
 T = TypeVar("T")
 
 

@@ -129,12 +129,12 @@ class Watchdog:
 
     def _places(self) -> Iterator[str]:
         """Where the test's own thread stands: the innermost place that is not ours."""
-        from vmsmp.engine.machine import current_frames, places
+        from vmsmp.engine import source
 
-        frame = current_frames().get(self.tested.ident or 0)
-        for place in places(frame):
-            if "pytest_plugin.py" not in place and "pytest_watchdog.py" not in place:
-                yield place
+        frame = source.current_frames().get(self.tested.ident or 0)
+        for place in source.standing(frame):
+            if not place.file.endswith(("pytest_plugin.py", "pytest_watchdog.py")):
+                yield str(place)
                 return
 
 

@@ -17,6 +17,9 @@ from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
 
+#: What a report makes of this room's frames (`engine.source`).
+FRAMES = "machinery"
+
 
 def checkers(
     on: bool, *, free: bool = False, races: bool = False, exact: bool = True

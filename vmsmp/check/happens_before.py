@@ -14,12 +14,10 @@ stores that hint readers may miss race by design.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vmsmp.check.clocks import Clock, Clocks, join, known
-from vmsmp.engine import ops
-from vmsmp.engine.machine import places
+from vmsmp.engine import ops, source
 from vmsmp.engine.observer import Observer
 from vmsmp.sched.rendezvous import Place
 from vmsmp.sync.cell import Cell
@@ -158,9 +156,9 @@ class HappensBefore(Observer):
 
     def _access(self, cpu: Cpu, code: int, variable: _Variable) -> None:
         clock = self._clocks.of(cpu)
-        here = places(sys._getframe(2), 1)
+        here = source.standing(limit=1)
         access = _Access(
-            cpu.index, clock[cpu.index], code, here[0] if here else "the program", tuple(cpu.held)
+            cpu.index, clock[cpu.index], code, str(here[0]) if here else "the program", tuple(cpu.held)
         )
         before = [variable.written] if variable.written is not None else []
         if code & 1:

@@ -7,16 +7,14 @@ is allocated to one, until it is freed).  A leak is reported with the place that
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections import deque
 from types import CodeType
 from typing import Any, NamedTuple
 
-from vmsmp.engine import trace
+from vmsmp.engine import source, trace
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import Machine, short_path
+from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.field import Record
 from vmsmp.vm.vm_object import OBJECT_HOLD, REF
@@ -24,7 +22,6 @@ from vmsmp.vm.vm_page_h import HARD, HOLD, SOFT, WIRE, has
 
 #: Entries remembered for each record.
 MEMORY = 8
-_ENGINE = os.path.dirname(os.path.abspath(trace.__file__))
 _OWN = (HARD, SOFT, HOLD, OBJECT_HOLD)
 
 
@@ -45,9 +42,8 @@ class Entry(NamedTuple):
         engine = self.cpu.machine.engine
         # the operation that took it is written down already, and reports count from 0
         step = max(0, trace.count_steps(engine.log[: self.at]) - 1) if engine.controlled else self.at
-        where = f"{short_path(self.code.co_filename)}:{self.line} in {self.code.co_name}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {step}: {self.cpu} {self.what} at {where}{caller}"
+        return f"step {step}: {self.cpu} {self.what} at {source.place_of(self.code, self.line)}{caller}"
 
 
 class Ledger(Observer):
@@ -66,12 +62,13 @@ class Ledger(Observer):
 
     # -- the books ------------------------------------------------------------------------------
 
-    def _write(self, cpu: Cpu, thing: Record, what: str) -> Entry:
-        frame = sys._getframe(3)  # below: this, the hook, the record's method
+    def _write(self, cpu: Cpu, thing: Record, what: str, out: int = 0) -> Entry:
+        """Note who changed a share: the function that called the record, or `out` calls further out."""
+        frame = source.caller(out)
         caller = frame.f_back
         engine = cpu.machine.engine
         at = len(engine.log) if engine.controlled else cpu.nops
-        known = caller is not None and not caller.f_code.co_filename.startswith(_ENGINE)
+        known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
         entry = Entry(
             at,
             cpu,
@@ -142,13 +139,13 @@ class Ledger(Observer):
 
     def allocated(self, cpu: Cpu, thing: Record, request: int) -> None:
         before = self._owners.get(thing.code)
-        entry = self._write(cpu, thing, "was given the page")
+        entry = self._write(cpu, thing, "was given the page", out=1)
         self._owners[thing.code] = entry
         if before is not None:
             self._fail(cpu, thing, f"INV-AL1: {thing.klass} allocated twice")
 
     def freed(self, cpu: Cpu, thing: Record) -> None:
-        self._write(cpu, thing, "frees it")
+        self._write(cpu, thing, "frees it", out=1)
         if thing.kind == "page":
             self._owners.pop(thing.code, None)  # an allocator may have lost it to who frees it now
             if thing.vm.queue_type(thing.peek("queue")) in ("free", "hold"):

@@ -7,21 +7,17 @@ knows CPUs only, so that any lock protocol can be built on it.
 
 from __future__ import annotations
 
-import gc
-import os
 import random
-import sys
-import threading
-import traceback
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from vmsmp.engine import ops
+from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
+from vmsmp.engine.source import Place
 from vmsmp.errors import Halt
 
 if TYPE_CHECKING:
@@ -76,7 +72,7 @@ class CpuSnapshot:
     wants: str
     before: str
     done: bool
-    frames: tuple[str, ...] = ()
+    frames: tuple[Place, ...] = ()
 
 
 class Machine:
@@ -273,7 +269,7 @@ class Machine:
 
     def survey(self) -> tuple[CpuSnapshot, ...]:
         """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
-        frames = current_frames()
+        frames = source.current_frames()
         return tuple(self._snapshot(cpu, frames) for cpu in list(self.cpus))
 
     def _snapshot(self, cpu: Cpu, frames: dict[int, FrameType]) -> CpuSnapshot:
@@ -285,7 +281,7 @@ class Machine:
             f"{wait.mode} {getattr(wait.what, 'name', wait.what)}" if wait is not None else "",
             "" if cpu.done else self.describe(cpu.pending),
             cpu.done,
-            () if cpu.done else places(frames.get(cpu.worker.thread.ident or 0)),
+            _standing(cpu, frames),
         )
 
     def describe(self, code: int) -> str:
@@ -322,65 +318,19 @@ class Machine:
         self._named = {}
 
 
-def current_frames() -> dict[int, FrameType]:
-    """The frame in which every thread of the process stands, by thread identity.
-
-    No collection may begin meanwhile: on CPython 3.11 that can deadlock (gh-106883).
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return sys._current_frames()
-    finally:
-        if collects:
-            gc.enable()
+def _standing(cpu: Cpu, frames: dict[int, FrameType]) -> tuple[Place, ...]:
+    """Where a CPU stands, if its thread is still in its program."""
+    frame = frames.get(cpu.worker.thread.ident or 0)
+    return () if cpu.done or frame is None else source.standing(frame)
 
 
 def violation_of(cpu: Cpu, error: BaseException) -> Violation:
     """The verdict on an exception that left a CPU's program: an assert is a check that failed."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_MACHINERY)
-    ]
-    where = frames[-1].name if frames else cpu.name
-    facts = tuple(f"{cpu} {short_path(f.filename)}:{f.lineno} in {f.name}" for f in frames)
+    places = list(source.raised_at(error.__traceback__))
+    facts = tuple(f"{cpu} {place}" for place, _ in places)
     if isinstance(error, AssertionError):
-        text = str(error) or (frames[-1].line if frames else None) or "assert"
+        text = str(error) or (places[-1][1] if places else None) or "assert"
         return Violation("check", text.splitlines()[0], facts, cpu.index)
     text = f"{type(error).__name__}: {error}".splitlines()[0]
+    where = places[-1][0].function if places else cpu.name
     return Violation("exception", f"{text} in {where}", facts, cpu.index)
-
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-#: Rooms whose frames are machinery, not what a program or a kernel function does.
-_MACHINERY = tuple(
-    _PACKAGE + path.replace("/", os.sep)
-    for path in ("engine/", "sched/", "check/", "report/", "campaign/", "machine.py")
-) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "field.py", "lock.py"))
-_SYNC = _PACKAGE + "sync" + os.sep
-
-
-def place_of(frame: FrameType) -> str:
-    """`file:line in function`, the file as short as it stays clear."""
-    name = frame.f_code.co_filename
-    name = os.path.relpath(name, os.path.dirname(_PACKAGE[:-1])) if name.startswith(_PACKAGE) else name
-    return f"{short_path(name)}:{frame.f_lineno} in {frame.f_code.co_name}"
-
-
-def short_path(name: str) -> str:
-    """The last two parts of a path: enough to find the file, nothing of the machine it lies on."""
-    return "/".join(name.replace(os.sep, "/").split("/")[-2:])
-
-
-def places(frame: FrameType | None, limit: int = 4) -> tuple[str, ...]:
-    """Where a CPU stands: the kernel function it is in, if any, then its program's frames."""
-    found: list[str] = []
-    while frame is not None and len(found) < limit:
-        name = frame.f_code.co_filename
-        if not name.startswith(_MACHINERY) and name != threading.__file__:
-            kernel = name.startswith((_SYNC, "<mutant"))
-            if not kernel or not found:
-                found.append(place_of(frame))
-        frame = frame.f_back
-    return tuple(found)

@@ -5,13 +5,12 @@ Made only when somebody wants to read it, by running the schedule once more with
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmsmp.engine import ops
+from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import CpuSnapshot, Machine, places
+from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.engine.observer import Observer
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Row:
     text: str
     before: str
     after: str
-    place: tuple[str, ...]
+    place: tuple[source.Place, ...]
     switch: str
     held: int
     #: The name of what the operation is about, "" for nothing.
@@ -77,7 +76,7 @@ class Storyteller(Observer):
         self._rows: list[Row] = []
         self._grants: list[Grant] = []
         # The step under way: it is written down at the next arrival, when its effect is there.
-        self._open: tuple[Cpu, int, str, tuple[str, ...], str, int] | None = None
+        self._open: tuple[Cpu, int, str, tuple[source.Place, ...], str, int] | None = None
         #: At which row picks have become fair, if they have.
         self._fair: int | None = None
 
@@ -90,7 +89,7 @@ class Storyteller(Observer):
             switch = self._why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
-        self._open = (cpu, code, before, places(sys._getframe(1)), switch, len(cpu.held))
+        self._open = (cpu, code, before, source.standing(), switch, len(cpu.held))
 
     def late(self, machine: Machine) -> None:
         if self._fair is None:

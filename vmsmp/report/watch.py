@@ -41,4 +41,4 @@ def watch_lines(story: Story, names: Iterable[str]) -> list[str]:
 
 
 def _place(row: Row) -> str:
-    return " < ".join(place.split(" in ", 1)[0] for place in row.place[:2]) or "the engine"
+    return " < ".join(place.spot for place in row.place[:2]) or "the engine"

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from vmsmp.engine.free import FreeEngine
     from vmsmp.engine.machine import Machine
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
+
 
 class AtomicOps:
     """The operations, for whatever has a value, a code, a name and the engine's door.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from vmsmp.machine import Machine
     from vmsmp.sync.spinlock import Spinlock
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
 #: Identities of one record: itself, its spinlock and that one's word, then its fields.
 STRIDE: Final = 32
 SPIN: Final = 1

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from vmsmp.machine import Machine
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
 UPGRADE = "upgrade"

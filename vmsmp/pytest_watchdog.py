@@ -101,13 +101,15 @@ class Watchdog:
 
     def _standing(self, machine: Machine) -> str:
         from vmsmp.campaign.outcome import signature_of
-        from vmsmp.engine.machine import Violation
+        from vmsmp.engine.verdict import FailureKind, Violation
         from vmsmp.report.text import scene_lines
 
         engine = machine.engine
         before = _progress(engine)
         name, cpus, scene = _scene(machine)
-        violation = Violation("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
+        violation = Violation(
+            FailureKind.HANG, f"{name} has not come to its end in {self.settings.timeout:g} s"
+        )
         self.item.user_properties.append(("vmsmp.signature", signature_of(violation)))
         time.sleep(0.05)
         moving = _progress(engine) != before

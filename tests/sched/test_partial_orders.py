@@ -7,7 +7,7 @@ import pytest
 
 import vmsmp
 from lost_update import lost_update
-from vmsmp.engine.machine import FIRST_BLOCK
+from vmsmp.engine.identity import FIRST_BLOCK
 from vmsmp.engine.ops import CPU_BITS, KIND_BITS, LOAD, RELEASE, STORE
 from vmsmp.sched.profile import target_of
 

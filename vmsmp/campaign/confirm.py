@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import Failure, replaying, signature_of
+from vmsmp.engine.cpu import WaitMode
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule, program_name
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
@@ -21,7 +23,7 @@ from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
 if TYPE_CHECKING:
     from vmsmp.campaign.search import Runner
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine, Violation
+    from vmsmp.engine.machine import Machine
 
 #: Runs that a prediction is worth.
 TARGETED_RUNS: Final = 64
@@ -45,7 +47,7 @@ class _OneMoreWakeup(Observer):
 
     def idle(self, machine: Machine) -> None:
         for cpu in machine.cpus:
-            if cpu.wants is not None and cpu.wants.mode == "sleep on" and cpu not in self.rescued:
+            if cpu.wants is not None and cpu.wants.mode is WaitMode.SLEEP and cpu not in self.rescued:
                 self.rescued.append(cpu)
                 cpu.td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
                 machine.engine.ready(cpu)
@@ -63,13 +65,13 @@ def _with_one_more_wakeup(runner: Runner, failure: Failure) -> Failure:
 
 def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int) -> Failure:
     """The failure with what further runs had to say; what simply happened stays as it is."""
-    if failure.kind == "lost-wakeup":
+    if failure.kind == FailureKind.LOST_WAKEUP:
         return _with_one_more_wakeup(runner.unchecked(), failure)
-    if not violation.places or failure.kind == "nondeterminism":
+    if not violation.hold_at or failure.kind == FailureKind.NONDETERMINISM:
         return failure
-    if failure.kind == "lock-order":
+    if failure.kind == FailureKind.LOCK_ORDER:
         runner = runner.unchecked()
-    rendezvous = Rendezvous(violation.places, seed)
+    rendezvous = Rendezvous(violation.hold_at, seed)
     for _ in range(TARGETED_RUNS):
         rendezvous.begin()
         recorder = Recorder(rendezvous)
@@ -81,7 +83,7 @@ def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int)
         if found is None:
             continue
         steps = tuple(recorder.preemptions)
-        if failure.kind == "lock-order" and found.kind == "deadlock":
+        if failure.kind == FailureKind.LOCK_ORDER and found.kind == FailureKind.DEADLOCK:
             line = Schedule(program_name(runner.program), seed, steps, runner.options)
             command = replaying(failure.program, str(line), listed=failure.listed, check=False)
             return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")

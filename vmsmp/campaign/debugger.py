@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 from vmsmp.campaign.search import Program, Runner, parse_for
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import CpuSnapshot, Machine, Violation
+from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
+from vmsmp.engine.verdict import Violation
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import VmsmpError
 from vmsmp.mutants.patch import planted

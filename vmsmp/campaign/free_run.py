@@ -101,7 +101,7 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
 
 
 def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
-    found = [o for cpu in machine.cpus for o in cpu.objects if isinstance(o, Lock)]
+    found = [thing for thing in machine.identities if isinstance(thing, Lock)]
     if machine.vm is not None:
         found += machine.vm.locks()
     return tuple(lock.statistics() for lock in found if lock.acquisitions)

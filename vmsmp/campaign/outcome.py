@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vmsmp.campaign.certificate import Certificate
 
 if TYPE_CHECKING:
-    from vmsmp.engine.machine import Violation
     from vmsmp.engine.schedule import Schedule
+    from vmsmp.engine.verdict import Violation
     from vmsmp.report.story import Story
     from vmsmp.sync.lock import LockStatistics
 

@@ -20,10 +20,10 @@ from vmsmp.check import checkers
 from vmsmp.check.happens_before import HappensBefore
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.machine import Violation
 from vmsmp.engine.observer import Hooks, Observer
 from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.findings import check_repairs
@@ -40,9 +40,6 @@ from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watch
 CHECK_EVERY: Final = 64
 #: Targeted runs that a hint of the race detector is worth.
 RUNS_FOR_A_HINT: Final = 3
-
-#: Failures that are the doing of all CPUs, not of the one on which they are noticed.
-_OF_ALL: Final = frozenset(("deadlock", "lost-wakeup", "livelock"))
 
 Program = Callable[[Machine], Any]
 Progress = Callable[[Result], None]
@@ -96,7 +93,7 @@ class Runner:
         story = teller.finish(machine)
         failure = None
         if machine.violation is not None:
-            culprit = None if machine.violation.kind in _OF_ALL else machine.violation.cpu
+            culprit = None if machine.violation.kind.of_all else machine.violation.cpu
             failure = self._failure(
                 machine.violation,
                 schedule,
@@ -154,7 +151,7 @@ class Runner:
         self.engine.log, self.engine.draws = log, draws
         if parted is None or self.engine.interrupted:
             return None
-        return self._nondeterministic(Violation("clean run", "nothing failed"), seed, parted)
+        return self._nondeterministic(Violation(FailureKind.CLEAN_RUN, "nothing failed"), seed, parted)
 
     def _nondeterministic(self, violation: Violation, seed: int, parted: str) -> Failure:
         schedule = Schedule(program_name(self.program), seed, (), self.options)
@@ -164,7 +161,9 @@ class Runner:
             "the program draws on something that is not in its schedule: wall time, random, id(), "
             "the order of a set, or state that outlives an execution",
         )
-        found = Violation("nondeterminism", "the same schedule gives different runs", facts, violation.cpu)
+        found = Violation(
+            FailureKind.NONDETERMINISM, "the same schedule gives different runs", facts, violation.cpu
+        )
         return self._failure(found, schedule)
 
     def _failure(

@@ -21,6 +21,7 @@ from vmsmp.campaign.minimize import minimize
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.search import explore, options_for, replay
 from vmsmp.engine.schedule import Options
+from vmsmp.engine.verdict import FailureKind
 from vmsmp.errors import VmsmpError
 from vmsmp.findings import Finding, explain, repair_names
 from vmsmp.library import find_scenario, matching
@@ -189,7 +190,7 @@ def work(piece: Slice) -> Report:
 
 def _shortened(scenario: Any, failure: Failure) -> Failure:
     """The failure along its shortest schedule."""
-    if failure.kind == "nondeterminism":
+    if failure.kind == FailureKind.NONDETERMINISM:
         return failure
     told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure
     if told is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.cpu import Cpu, WaitMode
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.lock import Lock
@@ -34,7 +34,7 @@ class Deadlock(Observer):
         if machine.engine.spinning:
             return
         waiting = [cpu for cpu in machine.cpus if cpu.wants is not None]
-        asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode != "join"] or waiting
+        asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode is not WaitMode.JOIN] or waiting
         what = ", ".join(sorted({_wanted(cpu) for cpu in asleep})) or "nothing known"
         machine.fail(
             "deadlock",
@@ -51,7 +51,9 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     if isinstance(wait.what, Cpu):
         return [wait.what]
     if isinstance(wait.what, Lock) and wait.what.kind != "token":
-        return [holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode != "sleep on"]
+        return [
+            holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP
+        ]
     return []
 
 

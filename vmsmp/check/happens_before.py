@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vmsmp.check.clocks import Clock, Clocks, join, known
 from vmsmp.engine import ops, source
+from vmsmp.engine.cpu import WaitEnd
 from vmsmp.engine.observer import Observer
 from vmsmp.sched.rendezvous import Place
 from vmsmp.sync.cell import Cell
@@ -115,8 +116,8 @@ class HappensBefore(Observer):
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         self._release(cpu, self._channels, _key(ident))
 
-    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        if why in ("wakeup", "before"):
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        if why in (WaitEnd.WAKEUP, WaitEnd.BEFORE):
             self._acquire(cpu, self._channels.get(_key(ident)))
             self._acquire(cpu, self._interrupts.get(cpu.td.ident))
 
@@ -195,7 +196,7 @@ class HappensBefore(Observer):
             "data-race",
             f"{variable.name}: {words[0]} and {words[1]}, with nothing to order them",
             [first.told(), second.told()],
-            places=(Place(first.code), Place(second.code)),
+            hold_at=(Place(first.code), Place(second.code)),
         )
 
 

@@ -134,7 +134,7 @@ class LockOrder(Observer):
                 f"{edge.source!r} {edge.held_mode}"
                 for edge in cycle
             ],
-            places=tuple(Place(holds=edge.source, wants=edge.target) for edge in cycle),
+            hold_at=tuple(Place(holds=edge.source, wants=edge.target) for edge in cycle),
         )
 
 

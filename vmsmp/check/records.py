@@ -18,7 +18,8 @@ from vmsmp.check.queues import broken_freeing, broken_object, broken_queue
 from vmsmp.check.vmstats import broken_counts, broken_delta, broken_gate
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED, Machine
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
+from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.field import Field, Record
 from vmsmp.sync.lock import Lock

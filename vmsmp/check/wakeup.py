@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.cpu import Cpu, WaitMode
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.sleepq import ident_name
@@ -56,7 +56,7 @@ class LostWakeup(Observer):
     def idle(self, machine: Machine) -> None:
         for cpu in machine.cpus:
             wait = cpu.wants
-            if wait is None or wait.mode != "sleep on":
+            if wait is None or wait.mode is not WaitMode.SLEEP:
                 continue
             timed = cpu.deadline is not None
             tail = "; only its timeout would wake it" if timed else ""

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from vmsmp.engine import ops, trace
 from vmsmp.engine.clock import VirtualClock
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu, Wait, WaitEnd, WaitMode
 from vmsmp.engine.gate import Gate
-from vmsmp.engine.machine import Machine, Violation, violation_of
+from vmsmp.engine.machine import Machine, violation_of
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.workers import WorkerPool, give, take
 from vmsmp.errors import Halt, VmsmpError
 
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 SPIN_ROUNDS: Final = 100
 #: Timeouts and spurious wakeups that the search may inject into one CPU in one execution.
 INJECTIONS: Final = 4
-
-#: Verdicts that end a run even where others are to be followed by the rest of it.
-_FINAL: Final = frozenset(("deadlock", "lost-wakeup", "livelock", "interrupted"))
 
 _by_index = attrgetter("index")
 
@@ -125,12 +123,11 @@ class ControlledEngine:
         return self.log
 
     def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
-        cpus = self.machine.cpus
-        index = len(cpus)
+        index = len(self.machine.cpus)
         cpu = Cpu(self.machine, index, fn, args, name or f"cpu{index}")
         cpu.worker = self.pool.worker(index)
         cpu.baton = cpu.worker.baton
-        cpus.append(cpu)
+        self.machine.add_cpu(cpu)
         return cpu
 
     def _body(self, cpu: Cpu) -> None:
@@ -224,7 +221,7 @@ class ControlledEngine:
             self.machine.violation = violation
             self.machine.scene = self.machine.survey()
             self.violation_at = len(self.log)
-        if self.scheduler.finishes and violation.kind not in _FINAL:
+        if self.scheduler.finishes and not violation.kind.final:
             if not stop:
                 return False
             cur = self.current
@@ -298,7 +295,7 @@ class ControlledEngine:
     def _too_long(self) -> None:
         """The second half of the step limit is for the slow and the unlucky: no spinner is held back."""
         if self.interrupted:
-            self.machine.fail("interrupted", "stopped from outside")
+            self.machine.fail(FailureKind.INTERRUPTED, "stopped from outside")
         if len(self.log) > self.max_steps:
             self._endless("no end in sight after the step limit")
         if self._patient:
@@ -313,7 +310,7 @@ class ControlledEngine:
     def _endless(self, why: str) -> NoReturn:
         for hook in self.machine.hooks.endless:
             hook(self.machine, why)
-        self.machine.fail("livelock", why)
+        self.machine.fail(FailureKind.LIVELOCK, why)
 
     def _fair(self, cur: Cpu, run: list[Cpu]) -> Cpu:
         for cpu in run:
@@ -344,19 +341,19 @@ class ControlledEngine:
             raise Halt
         self.run.remove(cur)
 
-    def sleep(self, code: int, timeout: int | None) -> str:
+    def sleep(self, code: int, timeout: int | None) -> WaitEnd:
         """Take the running CPU off until `ready`; say how the sleep ended.
 
-        `timeout` is in ticks, None for never.  Returns "" (made ready), "timeout" or "spurious".
+        `timeout` is in ticks, None for never.
         """
         cur = self.current
         self._park(cur, timeout)
         self.point(code)
-        return cur.timed_out
+        return cur.wait_end
 
     def _park(self, cur: Cpu, timeout: int | None) -> None:
         """Take `cur` out of the runnable ones, with the ways in which its wait may be cut short."""
-        cur.timed_out = ""
+        cur.wait_end = WaitEnd.GRANTED
         self._stop(cur)
         options = self.machine.options
         if timeout is not None:
@@ -382,12 +379,13 @@ class ControlledEngine:
         nxt = self._base_pick(cur, sorted([*run, *self.alarmed], key=_by_index))
         if nxt.alarmed:
             options = self.machine.options
-            ways = ["timeout"] if nxt.deadline is not None and options.timeouts == "any" else []
+            timed = nxt.deadline is not None and options.timeouts == "any"
+            ways = [WaitEnd.TIMEOUT] if timed else []
             if options.spurious:
-                ways.append("spurious")
-            nxt.timed_out = ways[nxt.injections % len(ways)]
+                ways.append(WaitEnd.SPURIOUS)
+            nxt.wait_end = ways[nxt.injections % len(ways)]
             nxt.injections += 1
-            if nxt.timed_out == "timeout" and nxt.deadline is not None:
+            if nxt.wait_end is WaitEnd.TIMEOUT and nxt.deadline is not None:
                 self.clock.advance(nxt.deadline)
             self.ready(nxt)
         return nxt
@@ -404,7 +402,7 @@ class ControlledEngine:
             first = min(self.timers, key=lambda c: (c.deadline, c.index))
             assert first.deadline is not None
             self.clock.advance(first.deadline)
-            first.timed_out = "timeout"
+            first.wait_end = WaitEnd.TIMEOUT
             self.ready(first)
             self._release_spinners()
             return first
@@ -419,7 +417,7 @@ class ControlledEngine:
         waits = [f"{c} waits: {c.wants.mode} {c.wants.what}" for c in self.machine.cpus if c.wants]
         if self.spinning:
             self._endless("every CPU that could run spins on what nobody will write")
-        self.machine.fail("deadlock", "no CPU can run", waits)
+        self.machine.fail(FailureKind.DEADLOCK, "no CPU can run", waits)
 
     def yield_(self) -> None:
         cur = self.current
@@ -478,11 +476,11 @@ class ControlledEngine:
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
-        ident = len(parent.objects) << ops.CPU_BITS | parent.index
+        ident = self.machine.identities.next(parent.index)
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         self.machine.room_for_one_more()
         cpu = self._new_cpu(fn, args, name)
-        parent.objects.append(cpu)
+        self.machine.identities.enroll(parent.index, cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
         cpu.worker.job = partial(self._body, cpu)
@@ -528,7 +526,7 @@ class ControlledEngine:
     @staticmethod
     def _await_end(cur: Cpu, cpu: Cpu) -> None:
         cpu.joiners.append(cur)
-        cur.wants = Wait(cpu, "join")
+        cur.wants = Wait(cpu, WaitMode.JOIN)
 
     def choose(self, n: int) -> int:
         self.point(ops.CHOOSE)

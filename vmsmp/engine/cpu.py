@@ -11,11 +11,39 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Machine
     from vmsmp.engine.workers import Worker
+
+
+class WaitMode(StrEnum):
+    """In which way something is waited for; the value is its word in a report."""
+
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+    UPGRADE = "upgrade"
+    #: Take all tokens again, at once.
+    ALL_TOKENS = "all tokens"
+    #: Until a count comes to zero.
+    ZERO = "zero"
+    SLEEP = "sleep on"
+    #: Until a CPU has run its program to the end.
+    JOIN = "join"
+
+
+class WaitEnd(StrEnum):
+    """How a wait ended; empty, and so false, if what was waited for came."""
+
+    GRANTED = ""
+    TIMEOUT = "timeout"
+    SPURIOUS = "spurious"
+    #: Of a sleep: a wakeup ended it.
+    WAKEUP = "wakeup"
+    #: Of a sleep: the wakeup or signal came before it began.
+    BEFORE = "before"
 
 
 @dataclass(slots=True, eq=False)
@@ -28,10 +56,10 @@ class Hold:
 
 @dataclass(slots=True, eq=False)
 class Wait:
-    """What a CPU waits for: a lock and mode, or an ident it sleeps on; never changed."""
+    """What a CPU waits for: a lock, an ident, a CPU; never changed."""
 
     what: Any
-    mode: str
+    mode: WaitMode
     #: Called when nothing runs: why the wait should be over already, or None if it should not.
     overdue: Callable[[], str | None] | None = None
 
@@ -48,7 +76,6 @@ class Cpu:
         "args",
         "baton",
         "blocked",
-        "blocks",
         "deadline",
         "done",
         "ended",
@@ -62,7 +89,6 @@ class Cpu:
         "machine",
         "name",
         "nops",
-        "objects",
         "ops_join",
         "pause_mark",
         "pending",
@@ -72,7 +98,7 @@ class Cpu:
         "rngs",
         "started",
         "td",
-        "timed_out",
+        "wait_end",
         "wants",
         "worker",
     )
@@ -90,9 +116,6 @@ class Cpu:
         self.baton: Any
         self.pending = 0
         self.nops = 0
-        self.objects: list[Any] = [None]  # identity 0 is nobody's
-        #: Runs of identities reserved at once: the first, how many, and who finds the object.
-        self.blocks: list[tuple[int, int, Callable[[int], Any]]] = []
         self.held: list[Hold] = []
         self.wants: Wait | None = None
         self.joiners: list[Cpu] = []
@@ -106,7 +129,7 @@ class Cpu:
         self.pause_mark = -1
         # A sleep with a way out: the tick at which it times out (None: never), and how it ended.
         self.deadline: int | None = None
-        self.timed_out = ""
+        self.wait_end = WaitEnd.GRANTED
         self.alarmed = False
         self.injections = 0
         self.ops_join = 0

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ, HostClock
-from vmsmp.engine.cpu import Cpu, Wait
-from vmsmp.engine.machine import Machine, Violation, violation_of
+from vmsmp.engine.cpu import Cpu, Wait, WaitEnd, WaitMode
+from vmsmp.engine.machine import Machine, violation_of
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.workers import WorkerPool, gil_enabled, give
 from vmsmp.errors import Halt
 
@@ -126,7 +127,7 @@ class FreeEngine:
         cpu.permit.acquire()
         cpu.ended = threading.Event()
         cpu.fuse = self._next_stall(cpu)
-        machine.cpus.append(cpu)
+        machine.add_cpu(cpu)
         return cpu
 
     def _launch(self, cpu: Cpu) -> None:
@@ -178,7 +179,7 @@ class FreeEngine:
                 self.pool.abandoned = True
                 if self.machine.violation is None:
                     self.machine.violation = Violation(
-                        "hang", f"{cpu.name} reaches no visible operation any more", (), cpu.index
+                        FailureKind.HANG, f"{cpu.name} reaches no visible operation any more", (), cpu.index
                     )
                     self.machine.scene = self.machine.survey()
                 return
@@ -226,7 +227,9 @@ class FreeEngine:
                     hook(machine)
             if seconds >= self.hang_s and all(cpu.deadline is None for cpu in live):
                 stuck = ", ".join(sorted(str(cpu) for cpu in live))
-                machine.fail("hang", f"no CPU has got on for {self.hang_s:g} s", [f"stuck: {stuck}"])
+                machine.fail(
+                    FailureKind.HANG, f"no CPU has got on for {self.hang_s:g} s", [f"stuck: {stuck}"]
+                )
         except Halt:
             pass
 
@@ -325,12 +328,12 @@ class FreeEngine:
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
-        ident = len(parent.objects) << ops.CPU_BITS | parent.index
+        ident = self.machine.identities.next(parent.index)
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         with self._verdict:
             self.machine.room_for_one_more()
             cpu = self._new_cpu(fn, args, name or f"cpu{len(self.machine.cpus)}")
-        parent.objects.append(cpu)
+        self.machine.identities.enroll(parent.index, cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
         if parent.index == 0:
@@ -364,7 +367,7 @@ class FreeEngine:
             n += 1
 
     def _see_end(self, cpu: Cpu, target: Cpu) -> None:
-        cpu.wants = Wait(target, "join")
+        cpu.wants = Wait(target, WaitMode.JOIN)
         cpu.blocked = True
         while not target.ended.wait(NAP_S):
             if self.halting:
@@ -381,13 +384,13 @@ class FreeEngine:
         except RuntimeError:
             pass  # it has one already
 
-    def sleep(self, code: int, timeout: int | None) -> str:
+    def sleep(self, code: int, timeout: int | None) -> WaitEnd:
         """Sleep in the host until `ready`; as in the controlled engine."""
         cpu = self.current
         self.point(code)
         options = self.machine.options
         if options.spurious and cpu.rng("spurious").random() < 0.05:
-            return "spurious"
+            return WaitEnd.SPURIOUS
         deadline = None if timeout is None else time.monotonic() + max(1, timeout) / HZ
         cpu.deadline = None if timeout is None else self.ticks + timeout
         cpu.blocked = True
@@ -396,13 +399,13 @@ class FreeEngine:
                 if self.halting:
                     raise Halt
                 if deadline is not None and time.monotonic() >= deadline:
-                    return "timeout"
+                    return WaitEnd.TIMEOUT
         finally:
             cpu.deadline = None
             self._resume(cpu)
         if self.halting:
             raise Halt
-        return ""
+        return WaitEnd.GRANTED
 
     def _resume(self, cpu: Cpu) -> None:
         """A wait in the host is over; during a rendezvous it lasts until that ends."""
@@ -443,7 +446,7 @@ class FreeGate:
         self.host = threading.RLock()
         self._condition = threading.Condition(self.host)
         self._waiting = 0
-        self._modes: dict[str, int] = {}
+        self._modes: dict[WaitMode, int] = {}
 
     def enter(
         self,
@@ -457,7 +460,7 @@ class FreeGate:
         engine = self._engine
         engine.point(code)
         cpu = engine.current
-        cpu.timed_out = ""
+        cpu.wait_end = WaitEnd.GRANTED
         with self.host:
             if not ready(cpu) and not self._wait(cpu, ready, wait, timeout):
                 return None
@@ -480,7 +483,7 @@ class FreeGate:
                 if engine.halting:
                     raise Halt
                 if deadline is not None and time.monotonic() >= deadline:
-                    cpu.timed_out = "timeout"
+                    cpu.wait_end = WaitEnd.TIMEOUT
                     return False
                 self._condition.wait(NAP_S)
         finally:
@@ -491,7 +494,7 @@ class FreeGate:
         cpu.wants = None
         return True
 
-    def waits(self, mode: str) -> bool:
+    def waits(self, mode: WaitMode) -> bool:
         """As the controlled engine's gate."""
         return self._modes.get(mode, 0) > 0
 

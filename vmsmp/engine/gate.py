@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu, Wait, WaitEnd, WaitMode
 
 if TYPE_CHECKING:
     from vmsmp.engine.controlled import ControlledEngine
@@ -47,7 +47,7 @@ class Gate:
     ) -> Any:
         """Stand before `code` until `ready(cpu)`, then `take_it(cpu)` in the same step.
 
-        With a `timeout`, in ticks, the wait may end without it: then `cpu.timed_out` says how and
+        With a `timeout`, in ticks, the wait may end without it: then `cpu.wait_end` says how and
         None is returned.
         """
         engine = self.engine
@@ -56,7 +56,7 @@ class Gate:
         waiting = self.waiting
         waiting.append(entry)
         cur.wants = wait
-        cur.timed_out = ""
+        cur.wait_end = WaitEnd.GRANTED
         try:
             if not ready(cur):
                 if timeout is None:
@@ -67,7 +67,7 @@ class Gate:
         finally:  # a CPU that failed alone is waited for by nobody
             waiting.remove(entry)
         cur.wants = None
-        if timeout is not None and cur.timed_out and not ready(cur):
+        if timeout is not None and cur.wait_end and not ready(cur):
             return None
         result = take_it(cur)
         if waiting:
@@ -83,9 +83,9 @@ class Gate:
             self.changed()
         return result
 
-    def waits(self, mode: str) -> bool:
+    def waits(self, mode: WaitMode) -> bool:
         """Whether a CPU waits here in that mode."""
-        return any(cpu.wants is not None and cpu.wants.mode == mode for cpu, _ in self.waiting)
+        return any(cpu.wants is not None and cpu.wants.mode is mode for cpu, _ in self.waiting)
 
     def changed(self) -> None:
         """The state behind the conditions has changed: who can go on is looked at again."""
@@ -95,5 +95,5 @@ class Gate:
             if ready(cpu):
                 if cpu not in run:
                     engine.ready(cpu)
-            elif cpu in run and not cpu.timed_out:
+            elif cpu in run and not cpu.wait_end:
                 run.remove(cpu)

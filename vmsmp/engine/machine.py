@@ -8,16 +8,17 @@ knows CPUs only, so that any lock protocol can be built on it.
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.identity import Finder, Identities
 from vmsmp.engine.observer import Hooks
 from vmsmp.engine.schedule import Options
 from vmsmp.engine.source import Place
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.errors import Halt
 
 if TYPE_CHECKING:
@@ -27,39 +28,11 @@ if TYPE_CHECKING:
     from vmsmp.engine.free import FreeEngine
 
 
-#: Reserved identities begin here; a CPU makes fewer objects than that one by one.
-FIRST_BLOCK: Final = 1 << 20
-#: From here on identities are made of names.
-FIRST_NAMED: Final = 1 << 40
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """Why an execution ended early: the first thing that went wrong, and on which CPU.
-
-    `message` is the stable headline, `facts` the lines below it; `places` are where a search would
-    hold CPUs to see it happen (`sched.rendezvous`), if it is only predicted yet.
-    """
-
-    kind: str
-    message: str
-    facts: tuple[str, ...] = ()
-    cpu: int = 0
-    places: tuple[Any, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Debt:
     """Something that became hot: who made it so."""
 
     cpu: Cpu
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Something that is nothing but its name."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +74,8 @@ class Machine:
         self.scene: tuple[CpuSnapshot, ...] = ()
         #: Words that locks and sleep queues are made of, by identity, and what they belong to.
         self.words: dict[int, Any] = {}
-        self._named: dict[int, Named] = {}
+        #: What has an identity.
+        self.identities = Identities()
         #: What the program owes (`hot`).
         self.owed: dict[str, Debt] = {}
         #: How many CPUs the program's author declared, where he did.
@@ -121,6 +95,11 @@ class Machine:
         Raises: ValueError beyond the number of CPUs asked for, or beyond 63 (CPU 0 boots).
         """
         return self.engine.spawn(fn, args, name)
+
+    def add_cpu(self, cpu: Cpu) -> None:
+        """The engine made a CPU."""
+        self.identities.add_cpu()
+        self.cpus.append(cpu)
 
     def room_for_one_more(self) -> None:
         """The engine asks in the step in which it makes a CPU."""
@@ -178,55 +157,38 @@ class Machine:
         """The running CPU's own random numbers, from the schedule's seed."""
         return self.engine.current.rng("rng")
 
+    # -- identities -----------------------------------------------------------------------------
+
     def enroll(self, thing: Any) -> int:
         """Give a new object its identity: the creating CPU and how many it has made before."""
-        cpu = self.engine.current
-        objects = cpu.objects
-        objects.append(thing)
-        return len(objects) - 1 << ops.CPU_BITS | cpu.index
+        return self.identities.enroll(self.engine.current.index, thing)
 
-    def reserve(self, count: int, finder: Callable[[int], Any]) -> int:
+    def reserve(self, count: int, finder: Finder) -> int:
         """Set `count` identities aside for objects made in bulk or later, and return the first.
 
         The n-th is the first plus `n << CPU_BITS`; `finder(n)` says which object it is.  So an object
         made on first use has an identity that does not depend on who comes to use it first.
         """
-        cpu = self.engine.current
-        first = cpu.blocks[-1][0] + cpu.blocks[-1][1] if cpu.blocks else FIRST_BLOCK
-        cpu.blocks.append((first, count, finder))
-        return first << ops.CPU_BITS | cpu.index
+        return self.identities.reserve(self.engine.current.index, count, finder)
 
     def identify(self, name: str) -> int:
-        """The identity of something that is nothing but its name, as a wait channel may be.
-
-        Two names in 2^32 share one: then they count as the same thing, under the name that came first.
-        """
-        ident = FIRST_NAMED | zlib.crc32(name.encode())
-        if ident not in self._named:
-            self._named[ident] = Named(name)
-        return ident
+        """The identity of something that is nothing but its name, as a wait channel may be."""
+        return self.identities.identify(name)
 
     def find(self, ident: int) -> Any:
         """The object of that identity, or None once it is gone."""
-        if ident >= FIRST_NAMED:
-            return self._named.get(ident)
-        index, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
-        if index >= len(self.cpus):
-            return None
-        cpu = self.cpus[index]
-        if n < FIRST_BLOCK:
-            return cpu.objects[n] if n < len(cpu.objects) else None
-        for first, count, finder in cpu.blocks:
-            if n < first + count:
-                return finder(n - first)
-        return None
+        return self.identities.find(ident)
+
+    def block_of(self, ident: int) -> tuple[Finder, int] | None:
+        """The finder of the reserved block that `ident` is in, and which of the block's it is."""
+        return self.identities.block_of(ident)
 
     # -- verdicts -----------------------------------------------------------------------------
 
     def check(self, ok: object, message: str = "check") -> None:
         """Fail the execution with kind "check" unless `ok`."""
         if not ok:
-            self.fail("check", message)
+            self.fail(FailureKind.CHECK, message)
 
     def hot(self, what: str) -> None:
         """From here on the program owes something: a request waits for its answer.
@@ -242,16 +204,19 @@ class Machine:
 
     def panic(self, message: str) -> NoReturn:
         """Fail the execution as the kernel's panic would, with kind "check"."""
-        self.fail("check", f"panic: {message}")
+        self.fail(FailureKind.CHECK, f"panic: {message}")
 
     def fail(self, kind: str, message: str, facts: Iterable[str] = ()) -> NoReturn:
-        """End the execution here.  The first caller's verdict stands; all CPUs unwind."""
-        self.engine.abort(Violation(kind, message, tuple(facts), self.engine.current.index))
+        """End the execution here.  The first caller's verdict stands; all CPUs unwind.
+
+        Raises: ValueError for a kind that is none of `FailureKind`.
+        """
+        self.engine.abort(Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index))
         raise Halt
 
-    def warn(self, kind: str, message: str, facts: Iterable[str] = (), places: tuple[Any, ...] = ()) -> None:
+    def warn(self, kind: str, message: str, facts: Iterable[str] = (), hold_at: tuple[Any, ...] = ()) -> None:
         """As `fail`, of something that nobody trips over yet: a search for whole runs goes on after it."""
-        violation = Violation(kind, message, tuple(facts), self.engine.current.index, places)
+        violation = Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index, hold_at)
         if self.engine.abort(violation, stop=False):
             raise Halt
 
@@ -305,8 +270,6 @@ class Machine:
     def close(self) -> None:
         """Cut the cycles of a finished execution, so that it goes without a collector."""
         for cpu in self.cpus:
-            cpu.objects = [None]
-            cpu.blocks = []
             cpu.held = []
             cpu.joiners = []
             cpu.rngs = {}
@@ -315,7 +278,7 @@ class Machine:
         self.cpus = []
         self.words = {}
         self.owed = {}
-        self._named = {}
+        self.identities = Identities()
 
 
 def _standing(cpu: Cpu, frames: dict[int, FrameType]) -> tuple[Place, ...]:
@@ -330,7 +293,7 @@ def violation_of(cpu: Cpu, error: BaseException) -> Violation:
     facts = tuple(f"{cpu} {place}" for place, _ in places)
     if isinstance(error, AssertionError):
         text = str(error) or (places[-1][1] if places else None) or "assert"
-        return Violation("check", text.splitlines()[0], facts, cpu.index)
+        return Violation(FailureKind.CHECK, text.splitlines()[0], facts, cpu.index)
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     where = places[-1][0].function if places else cpu.name
-    return Violation("exception", f"{text} in {where}", facts, cpu.index)
+    return Violation(FailureKind.EXCEPTION, f"{text} in {where}", facts, cpu.index)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.cpu import Cpu, WaitEnd
     from vmsmp.engine.machine import Machine
 
 #: Every hook, in the order in which `Observer` documents them.
@@ -78,8 +78,8 @@ class Observer:
     def sleeps(self, cpu: Cpu, ident: Any) -> None:
         """`cpu` goes to sleep on `ident`."""
 
-    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        """`cpu` is back from a sleep, by "wakeup", "timeout" or "spurious", or "before" it ever slept."""
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        """`cpu` is back from a sleep, or comes back without one (`WaitEnd.BEFORE`)."""
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         """`cpu` sent a wakeup to `ident` in `domain` that reached `woke` sleepers or interlocked CPUs."""

@@ -83,8 +83,8 @@ class Storyteller(Observer):
     def op(self, cpu: Cpu, code: int) -> None:
         self._close_row()
         switch = ""
-        if cpu.timed_out and cpu.wants is not None:
-            switch = f"{cpu}: its wait ends, {cpu.timed_out}"
+        if cpu.wait_end and cpu.wants is not None:
+            switch = f"{cpu}: its wait ends, {cpu.wait_end}"
         elif self._rows and self._rows[-1].cpu != cpu.index:
             switch = self._why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.sched.history import History, Key
 
 #: Fields of a reserved record lie this many bits apart.

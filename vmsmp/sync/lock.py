@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from vmsmp.engine.cpu import Cpu, Hold
+from vmsmp.engine.cpu import Cpu, Hold, WaitMode
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 #: What a report makes of this module's frames (`engine.source`).
 FRAMES = "machinery"
-EXCLUSIVE = "exclusive"
-SHARED = "shared"
-UPGRADE = "upgrade"
+EXCLUSIVE: Final = WaitMode.EXCLUSIVE
+SHARED: Final = WaitMode.SHARED
+UPGRADE: Final = WaitMode.UPGRADE
 
 
 @lru_cache(4096)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu, Wait, WaitMode
 from vmsmp.sync.errno import PINTERLOCKED
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class AtomicRefcount:
         if self._gate.alter(self._code | ops.ATOMIC_LOAD, self._zero):
             return
         self.machine.leave_tokens(f"refcount_wait {wmesg}")
-        self._gate.enter(self._code | ops.SLEEP, self._zero, lambda _cpu: None, Wait(self, "zero"))
+        self._gate.enter(self._code | ops.SLEEP, self._zero, lambda _cpu: None, Wait(self, WaitMode.ZERO))
         self.machine.regain_tokens()
 
     def references(self) -> int:

@@ -6,14 +6,14 @@ Everything a program shares is made here, so that one place decides about its de
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vmsmp.engine.gate import UNDIVIDED
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.machine import Machine as BareMachine
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.protocol import Engine
 from vmsmp.engine.schedule import Options
 from vmsmp.errors import UsageError
 from vmsmp.findings import check_repairs
@@ -37,9 +37,6 @@ from vmsmp.sync.token import (
 )
 
 if TYPE_CHECKING:
-    from vmsmp.engine.controlled import ControlledEngine
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.free import FreeEngine
     from vmsmp.vm.vm_init import VmSystem
 
 #: What a report makes of this module's frames (`engine.source`).
@@ -55,7 +52,7 @@ class Machine(BareMachine):
 
     def __init__(
         self,
-        engine: ControlledEngine | FreeEngine,
+        engine: Engine[Cpu],
         *,
         seed: int = 0,
         options: Options | None = None,
@@ -70,10 +67,10 @@ class Machine(BareMachine):
             )
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._exact = self.options.locks == "exact"
-        self._atomic = Atomic if engine.controlled else FreeAtomic
+        self._atomic = FreeAtomic if engine.parallel else Atomic
         self._sleepq: SleepQueues | None = None
         #: Held while something is made by whoever needs it first.
-        self.making = UNDIVIDED if engine.controlled else threading.RLock()
+        self.making = engine.host_lock()
         self._token_gate: Any = None
         self._pool_tokens: dict[int, Token] = {}
         #: The VM subsystem, once booted.

@@ -16,7 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import CpuSnapshot, Machine
+    from vmsmp.engine.machine import CpuSnapshot
 
 #: Seconds that a stopped test gets to come to its end before pytest-timeout ends the process.
 GRACE_S: Final = 2.0
@@ -92,31 +92,33 @@ class Watchdog:
 
     def _report(self) -> str:
         """How the machines of the test stand, "" if none runs."""
+        engines: list[Any] = []
         for _ in range(10):  # there may be none just now, in a test that makes one after the other
-            machines = self.watch.machines()
-            if machines or self.over.is_set():
+            engines = [pool.engine for pool in list(self.watch.pools) if pool.engine is not None]
+            engines = [engine for engine in engines if engine.machine is not None]
+            if engines or self.over.is_set():
                 break
             time.sleep(0.01)
-        return "\n\n".join(self._standing(machine) for machine in machines)
+        return "\n\n".join(self._standing(engine) for engine in engines)
 
-    def _standing(self, machine: Machine) -> str:
+    def _standing(self, engine: Any) -> str:
+        """How the machine that an engine runs stands."""
         from vmsmp.campaign.outcome import signature_of
         from vmsmp.engine.verdict import FailureKind, Violation
         from vmsmp.report.text import scene_lines
 
-        engine = machine.engine
-        before = _progress(engine)
-        name, cpus, scene = _scene(machine)
+        before = engine.execution.progress()
+        name, cpus, scene = _scene(engine)
         violation = Violation(
             FailureKind.HANG, f"{name} has not come to its end in {self.settings.timeout:g} s"
         )
         self.item.user_properties.append(("vmsmp.signature", signature_of(violation)))
         time.sleep(0.05)
-        moving = _progress(engine) != before
-        kind = "controlled" if engine.controlled else "free"
+        execution = engine.execution
+        moving = execution.progress() != before
         lines = [
             f"hang: {violation.message}",
-            f"  {kind} engine; {'its CPUs still get on' if moving else 'no CPU gets on'}"
+            f"  {execution.name} engine; {'its CPUs still get on' if moving else 'no CPU gets on'}"
             + (": give the test more time, or the search less (schedules, time_s)" if moving else ""),
             *(f"  the test is at {place}" for place in self._places()),
             "",
@@ -124,7 +126,7 @@ class Watchdog:
             "the last operations of every CPU:",
         ]
         for cpu in cpus:
-            done = ", ".join(cpu.machine.describe(code) for code in engine.recent(cpu)[-16:])
+            done = ", ".join(cpu.machine.describe(code) for code in execution.recent(cpu)[-16:])
             lines.append(f"  {cpu}: {done or 'none'}")
         lines += ["", f"again: {self.again}"]
         return "\n".join(lines)
@@ -140,12 +142,7 @@ class Watchdog:
                 return
 
 
-def _progress(engine: Any) -> object:
-    """What changes as long as a CPU of `engine` gets on."""
-    return (id(engine.log), len(engine.log)) if engine.controlled else engine.operations()
-
-
-def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
+def _scene(engine: Any) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     """The program, the CPUs and how they stand, of a later execution if the search is there now."""
     from vmsmp.engine.schedule import program_name
 
@@ -153,7 +150,7 @@ def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     cpus: list[Cpu] = []
     scene: tuple[CpuSnapshot, ...] = ()
     for _ in range(20):  # between two executions there is nothing to see
-        machine = machine.engine.machine
+        machine = engine.machine
         # First what a machine forgets when its execution ends, which may be any moment.
         cpus = list(machine.cpus)
         boot = cpus[0].fn if cpus else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.engine.cpu import WaitEnd, WaitMode
+from vmsmp.engine.wait import WaitEnd, WaitMode
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.campaign.outcome import Failure, replaying, signature_of
-from vmsmp.engine.cpu import WaitMode
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.engine.verdict import FailureKind, Violation
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED

@@ -10,7 +10,7 @@ from vmsmp.campaign.outcome import Failure, Outcome, signature_of
 from vmsmp.campaign.search import Program, explore, options_for
 from vmsmp.check import checkers
 from vmsmp.engine.free import FreeEngine
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.schedule import Options, program_name
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.errors import UsageError
@@ -70,10 +70,11 @@ def run(
 
 def free_once(engine: FreeEngine, program: Program, options: Options, seed: int, hooks: Hooks) -> Outcome:
     """One free execution on a given engine."""
-    machine = Machine(engine, seed=seed, options=options, hooks=hooks)
+    execution = engine.prepare()
+    machine = Machine(execution, seed=seed, options=options, hooks=hooks)
     machine.declared = getattr(program, "cpus", None)
     start = time.monotonic()
-    engine.execute(machine, program)
+    execution.execute(machine, program)
     engine.pool.check()
     seconds = time.monotonic() - start
     name = program_name(program)
@@ -90,10 +91,10 @@ def free_once(engine: FreeEngine, program: Program, options: Options, seed: int,
             program=name,
             cpu=violation.cpu,
             engine="free",
-            history=_history(machine, engine),
+            history=_history(machine),
             listed=is_scenario(program),
         )
-    operations = engine.operations()
+    operations = execution.operations()
     locks = _statistics(machine)
     if not engine.pool.abandoned:
         machine.close()
@@ -107,14 +108,14 @@ def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
     return tuple(lock.statistics() for lock in found if lock.acquisitions)
 
 
-def _history(machine: Machine, engine: FreeEngine) -> tuple[str, ...]:
+def _history(machine: Machine) -> tuple[str, ...]:
     """How every CPU stood, and the last operations of each."""
     from vmsmp.report.text import scene_lines
 
     lines = scene_lines(machine.scene)
     lines.append("the last operations of every CPU:")
     for cpu in machine.cpus:
-        done = ", ".join(machine.describe(code) for code in engine.recent(cpu)[-16:])
+        done = ", ".join(machine.describe(code) for code in machine.engine.recent(cpu)[-16:])
         lines.append(f"  {cpu}: {done or 'none'}")
     return tuple(lines)
 
@@ -195,11 +196,11 @@ def free_rounds(
                     break
                 engine.seconds = max(left, SHORTEST_S)
                 done.add(free_once(engine, program, options, seed + done.rounds, hooks))
+                done.rendezvous += engine.execution.rendezvous.held
                 done.seconds = time.monotonic() - start
                 if progress is not None:
                     progress(done)
         except KeyboardInterrupt:
             done.interrupted = True
-        done.rendezvous = engine.rendezvous_held
     done.seconds = time.monotonic() - start
     return done

@@ -208,14 +208,14 @@ class _Minimizer:
         cpus = len(machine.cpus) - 1
         machine.close()
         self.runs += 1
-        self.steps += len(engine.log)
+        self.steps += len(engine.execution.log)
         if self.progress is not None:
             self.progress(self.runs, self.shortest)
         return _Run(
             signature_of(found) if found is not None else None,
             tuple(recorder.preemptions),
-            engine.log,
-            list(engine.draws),
+            engine.execution.log,
+            list(engine.execution.draws),
             found.cpu if found is not None else 0,
             cpus,
             machine.asked_how_many and not getattr(self.runner.program, "fixed", False),

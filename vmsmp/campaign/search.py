@@ -20,7 +20,8 @@ from vmsmp.check import checkers
 from vmsmp.check.happens_before import HappensBefore
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.hooks import Hooks
+from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import MAX_STEPS, Options, Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.verdict import FailureKind, Violation
@@ -74,11 +75,12 @@ class Runner:
         return self.with_options(replace(self.options, races=False), check=False)
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
-        """One execution; the log is in `engine.log`.  Runs on the pool's boot thread."""
+        """One execution; the log is in `engine.execution`.  Runs on the pool's boot thread."""
         hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
-        machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
+        execution = self.engine.prepare(scheduler)
+        machine = Machine(execution, seed=seed, options=self.options, hooks=hooks)
         machine.declared = self.declared
-        self.engine.execute(machine, self.program, scheduler)
+        execution.execute(machine, self.program)
         self.engine.pool.check()
         return machine
 
@@ -87,7 +89,7 @@ class Runner:
         recorder = Recorder(scheduler)
         teller = Storyteller()
         machine = self.run(recorder, seed, (OpCounter(), teller))
-        log = self.engine.log
+        log = self.engine.execution.log
         name = program_name(self.program)
         schedule = Schedule(name, seed, tuple(recorder.preemptions), self.options)
         story = teller.finish(machine)
@@ -126,7 +128,7 @@ class Runner:
         if parted is not None or told.failure is None:
             return self._nondeterministic(violation, seed, parted or "it did not fail again")
         proof = self.run(Recorder(Preempting(tuple(recorder.preemptions))), seed, (OpCounter(),))
-        parted = trace.divergence(log, self.engine.log)
+        parted = trace.divergence(log, self.engine.execution.log)
         proof.close()
         if parted is not None:
             return self._nondeterministic(violation, seed, parted)
@@ -134,7 +136,8 @@ class Runner:
 
     def compare(self, watched: Watched, seed: int) -> Failure | None:
         """Run the clean execution just made once more: a failure if anything differs."""
-        log, draws = self.engine.log, list(self.engine.draws)
+        execution = self.engine.execution
+        log, draws = execution.log, execution.draws
         again = Watched(LogReplay(log, draws), sees_all=watched.sees_all)
         parted: str | None
         try:
@@ -145,10 +148,11 @@ class Runner:
         else:
             # In the second half of the step limit picks are fair, and no scheduler is asked for them.
             asked = len(log) <= self.options.fair_from
-            parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
+            parted = trace.divergence(log, self.engine.execution.log)
+            parted = parted or _other_candidates(watched, again, asked)
             if parted is None and machine.violation is not None:
                 parted = f"the same steps, but now {machine.violation.kind}: {machine.violation.message}"
-        self.engine.log, self.engine.draws = log, draws
+        self.engine.execution = execution
         if parted is None or self.engine.interrupted:
             return None
         return self._nondeterministic(Violation(FailureKind.CLEAN_RUN, "nothing failed"), seed, parted)
@@ -370,12 +374,13 @@ class _Search:
         data_seed = (self.seed * 1_000_003 + result.executions) & 0xFFFFFFFF
         machine = runner.run(scheduler, data_seed)
         result.executions += 1
-        if len(engine.log) > runner.options.fair_from:
+        log, draws = engine.execution.log, engine.execution.draws
+        if len(log) > runner.options.fair_from:
             self.cut = True
-        steps = trace.count_steps(engine.log)
+        steps = trace.count_steps(log)
         result.steps += steps
         result.longest = max(result.longest, steps)
-        result.certificate.add(result.executions, engine.log, engine.draws, len(machine.cpus))
+        result.certificate.add(result.executions, log, draws, len(machine.cpus))
         violation = machine.violation
         machine.close()
         if result.interrupted:
@@ -400,7 +405,8 @@ class _Search:
         if signature in result.counts:
             result.counts[signature] += 1
             return
-        log, draws = runner.engine.log[: runner.engine.violation_at], runner.engine.draws
+        execution = runner.engine.execution
+        log, draws = execution.log[: execution.violation_at], execution.draws
         failure = runner.confirm(log, draws, data_seed, violation)
         failure = confirmed(runner, failure, violation, data_seed)
         if not result.interrupted:

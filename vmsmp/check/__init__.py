@@ -33,11 +33,11 @@ def checkers(
     if on:
         ledger = Ledger()
         made = (
-            LostWakeup(),
+            LostWakeup(logged=not free),
             *made,
             Exclusion(),
             *([StateWords()] if exact else []),
-            LockOrder(),
+            LockOrder(parallel=free),
             Misuse(),
             ledger,
             Records(ledger),

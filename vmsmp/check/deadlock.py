@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmsmp.engine.cpu import Cpu, WaitMode
+from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sync.lock import Lock
 
 
@@ -31,7 +32,7 @@ class Deadlock(Observer):
                     "cycle " + " -> ".join([*order, order[0]]),
                     [_line(c) for c in cycle],
                 )
-        if machine.engine.spinning:
+        if machine.engine.anyone_spins():
             return
         waiting = [cpu for cpu in machine.cpus if cpu.wants is not None]
         asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode is not WaitMode.JOIN] or waiting

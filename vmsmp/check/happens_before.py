@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vmsmp.check.clocks import Clock, Clocks, join, known
 from vmsmp.engine import ops, source
-from vmsmp.engine.cpu import WaitEnd
 from vmsmp.engine.observer import Observer
+from vmsmp.engine.wait import WaitEnd
 from vmsmp.sched.rendezvous import Place
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.sleepq import ident_name
 
 if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu, Hold
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine
+    from vmsmp.engine.wait import Hold
 
 #: Operations that are no accesses to an atomic word: hooks tell what they order.
 _ELSEWHERE: Final = ops.which(lambda kind: kind.order is ops.Order.ELSEWHERE)

@@ -12,7 +12,7 @@ from collections import deque
 from types import CodeType
 from typing import Any, NamedTuple
 
-from vmsmp.engine import source, trace
+from vmsmp.engine import source
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
@@ -40,8 +40,7 @@ class Entry(NamedTuple):
 
     def __str__(self) -> str:
         engine = self.cpu.machine.engine
-        # the operation that took it is written down already, and reports count from 0
-        step = max(0, trace.count_steps(engine.log[: self.at]) - 1) if engine.controlled else self.at
+        step = engine.step_at(self.at)
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
         return f"step {step}: {self.cpu} {self.what} at {source.place_of(self.code, self.line)}{caller}"
 
@@ -67,7 +66,7 @@ class Ledger(Observer):
         frame = source.caller(out)
         caller = frame.f_back
         engine = cpu.machine.engine
-        at = len(engine.log) if engine.controlled else cpu.nops
+        at = engine.position(cpu)
         known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
         entry = Entry(
             at,
@@ -111,7 +110,7 @@ class Ledger(Observer):
         if share in _OWN:
             return
         count = self._add(thing, share, 1)
-        if not cpu.machine.engine.controlled:
+        if cpu.machine.engine.parallel:
             return  # the word and the book are written one after the other: only at rest do they agree
         if share == WIRE and count == 1 and not has(cpu, thing, HARD):
             self._fail(cpu, thing, f"INV-HW2: {thing.klass} wired for the first time without its hard busy")
@@ -128,7 +127,7 @@ class Ledger(Observer):
                 )
             return
         count = self._add(thing, share, -1)
-        if not cpu.machine.engine.controlled:
+        if cpu.machine.engine.parallel:
             return
         if count < 0:
             self._fail(

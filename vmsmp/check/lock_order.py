@@ -39,9 +39,13 @@ class _Edge(NamedTuple):
 
 
 class LockOrder(Observer):
-    """Builds the graph of one execution and fails the CPU whose request closes a cycle."""
+    """Builds the graph of one execution and fails the CPU whose request closes a cycle.
 
-    def __init__(self) -> None:
+    `parallel`: CPUs call its hooks at the same time.
+    """
+
+    def __init__(self, *, parallel: bool = False) -> None:
+        self._parallel = parallel
         self._edges: dict[str, list[_Edge]] = {}
         self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
         self._clocks = Clocks()
@@ -61,10 +65,10 @@ class LockOrder(Observer):
         self._tell(Clocks.joined, cpu, child)
 
     def _tell(self, what: Callable[[Clocks, Cpu, Cpu], None], cpu: Cpu, child: Cpu) -> None:
-        if cpu.machine.engine.controlled:
-            self._untold.append((what, cpu, child))
-        else:  # nobody else may do it for this CPU
+        if self._parallel:  # nobody else may do it for this CPU
             what(self._clocks, cpu, child)
+        else:
+            self._untold.append((what, cpu, child))
 
     def _clock(self, cpu: Cpu) -> Clock:
         if self._untold:

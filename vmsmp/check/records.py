@@ -139,7 +139,7 @@ class Records(Observer):
         if getattr(thing, "freed", False):
             self._too_late(cpu, thing)
 
-        elif write and field.name in _IDENTITY and cpu.machine.engine.controlled:
+        elif write and field.name in _IDENTITY and not cpu.machine.engine.parallel:
             readers = [other for other, share in thing.holders if share == SOFT and other is not cpu]
             if readers:
                 text = f"its {field.name} changes while another CPU has it soft-busied"

@@ -16,9 +16,10 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, WaitMode
+from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sync.sleepq import ident_name
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
@@ -35,9 +36,13 @@ class Missed(NamedTuple):
 
 
 class LostWakeup(Observer):
-    """Judges every sleeper when the machine stands still."""
+    """Judges every sleeper when the machine stands still.
 
-    def __init__(self) -> None:
+    Without a log of the run (`logged`) there are only the first two proofs.
+    """
+
+    def __init__(self, *, logged: bool = True) -> None:
+        self._logged = logged
         # invariant: every wakeup that found nobody, by the name of its ident
         self._missed: dict[str, list[Missed]] = {}
         # how far the log has been read for a sleeper, who ran there, and where it learned something last
@@ -48,9 +53,8 @@ class LostWakeup(Observer):
         self._read = {}
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
-        engine = cpu.machine.engine
-        if not woke and engine.controlled:
-            missed = Missed((ident, domain), len(engine.log), cpu)
+        if not woke and self._logged:
+            missed = Missed((ident, domain), len(cpu.machine.engine.log), cpu)
             self._missed.setdefault(ident_name(ident), []).append(missed)
 
     def idle(self, machine: Machine) -> None:
@@ -88,8 +92,6 @@ class LostWakeup(Observer):
 
     def _unseen(self, machine: Machine, sleeper: Cpu, ident: Any) -> Cpu | None:
         """The CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
-        if not machine.engine.controlled:
-            return None
         asleep = (ident, sleeper.td.td_wdomain)
         missed = self._missed.get(ident_name(ident))
         if not missed:

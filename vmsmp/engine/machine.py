@@ -10,22 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.identity import Finder, Identities
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.protocol import Engine
 from vmsmp.engine.schedule import Options
 from vmsmp.engine.source import Place
 from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.errors import Halt
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from vmsmp.engine.controlled import ControlledEngine
-    from vmsmp.engine.free import FreeEngine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +53,7 @@ class Machine:
 
     def __init__(
         self,
-        engine: ControlledEngine | FreeEngine,
+        engine: Engine[Cpu],
         *,
         seed: int = 0,
         options: Options | None = None,
@@ -270,20 +266,17 @@ class Machine:
     def close(self) -> None:
         """Cut the cycles of a finished execution, so that it goes without a collector."""
         for cpu in self.cpus:
-            cpu.held = []
-            cpu.joiners = []
-            cpu.rngs = {}
-            cpu.args = ()
-            cpu.fn = cpu.wants = cpu.td = cpu.result = None
+            cpu.forget()
         self.cpus = []
         self.words = {}
         self.owed = {}
         self.identities = Identities()
+        self.engine.close()
 
 
 def _standing(cpu: Cpu, frames: dict[int, FrameType]) -> tuple[Place, ...]:
     """Where a CPU stands, if its thread is still in its program."""
-    frame = frames.get(cpu.worker.thread.ident or 0)
+    frame = frames.get(cpu.thread.ident or 0)
     return () if cpu.done or frame is None else source.standing(frame)
 
 

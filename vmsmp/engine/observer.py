@@ -3,46 +3,16 @@
 An observer takes no simulated lock, holds no host lock across a switch point and draws nothing
 from the schedule: with all of them off the same line gives the same digest (a test holds it).
 It speaks by `machine.fail`, which ends the execution on the CPU that is running.
-
-`Hooks` sorts the observers by what they override, so that a hook nobody wants costs one empty loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu, WaitEnd
-    from vmsmp.engine.machine import Machine
-
-#: Every hook, in the order in which `Observer` documents them.
-HOOKS = (
-    "begin",
-    "op",
-    "wants",
-    "acquired",
-    "released",
-    "blocking",
-    "interlocked",
-    "sleeps",
-    "woken",
-    "wakeup",
-    "spawned",
-    "joined",
-    "access",
-    "took",
-    "gave",
-    "allocated",
-    "freed",
-    "found",
-    "idle",
-    "late",
-    "endless",
-    "quiescent",
-    "exits",
-    "end",
-)
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.hooks import HOOKS
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.wait import WaitEnd
 
 
 class Observer:
@@ -53,6 +23,12 @@ class Observer:
     """
 
     free = True
+    #: The hooks that a class overrides.
+    sees: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.sees = frozenset(name for name in HOOKS if getattr(cls, name) is not getattr(Observer, name))
 
     def begin(self, machine: Machine) -> None:
         """The machine is built and its boot CPU is about to run."""
@@ -125,24 +101,3 @@ class Observer:
 
     def end(self, machine: Machine) -> None:
         """All CPUs are done and nothing failed."""
-
-
-class Hooks:
-    """The observers of a machine, sorted by hook: `hooks.acquired` is a tuple of callables.
-
-    One instance may serve many executions, one after another; `begin` starts each observer afresh.
-    """
-
-    def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self.observers = tuple(observers)
-        for name in HOOKS:
-            plain = getattr(Observer, name)
-            setattr(
-                self,
-                name,
-                tuple(getattr(o, name) for o in self.observers if getattr(type(o), name) is not plain),
-            )
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> tuple[Callable[..., None], ...]: ...

@@ -10,38 +10,46 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Machine
-    from vmsmp.engine.workers import WorkerPool
+from typing import Any, Final, Protocol
 
 #: How long to wait between two looks whether the runs have come to their end, in seconds.
 LOOK_S: Final = 0.01
+
+
+class Watchable(Protocol):
+    """A pool at work that can be stopped from outside."""
+
+    @property
+    def engine(self) -> Any:
+        """The engine that works with it, or None yet."""
+
+    def halt(self) -> None:
+        """Have what is under way end at its next step."""
+
+    def shake(self) -> None:
+        """End it wherever it computes."""
+
+    def abandon(self) -> None:
+        """Let whoever waits for it go on without it."""
 
 
 class Watch:
     """The pools at work for one caller.  Any thread may look and stop."""
 
     def __init__(self) -> None:
-        self.pools: list[WorkerPool] = []
+        self.pools: list[Watchable] = []
         #: What the caller is to see instead of a result, once somebody has stopped the runs.
         self.verdict: BaseException | None = None
 
-    def enter(self, pool: WorkerPool) -> None:
+    def enter(self, pool: Watchable) -> None:
         """`pool` begins to work.  Raises: the verdict, if there is one: nothing starts after it."""
         if self.verdict is not None:
             raise self.verdict
         self.pools.append(pool)
 
-    def leave(self, pool: WorkerPool) -> None:
+    def leave(self, pool: Watchable) -> None:
         """`pool` has gone home."""
         self.pools.remove(pool)
-
-    def machines(self) -> list[Machine]:
-        """The machines that run now, oldest first."""
-        engines = [pool.engine for pool in list(self.pools)]
-        return [engine.machine for engine in engines if hasattr(engine, "machine")]
 
     def stop(self, verdict: BaseException, patience: float = 1.0) -> None:
         """End every run, and have `verdict` raised on the thread that asked for it.
@@ -51,14 +59,20 @@ class Watch:
         in the host) is abandoned: its caller goes on without it.
         """
         self.verdict = verdict
-        for insist in ("shake", "abandon"):
-            deadline = time.monotonic() + patience / 2
-            while self.pools and time.monotonic() < deadline:
-                for pool in list(self.pools):
-                    pool.halt()  # again and again: an execution that begins knows nothing of it
-                time.sleep(LOOK_S)
+        self._halt(patience / 2)
+        for pool in list(self.pools):
+            pool.shake()
+        self._halt(patience / 2)
+        for pool in list(self.pools):
+            pool.abandon()
+
+    def _halt(self, seconds: float) -> None:
+        """Halt what works until nothing does, or the time is up."""
+        deadline = time.monotonic() + seconds
+        while self.pools and time.monotonic() < deadline:
             for pool in list(self.pools):
-                getattr(pool, insist)()
+                pool.halt()  # again and again: an execution that begins knows nothing of it
+            time.sleep(LOOK_S)
 
 
 #: The watch under which runs of this context are made (None: nobody watches).

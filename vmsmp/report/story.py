@@ -99,7 +99,7 @@ class Storyteller(Observer):
         """Why another CPU runs after `last`."""
         if last.done:
             return f"{last} ended"
-        if last.wants is not None and last not in last.machine.engine.run:  # type: ignore[union-attr]  # only ever controlled
+        if last.wants is not None and not last.machine.engine.can_run(last):
             what = last.wants.what
             return f"{last} waits: {last.wants.mode} {getattr(what, 'name', what)}"
         if self._fair is not None:

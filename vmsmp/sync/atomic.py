@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from vmsmp.engine import ops
 
 if TYPE_CHECKING:
-    from vmsmp.engine.controlled import ControlledEngine
-    from vmsmp.engine.free import FreeEngine
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine
+    from vmsmp.engine.protocol import Engine
 
 #: What a report makes of this module's frames (`engine.source`).
 FRAMES = "machinery"
@@ -39,7 +39,7 @@ class AtomicOps:
     format: Callable[[Any], str]
     _code: int
     _point: Callable[[int], None]
-    _engine: ControlledEngine | FreeEngine
+    _engine: Engine[Cpu]
 
     def load(self) -> Any:
         self._point(self._code | ops.ATOMIC_LOAD)

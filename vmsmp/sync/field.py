@@ -26,12 +26,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Hold
+from vmsmp.engine.wait import Hold
 from vmsmp.sync.atomic import AtomicOps, FreeAtomicOps
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.observer import Hooks
+    from vmsmp.engine.hooks import Hooks
     from vmsmp.machine import Machine
     from vmsmp.sync.spinlock import Spinlock
 
@@ -163,7 +163,7 @@ class Record:
         if ident is None:
             ident = vm.machine.reserve(STRIDE, self.at)
         self.code = ident << ops.KIND_BITS
-        self.host = None if vm.engine.controlled else threading.Lock()
+        self.host = threading.Lock() if vm.engine.parallel else None
         self._spin: Spinlock | None = None
 
     @property

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from vmsmp.engine.cpu import Cpu, Hold, WaitMode
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Hold, WaitMode
 
 if TYPE_CHECKING:
     from types import TracebackType

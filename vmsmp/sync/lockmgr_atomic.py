@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait, WaitEnd, WaitMode
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.errno import (
     EBUSY,
     EINTR,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ
-from vmsmp.engine.cpu import Cpu, Wait, WaitMode
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitMode
 from vmsmp.sync.errno import PINTERLOCKED
 
 if TYPE_CHECKING:

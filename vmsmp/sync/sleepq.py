@@ -23,7 +23,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait, WaitEnd, WaitMode
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.errno import (
     EINTR,
     EWOULDBLOCK,

@@ -18,7 +18,8 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait, WaitEnd, WaitMode
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, Thread, curthread, lwkt_process_ipiq
 

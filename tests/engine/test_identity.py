@@ -12,8 +12,7 @@ from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED, Blocks, Identities
 def two():
     """Identities of a machine with two CPUs."""
     made = Identities()
-    made.add_cpu()
-    made.add_cpu()
+    made.made += [None], [None]
     return made
 
 
@@ -23,11 +22,6 @@ def letters(n):
 
 def test_the_first_object_of_a_cpu_has_number_one(two):
     assert ops.identity(1, 1) == two.enroll(1, "thing")
-
-
-def test_the_next_identity_is_the_one_that_is_given(two):
-    two.enroll(0, "one")
-    assert two.next(0) == two.enroll(0, "other")
 
 
 def test_what_was_enrolled_is_found(two):

@@ -71,7 +71,7 @@ class ControlledExecution(Stepping, Engine[Cpu]):
     parallel: Final = False
 
     def __init__(self, engine: ControlledEngine, scheduler: Scheduler) -> None:
-        super().__init__(scheduler, engine.max_steps)
+        Stepping.__init__(self, scheduler, engine.max_steps)
         self.engine = engine
         #: How long the log was when the execution failed.
         self.violation_at = 0
@@ -230,11 +230,12 @@ class ControlledExecution(Stepping, Engine[Cpu]):
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
         machine = self.machine
-        ident = machine.identities.next(parent.index)
+        made = machine.identities.made[parent.index]
+        ident = len(made) << ops.CPU_BITS | parent.index
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         machine.room_for_one_more()
         cpu = self._new_cpu(fn, args, name)
-        machine.identities.enroll(parent.index, cpu)
+        made.append(cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
         cpu.worker.job = partial(self._body, cpu)
@@ -294,6 +295,11 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         return drawn
 
     def close(self) -> None:
-        """Keep what is written down."""
-        self.forget()
-        self._others = []
+        """Keep what is written down, and let go of what leads back here."""
+        del self.machine, self.current
+        self.pick = self._base_pick
+        self.on_op = ()
+        self.run = self._others = []
+        self._timers.clear()
+        self._alarmed.clear()
+        self._stopped = self._spinners = None

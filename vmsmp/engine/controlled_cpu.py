@@ -34,7 +34,3 @@ class ControlledCpu(Cpu):
         self.pause_mark = -1
         #: How often the scheduler ended its wait (`engine.injection`).
         self.injections = 0
-
-    def forget(self) -> None:
-        super().forget()
-        self.joiners = []

@@ -295,13 +295,13 @@ class FreeExecution(Engine[Cpu]):
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
-        identities = self.machine.identities
-        ident = identities.next(parent.index)
+        made = self.machine.identities.made[parent.index]
+        ident = len(made) << ops.CPU_BITS | parent.index
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         with self._verdict:
             self.machine.room_for_one_more()
             cpu = self._new_cpu(fn, args, name)
-        identities.enroll(parent.index, cpu)
+        made.append(cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
         if parent.index == 0:

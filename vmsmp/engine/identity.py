@@ -61,25 +61,17 @@ class Blocks:
 class Identities:
     """All that has an identity in one machine."""
 
-    __slots__ = ("_blocks", "_made", "_named")
+    __slots__ = ("_blocks", "_named", "made")
 
     def __init__(self) -> None:
-        #: What each CPU made one by one; number 0 is nobody's.
-        self._made: list[list[Any]] = []
+        #: What each CPU made one by one, a list for each; number 0 is nobody's.
+        self.made: list[list[Any]] = []
         self._blocks: dict[int, Blocks] = {}
         self._named: dict[int, Named] = {}
 
-    def add_cpu(self) -> None:
-        """The next CPU exists."""
-        self._made.append([None])
-
-    def next(self, cpu: int) -> int:
-        """The identity of what `cpu` enrolls next."""
-        return len(self._made[cpu]) << ops.CPU_BITS | cpu
-
     def enroll(self, cpu: int, thing: Any) -> int:
         """Give a new object its identity: the creating CPU and how many it has made before."""
-        made = self._made[cpu]
+        made = self.made[cpu]
         made.append(thing)
         return len(made) - 1 << ops.CPU_BITS | cpu
 
@@ -108,7 +100,7 @@ class Identities:
         if n >= FIRST_BLOCK:
             block = self.block_of(ident)
             return block[0](block[1]) if block is not None else None
-        made = self._made[cpu] if cpu < len(self._made) else ()
+        made = self.made[cpu] if cpu < len(self.made) else ()
         return made[n] if n < len(made) else None
 
     def block_of(self, ident: int) -> tuple[Finder, int] | None:
@@ -120,5 +112,5 @@ class Identities:
 
     def __iter__(self) -> Iterator[Any]:
         """What was made one by one, by CPU and in order of creation."""
-        for made in self._made:
+        for made in self.made:
             yield from made[1:]

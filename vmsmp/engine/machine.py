@@ -94,8 +94,8 @@ class Machine:
 
     def add_cpu(self, cpu: Cpu) -> None:
         """The engine made a CPU."""
-        self.identities.add_cpu()
         self.cpus.append(cpu)
+        self.identities.made.append([None])
 
     def room_for_one_more(self) -> None:
         """The engine asks in the step in which it makes a CPU."""

@@ -322,13 +322,3 @@ class Stepping:
     def progress(self) -> object:
         """What changes as long as a CPU gets on."""
         return id(self.log), len(self.log)
-
-    def forget(self) -> None:
-        """Keep what is written down, and let go of what leads back here."""
-        del self.machine, self.current
-        self.pick = self._base_pick
-        self.on_op = ()
-        self.run = []
-        self._timers.clear()
-        self._alarmed.clear()
-        self._stopped = self._spinners = None

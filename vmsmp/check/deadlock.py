@@ -1,7 +1,7 @@
-"""Deadlock: nobody can run, and the wait-for graph says why.
+"""Deadlock: no CPU can run, and the wait-for graph says why.
 
 A CPU waits for the holders of the lock it wants, or for the CPU it joins.  A wait for a token is no
-edge: who waits for one gives up its own, so tokens cannot close a cycle.
+edge: a CPU that waits for one gives up its own, so tokens cannot close a cycle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vmsmp.sync.lock import Lock
 
 
 class Deadlock(Observer):
-    """Turns a standstill into a verdict that names the cycle, or what everybody waits for."""
+    """Turns a standstill into a verdict that names the cycle, or what the CPUs wait for."""
 
     def idle(self, machine: Machine) -> None:
         if any(cpu.deadline is not None for cpu in machine.cpus):

@@ -5,7 +5,7 @@ another schedule may reach, unless one CPU made two of its edges, the edges shar
 both (a gate), a spawn or join orders them, or readers meet readers only.
 
 Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks.  A token is never an edge:
-who waits for one gives its own up.  (A spinlock held while waiting for a lockmgr lock or a token is
+a CPU that waits for one gives up its own.  (A spinlock held while waiting for a lockmgr lock or a token is
 misuse, not order.)  A try makes no edge, but what it took is held like anything else.
 Locks of one class are ordered by instance.
 """
@@ -65,7 +65,7 @@ class LockOrder(Observer):
         self._tell(Clocks.joined, cpu, child)
 
     def _tell(self, what: Callable[[Clocks, Cpu, Cpu], None], cpu: Cpu, child: Cpu) -> None:
-        if self._parallel:  # nobody else may do it for this CPU
+        if self._parallel:  # only this CPU's own thread may do it
             what(self._clocks, cpu, child)
         else:
             self._untold.append((what, cpu, child))
@@ -92,7 +92,7 @@ class LockOrder(Observer):
             gates = frozenset(
                 (h.lock.name, h.mode)
                 for h in cpu.held
-                # waiting for a lockmgr lock drops the tokens, so they keep nobody out
+                # waiting for a lockmgr lock drops the tokens, so they exclude no other CPU
                 if h.lock is not held and not (lock.sleepable and h.lock.kind == "token")
             )
             clock = self._clock(cpu)

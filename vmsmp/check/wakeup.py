@@ -1,10 +1,10 @@
 """Lost wakeups: a CPU sleeps on though what it waits for has happened.
 
-Three proofs, all taken when nobody can run, before any timeout fires:
-  * the sleep's owner said when it should be over (`overdue`), and it should;
-  * it sleeps and is on no sleep queue any more (INV-SL1): a wakeup took it off before it slept;
-  * a wakeup on the same ident found nobody, and the sleeper has read nothing since then: it decided
-    to sleep on what was true before.
+There are three proofs, all taken when no CPU can run and before any timeout fires:
+  * the caller said when the sleep should be over (`overdue`), and it should;
+  * the CPU sleeps and is on no sleep queue (INV-SL1): a wakeup removed it before it slept;
+  * a wakeup on the same ident found no sleeper, and the CPU has read nothing since then: it went to
+    sleep because of an old value.
 A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
 timeouts.  INV-SL3, INV-SL4, INV-LK7.
 """
@@ -28,7 +28,7 @@ _READS: Final = ops.which(lambda kind: kind.reads)
 
 
 class Missed(NamedTuple):
-    """A wakeup that found nobody: on which ident and domain, where in the log, and whose."""
+    """A wakeup that found no sleeper: on which ident and domain, where in the log, and whose."""
 
     asleep: tuple[Any, int]
     at: int
@@ -43,7 +43,7 @@ class LostWakeup(Observer):
 
     def __init__(self, *, logged: bool = True) -> None:
         self._logged = logged
-        # invariant: every wakeup that found nobody, by the name of its ident
+        # invariant: every wakeup that found no sleeper, by the name of its ident
         self._missed: dict[str, list[Missed]] = {}
         # how far the log has been read for a sleeper, who ran there, and where it learned something last
         self._read: dict[Cpu, tuple[int, int, int]] = {}

@@ -74,7 +74,7 @@ class Cpu:
         self.wait_end: WaitEnd = GRANTED
         #: Whether the scheduler may end its wait.
         self.alarmed = False
-        #: The operation of whoever waits for its end.
+        #: The operation of a CPU that waits for its end.
         self.ops_join = 0
 
     def run(self) -> None:

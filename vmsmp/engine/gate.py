@@ -1,7 +1,7 @@
 """Waiting for a condition under control: how the locks of the atomic depth are granted.
 
-A CPU that waits at a gate is not runnable until its condition holds; whoever changes the state behind
-the conditions has them looked at again.  The free engine has its own (`free_gate`).
+A CPU that waits at a gate is not runnable until its condition holds.  Every change of the state behind
+the conditions checks them again.  The free engine has its own (`free_gate`).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Gate:
                 else:
                     engine.park(cur, timeout)
             self._point(code)
-        finally:  # a CPU that failed alone is waited for by nobody
+        finally:  # a CPU that failed must not stay in the list
             waiting.remove(entry)
         cur.wants = None
         if timeout is not None and cur.wait_end and not ready(cur):

@@ -48,7 +48,7 @@ class Machine:
     """One execution of one program.
 
     `point` is the engine's own, bound once: a call of it is the only place where CPUs change.
-    Everything that one machine knows hangs off it; two machines in a process do not see each other.
+    All state belongs to a machine; two machines in a process do not see each other.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Machine:
         self.engine.yield_()
 
     def pause(self) -> None:
-        """One turn of a spin loop: the search may hold this CPU until somebody writes what it read."""
+        """One turn of a spin loop: the search may hold this CPU until another one writes what it read."""
         self.engine.pause()
 
     # -- data ---------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class Machine:
         raise Halt
 
     def warn(self, kind: str, message: str, facts: Iterable[str] = (), hold_at: tuple[Any, ...] = ()) -> None:
-        """As `fail`, of something that nobody trips over yet: a search for whole runs goes on after it."""
+        """As `fail`, but for a failure that is only predicted: a search for whole runs goes on after it."""
         violation = Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index, hold_at)
         if self.engine.abort(violation, stop=False):
             raise Halt

@@ -250,7 +250,7 @@ NAMES: Final[dict[int, str]] = {kind.number: kind.name for kind in TABLE}
 KINDS: Final[dict[int, Kind]] = {kind.number: kind for kind in TABLE}
 LOCKING: Final = which(lambda kind: kind.locking)
 SHARED: Final = which(lambda kind: kind.shared)
-#: Kinds that wait until nobody, or nobody exclusively, holds the lock.
+#: Kinds that wait until the lock is free, or held by readers only.
 WAITING: Final = which(lambda kind: kind.waits)
 RELEASING: Final = which(lambda kind: kind.gives)
 EVERYWHERE: Final = which(lambda kind: kind.everywhere)

@@ -131,7 +131,7 @@ class Engine(Protocol[C]):
         """Whether `cpu` waits for nothing."""
 
     def anyone_spins(self) -> bool:
-        """Whether a CPU is held back because it spins on what nobody has written."""
+        """Whether a CPU is held back because it spins and nothing that it reads has changed."""
 
     def recent(self, cpu: C) -> list[int]:
         """The last operations of `cpu`, oldest first."""
@@ -194,4 +194,4 @@ class Home(Protocol[C]):
         """End the execution here."""
 
     def warn(self, kind: str, message: str, facts: Iterable[str] = (), hold_at: tuple[Any, ...] = ()) -> None:
-        """As `fail`, of something that nobody trips over yet."""
+        """As `fail`, but for a failure that is only predicted."""

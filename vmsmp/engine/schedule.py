@@ -29,7 +29,7 @@ VERSION: Final = "v1"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 _STEP: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,9})([>=])([0-9]{1,9})")
 _MAX_LINE: Final = 4_000_000
-#: Log entries after which an execution counts as endless, unless somebody says otherwise.
+#: Log entries after which an execution counts as endless, unless the options say otherwise.
 MAX_STEPS: Final = 100_000
 
 

@@ -23,7 +23,7 @@ LIMIT: Final = 4
 
 
 class Role(StrEnum):
-    """What a frame is to somebody who reads where a CPU stands."""
+    """How a frame is shown to a reader."""
 
     MACHINERY = "machinery"
     PRIMITIVE = "primitive"
@@ -68,7 +68,7 @@ def _role_of(module: str) -> Role:
 
 
 def role_of(frame: FrameType) -> Role:
-    """What the frame is to a reader."""
+    """How the frame is shown to a reader."""
     return _role_of(frame.f_globals.get("__name__") or "")
 
 
@@ -97,7 +97,7 @@ def short_path(name: str) -> str:
 def standing(frame: FrameType | None = None, limit: int = LIMIT) -> tuple[Place, ...]:
     """Where a CPU stands: in which primitive, if any, then where in its program.
 
-    `frame` is the innermost frame of its thread, by default that of whoever asks.
+    `frame` is the innermost frame of its thread, by default the caller's.
     """
     found: list[Place] = []
     frame = frame or sys._getframe(1)

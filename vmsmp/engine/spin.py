@@ -1,8 +1,8 @@
 """Spinning under control: a CPU whose next turn would be the same as its last is held back.
 
-A CPU that has only read since its last turn, and whose reads nobody has written since, would see the
-same again.  It comes back with the first write of what it read, or when nobody else can run: its loop
-may count its turns.
+A CPU that only read during its last turn would read the same again as long as no other CPU writes what
+it read.  It becomes runnable with the first such write.  If no other CPU can run it gets another turn
+all the same, since its loop may count turns.
 """
 
 from __future__ import annotations

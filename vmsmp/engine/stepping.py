@@ -7,12 +7,11 @@ operation, and everything up to its next arrival belongs to the same step.  So d
 and attributing an operation are one thing, and checkers that look at an arrival see all other CPUs
 parked before theirs.
 
-`run` holds the runnable CPUs in order of index.  A CPU that cannot go on takes itself out of it
-before it arrives, and whoever makes it able to puts it back.  Picks are asked for only when there
-is a choice.
+`run` holds the runnable CPUs in order of index.  A CPU that cannot go on leaves it before it arrives
+and is put back by the CPU that wakes it.  The scheduler is asked only when there is a choice.
 
-A CPU that spins (`pause`) leaves `run` too, until somebody writes what it reads (`spin`).  From half of
-the step limit on no spinner is held back.
+A CPU that spins (`pause`) leaves `run` too, until another CPU writes what it reads (`spin`).  In the
+second half of the step limit no spinner is held back.
 """
 
 from __future__ import annotations
@@ -227,7 +226,7 @@ class Stepping:
             raise Halt
         for hook in self.machine.hooks.idle:
             hook(self.machine)
-            if self.run:  # this one tries what would have been if somebody had been woken
+            if self.run:  # the hook woke a CPU, to see what that would have changed
                 return self.run[0]
         if self._timers:
             return self._time_out()
@@ -268,14 +267,14 @@ class Stepping:
         cur.pause_mark = len(self.log)
 
     def _hold_back(self, cur: ControlledCpu, read: frozenset[int]) -> None:
-        """`cur` runs again when somebody writes what it reads."""
+        """`cur` runs again when another CPU writes what it reads."""
         if self._spinners is None:
             self._spinners = Spinners()
         self._spinners.reads[cur] = read
         self.on_op = (*self.machine.hooks.op, self._wake_spinners)
 
     def _wake_spinners(self, _cpu: Cpu, code: int) -> None:
-        """While somebody spins, every operation is looked at: a write wakes those who read that object."""
+        """Called for each operation while a CPU spins: a write wakes the CPUs that read that object."""
         spinners = self._spinners
         if code & 1 and spinners is not None:
             for cpu in spinners.written(code >> ops.KIND_BITS):

@@ -99,7 +99,7 @@ class Rendezvous:
 
     @staticmethod
     def _gathered(run: Supervised) -> bool:
-        """Whether all came in time; if somebody computes for long there is a next one."""
+        """Whether all came in time; a CPU that computes for long comes to a later one."""
         deadline = time.monotonic() + GATHER_S
         while not all(c.blocked or c.done for c in run.cpus):
             if run.halting or time.monotonic() > deadline:

@@ -1,9 +1,8 @@
-"""Who may look at the runs under way and end them from outside: a watchdog, if there is one.
+"""Looking at the runs under way and ending them from outside, as a watchdog does.
 
 A caller that wants to be able to stop what it starts puts a `Watch` into `WATCH` before it starts
-anything.  Every pool made in that context enters it for as long as it works; nothing else is
-needed to find the engines, so no list of them hangs off a module.  It costs one lookup a pool and
-one comparison an execution.
+anything.  Every pool made in that context enters the watch while it works, so there is no global list
+of engines.  The cost is one lookup per pool and one comparison per execution.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Watchable(Protocol):
         """End it wherever it computes."""
 
     def abandon(self) -> None:
-        """Let whoever waits for it go on without it."""
+        """Let the caller go on without waiting for it."""
 
 
 class Watch:
@@ -38,7 +37,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.pools: list[Watchable] = []
-        #: What the caller is to see instead of a result, once somebody has stopped the runs.
+        #: Raised at the caller instead of a result once the runs have been stopped.
         self.verdict: BaseException | None = None
 
     def enter(self, pool: Watchable) -> None:
@@ -75,5 +74,5 @@ class Watch:
             time.sleep(LOOK_S)
 
 
-#: The watch under which runs of this context are made (None: nobody watches).
+#: The watch over the runs of this context, if there is one.
 WATCH: ContextVar[Watch | None] = ContextVar("vmsmp_watch", default=None)

@@ -1,8 +1,8 @@
 """The real threads behind the CPUs: made once for a search, handed from execution to execution.
 
-A worker sleeps on its baton.  Whoever gives it the baton wakes it, and only it.  On Linux a baton
-is an eventfd, with the workers pinned to one core: a hand-off there costs a tenth of one between
-cores, and a tenth of a lock's on a free-threaded build.  Elsewhere a raw lock serves.
+A worker sleeps until it is given its baton.  On Linux a baton is an eventfd and the workers are pinned
+to one core: a hand-off there costs a tenth of one between cores, and a tenth of a lock's on a
+free-threaded build.  Elsewhere a raw lock serves.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class WorkerPool:
     # -- stopped from outside (`vmsmp.engine.watch`) -----------------------------------------------
 
     def check(self) -> None:
-        """Raise the verdict of whoever stopped this pool's runs, if somebody did."""
+        """Raise the watch's verdict if it stopped this pool's runs."""
         if self.watch is not None and self.watch.verdict is not None:
             raise self.watch.verdict
 
@@ -181,7 +181,7 @@ class WorkerPool:
             )
 
     def abandon(self) -> None:
-        """Let whoever waits for this pool go on without it."""
+        """Let the caller go on without waiting for this pool."""
         self.abandoned = True
         if self._finished is not None:
             self._finished.set()

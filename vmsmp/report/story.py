@@ -1,6 +1,6 @@
 """The story of one controlled run: every step with its place and what it changed.
 
-Made only when somebody wants to read it, by running the schedule once more with this observer.
+Made only when it is asked for, by running the schedule once more with this observer.
 """
 
 from __future__ import annotations

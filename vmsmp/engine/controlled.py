@@ -45,8 +45,10 @@ class ControlledEngine:
 
     def prepare(self, scheduler: Scheduler) -> ControlledExecution:
         """Make the next execution: its machine is made on it, then it is executed."""
-        self.execution = ControlledExecution(self, scheduler)
-        return self.execution
+        self.execution = execution = ControlledExecution(self, scheduler)
+        if self.interrupted:  # it may have come before this execution was there to be told
+            execution.interrupt()
+        return execution
 
     def interrupt(self) -> None:
         """End the execution under way at its next step; any thread may ask."""

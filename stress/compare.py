@@ -146,7 +146,7 @@ def of_vmsmp(
             while time.perf_counter() - start < seconds:
                 scheduler.begin()
                 runner.run(scheduler, 1).close()
-                steps += trace.count_steps(runner.engine.log)
+                steps += trace.count_steps(runner.engine.execution.log)
                 runs += 1
             spent = time.perf_counter() - start
 

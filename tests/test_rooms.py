@@ -149,3 +149,29 @@ def test_importing_the_package_stays_cheap():
 
 def test_importing_the_pytest_plugin_stays_cheap():
     assert set() == loaded_by("vmsmp.pytest_plugin") & HEAVY
+
+
+# -- the engine ---------------------------------------------------------------------------------------
+
+
+def circle(modules):
+    """The modules that none of the given can be loaded before, by what each of them imports."""
+    needs = {name: set(imported(name)) & set(modules) - {name} for name in modules}
+    while free := {name for name in needs if not needs[name]}:
+        needs = {name: below - free for name, below in needs.items() if name not in free}
+    return needs
+
+
+def test_a_circle_is_seen(monkeypatch, tmp_path):
+    for name, text in (
+        ("a", "from vmsmp import b"),
+        ("b", "from vmsmp import a"),
+        ("c", "from vmsmp import a"),
+    ):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.setitem(MODULES, f"vmsmp.{name}", tmp_path / f"{name}.py")
+    assert {"vmsmp.a", "vmsmp.b", "vmsmp.c"} == set(circle(["vmsmp.a", "vmsmp.b", "vmsmp.c"]))
+
+
+def test_no_circle_of_imports_is_in_the_engine_not_even_for_types():
+    assert {} == circle([name for name in MODULES if room(name) == "engine"])

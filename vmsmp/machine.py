@@ -9,6 +9,9 @@ from vmsmp.sync.machine import SyncMachine
 from vmsmp.vm.config import BootConfig
 from vmsmp.vm.system import VmSystem
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
+
 
 class Machine(SyncMachine):
     """One execution of one program."""

@@ -11,7 +11,7 @@ import vmsmp
 from small_programs import clean
 from vmsmp.campaign.free_run import FreeRounds, free_rounds
 from vmsmp.campaign.outcome import Failure, Outcome
-from vmsmp.engine.free import FreeEngine
+from vmsmp.engine import free
 from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 from vmsmp.sync.lock import LockStatistics
@@ -207,36 +207,37 @@ def test_no_thread_is_left_after_rounds(workers):
 
 
 def test_ctrl_c_in_a_round_keeps_what_was_done(monkeypatch):
-    ran = FreeEngine._supervise
+    ran = free.supervise
     turns = []
 
-    def interrupted(self, boot):
-        turns.append(boot)
+    def interrupted(*words):
+        turns.append(words)
         if len(turns) == 3:
             raise KeyboardInterrupt
-        ran(self, boot)
+        ran(*words)
 
-    monkeypatch.setattr(FreeEngine, "_supervise", interrupted)
+    monkeypatch.setattr(free, "supervise", interrupted)
     done = rounds_of(counter, time_s=20.0)
     assert (2, True) == (done.rounds, done.interrupted)
 
 
-@pytest.mark.parametrize("moment", ["_launch", "_supervise", "_collect"])
+@pytest.mark.parametrize("moment", ["_launch", "supervise", "_collect"])
 def test_ctrl_c_at_any_moment_of_a_round_leaves_no_thread(monkeypatch, workers, moment):
-    ran = getattr(FreeEngine, moment)
+    owner = free if moment == "supervise" else free.FreeExecution
+    ran = getattr(owner, moment)
     turns = []
 
-    def interrupted(self, *words):
+    def interrupted(*words):
         turns.append(words)
         if moment != "_collect":
-            ran(self, *words)
+            ran(*words)
         if len(turns) == 1:
             time.sleep(0.1)  # the CPUs are under way by now
             raise KeyboardInterrupt
         if moment == "_collect":
-            ran(self, *words)
+            ran(*words)
 
-    monkeypatch.setattr(FreeEngine, moment, interrupted)
+    monkeypatch.setattr(owner, moment, interrupted)
     rounds_of(endless, time_s=0.5)
     assert [] == workers()
 

@@ -16,8 +16,8 @@ from vmsmp.campaign.outcome import (
     signature_of,
     without_addresses,
 )
-from vmsmp.engine.machine import Violation
 from vmsmp.engine.options import Options
+from vmsmp.engine.verdict import Violation
 from vmsmp.report.text import failure_text
 
 LINE = "v1:mine:0:1.2>3"

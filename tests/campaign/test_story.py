@@ -69,14 +69,13 @@ def test_a_lost_update_shows_the_same_store_twice(tell):
 
 def test_a_step_has_its_place(tell):
     (place,) = tell(counter).story.rows[3].place[:1]
-    assert ("test_story.py", "worker") == (
-        place.rpartition(":")[0].rpartition("/")[2],
-        place.rpartition(" in ")[2],
-    )
+    assert ("report/test_story.py", "worker") == (place.file, place.function)
 
 
 def test_no_place_is_an_absolute_path(tell):
-    assert [] == [place for row in tell(counter).story.rows for place in row.place if place.startswith("/")]
+    assert [] == [
+        place for row in tell(counter).story.rows for place in row.place if place.file.startswith("/")
+    ]
 
 
 def test_a_step_inside_a_lock_knows_how_much_is_held(tell):

@@ -6,7 +6,7 @@ import pytest
 
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.free import FreeEngine
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.random_walk import RandomWalk
@@ -19,8 +19,9 @@ def controlled():
     def execute(program, scheduler=None, *, observers=(), options=None, seed=0, max_steps=10_000):
         with WorkerPool(current_core()) as pool:
             engine = ControlledEngine(pool, max_steps=max_steps)
-            machine = Machine(engine, seed=seed, options=options, hooks=Hooks(observers))
-            pool.drive(lambda: engine.execute(machine, program, scheduler or RandomWalk(0)))
+            execution = engine.prepare(scheduler or RandomWalk(0))
+            machine = Machine(execution, seed=seed, options=options, hooks=Hooks(observers))
+            pool.drive(lambda: execution.execute(machine, program))
         return machine
 
     return execute
@@ -33,8 +34,9 @@ def free():
     def execute(program, *, observers=(), options=None, seed=0, seconds=5.0, hang_s=0.3, **bounds):
         with WorkerPool() as pool:
             engine = FreeEngine(pool, seconds=seconds, hang_s=hang_s, **bounds)
-            machine = Machine(engine, seed=seed, options=options, hooks=Hooks(observers))
-            engine.execute(machine, program)
+            execution = engine.prepare()
+            machine = Machine(execution, seed=seed, options=options, hooks=Hooks(observers))
+            execution.execute(machine, program)
         return machine
 
     return execute

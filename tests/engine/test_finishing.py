@@ -285,10 +285,10 @@ def test_an_observer_that_fails_stops_the_cpu_it_watches(controlled):
     class Strict(Observer):
         def op(self, cpu, code):
             if cpu.index == 1 and ops.kind_of(code) == ops.STORE:
-                cpu.machine.fail("strict", "no stores")
+                cpu.machine.fail("queue", "no stores")
 
     machine = controlled(with_failing(lambda m: m.cell(0).store(1)), InTurn(), observers=(Strict(),))
-    assert (("strict", "no stores"), 1, 4) == (verdict(machine), performed(machine, 1), performed(machine, 2))
+    assert (("queue", "no stores"), 1, 4) == (verdict(machine), performed(machine, 1), performed(machine, 2))
 
 
 # -- the end ---------------------------------------------------------------------------------------

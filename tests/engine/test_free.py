@@ -11,8 +11,10 @@ import pytest
 import vmsmp
 from vmsmp.check import checkers
 from vmsmp.engine import ops
-from vmsmp.engine.free import RING, FreeEngine
-from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.free import FreeEngine
+from vmsmp.engine.free_cpu import RING
+from vmsmp.engine.hooks import Hooks
+from vmsmp.engine.observer import Observer
 from vmsmp.engine.options import Options
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.machine import Machine
@@ -187,15 +189,15 @@ class LatePool(WorkerPool):
     engine: FreeEngine
 
     def worker(self, index):
-        while index == 2 and not self.engine.halting:
+        while index == 2 and not self.engine.execution.halting:
             time.sleep(0.001)
         return super().worker(index)
 
 
 def test_a_cpu_spawned_while_the_run_is_being_ended_unwinds_too():
     pool = LatePool()
-    engine = pool.engine = FreeEngine(pool, seconds=0.05, hang_s=0.5, perturb=0)
-    machine = Machine(engine)
+    execution = FreeEngine(pool, seconds=0.05, hang_s=0.5, perturb=0).prepare()
+    machine = Machine(execution)
     over = False
 
     def program(m):
@@ -210,7 +212,7 @@ def test_a_cpu_spawned_while_the_run_is_being_ended_unwinds_too():
         m.join()
 
     try:
-        engine.execute(machine, program)
+        execution.execute(machine, program)
         verdict = machine.violation, pool.abandoned
     finally:
         over = True
@@ -251,13 +253,14 @@ def test_what_goes_wrong_on_a_cpu_is_the_verdict(free, how, expected):
 
 
 def test_a_failing_cpu_unwinds_all_others(free):
-    unwound = []
+    waiting, unwound = [], []
 
     def program(m):
         lock, word = m.spinlock(), m.cell(0)
 
         def wait(how, name):
             try:
+                waiting.append(name)
                 while True:
                     how()
             finally:
@@ -269,6 +272,8 @@ def test_a_failing_cpu_unwinds_all_others(free):
         m.spawn(wait, m.cpus[2].join, "join")
         m.spawn(wait, word.load, "load")
         m.spawn(wait, m.pause, "pause")
+        while len(waiting) < 5:
+            m.yield_()
         for _ in range(100):
             m.yield_()
         m.check(False, "down")
@@ -290,9 +295,11 @@ def test_a_failed_run_leaves_no_thread(free):
 def test_the_next_run_of_an_engine_starts_afresh():
     with WorkerPool() as pool:
         engine = FreeEngine(pool)
-        engine.execute(Machine(engine), raising)
-        machine = Machine(engine)
-        engine.execute(machine, lambda m: m.spawn(m.yield_) and None)
+        first = engine.prepare()
+        first.execute(Machine(first), raising)
+        second = engine.prepare()
+        machine = Machine(second)
+        second.execute(machine, lambda m: m.spawn(m.yield_) and None)
     assert None is machine.violation
 
 
@@ -302,9 +309,9 @@ def test_an_observer_that_fails_a_spawn_ends_the_run_without_a_hang():
             cpu.machine.fail("check", "no spawns today")
 
     with WorkerPool() as pool:
-        engine = FreeEngine(pool, hang_s=0.5)
-        machine = Machine(engine, hooks=Hooks([NoSpawns()]))
-        engine.execute(machine, endless)
+        execution = FreeEngine(pool, hang_s=0.5).prepare()
+        machine = Machine(execution, hooks=Hooks([NoSpawns()]))
+        execution.execute(machine, endless)
         abandoned, pool.abandoned = pool.abandoned, False
     assert (("check", "no spawns today"), False) == (verdict(machine), abandoned)
 
@@ -367,10 +374,10 @@ def test_a_cpu_that_performs_no_operation_any_more_is_a_hang():
         go_on.wait(30)
 
     pool = WorkerPool()
-    engine = FreeEngine(pool, hang_s=0.2)
-    machine = Machine(engine)
+    execution = FreeEngine(pool, hang_s=0.2).prepare()
+    machine = Machine(execution)
     try:
-        engine.execute(machine, program)
+        execution.execute(machine, program)
     finally:
         go_on.set()
         pool.abandoned = False
@@ -390,7 +397,7 @@ class Meeting(Observer):
         self.running = []
 
     def quiescent(self, machine):
-        if machine.cpus[0].done or threading.current_thread() is machine.cpus[0].worker.thread:
+        if machine.cpus[0].done or threading.current_thread() is machine.cpus[0].thread:
             return  # the last one, with nobody left
         self.held += 1
         before = [cpu.nops for cpu in machine.cpus]
@@ -408,7 +415,7 @@ def test_a_rendezvous_is_held_while_a_long_program_runs(free):
     assert (None, True, True) == (
         machine.violation,
         meeting.held > 0,
-        meeting.held == machine.engine.rendezvous_held,
+        meeting.held == machine.engine.rendezvous.held,
     )
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from vmsmp.engine import ops
 
+#: Numbers of the layout of an operation, not of its kind.
+LAYOUT = ("KIND_BITS", "KIND_MASK", "CPU_BITS", "MAX_CPUS")
 KINDS = {
     name: value
     for name, value in vars(ops).items()
-    if name.isupper()
-    and isinstance(value, int)
-    and name not in ("KIND_BITS", "KIND_MASK", "CPU_BITS", "MAX_CPUS")
+    if name.isupper() and isinstance(value, int) and name not in LAYOUT
 }
 LOOKING = {
     "LOAD",
@@ -32,9 +32,104 @@ def test_no_two_kinds_share_a_number():
     assert len(KINDS) == len(set(KINDS.values()))
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_every_kind_has_words(name):
-    assert ops.NAMES[KINDS[name]]
+def test_every_kind_has_one_row():
+    assert sorted(KINDS.values()) == sorted(kind.number for kind in ops.TABLE)
+
+
+rows = pytest.mark.parametrize(
+    "kind", ops.TABLE, ids=lambda kind: f"{kind.number}-{kind.name}".replace(" ", "-")
+)
+
+
+@rows
+def test_every_row_has_a_name(kind):
+    assert kind.name.strip()
+
+
+@rows
+def test_an_operation_on_a_word_says_what_it_orders(kind):
+    assert (kind.subject is ops.Subject.WORD) <= (kind.order is not ops.Order.ELSEWHERE)
+
+
+@rows
+def test_an_access_that_acquires_reads_or_changes_its_word_by_what_it_was(kind):
+    assert (kind.order is ops.Order.ACQUIRE) <= kind.reads
+
+
+@rows
+def test_an_access_that_releases_changes_its_word(kind):
+    assert (kind.order in (ops.Order.RELEASE, ops.Order.BOTH)) <= kind.changes
+
+
+@rows
+def test_a_step_of_locking_is_done_to_a_lock(kind):
+    assert kind.locking <= (kind.subject is ops.Subject.LOCK)
+
+
+@rows
+def test_a_step_of_locking_takes_gives_fails_or_weakens(kind):
+    does = kind.takes is not ops.Takes.NO or kind.gives or kind.tried_as is not None
+    assert kind.locking <= (does or kind.number == ops.DOWNGRADE)
+
+
+@rows
+def test_what_waits_for_a_lock_takes_it(kind):
+    assert kind.waits <= (kind.takes is ops.Takes.ONE_MORE)
+
+
+@rows
+def test_no_operation_takes_and_gives(kind):
+    assert not (kind.gives and kind.takes is not ops.Takes.NO)
+
+
+@rows
+def test_what_takes_or_gives_changes_something(kind):
+    assert (kind.gives or kind.takes is not ops.Takes.NO) <= kind.changes
+
+
+@rows
+def test_what_begins_a_critical_section_takes_a_lock(kind):
+    assert kind.opens <= (kind.takes is not ops.Takes.NO)
+
+
+@rows
+def test_readers_do_in_any_order_what_takes_or_gives_a_shared_hold(kind):
+    assert kind.shared <= (kind.gives or kind.takes is ops.Takes.ONE_MORE)
+
+
+@rows
+def test_a_step_of_sleeping_is_done_to_a_channel(kind):
+    assert kind.sleeping == (kind.subject is ops.Subject.CHANNEL)
+
+
+@rows
+def test_an_operation_on_cpus_or_nothing_competes_for_no_object(kind):
+    assert (kind.subject in (ops.Subject.CPU, ops.Subject.NOTHING)) <= (not kind.contends)
+
+
+@rows
+def test_what_gives_way_only_looks(kind):
+    assert not (kind.gives_way and kind.changes)
+
+
+@rows
+def test_a_failed_try_is_the_even_kind_below_the_one_it_was_tried_as(kind):
+    assert kind.tried_as in (None, kind.number + 1)
+
+
+@rows
+def test_a_failed_try_neither_changes_takes_nor_gives(kind):
+    assert kind.tried_as is None or not (kind.changes or kind.gives or kind.takes is not ops.Takes.NO)
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+def test_there_are_free_numbers_of_both_parities(parity):
+    free = set(range(parity, 1 << ops.KIND_BITS, 2)) - set(KINDS.values())
+    assert len(free) >= 7
+
+
+def test_which_gives_the_numbers_of_the_rows_that_hold():
+    assert {ops.YIELD, ops.PAUSE} == ops.which(lambda kind: kind.gives_way)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -118,3 +213,25 @@ MINE, THEIRS = ops.identity(1, 1), ops.identity(2, 1)
 def test_operations_depend_the_same_way_round_and_back(one, other, expected):
     mine, theirs = ops.op(*one), ops.op(*other)
     assert [expected] * 2 == [ops.dependent(mine, theirs), ops.dependent(theirs, mine)]
+
+
+# -- before it is performed ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("performed", "tried"),
+    [
+        (ops.CMPSET_FAILED, ops.CMPSET),
+        (ops.TRY_FAILED, ops.TRY_ACQUIRE),
+        (ops.TRY_SHARED_FAILED, ops.TRY_ACQUIRE_SHARED),
+    ],
+)
+def test_a_try_that_failed_stands_there_as_one_that_might_not(performed, tried):
+    assert ops.op(MINE, tried) == ops.as_tried(ops.op(MINE, performed))
+
+
+@pytest.mark.parametrize(
+    "kind", [ops.LOAD, ops.STORE, ops.CMPSET, ops.TRY_ACQUIRE, ops.PAUSE, ops.ACQUIRE, ops.JOIN]
+)
+def test_any_other_operation_stands_there_as_it_is_performed(kind):
+    assert ops.op(MINE, kind) == ops.as_tried(ops.op(MINE, kind))

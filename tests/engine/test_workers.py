@@ -212,7 +212,7 @@ def test_ctrl_c_between_executions_ends_the_search():
         runs += 1
         if runs == 3:
             press_ctrl_c()
-            while not m.engine.interrupted:
+            while not m.engine.engine.interrupted:
                 time.sleep(0.001)
 
     result = vmsmp.explore(short, sched="random", schedules=10**9)
@@ -248,7 +248,7 @@ def test_ctrl_c_while_a_failure_is_being_confirmed_is_not_reported_as_nondetermi
         word = m.cell(0)
         if runs == 2:  # the first is the search's, the second tells its story
             press_ctrl_c()
-            while not m.engine.interrupted:
+            while not m.engine.engine.interrupted:
                 time.sleep(0.001)
         word.store(1)
         m.check(False, "always")

@@ -7,7 +7,8 @@ import pytest
 import vmsmp
 from vmsmp.engine import ops
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.hooks import Hooks
+from vmsmp.engine.observer import Observer
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.records.field import field, plain, word
@@ -65,9 +66,9 @@ def run(program, *observers):
     """Run `program(machine, home)` under the controlled engine and give back what it returned."""
     told = []
     with WorkerPool(current_core()) as pool:
-        engine = ControlledEngine(pool, max_steps=10_000)
-        machine = Machine(engine, hooks=Hooks(observers))
-        pool.drive(lambda: engine.execute(machine, lambda m: told.append(program(m, Home(m))), RandomWalk(0)))
+        execution = ControlledEngine(pool, max_steps=10_000).prepare(RandomWalk(0))
+        machine = Machine(execution, hooks=Hooks(observers))
+        pool.drive(lambda: execution.execute(machine, lambda m: told.append(program(m, Home(m)))))
     assert None is machine.violation
     return told[0]
 

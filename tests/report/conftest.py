@@ -8,6 +8,7 @@ import vmsmp
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.story import Row, Story
 from vmsmp.engine.machine import CpuSnapshot
+from vmsmp.engine.source import Place
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def story():
         rows = []
         for n, (cpu, text, *values) in enumerate(steps):
             before, after = values or ("", "")
-            rows.append(Row(n, cpu, text, before, after, (f"program.py:{n} in work",), "", 0))
+            rows.append(Row(n, cpu, text, before, after, (Place("program.py", n, "work"),), "", 0))
         return Story(cpus, tuple(rows), scene, 0)
 
     return made

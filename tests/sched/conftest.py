@@ -22,7 +22,7 @@ def tell():
             def job():
                 assert scheduler.begin()
                 outcome, _, log = runner.tell(scheduler, seed)
-                told.append((outcome, log, list(runner.engine.draws)))
+                told.append((outcome, log, list(runner.engine.execution.draws)))
 
             pool.drive(job)
         return told[0]

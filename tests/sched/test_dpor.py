@@ -45,10 +45,11 @@ def search(program, sched="dpor", *, executions=MOST, seed=0):
                 if not scheduler.begin():
                     seen.exhausted = True
                     return
-                machine = Machine(engine, seed=len(seen.traces))
-                engine.execute(machine, program, scheduler)
-                seen.traces.append(fingerprint(engine.log, engine.draws))
-                seen.digests.append(trace.digest(engine.log))
+                execution = engine.prepare(scheduler)
+                machine = Machine(execution, seed=len(seen.traces))
+                log = execution.execute(machine, program)
+                seen.traces.append(fingerprint(log, execution.draws))
+                seen.digests.append(trace.digest(log))
                 seen.failing += machine.violation is not None
                 machine.close()
 

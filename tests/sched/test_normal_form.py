@@ -27,7 +27,7 @@ def logs(program, schedulers, runs=1):
                     scheduler.begin()
                     machine = runner.run(scheduler, 0)
                     if machine.violation is None:
-                        found.append(runner.engine.log)
+                        found.append(runner.engine.execution.log)
                     machine.close()
 
         pool.drive(job)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from vmsmp.engine import ops
-from vmsmp.engine.machine import FIRST_BLOCK
+from vmsmp.engine.identity import FIRST_BLOCK
 from vmsmp.engine.ops import CPU_BITS, KIND_BITS, LOAD, RELEASE, STORE
 from vmsmp.sched.profile import Profile, target_of
 

@@ -5,7 +5,7 @@ from queue import SimpleQueue
 
 from vmsmp.check import checkers
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.machine import Machine
 from vmsmp.sched.random_walk import RandomWalk
@@ -17,15 +17,16 @@ class Driver:
     def __init__(self):
         self._calls, self._answers = SimpleQueue(), SimpleQueue()
         self._pool = WorkerPool()
-        self._engine = ControlledEngine(self._pool, max_steps=1_000_000)
-        self.machine = Machine(self._engine, hooks=Hooks(checkers(True)))
+        engine = ControlledEngine(self._pool, max_steps=1_000_000)
+        self._execution = engine.prepare(RandomWalk(0))
+        self.machine = Machine(self._execution, hooks=Hooks(checkers(True)))
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
     def _live(self):
         try:
             with self._pool:
-                self._pool.drive(lambda: self._engine.execute(self.machine, self._boot, RandomWalk(0)))
+                self._pool.drive(lambda: self._execution.execute(self.machine, self._boot))
         finally:
             self._answers.put((False, None))
 

@@ -14,9 +14,11 @@ from typing import Final
 from vmsmp.campaign.outcome import Failure, replaying, signature_of
 from vmsmp.campaign.runner import Runner
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import Machine, Violation
+from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
+from vmsmp.engine.verdict import FailureKind, Violation
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
@@ -43,7 +45,7 @@ class _OneMoreWakeup(Observer):
 
     def idle(self, machine: Machine) -> None:
         for cpu in machine.cpus:
-            if cpu.wants is not None and cpu.wants.mode == "sleep on" and cpu not in self.rescued:
+            if cpu.wants is not None and cpu.wants.mode is WaitMode.SLEEP and cpu not in self.rescued:
                 self.rescued.append(cpu)
                 cpu.td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
                 machine.engine.ready(cpu)
@@ -61,13 +63,13 @@ def _with_one_more_wakeup(runner: Runner, failure: Failure) -> Failure:
 
 def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int) -> Failure:
     """The failure with what further runs show; one that simply happened stays as it is."""
-    if failure.kind == "lost-wakeup":
+    if failure.kind == FailureKind.LOST_WAKEUP:
         return _with_one_more_wakeup(runner.unchecked(), failure)
-    if not violation.places or failure.kind == "nondeterminism":
+    if not violation.hold_at or failure.kind == FailureKind.NONDETERMINISM:
         return failure
-    if failure.kind == "lock-order":
+    if failure.kind == FailureKind.LOCK_ORDER:
         runner = runner.unchecked()
-    rendezvous = Rendezvous(violation.places, seed)
+    rendezvous = Rendezvous(violation.hold_at, seed)
     for _ in range(TARGETED_RUNS):
         rendezvous.begin()
         recorder = Recorder(rendezvous)
@@ -91,7 +93,7 @@ def _proof(
 
     `met`: the CPUs stood at the places in question at once.
     """
-    if failure.kind == "lock-order" and found.kind == "deadlock":
+    if failure.kind == FailureKind.LOCK_ORDER and found.kind == FailureKind.DEADLOCK:
         command = replaying(failure.program, str(line), listed=failure.listed, check=False)
         return replace(failure, confirmation=f"confirmed, it deadlocks: {command}")
     if met and signature_of(found) == failure.signature:

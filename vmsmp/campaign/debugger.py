@@ -11,9 +11,10 @@ from vmsmp.campaign.options import Program
 from vmsmp.campaign.replay import parse_for
 from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import CpuSnapshot, Machine, Violation
+from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
+from vmsmp.engine.verdict import Violation
 from vmsmp.errors import VmsmpError
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 
@@ -32,11 +33,15 @@ class _Stop(Observer):
         self._visit = visit
         self._step = 0
         self.fault: Exception | None = None
+        self._machine: Machine
+
+    def begin(self, machine: Machine) -> None:
+        self._machine = machine
 
     def op(self, cpu: Cpu, code: int) -> None:
         if self._step == self._wanted:
             try:
-                self._wanted = self._visit(cpu.machine, self._step, cpu.machine.survey())
+                self._wanted = self._visit(self._machine, self._step, self._machine.survey())
             except VmsmpError:
                 raise
             except Exception as error:

@@ -12,7 +12,7 @@ from vmsmp.campaign.outcome import Failure, History, Outcome, signature_of
 from vmsmp.campaign.search import search
 from vmsmp.check import checkers
 from vmsmp.engine.free import FreeEngine
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import program_name
 from vmsmp.engine.workers import WorkerPool
@@ -71,22 +71,23 @@ def _controlled_once(program: Program, options: Options, seed: int, *, check: bo
 
 def free_once(engine: FreeEngine, program: Program, options: Options, seed: int, hooks: Hooks) -> Outcome:
     """One free execution on a given engine."""
-    machine = Machine(engine, seed=seed, options=options, hooks=hooks)
+    execution = engine.prepare()
+    machine = Machine(execution, seed=seed, options=options, hooks=hooks)
     machine.declared = getattr(program, "cpus", None)
     start = time.monotonic()
-    engine.execute(machine, program)
+    execution.execute(machine, program)
     engine.pool.check()
     seconds = time.monotonic() - start
     name = program_name(program)
-    failure = _failure(machine, engine, program)
-    operations = engine.operations()
+    failure = _failure(machine, program)
+    operations = execution.operations()
     locks = _statistics(machine)
     if not engine.pool.abandoned:
         machine.close()
     return Outcome(name, "", operations, failure, "", operations, seconds, locks)
 
 
-def _failure(machine: Machine, engine: FreeEngine, program: Program) -> Failure | None:
+def _failure(machine: Machine, program: Program) -> Failure | None:
     """What went wrong in the execution just made, if anything did."""
     violation = machine.violation
     if violation is None:
@@ -101,22 +102,22 @@ def _failure(machine: Machine, engine: FreeEngine, program: Program) -> Failure 
         program=program_name(program),
         cpu=violation.cpu,
         engine="free",
-        history=_history(machine, engine),
+        history=_history(machine),
         listed=is_scenario(program),
     )
 
 
 def _statistics(machine: Machine) -> tuple[LockStatistics, ...]:
-    found: list[Any] = [o for cpu in machine.cpus for o in cpu.objects if isinstance(o, Lock)]
+    found: list[Any] = [thing for thing in machine.identities if isinstance(thing, Lock)]
     if machine.vm is not None:
         found += [spin for pool in machine.vm.pools for spin in pool.spinlocks()]
     return tuple(lock.statistics() for lock in found if lock.acquisitions)
 
 
-def _history(machine: Machine, engine: FreeEngine) -> History:
+def _history(machine: Machine) -> History:
     """How every CPU stood, and the last operations of each."""
     recent = (
-        (str(cpu), tuple(machine.describe(code) for code in engine.recent(cpu)[-RECENT:]))
+        (str(cpu), tuple(machine.describe(code) for code in machine.engine.recent(cpu)[-RECENT:]))
         for cpu in machine.cpus
     )
     return History(machine.scene, tuple(recent))
@@ -198,11 +199,11 @@ def free_rounds(
                     break
                 engine.seconds = max(left, SHORTEST_S)
                 done.add(free_once(engine, program, options, seed + done.rounds, hooks))
+                done.rendezvous += engine.execution.rendezvous.held
                 done.seconds = time.monotonic() - start
                 if progress is not None:
                     progress(done)
         except KeyboardInterrupt:
             done.interrupted = True
-        done.rendezvous = engine.rendezvous_held
     done.seconds = time.monotonic() - start
     return done

@@ -204,14 +204,14 @@ class _Minimizer:
         cpus = len(machine.cpus) - 1
         machine.close()
         self.runs += 1
-        self.steps += len(engine.log)
+        self.steps += len(engine.execution.log)
         if self.progress is not None:
             self.progress(self.runs, self.shortest)
         return _Run(
             signature_of(found) if found is not None else None,
             tuple(recorder.preemptions),
-            engine.log,
-            list(engine.draws),
+            engine.execution.log,
+            list(engine.execution.draws),
             found.cpu if found is not None else 0,
             cpus,
             machine.asked_how_many and not getattr(self.runner.program, "fixed", False),
@@ -328,7 +328,7 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     places = [
         n
         for n in range(1, len(mine))
-        if mine[n - 1] & ops.KIND_MASK in _GIVES or mine[n] & ops.KIND_MASK in _TAKES
+        if mine[n - 1] & ops.KIND_MASK in ops.RELEASING or mine[n] & ops.KIND_MASK in _OPENS
     ]
     if step.nth in places:
         return []
@@ -336,5 +336,4 @@ def _boundaries(log: list[int], step: Preemption) -> list[int]:
     return sorted(near, key=lambda n: (abs(n - step.nth), n))
 
 
-_TAKES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.TRY_ACQUIRE, ops.REQUEST))
-_GIVES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
+_OPENS: Final = ops.which(lambda kind: kind.opens)

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import vmsmp
 from vmsmp.campaign.certificate import Certificate
 from vmsmp.campaign.story import Story
-from vmsmp.engine.machine import CpuSnapshot, Violation
+from vmsmp.engine.machine import CpuSnapshot
 from vmsmp.engine.options import Options
+from vmsmp.engine.verdict import Violation
 from vmsmp.sync.lock import LockStatistics
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, Outcome, signature_of, without_addresses
@@ -21,11 +21,12 @@ from vmsmp.check import checkers
 from vmsmp.check.happens_before import HappensBefore
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
-from vmsmp.engine.machine import Violation
-from vmsmp.engine.observer import Hooks, Observer
+from vmsmp.engine.hooks import Hooks
+from vmsmp.engine.observer import Observer
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged
 from vmsmp.library import is_scenario
@@ -33,9 +34,6 @@ from vmsmp.machine import Machine
 from vmsmp.patches.catalogue import planted
 from vmsmp.sched import normal_form
 from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watched
-
-#: Failures that are the doing of all CPUs, not of the one on which they are noticed.
-_OF_ALL: Final = frozenset(("deadlock", "lost-wakeup", "livelock"))
 
 
 @contextmanager
@@ -78,11 +76,12 @@ class Runner:
         return self.with_options(replace(self.options, races=False), check=False)
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
-        """One execution; the log is in `engine.log`.  Runs on the pool's boot thread."""
+        """One execution; the log is in `engine.execution`.  Runs on the pool's boot thread."""
         hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
-        machine = Machine(self.engine, seed=seed, options=self.options, hooks=hooks)
+        execution = self.engine.prepare(scheduler)
+        machine = Machine(execution, seed=seed, options=self.options, hooks=hooks)
         machine.declared = self.declared
-        self.engine.execute(machine, self.program, scheduler)
+        execution.execute(machine, self.program)
         self.engine.pool.check()
         return machine
 
@@ -91,13 +90,13 @@ class Runner:
         recorder = Recorder(scheduler)
         teller = Storyteller()
         machine = self.run(recorder, seed, (OpCounter(), teller))
-        log = self.engine.log
+        log = self.engine.execution.log
         name = program_name(self.program)
         schedule = Schedule(name, seed, tuple(recorder.preemptions), self.options)
         story = teller.finish(machine)
         failure = None
         if machine.violation is not None:
-            culprit = None if machine.violation.kind in _OF_ALL else machine.violation.cpu
+            culprit = None if machine.violation.kind.of_all else machine.violation.cpu
             failure = self._failure(
                 machine.violation,
                 schedule,
@@ -130,7 +129,7 @@ class Runner:
         if parted is not None or told.failure is None:
             return self._nondeterministic(violation, seed, parted or "it did not fail again")
         proof = self.run(Recorder(Preempting(tuple(recorder.preemptions))), seed, (OpCounter(),))
-        parted = trace.divergence(log, self.engine.log)
+        parted = trace.divergence(log, self.engine.execution.log)
         proof.close()
         if parted is not None:
             return self._nondeterministic(violation, seed, parted)
@@ -138,7 +137,8 @@ class Runner:
 
     def compare(self, watched: Watched, seed: int) -> Failure | None:
         """Run the clean execution just made once more: a failure if anything differs."""
-        log, draws = self.engine.log, list(self.engine.draws)
+        execution = self.engine.execution
+        log, draws = execution.log, execution.draws
         again = Watched(LogReplay(log, draws), sees_all=watched.sees_all)
         parted: str | None
         try:
@@ -149,13 +149,14 @@ class Runner:
         else:
             # In the second half of the step limit picks are fair, and no scheduler is asked for them.
             asked = len(log) <= self.options.fair_from
-            parted = trace.divergence(log, self.engine.log) or _other_candidates(watched, again, asked)
+            parted = trace.divergence(log, self.engine.execution.log)
+            parted = parted or _other_candidates(watched, again, asked)
             if parted is None and machine.violation is not None:
                 parted = f"the same steps, but now {machine.violation.kind}: {machine.violation.message}"
-        self.engine.log, self.engine.draws = log, draws
+        self.engine.execution = execution
         if parted is None or self.engine.interrupted:
             return None
-        return self._nondeterministic(Violation("clean run", "nothing failed"), seed, parted)
+        return self._nondeterministic(Violation(FailureKind.CLEAN_RUN, "nothing failed"), seed, parted)
 
     def _nondeterministic(self, violation: Violation, seed: int, parted: str) -> Failure:
         schedule = Schedule(program_name(self.program), seed, (), self.options)
@@ -165,7 +166,9 @@ class Runner:
             "the program draws on something that is not in its schedule: wall time, random, id(), "
             "the order of a set, or state that outlives an execution",
         )
-        found = Violation("nondeterminism", "the same schedule gives different runs", facts, violation.cpu)
+        found = Violation(
+            FailureKind.NONDETERMINISM, "the same schedule gives different runs", facts, violation.cpu
+        )
         return self._failure(found, schedule)
 
     def _failure(

@@ -15,10 +15,11 @@ from vmsmp.campaign.options import Program, options_for
 from vmsmp.campaign.outcome import Failure, Result, signature_of
 from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.engine import trace
-from vmsmp.engine.machine import Machine, Violation
+from vmsmp.engine.machine import Machine
 from vmsmp.engine.options import MAX_STEPS, Options
 from vmsmp.engine.schedule import program_name
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.verdict import Violation
 from vmsmp.errors import UsageError
 from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
@@ -202,14 +203,14 @@ class _Search:
 
     def _count(self, machine: Machine) -> None:
         """Add an execution to the result's numbers."""
-        engine, result = self.runner.engine, self.result
+        execution, result = self.runner.engine.execution, self.result
         result.executions += 1
-        if len(engine.log) > self.runner.options.fair_from:
+        if len(execution.log) > self.runner.options.fair_from:
             self.cut = True
-        steps = trace.count_steps(engine.log)
+        steps = trace.count_steps(execution.log)
         result.steps += steps
         result.longest = max(result.longest, steps)
-        result.certificate.add(result.executions, engine.log, engine.draws, len(machine.cpus))
+        result.certificate.add(result.executions, execution.log, execution.draws, len(machine.cpus))
 
     def _passed(self, watched: Watched | None, data_seed: int, *, twice: bool) -> bool:
         """Look closer at a clean execution: its choices, and (`twice`) whether it comes again.
@@ -234,7 +235,8 @@ class _Search:
         if signature in result.counts:
             result.counts[signature] += 1
             return
-        log, draws = runner.engine.log[: runner.engine.violation_at], runner.engine.draws
+        execution = runner.engine.execution
+        log, draws = execution.log[: execution.violation_at], execution.draws
         failure = runner.confirm(log, draws, data_seed, violation)
         failure = confirmed(runner, failure, violation, data_seed)
         if not result.interrupted:

@@ -17,6 +17,7 @@ from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.replay import replay
 from vmsmp.campaign.search import search
 from vmsmp.engine.options import Options
+from vmsmp.engine.verdict import FailureKind
 from vmsmp.errors import VmsmpError
 from vmsmp.library import Scenario, find_scenario
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
@@ -120,7 +121,7 @@ def _controlled(piece: Slice, scenario: Scenario) -> Report:
 
 def _shortened(scenario: Scenario, failure: Failure) -> Failure:
     """The failure along the shortest schedule that was found."""
-    if failure.kind == "nondeterminism":
+    if failure.kind == FailureKind.NONDETERMINISM:
         return failure
     told = replay(scenario, minimize(scenario, failure.schedule, budget=SHORTEN_RUNS)).failure
     if told is None:

@@ -5,13 +5,12 @@ A story is made only when somebody wants to read it, by running the schedule onc
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmsmp.engine import ops
+from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import CpuSnapshot, Machine, places
+from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.sync.observer import LockObserver
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Row:
     text: str
     before: str
     after: str
-    place: tuple[str, ...]
+    place: tuple[source.Place, ...]
     switch: str
     held: int
     #: The name of what the operation is about, "" for nothing.
@@ -77,20 +76,20 @@ class Storyteller(LockObserver):
         self._rows: list[Row] = []
         self._grants: list[Grant] = []
         # The step under way: it is written down at the next arrival, when its effect is there.
-        self._open: tuple[Cpu, int, str, tuple[str, ...], str, int] | None = None
+        self._open: tuple[Cpu, int, str, tuple[source.Place, ...], str, int] | None = None
         #: At which row picks have become fair, if they have.
         self._fair: int | None = None
 
     def op(self, cpu: Cpu, code: int) -> None:
         self._close_row()
         switch = ""
-        if cpu.timed_out and cpu.wants is not None:
-            switch = f"{cpu}: its wait ends, {cpu.timed_out}"
+        if cpu.wait_end and cpu.wants is not None:
+            switch = f"{cpu}: its wait ends, {cpu.wait_end}"
         elif self._rows and self._rows[-1].cpu != cpu.index:
             switch = self._why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
-        self._open = (cpu, code, before, places(sys._getframe(1)), switch, len(cpu.held))
+        self._open = (cpu, code, before, source.standing(), switch, len(cpu.held))
 
     def late(self, machine: Machine) -> None:
         if self._fair is None:
@@ -100,7 +99,7 @@ class Storyteller(LockObserver):
         """Why another CPU runs after `last`."""
         if last.done:
             return f"{last} ended"
-        if last.wants is not None and last not in last.machine.engine.run:  # type: ignore[union-attr]  # only ever controlled
+        if last.wants is not None and not last.machine.engine.can_run(last):
             what = last.wants.what
             return f"{last} waits: {last.wants.mode} {getattr(what, 'name', what)}"
         if self._fair is not None:
@@ -109,7 +108,7 @@ class Storyteller(LockObserver):
                 if self._fair == len(self._rows)
                 else ""
             )
-        if ops.kind_of(last.pending) in (ops.YIELD, ops.PAUSE):
+        if ops.kind_of(last.pending) in ops.GIVING_WAY:
             return f"{last} gave way"
         return f"{last} preempted"
 

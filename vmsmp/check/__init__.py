@@ -18,6 +18,9 @@ from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
 
+#: What a report makes of this room's frames (`engine.source`).
+FRAMES = "machinery"
+
 
 def checkers(
     on: bool, *, free: bool = False, races: bool = False, exact: bool = True
@@ -32,11 +35,11 @@ def checkers(
         ledger = Ledger(parallel=free)
         records = Records(ledger, RULES, SYSTEM, parallel=free)
         made = (
-            LostWakeup(),
+            LostWakeup(logged=not free),
             *made,
             Exclusion(),
             *([StateWords()] if exact else []),
-            LockOrder(),
+            LockOrder(parallel=free),
             Misuse(),
             ledger,
             records,

@@ -1,8 +1,8 @@
 """Vector clocks: what each CPU knows of every other's time (Mattern, 1989).
 
 A clock is a list of counts by CPU index, as long as it has to be.  A CPU's own count starts at 1 and
-grows with everything it lets others know, so what it did at count n is known to whoever has at least n
-of it.
+grows with everything it lets others know: what it did at count n is known to a CPU whose clock has at
+least n for it.
 """
 
 from __future__ import annotations

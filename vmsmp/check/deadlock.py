@@ -1,7 +1,7 @@
-"""Deadlock: nobody can run, and the wait-for graph says why.
+"""Deadlock: no CPU can run, and the wait-for graph says why.
 
 A CPU waits for the holders of the lock it wants, or for the CPU it joins.  A wait for a token is no
-edge: who waits for one gives up its own, so tokens cannot close a cycle.
+edge: a CPU that waits for one gives up its own, so tokens cannot close a cycle.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sync.lock import Lock
 
 
 class Deadlock(Observer):
-    """Turns a standstill into a verdict that names the cycle, or what everybody waits for."""
+    """Turns a standstill into a verdict that names the cycle, or what the CPUs wait for."""
 
     def idle(self, machine: Machine) -> None:
         if any(cpu.deadline is not None for cpu in machine.cpus):
@@ -31,10 +32,10 @@ class Deadlock(Observer):
                     "cycle " + " -> ".join([*order, order[0]]),
                     [_line(c) for c in cycle],
                 )
-        if machine.engine.spinning:
+        if machine.engine.anyone_spins():
             return
         waiting = [cpu for cpu in machine.cpus if cpu.wants is not None]
-        asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode != "join"] or waiting
+        asleep = [cpu for cpu in waiting if cpu.wants and cpu.wants.mode is not WaitMode.JOIN] or waiting
         what = ", ".join(sorted({_wanted(cpu) for cpu in asleep})) or "nothing known"
         machine.fail(
             "deadlock",
@@ -51,7 +52,9 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     if isinstance(wait.what, Cpu):
         return [wait.what]
     if isinstance(wait.what, Lock) and wait.what.kind != "token":
-        return [holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode != "sleep on"]
+        return [
+            holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP
+        ]
     return []
 
 

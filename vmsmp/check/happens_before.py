@@ -14,12 +14,11 @@ stores that hint readers may miss race by design.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vmsmp.check.clocks import Clock, Clocks, join, known
-from vmsmp.engine import ops
-from vmsmp.engine.machine import places
+from vmsmp.engine import ops, source
+from vmsmp.engine.wait import WaitEnd
 from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.cell import Cell
 from vmsmp.sync.lock import EXCLUSIVE
@@ -27,24 +26,15 @@ from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.sleepq import ident_name
 
 if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu, Hold
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine
+    from vmsmp.engine.wait import Hold
 
-#: Operations that are no accesses to an atomic word: hooks tell about what they order.
-_ELSEWHERE: Final = ops.LOCKING | {
-    ops.YIELD,
-    ops.PAUSE,
-    ops.CHOOSE,
-    ops.SPAWN,
-    ops.START,
-    ops.JOIN,
-    ops.JOIN_ALL,
-    ops.INTERLOCK,
-    ops.RESUME,
-    ops.WAKEUP,
-    ops.IPI,
-    ops.CANCEL,
-}
+#: Operations that are no accesses to an atomic word: hooks tell what they order.
+_ELSEWHERE: Final = ops.which(lambda kind: kind.order is ops.Order.ELSEWHERE)
+_ACQUIRES: Final = ops.which(lambda kind: kind.order in (ops.Order.ACQUIRE, ops.Order.BOTH))
+_RELEASES: Final = ops.which(lambda kind: kind.order in (ops.Order.RELEASE, ops.Order.BOTH))
+_RACES: Final = ops.which(lambda kind: kind.order is ops.Order.NOTHING)
 
 
 class _Access(NamedTuple):
@@ -127,8 +117,8 @@ class HappensBefore(LockObserver):
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         self._release(cpu, self._channels, _key(ident))
 
-    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        if why in ("wakeup", "before"):
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        if why in (WaitEnd.WAKEUP, WaitEnd.BEFORE):
             self._acquire(cpu, self._channels.get(_key(ident)))
             self._acquire(cpu, self._interrupts.get(cpu.td.ident))
 
@@ -141,9 +131,9 @@ class HappensBefore(LockObserver):
         ident = ops.object_of(code)
         log = cpu.machine.engine.log
         done = next(entry for entry in reversed(log) if entry >= 0)
-        if code & ops.KIND_MASK != ops.ATOMIC_STORE:
+        if code & ops.KIND_MASK in _ACQUIRES:
             self._acquire(cpu, self._words.get(ident))
-        if done == code and code & 1:
+        if done & ops.KIND_MASK in _RELEASES:
             self._release(cpu, self._words, ident)
 
     # -- accesses -------------------------------------------------------------------------------
@@ -151,7 +141,7 @@ class HappensBefore(LockObserver):
     def op(self, cpu: Cpu, code: int) -> None:
         self._settle()
         kind = code & ops.KIND_MASK
-        if kind in (ops.LOAD, ops.STORE):
+        if kind in _RACES:
             variable = self._variable(cpu, ops.object_of(code))
             if variable is not None:
                 self._access(cpu, code, variable)
@@ -168,9 +158,9 @@ class HappensBefore(LockObserver):
 
     def _access(self, cpu: Cpu, code: int, variable: _Variable) -> None:
         clock = self._clocks.of(cpu)
-        here = places(sys._getframe(2), 1)
+        here = source.standing(limit=1)
         access = _Access(
-            cpu.index, clock[cpu.index], code, here[0] if here else "the program", tuple(cpu.held)
+            cpu.index, clock[cpu.index], code, str(here[0]) if here else "the program", tuple(cpu.held)
         )
         before = [variable.written] if variable.written is not None else []
         if code & 1:
@@ -207,7 +197,7 @@ class HappensBefore(LockObserver):
             "data-race",
             f"{variable.name}: {words[0]} and {words[1]}, with nothing to order them",
             [first.told(), second.told()],
-            places=(Breakpoint(first.code), Breakpoint(second.code)),
+            hold_at=(Breakpoint(first.code), Breakpoint(second.code)),
         )
 
 

@@ -8,17 +8,15 @@ took the share.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
 from types import CodeType
 from typing import Final, NamedTuple
 
-from vmsmp.engine import trace
+from vmsmp.engine import source
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import Machine, short_path
+from vmsmp.engine.machine import Machine
 from vmsmp.records.observer import RecordObserver
 from vmsmp.records.record import Record, has
 from vmsmp.records.share import Edge, Share
@@ -27,7 +25,6 @@ from vmsmp.records.share import Edge, Share
 _NO_SHARES: Final[Mapping[Share, int]] = {}
 #: Entries remembered for each record.
 MEMORY = 8
-_ENGINE = os.path.dirname(os.path.abspath(trace.__file__))
 
 
 class Entry(NamedTuple):
@@ -45,11 +42,9 @@ class Entry(NamedTuple):
 
     def __str__(self) -> str:
         engine = self.cpu.machine.engine
-        # the operation that took it is written down already, and reports count from 0
-        step = max(0, trace.count_steps(engine.log[: self.at]) - 1) if engine.controlled else self.at
-        where = f"{short_path(self.code.co_filename)}:{self.line} in {self.code.co_name}"
+        step = engine.step_at(self.at)
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {step}: {self.cpu} {self.what} at {where}{caller}"
+        return f"step {step}: {self.cpu} {self.what} at {source.place_of(self.code, self.line)}{caller}"
 
 
 class Ledger(RecordObserver):
@@ -71,12 +66,13 @@ class Ledger(RecordObserver):
 
     # -- the books ------------------------------------------------------------------------------
 
-    def _write(self, cpu: Cpu, thing: Record, what: str) -> Entry:
-        frame = sys._getframe(3)  # below: this, the hook, the record's method
+    def _write(self, cpu: Cpu, thing: Record, what: str, out: int = 0) -> Entry:
+        """Note who changed a share: the function that called the record, or `out` calls further out."""
+        frame = source.caller(out)
         caller = frame.f_back
         engine = cpu.machine.engine
-        at = len(engine.log) if engine.controlled else cpu.nops
-        known = caller is not None and not caller.f_code.co_filename.startswith(_ENGINE)
+        at = engine.position(cpu)
+        known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
         entry = Entry(
             at,
             cpu,

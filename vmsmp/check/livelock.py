@@ -1,8 +1,8 @@
 """Livelock: CPUs run and nothing comes of it.
 
-The engine notices: only spinning on what nobody writes is left, or the step limit is reached, on fair
-picks from half of it on.  This observer says who turned in which circle, and who waited meanwhile for
-what others got.  Towards the step limit it looks for a lasso (`check.lasso`): then it can say since when
+The engine notices that only spinning is left, or that the step limit is reached (its second half has
+fair picks).  This observer says which steps each CPU repeats, and which CPUs wait for locks that others
+got meanwhile.  Towards the step limit it looks for a lasso (`check.lasso`): then it can say since when
 the same steps come back, and whether what they use comes back to the same state.
 """
 

@@ -5,7 +5,7 @@ another schedule may reach, unless one CPU made two of its edges, the edges shar
 both (a gate), a spawn or join orders them, or readers meet readers only.
 
 Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks.  A token is never an edge:
-who waits for one gives its own up.  (A spinlock held while waiting for a lockmgr lock or a token is
+a CPU that waits for one gives up its own.  (A spinlock held while waiting for a lockmgr lock or a token is
 misuse, not order.)  A try makes no edge, but what it took is held like anything else.
 Locks of one class are ordered by instance.
 """
@@ -39,9 +39,13 @@ class _Edge(NamedTuple):
 
 
 class LockOrder(LockObserver):
-    """Builds the graph of one execution and fails the CPU whose request closes a cycle."""
+    """Builds the graph of one execution and fails the CPU whose request closes a cycle.
 
-    def __init__(self) -> None:
+    `parallel`: CPUs call its hooks at the same time.
+    """
+
+    def __init__(self, *, parallel: bool = False) -> None:
+        self._parallel = parallel
         self._edges: dict[str, list[_Edge]] = {}
         self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
         self._clocks = Clocks()
@@ -61,10 +65,10 @@ class LockOrder(LockObserver):
         self._tell(Clocks.joined, cpu, child)
 
     def _tell(self, what: Callable[[Clocks, Cpu, Cpu], None], cpu: Cpu, child: Cpu) -> None:
-        if cpu.machine.engine.controlled:
-            self._untold.append((what, cpu, child))
-        else:  # nobody else may do it for this CPU
+        if self._parallel:  # only this CPU's own thread may do it
             what(self._clocks, cpu, child)
+        else:
+            self._untold.append((what, cpu, child))
 
     def _clock(self, cpu: Cpu) -> Clock:
         if self._untold:
@@ -88,7 +92,7 @@ class LockOrder(LockObserver):
             gates = frozenset(
                 (h.lock.name, h.mode)
                 for h in cpu.held
-                # waiting for a lockmgr lock drops the tokens, so they keep nobody out
+                # waiting for a lockmgr lock drops the tokens, so they exclude no other CPU
                 if h.lock is not held and not (lock.sleepable and h.lock.kind == "token")
             )
             clock = self._clock(cpu)
@@ -134,7 +138,7 @@ class LockOrder(LockObserver):
                 f"{edge.source!r} {edge.held_mode}"
                 for edge in cycle
             ],
-            places=tuple(Breakpoint(holds=edge.source, wants=edge.target) for edge in cycle),
+            hold_at=tuple(Breakpoint(holds=edge.source, wants=edge.target) for edge in cycle),
         )
 
 

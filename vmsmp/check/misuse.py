@@ -1,7 +1,7 @@
 """Lock misuse: what the kernel asserts or forbids, whether or not it goes wrong this time.
 
-INV-SP5, INV-TK5, INV-TK8: nothing that may sleep while a spinlock is held, nobody lets go of what
-another CPU holds, nobody asks for exclusive what it holds shared itself, spinlocks do not recurse.
+INV-SP5, INV-TK5, INV-TK8: no sleep while a spinlock is held, no release of what another CPU holds, no
+exclusive request over the CPU's own shared hold, no recursion on a spinlock.
 (Tokens out of LIFO order are caught by the token itself, as in the kernel.)
 """
 

@@ -17,7 +17,7 @@ from vmsmp.check.ledger import Ledger
 from vmsmp.check.rules import Broken, Rule, Rules, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.records.field import Field
 from vmsmp.records.observer import RecordObserver
 from vmsmp.records.pool import record_of

@@ -17,8 +17,9 @@ from vmsmp.engine.observer import Observer
 from vmsmp.sync.lock import Lock
 
 if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu, Wait
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Debt, Machine
+    from vmsmp.engine.wait import Wait
 
 #: How often others must have got a lock before its waiter starves.
 BYPASSES: Final = 100

@@ -1,10 +1,10 @@
 """Lost wakeups: a CPU sleeps on though what it waits for has happened.
 
-Three proofs, all taken when nobody can run, before any timeout fires:
-  * the sleep's owner said when it should be over (`overdue`), and it should;
-  * it sleeps and is on no sleep queue any more (INV-SL1): a wakeup took it off before it slept;
-  * a wakeup on the same ident found nobody, and the sleeper has read nothing since then: it decided
-    to sleep on what was true before.
+There are three proofs, all taken when no CPU can run and before any timeout fires:
+  * the caller said when the sleep should be over (`overdue`), and it should;
+  * the CPU sleeps and is on no sleep queue (INV-SL1): a wakeup removed it before it slept;
+  * a wakeup on the same ident found no sleeper, and the CPU has read nothing since then: it went to
+    sleep because of an old value.
 A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
 timeouts.  INV-SL3, INV-SL4, INV-LK7.
 """
@@ -13,33 +13,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.sleepq import ident_name
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
 #: Kinds by which a CPU learns something about shared state.
-_READS = frozenset(
-    (
-        ops.LOAD,
-        ops.ATOMIC_LOAD,
-        ops.FETCHADD,
-        ops.SWAP,
-        ops.CMPSET,
-        ops.CMPSET_FAILED,
-        ops.RMW,
-        ops.TRY_ACQUIRE,
-        ops.TRY_FAILED,
-    )
-)
+_READS: Final = ops.which(lambda kind: kind.reads)
 
 
 class Missed(NamedTuple):
-    """A wakeup that found nobody: on which ident and domain, where in the log, and whose."""
+    """A wakeup that found no sleeper: on which ident and domain, where in the log, and whose."""
 
     asleep: tuple[Any, int]
     at: int
@@ -47,10 +36,14 @@ class Missed(NamedTuple):
 
 
 class LostWakeup(LockObserver):
-    """Judges every sleeper when the machine stands still."""
+    """Judges every sleeper when the machine stands still.
 
-    def __init__(self) -> None:
-        # invariant: every wakeup that found nobody, by the name of its ident
+    Without a log of the run (`logged`) there are only the first two proofs.
+    """
+
+    def __init__(self, *, logged: bool = True) -> None:
+        self._logged = logged
+        # invariant: every wakeup that found no sleeper, by the name of its ident
         self._missed: dict[str, list[Missed]] = {}
         # how far the log has been read for a sleeper, who ran there, and where it learned something last
         self._read: dict[Cpu, tuple[int, int, int]] = {}
@@ -60,15 +53,14 @@ class LostWakeup(LockObserver):
         self._read = {}
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
-        engine = cpu.machine.engine
-        if not woke and engine.controlled:
-            missed = Missed((ident, domain), len(engine.log), cpu)
+        if not woke and self._logged:
+            missed = Missed((ident, domain), len(cpu.machine.engine.log), cpu)
             self._missed.setdefault(ident_name(ident), []).append(missed)
 
     def idle(self, machine: Machine) -> None:
         for cpu in machine.cpus:
             wait = cpu.wants
-            if wait is None or wait.mode != "sleep on":
+            if wait is None or wait.mode is not WaitMode.SLEEP:
                 continue
             timed = cpu.deadline is not None
             tail = "; only its timeout would wake it" if timed else ""
@@ -100,8 +92,6 @@ class LostWakeup(LockObserver):
 
     def _unseen(self, machine: Machine, sleeper: Cpu, ident: Any) -> Cpu | None:
         """The CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
-        if not machine.engine.controlled:
-            return None
         asleep = (ident, sleeper.td.td_wdomain)
         missed = self._missed.get(ident_name(ident))
         if not missed:

@@ -1,7 +1,7 @@
 """Time as the model sees it, in ticks of a clock that runs at `HZ` a second.
 
-The controlled engine's clock is virtual: it stands still while anybody can run and jumps to the
-next deadline when nobody can.  The free engine's clock is the host's.
+The controlled engine's clock is virtual: it stands still while any CPU can run and jumps to the next
+deadline when none can.  The free engine's clock is the host's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One CPU: what it runs, what it is about to do, what it holds and what it waits for.
 
 Everything here is written by the CPU itself or by the engine while that CPU does not run.
-`held` and `wants` are the two columns of every hang report, so they are kept whether or not
-checkers are on.
+`held` and `wants` are kept whether or not checkers are on, since a report of a hang needs them.
+Each engine makes CPUs of a class of its own, with what it keeps of them.
 """
 
 from __future__ import annotations
@@ -10,30 +10,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Machine
-    from vmsmp.engine.workers import Worker
-
-
-@dataclass(slots=True, eq=False)
-class Hold:
-    """One lock in a CPU's hands; never changed (a frozen one takes three times as long to make)."""
-
-    lock: Any
-    mode: Any
-
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """What a CPU waits for: a lock and mode, or an ident it sleeps on; never changed."""
-
-    what: Any
-    mode: str
-    #: Called when nothing runs: why the wait should be over already, or None if it should not.
-    overdue: Callable[[], str | None] | None = None
+from vmsmp.engine.protocol import Home
+from vmsmp.engine.wait import GRANTED, Hold, Wait, WaitEnd
 
 
 class Cpu:
@@ -46,77 +26,56 @@ class Cpu:
     __slots__ = (
         "alarmed",
         "args",
-        "baton",
-        "blocked",
-        "blocks",
         "deadline",
         "done",
-        "ended",
-        "everybody",
         "fn",
-        "fuse",
         "held",
         "index",
-        "injections",
-        "joiners",
         "machine",
         "name",
         "nops",
-        "objects",
         "ops_join",
-        "pause_mark",
         "pending",
-        "permit",
         "result",
-        "ring",
         "rngs",
         "started",
         "td",
-        "timed_out",
+        "thread",
+        "wait_end",
         "wants",
-        "worker",
     )
 
     def __init__(
-        self, machine: Machine, index: int, fn: Callable[..., Any], args: tuple[Any, ...], name: str
+        self,
+        machine: Home[Cpu],
+        index: int,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        name: str | None,
+        thread: threading.Thread,
     ) -> None:
         self.machine = machine
         self.index = index
         self.fn: Callable[..., Any] | None = fn
         self.args = args
-        self.name = name
-        self.worker: Worker
-        #: The worker's baton, by which the controlled engine hands over.
-        self.baton: Any
+        self.name = name or f"cpu{index}"
+        self.thread = thread
         self.pending = 0
         self.nops = 0
-        self.objects: list[Any] = [None]  # identity 0 is nobody's
-        #: Runs of identities reserved at once: the first, how many, and who finds the object.
-        self.blocks: list[tuple[int, int, Callable[[int], Any]]] = []
         self.held: list[Hold] = []
         self.wants: Wait | None = None
-        self.joiners: list[Cpu] = []
-        #: Whether the one it waits for to end is only the first of all.
-        self.everybody = False
         self.rngs: dict[str, random.Random] = {}
         self.result: Any = None
         self.td: Any = None
         self.started = False
         self.done = False
-        self.pause_mark = -1
-        # A sleep with a way out: the tick at which it times out (None: never), and how it ended.
+        #: The tick at which its wait times out (None: never), and how the last one ended.
         self.deadline: int | None = None
-        self.timed_out = ""
+        self.wait_end: WaitEnd = GRANTED
+        #: Whether the scheduler may end its wait.
         self.alarmed = False
-        self.injections = 0
+        #: The operation of a CPU that waits for its end.
         self.ops_join = 0
-        # The free engine's own, and set by it: at which operation the next slow step is due, the
-        # operations performed last, whether it waits in the host, and what it waits on there.
-        self.fuse: int
-        self.ring: list[int]
-        self.blocked: bool
-        self.permit: threading.Lock
-        self.ended: threading.Event
 
     def run(self) -> None:
         """Run the program; only the CPU's own thread does."""
@@ -138,7 +97,12 @@ class Cpu:
     def let_go(self, thing: Any, mode: str) -> bool:
         """Take the last such hold out of its hands; whether there was one."""
         held = self.held
-        for n in range(len(held) - 1, -1, -1):
+        if held:
+            last = held[-1]  # it mostly is that one
+            if last.lock is thing and last.mode == mode:
+                held.pop()
+                return True
+        for n in range(len(held) - 2, -1, -1):
             if held[n].lock is thing and held[n].mode == mode:
                 del held[n]
                 return True
@@ -147,6 +111,13 @@ class Cpu:
     def join(self) -> None:
         """Wait until this CPU has run its program to the end.  Blocks the calling CPU."""
         self.machine.engine.join(self)
+
+    def forget(self) -> None:
+        """The execution is over: let go of the program and of what it used."""
+        self.held = []
+        self.rngs = {}
+        self.args = ()
+        self.fn = self.wants = self.td = self.result = None
 
     def __repr__(self) -> str:
         return f"cpu{self.index}" if self.name == f"cpu{self.index}" else f"cpu{self.index} {self.name}"

@@ -5,9 +5,7 @@ On a free-threaded build CPUs are truly parallel; with the GIL they are preempte
 timing.  Everything rare hides behind one comparison, `nops >= fuse`: stalls, rendezvous, the end.
 
 CPUs that are spawned together start together, from a spin, else the first would be done before the
-second begins.  Meanwhile the host thread supervises: it bounds the run by time and operations,
-calls all CPUs to a rendezvous every so often and runs the whole-machine checkers there, and tells a
-standstill from slow work.
+second begins.  Meanwhile the host thread supervises (`supervisor`).
 Locks: host locks protect one operation each and are never held across a `point`.
 """
 
@@ -16,40 +14,38 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ, HostClock
-from vmsmp.engine.cpu import Cpu, Wait
-from vmsmp.engine.machine import Machine, Violation, violation_of
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.free_cpu import RING, FreeCpu
+from vmsmp.engine.free_gate import NAP_S, FreeGate
+from vmsmp.engine.machine import Machine, violation_of
+from vmsmp.engine.protocol import Engine
+from vmsmp.engine.supervisor import Bound, Rendezvous, supervise
+from vmsmp.engine.verdict import FailureKind, Violation
+from vmsmp.engine.wait import JOIN, Wait, WaitEnd
 from vmsmp.engine.workers import WorkerPool, gil_enabled, give
 from vmsmp.errors import Halt
 
-#: Operations each CPU remembers for the report of a hang.
-RING: Final = 32
-#: Seconds between two looks of the supervisor, between two rendezvous, and until still CPUs hang.
-LOOK_S: Final = 0.01
-RENDEZVOUS_S: Final = 0.25
-STILL_S: Final = 0.5
+#: Seconds until CPUs that stand still hang.
 HANG_S: Final = 5.0
-#: Seconds for which a waiting CPU sleeps in the host before it looks whether all is over.
-NAP_S: Final = 0.02
-
 #: Turns for which a CPU spins for its start before it gives its core to one that is still to come.
 START_SPINS: Final = 300
+#: Seconds that CPUs spawned together wait for one another.
+START_S: Final = 0.005
 
 GIL: Final = gil_enabled()
 
 
 class FreeEngine:
-    """Runs one execution at a time on a pool that is pinned nowhere.
+    """Makes executions one after another on a pool that is pinned nowhere.
 
     `seconds` and `max_ops` bound an execution, whichever comes first; a bounded execution is no
     failure.  `perturb` is the mean number of operations between two stalls (0: never).
     """
-
-    controlled: Final = False
-    log: Final[list[int]] = []  # there is no order to write down
 
     def __init__(
         self,
@@ -66,26 +62,77 @@ class FreeEngine:
         self.max_ops = max_ops
         self.perturb = perturb
         self.hang_s = hang_s
-        self.machine: Machine
+        #: The execution prepared last; before the first, one that nobody runs.
+        self.execution = FreeExecution(self)
+        #: The machine that ran last.
+        self.machine: Machine | None = None
+
+    def prepare(self) -> FreeExecution:
+        """Make the next execution: its machine is made on it, then it is executed."""
+        self.execution = FreeExecution(self)
+        return self.execution
+
+    def interrupt(self) -> None:
+        """End the execution under way, with no verdict on it; any thread may ask."""
+        self.execution.interrupt()
+
+    def computing(self) -> list[threading.Thread]:
+        """The threads of the CPUs that have not ended."""
+        return [cpu.thread for cpu in self.execution.cpus if not cpu.done]
+
+    def give_up(self) -> None:
+        """Wait for no CPU any longer."""
+        for cpu in self.execution.cpus:
+            cpu.ended.set()
+
+
+class FreeExecution(Engine[Cpu]):
+    """One run of one program, as the host has it."""
+
+    __slots__ = (
+        "_cpus",
+        "_starting",
+        "_tls",
+        "_verdict",
+        "bounded",
+        "clock",
+        "engine",
+        "halting",
+        "machine",
+        "rendezvous",
+    )
+
+    name: Final = "free"
+    parallel: Final = True
+    log: Final[list[int]] = []  # there is no order to write down
+
+    machine: Machine
+    halting: bool
+
+    def __init__(self, engine: FreeEngine) -> None:
+        self.engine = engine
         self.clock = HostClock()
         self.halting = False
-        #: Why the execution was cut short without a failure: "", "time", "operations", "interrupted".
-        self.bounded = ""
-        #: CPUs that spin are not told apart here; the controlled engine keeps them.
-        self.spinning: dict[Cpu, frozenset[int]] = {}
-        self.rendezvous_held = 0
+        #: Why the execution was cut short without a failure.
+        self.bounded = Bound.NONE
+        self.rendezvous = Rendezvous()
+        self._cpus: list[FreeCpu] = []
         self._tls = threading.local()
         self._verdict = threading.Lock()
-        self._starting: list[Cpu] = []
-        self._meeting = False
-        self._met = threading.Event()
+        #: CPUs spawned by the boot CPU that have not been let go.
+        self._starting: list[FreeCpu] = []
 
     # -- one execution --------------------------------------------------------------------------
 
     @property
-    def current(self) -> Cpu:
-        cpu: Cpu = self._tls.cpu
+    def current(self) -> FreeCpu:
+        cpu: FreeCpu = self._tls.cpu
         return cpu
+
+    @property
+    def cpus(self) -> list[FreeCpu]:
+        """All CPUs there are by now."""
+        return list(self._cpus)
 
     @property
     def ticks(self) -> int:
@@ -93,170 +140,91 @@ class FreeEngine:
 
     def execute(self, machine: Machine, program: Callable[..., Any]) -> None:
         """Run `program(machine)` to its end or bound; runs on the caller's thread, as supervisor."""
-        self.machine = machine
+        self.machine = self.engine.machine = machine
         self.clock = HostClock()
-        self.halting = False
-        self.bounded = ""
-        self._starting = []
-        self._meeting = False
-        boot = self._new_cpu(program, (machine,), "cpu0")
+        boot = self._new_cpu(program, (machine,), None)
         self._tls.cpu = boot  # the supervisor speaks for CPU 0 when it has a verdict
         for hook in machine.hooks.begin:
             hook(machine)
         try:
             self._launch(boot)
-            self._supervise(boot)
+            supervise(self, self.engine, self.rendezvous, boot)
             self._collect()
         except BaseException:
-            self._halt()
+            self.halt()
             self._collect()
             raise
 
     def operations(self) -> int:
         """Visible operations performed so far."""
-        return sum(cpu.nops for cpu in list(self.machine.cpus))
+        return sum(cpu.nops for cpu in self.cpus)
 
-    def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str) -> Cpu:
-        machine = self.machine
-        cpu = Cpu(machine, len(machine.cpus), fn, args, name)
-        cpu.worker = self.pool.worker(cpu.index)
-        cpu.ring = [0] * RING
-        cpu.blocked = False
-        cpu.permit = threading.Lock()
-        cpu.permit.acquire()
-        cpu.ended = threading.Event()
+    def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> FreeCpu:
+        index = len(self._cpus)
+        cpu = FreeCpu(self.machine, index, fn, args, name, self.engine.pool.worker(index))
         cpu.fuse = self._next_stall(cpu)
-        machine.cpus.append(cpu)
+        self._cpus.append(cpu)
+        self.machine.add_cpu(cpu)
         return cpu
 
-    def _launch(self, cpu: Cpu) -> None:
+    def _launch(self, cpu: FreeCpu) -> None:
         cpu.worker.job = lambda: self._body(cpu)
         give(cpu.worker.baton, 1)
 
-    def _body(self, cpu: Cpu) -> None:
-        machine = self.machine
+    def _body(self, cpu: FreeCpu) -> None:
         self._tls.cpu = cpu
         try:
             if cpu.index:
                 self._await_start(cpu)
-            machine.live(cpu)
+            self.machine.live(cpu)
         except Halt:
             pass
         except BaseException as error:
             self.abort(violation_of(cpu, error))
-        cpu.done = True
-        cpu.ended.set()
+        cpu.end()
 
     def abort(self, violation: Violation, *, stop: bool = True) -> bool:
         """Keep the first verdict and make every CPU unwind at its next arrival or wake, `stop` or not."""
         with self._verdict:
-            if self.machine.violation is None and not self.halting:
-                self.machine.violation = violation
-                self.machine.scene = self.machine.survey()
-            self._halt()
+            if not self.halting:
+                self._judge(violation)
+            self.halt()
         return True
 
-    def interrupt(self) -> None:
-        """End the execution under way, with no verdict on it; any thread may ask."""
-        self.bounded = self.bounded or "interrupted"
-        if hasattr(self, "machine"):
-            self._halt()
+    def _judge(self, violation: Violation) -> None:
+        if self.machine.violation is None:
+            self.machine.violation = violation
+            self.machine.scene = self.machine.survey()
 
-    def _halt(self) -> None:
+    def interrupt(self) -> None:
+        """End the execution, with no verdict on it; any thread may ask."""
+        self.bounded = self.bounded or Bound.INTERRUPTED
+        self.halt()
+
+    def halt(self) -> None:
+        """Make every CPU unwind at its next arrival or wake."""
         self.halting = True
-        self._met.set()
-        for cpu in list(self.machine.cpus):
+        self.rendezvous.dismiss()
+        for cpu in self.cpus:
             cpu.fuse = 0
             cpu.started = True
             self.ready(cpu)
 
     def _collect(self) -> None:
         """Wait for every CPU; one that reaches no visible operation any more is a hang."""
-        deadline = time.monotonic() + self.hang_s
-        for cpu in self.machine.cpus:
+        deadline = time.monotonic() + self.engine.hang_s
+        for cpu in self._cpus:
             if not cpu.ended.wait(max(0.0, deadline - time.monotonic())):
-                self.pool.abandoned = True
-                if self.machine.violation is None:
-                    self.machine.violation = Violation(
-                        "hang", f"{cpu.name} reaches no visible operation any more", (), cpu.index
-                    )
-                    self.machine.scene = self.machine.survey()
+                self.engine.pool.abandoned = True
+                hang = f"{cpu.name} reaches no visible operation any more"
+                self._judge(Violation(FailureKind.HANG, hang, (), cpu.index))
                 return
-
-    # -- the supervisor -------------------------------------------------------------------------
-
-    def _supervise(self, boot: Cpu) -> None:
-        start = time.monotonic()
-        last_meeting = still_since = start
-        seen: list[Any] = []
-        while not boot.ended.wait(LOOK_S):
-            now = time.monotonic()
-            if self.halting:
-                return
-            if now - start >= self.seconds or self.operations() >= self.max_ops:
-                self.bounded = "time" if now - start >= self.seconds else "operations"
-                self._halt()
-                return
-            signs = self._signs()
-            if signs != seen:
-                seen, still_since = signs, now
-            elif now - still_since >= STILL_S:
-                self._standstill(now - still_since)
-            if now - last_meeting >= RENDEZVOUS_S:
-                last_meeting = now
-                self._rendezvous()
-
-    def _signs(self) -> list[Any]:
-        """What changes while a CPU gets on: its operations, or, while it waits, what for.
-
-        A CPU that waits counts as still whether it sleeps in the host or spins.
-        """
-        return [
-            (cpu.index, cpu.done, id(cpu.wants) if cpu.wants is not None else cpu.nops)
-            for cpu in list(self.machine.cpus)
-        ]
-
-    def _standstill(self, seconds: float) -> None:
-        """No CPU has got on for a while: ask the checkers, then call it a hang."""
-        machine = self.machine
-        live = [cpu for cpu in machine.cpus if not cpu.done]
-        try:
-            if all(cpu.wants is not None for cpu in live):
-                for hook in machine.hooks.idle:
-                    hook(machine)
-            if seconds >= self.hang_s and all(cpu.deadline is None for cpu in live):
-                stuck = ", ".join(sorted(str(cpu) for cpu in live))
-                machine.fail("hang", f"no CPU has got on for {self.hang_s:g} s", [f"stuck: {stuck}"])
-        except Halt:
-            pass
-
-    def _rendezvous(self) -> None:
-        """Have every CPU stand between two operations and let the whole-machine predicates speak."""
-        machine = self.machine
-        self._met.clear()
-        self._meeting = True
-        for cpu in list(machine.cpus):
-            cpu.fuse = 0
-        deadline = time.monotonic() + 0.2
-        try:
-            while not all(c.blocked or c.done for c in list(machine.cpus)):
-                if self.halting or time.monotonic() > deadline:
-                    return  # somebody computes for long; next time
-                time.sleep(0.0002)
-            self.rendezvous_held += 1
-            try:
-                machine.quiesce()
-            except Halt:
-                pass
-        finally:
-            self._meeting = False
-            self._met.set()
 
     # -- the door -------------------------------------------------------------------------------
 
     def point(self, code: int) -> None:
         """Stand before `code`: count it, and do what is due."""
-        cpu: Cpu = self._tls.cpu
+        cpu: FreeCpu = self._tls.cpu
         cpu.pending = code
         nops = cpu.nops
         if nops >= cpu.fuse:
@@ -264,7 +232,7 @@ class FreeEngine:
         cpu.nops = nops + 1
         cpu.ring[nops % RING] = code
 
-    def _due(self, cpu: Cpu, code: int) -> None:
+    def _due(self, cpu: FreeCpu, code: int) -> None:
         cpu.fuse = self._next_stall(cpu)
         if self.halting:
             cpu.fuse = 0
@@ -274,20 +242,22 @@ class FreeEngine:
                 cpu.fuse = 0
             else:
                 self._release_start()
-        if self._meeting:
+        if self.rendezvous.called:
             cpu.blocked = True
-            self._resume(cpu)
+            self.resume(cpu)
             if self.halting:
                 raise Halt
-        elif self.perturb:
+        elif self.engine.perturb:
             self._stall(cpu)
 
-    def _next_stall(self, cpu: Cpu) -> int:
-        if not self.perturb:
+    def _next_stall(self, cpu: FreeCpu) -> int:
+        perturb = self.engine.perturb
+        if not perturb:
             return 1 << 62
-        return cpu.nops + 1 + int(cpu.rng("perturb").expovariate(1.0 / self.perturb))
+        return cpu.nops + 1 + int(cpu.rng("perturb").expovariate(1.0 / perturb))
 
-    def _stall(self, cpu: Cpu) -> None:
+    @staticmethod
+    def _stall(cpu: FreeCpu) -> None:
         """A short delay: mostly give the host a chance to switch, now and then much longer."""
         draw = cpu.rng("perturb").random()
         if draw < 0.7:
@@ -302,7 +272,7 @@ class FreeEngine:
 
     # -- starting together ----------------------------------------------------------------------
 
-    def _await_start(self, cpu: Cpu) -> None:
+    def _await_start(self, cpu: FreeCpu) -> None:
         cpu.blocked = True
         spins = 0
         while not cpu.started and not self.halting:
@@ -317,7 +287,7 @@ class FreeEngine:
     def _release_start(self) -> None:
         """The boot CPU goes on after its spawns: once all have arrived, they start as one."""
         starting, self._starting = self._starting, []
-        deadline = time.monotonic() + 0.005
+        deadline = time.monotonic() + START_S
         while not all(cpu.blocked for cpu in starting) and time.monotonic() < deadline:
             time.sleep(0)
         for cpu in starting:
@@ -325,12 +295,13 @@ class FreeEngine:
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
-        ident = len(parent.objects) << ops.CPU_BITS | parent.index
+        made = self.machine.identities.made[parent.index]
+        ident = len(made) << ops.CPU_BITS | parent.index
         self.point(ident << ops.KIND_BITS | ops.SPAWN)
         with self._verdict:
             self.machine.room_for_one_more()
-            cpu = self._new_cpu(fn, args, name or f"cpu{len(self.machine.cpus)}")
-        parent.objects.append(cpu)
+            cpu = self._new_cpu(fn, args, name)
+        made.append(cpu)
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
         if parent.index == 0:
@@ -342,15 +313,14 @@ class FreeEngine:
             for hook in self.machine.hooks.spawned:
                 hook(parent, cpu)
         except Halt:
-            cpu.done = True  # it never begins
-            cpu.ended.set()
+            cpu.end()  # it never begins
             raise
         self._launch(cpu)
         return cpu
 
-    # -- blocking -------------------------------------------------------------------------------
+    # -- waiting --------------------------------------------------------------------------------
 
-    def join(self, target: Cpu) -> None:
+    def join(self, target: FreeCpu) -> None:  # type: ignore[override]  # its CPUs are ours
         self.point(target.ops_join)
         self._see_end(self.current, target)
 
@@ -358,36 +328,35 @@ class FreeEngine:
         cpu = self.current
         self.point(ops.JOIN_ALL)
         n = 1
-        while n < len(self.machine.cpus):  # a CPU may spawn more while we wait
-            if self.machine.cpus[n] is not cpu:
-                self._see_end(cpu, self.machine.cpus[n])
+        while n < len(self._cpus):  # a CPU may spawn more while we wait
+            if self._cpus[n] is not cpu:
+                self._see_end(cpu, self._cpus[n])
             n += 1
 
-    def _see_end(self, cpu: Cpu, target: Cpu) -> None:
-        cpu.wants = Wait(target, "join")
+    def _see_end(self, cpu: FreeCpu, target: FreeCpu) -> None:
+        cpu.wants = Wait(target, JOIN)
         cpu.blocked = True
         while not target.ended.wait(NAP_S):
             if self.halting:
                 raise Halt
-        self._resume(cpu)
+        self.resume(cpu)
         cpu.wants = None
         for hook in self.machine.hooks.joined:
             hook(cpu, target)
 
-    def ready(self, cpu: Cpu) -> None:
+    def ready(self, cpu: FreeCpu) -> None:  # type: ignore[override]  # its CPUs are ours
         """Give `cpu` its permit to go on; one is kept if it does not sleep yet."""
         try:
             cpu.permit.release()
         except RuntimeError:
             pass  # it has one already
 
-    def sleep(self, code: int, timeout: int | None) -> str:
-        """Sleep in the host until `ready`; as in the controlled engine."""
+    def sleep(self, code: int, timeout: int | None) -> WaitEnd:
+        """Sleep in the host until `ready`."""
         cpu = self.current
         self.point(code)
-        options = self.machine.options
-        if options.spurious and cpu.rng("spurious").random() < 0.05:
-            return "spurious"
+        if self.machine.options.spurious and cpu.rng("spurious").random() < 0.05:
+            return WaitEnd.SPURIOUS
         deadline = None if timeout is None else time.monotonic() + max(1, timeout) / HZ
         cpu.deadline = None if timeout is None else self.ticks + timeout
         cpu.blocked = True
@@ -396,18 +365,17 @@ class FreeEngine:
                 if self.halting:
                     raise Halt
                 if deadline is not None and time.monotonic() >= deadline:
-                    return "timeout"
+                    return WaitEnd.TIMEOUT
         finally:
             cpu.deadline = None
-            self._resume(cpu)
+            self.resume(cpu)
         if self.halting:
             raise Halt
-        return ""
+        return WaitEnd.GRANTED
 
-    def _resume(self, cpu: Cpu) -> None:
+    def resume(self, cpu: FreeCpu) -> None:
         """A wait in the host is over; during a rendezvous it lasts until that ends."""
-        while self._meeting and not self.halting:
-            self._met.wait()
+        self.rendezvous.attend(self)
         cpu.blocked = False
 
     def yield_(self) -> None:
@@ -424,88 +392,38 @@ class FreeEngine:
         return int(self.current.rng("choose").random() * n)
 
     def gate(self) -> FreeGate:
-        """A place where CPUs wait for a condition and take it in one step."""
         return FreeGate(self)
 
-    def recent(self, cpu: Cpu) -> list[int]:
-        """The last operations of `cpu`, oldest first."""
+    def host_lock(self) -> AbstractContextManager[Any]:
+        return threading.RLock()
+
+    # -- how it stands --------------------------------------------------------------------------
+
+    def can_run(self, cpu: Cpu) -> bool:
+        return cpu.wants is None
+
+    def anyone_spins(self) -> bool:
+        """CPUs that spin are not told apart here; the controlled engine keeps them."""
+        return False
+
+    def recent(self, cpu: FreeCpu) -> list[int]:  # type: ignore[override]  # its CPUs are ours
         at = cpu.nops
         return [cpu.ring[n % RING] for n in range(max(0, at - RING), at)]
 
+    def position(self, cpu: Cpu) -> int:
+        """How many operations the CPU has performed."""
+        return cpu.nops
 
-class FreeGate:
-    """A gate where CPUs are parallel: its conditions are looked at under one host lock."""
+    def step_at(self, position: int) -> int:
+        return position
 
-    __slots__ = ("_condition", "_engine", "_modes", "_waiting", "host")
+    def progress(self) -> object:
+        """What changes as long as a CPU gets on."""
+        return self.operations()
 
-    def __init__(self, engine: FreeEngine) -> None:
-        self._engine = engine
-        self.host = threading.RLock()
-        self._condition = threading.Condition(self.host)
-        self._waiting = 0
-        self._modes: dict[str, int] = {}
-
-    def enter(
-        self,
-        code: int,
-        ready: Callable[[Cpu], bool],
-        take_it: Callable[[Cpu], Any],
-        wait: Wait,
-        timeout: int | None = None,
-    ) -> Any:
-        """As the controlled engine's gate."""
-        engine = self._engine
-        engine.point(code)
-        cpu = engine.current
-        cpu.timed_out = ""
-        with self.host:
-            if not ready(cpu) and not self._wait(cpu, ready, wait, timeout):
-                return None
-            result = take_it(cpu)
-            if self._waiting:
-                self._condition.notify_all()
-        return result
-
-    def _wait(self, cpu: Cpu, ready: Callable[[Cpu], bool], wait: Wait, timeout: int | None) -> bool:
-        """Wait in the host until `ready`; False if the time was up first."""
-        engine = self._engine
-        deadline = None if timeout is None else time.monotonic() + max(1, timeout) / HZ
-        cpu.wants = wait
-        cpu.deadline = None if timeout is None else engine.ticks + timeout
-        cpu.blocked = True
-        self._waiting += 1
-        self._modes[wait.mode] = self._modes.get(wait.mode, 0) + 1
-        try:
-            while not ready(cpu):
-                if engine.halting:
-                    raise Halt
-                if deadline is not None and time.monotonic() >= deadline:
-                    cpu.timed_out = "timeout"
-                    return False
-                self._condition.wait(NAP_S)
-        finally:
-            self._waiting -= 1
-            self._modes[wait.mode] -= 1
-            cpu.deadline = None
-            engine._resume(cpu)
-        cpu.wants = None
-        return True
-
-    def waits(self, mode: str) -> bool:
-        """As the controlled engine's gate."""
-        return self._modes.get(mode, 0) > 0
-
-    def changed(self) -> None:
-        """As the controlled engine's gate."""
-        with self.host:
-            self._condition.notify_all()
-
-    def alter(self, code: int, change: Callable[[Cpu], Any]) -> Any:
-        """As the controlled engine's gate."""
-        engine = self._engine
-        engine.point(code)
-        with self.host:
-            result = change(engine.current)
-            if self._waiting:
-                self._condition.notify_all()
-        return result
+    def close(self) -> None:
+        """Let go of the machine, which leads back here."""
+        del self.machine
+        self._cpus = []
+        self._starting = []
+        self._tls = threading.local()

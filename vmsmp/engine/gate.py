@@ -1,40 +1,59 @@
 """Waiting for a condition under control: how the locks of the atomic depth are granted.
 
-A CPU that waits at a gate is not runnable until its condition holds; whoever changes the state behind
-the conditions has them looked at again.  The free engine has its own (`free.FreeGate`), with the same
-methods.
+A CPU that waits at a gate is not runnable until its condition holds.  Every change of the state behind
+the conditions checks them again.  The free engine has its own (`free_gate`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Container
+from typing import Any, Final, Protocol
 
-from vmsmp.engine.cpu import Cpu, Wait
-
-if TYPE_CHECKING:
-    from vmsmp.engine.controlled import ControlledEngine
-
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import GRANTED, Wait, WaitMode
 
 #: In place of a host lock, where a step is atomic by itself.
 UNDIVIDED: Final = contextlib.nullcontext()
 
 
+class Runnable(Protocol):
+    """What a gate needs of the execution it is part of, which knows its own CPUs."""
+
+    @property
+    def current(self) -> Cpu:
+        """The running CPU."""
+
+    @property
+    def run(self) -> Container[Cpu]:
+        """The CPUs that can run."""
+
+    def point(self, code: int) -> None:
+        """Stand before an operation."""
+
+    def ready(self, cpu: Any) -> None:
+        """`cpu` can run again."""
+
+    def stop(self, cpu: Any) -> None:
+        """`cpu` cannot run until it is made ready."""
+
+    def park(self, cpu: Any, timeout: int | None) -> None:
+        """As `stop`, of a wait that may end by a timeout."""
+
+    def unready(self, cpu: Any) -> None:
+        """`cpu` was made ready too soon."""
+
+
 class Gate:
-    """Waiting for a condition, and taking it, as one visible operation.
+    """Grants in the step in which the condition is looked at last (`protocol.Gate`)."""
 
-    A CPU whose `ready(cpu)` is false is not runnable; every change looks at the waiting ones again.
-    The conditions read model state only, so a gate never decides by host time.
-    """
+    __slots__ = ("_point", "engine", "waiting")
 
-    __slots__ = ("engine", "waiting")
-
-    #: What the free engine's gates protect their state with.
     host: Final = UNDIVIDED
 
-    def __init__(self, engine: ControlledEngine) -> None:
+    def __init__(self, engine: Runnable) -> None:
         self.engine = engine
+        self._point = engine.point
         self.waiting: list[tuple[Cpu, Callable[[Cpu], bool]]] = []
 
     def enter(
@@ -45,29 +64,25 @@ class Gate:
         wait: Wait,
         timeout: int | None = None,
     ) -> Any:
-        """Stand before `code` until `ready(cpu)`, then `take_it(cpu)` in the same step.
-
-        With a `timeout`, in ticks, the wait may end without it: then `cpu.timed_out` says how and
-        None is returned.
-        """
+        """Stand before `code` until `ready(cpu)`, then `take_it(cpu)` in the same step."""
         engine = self.engine
         cur = engine.current
         entry = (cur, ready)
         waiting = self.waiting
         waiting.append(entry)
         cur.wants = wait
-        cur.timed_out = ""
+        cur.wait_end = GRANTED
         try:
             if not ready(cur):
                 if timeout is None:
-                    engine._stop(cur)
+                    engine.stop(cur)
                 else:
-                    engine._park(cur, timeout)
-            engine.point(code)
-        finally:  # a CPU that failed alone is waited for by nobody
+                    engine.park(cur, timeout)
+            self._point(code)
+        finally:  # a CPU that failed must not stay in the list
             waiting.remove(entry)
         cur.wants = None
-        if timeout is not None and cur.timed_out and not ready(cur):
+        if timeout is not None and cur.wait_end and not ready(cur):
             return None
         result = take_it(cur)
         if waiting:
@@ -75,25 +90,24 @@ class Gate:
         return result
 
     def alter(self, code: int, change: Callable[[Cpu], Any]) -> Any:
-        """Do `change(cpu)` as the one visible operation `code`; never waits."""
-        engine = self.engine
-        engine.point(code)
-        result = change(engine.current)
+        """Do `change(cpu)` as the one visible operation `code`."""
+        self._point(code)
+        result = change(self.engine.current)
         if self.waiting:
             self.changed()
         return result
 
-    def waits(self, mode: str) -> bool:
+    def waits(self, mode: WaitMode) -> bool:
         """Whether a CPU waits here in that mode."""
-        return any(cpu.wants is not None and cpu.wants.mode == mode for cpu, _ in self.waiting)
+        return any(cpu.wants is not None and cpu.wants.mode is mode for cpu, _ in self.waiting)
 
     def changed(self) -> None:
-        """The state behind the conditions has changed: who can go on is looked at again."""
+        """Look again who can go on."""
         engine = self.engine
         run = engine.run
         for cpu, ready in self.waiting:
             if ready(cpu):
                 if cpu not in run:
                     engine.ready(cpu)
-            elif cpu in run and not cpu.timed_out:
-                run.remove(cpu)
+            elif cpu in run and not cpu.wait_end:
+                engine.unready(cpu)

@@ -7,49 +7,21 @@ knows CPUs only, so that any lock protocol can be built on it.
 
 from __future__ import annotations
 
-import gc
-import os
 import random
-import sys
-import threading
-import traceback
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
-from vmsmp.engine import ops
+from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.hooks import Hooks
+from vmsmp.engine.identity import Finder, Identities
 from vmsmp.engine.options import Options
+from vmsmp.engine.protocol import Engine
+from vmsmp.engine.source import Place
+from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.errors import Halt
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from vmsmp.engine.controlled import ControlledEngine
-    from vmsmp.engine.free import FreeEngine
-
-
-#: Reserved identities begin here; a CPU makes fewer objects than that one by one.
-FIRST_BLOCK: Final = 1 << 20
-#: From here on identities are made of names.
-FIRST_NAMED: Final = 1 << 40
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """Why an execution ended early: the first thing that went wrong, and on which CPU.
-
-    `message` is the stable headline, `facts` the lines below it; `places` are where a search would
-    hold CPUs to see it happen (`sched.rendezvous`), if it is only predicted yet.
-    """
-
-    kind: str
-    message: str
-    facts: tuple[str, ...] = ()
-    cpu: int = 0
-    places: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,13 +29,6 @@ class Debt:
     """Something that became hot: who made it so."""
 
     cpu: Cpu
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Something that is nothing but its name."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +41,19 @@ class CpuSnapshot:
     wants: str
     before: str
     done: bool
-    frames: tuple[str, ...] = ()
+    frames: tuple[Place, ...] = ()
 
 
 class Machine:
     """One execution of one program.
 
     `point` is the engine's own, bound once: a call of it is the only place where CPUs change.
-    Everything that one machine knows hangs off it; two machines in a process do not see each other.
+    All state belongs to a machine; two machines in a process do not see each other.
     """
 
     def __init__(
         self,
-        engine: ControlledEngine | FreeEngine,
+        engine: Engine[Cpu],
         *,
         seed: int = 0,
         options: Options | None = None,
@@ -105,7 +70,8 @@ class Machine:
         self.scene: tuple[CpuSnapshot, ...] = ()
         #: Words that locks and sleep queues are made of, by identity, and what they belong to.
         self.words: dict[int, Any] = {}
-        self._named: dict[int, Named] = {}
+        #: What has an identity.
+        self.identities = Identities()
         #: What the program owes (`hot`).
         self.owed: dict[str, Debt] = {}
         #: How many CPUs the program's author declared, where he did.
@@ -125,6 +91,11 @@ class Machine:
         Raises: ValueError beyond the number of CPUs asked for, or beyond 63 (CPU 0 boots).
         """
         return self.engine.spawn(fn, args, name)
+
+    def add_cpu(self, cpu: Cpu) -> None:
+        """The engine made a CPU."""
+        self.cpus.append(cpu)
+        self.identities.made.append([None])
 
     def room_for_one_more(self) -> None:
         """The engine asks in the step in which it makes a CPU."""
@@ -166,7 +137,7 @@ class Machine:
         self.engine.yield_()
 
     def pause(self) -> None:
-        """One turn of a spin loop: the search may hold this CPU until somebody writes what it read."""
+        """One turn of a spin loop: the search may hold this CPU until another one writes what it read."""
         self.engine.pause()
 
     # -- data ---------------------------------------------------------------------------------
@@ -182,62 +153,38 @@ class Machine:
         """The running CPU's own random numbers, from the schedule's seed."""
         return self.engine.current.rng("rng")
 
+    # -- identities -----------------------------------------------------------------------------
+
     def enroll(self, thing: Any) -> int:
         """Give a new object its identity: the creating CPU and how many it has made before."""
-        cpu = self.engine.current
-        objects = cpu.objects
-        objects.append(thing)
-        return len(objects) - 1 << ops.CPU_BITS | cpu.index
+        return self.identities.enroll(self.engine.current.index, thing)
 
-    def reserve(self, count: int, finder: Callable[[int], Any]) -> int:
+    def reserve(self, count: int, finder: Finder) -> int:
         """Set `count` identities aside for objects made in bulk or later, and return the first.
 
         The n-th is the first plus `n << CPU_BITS`; `finder(n)` says which object it is.  So an object
         made on first use has an identity that does not depend on who comes to use it first.
         """
-        cpu = self.engine.current
-        first = cpu.blocks[-1][0] + cpu.blocks[-1][1] if cpu.blocks else FIRST_BLOCK
-        cpu.blocks.append((first, count, finder))
-        return first << ops.CPU_BITS | cpu.index
+        return self.identities.reserve(self.engine.current.index, count, finder)
 
     def identify(self, name: str) -> int:
-        """The identity of something that is nothing but its name, as a wait channel may be.
-
-        Two names in 2^32 share one: then they count as the same thing, under the name that came first.
-        """
-        ident = FIRST_NAMED | zlib.crc32(name.encode())
-        if ident not in self._named:
-            self._named[ident] = Named(name)
-        return ident
+        """The identity of something that is nothing but its name, as a wait channel may be."""
+        return self.identities.identify(name)
 
     def find(self, ident: int) -> Any:
         """The object of that identity, or None once it is gone."""
-        if ident >= FIRST_NAMED:
-            return self._named.get(ident)
-        index, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
-        if index >= len(self.cpus):
-            return None
-        cpu = self.cpus[index]
-        if n < FIRST_BLOCK:
-            return cpu.objects[n] if n < len(cpu.objects) else None
-        finder, n = self.block_of(ident) or (lambda _n: None, 0)
-        return finder(n)
+        return self.identities.find(ident)
 
-    def block_of(self, ident: int) -> tuple[Callable[[int], Any], int] | None:
-        """Who finds the objects of the reserved run that `ident` is in, and its number there, or None."""
-        index, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
-        if index < len(self.cpus):
-            for first, count, finder in self.cpus[index].blocks:
-                if first <= n < first + count:
-                    return finder, n - first
-        return None
+    def block_of(self, ident: int) -> tuple[Finder, int] | None:
+        """The finder of the reserved block that `ident` is in, and which of the block's it is."""
+        return self.identities.block_of(ident)
 
     # -- verdicts -----------------------------------------------------------------------------
 
     def check(self, ok: object, message: str = "check") -> None:
         """Fail the execution with kind "check" unless `ok`."""
         if not ok:
-            self.fail("check", message)
+            self.fail(FailureKind.CHECK, message)
 
     def hot(self, what: str) -> None:
         """From here on the program owes something: a request waits for its answer.
@@ -253,16 +200,19 @@ class Machine:
 
     def panic(self, message: str) -> NoReturn:
         """Fail the execution as the kernel's panic would, with kind "check"."""
-        self.fail("check", f"panic: {message}")
+        self.fail(FailureKind.CHECK, f"panic: {message}")
 
     def fail(self, kind: str, message: str, facts: Iterable[str] = ()) -> NoReturn:
-        """End the execution here.  The first caller's verdict stands; all CPUs unwind."""
-        self.engine.abort(Violation(kind, message, tuple(facts), self.engine.current.index))
+        """End the execution here.  The first caller's verdict stands; all CPUs unwind.
+
+        Raises: ValueError for a kind that is none of `FailureKind`.
+        """
+        self.engine.abort(Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index))
         raise Halt
 
-    def warn(self, kind: str, message: str, facts: Iterable[str] = (), places: tuple[Any, ...] = ()) -> None:
-        """As `fail`, of something that nobody trips over yet: a search for whole runs goes on after it."""
-        violation = Violation(kind, message, tuple(facts), self.engine.current.index, places)
+    def warn(self, kind: str, message: str, facts: Iterable[str] = (), hold_at: tuple[Any, ...] = ()) -> None:
+        """As `fail`, but for a failure that is only predicted: a search for whole runs goes on after it."""
+        violation = Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index, hold_at)
         if self.engine.abort(violation, stop=False):
             raise Halt
 
@@ -280,7 +230,7 @@ class Machine:
 
     def survey(self) -> tuple[CpuSnapshot, ...]:
         """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
-        frames = current_frames()
+        frames = source.current_frames()
         return tuple(self._snapshot(cpu, frames) for cpu in list(self.cpus))
 
     def _snapshot(self, cpu: Cpu, frames: dict[int, FrameType]) -> CpuSnapshot:
@@ -292,7 +242,7 @@ class Machine:
             f"{wait.mode} {getattr(wait.what, 'name', wait.what)}" if wait is not None else "",
             "" if cpu.done else self.describe(cpu.pending),
             cpu.done,
-            () if cpu.done else places(frames.get(cpu.worker.thread.ident or 0)),
+            _standing(cpu, frames),
         )
 
     def describe(self, code: int) -> str:
@@ -312,78 +262,27 @@ class Machine:
     def close(self) -> None:
         """Cut the cycles of a finished execution, so that it goes without a collector."""
         for cpu in self.cpus:
-            cpu.objects = [None]
-            cpu.blocks = []
-            cpu.held = []
-            cpu.joiners = []
-            cpu.rngs = {}
-            cpu.args = ()
-            cpu.fn = cpu.wants = cpu.td = cpu.result = None
+            cpu.forget()
         self.cpus = []
         self.words = {}
         self.owed = {}
-        self._named = {}
+        self.identities = Identities()
+        self.engine.close()
 
 
-def current_frames() -> dict[int, FrameType]:
-    """The frame in which every thread of the process stands, by thread identity.
-
-    No collection may begin meanwhile: on CPython 3.11 that can deadlock (gh-106883).
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return sys._current_frames()
-    finally:
-        if collects:
-            gc.enable()
+def _standing(cpu: Cpu, frames: dict[int, FrameType]) -> tuple[Place, ...]:
+    """Where a CPU stands, if its thread is still in its program."""
+    frame = frames.get(cpu.thread.ident or 0)
+    return () if cpu.done or frame is None else source.standing(frame)
 
 
 def violation_of(cpu: Cpu, error: BaseException) -> Violation:
     """The verdict on an exception that left a CPU's program: an assert is a check that failed."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_MACHINERY)
-    ]
-    where = frames[-1].name if frames else cpu.name
-    facts = tuple(f"{cpu} {short_path(f.filename)}:{f.lineno} in {f.name}" for f in frames)
+    places = list(source.raised_at(error.__traceback__))
+    facts = tuple(f"{cpu} {place}" for place, _ in places)
     if isinstance(error, AssertionError):
-        text = str(error) or (frames[-1].line if frames else None) or "assert"
-        return Violation("check", text.splitlines()[0], facts, cpu.index)
+        text = str(error) or (places[-1][1] if places else None) or "assert"
+        return Violation(FailureKind.CHECK, text.splitlines()[0], facts, cpu.index)
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    return Violation("exception", f"{text} in {where}", facts, cpu.index)
-
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-#: Rooms whose frames are machinery, not what a program or a kernel function does.
-_MACHINERY = tuple(
-    _PACKAGE + path.replace("/", os.sep)
-    for path in ("engine/", "records/", "sched/", "check/", "report/", "campaign/", "machine.py")
-) + tuple(_PACKAGE + os.path.join("sync", name) for name in ("atomic.py", "cell.py", "lock.py"))
-_SYNC = _PACKAGE + "sync" + os.sep
-
-
-def place_of(frame: FrameType) -> str:
-    """`file:line in function`, the file as short as it stays clear."""
-    name = frame.f_code.co_filename
-    name = os.path.relpath(name, os.path.dirname(_PACKAGE[:-1])) if name.startswith(_PACKAGE) else name
-    return f"{short_path(name)}:{frame.f_lineno} in {frame.f_code.co_name}"
-
-
-def short_path(name: str) -> str:
-    """The last two parts of a path: enough to find the file, nothing of the machine it lies on."""
-    return "/".join(name.replace(os.sep, "/").split("/")[-2:])
-
-
-def places(frame: FrameType | None, limit: int = 4) -> tuple[str, ...]:
-    """Where a CPU stands: the kernel function it is in, if any, then its program's frames."""
-    found: list[str] = []
-    while frame is not None and len(found) < limit:
-        name = frame.f_code.co_filename
-        if not name.startswith(_MACHINERY) and name != threading.__file__:
-            kernel = name.startswith((_SYNC, "<mutant"))
-            if not kernel or not found:
-                found.append(place_of(frame))
-        frame = frame.f_back
-    return tuple(found)
+    where = places[-1][0].function if places else cpu.name
+    return Violation(FailureKind.EXCEPTION, f"{text} in {where}", facts, cpu.index)

@@ -6,18 +6,12 @@ in `sync.observer`, records in `records.observer`, the kernel's virtual memory i
 An observer takes no simulated lock, holds no host lock across a switch point and draws nothing
 from the schedule: with all of them off the same line gives the same digest (a test holds it).
 It speaks by `machine.fail`, which ends the execution on the CPU that is running.
-
-`Hooks` sorts the observers by what they override, so that a hook nobody wants costs one empty loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
 
 
 class Observer:
@@ -60,29 +54,3 @@ class Observer:
 
     def end(self, machine: Machine) -> None:
         """All CPUs are done and nothing failed."""
-
-
-class Hooks:
-    """The observers of a machine, sorted by hook: `hooks.acquired` is a tuple of callables.
-
-    One instance may serve many executions, one after another; `begin` starts each observer afresh.
-    """
-
-    def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self.observers = tuple(observers)
-
-    def __getattr__(self, name: str) -> tuple[Callable[..., None], ...]:
-        """Sort them by that hook; once, since the result stays as an attribute."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        found = tuple(getattr(o, name) for o in self.observers if _overrides(type(o), name))
-        setattr(self, name, found)
-        return found
-
-
-def _overrides(type_: type, name: str) -> bool:
-    """Whether an observer's class has that hook from more than an interface."""
-    for cls in type_.__mro__:
-        if name in vars(cls):
-            return not vars(cls).get("interface", False)
-    return False

@@ -7,11 +7,8 @@ the clock, at addresses or at the order of a set.  The algorithms are in `sched`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import Machine
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
 
 
 class Scheduler:

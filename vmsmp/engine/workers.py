@@ -1,18 +1,19 @@
 """The real threads behind the CPUs: made once for a search, handed from execution to execution.
 
-A worker sleeps on its baton.  Whoever gives it the baton wakes it, and only it.  On Linux a baton
-is an eventfd, with the workers pinned to one core: a hand-off there costs a tenth of one between
-cores, and a tenth of a lock's on a free-threaded build.  Elsewhere a raw lock serves.
+A worker sleeps until it is given its baton.  On Linux a baton is an eventfd and the workers are pinned
+to one core: a hand-off there costs a tenth of one between cores, and a tenth of a lock's on a
+free-threaded build.  Elsewhere a raw lock serves.
 """
 
 from __future__ import annotations
 
 import _thread
+import ctypes
 import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from vmsmp.engine.watch import WATCH
 from vmsmp.errors import Halt
@@ -94,6 +95,19 @@ class Worker:
             job()
 
 
+class Driver(Protocol):
+    """An engine, as the pool that it works with stops it."""
+
+    def interrupt(self) -> None:
+        """End the execution under way."""
+
+    def computing(self) -> list[threading.Thread]:
+        """The threads that do not arrive at a next step by themselves."""
+
+    def give_up(self) -> None:
+        """Wait for no CPU any longer."""
+
+
 class WorkerPool:
     """The workers of one search; a context manager that leaves no thread and no descriptor behind.
 
@@ -106,7 +120,7 @@ class WorkerPool:
         #: A job did not come back: its threads are left alone.
         self.abandoned = False
         #: The engine that works with this pool, and who may stop it from outside.
-        self.engine: Any = None
+        self.engine: Driver | None = None
         self.watch = WATCH.get()
         self._finished: threading.Event | None = None
 
@@ -150,7 +164,7 @@ class WorkerPool:
     # -- stopped from outside (`vmsmp.engine.watch`) -----------------------------------------------
 
     def check(self) -> None:
-        """Raise the verdict of whoever stopped this pool's runs, if somebody did."""
+        """Raise the watch's verdict if it stopped this pool's runs."""
         if self.watch is not None and self.watch.verdict is not None:
             raise self.watch.verdict
 
@@ -161,25 +175,18 @@ class WorkerPool:
 
     def shake(self) -> None:
         """Raise `Halt` in the CPUs that do not arrive, wherever they compute."""
-        import ctypes
-
-        engine = self.engine
-        cpus = getattr(getattr(engine, "machine", None), "cpus", ())
-        # Under control the others stand still: they unwind when their turn comes.
-        for cpu in [engine.current] if cpus and engine.controlled else list(cpus):
-            if not cpu.done:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(cpu.worker.thread.ident or 0), ctypes.py_object(Halt)
-                )
+        for thread in self.engine.computing() if self.engine is not None else ():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Halt)
+            )
 
     def abandon(self) -> None:
-        """Let whoever waits for this pool go on without it."""
+        """Let the caller go on without waiting for this pool."""
         self.abandoned = True
         if self._finished is not None:
             self._finished.set()
-        if not getattr(self.engine, "controlled", True):
-            for cpu in list(getattr(getattr(self.engine, "machine", None), "cpus", ())):
-                cpu.ended.set()
+        if self.engine is not None:
+            self.engine.give_up()
 
     def close(self) -> None:
         """Send every worker home and wait for it.

@@ -19,7 +19,7 @@ from vmsmp.engine.watch import WATCH, Watch
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.machine import CpuSnapshot, Machine
+    from vmsmp.engine.machine import CpuSnapshot
 
 #: Seconds that a stopped test gets to come to its end before pytest-timeout ends the process.
 GRACE_S: Final = 30.0
@@ -95,31 +95,34 @@ class Watchdog:
 
     def _report(self) -> str:
         """How the machines of the test stand, "" if none runs."""
-        machines: list[Machine] = []
+        engines: list[Any] = []
 
         def seen() -> bool:
             """There may be none just now, in a test that makes one after the other."""
-            machines[:] = self.watch.machines()
-            return bool(machines) or self.over.is_set()
+            engines[:] = [pool.engine for pool in list(self.watch.pools) if pool.engine is not None]
+            engines[:] = [engine for engine in engines if engine.machine is not None]
+            return bool(engines) or self.over.is_set()
 
         _soon(seen)
-        return "\n\n".join(self._standing(machine) for machine in machines)
+        return "\n\n".join(self._standing(engine) for engine in engines)
 
-    def _standing(self, machine: Machine) -> str:
+    def _standing(self, engine: Any) -> str:
+        """How the machine that an engine runs stands."""
         from vmsmp.campaign.outcome import signature_of
-        from vmsmp.engine.machine import Violation
+        from vmsmp.engine.verdict import FailureKind, Violation
         from vmsmp.report.text import scene_lines
 
-        engine = machine.engine
-        before = _progress(engine)
-        name, cpus, scene = _scene(machine)
-        violation = Violation("hang", f"{name} has not come to its end in {self.settings.timeout:g} s")
+        before = engine.execution.progress()
+        name, cpus, scene = _scene(engine)
+        violation = Violation(
+            FailureKind.HANG, f"{name} has not come to its end in {self.settings.timeout:g} s"
+        )
         self.item.user_properties.append(("vmsmp.signature", signature_of(violation)))
-        moving = _soon(lambda: _progress(engine) != before)
-        kind = "controlled" if engine.controlled else "free"
+        execution = engine.execution
+        moving = _soon(lambda: engine.execution.progress() != before)
         lines = [
             f"hang: {violation.message}",
-            f"  {kind} engine; {'its CPUs still get on' if moving else 'no CPU gets on'}"
+            f"  {execution.name} engine; {'its CPUs still get on' if moving else 'no CPU gets on'}"
             + (": give the test more time, or the search less (schedules, time_s)" if moving else ""),
             *(f"  the test is at {place}" for place in self._places()),
             "",
@@ -127,25 +130,20 @@ class Watchdog:
             "the last operations of every CPU:",
         ]
         for cpu in cpus:
-            done = ", ".join(cpu.machine.describe(code) for code in engine.recent(cpu)[-16:])
+            done = ", ".join(cpu.machine.describe(code) for code in execution.recent(cpu)[-16:])
             lines.append(f"  {cpu}: {done or 'none'}")
         lines += ["", f"again: {self.again}"]
         return "\n".join(lines)
 
     def _places(self) -> Iterator[str]:
         """Where the test's own thread stands: the innermost place that is not ours."""
-        from vmsmp.engine.machine import current_frames, places
+        from vmsmp.engine import source
 
-        frame = current_frames().get(self.tested.ident or 0)
-        for place in places(frame):
-            if "pytest_plugin/" not in place:
-                yield place
+        frame = source.current_frames().get(self.tested.ident or 0)
+        for place in source.standing(frame):
+            if "pytest_plugin/" not in place.file:
+                yield str(place)
                 return
-
-
-def _progress(engine: Any) -> object:
-    """What changes as long as a CPU of `engine` gets on."""
-    return (id(engine.log), len(engine.log)) if engine.controlled else engine.operations()
 
 
 def _soon(happens: Callable[[], bool]) -> bool:
@@ -158,7 +156,7 @@ def _soon(happens: Callable[[], bool]) -> bool:
     return happens()
 
 
-def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
+def _scene(engine: Any) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     """The program, the CPUs and how they stand, of a later execution if the search is there now."""
     from vmsmp.engine.schedule import program_name
 
@@ -169,7 +167,7 @@ def _scene(machine: Machine) -> tuple[str, list[Cpu], tuple[CpuSnapshot, ...]]:
     def running() -> bool:
         """Look at the execution of this moment; between two of them there is nothing to see."""
         nonlocal name, cpus, scene
-        current = machine.engine.machine
+        current = engine.machine
         # First what a machine forgets when its execution ends, which may be any moment.
         cpus = list(current.cpus)
         boot = cpus[0].fn if cpus else None

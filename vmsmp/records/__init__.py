@@ -11,3 +11,6 @@
 | pool | the records of one type: their identities, and who finds, names and guards them |
 | observer | the hooks by which checkers see records |
 """
+
+#: What a report makes of this room's frames (`engine.source`).
+FRAMES = "machinery"

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Hooks
+from vmsmp.engine.hooks import Hooks
 
 
 class Spin(Protocol):

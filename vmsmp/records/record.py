@@ -25,7 +25,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Hold
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Hold
 from vmsmp.records.field import REQUIRED, Field, FieldView, Plain
 from vmsmp.records.home import Home, Spin
 from vmsmp.records.letters import Legend, predicates
@@ -75,7 +76,7 @@ class Record:
         if ident is None:
             ident = vm.machine.reserve(STRIDE, self.at)
         self.code = ident << ops.KIND_BITS
-        self.host = None if vm.engine.controlled else threading.Lock()
+        self.host = threading.Lock() if vm.engine.parallel else None
         self._spin: Spin | None = None
 
     @property

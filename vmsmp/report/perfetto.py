@@ -155,7 +155,7 @@ def _steps(story: Story) -> list[Event]:
             "dur": 1,
             "args": {
                 "step": row.step,
-                **_nonempty(value=row.change, place=" < ".join(row.place), switch=row.switch),
+                **_nonempty(value=row.change, place=" < ".join(map(str, row.place)), switch=row.switch),
             },
         }
         for row in story.rows

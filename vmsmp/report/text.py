@@ -132,11 +132,10 @@ def _where(row: Row) -> str:
     """Return the kernel function a step is in, if any, and the program's line that called it."""
     if not row.place:
         return ""
-    first, function = row.place[0].split(" in ", 1)
-    first = first.rsplit("/", 1)[-1].replace(f"<mutant of {function}>", "mutant")
+    first = row.place[0]
     if len(row.place) == 1:
-        return f"  {first} {function}"
-    return f"  {function} {first} < {row.place[1].split(' in ', 1)[0].rsplit('/', 1)[-1]}"
+        return f"  {first.short} {first.function}"
+    return f"  {first.function} {first.short} < {row.place[1].short}"
 
 
 def _cell(row: Row, times: int) -> str:

@@ -42,4 +42,4 @@ def _of_object(story: Story, name: str) -> list[str]:
 
 
 def _place(row: Row) -> str:
-    return " < ".join(place.split(" in ", 1)[0] for place in row.place[:2]) or "the engine"
+    return " < ".join(place.spot for place in row.place[:2]) or "the engine"

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.sched.lock_holds import ACQUIRES
 from vmsmp.sched.log_cursor import LogCursor
 from vmsmp.sched.partial_order import Event, PartialOrder
 from vmsmp.sched.policy import base_policy, gave_way
@@ -245,7 +244,7 @@ def _blocked(machine: Machine) -> list[Event]:
     return [
         Event(cpu.index, cpu.pending)
         for cpu in machine.cpus
-        if not cpu.done and cpu.pending & ops.KIND_MASK in ACQUIRES
+        if not cpu.done and cpu.pending & ops.KIND_MASK in ops.WAITING
     ]
 
 

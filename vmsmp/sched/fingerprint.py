@@ -11,7 +11,7 @@ from typing import Final
 from vmsmp.engine import ops
 
 #: Operations that are named by more than their CPU and their object.
-_SPECIAL: Final = frozenset((ops.IPI, ops.REACQUIRE, ops.SPAWN, ops.CHOOSE))
+_SPECIAL: Final = ops.EVERYWHERE | {ops.SPAWN, ops.CHOOSE}
 _WORD: Final = (1 << 64) - 1
 
 

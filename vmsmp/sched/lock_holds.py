@@ -12,21 +12,11 @@ from typing import Final
 
 from vmsmp.engine import ops
 
-#: Operations that wait until nobody, or nobody exclusively, holds the lock.
-ACQUIRES: Final = frozenset((ops.ACQUIRE, ops.ACQUIRE_SHARED, ops.REACQUIRE))
-#: Operations by which a CPU may come to hold a lock.
-_GRANTS: Final = ACQUIRES | {
-    ops.TRY_ACQUIRE,
-    ops.TRY_ACQUIRE_SHARED,
-    ops.UPGRADE,
-    ops.REQUEST,
-    ops.SLEEP,
-}
-_RELEASES: Final = frozenset((ops.RELEASE, ops.RELEASE_SHARED))
-#: Grants that may fail: the log does not say whether they did.
+#: Operations by which a CPU may come to hold a lock, those that are sure to add a hold, and those of which
+#: the log does not say whether they did.
+_GRANTS: Final = ops.which(lambda kind: kind.takes is not ops.Takes.NO)
+_ADD_A_HOLD: Final = ops.which(lambda kind: kind.takes is ops.Takes.ONE_MORE)
 _UNCERTAIN: Final = frozenset((ops.REQUEST, ops.SLEEP))
-#: Grants that do not add a hold to be released on its own.
-_UNCOUNTED: Final = _UNCERTAIN | {ops.UPGRADE}
 
 
 @dataclass(slots=True)
@@ -60,7 +50,7 @@ class LockHolds:
             hold = holds[cpu]
             self._ended[n] = (hold.owned_since, hold.owned_since)
             hold.owned_since = -1
-        elif kind in _RELEASES:
+        elif kind in ops.RELEASING:
             self._release(n, cpu, holds)
 
     def _grant(self, n: int, cpu: int, kind: int, holds: dict[int, _Hold]) -> None:
@@ -73,7 +63,7 @@ class LockHolds:
             hold.since = n  # of several requests the last one counts
         if kind not in ops.SHARED and hold.owned_since < hold.since:
             hold.owned_since = n
-        if kind not in _UNCOUNTED:
+        if kind in _ADD_A_HOLD:
             hold.count += 1
 
     def _release(self, n: int, cpu: int, holds: dict[int, _Hold]) -> None:

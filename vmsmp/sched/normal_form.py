@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from vmsmp.engine import ops, trace
-from vmsmp.sched.partial_order import EVERYWHERE, Event, PartialOrder
+from vmsmp.sched.partial_order import Event, PartialOrder
 
 #: The longest run to normalize, in steps: the order takes memory by their square.
 LIMIT: Final = 20_000
@@ -67,7 +67,7 @@ def digest(log: list[int], cpu: int | None = None) -> str:
 
     With `cpu`, name only what led to the last step of that CPU.
     """
-    everywhere = sum(code & ops.KIND_MASK in EVERYWHERE for code in log if code >= 0)
+    everywhere = sum(code & ops.KIND_MASK in ops.EVERYWHERE for code in log if code >= 0)
     if len(log) * (everywhere + 1) > LIMIT * (WIDE + 1) or len(log) > LIMIT:
         return ""
     order = order_of(log)

@@ -15,19 +15,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from vmsmp.engine import ops
-from vmsmp.sched.lock_holds import ACQUIRES, LockHolds
+from vmsmp.sched.lock_holds import LockHolds
 
-#: Operations that depend on more than those on their own object (`ops.dependent`).
-EVERYWHERE: Final = frozenset((ops.IPI, ops.REACQUIRE))
-#: Reads and writes of a word: later accesses depend on its last write and need not look further back.
-_PLAIN: Final = frozenset(
-    (
-        *(ops.LOAD, ops.ATOMIC_LOAD, ops.CMPSET_FAILED, ops.STORE, ops.ATOMIC_STORE, ops.FETCHADD),
-        *(ops.SWAP, ops.CMPSET, ops.SETBITS, ops.CLEARBITS, ops.RMW),
-    )
-)
 _CPUS: Final = frozenset((ops.START, ops.JOIN, ops.JOIN_ALL))
-_TRIES: Final = frozenset((ops.CMPSET_FAILED, ops.TRY_FAILED, ops.TRY_SHARED_FAILED))
 
 
 class Event(NamedTuple):
@@ -42,11 +32,6 @@ class Race(NamedTuple):
 
     first: int
     second: int
-
-
-def as_tried(code: int) -> int:
-    """Return the operation as it was before it ran: a failed try might have succeeded."""
-    return code + 1 if code & ops.KIND_MASK in _TRIES else code
 
 
 class PartialOrder:
@@ -94,7 +79,7 @@ class PartialOrder:
         past = self._upto(self._last.get(cpu))
         before = (1 << n) - 1 if n in self._last_resort else past
         enabler = self._enabled_by.get(n)
-        waits = kind in ACQUIRES or (kind == ops.SLEEP and enabler is not None)
+        waits = kind in ops.WAITING or (kind == ops.SLEEP and enabler is not None)
         if not waits:
             before |= self._upto(enabler)
         if kind in _CPUS:
@@ -123,11 +108,11 @@ class PartialOrder:
         kind = code & ops.KIND_MASK
         obj = code >> ops.KIND_BITS
         self._last[cpu] = n
-        if code & 1 and kind in _PLAIN:
+        if code & 1 and kind in ops.WORDS:
             self._on[obj] = [n]  # everything earlier on this object happens before it
         else:
             self._on.setdefault(obj, []).append(n)
-        if kind in EVERYWHERE:
+        if kind in ops.EVERYWHERE:
             self._everywhere.append(n)
         elif kind == ops.SPAWN:
             self._spawns.append(n)
@@ -155,7 +140,7 @@ class PartialOrder:
     def _dependences(self, n: int, code: int) -> Iterator[int]:
         """Yield earlier steps that the operation depends on, latest first."""
         kind = code & ops.KIND_MASK
-        if kind in EVERYWHERE:
+        if kind in ops.EVERYWHERE:
             candidates: Iterable[int] = range(n - 1, -1, -1)
         elif kind == ops.SPAWN:
             candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
@@ -163,7 +148,7 @@ class PartialOrder:
             candidates = sorted({*self._on.get(code >> ops.KIND_BITS, ()), *self._everywhere}, reverse=True)
         else:
             candidates = reversed(self._on.get(code >> ops.KIND_BITS, []))
-            if not code & 1 and kind in _PLAIN:  # a read comes after the last write, the first entry
+            if not code & 1 and kind in ops.WORDS:  # a read comes after the last write, the first entry
                 candidates = self._on.get(code >> ops.KIND_BITS, [])[:1]
         for i in candidates:
             if ops.dependent(self.events[i].code, code):

@@ -12,8 +12,6 @@ from vmsmp.engine import ops
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
 
-_GIVING_WAY = (ops.YIELD, ops.PAUSE)
-
 
 def mask_of(cpus: list[Cpu]) -> int:
     """Return the CPUs as a bit mask of their indices."""
@@ -25,7 +23,7 @@ def mask_of(cpus: list[Cpu]) -> int:
 
 def gave_way(current: Cpu) -> bool:
     """Whether `current` stands before an operation that gives way."""
-    return not current.done and current.pending in _GIVING_WAY
+    return not current.done and current.pending in ops.GIVING_WAY
 
 
 def base_policy(current: Cpu, run: list[Cpu], gave_way: bool) -> Cpu:

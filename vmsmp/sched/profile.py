@@ -10,18 +10,13 @@ from collections import Counter
 from typing import Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.machine import FIRST_BLOCK, FIRST_NAMED
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.sched.log_cursor import LogCursor, SpawnPath
 
 #: Log2 of the identities reserved for the fields of one record.
 _RECORD_BITS: Final = 5
-#: Operations on CPUs, and those that only end what another one began.
-_NO_ACCESS: Final = frozenset(
-    (
-        *(ops.JOIN, ops.JOIN_ALL, ops.SPAWN, ops.START, ops.YIELD, ops.PAUSE),
-        *(ops.RELEASE, ops.RELEASE_SHARED, ops.RESUME, ops.CHOOSE),
-    )
-)
+#: Operations that are about CPUs, or only end what another began.
+_NO_ACCESS: Final = ops.which(lambda kind: not kind.contends)
 
 
 def target_of(code: int) -> int | None:

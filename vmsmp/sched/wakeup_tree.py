@@ -9,7 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from vmsmp.engine import ops
-from vmsmp.sched.partial_order import Event, PartialOrder, Race, as_tried
+from vmsmp.sched.partial_order import Event, PartialOrder, Race
 
 
 class Branch(NamedTuple):
@@ -51,7 +51,7 @@ class WakeupSequence:
             self._by_cpu.setdefault(self.events[n].cpu, deque()).append(n)
         # The second step may have been a try that failed; reversed, it may succeed.
         cpu, code = self.events[race.second]
-        self.tried = Event(cpu, as_tried(code))
+        self.tried = Event(cpu, ops.as_tried(code))
         self._before_tried = 0
         for n in steps[:-1]:
             if self.events[n].cpu == cpu or ops.dependent(self.events[n].code, self.tried.code):

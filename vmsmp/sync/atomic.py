@@ -14,6 +14,9 @@ from vmsmp.engine import ops
 from vmsmp.engine.machine import Machine
 from vmsmp.records.word import AtomicOps, FreeAtomicOps
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
+
 
 class Atomic(AtomicOps):
     """One atomic word of the controlled engine."""

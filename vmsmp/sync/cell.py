@@ -12,6 +12,8 @@ from vmsmp.engine import ops
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Machine
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
 T = TypeVar("T")
 
 

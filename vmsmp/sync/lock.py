@@ -10,18 +10,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from vmsmp.engine.cpu import Cpu, Hold
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Hold, WaitMode
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from vmsmp.sync.services import Services
 
-EXCLUSIVE = "exclusive"
-SHARED = "shared"
-UPGRADE = "upgrade"
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
+EXCLUSIVE: Final = WaitMode.EXCLUSIVE
+SHARED: Final = WaitMode.SHARED
+UPGRADE: Final = WaitMode.UPGRADE
 
 
 @lru_cache(4096)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.errno import (
     EBUSY,
     EINTR,
@@ -148,7 +149,9 @@ class AtomicLockmgr(LockmgrLock):
 
         return self._wait(flags, mode, can, left)
 
-    def _wait(self, flags: int, mode: str, can: Callable[[Cpu], bool], left: Callable[[Cpu], None]) -> int:
+    def _wait(
+        self, flags: int, mode: WaitMode, can: Callable[[Cpu], bool], left: Callable[[Cpu], None]
+    ) -> int:
         """The second step of a request that has to wait; `left` undoes its registration."""
         machine = self.machine
         td = curthread(machine)
@@ -178,7 +181,7 @@ class AtomicLockmgr(LockmgrLock):
         result = None
         while result is None:
             result = self._gate.enter(code, ready, finish, Wait(self, mode), timeout)
-            if result is None and td.cpu.timed_out == "timeout":
+            if result is None and td.cpu.wait_end is WaitEnd.TIMEOUT:
                 self._gate.alter(code, left)
                 result = EWOULDBLOCK
         td.td_gate = None

@@ -20,15 +20,24 @@ from vmsmp.sync.token import AtomicToken, ExactToken, Token, lwkt_getpooltoken, 
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
-    from vmsmp.engine.observer import Hooks
+    from vmsmp.engine.hooks import Hooks
     from vmsmp.engine.options import Options
+    from vmsmp.engine.protocol import Engine
+
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
 
 
 class SyncMachine(Services):
     """One execution of one program, with shared memory, locks, tokens and sleep queues."""
 
     def __init__(
-        self, engine: Any, *, seed: int = 0, options: Options | None = None, hooks: Hooks | None = None
+        self,
+        engine: Engine[Cpu],
+        *,
+        seed: int = 0,
+        options: Options | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._sleepq: SleepQueues | None = None

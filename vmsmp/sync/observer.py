@@ -6,6 +6,7 @@ from typing import Any
 
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Observer
+from vmsmp.engine.wait import WaitEnd
 
 
 class LockObserver(Observer):
@@ -31,8 +32,8 @@ class LockObserver(Observer):
     def sleeps(self, cpu: Cpu, ident: Any) -> None:
         """`cpu` goes to sleep on `ident`."""
 
-    def woken(self, cpu: Cpu, ident: Any, why: str) -> None:
-        """`cpu` is back from a sleep, by "wakeup", "timeout" or "spurious", or "before" it ever slept."""
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        """`cpu` is back from a sleep, or comes back without one (`WaitEnd.BEFORE`)."""
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         """`cpu` sent a wakeup to `ident` in `domain` that reached `woke` sleepers or interlocked CPUs."""

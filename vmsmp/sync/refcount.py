@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitMode
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.sync.token import leave_tokens, regain_tokens
 
@@ -129,7 +130,7 @@ class AtomicRefcount:
         if self._gate.alter(self._code | ops.ATOMIC_LOAD, self._zero):
             return
         leave_tokens(self.machine, f"refcount_wait {wmesg}")
-        self._gate.enter(self._code | ops.SLEEP, self._zero, lambda _cpu: None, Wait(self, "zero"))
+        self._gate.enter(self._code | ops.SLEEP, self._zero, lambda _cpu: None, Wait(self, WaitMode.ZERO))
         regain_tokens(self.machine)
 
     def references(self) -> int:

@@ -6,19 +6,21 @@ this class only.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vmsmp.engine.gate import UNDIVIDED
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
 
 if TYPE_CHECKING:
-    from vmsmp.engine.observer import Hooks
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.engine.hooks import Hooks
     from vmsmp.engine.options import Options
+    from vmsmp.engine.protocol import Engine
 
+#: What a report makes of this module's frames (`engine.source`).
+FRAMES = "machinery"
 T = TypeVar("T")
 
 
@@ -26,14 +28,19 @@ class Services(BareMachine):
     """A machine with shared memory, and with the services that locks and sleeps need of each other."""
 
     def __init__(
-        self, engine: Any, *, seed: int = 0, options: Options | None = None, hooks: Hooks | None = None
+        self,
+        engine: Engine[Cpu],
+        *,
+        seed: int = 0,
+        options: Options | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         #: Whether locks run the kernel's own algorithm on a word, or take one step.
         self.exact = self.options.locks == "exact"
-        self._atomic = Atomic if engine.controlled else FreeAtomic
+        self._atomic = FreeAtomic if engine.parallel else Atomic
         #: Held while something is made by the CPU that needs it first.
-        self.making = UNDIVIDED if engine.controlled else threading.RLock()
+        self.making = engine.host_lock()
         self._token_gate: Any = None
 
     # -- shared memory --------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.errno import (
     EINTR,
     EWOULDBLOCK,
@@ -106,24 +107,24 @@ class SleepQueues:
             td.td_sigpending = False
             self.resume(td)
             crit_exit(td)
-            return self._back(cpu, ident, "before", EINTR)
+            return self._back(cpu, ident, WaitEnd.BEFORE, EINTR)
         if not self.deschedule(td, ident, flags):
             crit_exit(td)
-            return self._back(cpu, ident, "before", 0)
-        cpu.wants = Wait(ident, "sleep on", overdue)
+            return self._back(cpu, ident, WaitEnd.BEFORE, 0)
+        cpu.wants = Wait(ident, WaitMode.SLEEP, overdue)
         for hook in machine.hooks.sleeps:
             hook(cpu, ident)
         how = lwkt_switch(td, self.code(ident, ops.RESUME), timo or None)
         cpu.wants = None
         self.resume(td)
         crit_exit(td)
-        error = EWOULDBLOCK if how == "timeout" else 0
+        error = EWOULDBLOCK if how is WaitEnd.TIMEOUT else 0
         if flags & PCATCH and td.td_sigpending:
             td.td_sigpending = False
             error = EINTR
-        return self._back(cpu, ident, how or "wakeup", error)
+        return self._back(cpu, ident, how or WaitEnd.WAKEUP, error)
 
-    def _back(self, cpu: Cpu, ident: Any, why: str, error: int) -> int:
+    def _back(self, cpu: Cpu, ident: Any, why: WaitEnd, error: int) -> int:
         for hook in self.machine.hooks.woken:
             hook(cpu, ident, why)
         return error

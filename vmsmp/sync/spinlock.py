@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 

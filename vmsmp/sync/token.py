@@ -18,7 +18,8 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu, Wait
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, Thread, curthread, lwkt_process_ipiq
 
@@ -53,7 +54,7 @@ class TokRef:
         self.tr_count = count
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> WaitMode:
         return EXCLUSIVE if self.tr_count & TOK_EXCLUSIVE else SHARED
 
     def __repr__(self) -> str:
@@ -272,11 +273,11 @@ def regain_tokens(machine: Services) -> None:
 # -- switching ------------------------------------------------------------------------------------
 
 
-def lwkt_switch(td: Thread, code: int = ops.RESUME, timeout: int | None = None) -> str:
+def lwkt_switch(td: Thread, code: int = ops.RESUME, timeout: int | None = None) -> WaitEnd:
     """Give the CPU away: all tokens go, the thread sleeps if descheduled, all tokens come back.
 
-    `timeout` in ticks bounds a descheduled sleep.  Returns "" or how the sleep was cut short
-    ("timeout", "spurious").  Locks: no spinlock may be held.
+    `timeout` in ticks bounds a descheduled sleep.  Returns how the sleep ended.
+    Locks: no spinlock may be held.
     """
     machine = td.cpu.machine
     for hook in machine.hooks.blocking:
@@ -293,7 +294,7 @@ def lwkt_switch(td: Thread, code: int = ops.RESUME, timeout: int | None = None) 
     return how
 
 
-def _descheduled(td: Thread, code: int, timeout: int | None) -> str:
+def _descheduled(td: Thread, code: int, timeout: int | None) -> WaitEnd:
     """Idle until scheduled, taking IPIs meanwhile."""
     machine = td.cpu.machine
     engine = machine.engine
@@ -306,7 +307,7 @@ def _descheduled(td: Thread, code: int, timeout: int | None) -> str:
             continue
         if not td.td_flags & TDF_TSLEEP_DESCHEDULED:
             td.idle = False
-            return ""
+            return WaitEnd.GRANTED
         how = engine.sleep(code, None if deadline is None else deadline - engine.ticks)
         td.idle = False
         if how:
@@ -367,9 +368,9 @@ class ExactToken(Token):
         while not lwkt_getalltokens(td, failures):
             failures += 1
             if td.cpu.wants is None:
-                td.cpu.wants = Wait(td.td_toks_array[-1].tr_tok, "all tokens")
+                td.cpu.wants = Wait(td.td_toks_array[-1].tr_tok, WaitMode.ALL_TOKENS)
             self.machine.pause()
-        if td.cpu.wants is not None and td.cpu.wants.mode == "all tokens":
+        if td.cpu.wants is not None and td.cpu.wants.mode is WaitMode.ALL_TOKENS:
             td.cpu.wants = None
 
     def check_word(self) -> str | None:
@@ -514,4 +515,6 @@ class AtomicToken(Token):
             for ref in refs:
                 ref.tr_tok._take_ref(ref, cpu)
 
-        self._gate.enter(self._code | ops.REACQUIRE, all_free, take_all, Wait(refs[-1].tr_tok, "all tokens"))
+        self._gate.enter(
+            self._code | ops.REACQUIRE, all_free, take_all, Wait(refs[-1].tr_tok, WaitMode.ALL_TOKENS)
+        )

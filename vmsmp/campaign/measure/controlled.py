@@ -102,7 +102,7 @@ def controlled_steps(
         while time.perf_counter() - start < seconds:
             scheduler.begin()
             machine = runner.run(scheduler, 1)
-            steps += trace.count_steps(runner.engine.log)
+            steps += trace.count_steps(runner.engine.execution.log)
             machine.close()
 
     pool.drive(loop)

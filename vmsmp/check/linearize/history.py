@@ -120,7 +120,7 @@ class History:
             self.machine.fail(
                 "linearizability",
                 f"{type(spec).__name__}: no order of the operations explains their results",
-                verdict.explain(self._steps() if self.machine.engine.controlled else Operation.when),
+                verdict.explain(Operation.when if self.machine.engine.parallel else self._steps()),
             )
         return verdict
 

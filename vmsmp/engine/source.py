@@ -1,0 +1,131 @@
+"""Where in the source a step stands, told from the frames of its thread.
+
+Some frames are a kernel primitive (a lock's function) and some are machinery that a report leaves out
+(this engine, a checker, the record around a field).  A package says which by a constant `FRAMES`, one
+of `Role`, in its `__init__`; a module may say otherwise for itself.  What says nothing is the program's.
+A mutated function runs in its module's globals, so it has its module's role.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from types import CodeType, FrameType, TracebackType
+from typing import Final
+
+#: Frames of a CPU that are looked at for one place, at most.
+LIMIT: Final = 4
+
+
+class Role(StrEnum):
+    """How a frame is shown to a reader."""
+
+    MACHINERY = "machinery"
+    PRIMITIVE = "primitive"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a function; `file` is the last two parts of its path."""
+
+    file: str
+    line: int
+    function: str
+
+    @property
+    def spot(self) -> str:
+        """`file:line`."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def short(self) -> str:
+        """`file:line` without the folder; of a mutated function just `mutant:line`."""
+        name = self.file.rsplit("/", 1)[-1]
+        return f"{'mutant' if name == f'<mutant of {self.function}>' else name}:{self.line}"
+
+    def __str__(self) -> str:
+        return f"{self.spot} in {self.function}"
+
+
+@lru_cache(4096)
+def _role_of(module: str) -> Role:
+    """The role of a module: its own word, else that of the nearest package above it that has one."""
+    if module == "threading":  # every thread begins there
+        return Role.MACHINERY
+    while module:
+        loaded = sys.modules.get(module)
+        said = vars(loaded).get("FRAMES") if loaded is not None else None
+        if said in tuple(Role):
+            return Role(said)
+        module = module.rpartition(".")[0]
+    return Role.PROGRAM
+
+
+def role_of(frame: FrameType) -> Role:
+    """How the frame is shown to a reader."""
+    return _role_of(frame.f_globals.get("__name__") or "")
+
+
+def caller(out: int = 0) -> FrameType:
+    """The frame that called into the machinery, or the one that many calls further out."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and role_of(frame) is Role.MACHINERY:
+        frame = frame.f_back
+    for _ in range(out):
+        frame = frame.f_back if frame is not None else None
+    if frame is None:
+        raise RuntimeError("only machinery called this")
+    return frame
+
+
+def place_of(code: CodeType, line: int) -> Place:
+    """The place of a line in a function."""
+    return Place(short_path(code.co_filename), line, code.co_name)
+
+
+def short_path(name: str) -> str:
+    """The last two parts of a path: enough to find the file, nothing of the machine it lies on."""
+    return "/".join(name.replace("\\", "/").split("/")[-2:])
+
+
+def standing(frame: FrameType | None = None, limit: int = LIMIT) -> tuple[Place, ...]:
+    """Where a CPU stands: in which primitive, if any, then where in its program.
+
+    `frame` is the innermost frame of its thread, by default the caller's.
+    """
+    found: list[Place] = []
+    frame = frame or sys._getframe(1)
+    while frame is not None and len(found) < limit:
+        role = role_of(frame)
+        if role is Role.PROGRAM or (role is Role.PRIMITIVE and not found):
+            found.append(place_of(frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(found)
+
+
+def raised_at(trace: TracebackType | None) -> Iterator[tuple[Place, str]]:
+    """The places an exception came through, outermost first, each with its line of text."""
+    frames = (frame for frame, _ in traceback.walk_tb(trace))
+    for frame, summary in zip(frames, traceback.extract_tb(trace), strict=True):
+        if role_of(frame) is not Role.MACHINERY:
+            yield place_of(frame.f_code, summary.lineno or 0), summary.line or ""
+
+
+def current_frames() -> dict[int, FrameType]:
+    """The frame in which every thread of the process stands, by thread identity.
+
+    No collection may begin meanwhile: on CPython 3.11 that can deadlock (gh-106883).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()

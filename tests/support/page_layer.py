@@ -2,7 +2,16 @@
 
 from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_hold
-from vmsmp.vm.vm_page import VM_ALLOC_NORMAL, vm_page_activate, vm_page_alloc, vm_page_wakeup
+from vmsmp.vm.vm_page import (
+    VM_ALLOC_NORMAL,
+    _vm_page_add_queue_spinlocked,
+    _vm_page_and_queue_spin_unlock,
+    _vm_page_rem_queue_spinlocked,
+    vm_page_activate,
+    vm_page_alloc,
+    vm_page_and_queue_spin_lock,
+    vm_page_wakeup,
+)
 
 LIMITS = (
     "v_free_reserved",
@@ -28,6 +37,21 @@ def wanting(vm):
 def on(m):
     """The type of the queue that the page is on."""
     return m.vm.page.queue_type(m.peek("queue"))
+
+
+def move(m, queue):
+    """Put a page straight onto the queue of that index, whose colour it gets."""
+    vm_page_and_queue_spin_lock(m)
+    _vm_page_rem_queue_spinlocked(m)
+    if queue:
+        m.pc = queue - m.vm.page.vm_page_queues[queue].base
+        _vm_page_add_queue_spinlocked(m, queue)
+    _vm_page_and_queue_spin_unlock(m)
+
+
+def spins_held(m, *indexes):
+    """Whether the running CPU holds the page's spinlock, and those of these queues."""
+    return [m.spin.held(), *(m.vm.page.vm_page_queues[n].spin.held() for n in indexes)]
 
 
 def intact(vm):

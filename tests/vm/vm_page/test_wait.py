@@ -1,4 +1,4 @@
-"""Waiting for memory: who sleeps, for how long, who is counted, who is told and when."""
+"""Waiting for pages, and waking those who wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pagedaemon's scans: what each does to which page."""
+"""The pagedaemon's scans over the queues."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from vmsmp.vm.vm_page import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
+    vm_page_activate,
     vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_free,
     vm_page_hold,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
     vm_page_unhold,
     vm_page_wakeup,
     vm_page_wire,
@@ -352,3 +355,55 @@ def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone,
         return done, on(m), m.md.peek()
 
     assert (1, "free", 0) == alone(program)
+
+
+# -- among others ---------------------------------------------------------------------------------
+
+
+@DEPTHS
+@pytest.mark.parametrize("sched", ["random", "pct:3"])
+def test_scans_keep_their_place_while_pages_move(together, page_on, locks, sched):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        pages = [page_on(vm, "active", obj, n) for n in range(3)]
+        for m in pages:
+            m.act_count = 0
+
+        def mover():
+            for m in pages:
+                if not vm_page_busy_try(m, True):
+                    if m.object is obj:
+                        vm_page_deactivate(m)
+                        vm_page_activate(m)
+                    vm_page_wakeup(m)
+
+        def scanner():
+            d.vm_pageout_scan_active(vm)
+
+        for fn in (mover, scanner, scanner):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+        vm.machine.check(intact(vm), "no marker is left")
+
+    together(program, sched=sched, locks=locks, pages=4)
+
+
+@DEPTHS
+def test_the_pageout_does_not_take_a_page_from_its_reader(together, page_on, locks):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "inactive", obj, 3)
+        wanting(vm)
+
+        def reader():
+            if not vm_page_sbusy_try(m):
+                before = m.object, m.valid
+                vm.machine.yield_()
+                vm.machine.check((m.object, m.valid) == before, "still the same")
+                vm_page_sbusy_drop(m)
+
+        for fn in (reader, lambda: d.vm_pageout_scan_inactive(vm), lambda: d.vm_pageout_scan_cache(vm)):
+            vm.machine.spawn(fn)
+        vm.machine.join()
+
+    together(program, schedules=100, locks=locks, pages=2)

@@ -1,4 +1,4 @@
-"""Allocating: colours, gates, what each request may take, and what is handed out."""
+"""Allocation: colours, who may have a page, and what it is like."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
-"""Termination: what becomes of each page, what is waited for, and scans that go on."""
+"""The end of an object: the last reference, and the freeing of its pages."""
 
 from __future__ import annotations
 
 import pytest
 
-from page_layer import made, on
+from page_layer import dead, made, on
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
 from vmsmp.vm.vm_page import (
     PBUSY_WANTED,
-    VM_ALLOC_NORMAL,
-    vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_free,
@@ -23,6 +21,104 @@ from vmsmp.vm.vm_page import (
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+
+
+@pytest.mark.parametrize(
+    ("refs", "locked"), [(9, False), (4, False), (3, True), (2, True)], ids=["9", "4", "3", "2"]
+)
+def test_a_reference_beyond_the_third_is_dropped_without_the_token(steps, refs, locked):
+    seen = []
+
+    def act(obj):
+        o.vm_object_deallocate(obj)
+        seen.append(obj.ref_count.peek())
+
+    rows = steps(lambda vm: [made(vm, refs)], act)
+    assert (locked, [refs - 1]) == ("acquire obj[0].token" in rows, seen)
+
+
+def test_a_reference_too_many_given_back_panics(panic):
+    message = panic(lambda vm: o.vm_object_deallocate(made(vm, 0)))
+    assert "vm_object_deallocate: object deallocated too many times" == message
+
+
+@pytest.mark.parametrize("hold", [None, o.vm_object_hold_shared], ids=["not at all", "shared"])
+def test_a_reference_dropped_without_the_exclusive_token_panics(panic, hold):
+    def program(vm):
+        obj = made(vm)
+        if hold:
+            hold(obj)
+        o.vm_object_deallocate_locked(obj)
+
+    assert "obj: its token is not held exclusively" == panic(program)
+
+
+def test_the_last_reference_terminates_the_object_and_frees_its_memory(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+        o.vm_object_deallocate(obj)
+        return bool(obj.flags.peek() & o.OBJ_DEAD), obj.freed, on(m)
+
+    assert (True, True, "free") == alone(program)
+
+
+def test_a_reference_that_is_not_the_last_leaves_the_object_alive(alone, page_on):
+    def program(vm):
+        obj = made(vm, 2)
+        m = page_on(vm, "active", obj, 3)
+        o.vm_object_deallocate(obj)
+        return obj.flags.peek(), obj.freed, on(m)
+
+    assert (0, False, "active") == alone(program)
+
+
+def test_the_last_reference_to_a_dead_object_does_not_terminate_it_again(alone):
+    def program(vm):
+        obj = dead(vm, 1)
+        o.vm_object_deallocate(obj)
+        return obj.freed
+
+    assert True is alone(program)
+
+
+@DEPTHS
+@pytest.mark.parametrize("sched", ["random", "pct:3"])
+def test_whoever_drops_the_last_reference_terminates_the_object_once(together, page_on, locks, sched):
+    def program(vm):
+        obj = made(vm)
+        page_on(vm, "active", obj, 3)
+        for _ in range(4):
+            o.vm_object_reference_quick(obj)
+        o.vm_object_deallocate(obj)
+        o.vm_object_deallocate(obj)  # three left, for three to drop
+        for _ in range(3):
+            vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.join()
+        vm.machine.check(obj.freed, "its memory is free")
+
+    together(program, sched=sched, locks=locks)
+
+
+@DEPTHS
+def test_parallel_references_come_and_go_and_the_object_dies_with_the_last(parallel, page_on, locks):
+    def program(vm):
+        obj = made(vm)
+        page_on(vm, "active", obj, 3)
+
+        def user():
+            for _ in range(20):
+                o.vm_object_reference_quick(obj)
+                o.vm_object_deallocate(obj)
+
+        for _ in range(3):
+            vm.machine.spawn(user)
+        vm.machine.join()
+        before = obj.freed
+        o.vm_object_deallocate(obj)
+        return before, obj.freed, vm.meter.count("v_free_count")
+
+    assert (False, True, 8) == parallel(program, locks=locks)
 
 
 # -- termination ----------------------------------------------------------------------------------
@@ -204,35 +300,6 @@ def test_a_scan_yields_its_token_every_so_many_pages(steps, page_on, every, yiel
 
     rows = steps(prepare, o.vm_object_terminate, scan_yield=every)
     assert yields == sum(row.startswith("reacquire") for row in rows)
-
-
-def test_pages_are_scanned_in_order_of_index(alone, page_on):
-    def program(vm):
-        obj = made(vm)
-        for n in (5, 1, 3):
-            page_on(vm, "none", obj, n)
-        o.vm_object_hold(obj)
-        return [m.pindex for m in o.scan(obj)]
-
-    assert [1, 3, 5] == alone(program)
-
-
-def test_a_scan_goes_on_past_pages_that_come_and_go(alone, page_on):
-    def program(vm):
-        obj, seen = made(vm), []
-        for n in (1, 3, 5):
-            page_on(vm, "none", obj, n)
-        o.vm_object_hold(obj)
-        for m in o.scan(obj):
-            seen.append(m.pindex)
-            if m.pindex == 1:  # the next one goes, and others come before and behind it
-                vm_page_busy_try(obj.rb_memq[3], False)
-                vm_page_free(obj.rb_memq[3])
-                for n in (0, 4):
-                    vm_page_wakeup(vm_page_alloc(vm, obj, n, VM_ALLOC_NORMAL))
-        return seen
-
-    assert [1, 4, 5] == alone(program)
 
 
 @DEPTHS

@@ -1,4 +1,4 @@
-"""Grabbing an object's page, made if there is none, and pages for the kernel's own use."""
+"""Allocation for a caller that waits: vm_page_grab, and the kernel's own pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds and wirings: who is counted, who is last, and what the last one does."""
+"""Holding a page and wiring it."""
 
 from __future__ import annotations
 

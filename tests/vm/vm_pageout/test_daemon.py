@@ -1,4 +1,4 @@
-"""The pagedaemon: what a pass gains and tells whom, when it works, and scans among others."""
+"""The pagedaemon: its passes, and when it works."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ from vmsmp.vm.vm_page import (
     VM_ALLOC_NORMAL,
     VM_ALLOC_RETRY,
     VM_ALLOC_ZERO,
-    vm_page_activate,
     vm_page_alloc,
-    vm_page_busy_try,
     vm_page_deactivate,
     vm_page_grab,
-    vm_page_sbusy_drop,
-    vm_page_sbusy_try,
     vm_page_wakeup,
     vm_wait,
 )
-
-DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
 
 # -- a pass ---------------------------------------------------------------------------------------
 
@@ -163,58 +156,6 @@ def test_the_daemon_looks_after_a_second_by_itself(alone, page_on):
         return on(m)
 
     assert "cache" == alone(program)
-
-
-# -- among others ---------------------------------------------------------------------------------
-
-
-@DEPTHS
-@pytest.mark.parametrize("sched", ["random", "pct:3"])
-def test_scans_keep_their_place_while_pages_move(together, page_on, locks, sched):
-    def program(vm):
-        obj = vm_object_allocate(vm, 8)
-        pages = [page_on(vm, "active", obj, n) for n in range(3)]
-        for m in pages:
-            m.act_count = 0
-
-        def mover():
-            for m in pages:
-                if not vm_page_busy_try(m, True):
-                    if m.object is obj:
-                        vm_page_deactivate(m)
-                        vm_page_activate(m)
-                    vm_page_wakeup(m)
-
-        def scanner():
-            d.vm_pageout_scan_active(vm)
-
-        for fn in (mover, scanner, scanner):
-            vm.machine.spawn(fn)
-        vm.machine.join()
-        vm.machine.check(intact(vm), "no marker is left")
-
-    together(program, sched=sched, locks=locks, pages=4)
-
-
-@DEPTHS
-def test_the_pageout_does_not_take_a_page_from_its_reader(together, page_on, locks):
-    def program(vm):
-        obj = vm_object_allocate(vm, 8)
-        m = page_on(vm, "inactive", obj, 3)
-        wanting(vm)
-
-        def reader():
-            if not vm_page_sbusy_try(m):
-                before = m.object, m.valid
-                vm.machine.yield_()
-                vm.machine.check((m.object, m.valid) == before, "still the same")
-                vm_page_sbusy_drop(m)
-
-        for fn in (reader, lambda: d.vm_pageout_scan_inactive(vm), lambda: d.vm_pageout_scan_cache(vm)):
-            vm.machine.spawn(fn)
-        vm.machine.join()
-
-    together(program, schedules=100, locks=locks, pages=2)
 
 
 def test_parallel_processes_fill_memory_while_the_daemon_makes_room(parallel):

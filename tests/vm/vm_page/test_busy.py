@@ -1,4 +1,4 @@
-"""The busy protocol: every word that a hard or a soft busy may meet, who sleeps, and who is woken."""
+"""Hard and soft busy: trying, waiting, waking, and the page's flags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from vmsmp.vm.vm_page import (
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 ALSO = pytest.mark.parametrize("also", [False, True], ids=["hard", "also soft"])
-
 LOCKED, WANTED, SWAPIN = PBUSY_LOCKED, PBUSY_WANTED, PBUSY_SWAPINPROG
 WORDS = [
     0,

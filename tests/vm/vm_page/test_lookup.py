@@ -1,4 +1,4 @@
-"""Looking pages up: under the token, busied on return, and again after every sleep."""
+"""Looking an object's page up, and busying it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from vmsmp.vm.vm_page import (
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 HOLDS = pytest.mark.parametrize("hold", [vm_object_hold, vm_object_hold_shared], ids=["exclusive", "shared"])
 ALSO = pytest.mark.parametrize("also", [False, True], ids=["hard", "also soft"])
-
 LOOKUPS = {
     "lookup": lambda obj: lookup.vm_page_lookup(obj, 3),
     "wait": lambda obj: lookup.vm_page_lookup_busy_wait(obj, 3, False),
@@ -107,6 +106,8 @@ def test_a_lookup_adds_the_hard_busy_and_leaves_the_rest_of_the_word(alone, page
 # -- hard busy ------------------------------------------------------------------------------------
 
 WANTED, SWAPIN, LOCKED = PBUSY_WANTED, PBUSY_SWAPINPROG, PBUSY_LOCKED
+
+
 BUSY = pytest.mark.parametrize(
     ("word", "hard", "alone_too"),
     [

@@ -1,28 +1,14 @@
-"""The page queues: the list, the two spinlocks of a move, and the search for a page."""
+"""Entering and leaving a page queue, and the locks around it."""
 
 from __future__ import annotations
 
 import pytest
 
+from page_layer import move, spins_held
 from vmsmp.vm import vm_page as q
 from vmsmp.vm.vm_page import PG_FICTITIOUS, PG_UNQUEUED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-
-
-def move(m, queue):
-    """Put a page straight onto the queue of that index, whose colour it gets."""
-    q.vm_page_and_queue_spin_lock(m)
-    q._vm_page_rem_queue_spinlocked(m)
-    if queue:
-        m.pc = queue - m.vm.page.vm_page_queues[queue].base
-        q._vm_page_add_queue_spinlocked(m, queue)
-    q._vm_page_and_queue_spin_unlock(m)
-
-
-def held(m, *indexes):
-    """Whether the running CPU holds the page's spinlock, and those of these queues."""
-    return [m.spin.held(), *(m.vm.page.vm_page_queues[n].spin.held() for n in indexes)]
 
 
 # -- the list -------------------------------------------------------------------------------------
@@ -147,7 +133,7 @@ def test_leaving_a_queue_gives_its_spinlock_back_and_keeps_the_page_s(alone):
         m = vm.page.vm_page_array[3]
         q.vm_page_and_queue_spin_lock(m)
         q._vm_page_rem_queue_spinlocked(m)
-        seen = held(m, vm.page.PQ_FREE)
+        seen = spins_held(m, vm.page.PQ_FREE)
         q.vm_page_spin_unlock(m)
         return seen
 
@@ -172,7 +158,7 @@ def test_leaving_a_queue_while_on_none_is_nothing(alone, page_on):
         before = [vm.meter.count(name) for name in ("v_free_count", "v_active_count")]
         q.vm_page_spin_lock(m)
         base = q._vm_page_rem_queue_spinlocked(m)
-        seen = held(m)
+        seen = spins_held(m)
         q.vm_page_spin_unlock(m)
         assert before == [vm.meter.count(name) for name in ("v_free_count", "v_active_count")]
         return base, seen
@@ -238,7 +224,7 @@ def entered(vm, m, queue, athead):
     pq = vm.page.vm_page_queues[queue]
     q.vm_page_spin_lock(m)
     q._vm_page_add_queue_spinlocked(m, queue, athead)
-    assert [True, True] == held(m, queue)
+    assert [True, True] == spins_held(m, queue)
     q._vm_page_and_queue_spin_unlock(m)
     assert queue == m.queue
     there = [page.phys for page in pq.pages()]
@@ -300,236 +286,6 @@ def test_entering_a_queue_panics_for_a_page_that_must_be_on_none(panic, flag):
         q._vm_page_add_queue_spinlocked(m, vm.page.PQ_ACTIVE)
 
     assert "pg put on a queue, and it must be on none" == panic(program)
-
-
-# -- finding a page -------------------------------------------------------------------------------
-
-
-def colour_of(m):
-    return m.peek("queue") - m.vm.page.vm_page_queues[m.peek("queue")].base
-
-
-def let_go(m):
-    """What a search found, unlocked again: (type, colour)."""
-    if m is None:
-        return None
-    told = m.vm.page.queue_type(m.queue), colour_of(m)
-    q._vm_page_and_queue_spin_unlock(m)
-    return told
-
-
-def lay_out(vm, free=(), cache=()):
-    """Leave pages of just these colours on the free and the cache queues."""
-    pages = iter(vm.page.vm_page_array)
-    for m in vm.page.vm_page_array:
-        move(m, 0)
-    for base, colours in ((vm.page.PQ_FREE, free), (vm.page.PQ_CACHE, cache)):
-        for colour in colours:
-            move(next(pages), base + colour)
-    return vm
-
-
-def test_a_search_returns_the_page_with_its_spinlock_and_its_queue_s_held(alone):
-    def program(vm):
-        m = q._vm_page_list_find(vm, vm.page.PQ_FREE, 0)
-        seen = held(m, m.queue)
-        let_go(m)
-        return m.phys, seen
-
-    assert (7, [True, True]) == alone(program)  # the head is the one that came last
-
-
-def test_a_search_looks_at_a_queue_s_head_before_it_locks_it(steps):
-    taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
-    assert ["load pq.free[0].tqh_first", "acquire pq.free[0].spin", "try pg[7].spin"] == taken
-
-
-def test_a_search_leaves_the_lock_of_an_empty_queue_alone(steps):
-    taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.page.PQ_ACTIVE, 0))
-    assert ["load pq.active[0].tqh_first"] == taken
-
-
-@pytest.mark.parametrize("index", [1, 5, 1025])
-def test_a_search_s_colour_is_taken_modulo_the_colours(alone, index):
-    def program(vm):
-        return let_go(q._vm_page_list_find(lay_out(vm, free=[1]), vm.page.PQ_FREE, index))
-
-    assert ("free", 1) == alone(program, l2_size=4)
-
-
-@DEPTHS
-def test_a_search_passes_over_a_page_whose_spinlock_another_has(alone, locks):
-    def program(vm):
-        vm.page.vm_page_array[7].spin.acquire()
-        finder = vm.machine.spawn(lambda: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
-        finder.join()
-        return finder.result.phys
-
-    assert 6 == alone(program, locks=locks)
-
-
-@DEPTHS
-def test_a_search_may_find_nothing_though_there_are_pages(alone, locks):
-    def program(vm):
-        for m in vm.page.vm_page_array:
-            m.spin.acquire()
-        finder = vm.machine.spawn(lambda: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
-        finder.join()
-        return finder.result, finder.held, vm.page.vm_page_queues[vm.page.PQ_FREE].spin.holders
-
-    assert (None, [], []) == alone(program, pages=2, locks=locks)
-
-
-def test_a_page_on_the_list_of_a_queue_it_does_not_name_panics_the_search(panic):
-    def program(vm):
-        vm.page.vm_page_array[7].queue = vm.page.PQ_ACTIVE
-        q._vm_page_list_find(vm, vm.page.PQ_FREE, 0)
-
-    assert "pg is on the list of another queue than its own" == panic(program)
-
-
-# -- widening -------------------------------------------------------------------------------------
-
-WIDE = {"pages": 4, "l2_size": 64, "set_assoc_mask": 15}
-
-
-def probes(steps, layout, find, kind="free"):
-    """The colours whose queue heads a search looks at, in order."""
-    rows = steps(lambda vm: [layout(vm)], find, **WIDE)
-    return [int(row.split("[")[1].split("]")[0]) for row in rows if row.startswith(f"load pq.{kind}[")]
-
-
-def first_search(vm):
-    q._vm_page_list_find(vm, vm.page.PQ_FREE, 37)
-
-
-def test_a_search_that_finds_its_colour_looks_at_no_other(steps):
-    assert [37] == probes(steps, lambda vm: lay_out(vm, free=[37, 38]), first_search)
-
-
-def test_a_search_widens_to_groups_of_sixteen_thirty_two_and_all_colours(steps):
-    seen = probes(steps, lay_out, first_search)
-    assert [37, {*range(32, 48)}, {*range(32, 64)}, {*range(64)}] == [
-        seen[0],
-        {*seen[:16]},
-        {*seen[:32]},
-        {*seen},
-    ]
-
-
-def test_a_search_that_widens_skips_what_it_has_looked_at(steps):
-    assert [*range(64)] == sorted(probes(steps, lay_out, first_search))
-
-
-@pytest.mark.parametrize(
-    ("there", "found"),
-    [
-        ([38, 36], 38),  # upwards from the colour asked for, round the group
-        ([47, 32], 47),
-        ([32, 48], 32),  # in the group of 16 before the one of 32
-        ([63, 31], 63),  # in the group of 32 before all
-        ([0], 0),
-    ],
-)
-def test_a_search_finds_the_nearest_group_s_page(alone, there, found):
-    def program(vm):
-        return let_go(q._vm_page_list_find(lay_out(vm, free=there), vm.page.PQ_FREE, 37))
-
-    assert ("free", found) == alone(program, **WIDE)
-
-
-@pytest.mark.parametrize("kind", ["PQ_FREE", "PQ_CACHE"])
-def test_a_search_stays_within_its_type(alone, kind):
-    def program(vm):
-        lay_out(vm, free=[1] if kind == "PQ_CACHE" else [], cache=[1] if kind == "PQ_FREE" else [])
-        return q._vm_page_list_find(vm, getattr(vm.page, kind), 1)
-
-    assert None is alone(program, **WIDE)
-
-
-@pytest.mark.parametrize("mask", [0, 1, 3])
-def test_a_search_among_few_colours_reaches_all_of_them(alone, mask):
-    def program(vm):
-        return [let_go(q._vm_page_list_find(lay_out(vm, free=[2]), vm.page.PQ_FREE, n)) for n in range(4)]
-
-    assert [("free", 2)] * 4 == alone(program, l2_size=4, set_assoc_mask=mask)
-
-
-def lastq_after(vm, index, *there):
-    lay_out(vm, free=there)
-    let_go(q._vm_page_list_find(vm, vm.page.PQ_FREE, index))
-    return vm.page.vm_page_queues[vm.page.PQ_FREE + index].lastq
-
-
-@pytest.mark.parametrize(("index", "there", "remembered"), [(1, 0, 0), (37, 3, 3), (12, 0, -1), (37, 38, -1)])
-def test_a_search_of_eight_probes_or_more_remembers_where_it_found_a_page(alone, index, there, remembered):
-    assert remembered == alone(lambda vm: lastq_after(vm, index, there), **WIDE)
-
-
-def test_a_search_that_found_nothing_remembers_nothing(alone):
-    assert -1 == alone(lambda vm: lastq_after(vm, 37), **WIDE)
-
-
-@pytest.mark.parametrize("there", [3, 0])
-def test_a_remembered_queue_shortens_the_next_search(steps, there):
-    def layout(vm):
-        lastq_after(vm, 37, there)
-        return vm
-
-    assert [37, there] == probes(steps, layout, first_search)
-
-
-def test_a_direct_hit_forgets_the_remembered_queue(alone):
-    def program(vm):
-        lastq_after(vm, 37, 3)
-        return lastq_after(vm, 37, 37)
-
-    assert -1 == alone(program, **WIDE)
-
-
-def test_a_remembered_queue_that_is_empty_again_does_not_stop_the_search(alone):
-    def program(vm):
-        lastq_after(vm, 37, 3)
-        lay_out(vm, free=[50])
-        return let_go(q._vm_page_list_find(vm, vm.page.PQ_FREE, 37))
-
-    assert ("free", 50) == alone(program, **WIDE)
-
-
-# -- two types at once ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("free", "cache", "taken"),
-    [
-        ([37], [37], ("free", 37)),
-        ([], [37], ("cache", 37)),
-        ([40], [40], ("free", 40)),
-        ([60], [40], ("free", 60)),  # the cache is searched one doubling behind
-        ([3], [40], ("cache", 40)),
-        ([3], [60], ("free", 3)),
-        ([], [60], ("cache", 60)),
-        ([], [3], ("cache", 3)),
-        ([], [], None),
-    ],
-)
-def test_free_and_cached_pages_are_searched_in_turn_the_cache_one_doubling_behind(alone, free, cache, taken):
-    def program(vm):
-        lay_out(vm, free, cache)
-        told = let_go(q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 37))
-        again = let_go(q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 64 + 37))
-        assert again == told  # a colour is taken modulo the colours
-        return told
-
-    assert taken == alone(program, **WIDE)
-
-
-@pytest.mark.parametrize("kind", ["free", "cache"])
-def test_a_search_of_both_types_looks_at_each_queue_once(steps, kind):
-    def find(vm):
-        q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 37)
-
-    assert [*range(64)] == sorted(probes(steps, lay_out, find, kind))
 
 
 # -- parallel -------------------------------------------------------------------------------------

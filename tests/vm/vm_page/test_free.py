@@ -1,4 +1,4 @@
-"""Freeing and caching: what is refused, in which order the locks go, and where the page ends."""
+"""Freeing and caching a page."""
 
 from __future__ import annotations
 

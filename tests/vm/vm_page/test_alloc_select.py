@@ -1,4 +1,4 @@
-"""Selecting a page for an allocation: busied in time, looked at again, reused out of the cache."""
+"""Allocation: which page of a queue is taken, and which is put out of the way."""
 
 from __future__ import annotations
 

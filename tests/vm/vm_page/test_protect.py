@@ -1,0 +1,152 @@
+"""Taking a page's mapping away, and looking for what was written through it."""
+
+from __future__ import annotations
+
+import pytest
+
+from mappings import BOTH, RW, busied, mapped, seen
+from vmsmp.vm import pmap, vm_page
+from vmsmp.vm.pmap import VM_PROT_NONE, VM_PROT_READ
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
+from vmsmp.vm.vm_page import (
+    PG_MAPPED,
+    PG_RAM,
+    PG_WRITEABLE,
+    PTE_M,
+    PTE_V,
+    PTE_W,
+    VM_PAGE_BITS_ALL,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_wakeup,
+)
+
+DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("before", [VM_PROT_READ, RW])
+def test_a_page_protected_altogether_has_no_entry_and_no_flags(alone, page_on, before, stored):
+    def program(vm):
+        m = mapped(vm, page_on, before, stored)
+        m.flags.setbits(PG_RAM)
+        vm_page.vm_page_protect(m, VM_PROT_NONE)
+        assert m.flags.peek() & PG_RAM
+        return seen(m)
+
+    assert (0, 0, VM_PAGE_BITS_ALL if stored and before == RW else 0) == alone(program)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_page_protected_against_writing_stays_mapped_for_reading(alone, page_on, stored):
+    def program(vm):
+        m = mapped(vm, page_on, RW, stored)
+        vm_page.vm_page_protect(m, VM_PROT_READ)
+        return seen(m), pmap.pmap_store(m)
+
+    assert ((PTE_V, PG_MAPPED, VM_PAGE_BITS_ALL if stored else 0), False) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("flags", "prot"), [(0, VM_PROT_NONE), (0, VM_PROT_READ), (PG_MAPPED, VM_PROT_READ), (BOTH, RW)]
+)
+def test_a_protection_that_takes_nothing_away_touches_no_entry(steps, page_on, flags, prot):
+    def prepare(vm):
+        m = busied(vm, page_on)
+        m.flags.setbits(flags)
+        return [m, prot]
+
+    assert ["load pg[7].flags"] == steps(prepare, vm_page.vm_page_protect)
+
+
+@pytest.mark.parametrize("kind", ["nobody", "soft", "another"])
+def test_a_page_protected_without_one_s_own_hard_busy_panics(panic, page_on, kind):
+    def program(vm):
+        m = page_on(vm, "active")
+        if kind == "soft":
+            vm_page_sbusy_try(m)
+        elif kind == "another":
+            vm.machine.spawn(vm_page_busy_try, m, False).join()
+        vm_page.vm_page_protect(m, VM_PROT_NONE)
+
+    assert "vm_page_protect: page not hard-busied" == panic(program)
+
+
+@pytest.mark.parametrize(("prot", "lost"), [(VM_PROT_NONE, True), (VM_PROT_READ, False)])
+def test_taking_an_entry_away_may_block_so_that_tokens_are_lost(steps, page_on, prot, lost):
+    def prepare(vm):
+        m = mapped(vm, page_on, RW)
+        vm_object_hold(vm_object_allocate(vm, 1))
+        return [m, prot]
+
+    rows = steps(prepare, vm_page.vm_page_protect)
+    assert lost is any("release obj" in row for row in rows)
+    assert lost is any("reacquire obj" in row for row in rows)
+
+
+def test_the_entry_goes_before_the_flags(steps, page_on):
+    rows = steps(lambda vm: [mapped(vm, page_on, RW), VM_PROT_NONE], vm_page.vm_page_protect)
+    assert ["pg[7].md", "pg[7].flags"] == [row.split()[-1] for row in rows[-2:]]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_look_for_dirt_finds_what_was_stored_and_leaves_the_mapping(alone, page_on, stored):
+    def program(vm):
+        m = mapped(vm, page_on, RW, stored)
+        vm_page.vm_page_test_dirty(m)
+        return m.dirty, m.md.peek() & (PTE_V | PTE_W)
+
+    assert (VM_PAGE_BITS_ALL if stored else 0, PTE_V | PTE_W) == alone(program)
+
+
+@DEPTHS
+@pytest.mark.parametrize("prot", [VM_PROT_NONE, VM_PROT_READ])
+def test_no_store_slips_past_a_protection(together, page_on, locks, prot):
+    def program(vm):
+        m = page_on(vm, "active")
+        stored = vm.machine.atomic(0)
+
+        def process():
+            if not vm_page_sbusy_try(m):
+                pmap.pmap_enter(m, RW)
+                vm_page_sbusy_drop(m)
+                if pmap.pmap_store(m):
+                    stored.store(1)
+
+        def protector():
+            vm_page_busy_wait(m, True)
+            vm_page.vm_page_protect(m, prot)
+            vm.machine.check(not m.md.peek() & PTE_W, "nobody can write any more")
+            vm.machine.check(not m.flags.peek() & PG_WRITEABLE, "and it says so")
+            vm_page_wakeup(m)
+
+        vm.machine.spawn(process)
+        vm.machine.spawn(protector)
+        vm.machine.join()
+        if stored.load():
+            vm.machine.check(m.dirty or m.md.peek() & PTE_M, "what was written is known")
+
+    together(program, schedules=150, locks=locks)
+
+
+def test_parallel_processes_write_and_unmap_and_the_page_is_dirty(parallel, page_on):
+    def program(vm):
+        m = page_on(vm, "active")
+        stored = vm.machine.atomic(0)
+
+        def process():
+            for _ in range(20):
+                vm_page_busy_wait(m, True)
+                pmap.pmap_enter(m, RW)
+                stored.fetchadd(pmap.pmap_store(m))
+                vm_page.vm_page_protect(m, VM_PROT_NONE)
+                vm_page_wakeup(m)
+
+        for _ in range(3):
+            vm.machine.spawn(process)
+        vm.machine.join()
+        return stored.load(), *seen(m)
+
+    assert (60, 0, 0, VM_PAGE_BITS_ALL) == parallel(program)

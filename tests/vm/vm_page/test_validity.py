@@ -1,0 +1,70 @@
+"""Which pieces of a page are valid, and which dirty."""
+
+from __future__ import annotations
+
+import pytest
+
+from page_layer import busied
+from vmsmp.vm import vm_page as p
+
+
+@pytest.mark.parametrize(
+    ("base", "size", "bits"),
+    [
+        (0, 0, 0x00),
+        (0, 512, 0x01),
+        (0, 513, 0x03),
+        (511, 1, 0x01),
+        (511, 2, 0x03),
+        (512, 512, 0x02),
+        (1024, 1024, 0x0C),
+        (3584, 512, 0x80),
+        (0, 4096, 0xFF),
+    ],
+)
+def test_a_range_s_bits_are_those_of_the_pieces_it_touches(base, size, bits):
+    assert bits == p.vm_page_bits(base, size)
+
+
+@pytest.mark.parametrize(
+    ("act", "piece", "valid", "dirty"),
+    [
+        ("vm_page_set_valid", (512, 512), 0x0F, 0x05),
+        ("vm_page_set_valid", (2048, 1024), 0x3F, 0x05),
+        ("vm_page_set_valid", (), 0xFF, 0x05),
+        ("vm_page_set_validclean", (0, 512), 0x0F, 0x04),
+        ("vm_page_set_validclean", (2048, 512), 0x1F, 0x05),
+        ("vm_page_set_validdirty", (2048, 512), 0x1F, 0x15),
+        ("vm_page_clear_dirty", (0, 512), 0x0F, 0x04),
+        ("vm_page_set_invalid", (0, 1024), 0x0C, 0x04),
+        ("vm_page_zero_invalid", (), 0xFF, 0x05),
+    ],
+)
+def test_valid_and_dirty_bits_change_in_the_range_and_nowhere_else(alone, act, piece, valid, dirty):
+    def program(vm):
+        m = busied(vm)
+        m.valid, m.dirty = 0x0F, 0x05
+        getattr(p, act)(m, *piece)
+        return m.valid, m.dirty
+
+    assert (valid, dirty) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("valid", "base", "size", "expected"),
+    [
+        (0x0F, 0, 2048, True),
+        (0x0F, 0, 2049, False),
+        (0x0F, 2048, 512, False),
+        (0x0F, 1024, 0, True),  # nothing of it is missing
+        (0x00, 0, 0, False),  # a page without content is valid nowhere
+        (0xFF, 0, 4096, True),
+    ],
+)
+def test_a_page_is_valid_in_a_range_if_all_of_its_pieces_are(alone, valid, base, size, expected):
+    def program(vm):
+        m = busied(vm)
+        m.valid = valid
+        return p.vm_page_is_valid(m, base, size)
+
+    assert expected is alone(program)

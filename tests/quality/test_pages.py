@@ -64,6 +64,7 @@ HITS = {
         14,
         ("lost-wakeup: vmstats.v_free_count",),
     ),
+    "OB-12c": (1383, ("check: panic: vm_object_terminate: object with resident pages",)),
 }
 
 
@@ -73,7 +74,7 @@ def search(ident, **how):
 
 
 def test_every_catalogued_mutant_of_the_page_layer_has_a_measured_rate():
-    assert list(MUTANTS) == list(HITS)
+    assert sorted(MUTANTS) == sorted(HITS)
 
 
 @pytest.mark.parametrize("ident", by_rate(HITS, MEASURED_OVER))

@@ -2,9 +2,9 @@
 
 One file (or, where a kernel file is large, one package) per kernel file.  An id names the mechanism and the
 race site: SP spinlocks, TK tokens, LK lockmgr, SL sleep queues, RC reference counts, BZ busy pages, HW holds
-and wirings, QU queues, AL allocation, HL hash and lookup, VS counters.  A letter tells apart the mutants of
-one site.  Each entry says which invariant falls and which scenario shows it; no scenario was written for a
-mutant.
+and wirings, QU queues, AL allocation, HL hash and lookup, OB objects, VS counters.  A letter tells apart the
+mutants of one site.  Each entry says which invariant falls and which scenario shows it; no scenario was
+written for a mutant.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from vmsmp.patches.mutants import (
     kern_synch,
     lwkt_token,
     vm_meter,
+    vm_object,
     vm_page,
     vm_pageout,
 )
@@ -27,5 +28,5 @@ SYNC_MUTANTS = (
     *kern_synch.MUTANTS,
     *kern_refcount.MUTANTS,
 )
-VM_MUTANTS = (*vm_page.MUTANTS, *vm_pageout.MUTANTS, *vm_meter.MUTANTS)
+VM_MUTANTS = (*vm_page.MUTANTS, *vm_pageout.MUTANTS, *vm_meter.MUTANTS, *vm_object.MUTANTS)
 MUTANTS = (*SYNC_MUTANTS, *VM_MUTANTS)

@@ -258,7 +258,7 @@ RULES: Final = (
     ),
     Rules(
         Vpgqueues,
-        written={"": (broken_queue,)},
+        written=dict.fromkeys(("", *Vpgqueues.fields), (broken_queue,)),
         at_rest=(walked_queue,),
     ),
 )

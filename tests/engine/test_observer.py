@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from vmsmp.engine.hooks import HOOKS, Hooks
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.observer import Observer
 
 
@@ -29,21 +29,39 @@ class CountingEnds(Counting):
         self.ended = True
 
 
-def test_every_hook_has_a_method_with_its_story():
-    told = [name for name, what in vars(Observer).items() if inspect.isfunction(what) and name in HOOKS]
-    assert list(HOOKS) == told
+class Interface(Observer):
+    """Declares a hook of a room above the engine."""
+
+    interface = True
+
+    def painted(self, colour):
+        """A wall was painted."""
+
+
+class Painter(Interface):
+    """Overrides it."""
+
+    def painted(self, colour):
+        self.colour = colour
 
 
 def test_every_hook_is_documented():
-    assert [] == [name for name in HOOKS if not getattr(Observer, name).__doc__]
+    hooks = [what for name, what in vars(Observer).items() if inspect.isfunction(what)]
+    assert [] == [hook.__name__ for hook in hooks if not hook.__doc__]
 
 
-def test_an_observer_sees_what_it_overrides():
-    assert {"begin", "op"} == Counting.sees
+def test_a_hook_that_is_only_declared_is_called_for_nobody():
+    assert () == Hooks([Interface(), Counting()]).painted
 
 
-def test_an_observer_sees_what_the_class_above_it_overrides():
-    assert {"begin", "op", "end"} == CountingEnds.sees
+def test_a_hook_of_a_room_above_is_called_for_the_class_that_overrides_it():
+    painter = Painter()
+    assert (painter.painted,) == Hooks([painter, Counting()]).painted
+
+
+def test_a_hook_is_called_for_a_class_below_the_one_that_overrides_it():
+    observer = CountingEnds()
+    assert (observer.op,) == Hooks([observer]).op
 
 
 def test_hooks_are_sorted_by_what_observers_see():

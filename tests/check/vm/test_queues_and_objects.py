@@ -13,6 +13,7 @@ from vmsmp.check.vm.vm_object import broken_object
 from vmsmp.check.vm.vm_page import WALK, broken_queue, walked_queue
 from vmsmp.scenarios._kit import active_page
 from vmsmp.vm.vm_object import (
+    REF,
     vm_object_allocate,
     vm_object_deallocate,
     vm_object_drop,

@@ -128,7 +128,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self.wants(cpu, lock, mode)
 
     def freed(self, cpu: Cpu, record: Record) -> None:
-        self._any_freed = True
+        self._any_freed |= record.mortal
         rule = self._of.get(type(record), _NONE).freed
         if rule is not None:
             self.tell(cpu.machine, record, rule(record, self.ledger))

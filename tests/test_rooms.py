@@ -20,9 +20,10 @@ MODULES = {
 BELOW = {
     "engine": {"engine", "errors"},
     "sched": {"sched", "engine", "errors"},
-    "sync": {"sync", "engine", "errors"},
-    "mmu": {"mmu", "sync", "engine", "errors"},
-    "vm": {"vm", "mmu", "sync", "engine", "errors", "machine"},
+    "records": {"records", "engine", "errors"},
+    "sync": {"sync", "records", "engine", "errors"},
+    "mmu": {"mmu", "sync", "records", "engine", "errors"},
+    "vm": {"vm", "mmu", "sync", "records", "engine", "errors"},
 }
 #: What looks at everything, and is looked at by nothing below, not even for its types.
 ABOVE = {"check", "patches", "campaign", "report", "cli", "pytest_plugin", "hypothesis_support"}

@@ -530,14 +530,14 @@ def test_the_books_say_who_has_what_while_a_machine_runs():
     def program(m):
         vm = m.boot(pages=4, l2_size=1)
         page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-        seen.append((ledger.count(page, WIRE), str(ledger.allocated_to(page).cpu)))
+        seen.append((ledger.counts(page).get(WIRE, 0), str(ledger.allocated_to(page).cpu)))
         vm_page_wire(page)
         vm_page_wire_quick(page)
-        seen.append((ledger.count(page, WIRE), len(ledger.history(page))))
+        seen.append((ledger.counts(page).get(WIRE, 0), len(ledger.history(page))))
         vm_page_unwire(page, False)
         vm_page_unwire(page, False)
         vm_page_free(page)
-        seen.append((ledger.count(page, WIRE), ledger.allocated_to(page)))
+        seen.append((ledger.counts(page).get(WIRE, 0), ledger.allocated_to(page)))
 
     with WorkerPool(current_core()) as pool:
         runner = Runner(pool, program, Options(), check=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-from vmsmp.engine.hooks import HOOKS, Hooks
+import pytest
+
+from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.observer import Observer
 
 
@@ -29,21 +31,46 @@ class CountingEnds(Counting):
         self.ended = True
 
 
-def test_every_hook_has_a_method_with_its_story():
-    told = [name for name, what in vars(Observer).items() if inspect.isfunction(what) and name in HOOKS]
-    assert list(HOOKS) == told
+class Declaring(Observer):
+    """Has a hook of a room above, which nobody overrides yet."""
+
+    interface = True
+
+    def granted(self, cpu):
+        """`cpu` was granted something."""
 
 
-def test_every_hook_is_documented():
-    assert [] == [name for name in HOOKS if not getattr(Observer, name).__doc__]
+class Granting(Declaring):
+    """Overrides it."""
+
+    def granted(self, cpu):
+        self.last = cpu
 
 
-def test_an_observer_sees_what_it_overrides():
-    assert {"begin", "op"} == Counting.sees
+HOOKS = [what for name, what in vars(Observer).items() if inspect.isfunction(what)]
 
 
-def test_an_observer_sees_what_the_class_above_it_overrides():
-    assert {"begin", "op", "end"} == CountingEnds.sees
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
+def test_every_hook_is_documented(hook):
+    assert hook.__doc__
+
+
+def test_an_observer_is_not_called_for_what_it_does_not_override():
+    assert () == Hooks([Counting()]).idle
+
+
+def test_an_observer_is_called_for_what_the_class_above_it_overrides():
+    observer = CountingEnds()
+    assert (observer.op,) == Hooks([observer]).op
+
+
+def test_a_class_that_only_declares_a_hook_does_not_override_it():
+    assert () == Hooks([Declaring()]).granted
+
+
+def test_a_hook_of_a_room_above_is_sorted_like_any_other():
+    observer = Granting()
+    assert (observer.granted,) == Hooks([observer, Counting()]).granted
 
 
 def test_hooks_are_sorted_by_what_observers_see():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.engine import ops
-from vmsmp.sched.partial_order import Event, PartialOrder, Race, as_tried
+from vmsmp.sched.partial_order import Event, PartialOrder, Race
 
 X, Y, LOCK, CHILD = (ops.identity(0, n) for n in (1, 2, 3, 4))
 
@@ -230,22 +230,3 @@ def test_what_is_still_waited_for_is_not_among_the_steps_before_it():
 
 
 # -- before it is performed ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("performed", "tried"),
-    [
-        (ops.CMPSET_FAILED, ops.CMPSET),
-        (ops.TRY_FAILED, ops.TRY_ACQUIRE),
-        (ops.TRY_SHARED_FAILED, ops.TRY_ACQUIRE_SHARED),
-    ],
-)
-def test_a_try_that_failed_stands_there_as_one_that_might_not(performed, tried):
-    assert ops.op(X, tried) == as_tried(ops.op(X, performed))
-
-
-@pytest.mark.parametrize(
-    "kind", [ops.LOAD, ops.STORE, ops.CMPSET, ops.TRY_ACQUIRE, ops.PAUSE, ops.ACQUIRE, ops.JOIN]
-)
-def test_any_other_operation_stands_there_as_it_is_performed(kind):
-    assert ops.op(X, kind) == as_tried(ops.op(X, kind))

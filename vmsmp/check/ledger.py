@@ -150,12 +150,12 @@ class Ledger(RecordObserver):
 
     def allocated(self, cpu: Cpu, record: Record) -> None:
         before = self._owners.get(record.code)
-        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}")
+        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}", out=1)
         if before is not None:
             self._fail(cpu, record, f"INV-AL1: {record.klass} allocated twice")
 
     def freed(self, cpu: Cpu, record: Record) -> None:
-        self._write(cpu, record, "frees it")
+        self._write(cpu, record, "frees it", out=1)
         self._owners.pop(record.code, None)  # an allocator may have lost it to who frees it now
 
     # -- leaks ----------------------------------------------------------------------------------

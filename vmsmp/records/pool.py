@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from vmsmp.engine import ops
+from vmsmp.records.field import FieldView
 from vmsmp.records.home import Home, Spin
 from vmsmp.records.record import STRIDE, Record
+from vmsmp.records.word import Word
 
 R = TypeVar("R", bound=Record)
 
@@ -91,6 +93,16 @@ class RecordPool(Generic[R]):
 
 
 def record_of(machine: Any, ident: int) -> Record | None:
-    """The record in whose run of identities this one is, or None."""
-    block, n = machine.block_of(ident) or (None, 0)
-    return block.record(n) if isinstance(block, Block) else None
+    """The record in whose run of identities this one is, or None.
+
+    Of a record in no pool only the fields and words count: its spinlock is its own affair.
+    """
+    finder, n = machine.block_of(ident) or (None, 0)
+    if isinstance(finder, Block):
+        return finder.record(n)
+    thing = finder(n) if finder is not None else None
+    if isinstance(thing, Word):
+        thing = thing.owner
+    elif isinstance(thing, FieldView):
+        thing = thing.record
+    return thing if isinstance(thing, Record) else None

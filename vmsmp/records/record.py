@@ -38,6 +38,9 @@ STRIDE: Final = 32
 SPIN: Final = 1
 FIRST_FIELD: Final = 3
 _FIELD_SHIFT: Final = ops.CPU_BITS + ops.KIND_BITS
+#: What of an operation's code says which part of a record it is about, and which kind it is.
+#: Records' identities are reserved `STRIDE` at a time, so what is left names the record.
+PART_BITS: Final = (STRIDE - 1 << _FIELD_SHIFT) | ops.KIND_MASK
 
 
 class Record:
@@ -56,8 +59,9 @@ class Record:
     checked: ClassVar[type]
     words: ClassVar[dict[str, type[Word]]] = {}
     free_words: ClassVar[dict[str, type[Word]]] = {}
-    #: Whether its memory went back to the allocator; only records that can be freed have a slot for it.
+    #: Whether its memory went back to the allocator; only mortal records have a slot for it.
     freed: bool = False
+    mortal: ClassVar[bool] = False
 
     code: int
     vm: Any
@@ -256,6 +260,7 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
             words={},
             free_words={},
         )
+        space["mortal"] = "freed" in declared
         space["__init__"] = _constructor(declared, post_init="__post_init__" in space)
         made: Any = type(cls.__name__, cls.__bases__, space)
         guards: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}

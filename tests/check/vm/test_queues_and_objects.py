@@ -13,6 +13,7 @@ from vmsmp.check.vm.vm_object import broken_object
 from vmsmp.check.vm.vm_page import WALK, broken_queue, walked_queue
 from vmsmp.scenarios._kit import active_page
 from vmsmp.vm.vm_object import (
+    REF,
     vm_object_allocate,
     vm_object_deallocate,
     vm_object_drop,
@@ -409,7 +410,7 @@ def test_an_object_that_is_broken_is_found_in_the_end_though_nobody_touches_it(d
 @DEPTHS
 def test_an_object_whose_page_is_under_its_spinlock_is_not_asked_about_that_page(locks):
     asked = []
-    books = SimpleNamespace(count=lambda obj, share: 1)
+    books = SimpleNamespace(counts=lambda _obj: {REF: 1})
 
     def program(m):
         vm = m.boot(pages=4, l2_size=1)

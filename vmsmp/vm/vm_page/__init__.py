@@ -4,7 +4,7 @@
 |---|---|
 | flags | the bits of a page's words and of allocation requests |
 | page | struct vm_page, struct vpgqueues, the legend of their locks |
-| queues, search | entering and leaving a queue; finding a page of a colour |
+| tailq, queues, search | the lists; entering and leaving a queue; finding a page of a colour |
 | busy | hard and soft busy |
 | residency, holding, activity, validity, dirty, protect | what happens to a page that somebody has |
 | hash_table, hash, lookup | finding an object's page |
@@ -85,11 +85,8 @@ __getattr__, __dir__, __all__ = exports(
             "_vm_page_list_find_wide",
             "_vm_page_list_find2",
         ),
+        "tailq": ("TAILQ_INSERT_HEAD", "TAILQ_INSERT_TAIL", "TAILQ_INSERT_AFTER", "TAILQ_REMOVE"),
         "queues": (
-            "TAILQ_INSERT_HEAD",
-            "TAILQ_INSERT_TAIL",
-            "TAILQ_INSERT_AFTER",
-            "TAILQ_REMOVE",
             "vm_page_spin_lock",
             "vm_page_spin_trylock",
             "vm_page_spin_unlock",

@@ -1,6 +1,6 @@
 """The page queues: five types by PQ_L2_SIZE colours, each with a spinlock of its own.
 
-Models: sys/vm/vm_page.c, its queue helpers, and the TAILQ macros of sys/sys/queue.h that they use.
+Models: sys/vm/vm_page.c, its queue helpers.
 Locks: m.spin, then the queue's spin.  A page's `queue` changes under both, its links under the
 queue's.  Each helper's docstring says which of the two it expects and which it leaves held.
 The colour of a queue is its index within its type.
@@ -9,59 +9,10 @@ Deviations: none known.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmsmp.vm.vm_meter.counts import vmstats_add, vmstats_rem
 from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_UNQUEUED, PQ_NONE
-
-if TYPE_CHECKING:
-    from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
-
-# -- the list itself ------------------------------------------------------------------------------
-
-
-def TAILQ_INSERT_HEAD(pq: Vpgqueues, m: VmPage) -> None:
-    first = pq.tqh_first
-    m.tqe_next, m.tqe_prev = first, None
-    if first is not None:
-        first.tqe_prev = m
-    else:
-        pq.tqh_last = m
-    pq.tqh_first = m
-
-
-def TAILQ_INSERT_TAIL(pq: Vpgqueues, m: VmPage) -> None:
-    last = pq.tqh_last
-    m.tqe_next, m.tqe_prev = None, last
-    if last is not None:
-        last.tqe_next = m
-    else:
-        pq.tqh_first = m
-    pq.tqh_last = m
-
-
-def TAILQ_INSERT_AFTER(pq: Vpgqueues, where: VmPage, m: VmPage) -> None:
-    nxt = where.tqe_next
-    m.tqe_next, m.tqe_prev = nxt, where
-    where.tqe_next = m
-    if nxt is not None:
-        nxt.tqe_prev = m
-    else:
-        pq.tqh_last = m
-
-
-def TAILQ_REMOVE(pq: Vpgqueues, m: VmPage) -> None:
-    nxt, prev = m.tqe_next, m.tqe_prev
-    if nxt is not None:
-        nxt.tqe_prev = prev
-    else:
-        pq.tqh_last = prev
-    if prev is not None:
-        prev.tqe_next = nxt
-    else:
-        pq.tqh_first = nxt
-    m.tqe_next = m.tqe_prev = None
-
+from vmsmp.vm.vm_page.page import VmPage
+from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_HEAD, TAILQ_INSERT_TAIL, TAILQ_REMOVE
 
 # -- locking a page and its queue -----------------------------------------------------------------
 

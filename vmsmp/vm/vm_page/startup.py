@@ -21,7 +21,7 @@ from vmsmp.vm.vm_meter.startup import PageCounts
 from vmsmp.vm.vm_page.flags import PQ_TYPES
 from vmsmp.vm.vm_page.hash_table import VmPageHash
 from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
-from vmsmp.vm.vm_page.queues import TAILQ_INSERT_HEAD
+from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_HEAD
 
 #: In which count the pages of a queue type are counted: held pages count as active.
 _CNT_OFFSET: Final = {

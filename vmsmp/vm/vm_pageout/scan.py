@@ -25,10 +25,6 @@ from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_MARKER, PG_NEED_COMMIT, PG_
 from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
-    TAILQ_INSERT_AFTER,
-    TAILQ_INSERT_HEAD,
-    TAILQ_INSERT_TAIL,
-    TAILQ_REMOVE,
     _vm_page_add_queue_spinlocked,
     _vm_page_and_queue_spin_unlock,
     _vm_page_queue_spin_unlock,
@@ -37,6 +33,7 @@ from vmsmp.vm.vm_page.queues import (
     vm_page_spin_trylock,
     vm_page_spin_unlock,
 )
+from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_INSERT_TAIL, TAILQ_REMOVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

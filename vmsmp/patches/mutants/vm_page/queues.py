@@ -11,7 +11,7 @@ MUTANTS = (
         "QU-01",
         f"{_MODULE}:_probe",
         "if vm_page_spin_trylock(m):",
-        "if vm_page_spin_lock(m) is None:",
+        "if m.spin.acquire() is None:",
         "INV-DL",
         "the search waits for a page's spinlock with the queue's in hand, against the order",
         "alloc_storm_one_colour",

@@ -2,9 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 import vmsmp
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_page import PQ_L2_SIZE
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"pages": 0}, "a machine has at least 1 page, not 0"),
+        ({"pages": -1}, "a machine has at least 1 page, not -1"),
+        ({"l2_size": 0}, "l2_size must be a power of two up to 1024, not 0"),
+        ({"l2_size": 6}, "l2_size must be a power of two up to 1024, not 6"),
+        ({"l2_size": 2048}, "l2_size must be a power of two up to 1024, not 2048"),
+        ({"adj_limit": -1}, "adj_limit must not be negative, and is -1"),
+        (
+            {"topology": (1, 0, 1)},
+            "topology counts sockets, cores and threads from 1 on, not (1, 0, 1)",
+        ),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused_with_its_value(sizes, message):
+    with pytest.raises(vmsmp.UsageError) as refused:
+        BootConfig.of(**sizes)
+    assert message == str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"pages": 1}, {"l2_size": 1}, {"l2_size": PQ_L2_SIZE}, {"adj_limit": 0}, {"topology": (1, 1, 1)}],
+)
+def test_the_least_and_the_most_that_a_size_may_be_is_accepted(sizes):
+    (name, value), *_ = sizes.items()
+    assert value == getattr(BootConfig.of(**sizes), name)
+
+
+def test_an_unknown_size_is_refused_with_those_that_are_known():
+    with pytest.raises(vmsmp.UsageError) as refused:
+        BootConfig.of(l3_size=4, pages=8)
+    known = ", ".join(field.name for field in dataclasses.fields(BootConfig))
+    assert f"boot() knows no size 'l3_size': there are {known}" == str(refused.value)
+
+
+def test_a_configuration_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BootConfig().pages = 8
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from vmsmp.vm.vm_object import (
-    show_object,
-)
-from vmsmp.vm.vm_page import (
-    show_page,
-    show_pageq,
-)
-
-# -- looking on -----------------------------------------------------------------------------------
+from vmsmp.vm.ddb import COMMANDS
+from vmsmp.vm.vm_object import show_object
+from vmsmp.vm.vm_page import show_page, show_pageq
 
 
 def look_at_everything(vm):
@@ -42,23 +34,15 @@ def test_looking_at_everything_breaks_no_rule_and_makes_no_lock(alone, page_on):
     assert before == after
 
 
-# -- the locks there are --------------------------------------------------------------------------
+def test_no_two_commands_have_one_name():
+    names = [command.name for command in COMMANDS]
+    assert sorted(set(names)) == sorted(names)
 
 
-def test_a_machine_just_booted_has_no_lock_yet(alone):
-    assert [] == alone(lambda vm: [spin for pool in vm.pools for spin in pool.spinlocks()])
+def test_every_call_in_a_command_s_help_begins_with_its_name():
+    calls = [(command.name, call) for command in COMMANDS for call, _ in command.help]
+    assert [] == [(name, call) for name, call in calls if call.split()[:2] != ["show", name]]
 
 
-@pytest.mark.parametrize("locks", ["atomic", "exact"])
-def test_locks_that_were_wanted_are_there_the_queues_first(alone, locks):
-    def program(vm):
-        with vm.page.vm_page_array[5].spin:
-            pass
-        with vm.page.vm_page_array[2].spin, vm.page.vm_page_queues[vm.page.PQ_CACHE].spin:
-            pass
-        return [
-            (lock.name, lock.acquisitions)
-            for lock in [spin for pool in vm.pools for spin in pool.spinlocks()]
-        ]
-
-    assert [("pq.cache[0].spin", 1), ("pg[2].spin", 1), ("pg[5].spin", 1)] == alone(program, locks=locks)
+def test_every_command_shows_something_when_called_without_an_argument(alone):
+    assert "" not in alone(lambda vm: [command.show(vm, None) for command in COMMANDS])

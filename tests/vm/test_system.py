@@ -26,3 +26,57 @@ def test_identities_lead_back_to_pages_queues_counts_and_objects(alone):
 def test_a_machine_boots_once(alone):
     with pytest.raises(vmsmp.UsageError, match="booted already"):
         alone(lambda vm: vm.machine.boot())
+
+
+def test_parts_are_booted_in_the_order_in_which_they_need_each_other(alone):
+    types = ["Vmmeter", "Vpgqueues", "VmPage", "VmPageHashElm", "VmObject"]
+    assert types == alone(lambda vm: [pool.type.__name__ for pool in vm.pools])
+
+
+@pytest.mark.parametrize(("cpus", "ncpus"), [(1, 1), (5, 5), (None, 1)])
+def test_a_machine_is_sized_for_the_cpus_that_were_asked_for(alone, cpus, ncpus):
+    assert ncpus == alone(lambda vm: vm.ncpus, cpus=cpus)
+
+
+def test_a_panic_is_told_as_the_kernel_s(panic):
+    assert "no memory" == panic(lambda vm: vm.panic("no memory"))
+
+
+# -- pausing --------------------------------------------------------------------------------------
+
+
+def test_a_pause_gives_all_tokens_up_and_takes_them_again(steps):
+    def prepare(vm):
+        tokens = [vm.machine.token("a"), vm.machine.token("b")]
+        for token in tokens:
+            token.acquire()
+        return [vm]
+
+    told = steps(prepare, lambda vm: vm.pause_tokens("pause"))
+    assert {"a", "b"} == {word for row in told for word in row.split() if word in ("a", "b")}
+
+
+def test_a_pause_of_a_cpu_without_tokens_is_no_step(steps):
+    assert [] == steps(lambda vm: [vm], lambda vm: vm.pause_tokens("pause"))
+
+
+# -- the locks there are --------------------------------------------------------------------------
+
+
+def test_a_machine_just_booted_has_no_lock_yet(alone):
+    assert [] == alone(lambda vm: [spin for pool in vm.pools for spin in pool.spinlocks()])
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_locks_that_were_wanted_are_there_the_queues_first(alone, locks):
+    def program(vm):
+        with vm.page.vm_page_array[5].spin:
+            pass
+        with vm.page.vm_page_array[2].spin, vm.page.vm_page_queues[vm.page.PQ_CACHE].spin:
+            pass
+        return [
+            (lock.name, lock.acquisitions)
+            for lock in [spin for pool in vm.pools for spin in pool.spinlocks()]
+        ]
+
+    assert [("pq.cache[0].spin", 1), ("pg[2].spin", 1), ("pg[5].spin", 1)] == alone(program, locks=locks)

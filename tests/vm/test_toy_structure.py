@@ -103,14 +103,16 @@ MUTANT = """
     ),
 """
 
-#: What is added to files that are there already: path, the line to add it after, the text.
+FUTURE = "from __future__ import annotations\n"
+#: What is added to files that are there already: path, the line to add it after, the text
+#: (None: the import of the toy).
 ADDED = [
     ("vm/vm_page/__init__.py", "    {\n", '        "toy": ("KEY", "VmToy", "vm_toy_wind", "show_toy"),\n'),
-    ("vm/vm_page/startup.py", "from vmsmp.vm.vm_page.queues import TAILQ_INSERT_HEAD\n", None),
+    ("vm/vm_page/startup.py", FUTURE, None),
     ("vm/vm_page/startup.py", "        self.l2_mask = size - 1\n", "        self.toys = vm.pool(VmToy)\n"),
-    ("vm/vm_page/ddb.py", "from vmsmp.vm.vm_page.page import is_marker\n", None),
+    ("vm/vm_page/ddb.py", FUTURE, None),
     ("vm/vm_page/ddb.py", "COMMANDS: Final = (\n", "    COMMAND,\n"),
-    ("check/vm/vm_page.py", "HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues, is_marker\n", None),
+    ("check/vm/vm_page.py", FUTURE, None),
     ("check/vm/vm_page.py", "RULES: Final = (\n", RULE),
     ("patches/mutants/vm_page/holding.py", "MUTANTS = (\n", MUTANT),
 ]

@@ -16,7 +16,9 @@ from vmsmp.library import all_scenarios
 PROFILES = ("pr", "ci", "nightly")
 
 # What `tests/support` asserts is shown like what tests assert.
-pytest.register_assert_rewrite("inner_session", "machine_driver", "mappings", "page_layer", "verdicts")
+pytest.register_assert_rewrite(
+    "inner_session", "machine_driver", "mappings", "page_layer", "things", "verdicts"
+)
 
 all_scenarios()  # from here on `vmsmp.scenarios` can be imported, in a checkout too
 

@@ -1,8 +1,15 @@
 """What tests of the page layer start from and look at: limits, queues, objects, words."""
 
-from vmsmp.scenarios._kit import set_limits
-from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_hold
+from vmsmp.scenarios._kit import busied_page, set_limits
+from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
+    vm_object_allocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
 from vmsmp.vm.vm_page import (
+    PG_MAPPEDMULTI,
     VM_ALLOC_NORMAL,
     _vm_page_add_queue_spinlocked,
     _vm_page_and_queue_spin_unlock,
@@ -10,6 +17,8 @@ from vmsmp.vm.vm_page import (
     vm_page_activate,
     vm_page_alloc,
     vm_page_and_queue_spin_lock,
+    vm_page_flag_set,
+    vm_page_lookup_busy_wait,
     vm_page_wakeup,
 )
 
@@ -74,6 +83,24 @@ def active(vm):
     vm_page_activate(page)
     vm_page_wakeup(page)
     return page
+
+
+def shared_page(vm, obj, pindex):
+    """A valid page of the object on its active queue, not busied, that the hash may know."""
+    page = busied_page(vm, obj, pindex)
+    vm_page_flag_set(page, PG_MAPPEDMULTI)
+    vm_page_activate(page)
+    vm_page_wakeup(page)
+    return page
+
+
+def by_tree(vm, obj):
+    """Look the object's first page up under its token, and let go of it."""
+    vm_object_hold_shared(obj)
+    page = vm_page_lookup_busy_wait(obj, 0, True)
+    if page is not None:
+        vm_page_wakeup(page)
+    vm_object_drop(obj)
 
 
 def made(vm, refs=1):

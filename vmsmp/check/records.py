@@ -149,7 +149,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         if vm is None:
             return
         pools = {pool.type: pool for pool in vm.pools}
-        for n in range(max(len(rules.at_rest) for rules in self._rules)):
+        for n in range(max((len(rules.at_rest) for rules in self._rules), default=0)):
             for rules in self._rules:
                 for rule in rules.at_rest[n : n + 1]:
                     for thing in pools.get(rules.record, ()):

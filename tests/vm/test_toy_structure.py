@@ -17,7 +17,8 @@ from textwrap import dedent, indent
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
 
 #: The new module: two fields under a spinlock, a share, a function, and what the debugger shows.
 TOY = '''
@@ -180,9 +181,9 @@ def toyshop(tmp_path_factory):
     return shop
 
 
-def run(shop, *arguments):
-    """What a fresh interpreter prints that works with the copy."""
-    done = subprocess.run(
+def finished(shop, *arguments):
+    """A fresh interpreter that has worked with the copy."""
+    return subprocess.run(
         [sys.executable, *arguments],
         cwd=shop,
         env={**os.environ, "PYTHONPATH": str(shop)},
@@ -191,6 +192,11 @@ def run(shop, *arguments):
         timeout=60,
         check=False,
     )
+
+
+def run(shop, *arguments):
+    """What a fresh interpreter prints that works with the copy."""
+    done = finished(shop, *arguments)
     assert (0, "") == (done.returncode, done.stderr), indent(done.stdout + done.stderr, "| ")
     return done.stdout
 
@@ -258,3 +264,48 @@ def test_the_debugger_s_help_has_the_toy_s_command(toyshop):
 def test_the_command_line_plants_the_toy_s_mutant(toyshop):
     line = ("alloc_storm_one_colour", "--mutant", "TY-01", "--schedules", "1", "--sched", "dfs:0")
     assert "TY-01" in run(toyshop, "-m", "vmsmp", "run", *line)
+
+
+# -- the walk over the parts, with the toy in one of them ---------------------------------------------
+
+WALK = ("-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", str(HERE / "test_parts.py"))
+
+
+@pytest.fixture
+def without(toyshop):
+    """`without(name, text)`: the copy while that file lacks that text."""
+    changed = []
+
+    def cut(name, text):
+        path = toyshop / "vmsmp" / name
+        source = path.read_text(encoding="utf-8")
+        changed.append((path, source))
+        path.write_text(source.replace(text, ""), encoding="utf-8")
+        return toyshop
+
+    yield cut
+    for path, source in changed:
+        path.write_text(source, encoding="utf-8")
+
+
+@pytest.mark.ci
+def test_the_toy_has_all_its_pieces(toyshop):
+    done = finished(toyshop, *WALK)
+    assert 0 == done.returncode, done.stdout
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("name", "text", "test"),
+    [
+        ("check/vm/vm_page.py", RULE, "test_a_part_lacks_no_piece_without_a_reason"),
+        ("vm/vm_page/__init__.py", '"vm_toy_wind", ', "test_a_part_lists_everything_public_that_it_defines"),
+        ("vm/vm_page/toy.py", "Deviations: none.", "test_every_module_of_a_part_says_what_it_models"),
+    ],
+    ids=["rule", "export", "docstring"],
+)
+def test_a_piece_of_the_toy_that_is_missing_is_found(without, name, text, test):
+    done = finished(without(name, text), *WALK)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert 1 == len(failed), done.stdout
+    assert f"::{test}" in failed[0]

@@ -92,9 +92,9 @@ class VmPage(Record):
     tqe_next: VmPage | None = field("Q", default=None)
     tqe_prev: VmPage | None = field("Q", default=None)
     # invariant: object.rb_memq[pindex] is this page, for as long as object is set
-    object: Any = field("b|o|S", "B+O", default=None)  # a VmObject
-    pindex: int = field("b|o|S", "B+O|B+N")
-    valid: int = field("b|o|S", "B", format=hex)
+    object: Any = field("b|o|S", "B+O", default=None, watch=True)  # a VmObject
+    pindex: int = field("b|o|S", "B+O|B+N", watch=True)
+    valid: int = field("b|o|S", "B", format=hex, watch=True)
     dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
     act_count: int = field("")  # nobody's: it only has to be about right
 

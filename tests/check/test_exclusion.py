@@ -47,7 +47,7 @@ PLANTED = {
         "return True",
     ),
     ("atomic", "lockmgr"): (
-        "vmsmp.sync.lockmgr_atomic:AtomicLockmgr._can_exclusive",
+        "vmsmp.sync.lockmgr.atomic:AtomicLockmgr._can_exclusive",
         "return self._owner is None and not self._readers and self._upgrader is None",
         "return True",
     ),
@@ -62,7 +62,7 @@ PLANTED = {
         "if True:",
     ),
     ("exact", "lockmgr"): (
-        "vmsmp.sync.lockmgr:_exclusive_grantable",
+        "vmsmp.sync.lockmgr.word:exclusive_grantable",
         "return not count & (LKC_UPREQ | LKC_EXREQ | LKC_XMASK) and not (",
         "return True or not (",
     ),

@@ -94,12 +94,12 @@ class Lock:
 
     # -- the ghost: who owns what, for checkers and reports -------------------------------------
 
-    def _wants(self, cpu: Cpu, mode: str) -> None:
+    def note_wanted(self, cpu: Cpu, mode: str) -> None:
         """`cpu` is about to ask for it and would wait."""
         for hook in self.hooks.wants:
             hook(cpu, self, mode)
 
-    def _acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
+    def note_acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
         """`cpu` owns it from this step on."""
         cpu.held.append(Hold(self, mode))
         self.holders.append((cpu, mode))
@@ -107,14 +107,14 @@ class Lock:
         for hook in self.hooks.acquired:
             hook(cpu, self, mode, tried)
 
-    def _released(self, cpu: Cpu, mode: str) -> None:
+    def note_released(self, cpu: Cpu, mode: str) -> None:
         """`cpu` stops owning it with the operation it performs next."""
         for hook in self.hooks.released:
             hook(cpu, self, mode)
         if cpu.let_go(self, mode):
             self.holders.remove((cpu, mode))
 
-    def _mode(self, cpu: Cpu) -> str | None:
+    def mode_of(self, cpu: Cpu) -> str | None:
         """The mode in which `cpu` took it last, or None."""
         for hold in reversed(cpu.held):
             if hold.lock is self:

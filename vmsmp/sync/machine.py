@@ -9,9 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
-from vmsmp.sync.lockmgr import ExactLockmgr
-from vmsmp.sync.lockmgr_atomic import AtomicLockmgr
-from vmsmp.sync.lockmgr_lock import LockmgrLock
+from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues

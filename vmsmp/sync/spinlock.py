@@ -58,12 +58,12 @@ def spin_lock(spin: ExactSpinlock) -> None:
     Locks: nothing that sleeps may follow while it is held.  Sleeps: never, it spins.
     """
     td = _spin_enter(spin)
-    spin._wants(td.cpu, EXCLUSIVE)
+    spin.note_wanted(td.cpu, EXCLUSIVE)
     old = spin.lock.fetchadd(1)
     if old != 0:
         _spin_lock_contested(spin, td, old)
     spin.inside.discard(td)
-    spin._acquired(td.cpu, EXCLUSIVE)
+    spin.note_acquired(td.cpu, EXCLUSIVE)
 
 
 def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
@@ -99,14 +99,14 @@ def spin_trylock(spin: ExactSpinlock) -> bool:
         _spin_leave(td)
         return False
     spin.inside.discard(td)
-    spin._acquired(td.cpu, EXCLUSIVE, tried=True)
+    spin.note_acquired(td.cpu, EXCLUSIVE, tried=True)
     return True
 
 
 def spin_unlock(spin: ExactSpinlock) -> None:
     """Let go of `spin`, however it was taken (`spin_unlock_any` relies on that)."""
     td = curthread(spin.machine)
-    spin._released(td.cpu, spin._mode(td.cpu) or EXCLUSIVE)
+    spin.note_released(td.cpu, spin.mode_of(td.cpu) or EXCLUSIVE)
     spin.lock.fetchadd(-1)
     _spin_leave(td)
 
@@ -114,12 +114,12 @@ def spin_unlock(spin: ExactSpinlock) -> None:
 def spin_lock_shared(spin: ExactSpinlock) -> None:
     """Take `spin` shared.  Queued writers go first, except in this CPU's window."""
     td = _spin_enter(spin)
-    spin._wants(td.cpu, SHARED)
+    spin.note_wanted(td.cpu, SHARED)
     old = spin.lock.fetchadd(1)
     if not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)):
         _spin_lock_shared_contested(spin, td)
     spin.inside.discard(td)
-    spin._acquired(td.cpu, SHARED)
+    spin.note_acquired(td.cpu, SHARED)
 
 
 def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
@@ -153,8 +153,8 @@ def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
     cpu = spin.engine.current
     if not spin.lock.cmpset(SPINLOCK_SHARED | 1, 1):
         return False
-    spin._released(cpu, SHARED)
-    spin._acquired(cpu, EXCLUSIVE, tried=True)
+    spin.note_released(cpu, SHARED)
+    spin.note_acquired(cpu, EXCLUSIVE, tried=True)
     return True
 
 
@@ -245,22 +245,22 @@ class AtomicSpinlock(Spinlock):
 
     def _take(self, cpu: Cpu) -> None:
         self._owner = cpu
-        self._acquired(cpu, EXCLUSIVE)
+        self.note_acquired(cpu, EXCLUSIVE)
 
     def _take_shared(self, cpu: Cpu) -> None:
         self._readers += 1
-        self._acquired(cpu, SHARED)
+        self.note_acquired(cpu, SHARED)
 
     def acquire(self) -> None:
         cpu = self.engine.current
-        self._wants(cpu, EXCLUSIVE)
+        self.note_wanted(cpu, EXCLUSIVE)
         if self._owner is not None or self._readers:
             self.contested += 1
         self._gate.enter(self._code | ops.ACQUIRE, self._free, self._take, Wait(self, EXCLUSIVE))
 
     def acquire_shared(self) -> None:
         cpu = self.engine.current
-        self._wants(cpu, SHARED)
+        self.note_wanted(cpu, SHARED)
         if self._owner is not None:
             self.contested += 1
         self._gate.enter(
@@ -275,7 +275,7 @@ class AtomicSpinlock(Spinlock):
             self.engine.failed()
             return False
         self._owner = cpu
-        self._acquired(cpu, EXCLUSIVE, tried=True)
+        self.note_acquired(cpu, EXCLUSIVE, tried=True)
         return True
 
     def try_upgrade(self) -> bool:
@@ -286,8 +286,8 @@ class AtomicSpinlock(Spinlock):
             return False  # a waiting writer's increment spoils the exact lock's comparison, too
         self._readers = 0
         self._owner = cpu
-        self._released(cpu, SHARED)
-        self._acquired(cpu, EXCLUSIVE, tried=True)
+        self.note_released(cpu, SHARED)
+        self.note_acquired(cpu, EXCLUSIVE, tried=True)
         return True
 
     def release(self) -> None:
@@ -296,8 +296,8 @@ class AtomicSpinlock(Spinlock):
     release_shared = release
 
     def _drop(self, cpu: Cpu) -> None:
-        mode = self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
-        self._released(cpu, mode)
+        mode = self.mode_of(cpu) or (EXCLUSIVE if self._owner else SHARED)
+        self.note_released(cpu, mode)
         if mode == EXCLUSIVE:
             self._owner = None
         else:

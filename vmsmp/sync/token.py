@@ -86,7 +86,7 @@ def _lwkt_trytokref_exclusive(ref: TokRef, td: Thread, mode: int) -> bool:
         if count & ~TOK_EXCLREQ == 0:
             taken, count = tok.t_count.fcmpset(count, count & ~TOK_EXCLREQ | TOK_EXCLUSIVE)
             if taken:
-                tok._acquired(td.cpu, EXCLUSIVE)
+                tok.note_acquired(td.cpu, EXCLUSIVE)
                 if tok.t_ref.peek() is not None:
                     tok.machine.panic(f"{tok} was taken while its t_ref was set")
                 tok.t_ref.store(ref)
@@ -97,7 +97,7 @@ def _lwkt_trytokref_exclusive(ref: TokRef, td: Thread, mode: int) -> bool:
             # Ours already: this ref only counts, so the outermost release is the one that frees it.
             tok.t_count.fetchadd(TOK_INCR)
             ref.tr_count &= ~TOK_EXCLUSIVE
-            tok._acquired(td.cpu, SHARED)
+            tok.note_acquired(td.cpu, SHARED)
             return True
         if not mode & TOK_EXCLREQ or count & TOK_EXCLREQ:
             return False
@@ -116,14 +116,14 @@ def _lwkt_trytokref_shared(ref: TokRef, td: Thread, mode: int) -> bool:
             not count & TOK_EXCLREQ or not mode & TOK_EXCLREQ or len(td.td_toks_array) != 1
         ):
             if not tok.t_count.fetchadd(TOK_INCR) & TOK_EXCLUSIVE:
-                tok._acquired(td.cpu, SHARED)
+                tok.note_acquired(td.cpu, SHARED)
                 return True
             tok.t_count.fetchadd(-TOK_INCR)
             continue
         owner = tok.t_ref.load() if count & TOK_EXCLUSIVE else None
         if owner is not None and owner.tr_owner is td:
             tok.t_count.fetchadd(TOK_INCR)
-            tok._acquired(td.cpu, SHARED)
+            tok.note_acquired(td.cpu, SHARED)
             return True
         return False
 
@@ -132,10 +132,10 @@ def _lwkt_reltokref(ref: TokRef, td: Thread) -> None:
     tok = ref.tr_tok
     if tok.t_ref.load() is ref:
         tok.t_ref.store(None)
-        tok._released(td.cpu, EXCLUSIVE)
+        tok.note_released(td.cpu, EXCLUSIVE)
         tok.t_count.clearbits(TOK_EXCLUSIVE)
     else:
-        tok._released(td.cpu, SHARED)
+        tok.note_released(td.cpu, SHARED)
         if tok.t_count.fetchadd(-TOK_INCR) // TOK_INCR == 0:
             tok.machine.panic(f"{tok} released below zero")
 
@@ -163,13 +163,13 @@ def lwkt_gettoken(tok: ExactToken) -> None:
 
     Sleeps: while contested, and then every token held so far is lost and taken again.
     """
-    tok._wants(tok.engine.current, EXCLUSIVE)
+    tok.note_wanted(tok.engine.current, EXCLUSIVE)
     _lwkt_gettoken(tok, TOK_EXCLUSIVE | TOK_EXCLREQ)
 
 
 def lwkt_gettoken_shared(tok: ExactToken) -> None:
     """Take `tok` shared.  Sleeps: as `lwkt_gettoken`."""
-    tok._wants(tok.engine.current, SHARED)
+    tok.note_wanted(tok.engine.current, SHARED)
     _lwkt_gettoken(tok, TOK_EXCLREQ)
 
 
@@ -430,10 +430,10 @@ class AtomicToken(Token):
         if ref.tr_count & TOK_EXCLUSIVE:
             self._owner = cpu
         self._users[cpu.index] = self._users.get(cpu.index, 0) + 1
-        self._acquired(cpu, ref.mode, tried)
+        self.note_acquired(cpu, ref.mode, tried)
 
     def _give_ref(self, ref: TokRef, cpu: Cpu) -> None:
-        self._released(cpu, ref.mode)
+        self.note_released(cpu, ref.mode)
         if ref.tr_count & TOK_EXCLUSIVE:
             self._owner = None
         left = self._users[cpu.index] - 1
@@ -448,7 +448,7 @@ class AtomicToken(Token):
         exclusive = bool(mode & TOK_EXCLUSIVE)
         name = EXCLUSIVE if exclusive else SHARED
         can = self._can_exclusive if exclusive else self._can_shared
-        self._wants(cpu, name)
+        self.note_wanted(cpu, name)
         if not can(cpu):
             self.contested += 1
         ref = _push(td, self, mode)

@@ -38,7 +38,7 @@ from vmsmp.sync.errno import (
     LK_UPGRADE,
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
-from vmsmp.sync.lockmgr_lock import LockmgrLock
+from vmsmp.sync.lockmgr.lock import LockmgrLock
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
 
@@ -105,7 +105,7 @@ class AtomicLockmgr(LockmgrLock):
         else:
             self._readers[cpu.index] = self._readers.get(cpu.index, 0) + 1
             self._admitted.discard(cpu.index)
-        self._acquired(cpu, mode, tried)
+        self.note_acquired(cpu, mode, tried)
 
     def _request(self, flags: int, exclusive: bool) -> int:
         mode = EXCLUSIVE if exclusive else SHARED
@@ -116,7 +116,7 @@ class AtomicLockmgr(LockmgrLock):
                 if not flags & LK_CANRECURSE:
                     return EBUSY if flags & LK_NOWAIT else -1
                 self._depth += 1
-                self._acquired(cpu, EXCLUSIVE)
+                self.note_acquired(cpu, EXCLUSIVE)
                 return 0
             if can(cpu):
                 self._take(cpu, mode, bool(flags & LK_NOWAIT))
@@ -133,7 +133,7 @@ class AtomicLockmgr(LockmgrLock):
                 self._readers_waiting.add(cpu.index)
             return None
 
-        self._wants_to_wait(flags, mode, self._owner)
+        self.note_request(flags, mode, self._owner)
         error = self._gate.alter(self._code | ops.REQUEST, first)
         if error == -1:
             self.machine.panic(f"lockmgr: locking against myself: {self}")
@@ -155,7 +155,7 @@ class AtomicLockmgr(LockmgrLock):
         """The second step of a request that has to wait; `left` undoes its registration."""
         machine = self.machine
         td = curthread(machine)
-        self._contest(td)
+        self.note_contest(td)
         leave_tokens(self.machine, f"contested {self}")
 
         def signalled() -> bool:
@@ -205,7 +205,7 @@ class AtomicLockmgr(LockmgrLock):
             self._upgrader = cpu
             return None
 
-        self._wants_to_wait(flags, UPGRADE, self._owner)
+        self.note_request(flags, UPGRADE, self._owner)
         error = self._gate.alter(self._code | ops.UPGRADE, first)
         if error == -1:
             return self._request(flags & ~LK_TYPE_MASK | LK_EXCLUSIVE, True)
@@ -220,7 +220,7 @@ class AtomicLockmgr(LockmgrLock):
     # -- giving up ------------------------------------------------------------------------------
 
     def _unshare(self, cpu: Cpu) -> None:
-        self._released(cpu, SHARED)
+        self.note_released(cpu, SHARED)
         left = self._readers.get(cpu.index, 0) - 1
         if left > 0:
             self._readers[cpu.index] = left
@@ -231,7 +231,7 @@ class AtomicLockmgr(LockmgrLock):
         if self._owner is not None:
             if self._owner is not cpu:
                 self.machine.fail("lock-misuse", f"{self} released by a CPU that does not hold it")
-            self._released(cpu, EXCLUSIVE)
+            self.note_released(cpu, EXCLUSIVE)
             self._depth -= 1
             if not self._depth:
                 self._owner = None
@@ -245,7 +245,7 @@ class AtomicLockmgr(LockmgrLock):
     def _weaken(self, cpu: Cpu) -> None:
         if self._owner is not cpu or self._depth != 1:
             self.machine.panic(f"lockmgr: downgrade of {self}, which is not held exclusively once")
-        self._released(cpu, EXCLUSIVE)
+        self.note_released(cpu, EXCLUSIVE)
         self._owner = None
         self._admitted |= self._readers_waiting
         self._take(cpu, SHARED)

@@ -1,6 +1,6 @@
 """What a lockmgr lock offers at either depth: one door for requests, and words for them.
 
-The algorithm is in `lockmgr`, the contract in one step in `lockmgr_atomic`.
+The algorithm is in `exact`, the contract in one step in `atomic`.
 """
 
 from __future__ import annotations
@@ -73,22 +73,22 @@ class LockmgrLock(Lock):
         if error:
             self.machine.panic(f"{self}: {what} without a way to fail returned {error}")
 
-    def _wants_to_wait(self, flags: int, mode: str, owner: Any) -> None:
+    def note_request(self, flags: int, mode: str, owner: Any) -> None:
         """Tell the observers of a request that would wait: no try, no recursion."""
         cpu = self.engine.current
         if not flags & LK_NOWAIT and owner is not cpu:
-            self._wants(cpu, mode)
+            self.note_wanted(cpu, mode)
 
-    def _contest(self, td: Thread) -> None:
+    def note_contest(self, td: Thread) -> None:
         self.contested += 1
         for hook in self.hooks.blocking:
             hook(td.cpu, f"contested {self}")
 
-    def _acquired(self, cpu: Any, mode: str, tried: bool = False) -> None:
+    def note_acquired(self, cpu: Any, mode: str, tried: bool = False) -> None:
         if mode == EXCLUSIVE:
             self.epoch += 1
-        super()._acquired(cpu, mode, tried)
+        super().note_acquired(cpu, mode, tried)
 
-    def _upgraded(self, cpu: Any) -> None:
-        self._released(cpu, SHARED)
-        self._acquired(cpu, EXCLUSIVE)
+    def note_upgraded(self, cpu: Any) -> None:
+        self.note_released(cpu, SHARED)
+        self.note_acquired(cpu, EXCLUSIVE)

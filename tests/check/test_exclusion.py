@@ -42,7 +42,7 @@ PLANTED = {
         "return True",
     ),
     ("atomic", "token"): (
-        "vmsmp.sync.token:AtomicToken._grantable",
+        "vmsmp.sync.token.atomic:AtomicToken._grantable",
         "return self._owner is cpu",
         "return True",
     ),
@@ -57,7 +57,7 @@ PLANTED = {
         "if old > 1:",
     ),
     ("exact", "token"): (
-        "vmsmp.sync.token:_lwkt_trytokref_exclusive",
+        "vmsmp.sync.token.exact:_lwkt_trytokref_exclusive",
         "if count & ~TOK_EXCLREQ == 0:",
         "if True:",
     ),

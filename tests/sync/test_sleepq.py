@@ -13,7 +13,7 @@ from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
 from vmsmp.patches.patch import Mutant
 from vmsmp.sync import machine as sync_machine
 from vmsmp.sync.errno import PWAKEUP_ONE
-from vmsmp.sync.sleepq import MATCH_ALL, _bucket
+from vmsmp.sync.sleepq import MATCH_ALL, bucket_of
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 SCHEDULES = pytest.mark.parametrize("sched", ["random", "dfs:2", "pct:3"])
@@ -492,7 +492,7 @@ print(vmsmp.explore(program, sched="dfs:2", schedules=500, locks={locks!r}).fail
 
 def same_bucket(count):
     """So many idents of one bucket."""
-    return [n for n in range(1, 1000) if _bucket(n) == _bucket(1)][:count]
+    return [n for n in range(1, 1000) if bucket_of(n) == bucket_of(1)][:count]
 
 
 def test_an_announcement_shows_in_the_hints_and_in_the_mask():
@@ -500,10 +500,10 @@ def test_an_announcement_shows_in_the_hints_and_in_the_mask():
 
     def program(m):
         m.tsleep_interlock(1)
-        queue = m.sleepq._queue(m.curcpu, _bucket(1))
-        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[_bucket(1)].peek()))
+        queue = m.sleepq._queue(m.curcpu, bucket_of(1))
+        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[bucket_of(1)].peek()))
         m.tsleep(1, PINTERLOCKED, "", 1)
-        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[_bucket(1)].peek()))
+        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[bucket_of(1)].peek()))
 
     vmsmp.explore(program, schedules=1, locks="exact", check=False)
     assert [([1, None, None, None], 1), ([None] * 4, 0)] == seen
@@ -523,7 +523,7 @@ def test_the_hint_is_stored_before_the_mask():
             return getattr(self.word, item)
 
     def program(m):
-        queues, bucket = m.sleepq, _bucket(1)
+        queues, bucket = m.sleepq, bucket_of(1)
         hints = queues._queue(m.curcpu, bucket).hints
         hints[:] = [Spy(hint, "hint") for hint in hints]
         queues.slpque_cpumasks[bucket] = Spy(queues.slpque_cpumasks[bucket], "mask")
@@ -539,14 +539,14 @@ def test_a_wakeup_by_a_hint_that_matches_all_reaches_the_sleeper():
 
     def program(m):
         def sleeper():
-            hints = m.sleepq._queue(m.curcpu, _bucket(1)).hints
+            hints = m.sleepq._queue(m.curcpu, bucket_of(1)).hints
             for hint, other in zip(hints, same_bucket(6)[1:], strict=False):
                 hint.store(other)  # as if other threads of this CPU slept on these
             seen.append(m.tsleep(1))
 
         m.spawn(sleeper)
         delay(m, 1)
-        seen.append(m.sleepq._queue(m.cpus[1], _bucket(1)).hints[0].peek())
+        seen.append(m.sleepq._queue(m.cpus[1], bucket_of(1)).hints[0].peek())
         m.wakeup(1)
         m.join()
 

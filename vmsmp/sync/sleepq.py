@@ -18,7 +18,6 @@ Deviations:
 
 from __future__ import annotations
 
-import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +32,7 @@ from vmsmp.sync.errno import (
     PINTERLOCKED,
     PWAKEUP_ONE,
 )
+from vmsmp.sync.ident import ident_hash, ident_name
 from vmsmp.sync.thread import (
     TDF_SINTR,
     TDF_TSLEEP_DESCHEDULED,
@@ -55,16 +55,9 @@ HINTS: Final = 4
 MATCH_ALL: Final = -1
 
 
-def ident_name(ident: Any) -> str:
-    """The ident as a report shows it."""
-    return getattr(ident, "name", None) or str(ident)
-
-
-def _bucket(ident: Any) -> int:
-    key = ident if isinstance(ident, int) else getattr(ident, "ident", None)
-    if not isinstance(key, int):
-        key = zlib.crc32(str(key or ident).encode())
-    return key * 2654435761 % (1 << 32) >> 29
+def bucket_of(ident: Any) -> int:
+    """The number of the queue that the ident hashes to."""
+    return ident_hash(ident) >> 29
 
 
 class SleepQueues:
@@ -178,7 +171,7 @@ class _CpuQueue:
     def check_word(self) -> str | None:
         """INV-SL1: who is on the queue announced a sleep that hashes here."""
         for td in self.queue:
-            if not td.td_flags & TDF_TSLEEPQ or _bucket(td.td_wchan) != self.bucket:
+            if not td.td_flags & TDF_TSLEEPQ or bucket_of(td.td_wchan) != self.bucket:
                 return f"{td.cpu} is on it and waits for {ident_name(td.td_wchan)}"
         return None
 
@@ -242,7 +235,7 @@ class ExactSleepQueues(SleepQueues):
         crit_enter(td)
         if td.td_flags & TDF_TSLEEPQ:
             self.remove(td)
-        bucket = _bucket(ident)
+        bucket = bucket_of(ident)
         qp = self._queue(td.cpu, bucket)
         for hint in qp.hints:
             found = hint.peek()  # ours alone to write
@@ -266,7 +259,7 @@ class ExactSleepQueues(SleepQueues):
         """_tsleep_remove.  Locks: on the thread's own CPU, in a critical section."""
         if not td.td_flags & TDF_TSLEEPQ:
             return
-        bucket = _bucket(td.td_wchan)
+        bucket = bucket_of(td.td_wchan)
         qp = self._queue(td.cpu, bucket)
         td.td_flags &= ~TDF_TSLEEPQ
         qp.queue.remove(td)
@@ -282,7 +275,7 @@ class ExactSleepQueues(SleepQueues):
         """_wakeup: the local queue, a full fence, then an IPI to every other CPU that may match."""
         td = curthread(self.machine)
         crit_enter(td)
-        bucket = _bucket(ident)
+        bucket = bucket_of(ident)
         woke = self._wakeup_local(td, ident, domain)
         # cpu_mfence(): the caller's change of state is visible before the mask is read.
         mask = self.slpque_cpumasks[bucket].load() & ~(1 << td.cpu.index)
@@ -303,7 +296,7 @@ class ExactSleepQueues(SleepQueues):
     def _wakeup_local(self, td: Thread, ident: Any, domain: int) -> int:
         """Wake the matching threads of the CPU that `td` runs on, which is the one this runs on."""
         woke = 0
-        for sleeper in list(self._queue(td.cpu, _bucket(ident)).queue):
+        for sleeper in list(self._queue(td.cpu, bucket_of(ident)).queue):
             if sleeper.td_wchan == ident and sleeper.td_wdomain == domain & PDOMAIN_MASK:
                 self.remove(sleeper)
                 woke += 1

@@ -13,14 +13,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.wait import WaitMode
+from vmsmp.sync.lock import EXCLUSIVE, SHARED
 
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Machine
-    from vmsmp.sync.token import TokRef
+TOK_EXCLUSIVE: Final = 1
+TOK_EXCLREQ: Final = 2
+TOK_INCR: Final = 4
+LWKT_MAXTOKENS: Final = 32
 
 TDF_TSLEEPQ = 0x0001
 TDF_TSLEEP_DESCHEDULED = 0x0002
@@ -74,6 +78,24 @@ class Thread:
 
     def __repr__(self) -> str:
         return self.name
+
+
+class TokRef:
+    """struct lwkt_tokref, a slot of a thread's token stack: which token, and the mode to take it again in."""
+
+    __slots__ = ("tr_count", "tr_owner", "tr_tok")
+
+    def __init__(self, tok: Any, td: Thread, count: int) -> None:
+        self.tr_tok: Any = tok  # a token, of the depth of its machine
+        self.tr_owner = td
+        self.tr_count = count
+
+    @property
+    def mode(self) -> WaitMode:
+        return EXCLUSIVE if self.tr_count & TOK_EXCLUSIVE else SHARED
+
+    def __repr__(self) -> str:
+        return f"ref of cpu{self.tr_owner.cpu.index} to {self.tr_tok.name}"
 
 
 def curthread(machine: Machine) -> Thread:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+from vmsmp.engine.machine import Machine
+
 
 def ident_name(ident: Any) -> str:
     """The ident as a report shows it."""
@@ -21,3 +23,16 @@ def ident_hash(ident: Any) -> int:
     if not isinstance(key, int):
         key = zlib.crc32(str(key or ident).encode())
     return key * 2654435761 % (1 << 32)
+
+
+def wchan_identity(machine: Machine, ident: Any) -> int:
+    """The identity under which operations on the ident are traced.
+
+    A string or a whole number is a channel of that name; an object without an identity has 0.
+    """
+    if isinstance(ident, str):
+        return machine.identify(str.__str__(ident))
+    if isinstance(ident, int):
+        return machine.identify(str(int(ident)))
+    key = getattr(ident, "ident", None)
+    return key if isinstance(key, int) else 0

@@ -13,16 +13,14 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+from vmsmp.sync.services import Services
 from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
-
-if TYPE_CHECKING:
-    from vmsmp.sync.services import Services
 
 SPINLOCK_SHARED: Final = 0x80000000
 SPINLOCK_EXCLWAIT: Final = 0x00100000
@@ -39,7 +37,7 @@ def _format(word: int) -> str:
 
 
 def _spin_enter(spin: ExactSpinlock) -> Thread:
-    """A critical section and the per-CPU count come before the atomic, in every acquire."""
+    """Enter a critical section and count the lock; every acquire does so before its first atomic."""
     td = curthread(spin.machine)
     crit_enter(td)
     td.gd_spinlocks += 1
@@ -55,7 +53,7 @@ def _spin_leave(td: Thread) -> None:
 def spin_lock(spin: ExactSpinlock) -> None:
     """Take `spin` exclusively.
 
-    Locks: nothing that sleeps may follow while it is held.  Sleeps: never, it spins.
+    Locks: the holder must not sleep.  Sleeps: never, it spins.
     """
     td = _spin_enter(spin)
     spin.note_wanted(td.cpu, EXCLUSIVE)
@@ -67,13 +65,13 @@ def spin_lock(spin: ExactSpinlock) -> None:
 
 
 def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
-    """The word was not free; our increment is in it."""
+    """Wait for a word that was not free; our increment is in it."""
     word = spin.lock
     if old == SPINLOCK_SHARED and word.cmpset(SPINLOCK_SHARED | 1, 1):
-        return  # only the cached SHARED of readers gone by
+        return  # only SHARED was set, cached by readers that have left
     td.cpu.wants = Wait(spin, EXCLUSIVE)
     spin.contested += 1
-    # Our own increment moves from the holders to the queued writers, which shuts new readers out.
+    # Move our increment from the holders to the queued writers, which holds off new readers.
     old = word.fetchadd(SPINLOCK_EXCLWAIT - 1)
     spin.queued.add(td)
     if old & SPINLOCK_SHARED:
@@ -92,7 +90,7 @@ def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
 
 
 def spin_trylock(spin: ExactSpinlock) -> bool:
-    """Take `spin` exclusively if that needs no waiting; leaves no trace in the word if not."""
+    """Take `spin` exclusively if that needs no waiting; else leave the word as it is."""
     td = _spin_enter(spin)
     if not spin.lock.cmpset(0, 1) and not spin.lock.cmpset(SPINLOCK_SHARED, 1):
         spin.inside.discard(td)
@@ -104,7 +102,7 @@ def spin_trylock(spin: ExactSpinlock) -> bool:
 
 
 def spin_unlock(spin: ExactSpinlock) -> None:
-    """Let go of `spin`, however it was taken (`spin_unlock_any` relies on that)."""
+    """Release `spin`, in whatever mode it was taken (`spin_unlock_any` relies on that)."""
     td = curthread(spin.machine)
     spin.note_released(td.cpu, spin.mode_of(td.cpu) or EXCLUSIVE)
     spin.lock.fetchadd(-1)
@@ -112,7 +110,7 @@ def spin_unlock(spin: ExactSpinlock) -> None:
 
 
 def spin_lock_shared(spin: ExactSpinlock) -> None:
-    """Take `spin` shared.  Queued writers go first, except in this CPU's window."""
+    """Take `spin` shared.  Queued writers go first, except in this CPU's time window."""
     td = _spin_enter(spin)
     spin.note_wanted(td.cpu, SHARED)
     old = spin.lock.fetchadd(1)
@@ -123,7 +121,7 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
 
 
 def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
-    """Somebody owns or queues for the word; our increment is still in it."""
+    """Wait for a word that is owned or queued for; our increment is still in it."""
     word = spin.lock
     td.cpu.wants = Wait(spin, SHARED)
     spin.contested += 1
@@ -149,7 +147,7 @@ def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
 
 
 def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
-    """Turn a shared hold into an exclusive one if this CPU is the only reader."""
+    """Turn a shared hold into an exclusive one if this CPU is the only reader; whether it was."""
     cpu = spin.engine.current
     if not spin.lock.cmpset(SPINLOCK_SHARED | 1, 1):
         return False
@@ -159,7 +157,7 @@ def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
 
 
 class Spinlock(Lock):
-    """What both depths offer."""
+    """A spinlock at either depth."""
 
     kind = "spinlock"
 
@@ -172,7 +170,7 @@ class Spinlock(Lock):
         raise NotImplementedError
 
     def release_shared(self) -> None:
-        """Let go of a shared hold."""
+        """Release a shared hold."""
         raise NotImplementedError
 
     def try_upgrade(self) -> bool:
@@ -185,9 +183,9 @@ class ExactSpinlock(Spinlock):
 
     def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
         super().__init__(machine, name, ident)
-        word = None if ident is None else ident + ops.MAX_CPUS  # the next identity is reserved with ours
+        word = None if ident is None else ident + ops.MAX_CPUS  # reserved together with ours
         self.lock = machine.atomic(0, f"{self.name}.lock", format=_format, ident=word)
-        # ghost: threads inside an acquire, and those of them that wait in the word's upper bits
+        # ghost: threads inside an acquire, and those of them that are counted as queued writers
         self.inside: set[Thread] = set()
         self.queued: set[Thread] = set()
         machine.words[self.lock.ident] = self
@@ -283,7 +281,7 @@ class AtomicSpinlock(Spinlock):
 
     def _upgrade(self, cpu: Cpu) -> bool:
         if self._readers != 1 or self._gate.waits(EXCLUSIVE):
-            return False  # a waiting writer's increment spoils the exact lock's comparison, too
+            return False  # as in the exact lock, where a waiting writer's increment makes the compare fail
         self._readers = 0
         self._owner = cpu
         self.note_released(cpu, SHARED)

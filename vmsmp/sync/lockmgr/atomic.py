@@ -1,17 +1,18 @@
-"""The lockmgr contract without its algorithm: each request one step, or two when it has to wait.
+"""The lockmgr contract without its algorithm: each request is one step, or two if it has to wait.
 
 Keeps what callers may rely on: exclusion, recursion, an EXCLUPGRADE or downgrade with nobody in
 between, one upgrader at a time, new readers that let waiting writers go first while readers hold
 the lock, and the error numbers.
-Deviations: the order in which waiters are granted is open, so everything the exact lock can do
-this one can; a timeout starts afresh after a spurious wakeup; a cut-short wait is never granted in
-the same moment; LK_SHARED with LK_SLEEPFAIL fails after any wait, where the exact lock may grant.
+Deviations:
+  * waiters are granted in any order, so this lock can do everything that the exact one can.
+  * a timeout starts afresh after a spurious wakeup.
+  * a wait that is cut short is never granted in the same moment.
+  * LK_SHARED with LK_SLEEPFAIL fails after any wait, where the exact lock may grant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -39,11 +40,9 @@ from vmsmp.sync.errno import (
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
 from vmsmp.sync.lockmgr.lock import LockmgrLock
+from vmsmp.sync.services import Services
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
-
-if TYPE_CHECKING:
-    from vmsmp.sync.services import Services
 
 
 class AtomicLockmgr(LockmgrLock):
@@ -60,7 +59,7 @@ class AtomicLockmgr(LockmgrLock):
         self._writers_waiting = 0
         self._upgrader: Cpu | None = None
         self._canceled = False
-        # Readers that waited when an exclusive owner left were granted the lock with that.
+        # Readers that waited when an exclusive owner left: its release granted them the lock.
         self._readers_waiting: set[int] = set()
         self._admitted: set[int] = set()
 
@@ -133,7 +132,7 @@ class AtomicLockmgr(LockmgrLock):
                 self._readers_waiting.add(cpu.index)
             return None
 
-        self.note_request(flags, mode, self._owner)
+        self.note_request(flags, mode)
         error = self._gate.alter(self._code | ops.REQUEST, first)
         if error == -1:
             self.machine.panic(f"lockmgr: locking against myself: {self}")
@@ -156,7 +155,7 @@ class AtomicLockmgr(LockmgrLock):
         machine = self.machine
         td = curthread(machine)
         self.note_contest(td)
-        leave_tokens(self.machine, f"contested {self}")
+        leave_tokens(machine, f"contested {self}")
 
         def signalled() -> bool:
             return bool(flags & LK_PCATCH and td.td_sigpending)
@@ -205,7 +204,7 @@ class AtomicLockmgr(LockmgrLock):
             self._upgrader = cpu
             return None
 
-        self.note_request(flags, UPGRADE, self._owner)
+        self.note_request(flags, UPGRADE)
         error = self._gate.alter(self._code | ops.UPGRADE, first)
         if error == -1:
             return self._request(flags & ~LK_TYPE_MASK | LK_EXCLUSIVE, True)
@@ -217,7 +216,7 @@ class AtomicLockmgr(LockmgrLock):
 
         return self._wait(flags, EXCLUSIVE, self._can_upgrade, left)
 
-    # -- giving up ------------------------------------------------------------------------------
+    # -- release, downgrade, cancel -------------------------------------------------------------
 
     def _unshare(self, cpu: Cpu) -> None:
         self.note_released(cpu, SHARED)

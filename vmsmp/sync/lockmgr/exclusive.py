@@ -15,7 +15,7 @@ from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.lockmgr.release import lockmgr_release
 from vmsmp.sync.lockmgr.shared import recurse
 from vmsmp.sync.lockmgr.struct_lock import LK_KERNTHREAD, StructLock
-from vmsmp.sync.lockmgr.wait import exclusive_owner, lk_sleep
+from vmsmp.sync.lockmgr.wait import lk_sleep
 from vmsmp.sync.lockmgr.word import (
     LKC_EXREQ,
     LKC_EXREQ2,
@@ -35,7 +35,7 @@ from vmsmp.sync.thread import Thread, curthread
 def lockmgr_exclusive(lkp: StructLock, flags: int) -> int:
     """LK_EXCLUSIVE: take the lock exclusively."""
     td = curthread(lkp.machine)
-    lkp.note_request(flags, EXCLUSIVE, exclusive_owner(lkp))
+    lkp.note_request(flags, EXCLUSIVE)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return recurse(lkp, td, flags)

@@ -11,7 +11,7 @@ from vmsmp.sync.errno import (
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.sync.lockmgr.struct_lock import StructLock
-from vmsmp.sync.lockmgr.wait import exclusive_owner, lk_sleep
+from vmsmp.sync.lockmgr.wait import lk_sleep
 from vmsmp.sync.lockmgr.word import (
     LKC_CANCEL,
     LKC_EXREQ,
@@ -31,7 +31,7 @@ from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 def lockmgr_shared(lkp: StructLock, flags: int) -> int:
     """LK_SHARED: take the lock shared."""
     td = curthread(lkp.machine)
-    lkp.note_request(flags, SHARED, exclusive_owner(lkp))
+    lkp.note_request(flags, SHARED)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return recurse(lkp, td, flags)

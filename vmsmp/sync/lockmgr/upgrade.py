@@ -13,7 +13,6 @@ from vmsmp.sync.lock import SHARED, UPGRADE
 from vmsmp.sync.lockmgr.exclusive import await_grant, lockmgr_exclusive
 from vmsmp.sync.lockmgr.release import lockmgr_release
 from vmsmp.sync.lockmgr.struct_lock import StructLock
-from vmsmp.sync.lockmgr.wait import exclusive_owner
 from vmsmp.sync.lockmgr.word import (
     LKC_EXREQ,
     LKC_SCOUNT,
@@ -33,7 +32,7 @@ def lockmgr_upgrade(lkp: StructLock, flags: int) -> int:
     the shared hold is gone.
     """
     td = curthread(lkp.machine)
-    lkp.note_request(flags, UPGRADE, exclusive_owner(lkp))
+    lkp.note_request(flags, UPGRADE)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return 0

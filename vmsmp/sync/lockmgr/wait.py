@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.errno import LK_PCATCH, LK_TIMELOCK, PCATCH, PINTERLOCKED
-from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.lockmgr.struct_lock import StructLock
 
 
@@ -23,8 +21,3 @@ def lk_sleep(lkp: StructLock, flags: int, wmesg: str, overdue: Callable[[int], s
         timo,
         overdue=lambda: overdue(lkp.lk_count.peek()),
     )
-
-
-def exclusive_owner(lkp: StructLock) -> Cpu | None:
-    """The CPU that owns the lock exclusively, unseen: for the observers."""
-    return next((cpu for cpu, mode in lkp.holders if mode == EXCLUSIVE), None)

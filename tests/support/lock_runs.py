@@ -6,6 +6,12 @@ import pytest
 
 import vmsmp
 from vmsmp import LK_EXCLUSIVE, LK_SHARED
+from vmsmp.engine.controlled import ControlledEngine
+from vmsmp.engine.hooks import Hooks
+from vmsmp.engine.options import Options
+from vmsmp.engine.workers import WorkerPool, current_core
+from vmsmp.machine import Machine
+from vmsmp.sched.dfs import DepthFirst
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 MODES = pytest.mark.parametrize("mode", [LK_SHARED, LK_EXCLUSIVE])
@@ -55,3 +61,12 @@ def against(locks, holds, flags, timo=0):
 
     once(program, locks)
     return seen[0]
+
+
+def watched(program, observer, locks="exact"):
+    """Run `program` once, each CPU as far as it can go, seen by `observer`; the machine of the run."""
+    with WorkerPool(current_core()) as pool:
+        execution = ControlledEngine(pool, max_steps=10_000).prepare(DepthFirst(0))
+        machine = Machine(execution, options=Options(locks=locks), hooks=Hooks((observer,)))
+        pool.drive(lambda: execution.execute(machine, program))
+    return machine

@@ -1,5 +1,6 @@
 """The README says what is so: its report is real, its code runs, its line replays."""
 
+import ast
 import importlib
 import re
 from itertools import pairwise
@@ -17,6 +18,7 @@ from readme_tables import (
     operation_rows,
     table,
 )
+from reference import deadlock01
 from vmsmp.cli import COMMANDS, main, parser
 from vmsmp.engine import ops
 from vmsmp.patches.mutants import MUTANTS
@@ -45,6 +47,12 @@ def test_the_report_in_the_readme_is_what_its_line_replays_to(capsys):
     line = re.search(r"vmsmp replay '([^']+)'", report).group(1)
     assert 1 == main(["replay", line])
     assert without_line_numbers(report) == without_line_numbers(capsys.readouterr().out)
+
+
+def test_the_predicted_deadlock_in_the_readme_is_what_a_search_reports():
+    (shown,) = re.findall(r"^```\n(lock-order: .*?)^```$", README, re.MULTILINE | re.DOTALL)
+    report = vmsmp.explore(deadlock01, races=True).failure.report()
+    assert shown.splitlines() == report.split("\n\n")[0].splitlines()
 
 
 def test_the_first_python_block_runs_as_it_stands(capsys):
@@ -115,6 +123,20 @@ def rooms():
 
 def test_every_room_stands_in_the_readme():
     assert sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")) == sorted(rooms())
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_room_imports_only_from_rooms_that_stand_above_it(room):
+    above = rooms()[: rooms().index(room) + 1]
+    assert [] == sorted(imported(room) & {*rooms()} - {*above})
+
+
+def imported(room):
+    """What the modules of a room import of vmsmp: rooms, and modules beside them."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / room).rglob("*.py")]
+    froms = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}" for node in froms if node.module for alias in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("vmsmp.")}
 
 
 def test_every_path_in_the_readme_is_there():

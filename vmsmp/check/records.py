@@ -20,8 +20,8 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.records.field import Field
 from vmsmp.records.observer import RecordObserver
-from vmsmp.records.pool import record_of
-from vmsmp.records.record import Record
+from vmsmp.records.pool import Block, record_of
+from vmsmp.records.record import PART_BITS, Record
 from vmsmp.sync.lock import Lock
 from vmsmp.sync.observer import LockObserver
 from vmsmp.vm.observer import VmObserver
@@ -52,8 +52,8 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # what was written by the step under way, and the rules to be asked after it
         self._touched: Record | None = None
         self._asked: tuple[Rule, ...] = ()
-        # by identity: the record and what to ask when it is written, once looked up
-        self._known: dict[int, tuple[Record, tuple[Rule, ...], bool]] = {}
+        # by code: the record that operations are about, and its rules, once looked up
+        self._known: dict[int, tuple[Record, Rules]] = {}
         # whether there is freed memory that somebody could still touch
         self._any_freed = False
 
@@ -74,26 +74,27 @@ class Records(RecordObserver, LockObserver, VmObserver):
                     self.tell(cpu.machine, touched, broken)
                     break
         if _RESERVED <= code < _NAMED and (code & 1 or self._any_freed):
-            known = self._known.get(code >> ops.KIND_BITS) or self._look_up(cpu.machine, code)
+            known = self._known.get(code & ~PART_BITS) or self._look_up(cpu.machine, code)
             if known is not None:
-                touched, self._asked, stored = known
-                self._touched = touched
-                if not stored and code & ops.KIND_MASK == ops.ATOMIC_STORE:
+                record, rules = known
+                self._touched = record
+                field = record.field_of(code)
+                self._asked = rules.written.get("" if field is None else field.name, ())
+                if not rules.stored and code & ops.KIND_MASK == ops.ATOMIC_STORE:
                     text = "an atomic word is stored to, and what others changed meanwhile is lost"
-                    self.tell(cpu.machine, touched, Broken("INV-PB7", text))
-                if touched.freed:
-                    self._too_late(cpu, touched)
+                    self.tell(cpu.machine, record, Broken("INV-PB7", text))
+                if record.freed:
+                    self._too_late(cpu, record)
 
-    def _look_up(self, machine: Any, code: int) -> tuple[Record, tuple[Rule, ...], bool] | None:
-        """The record that an operation is about, and what to ask once it is written."""
-        ident = code >> ops.KIND_BITS
-        record = record_of(machine, ident)
+    def _look_up(self, machine: Any, code: int) -> tuple[Record, Rules] | None:
+        """The record that an operation is about, and its rules, if there are any."""
+        record = record_of(machine, code >> ops.KIND_BITS)
         rules = self._of.get(type(record))
         if record is None or rules is None:
             return None
-        field = record.field_of(code)
-        asked = rules.written.get("" if field is None else field.name, ())
-        known = self._known[ident] = record, asked, rules.stored
+        known = record, rules
+        if isinstance(machine.block_of(record.ident)[0], Block):
+            self._known[record.code] = known
         return known
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:

@@ -38,6 +38,9 @@ STRIDE: Final = 32
 SPIN: Final = 1
 FIRST_FIELD: Final = 3
 _FIELD_SHIFT: Final = ops.CPU_BITS + ops.KIND_BITS
+#: What of an operation's code says which part of a record it is about, and which kind it is.
+#: Records' identities are reserved `STRIDE` at a time, so what is left names the record.
+PART_BITS: Final = (STRIDE - 1 << _FIELD_SHIFT) | ops.KIND_MASK
 
 
 class Record:

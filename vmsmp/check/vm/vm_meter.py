@@ -15,7 +15,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Observer
 from vmsmp.records.pool import record_of
-from vmsmp.records.record import Record
+from vmsmp.records.record import PART_BITS, Record
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
 
@@ -64,8 +64,8 @@ class Deltas(Observer):
 
     def __init__(self, tell: Callable[[Any, Record, Broken], None]) -> None:
         self._tell = tell
-        # by identity: the meter that an operation is about, and which count, once looked up
-        self._known: dict[int, tuple[Record | None, str]] = {}
+        # by code: the meter that operations are about, if it is one, once looked up
+        self._known: dict[int, Vmmeter | None] = {}
         # CPUs that are changing one of their deltas: which count, and what it was before
         self._counting: dict[Cpu, tuple[str, int]] = {}
 
@@ -92,14 +92,14 @@ class Deltas(Observer):
                     self._tell(machine, gd.gd_vmstats_adj, broken)
 
     def _meter(self, machine: Any, code: int) -> tuple[Record | None, str]:
-        ident = code >> ops.KIND_BITS
-        known = self._known.get(ident)
-        if known is None:
-            record = record_of(machine, ident)
-            field = record.field_of(code) if isinstance(record, Vmmeter) else None
-            known = (None, "") if field is None else (record, field.name)
-            self._known[ident] = known
-        return known
+        """The meter that an operation is about, and which of its counts."""
+        base = code & ~PART_BITS
+        if base not in self._known:
+            record = record_of(machine, code >> ops.KIND_BITS)
+            self._known[base] = record if isinstance(record, Vmmeter) else None
+        meter = self._known[base]
+        field = meter.field_of(code) if meter is not None else None
+        return (meter, field.name) if field is not None else (None, "")
 
 
 RULES: Final = ()

@@ -10,7 +10,7 @@ for a moment, by a guess of the page hash that is about to be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
@@ -18,7 +18,6 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
 from vmsmp.records.record import has
-from vmsmp.records.share import Share
 from vmsmp.vm.observer import PageAllocated, PageFound
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import Globaldata
@@ -30,6 +29,7 @@ from vmsmp.vm.vm_page.flags import (
     PBUSY_WANTED,
     PG_FICTITIOUS,
     PG_MAPPED,
+    PG_MARKER,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
@@ -39,7 +39,7 @@ from vmsmp.vm.vm_page.flags import (
     VM_ALLOC_SYSTEM,
     busy_format,
 )
-from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues, is_marker
+from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues
 
 #: What a CPU inside vm_page_sbusy_drop or vm_page_flash does next.
 _TAKES_WANTED_BACK: Final = (ops.CLEARBITS, ops.CMPSET, ops.ATOMIC_LOAD)
@@ -62,14 +62,12 @@ _peek_first, _peek_last, _peek_lcnt = (
 
 def broken_page(m: VmPage, books: Books) -> Broken | None:
     """The first rule that the page breaks right now, or None."""
+    return broken_busy(m, books) or broken_counts(m, books) or broken_place(m, books)
+
+
+def broken_busy(m: VmPage, books: Books) -> Broken | None:
+    """Whether the busy word says what the books say."""
     out = books.counts(m)
-    broken = _broken_busy(m, out) or _broken_counts(m, out)
-    if broken is None and not m.spin_held():
-        broken = _broken_queue(m, books)
-    return broken
-
-
-def _broken_busy(m: VmPage, out: Mapping[Share, int]) -> Broken | None:
     busy_count = m.busy_count.value
     hard = out.get(HARD, 0)
     soft = out.get(SOFT, 0)
@@ -95,7 +93,9 @@ def _broken_busy(m: VmPage, out: Mapping[Share, int]) -> Broken | None:
     return None
 
 
-def _broken_counts(m: VmPage, out: Mapping[Share, int]) -> Broken | None:
+def broken_counts(m: VmPage, books: Books) -> Broken | None:
+    """Whether the counts of holds and wirings say what the books say."""
+    out = books.counts(m)
     hold = out.get(HOLD, 0)
     if m.hold_count.value != hold:
         return Broken("INV-HW1", f"its word counts {m.hold_count.value} holds, and {hold} are out")
@@ -105,8 +105,10 @@ def _broken_counts(m: VmPage, out: Mapping[Share, int]) -> Broken | None:
     return None
 
 
-def _broken_queue(m: VmPage, books: Books) -> Broken | None:
-    """The rules for a page whose spinlock is free."""
+def broken_place(m: VmPage, books: Books) -> Broken | None:
+    """Whether a page whose spinlock is free is where its fields, flags and counts allow it to be."""
+    if m.spin_held():
+        return None
     page = m.vm.page
     queue = _peek_queue(m)
     flags = m.flags.value
@@ -192,14 +194,17 @@ def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
         return None
     length = 0
     last = None
-    for m in pq.pages():
+    m = _peek_first(pq)
+    left = len(pq.vm.page.vm_page_array) + len(pq.vm.page.markers) + 1  # a list with a ring has no end
+    while m is not None and left:
         if _peek_prev(m) is not last:
             return Broken("INV-Q1", f"the link back from {m.klass} does not lead where it came from")
         if _peek_queue(m) != pq.index:
             other = m.vm.page.queue_name(_peek_queue(m))
             return Broken("INV-Q1", f"it lists {m.klass}, which says it is on {other}")
-        last = m
-        length += not is_marker(m)
+        length += not m.flags.value & PG_MARKER
+        last, m = m, _peek_next(m)
+        left -= 1
     if _peek_last(pq) is not last:
         return Broken("INV-Q1", "its tail is not its last page")
     if _peek_lcnt(pq) != length:
@@ -249,8 +254,13 @@ def broken_gate(cpu: Cpu, allocated: PageAllocated) -> tuple[VmPage, Broken] | N
 RULES: Final = (
     Rules(
         VmPage,
-        # Links change under the page's spinlock, so they are looked at when that is let go.
-        written={"": (broken_page, unlinked_page), **dict.fromkeys(VmPage.fields, (broken_page,))},
+        written={
+            # Links change under the page's spinlock, so they are looked at when that is let go.
+            "": (broken_place, unlinked_page),
+            "busy_count": (broken_busy, broken_place),
+            **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
+            **dict.fromkeys(("flags", "md", "valid", "act_count"), (broken_place,)),
+        },
         at_rest=(broken_page, unlinked_page),
         guarded=dict.fromkeys(("object", "pindex", "valid"), identity_moves),
         freed=freed_twice,

@@ -1,7 +1,6 @@
 """The kernel's view of what runs on a CPU: struct thread, critical sections and IPI queues.
 
-Models: sys/sys/thread.h, sys/kern/lwkt_thread.c and sys/kern/lwkt_ipiq.c, as far as locks and sleeps
-need them.
+Models: sys/sys/thread.h, sys/kern/lwkt_thread.c, lwkt_ipiq.c as far as locks and sleeps need them.
 Locks: a thread's fields are its own CPU's; the IPI queue is written by anybody.
 Deviations:
   * one thread a CPU; while it sleeps its CPU is idle and takes IPIs.

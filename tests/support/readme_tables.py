@@ -1,4 +1,8 @@
-"""Tables of the README: how they are read, and what the code says must be in them."""
+"""Tables of the README: how they are read, and what the code says must be in them.
+
+`python tests/support/readme_tables.py` makes anew what of the README the code knows: the report at its top,
+operation kinds, kinds of failure.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ import ast
 import re
 from pathlib import Path
 
+from vmsmp.campaign.replay import replay
 from vmsmp.engine import ops, verdict
+from vmsmp.engine.schedule import Schedule
+from vmsmp.library import find_scenario
 
 HOME = Path(__file__).resolve().parents[2]
 README = (HOME / "README.md").read_text(encoding="utf-8")
@@ -74,6 +81,22 @@ def modelled():
     return found
 
 
-if __name__ == "__main__":  # python tests/support/readme_tables.py: the rows to put into the README
-    for row in (*operation_rows(), *failure_rows()):
-        print(f"| {' | '.join(row)} |")  # noqa: T201
+def report():
+    """The report at the top of the README, made anew."""
+    schedule = Schedule.parse(re.search(r"vmsmp replay '([^']+)'", README)[1])
+    return replay(find_scenario(schedule.program), schedule).failure.report() + "\n"
+
+
+def renewed():
+    """The README with its report and the tables that the code knows made anew."""
+    text = re.sub(r"(?ms)(?<=^```text\n).*?(?=^```$)", lambda _: report(), README)
+    for heading, rows in (("Operation kinds", operation_rows()), ("Kinds of failure", failure_rows())):
+        before, after = text.split(f"\n### {heading}\n")
+        lines = "".join(f"| {' | '.join(row)} |\n".replace("  ", " ").replace("  ", " ") for row in rows)
+        after = re.sub(r"(?m)(?<=---\|\n)(^\|.*\n)+", lambda _, lines=lines: lines, after, count=1)
+        text = f"{before}\n### {heading}\n{after}"
+    return text
+
+
+if __name__ == "__main__":
+    (HOME / "README.md").write_text(renewed(), encoding="utf-8")

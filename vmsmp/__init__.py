@@ -13,7 +13,8 @@
     result = vmsmp.explore(lost_update, sched="pct:3", schedules=1000, seed=1)
     print(result.failure.report())
 
-Names are loaded when first used, so that importing the package stays cheap.
+Names are loaded when first used, so that importing the package stays cheap.  README.md lists the rooms of
+the package and says how to add to them.
 """
 
 from __future__ import annotations

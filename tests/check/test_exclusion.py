@@ -42,12 +42,12 @@ PLANTED = {
         "return True",
     ),
     ("atomic", "token"): (
-        "vmsmp.sync.token:AtomicToken._grantable",
+        "vmsmp.sync.token.atomic:AtomicToken._grantable",
         "return self._owner is cpu",
         "return True",
     ),
     ("atomic", "lockmgr"): (
-        "vmsmp.sync.lockmgr_atomic:AtomicLockmgr._can_exclusive",
+        "vmsmp.sync.lockmgr.atomic:AtomicLockmgr._can_exclusive",
         "return self._owner is None and not self._readers and self._upgrader is None",
         "return True",
     ),
@@ -57,12 +57,12 @@ PLANTED = {
         "if old > 1:",
     ),
     ("exact", "token"): (
-        "vmsmp.sync.token:_lwkt_trytokref_exclusive",
+        "vmsmp.sync.token.exact:_lwkt_trytokref_exclusive",
         "if count & ~TOK_EXCLREQ == 0:",
         "if True:",
     ),
     ("exact", "lockmgr"): (
-        "vmsmp.sync.lockmgr:_exclusive_grantable",
+        "vmsmp.sync.lockmgr.word:exclusive_grantable",
         "return not count & (LKC_UPREQ | LKC_EXREQ | LKC_XMASK) and not (",
         "return True or not (",
     ),

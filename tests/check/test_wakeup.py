@@ -147,7 +147,7 @@ def test_a_wait_for_a_lockmgr_lock_that_is_free_is_found():
 
     planted = Mutant(
         "LK-16",
-        "vmsmp.sync.lockmgr:lockmgr_downgrade",
+        "vmsmp.sync.lockmgr.release:lockmgr_downgrade",
         "lkp.machine.wakeup(lkp)",
         "pass",
         "INV-LK7",

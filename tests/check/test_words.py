@@ -63,7 +63,7 @@ def test_a_spinlock_word_that_is_left_behind_is_caught_at_the_end():
 def test_a_token_word_that_is_left_behind_is_caught_at_the_end():
     caught(
         using(lambda m: m.token("l"), "acquire_shared"),
-        "vmsmp.sync.token:_lwkt_reltokref",
+        "vmsmp.sync.token.exact:_lwkt_reltokref",
         "if tok.t_count.fetchadd(-TOK_INCR) // TOK_INCR == 0:",
         "if tok.t_count.fetchadd(0) // TOK_INCR == 0:",
         "state word of token 'l': nobody uses it but t_count is 2",
@@ -78,7 +78,7 @@ def test_a_token_whose_owner_stays_set_is_caught():
 
     caught(
         program,
-        "vmsmp.sync.token:_lwkt_reltokref",
+        "vmsmp.sync.token.exact:_lwkt_reltokref",
         "tok.t_ref.store(None)",
         "pass",
         "state word of token 'l': t_ref is set and EXCLUSIVE is not",
@@ -95,7 +95,7 @@ def test_a_lockmgr_word_that_stays_shared_under_an_owner_is_caught():
 
     caught(
         program,
-        "vmsmp.sync.lockmgr:lockmgr_exclusive",
+        "vmsmp.sync.lockmgr.exclusive:lockmgr_exclusive",
         "granted, count = lkp.lk_count.fcmpset(count, (count + 1) & ~LKC_SHARED)",
         "granted, count = lkp.lk_count.fcmpset(count, count + 1)",
         "state word of lockmgr 'l': XMASK and SHARED are both set",
@@ -111,7 +111,7 @@ def test_a_lockmgr_word_that_is_left_behind_is_caught_at_the_end():
 
     caught(
         program,
-        "vmsmp.sync.lockmgr:undo_shreq",
+        "vmsmp.sync.lockmgr.shared:undo_shreq",
         "count = lkp.lk_count.fetchadd(-LKC_SCOUNT) - LKC_SCOUNT",
         "count = lkp.lk_count.fetchadd(0)",
         "state word of lockmgr 'l': nobody uses it but lk_count is SHARED|S1",

@@ -22,7 +22,7 @@ def on_cpu(controlled):
 def taken(cpu, *modes):
     lock = cpu.machine.spinlock("l")
     for mode in modes:
-        lock._acquired(cpu, mode)
+        lock.note_acquired(cpu, mode)
     return lock
 
 

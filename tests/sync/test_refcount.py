@@ -3,11 +3,9 @@
 import pytest
 
 import vmsmp
+from lock_runs import DEPTHS, SCHEDULES
 from vmsmp.patches.patch import Mutant
 from vmsmp.sync.refcount import REFCNTF_WAITING
-
-DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-SCHEDULES = pytest.mark.parametrize("sched", ["random", "dfs:2", "pct:3"])
 
 
 @DEPTHS

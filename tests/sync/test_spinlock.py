@@ -3,19 +3,10 @@
 import pytest
 
 import vmsmp
+from lock_runs import DEPTHS, SCHEDULES, once
 from vmsmp.patches.patch import Mutant
 from vmsmp.sync.spinlock import SPINLOCK_EXCLWAIT as EW
 from vmsmp.sync.spinlock import SPINLOCK_SHARED as S
-
-DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-SCHEDULES = pytest.mark.parametrize("sched", ["random", "dfs:2", "pct:3"])
-
-
-def once(program, locks="exact"):
-    """The one run in which every CPU goes on until it cannot or gives way."""
-    result = vmsmp.explore(program, sched="dfs:0", schedules=1, locks=locks)
-    assert [] == result.failures
-
 
 # -- exclusion ------------------------------------------------------------------------------------
 

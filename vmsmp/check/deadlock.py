@@ -1,7 +1,7 @@
 """Deadlock: no CPU can run, and the wait-for graph says why.
 
 A CPU waits for the holders of the lock it wants, or for the CPU it joins.  A wait for a token is no
-edge: a CPU that waits for one gives up its own, so tokens cannot close a cycle.
+edge: a CPU that waits for one gives up its own, so tokens cannot close a cycle.  INV-DL.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ from vmsmp.engine import ops, source
 from vmsmp.engine.wait import WaitEnd
 from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.cell import Cell
+from vmsmp.sync.ident import ident_name
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.observer import LockObserver
-from vmsmp.sync.sleepq import ident_name
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu

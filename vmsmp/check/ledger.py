@@ -27,24 +27,31 @@ _NO_SHARES: Final[Mapping[Share, int]] = {}
 MEMORY = 8
 
 
-class Entry(NamedTuple):
-    """One line of a ledger: `cpu` took or gave a share, in this function for that one.
+#: An entry as it is written down, many times for each time that one is read.
+_Entry = tuple[int, Cpu, str, Share | None, CodeType, int, CodeType | None]
 
-    `at` is the length of the log then or, in the free engine, how many operations the CPU had performed.
+
+class Entry(NamedTuple):
+    """One line of a ledger: `cpu` did that, with a share or without one, in this function for that one.
+
+    `at` is the position in the run then.
     """
 
     at: int
     cpu: Cpu
-    what: str
+    did: str
+    share: Share | None
     code: CodeType
     line: int
     caller: CodeType | None
 
     def __str__(self) -> str:
-        engine = self.cpu.machine.engine
-        step = engine.step_at(self.at)
+        step = self.cpu.machine.engine.step_at(self.at)
+        what = self.did
+        if self.share is not None:
+            what += f" {_a(self.share)}{' back' if self.did == 'gave' else ''}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {step}: {self.cpu} {self.what} at {source.place_of(self.code, self.line)}{caller}"
+        return f"step {step}: {self.cpu} {what} at {source.place_of(self.code, self.line)}{caller}"
 
 
 class Ledger(RecordObserver):
@@ -54,9 +61,9 @@ class Ledger(RecordObserver):
         # Where CPUs are parallel the word and the book are written one after the other: only at rest do
         # they agree.
         self._parallel = parallel
-        self._history: dict[int, deque[Entry]] = {}
+        self._history: dict[int, deque[_Entry]] = {}
         self._counts: dict[int, dict[Share, int]] = {}
-        self._owners: dict[int, Entry] = {}
+        self._owners: dict[int, _Entry] = {}
         self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
     def begin(self, machine: Machine) -> None:
@@ -66,24 +73,16 @@ class Ledger(RecordObserver):
 
     # -- the books ------------------------------------------------------------------------------
 
-    def _write(self, cpu: Cpu, thing: Record, what: str, out: int = 0) -> Entry:
+    def _write(self, cpu: Cpu, record: Record, did: str, share: Share | None, out: int = 0) -> _Entry:
         """Note who changed a share: the function that called the record, or `out` calls further out."""
         frame = source.caller(out)
         caller = frame.f_back
-        engine = cpu.machine.engine
-        at = engine.position(cpu)
         known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
-        entry = Entry(
-            at,
-            cpu,
-            what,
-            frame.f_code,
-            frame.f_lineno,
-            caller.f_code if caller is not None and known else None,
-        )
-        history = self._history.get(thing.code)
+        code = caller.f_code if caller is not None and known else None
+        entry = cpu.machine.engine.position(cpu), cpu, did, share, frame.f_code, frame.f_lineno, code
+        history = self._history.get(record.code)
         if history is None:
-            history = self._history[thing.code] = deque(maxlen=MEMORY)
+            history = self._history[record.code] = deque(maxlen=MEMORY)
         history.append(entry)
         return entry
 
@@ -102,7 +101,7 @@ class Ledger(RecordObserver):
 
     def history(self, thing: Record) -> list[str]:
         """The last entries about a record, oldest first."""
-        return [str(entry) for entry in self._history.get(thing.code, ())]
+        return [str(Entry(*entry)) for entry in self._history.get(thing.code, ())]
 
     def counts(self, record: Record) -> Mapping[Share, int]:
         """How many shares of each kind are out; kinds that nobody ever took may be left out."""
@@ -110,7 +109,8 @@ class Ledger(RecordObserver):
 
     def allocated_to(self, record: Record) -> Entry | None:
         """Who was given the record, if it is allocated."""
-        return self._owners.get(record.code)
+        entry = self._owners.get(record.code)
+        return None if entry is None else Entry(*entry)
 
     def _fail(self, cpu: Cpu, thing: Record, message: str) -> None:
         cpu.machine.fail("accounting", message, [f"{thing} is {thing.dump()}", *self.history(thing)])
@@ -118,13 +118,13 @@ class Ledger(RecordObserver):
     # -- entries --------------------------------------------------------------------------------
 
     def took(self, cpu: Cpu, record: Record, share: Share) -> None:
-        self._write(cpu, record, f"took {_a(share)}")
+        self._write(cpu, record, "took", share)
         count = self._add(record, share, 1)
         if share.edge is not None and count == 1 and not self._parallel:
             self._at_edge(cpu, record, share.invariant, share.edge, share.edge.first)
 
     def gave(self, cpu: Cpu, record: Record, share: Share) -> None:
-        self._write(cpu, record, f"gave {_a(share)} back")
+        self._write(cpu, record, "gave", share)
         if share.owned and not has(cpu, record, share):
             self._not_yours(cpu, record, share)
         count = self._add(record, share, -1)
@@ -150,12 +150,12 @@ class Ledger(RecordObserver):
 
     def allocated(self, cpu: Cpu, record: Record) -> None:
         before = self._owners.get(record.code)
-        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}", out=1)
+        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}", None, out=1)
         if before is not None:
             self._fail(cpu, record, f"INV-AL1: {record.klass} allocated twice")
 
     def freed(self, cpu: Cpu, record: Record) -> None:
-        self._write(cpu, record, "frees it", out=1)
+        self._write(cpu, record, "frees it", None, out=1)
         self._owners.pop(record.code, None)  # an allocator may have lost it to who frees it now
 
     # -- leaks ----------------------------------------------------------------------------------

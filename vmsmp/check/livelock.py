@@ -3,7 +3,7 @@
 The engine notices that only spinning is left, or that the step limit is reached (its second half has
 fair picks).  This observer says which steps each CPU repeats, and which CPUs wait for locks that others
 got meanwhile.  Towards the step limit it looks for a lasso (`check.lasso`): then it can say since when
-the same steps come back, and whether what they use comes back to the same state.
+the same steps come back, and whether what they use comes back to the same state.  INV-PG1.
 """
 
 from __future__ import annotations

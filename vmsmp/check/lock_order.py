@@ -7,7 +7,7 @@ both (a gate), a spawn or join orders them, or readers meet readers only.
 Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks.  A token is never an edge:
 a CPU that waits for one gives up its own.  (A spinlock held while waiting for a lockmgr lock or a token is
 misuse, not order.)  A try makes no edge, but what it took is held like anything else.
-Locks of one class are ordered by instance.
+Locks of one class are ordered by instance.  INV-DL.
 """
 
 from __future__ import annotations

@@ -28,6 +28,11 @@ from vmsmp.vm.observer import VmObserver
 
 _RESERVED: Final = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
 _NAMED: Final = FIRST_NAMED << ops.KIND_BITS
+# Asked at every step, so without a look into another module.
+_RECORD: Final = ~PART_BITS
+_PART: Final = PART_BITS & ~ops.KIND_MASK
+_KIND: Final = ops.KIND_MASK
+_ATOMIC_STORE: Final = ops.ATOMIC_STORE
 _NONE: Final = Rules(Record)
 
 
@@ -42,6 +47,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._system = tuple(system)
         # by type, checked twins included
         self._of = {type_: r for r in self._rules for type_ in (r.record, r.record.checked)}
+        self._asked_by_part = {type_: _by_part(rules) for type_, rules in self._of.items()}
         self._guarded = {
             r.record.fields[name]: rule
             for r in self._rules
@@ -52,8 +58,9 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # what was written by the step under way, and the rules to be asked after it
         self._touched: Record | None = None
         self._asked: tuple[Rule, ...] = ()
-        # by code: the record that operations are about, and its rules, once looked up
-        self._known: dict[int, tuple[Record, Rules]] = {}
+        # by code: the record that operations are about, and by which part of it is written what to ask;
+        # None for one without rules
+        self._known: dict[int, tuple[Record, dict[int, tuple[Rule, ...]], bool] | None] = {}
         # whether there is freed memory that somebody could still touch
         self._any_freed = False
 
@@ -74,25 +81,25 @@ class Records(RecordObserver, LockObserver, VmObserver):
                     self.tell(cpu.machine, touched, broken)
                     break
         if _RESERVED <= code < _NAMED and (code & 1 or self._any_freed):
-            known = self._known.get(code & ~PART_BITS) or self._look_up(cpu.machine, code)
+            base = code & _RECORD
+            known = self._known[base] if base in self._known else self._look_up(cpu.machine, code)
             if known is not None:
-                record, rules = known
+                record, asked, stored = known
                 self._touched = record
-                field = record.field_of(code)
-                self._asked = rules.written.get("" if field is None else field.name, ())
-                if not rules.stored and code & ops.KIND_MASK == ops.ATOMIC_STORE:
+                self._asked = asked.get(code & _PART, ())
+                if not stored and code & _KIND == _ATOMIC_STORE:
                     text = "an atomic word is stored to, and what others changed meanwhile is lost"
                     self.tell(cpu.machine, record, Broken("INV-PB7", text))
                 if record.freed:
                     self._too_late(cpu, record)
 
-    def _look_up(self, machine: Any, code: int) -> tuple[Record, Rules] | None:
-        """The record that an operation is about, and its rules, if there are any."""
+    def _look_up(self, machine: Any, code: int) -> tuple[Record, dict[int, tuple[Rule, ...]], bool] | None:
+        """The record that an operation is about, and what to ask of it, if there is anything."""
         record = record_of(machine, code >> ops.KIND_BITS)
-        rules = self._of.get(type(record))
-        if record is None or rules is None:
+        if record is None:
             return None
-        known = record, rules
+        rules = self._of.get(type(record))
+        known = None if rules is None else (record, self._asked_by_part[type(record)], rules.stored)
         if isinstance(machine.block_of(record.ident)[0], Block):
             self._known[record.code] = known
         return known
@@ -115,18 +122,19 @@ class Records(RecordObserver, LockObserver, VmObserver):
         if found is not None:
             self.tell(cpu.machine, *found)
 
-    def access(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
+    def watched(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
         if record.freed:
             self._too_late(cpu, record)
         elif write and field in self._guarded:
             self.tell(cpu.machine, record, self._guarded[field](cpu, record, field, self.ledger))
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        if lock.guards is not None and lock.guards.freed:
+        if self._any_freed and lock.guards is not None and lock.guards.freed:
             self._too_late(cpu, lock.guards)
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
-        self.wants(cpu, lock, mode)
+        if self._any_freed:
+            self.wants(cpu, lock, mode)
 
     def freed(self, cpu: Cpu, record: Record) -> None:
         self._any_freed |= record.mortal
@@ -169,3 +177,9 @@ class Records(RecordObserver, LockObserver, VmObserver):
                 found = rule(vm)
                 if found is not None:
                     self.tell(machine, *found)
+
+
+def _by_part(rules: Rules) -> dict[int, tuple[Rule, ...]]:
+    """What to ask by the part of a record that an operation's code names."""
+    fields = {f.part: rules.written.get(name, ()) for name, f in rules.record.fields.items()}
+    return dict.fromkeys(rules.record.own_parts, rules.written.get("", ())) | fields

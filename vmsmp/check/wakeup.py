@@ -19,8 +19,8 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.wait import WaitMode
+from vmsmp.sync.ident import ident_name
 from vmsmp.sync.observer import LockObserver
-from vmsmp.sync.sleepq import ident_name
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
 #: Kinds by which a CPU learns something about shared state.

@@ -1,8 +1,8 @@
 """State words: what the word of a lock or sleep queue says must fit who owns it or is on it.
 
-INV-SP1, INV-SP2, INV-TK1..TK3, INV-LK1, INV-LK2 at every step that wrote a word, INV-SP2, INV-TK6
-and INV-LK3 once all is over, INV-SL1 for the sleep queues.  The predicates live with their owners
-(`check_word`, `check_rest`); they are asked at the next arrival, when all CPUs are parked.
+INV-SP1, SP2, SP3, SP4, INV-TK1, TK2, TK3, INV-LK1, LK2, LK4 and LK5 at every step that wrote a word;
+INV-SP2, INV-TK6 and INV-LK3 once all is over; INV-SL1 for the sleep queues.  The predicates live with
+their owners (`check_word`, `check_rest`); they are asked at the next arrival, when all CPUs are parked.
 """
 
 from __future__ import annotations

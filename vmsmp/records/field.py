@@ -42,9 +42,11 @@ class Field:
         "may_write",
         "name",
         "offset",
+        "part",
         "peek",
         "poke",
         "read",
+        "watch",
         "write",
     )
 
@@ -57,6 +59,7 @@ class Field:
         atomic: bool,
         default: Any,
         factory: Callable[[], Any] | None = None,
+        watch: bool = False,
     ) -> None:
         self.read = read
         self.write = write
@@ -64,8 +67,11 @@ class Field:
         self.atomic = atomic
         self.default = default
         self.factory = factory
+        self.watch = watch
         self.name = ""
         self.offset = 0
+        #: What of an operation's code says that it is about this field.
+        self.part = 0
         #: The letters as predicates: alternatives of those that must all hold.
         self.may_read: Alternatives = ()
         self.may_write: Alternatives = ()
@@ -80,10 +86,14 @@ def field(
     *,
     default: Any = 0,
     factory: Callable[[], Any] | None = None,
+    watch: bool = False,
 ) -> Any:
-    """Declare a field; `write` is as `read` if not given.  `factory` makes each record's first value."""
+    """Declare a field; `write` is as `read` if not given.
+
+    `factory` makes each record's first value.  `watch`: a rule wants to be asked at each access.
+    """
     write = read if write is None else write
-    return Field(read, write, format, atomic=False, default=default, factory=factory)
+    return Field(read, write, format, atomic=False, default=default, factory=factory, watch=watch)
 
 
 def word(format: Callable[[Any], str] = repr, *, default: Any = 0) -> Any:

@@ -17,6 +17,9 @@ class RecordObserver(Observer):
     def access(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
         """`cpu` reads or writes a field that names its lock."""
 
+    def watched(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
+        """As `access`, of the fields that are declared so, and of all fields of mortal records."""
+
     def took(self, cpu: Cpu, record: Any, share: Share) -> None:
         """`cpu` took a share with the operation just performed."""
 

@@ -75,7 +75,7 @@ class RecordPool(Generic[R]):
 
     def guard(self) -> None:
         """From here on checkers that ask for it see accesses to all records of this pool."""
-        if self.vm.hooks.access and self.type.checked is not self.type:
+        if (self.vm.hooks.access or self.vm.hooks.watched) and self.type.checked is not self.type:
             self._guarded = True
             for record in self:
                 record.__class__ = self.type.checked

@@ -56,6 +56,8 @@ class Record:
     legend: ClassVar[Legend] = {}
     fields: ClassVar[dict[str, Field]] = {}
     by_offset: ClassVar[dict[int, Field]] = {}
+    #: What of an operation's code says that it is about the record itself, its spinlock or that one's word.
+    own_parts: ClassVar[tuple[int, ...]] = tuple(n << _FIELD_SHIFT for n in range(FIRST_FIELD))
     checked: ClassVar[type]
     words: ClassVar[dict[str, type[Word]]] = {}
     free_words: ClassVar[dict[str, type[Word]]] = {}
@@ -128,21 +130,24 @@ class Record:
     def hint(self, name: str) -> Any:
         """Read a field without its lock: one visible operation, and the value may be stale."""
         declared = self.fields[name]
-        self.vm.point(self.code + (declared.offset << _FIELD_SHIFT) + ops.LOAD)
+        self.vm.point(self.code + declared.part + ops.LOAD)
         return declared.peek(self)
 
     def publish(self, name: str, value: Any) -> None:
         """Store a field that others read as a hint: one visible operation, with what its letters ask for."""
         declared = self.fields[name]
-        self.vm.point(self.code + (declared.offset << _FIELD_SHIFT) + ops.STORE)
+        self.vm.point(self.code + declared.part + ops.STORE)
         setattr(self, name, value)
 
     def changing(self, name: str) -> Any:
         """The container in a field, about to be changed in place: as a write, to whoever checks."""
         vm = self.vm
         declared = self.fields[name]
+        cpu = vm.engine.current
+        for hook in vm.hooks.watched if self.mortal or declared.watch else ():
+            hook(cpu, self, declared, True)
         for hook in vm.hooks.access:
-            hook(vm.engine.current, self, declared, True)
+            hook(cpu, self, declared, True)
         return declared.peek(self)
 
     def peek(self, name: str) -> Any:
@@ -222,17 +227,39 @@ class _Guard:
     def __init__(self, declared: Field) -> None:
         self.declared = declared
 
-    def __get__(self, thing: Any, owner: Any = None) -> Any:
-        vm = thing.vm
+    def __get__(self, record: Any, owner: Any = None) -> Any:
+        vm = record.vm
         for hook in vm.hooks.access:
-            hook(vm.engine.current, thing, self.declared, False)
-        return self.declared.peek(thing)
+            hook(vm.engine.current, record, self.declared, False)
+        return self.declared.peek(record)
 
-    def __set__(self, thing: Any, value: Any) -> None:
-        vm = thing.vm
+    def __set__(self, record: Any, value: Any) -> None:
+        vm = record.vm
         for hook in vm.hooks.access:
-            hook(vm.engine.current, thing, self.declared, True)
-        self.declared.poke(thing, value)
+            hook(vm.engine.current, record, self.declared, True)
+        self.declared.poke(record, value)
+
+
+class _WatchedGuard(_Guard):
+    """The same of a field that a rule wants to be asked about at each access."""
+
+    __slots__ = ()
+
+    def __get__(self, record: Any, owner: Any = None) -> Any:
+        self.tell(record, write=False)
+        return self.declared.peek(record)
+
+    def __set__(self, record: Any, value: Any) -> None:
+        self.tell(record, write=True)
+        self.declared.poke(record, value)
+
+    def tell(self, record: Any, *, write: bool) -> None:
+        vm = record.vm
+        cpu = vm.engine.current
+        for hook in vm.hooks.watched:
+            hook(cpu, record, self.declared, write)
+        for hook in vm.hooks.access:
+            hook(cpu, record, self.declared, write)
 
 
 R = TypeVar("R")
@@ -266,7 +293,7 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
         guards: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}
         for (name, field), offset in zip(fields.items(), by_offset, strict=True):
             slot = made.__dict__[name]
-            field.name, field.offset = name, offset
+            field.name, field.offset, field.part = name, offset, offset << _FIELD_SHIFT
             field.peek, field.poke = slot.__get__, slot.__set__
             field.may_read = predicates(space["legend"], field.read)
             field.may_write = predicates(space["legend"], field.write)
@@ -275,7 +302,8 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
                 made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
                 made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
             elif field.read or field.write:
-                guards[name] = _Guard(field)
+                watched = field.watch or space["mortal"]
+                guards[name] = _WatchedGuard(field) if watched else _Guard(field)
         letters = any(f.read or f.write for f in fields.values())
         made.checked = type(cls.__name__, (made,), guards) if letters else made
         result: type[R] = made

@@ -14,7 +14,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.machine import Machine
 from vmsmp.records.word import AtomicOps, FreeAtomicOps
 
-#: What a report makes of this module's frames (`engine.source`).
+#: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 
 

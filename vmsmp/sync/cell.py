@@ -1,6 +1,6 @@
-"""Plain shared memory: a word that is loaded and stored with nothing to order it.
+"""Plain shared memory: words whose loads and stores order nothing.
 
-Each access is one visible operation.  Two unordered ones, one of them a store, are a data race.
+Each access is one visible operation.  Two unordered accesses, one of them a store, are a data race.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from vmsmp.engine import ops
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Machine
 
-#: What a report makes of this module's frames (`engine.source`).
+#: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 T = TypeVar("T")
 
 
 class Cell(Generic[T]):
-    """One plain word of any value.  Locks: none."""
+    """A plain word of any value.  Locks: none."""
 
     __slots__ = ("_load", "_point", "_store", "ident", "name", "value")
 

@@ -1,8 +1,7 @@
-"""What all locks share: a name, a class, who holds them, how often they were wanted.
+"""What all locks share: a name, a class, their holders, counters of use.
 
-A lock's *class* is its name without instance numbers (`pq.active[3]` and `pq.active[7]` are of
-class `pq.active[]`); lock order is a matter of classes.  A lock without a name is a class of its
-own.
+A lock's *class* is its name without instance numbers: `pq.active[3]` and `pq.active[7]` are of class
+`pq.active[]`.  Lock order is between classes.  A lock without a name is a class of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from vmsmp.sync.services import Services
 
-#: What a report makes of this module's frames (`engine.source`).
+#: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 EXCLUSIVE: Final = WaitMode.EXCLUSIVE
 SHARED: Final = WaitMode.SHARED
@@ -34,7 +33,7 @@ def _class_of(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LockStatistics:
-    """How a lock was used: grants, and how many of them had to wait."""
+    """How a lock was used: how many grants, and how many of them had to wait."""
 
     name: str
     acquisitions: int
@@ -44,13 +43,13 @@ class LockStatistics:
 class Lock:
     """Base of spinlock, token and lockmgr lock at either depth.
 
-    `sleepable` says whether waiting for it is a blocking point.  Counters are written by the
-    holder, so they are exact for exclusive use and approximate for shared use in the free engine.
+    `sleepable`: waiting for the lock is a blocking point.  The holder writes the counters, so they
+    are exact for exclusive use, and approximate for shared use in the free engine.
     """
 
     kind: ClassVar[str] = "lock"
     sleepable: ClassVar[bool] = False
-    #: The structure whose fields it protects, where somebody wants to know.
+    #: The structure whose fields it protects, if a checker is to know.
     guards: Any = None
 
     def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
@@ -60,17 +59,17 @@ class Lock:
         self.ident = ident = machine.enroll(self) if ident is None else ident
         self.name = name or f"{self.kind} {ident & 63}.{ident >> 6}"
         self.klass = _class_of(name) if name else self.name
-        # invariant: the same holds as in the CPUs' hands (`cpu.held`), by lock
+        # invariant: the same holds as in `cpu.held` of all CPUs, here by lock
         self.holders: list[tuple[Cpu, str]] = []
         self.acquisitions = 0
         self.contested = 0
 
     def acquire(self) -> None:
-        """Take it exclusively, waiting as long as it takes."""
+        """Take it exclusively; wait as long as it takes."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release it."""
         raise NotImplementedError
 
     def held(self) -> bool:
@@ -81,41 +80,41 @@ class Lock:
         return LockStatistics(self.name, self.acquisitions, self.contested)
 
     def check_word(self) -> str | None:
-        """What is wrong with the state word, if anything; true at every step in between."""
+        """What is wrong with the state word, or None; checked after every operation."""
         return None
 
     def check_rest(self) -> str | None:
-        """What is wrong with the state word, if anything, when nobody uses the lock."""
+        """What is wrong with the state word, or None; checked when no CPU uses the lock."""
         return None
 
     def state(self) -> str:
         """The state as a report shows it."""
         return ", ".join(f"{mode} {cpu}" for cpu, mode in list(self.holders)) or "free"
 
-    # -- the ghost: who owns what, for checkers and reports -------------------------------------
+    # -- ghost state: who owns what, for checkers and reports -----------------------------------
 
-    def _wants(self, cpu: Cpu, mode: str) -> None:
-        """`cpu` is about to ask for it and would wait."""
+    def note_wanted(self, cpu: Cpu, mode: str) -> None:
+        """`cpu` asks for it and is ready to wait."""
         for hook in self.hooks.wants:
             hook(cpu, self, mode)
 
-    def _acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
-        """`cpu` owns it from this step on."""
+    def note_acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
+        """`cpu` owns it from this step on; `tried` if it would not have waited."""
         cpu.held.append(Hold(self, mode))
         self.holders.append((cpu, mode))
         self.acquisitions += 1
         for hook in self.hooks.acquired:
             hook(cpu, self, mode, tried)
 
-    def _released(self, cpu: Cpu, mode: str) -> None:
-        """`cpu` stops owning it with the operation it performs next."""
+    def note_released(self, cpu: Cpu, mode: str) -> None:
+        """`cpu` stops owning it with its next operation."""
         for hook in self.hooks.released:
             hook(cpu, self, mode)
         if cpu.let_go(self, mode):
             self.holders.remove((cpu, mode))
 
-    def _mode(self, cpu: Cpu) -> str | None:
-        """The mode in which `cpu` took it last, or None."""
+    def mode_of(self, cpu: Cpu) -> str | None:
+        """The mode of the last hold of `cpu`, or None."""
         for hold in reversed(cpu.held):
             if hold.lock is self:
                 return str(hold.mode)

@@ -1,6 +1,6 @@
-"""A machine with the kernel's primitives: every lock, count and sleep queue of a program is made here.
+"""A machine with the kernel's primitives: it makes every lock, count and sleep queue of a program.
 
-So one place decides about their depth ("atomic" or "exact") and about the engine's flavour of a word.
+So one place decides their depth, "atomic" or "exact".
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
-from vmsmp.sync.lockmgr import ExactLockmgr
-from vmsmp.sync.lockmgr_atomic import AtomicLockmgr
-from vmsmp.sync.lockmgr_lock import LockmgrLock
+from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from vmsmp.engine.options import Options
     from vmsmp.engine.protocol import Engine
 
-#: What a report makes of this module's frames (`engine.source`).
+#: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 
 
@@ -65,7 +63,7 @@ class SyncMachine(Services):
             return self._pool_tokens[slot]
 
     def token_swap(self) -> None:
-        """Exchange the two tokens taken last, so that the older can be released first."""
+        """Exchange the two tokens taken last, so that the older one can be released first."""
         lwkt_token_swap(self)
 
     def lockmgr(self, name: str | None = None, timo: int = 0) -> LockmgrLock:
@@ -112,6 +110,6 @@ class SyncMachine(Services):
         self.sleepq.wakeup(ident, domain & PDOMAIN_MASK | PWAKEUP_ONE)
 
     def signal(self, cpu: Cpu) -> None:
-        """Interrupt a sleep of `cpu` with PCATCH, now or when it comes to one."""
+        """Interrupt the PCATCH sleep of `cpu`, this one or its next."""
         if cpu.td is not None:
             self.sleepq.signal(cpu.td)

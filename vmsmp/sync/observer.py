@@ -10,7 +10,7 @@ from vmsmp.engine.wait import WaitEnd
 
 
 class LockObserver(Observer):
-    """What can be seen of locks and sleep queues.  Override what you need; the rest costs nothing."""
+    """Events of locks and sleep queues.  Override what you need; the rest costs nothing."""
 
     interface = True
 
@@ -18,10 +18,10 @@ class LockObserver(Observer):
         """`cpu` asks for `lock` and is ready to wait for it."""
 
     def acquired(self, cpu: Cpu, lock: Any, mode: str, tried: bool) -> None:
-        """`cpu` holds `lock` now; `tried` if it would not have waited for it."""
+        """`cpu` holds `lock` now; `tried` if it would not have waited."""
 
     def released(self, cpu: Cpu, lock: Any, mode: str) -> None:
-        """`cpu` is about to let go of `lock`."""
+        """`cpu` is about to release `lock`."""
 
     def blocking(self, cpu: Cpu, what: str) -> None:
         """`cpu` enters a blocking point."""
@@ -33,7 +33,7 @@ class LockObserver(Observer):
         """`cpu` goes to sleep on `ident`."""
 
     def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
-        """`cpu` is back from a sleep, or comes back without one (`WaitEnd.BEFORE`)."""
+        """`cpu` returns from a sleep, or without having slept (`WaitEnd.BEFORE`)."""
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
         """`cpu` sent a wakeup to `ident` in `domain` that reached `woke` sleepers or interlocked CPUs."""

@@ -4,23 +4,21 @@ Models: sys/sys/refcount.h, sys/kern/kern_refcount.c.
 `refcount_wait` sleeps until the count is 0.  It publishes REFCNTF_WAITING in the word by a compare
 and set, after announcing itself on the sleep queue; the release that takes the count to 0 sees the
 flag and wakes.  The kernel bounds the sleep by ten seconds, so a lost wakeup shows there as a stall;
-here it is a finding.  All releases of a count that is waited for must be the wakeup flavour.
+here it is a finding.  Every release of a count that is waited for must be `refcount_release_wakeup`.
 Deviations: none.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait, WaitMode
 from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.sync.services import Services
 from vmsmp.sync.token import leave_tokens, regain_tokens
-
-if TYPE_CHECKING:
-    from vmsmp.sync.services import Services
 
 REFCNTF_WAITING: Final = 0x40000000
 
@@ -35,12 +33,12 @@ def refcount_acquire(ref: ExactRefcount, n: int = 1) -> None:
 
 
 def refcount_release(ref: ExactRefcount) -> bool:
-    """Drop one; True if it was the last.  Wakes nobody."""
+    """Drop one reference; True if it was the last.  Wakes nobody."""
     return (ref.count.fetchadd(-1) & ~REFCNTF_WAITING) == 1
 
 
 def refcount_release_wakeup(ref: ExactRefcount, n: int = 1) -> bool:
-    """Drop `n`; True if they were the last, and then whoever waits is woken."""
+    """Drop `n` references; True if they were the last.  Wakes the waiters then."""
     old = ref.count.fetchadd(-n)
     if old == REFCNTF_WAITING | n:
         ref.count.clearbits(REFCNTF_WAITING)
@@ -78,7 +76,7 @@ class ExactRefcount:
     wait = refcount_wait
 
     def overdue(self) -> str | None:
-        """INV-SL4: who sleeps here does so for a count above 0 and with WAITING set."""
+        """INV-SL4: a CPU sleeps here only while the count is above 0 and WAITING is set."""
         word = self.count.peek()
         if word & ~REFCNTF_WAITING == 0:
             return f"{self.name} is 0"
@@ -87,7 +85,7 @@ class ExactRefcount:
         return None
 
     def references(self) -> int:
-        """How many references there are, unseen: for checkers and tests."""
+        """The number of references, unseen: for checkers and tests."""
         return int(self.count.peek()) & ~REFCNTF_WAITING
 
     def state(self) -> str:
@@ -112,7 +110,7 @@ class AtomicRefcount:
         self._gate.alter(self._code | ops.FETCHADD, lambda _cpu: self._add(n))
 
     def release(self) -> bool:
-        """As `release_wakeup`: in one step there is no wakeup to leave out."""
+        """As `release_wakeup`: one step cannot leave out the wakeup."""
         return self.release_wakeup()
 
     def release_wakeup(self, n: int = 1) -> bool:

@@ -1,7 +1,6 @@
-"""What the kernel's primitives ask of their machine: words to work on, and each other.
+"""What the primitives need of their machine: shared memory, sleeping, and the pool tokens.
 
-The primitives are made by the machine (`sync.machine`), which knows all of them; they know the machine by
-this class only.
+The machine (`sync.machine`) makes the primitives and knows all of them; they know it by this class only.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from vmsmp.engine.options import Options
     from vmsmp.engine.protocol import Engine
 
-#: What a report makes of this module's frames (`engine.source`).
+#: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 T = TypeVar("T")
 
 
 class Services(BareMachine):
-    """A machine with shared memory, and with the services that locks and sleeps need of each other."""
+    """A machine with shared memory and the services that locks and sleep queues need of each other."""
 
     def __init__(
         self,
@@ -36,10 +35,10 @@ class Services(BareMachine):
         hooks: Hooks | None = None,
     ) -> None:
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
-        #: Whether locks run the kernel's own algorithm on a word, or take one step.
+        #: Whether locks run the kernel's own algorithm on a word; else they take one step.
         self.exact = self.options.locks == "exact"
         self._atomic = FreeAtomic if engine.parallel else Atomic
-        #: Held while something is made by the CPU that needs it first.
+        #: Held while a CPU makes what it is the first to need.
         self.making = engine.host_lock()
         self._token_gate: Any = None
 
@@ -57,9 +56,9 @@ class Services(BareMachine):
         *,
         ident: int | None = None,
     ) -> Atomic:
-        """A word with atomic operations; `format` puts its value into words for a report.
+        """A word with atomic operations; `format` gives its value as a report shows it.
 
-        `ident` is an identity reserved for it, here as for locks.
+        `ident` is an identity that was reserved for it, here as for locks.
         """
         return self._atomic(self, value, name, format, ident)
 
@@ -95,8 +94,8 @@ class Services(BareMachine):
         """Sleep on `ident` until a wakeup; 0, EWOULDBLOCK or EINTR.
 
         A blocking point: all tokens are lost and taken again.  `timo` in ticks, 0 for none.  Returns
-        0 at once if PINTERLOCKED and a wakeup came since the interlock, and may return 0 for no
-        reason.  `overdue` tells a checker why the sleep should be over, if it should.
+        0 at once if PINTERLOCKED is set and a wakeup came since the interlock, and may return 0
+        spuriously.  `overdue` tells a checker why the sleep should be over, if it should.
         """
         raise NotImplementedError
 

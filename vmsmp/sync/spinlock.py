@@ -13,16 +13,14 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+from vmsmp.sync.services import Services
 from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
-
-if TYPE_CHECKING:
-    from vmsmp.sync.services import Services
 
 SPINLOCK_SHARED: Final = 0x80000000
 SPINLOCK_EXCLWAIT: Final = 0x00100000
@@ -39,7 +37,7 @@ def _format(word: int) -> str:
 
 
 def _spin_enter(spin: ExactSpinlock) -> Thread:
-    """A critical section and the per-CPU count come before the atomic, in every acquire."""
+    """Enter a critical section and count the lock; every acquire does so before its first atomic."""
     td = curthread(spin.machine)
     crit_enter(td)
     td.gd_spinlocks += 1
@@ -55,25 +53,25 @@ def _spin_leave(td: Thread) -> None:
 def spin_lock(spin: ExactSpinlock) -> None:
     """Take `spin` exclusively.
 
-    Locks: nothing that sleeps may follow while it is held.  Sleeps: never, it spins.
+    Locks: the holder must not sleep.  Sleeps: never, it spins.
     """
     td = _spin_enter(spin)
-    spin._wants(td.cpu, EXCLUSIVE)
+    spin.note_wanted(td.cpu, EXCLUSIVE)
     old = spin.lock.fetchadd(1)
     if old != 0:
         _spin_lock_contested(spin, td, old)
     spin.inside.discard(td)
-    spin._acquired(td.cpu, EXCLUSIVE)
+    spin.note_acquired(td.cpu, EXCLUSIVE)
 
 
 def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
-    """The word was not free; our increment is in it."""
+    """Wait for a word that was not free; our increment is in it."""
     word = spin.lock
     if old == SPINLOCK_SHARED and word.cmpset(SPINLOCK_SHARED | 1, 1):
-        return  # only the cached SHARED of readers gone by
+        return  # only SHARED was set, cached by readers that have left
     td.cpu.wants = Wait(spin, EXCLUSIVE)
     spin.contested += 1
-    # Our own increment moves from the holders to the queued writers, which shuts new readers out.
+    # Move our increment from the holders to the queued writers, which holds off new readers.
     old = word.fetchadd(SPINLOCK_EXCLWAIT - 1)
     spin.queued.add(td)
     if old & SPINLOCK_SHARED:
@@ -92,38 +90,38 @@ def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
 
 
 def spin_trylock(spin: ExactSpinlock) -> bool:
-    """Take `spin` exclusively if that needs no waiting; leaves no trace in the word if not."""
+    """Take `spin` exclusively if that needs no waiting; else leave the word as it is."""
     td = _spin_enter(spin)
     if not spin.lock.cmpset(0, 1) and not spin.lock.cmpset(SPINLOCK_SHARED, 1):
         spin.inside.discard(td)
         _spin_leave(td)
         return False
     spin.inside.discard(td)
-    spin._acquired(td.cpu, EXCLUSIVE, tried=True)
+    spin.note_acquired(td.cpu, EXCLUSIVE, tried=True)
     return True
 
 
 def spin_unlock(spin: ExactSpinlock) -> None:
-    """Let go of `spin`, however it was taken (`spin_unlock_any` relies on that)."""
+    """Release `spin`, in whatever mode it was taken (`spin_unlock_any` relies on that)."""
     td = curthread(spin.machine)
-    spin._released(td.cpu, spin._mode(td.cpu) or EXCLUSIVE)
+    spin.note_released(td.cpu, spin.mode_of(td.cpu) or EXCLUSIVE)
     spin.lock.fetchadd(-1)
     _spin_leave(td)
 
 
 def spin_lock_shared(spin: ExactSpinlock) -> None:
-    """Take `spin` shared.  Queued writers go first, except in this CPU's window."""
+    """Take `spin` shared.  Queued writers go first, except in this CPU's time window."""
     td = _spin_enter(spin)
-    spin._wants(td.cpu, SHARED)
+    spin.note_wanted(td.cpu, SHARED)
     old = spin.lock.fetchadd(1)
     if not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)):
         _spin_lock_shared_contested(spin, td)
     spin.inside.discard(td)
-    spin._acquired(td.cpu, SHARED)
+    spin.note_acquired(td.cpu, SHARED)
 
 
 def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
-    """Somebody owns or queues for the word; our increment is still in it."""
+    """Wait for a word that is owned or queued for; our increment is still in it."""
     word = spin.lock
     td.cpu.wants = Wait(spin, SHARED)
     spin.contested += 1
@@ -149,17 +147,17 @@ def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
 
 
 def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
-    """Turn a shared hold into an exclusive one if this CPU is the only reader."""
+    """Turn a shared hold into an exclusive one if this CPU is the only reader; whether it was."""
     cpu = spin.engine.current
     if not spin.lock.cmpset(SPINLOCK_SHARED | 1, 1):
         return False
-    spin._released(cpu, SHARED)
-    spin._acquired(cpu, EXCLUSIVE, tried=True)
+    spin.note_released(cpu, SHARED)
+    spin.note_acquired(cpu, EXCLUSIVE, tried=True)
     return True
 
 
 class Spinlock(Lock):
-    """What both depths offer."""
+    """A spinlock at either depth."""
 
     kind = "spinlock"
 
@@ -172,7 +170,7 @@ class Spinlock(Lock):
         raise NotImplementedError
 
     def release_shared(self) -> None:
-        """Let go of a shared hold."""
+        """Release a shared hold."""
         raise NotImplementedError
 
     def try_upgrade(self) -> bool:
@@ -185,9 +183,9 @@ class ExactSpinlock(Spinlock):
 
     def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
         super().__init__(machine, name, ident)
-        word = None if ident is None else ident + ops.MAX_CPUS  # the next identity is reserved with ours
+        word = None if ident is None else ident + ops.MAX_CPUS  # reserved together with ours
         self.lock = machine.atomic(0, f"{self.name}.lock", format=_format, ident=word)
-        # ghost: threads inside an acquire, and those of them that wait in the word's upper bits
+        # ghost: threads inside an acquire, and those of them that are counted as queued writers
         self.inside: set[Thread] = set()
         self.queued: set[Thread] = set()
         machine.words[self.lock.ident] = self
@@ -245,22 +243,22 @@ class AtomicSpinlock(Spinlock):
 
     def _take(self, cpu: Cpu) -> None:
         self._owner = cpu
-        self._acquired(cpu, EXCLUSIVE)
+        self.note_acquired(cpu, EXCLUSIVE)
 
     def _take_shared(self, cpu: Cpu) -> None:
         self._readers += 1
-        self._acquired(cpu, SHARED)
+        self.note_acquired(cpu, SHARED)
 
     def acquire(self) -> None:
         cpu = self.engine.current
-        self._wants(cpu, EXCLUSIVE)
+        self.note_wanted(cpu, EXCLUSIVE)
         if self._owner is not None or self._readers:
             self.contested += 1
         self._gate.enter(self._code | ops.ACQUIRE, self._free, self._take, Wait(self, EXCLUSIVE))
 
     def acquire_shared(self) -> None:
         cpu = self.engine.current
-        self._wants(cpu, SHARED)
+        self.note_wanted(cpu, SHARED)
         if self._owner is not None:
             self.contested += 1
         self._gate.enter(
@@ -275,7 +273,7 @@ class AtomicSpinlock(Spinlock):
             self.engine.failed()
             return False
         self._owner = cpu
-        self._acquired(cpu, EXCLUSIVE, tried=True)
+        self.note_acquired(cpu, EXCLUSIVE, tried=True)
         return True
 
     def try_upgrade(self) -> bool:
@@ -283,11 +281,11 @@ class AtomicSpinlock(Spinlock):
 
     def _upgrade(self, cpu: Cpu) -> bool:
         if self._readers != 1 or self._gate.waits(EXCLUSIVE):
-            return False  # a waiting writer's increment spoils the exact lock's comparison, too
+            return False  # as in the exact lock, where a waiting writer's increment makes the compare fail
         self._readers = 0
         self._owner = cpu
-        self._released(cpu, SHARED)
-        self._acquired(cpu, EXCLUSIVE, tried=True)
+        self.note_released(cpu, SHARED)
+        self.note_acquired(cpu, EXCLUSIVE, tried=True)
         return True
 
     def release(self) -> None:
@@ -296,8 +294,8 @@ class AtomicSpinlock(Spinlock):
     release_shared = release
 
     def _drop(self, cpu: Cpu) -> None:
-        mode = self._mode(cpu) or (EXCLUSIVE if self._owner else SHARED)
-        self._released(cpu, mode)
+        mode = self.mode_of(cpu) or (EXCLUSIVE if self._owner else SHARED)
+        self.note_released(cpu, mode)
         if mode == EXCLUSIVE:
             self._owner = None
         else:

@@ -1,26 +1,30 @@
 """The kernel's view of what runs on a CPU: struct thread, critical sections and IPI queues.
 
 Models: sys/sys/thread.h, sys/kern/lwkt_thread.c, lwkt_ipiq.c as far as locks and sleeps need them.
-Locks: a thread's fields are its own CPU's; the IPI queue is written by anybody.
+Locks: a thread's fields belong to its own CPU; any CPU writes the IPI queue.
 Deviations:
   * one thread a CPU; while it sleeps its CPU is idle and takes IPIs.
-  * an IPI to a running CPU is taken where its effect can first be seen: on entering or leaving the
-    outermost critical section and before the CPU idles.  It acts on the receiver's own sleep queue
-    alone, which is touched in critical sections only, so an earlier moment would look the same.
+  * a running CPU takes an IPI where its effect can first be seen: on entry to or exit from the
+    outermost critical section, and before the CPU idles.  An IPI acts on the receiver's own sleep
+    queue alone, which is touched in critical sections only, so taking it earlier would look the same.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.wait import WaitMode
+from vmsmp.sync.lock import EXCLUSIVE, SHARED
 
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Machine
-    from vmsmp.sync.token import TokRef
+TOK_EXCLUSIVE: Final = 1
+TOK_EXCLREQ: Final = 2
+TOK_INCR: Final = 4
+LWKT_MAXTOKENS: Final = 32
 
 TDF_TSLEEPQ = 0x0001
 TDF_TSLEEP_DESCHEDULED = 0x0002
@@ -29,7 +33,7 @@ TDF_SINTR = 0x0008
 
 
 class Thread:
-    """struct thread, and the part of its globaldata that belongs to locks.
+    """struct thread, and the fields of its globaldata that locks use.
 
     `td_critcount` >= `gd_spinlocks` at every step.  `td_toks_array` is the token stack;
     `td_toks_have` is None or the number of refs, from the bottom, that are really owned.
@@ -64,7 +68,7 @@ class Thread:
         self.td_wchan: Any = None
         self.td_wdomain = 0
         self.td_sigpending = False
-        #: The gate at which it waits for a lock of the atomic depth, so that a signal can reach it.
+        #: The gate where it waits for a lock of the atomic depth, so that a signal can reach it.
         self.td_gate: Any = None
         self.ipiq: deque[Callable[[], object]] = deque()
         self.idle = False
@@ -74,6 +78,24 @@ class Thread:
 
     def __repr__(self) -> str:
         return self.name
+
+
+class TokRef:
+    """struct lwkt_tokref, a slot of a thread's token stack: which token, and the mode to take it again in."""
+
+    __slots__ = ("tr_count", "tr_owner", "tr_tok")
+
+    def __init__(self, tok: Any, td: Thread, count: int) -> None:
+        self.tr_tok: Any = tok  # a token, of the depth of its machine
+        self.tr_owner = td
+        self.tr_count = count
+
+    @property
+    def mode(self) -> WaitMode:
+        return EXCLUSIVE if self.tr_count & TOK_EXCLUSIVE else SHARED
+
+    def __repr__(self) -> str:
+        return f"ref of cpu{self.tr_owner.cpu.index} to {self.tr_tok.name}"
 
 
 def curthread(machine: Machine) -> Thread:
@@ -86,13 +108,14 @@ def curthread(machine: Machine) -> Thread:
 
 
 def crit_enter(td: Thread) -> None:
-    """No preemption and no IPI on this CPU until the matching `crit_exit`."""
+    """Hold off preemption and IPIs on this CPU until the matching `crit_exit`."""
     if td.ipiq and not td.td_critcount:
         lwkt_process_ipiq(td)
     td.td_critcount += 1
 
 
 def crit_exit(td: Thread) -> None:
+    """Leave a critical section; the outermost exit takes the IPIs that have arrived."""
     td.td_critcount -= 1
     if td.ipiq and not td.td_critcount:
         lwkt_process_ipiq(td)
@@ -108,7 +131,7 @@ def lwkt_send_ipiq(machine: Machine, target: Thread, func: Callable[[], object])
 
 
 def lwkt_process_ipiq(td: Thread) -> None:
-    """Take the IPIs that have arrived, on the CPU they were sent to."""
+    """Take the IPIs that have arrived.  Runs on the CPU they were sent to."""
     td.td_critcount += 1
     while td.ipiq:
         td.ipiq.popleft()()

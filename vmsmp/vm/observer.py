@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.observer import Observer
@@ -11,16 +10,14 @@ from vmsmp.vm.vm_object.object import VmObject
 from vmsmp.vm.vm_page.page import VmPage
 
 
-@dataclass(frozen=True, slots=True)
-class PageAllocated:
+class PageAllocated(NamedTuple):
     """An allocator is about to return `page` for a request with those flags."""
 
     page: VmPage
     request: int
 
 
-@dataclass(frozen=True, slots=True)
-class PageFound:
+class PageFound(NamedTuple):
     """A lookup is about to return `page`, busied, as the page of `object` at `pindex`.
 
     It was asked for with these `valid` bits and, if `idle`, busied by nobody else.

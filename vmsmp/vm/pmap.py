@@ -1,6 +1,6 @@
 """What of the pmap layer a page sees: one page table entry, its modified bit, and its removal.
 
-Models: the interface of sys/platform/pc64/x86_64/pmap.c that sys/vm/vm_page.c calls.
+Models: the interface of sys/platform/pc64/x86_64/pmap.c, as far as pages need it.
 Locks: entering a mapping needs the page soft- or hard-busied, clearing PG_MAPPED or PG_WRITEABLE the
 hard busy; removing an entry alone, and storing through it, need nothing.
 Deviations:

@@ -18,17 +18,25 @@ from vmsmp.records.pool import record_of
 from vmsmp.records.record import PART_BITS, Record
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
+from vmsmp.vm.vm_page.page import VmPage
+
+# Asked at every step, so without a look into another module.
+_KIND: Final = ops.KIND_MASK
+_FETCHADD: Final = ops.FETCHADD
+_RECORD: Final = ~PART_BITS
+_peek_queue = VmPage.fields["queue"].peek
 
 
 def broken_counts(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
     """Whether the counters add up.  Only when no CPU is inside the VM."""
-    lying = dict.fromkeys(COUNTS, 0)
+    on_queue = [0] * len(vm.page.vm_page_queues)
+    wired = 0
     for m in vm.page.vm_page_array:
-        queue = m.peek("queue")
-        if queue:
-            lying[vm.page.vm_page_queues[queue].cnt_offset] += 1
-        if m.peek("wire_count") > 0:
-            lying["v_wire_count"] += 1
+        on_queue[_peek_queue(m)] += 1
+        wired += m.wire_count.value > 0
+    lying = dict.fromkeys(COUNTS, 0) | {"v_wire_count": wired}
+    for pq, pages in zip(vm.page.vm_page_queues[1:], on_queue[1:], strict=True):
+        lying[pq.cnt_offset] += pages
     for count, pages in lying.items():
         total = vm.meter.count(count)
         if total != pages:
@@ -74,26 +82,30 @@ class Deltas(Observer):
         self._counting = {}
 
     def op(self, cpu: Cpu, code: int) -> None:
-        kind = code & ops.KIND_MASK
-        if kind != ops.FETCHADD and not self._counting:
+        counts = code & _KIND == _FETCHADD
+        if not counts and cpu not in self._counting:
             return
         machine: Any = cpu.machine
         meter, count = self._meter(machine, code) if code & 1 else (None, "")
         if meter is not None:
-            if kind == ops.FETCHADD and meter is machine.vm.mycpu().gd_vmstats_adj:
+            if counts and meter is machine.vm.mycpu().gd_vmstats_adj:
                 self._counting[cpu] = (count, meter.peek(count))
             return  # the CPU is still counting
         if cpu in self._counting:
-            count, before = self._counting.pop(cpu)
-            gd = machine.vm.mycpu()
-            if gd.gd_vmstats_adj.peek(count) < before:
-                broken = broken_delta(machine.vm, gd, count)
-                if broken is not None:
-                    self._tell(machine, gd.gd_vmstats_adj, broken)
+            self._counted(cpu, machine.vm)
+
+    def _counted(self, cpu: Cpu, vm: VmSystem) -> None:
+        """The CPU is done: look at its delta if it has counted a page less."""
+        count, before = self._counting.pop(cpu)
+        gd = vm.mycpu()
+        if gd.gd_vmstats_adj.peek(count) < before:
+            broken = broken_delta(vm, gd, count)
+            if broken is not None:
+                self._tell(cpu.machine, gd.gd_vmstats_adj, broken)
 
     def _meter(self, machine: Any, code: int) -> tuple[Record | None, str]:
         """The meter that an operation is about, and which of its counts."""
-        base = code & ~PART_BITS
+        base = code & _RECORD
         if base not in self._known:
             record = record_of(machine, code >> ops.KIND_BITS)
             self._known[base] = record if isinstance(record, Vmmeter) else None

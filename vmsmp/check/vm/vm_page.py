@@ -141,6 +141,11 @@ def broken_place(m: VmPage, books: Books) -> Broken | None:
     return None
 
 
+def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
+    """What a hard busy excuses, once it is gone."""
+    return None if m.busy_count.value & PBUSY_LOCKED else broken_place(m, books)
+
+
 def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
     """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
     queue = _peek_queue(m)
@@ -257,7 +262,7 @@ RULES: Final = (
         written={
             # Links change under the page's spinlock, so they are looked at when that is let go.
             "": (broken_place, unlinked_page),
-            "busy_count": (broken_busy, broken_place),
+            "busy_count": (broken_busy, broken_unbusied),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
             **dict.fromkeys(("flags", "md", "valid", "act_count"), (broken_place,)),
         },

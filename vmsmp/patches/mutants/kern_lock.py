@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Mutant
 
-_MODULE = "vmsmp.sync.lockmgr"
+_PACKAGE = "vmsmp.sync.lockmgr"
 
 MUTANTS = (
     Mutant(
         "LK-07",
-        f"{_MODULE}:lockmgr_shared",
+        f"{_PACKAGE}.shared:lockmgr_shared",
         """
         count = lkp.lk_count.fetchadd(0)
         if not count & LKC_SHARED and count & busy:
@@ -21,7 +21,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-08",
-        f"{_MODULE}:lockmgr_shared",
+        f"{_PACKAGE}.shared:lockmgr_shared",
         "count = lkp.lk_count.fetchadd(LKC_SCOUNT) + LKC_SCOUNT",
         "count = lkp.lk_count.fetchadd(LKC_SCOUNT) + LKC_SCOUNT | LKC_SHARED",
         "INV-LK2",
@@ -30,7 +30,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-10",
-        f"{_MODULE}:undo_shreq",
+        f"{_PACKAGE}.shared:undo_shreq",
         "while count & (LKC_EXREQ | LKC_UPREQ | LKC_CANCEL) and not count & (LKC_SMASK | LKC_XMASK):",
         "while False:",
         "INV-LK7",
@@ -39,7 +39,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-12",
-        f"{_MODULE}:_release_exclusive",
+        f"{_PACKAGE}.release:_release_exclusive",
         "wake = bool(count & (LKC_SMASK | LKC_EXREQ2))",
         "wake = bool(count & LKC_SMASK)",
         "INV-LK7",
@@ -48,7 +48,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-13",
-        f"{_MODULE}:_release_shared",
+        f"{_PACKAGE}.release:_release_shared",
         "if count & LKC_UPREQ:",
         "if count & LKC_UPREQ and not count & LKC_EXREQ:",
         "INV-LK8",
@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-14",
-        f"{_MODULE}:lockmgr_upgrade",
+        f"{_PACKAGE}.upgrade:lockmgr_upgrade",
         "if flags & LK_TYPE_MASK == LK_EXCLUPGRADE or flags & LK_NOWAIT:",
         "if flags & LK_NOWAIT:",
         "INV-LK8",
@@ -66,7 +66,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-15",
-        f"{_MODULE}:lockmgr_upgrade",
+        f"{_PACKAGE}.upgrade:lockmgr_upgrade",
         "asked, count = lkp.lk_count.fcmpset(count, count - LKC_SCOUNT | LKC_UPREQ)",
         """
         lkp.lk_count.fetchadd(-LKC_SCOUNT)
@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-16",
-        f"{_MODULE}:lockmgr_downgrade",
+        f"{_PACKAGE}.release:lockmgr_downgrade",
         "if count & (LKC_SMASK | LKC_EXREQ2):",
         "if count & LKC_EXREQ2:",
         "INV-LK7",
@@ -87,12 +87,14 @@ MUTANTS = (
     ),
     Mutant(
         "LK-17",
-        f"{_MODULE}:lockmgr_downgrade",
+        f"{_PACKAGE}.release:lockmgr_downgrade",
         """
         lkp.lk_lockholder.store(None)
-        lkp._released(td.cpu, EXCLUSIVE)
+        lkp.note_released(td.cpu, EXCLUSIVE)
         """,
         """
+        from vmsmp.sync.lockmgr.shared import lockmgr_shared
+
         lockmgr_release(lkp)
         return lockmgr_shared(lkp, 0)
         """,
@@ -102,7 +104,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-18",
-        f"{_MODULE}:_recurse",
+        f"{_PACKAGE}.shared:recurse",
         "lkp.lk_count.fetchadd(1)",
         "lkp.lk_count.fetchadd(LKC_SCOUNT)",
         "INV-DL",
@@ -111,7 +113,7 @@ MUTANTS = (
     ),
     Mutant(
         "LK-19",
-        f"{_MODULE}:_await_grant",
+        f"{_PACKAGE}.exclusive:await_grant",
         "if undo(lkp):",
         "if undo(lkp) is not None:",
         "INV-LK7",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Mutant
 
-_MODULE = "vmsmp.sync.sleepq"
+_PACKAGE = "vmsmp.sync.sleepq"
 
 MUTANTS = (
     Mutant(
         "SL-03",
-        f"{_MODULE}:SleepQueues.deschedule",
+        f"{_PACKAGE}.queues:SleepQueues.deschedule",
         """
         if not td.td_flags & TDF_TSLEEPQ:
             return False

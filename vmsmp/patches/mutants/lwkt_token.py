@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Mutant
 
-_MODULE = "vmsmp.sync.token"
+_PACKAGE = "vmsmp.sync.token"
 
 MUTANTS = (
     Mutant(
         "TK-06",
-        f"{_MODULE}:lwkt_getalltokens",
+        f"{_PACKAGE}.exact:lwkt_getalltokens",
         "refs.sort(key=lambda ref: ref.tr_tok.ident)",
         "refs = sorted(reversed(refs), key=lambda ref: ref.tr_tok.ident)",
         "INV-TK2",
@@ -18,7 +18,7 @@ MUTANTS = (
     ),
     Mutant(
         "TK-08",
-        f"{_MODULE}:_lwkt_trytokref_exclusive",
+        f"{_PACKAGE}.exact:_lwkt_trytokref_exclusive",
         "taken, count = tok.t_count.fcmpset(count, count & ~TOK_EXCLREQ | TOK_EXCLUSIVE)",
         "taken = tok.t_count.setbits(TOK_EXCLUSIVE) is not None",
         "INV-TK2",
@@ -27,7 +27,7 @@ MUTANTS = (
     ),
     Mutant(
         "TK-10",
-        f"{_MODULE}:_lwkt_trytokref_exclusive",
+        f"{_PACKAGE}.exact:_lwkt_trytokref_exclusive",
         "taken, count = tok.t_count.fcmpset(count, count & ~TOK_EXCLREQ | TOK_EXCLUSIVE)",
         "taken, count = tok.t_count.fcmpset(count, count | TOK_EXCLUSIVE)",
         "INV-TK6",
@@ -36,7 +36,7 @@ MUTANTS = (
     ),
     Mutant(
         "TK-11",
-        f"{_MODULE}:lwkt_getalltokens",
+        f"{_PACKAGE}.exact:lwkt_getalltokens",
         """
         for taken in reversed(refs[:n]):
             _lwkt_reltokref(taken, td)
@@ -48,7 +48,7 @@ MUTANTS = (
     ),
     Mutant(
         "TK-13",
-        f"{_MODULE}:lwkt_switch",
+        f"{_PACKAGE}.switch:lwkt_switch",
         "lwkt_relalltokens(td)",
         "td.td_toks_have = None",
         "INV-TK4",
@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "TK-16",
-        f"{_MODULE}:lwkt_token_swap",
+        f"{_PACKAGE}.stack:lwkt_token_swap",
         """
         if tok1 is tok2:
             return

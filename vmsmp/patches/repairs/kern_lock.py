@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Repair
 
-_MODULE = "vmsmp.sync.lockmgr"
+_PACKAGE = "vmsmp.sync.lockmgr"
 
 REPAIRS = (
     Repair(
         "undo-upreq-spares-readers",
-        f"{_MODULE}:undo_upreq",
+        f"{_PACKAGE}.upgrade:undo_upreq",
         "elif count & LKC_EXREQ:",
         "elif count & LKC_EXREQ and not (count & LKC_SHARED and count & LKC_SMASK):",
         "an abandoned upgrade leaves the lock to the readers that still hold it",
     ),
     Repair(
         "undo-exreq-wakes-readers",
-        f"{_MODULE}:undo_exreq",
+        f"{_PACKAGE}.exclusive:undo_exreq",
         "wake = bool(count & LKC_EXREQ2 and not count & LKC_UPREQ)",
         "wake = True",
         "a writer that gives up wakes the readers that let it go first, though the word does not count them",
     ),
     Repair(
         "undo-grant-clears-shared",
-        f"{_MODULE}:_grant_exreq",
+        f"{_PACKAGE}.word:grant_exreq",
         "~(LKC_EXREQ | LKC_EXREQ2)",
         "~(LKC_EXREQ | LKC_EXREQ2 | LKC_SHARED)",
         "a CPU that grants the lock as it gives up clears a cached SHARED",

@@ -4,7 +4,7 @@ Models: vmstats_rollup of sys/vm/vm_meter.c and the counting of sys/vm/vm_page2.
 Locks: none; the words are atomic.
 Deviations:
   * the hardclock's rollup is made up for when a CPU comes back from a sleep for memory.
-  * the rollup swaps every counter, also one that is zero (the facts give it by its effect only).
+  * the rollup swaps every counter; the kernel skips one that is zero.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Models: the constants of sys/vm/vm_page.h.
 Locks: none; these are constants, and functions that put a word's value into text for a report.
 Deviations:
-  * the numbers of flags that the facts do not fix are ours.
+  * some flags have numbers of our own: those that our notes on the kernel's source do not give.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _record_spin(cpu: Cpu, thing: Record) -> bool:
 
 
 def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
-    queue = VmPage.fields["queue"].peek(m)
+    queue = _peek_queue(m)
     if queue:
         return _record_spin(cpu, m.vm.page.vm_page_queues[queue])
     return any(hold.lock.kind == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
@@ -92,9 +92,9 @@ class VmPage(Record):
     tqe_next: VmPage | None = field("Q", default=None)
     tqe_prev: VmPage | None = field("Q", default=None)
     # invariant: object.rb_memq[pindex] is this page, for as long as object is set
-    object: Any = field("b|o|S", "B+O", default=None)  # a VmObject
-    pindex: int = field("b|o|S", "B+O|B+N")
-    valid: int = field("b|o|S", "B", format=hex)
+    object: Any = field("b|o|S", "B+O", default=None, watch=True)  # a VmObject
+    pindex: int = field("b|o|S", "B+O|B+N", watch=True)
+    valid: int = field("b|o|S", "B", format=hex, watch=True)
     dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
     act_count: int = field("")  # nobody's: it only has to be about right
 
@@ -123,6 +123,10 @@ class VmPage(Record):
             f"valid {self.peek('valid'):#x}, dirty {self.peek('dirty'):#x}, "
             f"{flags_format(self.peek('flags'))}"
         )
+
+
+#: The page's queue, looked at unseen: the legend asks at every access to a link.
+_peek_queue = VmPage.fields["queue"].peek
 
 
 QUEUE_LEGEND: Final = {

@@ -1,12 +1,8 @@
-"""What a lockmgr lock offers at either depth: one door for requests, and words for them.
-
-The algorithm is in `lockmgr`, the contract in one step in `lockmgr_atomic`.
-"""
+"""What a lockmgr lock offers at either depth: `lock(flags)`, and a method for each common request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.errno import (
     LK_CANCEL_BEG,
     LK_CANCEL_END,
@@ -18,17 +14,15 @@ from vmsmp.sync.errno import (
     LK_UPGRADE,
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
+from vmsmp.sync.services import Services
 from vmsmp.sync.thread import Thread
-
-if TYPE_CHECKING:
-    from vmsmp.sync.services import Services
 
 
 class LockmgrLock(Lock):
-    """What both depths offer: `lock(flags)` and the words for it.
+    """A lockmgr lock at either depth.
 
     `lk_timo` is in ticks and bounds requests with LK_TIMELOCK (0: no bound).  `epoch` counts
-    exclusive grants, so that a test can tell whether somebody else had it in between.
+    exclusive grants, so that a test can tell whether another CPU had the lock in between.
     """
 
     kind = "lockmgr"
@@ -40,7 +34,7 @@ class LockmgrLock(Lock):
         self.epoch = 0
 
     def lock(self, flags: int) -> int:
-        """Do one request; 0 or an error number."""
+        """Do the request in `flags`; 0 or an error number."""
         raise NotImplementedError
 
     def acquire(self) -> None:
@@ -51,7 +45,7 @@ class LockmgrLock(Lock):
         self._must(self.lock(LK_SHARED), "acquire_shared")
 
     def upgrade(self) -> None:
-        """Turn a shared hold into an exclusive one; others may have had it in between."""
+        """Turn a shared hold into an exclusive one; other CPUs may have had it in between."""
         self._must(self.lock(LK_UPGRADE), "upgrade")
 
     def downgrade(self) -> None:
@@ -73,22 +67,27 @@ class LockmgrLock(Lock):
         if error:
             self.machine.panic(f"{self}: {what} without a way to fail returned {error}")
 
-    def _wants_to_wait(self, flags: int, mode: str, owner: Any) -> None:
-        """Tell the observers of a request that would wait: no try, no recursion."""
-        cpu = self.engine.current
-        if not flags & LK_NOWAIT and owner is not cpu:
-            self._wants(cpu, mode)
+    # -- the ghost ------------------------------------------------------------------------------
 
-    def _contest(self, td: Thread) -> None:
+    def note_request(self, flags: int, mode: str) -> None:
+        """The running CPU makes a request; one that may wait (no try, no recursion) is wanted."""
+        if self.hooks.wants and not flags & LK_NOWAIT:
+            cpu = self.engine.current
+            if not cpu.holds(self, EXCLUSIVE):
+                self.note_wanted(cpu, mode)
+
+    def note_contest(self, td: Thread) -> None:
+        """The thread has to wait: a blocking point."""
         self.contested += 1
         for hook in self.hooks.blocking:
             hook(td.cpu, f"contested {self}")
 
-    def _acquired(self, cpu: Any, mode: str, tried: bool = False) -> None:
+    def note_acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
         if mode == EXCLUSIVE:
             self.epoch += 1
-        super()._acquired(cpu, mode, tried)
+        super().note_acquired(cpu, mode, tried)
 
-    def _upgraded(self, cpu: Any) -> None:
-        self._released(cpu, SHARED)
-        self._acquired(cpu, EXCLUSIVE)
+    def note_upgraded(self, cpu: Cpu) -> None:
+        """The shared hold of `cpu` is an exclusive one from this step on."""
+        self.note_released(cpu, SHARED)
+        self.note_acquired(cpu, EXCLUSIVE)

@@ -1,36 +1,16 @@
-"""tsleep and wakeup at both depths, and the queues of the exact one."""
+"""The steps of a sleep at either depth: how it ends, what a wakeup reaches, the interlock."""
 
 import subprocess
 import sys
-import time
-from enum import StrEnum
 
 import pytest
 
 import vmsmp
 import vmsmp.machine
+from lock_runs import DEPTHS, SCHEDULES, delay, once
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
 from vmsmp.patches.patch import Mutant
-from vmsmp.sync import machine as sync_machine
 from vmsmp.sync.errno import PWAKEUP_ONE
-from vmsmp.sync.sleepq import MATCH_ALL, _bucket
-
-DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-SCHEDULES = pytest.mark.parametrize("sched", ["random", "dfs:2", "pct:3"])
-
-
-def once(program, locks="exact", **options):
-    """The one run in which every CPU goes on until it cannot or gives way."""
-    result = vmsmp.explore(program, sched="dfs:0", schedules=1, locks=locks, **options)
-    assert [] == result.failures
-
-
-def delay(m, ticks):
-    """Let everybody else get as far as they can, then `ticks` more."""
-    m.tsleep(f"delay of cpu{m.curcpu.index}", 0, "delay", ticks)
-
-
-# -- how a sleep ends -------------------------------------------------------------------------------
 
 
 @DEPTHS
@@ -177,9 +157,6 @@ def test_a_signal_does_not_end_a_sleep_that_does_not_catch_it(locks):
     assert ["wakeup", ("sleeper", 0)] == order
 
 
-# -- whom a wakeup reaches ----------------------------------------------------------------------------
-
-
 @DEPTHS
 def test_a_wakeup_reaches_all_that_sleep_on_the_ident_and_nobody_else(locks):
     seen = []
@@ -213,22 +190,6 @@ def test_wakeup_one_reaches_at_least_one_and_what_is_left_can_be_woken(locks):
 
     once(program, locks)
     assert 1 == seen[0]
-
-
-def test_wakeup_one_of_the_one_list_reaches_exactly_who_came_first():
-    seen = []
-
-    def program(m):
-        for _ in range(2):
-            m.spawn(lambda: (m.tsleep("x"), seen.append((m.curcpu.index, m.ticks))))
-        delay(m, 1)
-        m.wakeup_one("x")
-        delay(m, 1)
-        m.wakeup_one("x")
-        m.join()
-
-    once(program, "atomic")
-    assert [(1, 1), (2, 2)] == seen
 
 
 @DEPTHS
@@ -278,24 +239,6 @@ def test_a_wakeup_reaches_only_its_own_domain(locks):
 @DEPTHS
 def test_a_wakeup_that_finds_nobody_does_nothing(locks):
     once(lambda m: (m.wakeup("x"), m.wakeup_one("x"), m.sleepq.wakeup("x", PWAKEUP_ONE)), locks)
-
-
-@DEPTHS
-@pytest.mark.parametrize("ident", ["name", 4711, ("a", "tuple"), object()])
-def test_an_ident_is_any_value(locks, ident):
-    seen = []
-
-    def program(m):
-        m.spawn(lambda: seen.append(m.tsleep(ident)))
-        delay(m, 1)
-        m.wakeup(ident)
-        m.join()
-
-    once(program, locks)
-    assert [0] == seen
-
-
-# -- the interlock --------------------------------------------------------------------------------------
 
 
 @DEPTHS
@@ -487,90 +430,6 @@ print(vmsmp.explore(program, sched="dfs:2", schedules=500, locks={locks!r}).fail
     assert "[]" == done.stdout.strip(), done.stderr
 
 
-# -- the queues of the exact depth ---------------------------------------------------------------------
-
-
-def same_bucket(count):
-    """So many idents of one bucket."""
-    return [n for n in range(1, 1000) if _bucket(n) == _bucket(1)][:count]
-
-
-def test_an_announcement_shows_in_the_hints_and_in_the_mask():
-    seen = []
-
-    def program(m):
-        m.tsleep_interlock(1)
-        queue = m.sleepq._queue(m.curcpu, _bucket(1))
-        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[_bucket(1)].peek()))
-        m.tsleep(1, PINTERLOCKED, "", 1)
-        seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[_bucket(1)].peek()))
-
-    vmsmp.explore(program, schedules=1, locks="exact", check=False)
-    assert [([1, None, None, None], 1), ([None] * 4, 0)] == seen
-
-
-def test_the_hint_is_stored_before_the_mask():
-    """SL-10: a waker that sees the bit must find the ident."""
-    kinds = []
-
-    class Spy:
-        def __init__(self, word, name):
-            self.word, self.name = word, name
-
-        def __getattr__(self, item):
-            if item in ("store", "setbits"):
-                kinds.append(self.name)
-            return getattr(self.word, item)
-
-    def program(m):
-        queues, bucket = m.sleepq, _bucket(1)
-        hints = queues._queue(m.curcpu, bucket).hints
-        hints[:] = [Spy(hint, "hint") for hint in hints]
-        queues.slpque_cpumasks[bucket] = Spy(queues.slpque_cpumasks[bucket], "mask")
-        m.tsleep_interlock(1)
-
-    vmsmp.explore(program, schedules=1, locks="exact")
-    assert ["hint", "mask"] == kinds
-
-
-def test_a_wakeup_by_a_hint_that_matches_all_reaches_the_sleeper():
-    """SL-09: more idents than hints make the first one match everything."""
-    seen = []
-
-    def program(m):
-        def sleeper():
-            hints = m.sleepq._queue(m.curcpu, _bucket(1)).hints
-            for hint, other in zip(hints, same_bucket(6)[1:], strict=False):
-                hint.store(other)  # as if other threads of this CPU slept on these
-            seen.append(m.tsleep(1))
-
-        m.spawn(sleeper)
-        delay(m, 1)
-        seen.append(m.sleepq._queue(m.cpus[1], _bucket(1)).hints[0].peek())
-        m.wakeup(1)
-        m.join()
-
-    once(program)
-    assert [MATCH_ALL, 0] == seen
-
-
-def test_idents_of_one_bucket_do_not_wake_each_other():
-    seen = []
-    first, second = same_bucket(2)
-
-    def program(m):
-        for ident in (first, second):
-            m.spawn(lambda i=ident: (m.tsleep(i), seen.append(i)))
-        delay(m, 1)
-        m.wakeup(second)
-        delay(m, 1)
-        m.wakeup(first)
-        m.join()
-
-    once(program)
-    assert [second, first] == seen
-
-
 def published_under_a_lock(m):
     """As `handshake`, but with a spinlock around the state: its release comes before the sleep."""
     lock, wanted, done = m.spinlock("s"), m.cell(False), m.cell(False)
@@ -611,6 +470,8 @@ SL_03 = (
     "if not td.td_flags & TDF_TSLEEPQ:\n    return False\nif td.td_wchan != ident",
     "if td.td_flags & TDF_TSLEEPQ and td.td_wchan != ident",
 )
+
+
 HINT = ("ExactSleepQueues.wakeup", "if hint.load() in (ident, MATCH_ALL):", "if hint.load() == MATCH_ALL:")
 
 
@@ -626,75 +487,3 @@ def test_each_guard_of_the_interlock_is_needed(locks, guard):
         result = vmsmp.explore(published_under_a_lock, sched="random", schedules=1000, locks=locks)
     assert result.failure is not None
     assert result.failure.kind in {"lost-wakeup", "deadlock"}
-
-
-@DEPTHS
-def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(locks, monkeypatch):
-    """A constructor that takes its time shows what two CPUs at once would make of it."""
-    name = {"atomic": "AtomicSleepQueues", "exact": "ExactSleepQueues"}[locks]
-    make = getattr(sync_machine, name)
-
-    def slowly(machine):
-        time.sleep(0.02)
-        return make(machine)
-
-    monkeypatch.setattr(sync_machine, name, slowly)
-    seen = []
-
-    def program(m):
-        for _ in range(2):
-            m.spawn(lambda: seen.append(m.sleepq))
-        m.join()
-
-    assert None is vmsmp.run(program, engine="free", locks=locks).failure
-    assert seen[0] is seen[1]
-
-
-def wakers(*channels):
-    def program(m):
-        for channel in channels:
-            m.spawn(m.wakeup, channel)
-        m.join()
-
-    return program
-
-
-@pytest.mark.parametrize(
-    ("channels", "orders"), [(("full", "empty"), 1), ((1, 2), 1), (("full", "full"), 2), ((7, 7), 2)]
-)
-def test_channels_of_different_names_have_nothing_to_do_with_each_other(channels, orders):
-    result = vmsmp.explore(wakers(*channels), sched="dpor")
-    assert (orders, True) == (result.executions, result.exhausted)
-
-
-def test_a_report_names_the_channel():
-    def program(m):
-        m.spawn(m.tsleep, "empty")
-        m.join()
-
-    failure = vmsmp.explore(program, schedules=1).failure
-    assert {"sleep empty", "interlock empty"} <= {row.text for row in failure.story.rows}
-
-
-class Place(StrEnum):
-    BED = "bed"
-
-
-@pytest.mark.parametrize(
-    ("asleep", "called"),
-    [(True, 1), (Place.BED, "bed"), ("bed", Place.BED)],
-    ids=["truth", "member", "text"],
-)
-def test_equal_channels_are_one_channel(asleep, called):
-    ends = set()
-
-    def program(m):
-        def sleeper():
-            ends.add(m.tsleep(asleep, 0, "", 5))
-
-        m.spawn(sleeper)
-        m.spawn(m.wakeup, called)
-        m.join()
-
-    vmsmp.explore(program, sched="dpor", check=False)
-    assert {0, EWOULDBLOCK} == ends

@@ -1,17 +1,18 @@
-"""The lockmgr contract without its algorithm: each request one step, or two when it has to wait.
+"""The lockmgr contract without its algorithm: each request is one step, or two if it has to wait.
 
 Keeps what callers may rely on: exclusion, recursion, an EXCLUPGRADE or downgrade with nobody in
 between, one upgrader at a time, new readers that let waiting writers go first while readers hold
 the lock, and the error numbers.
-Deviations: the order in which waiters are granted is open, so everything the exact lock can do
-this one can; a timeout starts afresh after a spurious wakeup; a cut-short wait is never granted in
-the same moment; LK_SHARED with LK_SLEEPFAIL fails after any wait, where the exact lock may grant.
+Deviations:
+  * waiters are granted in any order, so this lock can do everything that the exact one can.
+  * a timeout starts afresh after a spurious wakeup.
+  * a wait that is cut short is never granted in the same moment.
+  * LK_SHARED with LK_SLEEPFAIL fails after any wait, where the exact lock may grant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -38,12 +39,10 @@ from vmsmp.sync.errno import (
     LK_UPGRADE,
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
-from vmsmp.sync.lockmgr_lock import LockmgrLock
+from vmsmp.sync.lockmgr.lock import LockmgrLock
+from vmsmp.sync.services import Services
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
-
-if TYPE_CHECKING:
-    from vmsmp.sync.services import Services
 
 
 class AtomicLockmgr(LockmgrLock):
@@ -60,7 +59,7 @@ class AtomicLockmgr(LockmgrLock):
         self._writers_waiting = 0
         self._upgrader: Cpu | None = None
         self._canceled = False
-        # Readers that waited when an exclusive owner left were granted the lock with that.
+        # Readers that waited when an exclusive owner left: its release granted them the lock.
         self._readers_waiting: set[int] = set()
         self._admitted: set[int] = set()
 
@@ -105,7 +104,7 @@ class AtomicLockmgr(LockmgrLock):
         else:
             self._readers[cpu.index] = self._readers.get(cpu.index, 0) + 1
             self._admitted.discard(cpu.index)
-        self._acquired(cpu, mode, tried)
+        self.note_acquired(cpu, mode, tried)
 
     def _request(self, flags: int, exclusive: bool) -> int:
         mode = EXCLUSIVE if exclusive else SHARED
@@ -116,7 +115,7 @@ class AtomicLockmgr(LockmgrLock):
                 if not flags & LK_CANRECURSE:
                     return EBUSY if flags & LK_NOWAIT else -1
                 self._depth += 1
-                self._acquired(cpu, EXCLUSIVE)
+                self.note_acquired(cpu, EXCLUSIVE)
                 return 0
             if can(cpu):
                 self._take(cpu, mode, bool(flags & LK_NOWAIT))
@@ -133,7 +132,7 @@ class AtomicLockmgr(LockmgrLock):
                 self._readers_waiting.add(cpu.index)
             return None
 
-        self._wants_to_wait(flags, mode, self._owner)
+        self.note_request(flags, mode)
         error = self._gate.alter(self._code | ops.REQUEST, first)
         if error == -1:
             self.machine.panic(f"lockmgr: locking against myself: {self}")
@@ -155,8 +154,8 @@ class AtomicLockmgr(LockmgrLock):
         """The second step of a request that has to wait; `left` undoes its registration."""
         machine = self.machine
         td = curthread(machine)
-        self._contest(td)
-        leave_tokens(self.machine, f"contested {self}")
+        self.note_contest(td)
+        leave_tokens(machine, f"contested {self}")
 
         def signalled() -> bool:
             return bool(flags & LK_PCATCH and td.td_sigpending)
@@ -205,7 +204,7 @@ class AtomicLockmgr(LockmgrLock):
             self._upgrader = cpu
             return None
 
-        self._wants_to_wait(flags, UPGRADE, self._owner)
+        self.note_request(flags, UPGRADE)
         error = self._gate.alter(self._code | ops.UPGRADE, first)
         if error == -1:
             return self._request(flags & ~LK_TYPE_MASK | LK_EXCLUSIVE, True)
@@ -217,10 +216,10 @@ class AtomicLockmgr(LockmgrLock):
 
         return self._wait(flags, EXCLUSIVE, self._can_upgrade, left)
 
-    # -- giving up ------------------------------------------------------------------------------
+    # -- release, downgrade, cancel -------------------------------------------------------------
 
     def _unshare(self, cpu: Cpu) -> None:
-        self._released(cpu, SHARED)
+        self.note_released(cpu, SHARED)
         left = self._readers.get(cpu.index, 0) - 1
         if left > 0:
             self._readers[cpu.index] = left
@@ -231,7 +230,7 @@ class AtomicLockmgr(LockmgrLock):
         if self._owner is not None:
             if self._owner is not cpu:
                 self.machine.fail("lock-misuse", f"{self} released by a CPU that does not hold it")
-            self._released(cpu, EXCLUSIVE)
+            self.note_released(cpu, EXCLUSIVE)
             self._depth -= 1
             if not self._depth:
                 self._owner = None
@@ -245,7 +244,7 @@ class AtomicLockmgr(LockmgrLock):
     def _weaken(self, cpu: Cpu) -> None:
         if self._owner is not cpu or self._depth != 1:
             self.machine.panic(f"lockmgr: downgrade of {self}, which is not held exclusively once")
-        self._released(cpu, EXCLUSIVE)
+        self.note_released(cpu, EXCLUSIVE)
         self._owner = None
         self._admitted |= self._readers_waiting
         self._take(cpu, SHARED)

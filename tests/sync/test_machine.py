@@ -1,0 +1,72 @@
+"""The machine makes each primitive once, at the depth of its options."""
+
+import time
+
+import pytest
+
+import vmsmp
+import vmsmp.machine
+from lock_runs import DEPTHS, alone
+from vmsmp.sync import machine as sync_machine
+
+
+@DEPTHS
+def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(locks, monkeypatch):
+    """A constructor that takes its time shows what two CPUs at once would make of it."""
+    name = {"atomic": "AtomicSleepQueues", "exact": "ExactSleepQueues"}[locks]
+    make = getattr(sync_machine, name)
+
+    def slowly(machine):
+        time.sleep(0.02)
+        return make(machine)
+
+    monkeypatch.setattr(sync_machine, name, slowly)
+    seen = []
+
+    def program(m):
+        for _ in range(2):
+            m.spawn(lambda: seen.append(m.sleepq))
+        m.join()
+
+    assert None is vmsmp.run(program, engine="free", locks=locks).failure
+    assert seen[0] is seen[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "depths"),
+    [
+        (lambda m: m.spinlock(), {"exact": "ExactSpinlock", "atomic": "AtomicSpinlock"}),
+        (lambda m: m.token(), {"exact": "ExactToken", "atomic": "AtomicToken"}),
+        (lambda m: m.lockmgr(), {"exact": "ExactLockmgr", "atomic": "AtomicLockmgr"}),
+        (lambda m: m.refcount(), {"exact": "ExactRefcount", "atomic": "AtomicRefcount"}),
+        (lambda m: m.sleepq, {"exact": "ExactSleepQueues", "atomic": "AtomicSleepQueues"}),
+    ],
+    ids=["spinlock", "token", "lockmgr", "refcount", "sleepq"],
+)
+@DEPTHS
+def test_a_primitive_is_of_the_machine_s_depth(make, depths, locks):
+    assert [depths[locks]] == alone(lambda m, seen: seen.append(type(make(m)).__name__), locks)
+
+
+@DEPTHS
+def test_the_sleep_queues_are_made_once(locks):
+    assert [True] == alone(lambda m, seen: seen.append(m.sleepq is m.sleepq), locks)
+
+
+@DEPTHS
+def test_a_pool_token_is_made_once_for_each_slot(locks):
+    def program(m, seen):
+        seen.append(m.pool_token_of(3) is m.pool_token_of(3))
+        seen.append(m.pool_token_of(3) is m.pool_token_of(4))
+
+    assert [True, False] == alone(program, locks)
+
+
+def test_a_signal_to_a_cpu_that_never_slept_is_dropped():
+    def program(m, seen):
+        other = m.spawn(int)
+        m.join()
+        m.signal(other)
+        seen.append(other.td)
+
+    assert [None] == alone(program)

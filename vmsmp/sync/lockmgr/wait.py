@@ -1,0 +1,23 @@
+"""How a request sleeps on the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmsmp.sync.errno import LK_PCATCH, LK_TIMELOCK, PCATCH, PINTERLOCKED
+from vmsmp.sync.lockmgr.struct_lock import StructLock
+
+
+def lk_sleep(lkp: StructLock, flags: int, wmesg: str, overdue: Callable[[int], str | None]) -> int:
+    """Sleep on the lock after an interlock; 0 or an error number.
+
+    `overdue` tells from the count why the sleep should be over, if it should.
+    """
+    timo = lkp.lk_timo if flags & LK_TIMELOCK else 0
+    return lkp.machine.tsleep(
+        lkp,
+        PINTERLOCKED | (PCATCH if flags & LK_PCATCH else 0),
+        wmesg,
+        timo,
+        overdue=lambda: overdue(lkp.lk_count.peek()),
+    )

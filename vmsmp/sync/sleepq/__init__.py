@@ -1,0 +1,25 @@
+"""tsleep and wakeup: sleep queues by ident, and the interlock that keeps wakeups from being lost.
+
+Models: sys/kern/kern_synch.c.
+A sleeper announces itself with `tsleep_interlock`, publishes that it waits by an atomic that fails
+if the state has changed, and only then sleeps.  A waker changes the state and calls `wakeup` if
+a waiter has published.  Whichever of the two atomics comes first, the sleeper is seen or does not
+sleep.  An ident is a value: it is compared, never looked into.
+
+*exact*: every CPU has its own queues; a global CPU mask for each bucket and four ident hints for
+each queue tell a waker which CPUs to send an IPI, which wakes the sleeper on its own CPU.
+*atomic*: one list for the machine; announcing, waking and falling asleep are one step each.
+Locks: queues and hints are touched on their own CPU only, in a critical section.
+Deviations:
+  * 8 buckets instead of 1024, and one thread a CPU, so a queue holds at most one.
+  * wakeups are sent at once: the per-CPU delay (`wakeup_start_delayed`) is not modelled.
+  * `signal` marks the thread and wakes it on its own CPU; there are no real signals.
+"""
+
+from __future__ import annotations
+
+from vmsmp.sync.sleepq.atomic import AtomicSleepQueues
+from vmsmp.sync.sleepq.exact import MATCH_ALL, ExactSleepQueues, bucket_of
+from vmsmp.sync.sleepq.queues import SleepQueues
+
+__all__ = ["MATCH_ALL", "AtomicSleepQueues", "ExactSleepQueues", "SleepQueues", "bucket_of"]

@@ -1,0 +1,49 @@
+"""`lwkt_switch` of lwkt_thread.c: how a thread gives up its CPU, and what that does to its tokens."""
+
+from __future__ import annotations
+
+from vmsmp.engine import ops
+from vmsmp.engine.wait import WaitEnd
+from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, Thread, lwkt_process_ipiq
+from vmsmp.sync.token.stack import lwkt_relalltokens
+
+
+def lwkt_switch(td: Thread, code: int = ops.RESUME, timeout: int | None = None) -> WaitEnd:
+    """Give up the CPU: lose all tokens, sleep if descheduled, take all tokens again.
+
+    `timeout` in ticks bounds a descheduled sleep.  Returns how the sleep ended.
+    Locks: no spinlock may be held.
+    """
+    machine = td.cpu.machine
+    for hook in machine.hooks.blocking:
+        hook(td.cpu, "lwkt_switch")
+    if td.gd_spinlocks:
+        machine.panic("lwkt_switch with a spinlock held")
+    if td.td_toks_array:
+        lwkt_relalltokens(td)
+    else:
+        td.td_toks_have = None
+    how = _descheduled(td, code, timeout)
+    if td.td_toks_array:
+        td.td_toks_array[0].tr_tok.regain_all(td)
+    return how
+
+
+def _descheduled(td: Thread, code: int, timeout: int | None) -> WaitEnd:
+    """Idle until the thread is scheduled, and process IPIs meanwhile."""
+    machine = td.cpu.machine
+    engine = machine.engine
+    deadline = None if timeout is None else engine.ticks + timeout
+    while True:
+        td.idle = True  # set before anything is read: who acts after that wakes us
+        if td.ipiq:
+            td.idle = False
+            lwkt_process_ipiq(td)
+            continue
+        if not td.td_flags & TDF_TSLEEP_DESCHEDULED:
+            td.idle = False
+            return WaitEnd.GRANTED
+        how = engine.sleep(code, None if deadline is None else deadline - engine.ticks)
+        td.idle = False
+        if how:
+            return how

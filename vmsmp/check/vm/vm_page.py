@@ -264,7 +264,7 @@ RULES: Final = (
             "": (broken_place, unlinked_page),
             "busy_count": (broken_busy, broken_unbusied),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
-            **dict.fromkeys(("flags", "md", "valid", "act_count"), (broken_place,)),
+            **dict.fromkeys(("flags", "md", "valid", "act_count"), (broken_page,)),
         },
         at_rest=(broken_page, unlinked_page),
         guarded=dict.fromkeys(("object", "pindex", "valid"), identity_moves),

@@ -17,6 +17,8 @@ from vmsmp.engine import ops
 
 #: Reserved numbers begin here; a CPU makes fewer objects than that one by one.
 FIRST_BLOCK: Final = 1 << 20
+#: Log2 of the numbers that one record takes of a block: one for each part that operations are about.
+RECORD_BITS: Final = 5
 #: From here on identities are made of names.
 FIRST_NAMED: Final = 1 << 40
 

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.identity import RECORD_BITS
 from vmsmp.engine.wait import Hold
 from vmsmp.records.field import REQUIRED, Field, FieldView, Plain
 from vmsmp.records.home import Home, Spin
@@ -34,7 +35,7 @@ from vmsmp.records.share import Share
 from vmsmp.records.word import FreeWord, Word
 
 #: Identities of one record, and where among them those of its parts begin.
-STRIDE: Final = 32
+STRIDE: Final = 1 << RECORD_BITS
 SPIN: Final = 1
 FIRST_FIELD: Final = 3
 _FIELD_SHIFT: Final = ops.CPU_BITS + ops.KIND_BITS

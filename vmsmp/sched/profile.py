@@ -10,11 +10,9 @@ from collections import Counter
 from typing import Final
 
 from vmsmp.engine import ops
-from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED, RECORD_BITS
 from vmsmp.sched.log_cursor import LogCursor, SpawnPath
 
-#: Log2 of the identities reserved for the fields of one record.
-_RECORD_BITS: Final = 5
 #: Operations that are about CPUs, or only end what another began.
 _NO_ACCESS: Final = ops.which(lambda kind: not kind.contends)
 
@@ -25,7 +23,7 @@ def target_of(code: int) -> int | None:
         return None
     ident = code >> ops.KIND_BITS
     if FIRST_BLOCK <= ident >> ops.CPU_BITS < FIRST_NAMED >> ops.CPU_BITS:
-        return -(ident >> ops.CPU_BITS + _RECORD_BITS)  # the record
+        return -(ident >> ops.CPU_BITS + RECORD_BITS)  # the record
     return ident
 
 

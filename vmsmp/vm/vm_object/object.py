@@ -26,7 +26,6 @@ from vmsmp.vm.vm_page.page import VmPage
 OBJ_DEAD: Final = 0x0008
 OBJ_WRITEABLE: Final = 0x0080
 OBJ_MIGHTBEDIRTY: Final = 0x0100
-
 REF: Final = Share("reference", owned=False, invariant="INV-O4")
 OBJECT_HOLD: Final = Share("object hold", owned=True, invariant="INV-O5")
 

@@ -30,11 +30,7 @@ if TYPE_CHECKING:
 
 #: The idents slept on, by the kernel's names for their addresses.
 V_FREE_COUNT = "vmstats.v_free_count"
-
-
 VM_PAGES_NEEDED = "vm_pages_needed"
-
-
 VM_PAGEOUT_PAGES_NEEDED = "vm_pageout_pages_needed"
 
 

@@ -82,11 +82,11 @@ HANGING = """
 from vmsmp.pytest_plugin.watchdog import Watchdog
 
 def hung(machine):
-    return any("in forever" in place for cpu in machine.survey() for place in cpu.frames)
+    return any("in forever" in str(place) for cpu in machine.survey() for place in cpu.frames)
 
 def in_time(watchdog):
     while not watchdog.over.wait(0.01):
-        if any(hung(machine) for machine in watchdog.watch.machines()):
+        if any(hung(engine.machine) for engine in watchdog.engines()):
             return False
     return True
 

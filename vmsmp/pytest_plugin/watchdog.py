@@ -93,14 +93,18 @@ class Watchdog:
         __tracebackhide__ = True
         pytest_timeout.timeout_sigalrm(self.item, self.settings)
 
+    def engines(self) -> list[Any]:
+        """The engines that run a machine of the test right now."""
+        engines = [pool.engine for pool in list(self.watch.pools)]
+        return [engine for engine in engines if engine is not None and engine.machine is not None]
+
     def _report(self) -> str:
         """How the machines of the test stand, "" if none runs."""
         engines: list[Any] = []
 
         def seen() -> bool:
             """There may be none just now, in a test that makes one after the other."""
-            engines[:] = [pool.engine for pool in list(self.watch.pools) if pool.engine is not None]
-            engines[:] = [engine for engine in engines if engine.machine is not None]
+            engines[:] = self.engines()
             return bool(engines) or self.over.is_set()
 
         _soon(seen)

@@ -10,6 +10,7 @@ from vmsmp.sync.errno import (
     PDOMAIN_MASK,
     PWAKEUP_ONE,
 )
+from vmsmp.sync.ident import wchan_identity
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq.queues import SleepQueues
 from vmsmp.sync.thread import (
@@ -40,7 +41,7 @@ class AtomicSleepQueues(SleepQueues):
             td.td_wdomain = flags & PDOMAIN_MASK
             td.td_flags |= TDF_TSLEEPQ
 
-        self._gate.alter(self.code(ident, ops.INTERLOCK), announce)
+        self._gate.alter(self._code(ident, ops.INTERLOCK), announce)
         for hook in self.machine.hooks.interlocked:
             hook(td.cpu, ident)
 
@@ -74,7 +75,7 @@ class AtomicSleepQueues(SleepQueues):
                     if domain & PWAKEUP_ONE:
                         break
 
-        self._gate.alter(self.code(ident, ops.WAKEUP), wake)
+        self._gate.alter(self._code(ident, ops.WAKEUP), wake)
         for hook in self.machine.hooks.wakeup:
             hook(self.engine.current, ident, domain & PDOMAIN_MASK, len(woke))
 
@@ -94,3 +95,7 @@ class AtomicSleepQueues(SleepQueues):
                 td.td_gate.changed()
 
         self._gate.alter(td.ident << ops.KIND_BITS | ops.IPI, deliver)
+
+    def _code(self, ident: Any, kind: int) -> int:
+        """The visible operation of doing `kind` to an ident."""
+        return wchan_identity(self.machine, ident) << ops.KIND_BITS | kind

@@ -158,7 +158,7 @@ class ExactSleepQueues(SleepQueues):
         td = curthread(self.machine)
         crit_enter(td)
         bucket = bucket_of(ident)
-        woke = self._wakeup_local(td, ident, domain)
+        woke = self._wakeup_local(td, bucket, ident, domain)
         # cpu_mfence(): the caller's change of state is visible before the mask is read.
         mask = self.slpque_cpumasks[bucket].load() & ~(1 << td.cpu.index)
         while mask:
@@ -168,17 +168,17 @@ class ExactSleepQueues(SleepQueues):
             for hint in qp.hints:
                 if hint.load() in (ident, MATCH_ALL):
                     woke += 1
-                    there = partial(self._wakeup_local, target.td, ident, domain)
+                    there = partial(self._wakeup_local, target.td, bucket, ident, domain)
                     lwkt_send_ipiq(self.machine, target.td, there)
                     break
         crit_exit(td)
         for hook in self.machine.hooks.wakeup:
             hook(td.cpu, ident, domain & PDOMAIN_MASK, woke)
 
-    def _wakeup_local(self, td: Thread, ident: Any, domain: int) -> int:
+    def _wakeup_local(self, td: Thread, bucket: int, ident: Any, domain: int) -> int:
         """Wake the matching threads of `td`'s CPU, on that CPU."""
         woke = 0
-        for sleeper in list(self._queue(td.cpu, bucket_of(ident)).queue):
+        for sleeper in list(self._queue(td.cpu, bucket).queue):
             if sleeper.td_wchan == ident and sleeper.td_wdomain == domain & PDOMAIN_MASK:
                 self.remove(sleeper)
                 woke += 1

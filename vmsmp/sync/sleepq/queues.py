@@ -66,7 +66,8 @@ class SleepQueues:
         cpu = td.cpu
         for hook in machine.hooks.blocking:
             hook(cpu, f"tsleep {wmesg or ident_name(ident)}")
-        machine.point(self.code(ident, ops.SLEEP))
+        channel = wchan_identity(machine, ident) << ops.KIND_BITS
+        machine.point(channel | ops.SLEEP)
         crit_enter(td)
         if not flags & PINTERLOCKED:
             self.interlock(ident, flags)
@@ -81,7 +82,7 @@ class SleepQueues:
         cpu.wants = Wait(ident, WaitMode.SLEEP, overdue)
         for hook in machine.hooks.sleeps:
             hook(cpu, ident)
-        how = lwkt_switch(td, self.code(ident, ops.RESUME), timo or None)
+        how = lwkt_switch(td, channel | ops.RESUME, timo or None)
         cpu.wants = None
         self.resume(td)
         crit_exit(td)
@@ -111,7 +112,3 @@ class SleepQueues:
         """End the sleep, whatever the reason: leave the queue."""
         td.td_flags &= ~(TDF_TSLEEP_DESCHEDULED | TDF_SINTR)
         self.remove(td)
-
-    def code(self, ident: Any, kind: int) -> int:
-        """The visible operation of doing `kind` to an ident."""
-        return wchan_identity(self.machine, ident) << ops.KIND_BITS | kind

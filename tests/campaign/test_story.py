@@ -69,7 +69,7 @@ def test_a_lost_update_shows_the_same_store_twice(tell):
 
 def test_a_step_has_its_place(tell):
     (place,) = tell(counter).story.rows[3].place[:1]
-    assert ("report/test_story.py", "worker") == (place.file, place.function)
+    assert ("campaign/test_story.py", "worker") == (place.file, place.function)
 
 
 def test_no_place_is_an_absolute_path(tell):

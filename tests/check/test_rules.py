@@ -251,3 +251,8 @@ def test_a_sum_that_is_right_says_nothing():
 @pytest.mark.parametrize("program", [count_up, publish, unlock, look])
 def test_rules_that_say_nothing_ask_nothing(program):
     assert None is said(program, Rules(Thing), system=[SystemRules()])
+
+
+def test_a_rule_cannot_guard_a_field_whose_accesses_it_would_not_see():
+    with pytest.raises(TypeError, match=r"a rule guards Thing\.free, so it must be declared with watch=True"):
+        Rules(Thing, guarded={"free": lambda _cpu, _thing, _field, _books: None})

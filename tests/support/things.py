@@ -29,7 +29,7 @@ class Thing(Record):
     kind = "thing"
 
     count = word(format=hex, default=7)
-    both = field("S", "S+O", format=lambda value: f"<{value}>")
+    both = field("S", "S+O", format=lambda value: f"<{value}>", watch=True)
     either = field("S|O")
     free = field("")
     seen = field("", "S")

@@ -49,12 +49,19 @@ class Rules:
     written: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     #: Asked of every record when all CPUs stand still; first the first rule of all, then the second.
     at_rest: tuple[Rule, ...] = ()
-    #: Asked when a CPU is about to write the field of that name; not where CPUs are parallel.
+    #: Asked when a CPU is about to write the field of that name, which is declared `watch=True` unless its
+    #: record is mortal; not where CPUs are parallel.
     guarded: Mapping[str, Callable[[Cpu, Any, Field, Books], Broken | None]] = field(default_factory=dict)
     #: Asked when a record is about to go back to its allocator.
     freed: Rule | None = None
     #: Whether its words may be stored to.  Those that others change may not: what they did is lost.
     stored: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.guarded:
+            if not (self.record.mortal or self.record.fields[name].watch):
+                what = f"{self.record.__name__}.{name}"
+                raise TypeError(f"a rule guards {what}, so it must be declared with watch=True")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,16 @@
-"""Shared records: structures of the kernel whose every field names its lock by letter.
+"""Shared records: kernel structures in which every field names its lock by letter.
 
-| module | what is there |
+| module | contents |
 |---|---|
-| letters | what a letter of a legend stands for, and how letters combine |
+| letters | what the letters of a legend mean, and how they combine |
 | word | atomic operations, and the words inside records |
 | field | declarations: fields, words, plain slots |
-| share | shares of a record that are no locks: busies, holds, wirings, references |
-| home | what a record expects of the subsystem that it hangs off |
+| share | shares of a record that are not locks: busies, holds, wirings, references |
+| home | the interface that a record expects of its subsystem |
 | record | the base class, and the decorator that makes a class from its declarations |
-| pool | the records of one type: their identities, and who finds, names and guards them |
-| observer | the hooks by which checkers see records |
+| pool | the records of one type: allocating, finding, naming and guarding them |
+| observer | the hooks through which checkers see records |
 """
 
-#: What a report makes of this room's frames (`engine.source`).
+#: How a report classifies this package's frames (`engine.source`).
 FRAMES = "machinery"

@@ -1,4 +1,4 @@
-"""Declarations inside a record class: fields with their letters, atomic words, plain slots."""
+"""Declarations in a record class: fields with their letters, atomic words, plain slots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmsmp.records.letters import Alternatives
 
 
 class _Required:
-    """Stands for a value that the constructor must be given."""
+    """A placeholder for a value that the caller of the constructor must give."""
 
     def __repr__(self) -> str:
         return "required"
@@ -19,7 +19,7 @@ REQUIRED: Final = _Required()
 
 
 class Plain:
-    """A declared slot of no concern to anybody's lock."""
+    """A declared slot that no lock protects."""
 
     __slots__ = ("default",)
 
@@ -28,9 +28,9 @@ class Plain:
 
 
 class Field:
-    """One declared field: its letters for reading and writing, and how to look at it unseen.
+    """One declared field: its letters for reading and writing, and its invisible accessors.
 
-    `offset` is its identity within the record's.
+    `offset` is its identity relative to the record's.
     """
 
     __slots__ = (
@@ -70,9 +70,9 @@ class Field:
         self.watch = watch
         self.name = ""
         self.offset = 0
-        #: What of an operation's code says that it is about this field.
+        #: The bits of an operation's code that select this field.
         self.part = 0
-        #: The letters as predicates: alternatives of those that must all hold.
+        #: The letters as predicates: alternatives, each a group of predicates that must all hold.
         self.may_read: Alternatives = ()
         self.may_write: Alternatives = ()
         self.peek: Callable[[Any], Any]
@@ -88,26 +88,26 @@ def field(
     factory: Callable[[], Any] | None = None,
     watch: bool = False,
 ) -> Any:
-    """Declare a field; `write` is as `read` if not given.
+    """Declare a field; `write` defaults to `read`.
 
-    `factory` makes each record's first value.  `watch`: a rule wants to be asked at each access.
+    `factory` makes each record's initial value.  `watch`: report each access to the rules.
     """
     write = read if write is None else write
     return Field(read, write, format, atomic=False, default=default, factory=factory, watch=watch)
 
 
 def word(format: Callable[[Any], str] = repr, *, default: Any = 0) -> Any:
-    """Declare an atomic word; `format` puts its value into words for a report."""
+    """Declare an atomic word; `format` turns its value into text for a report."""
     return Field("", "", format, atomic=True, default=default)
 
 
 def plain(default: Any = REQUIRED) -> Any:
-    """Declare a slot that no lock protects: a constant, or one CPU's own."""
+    """Declare a slot that no lock protects: a constant, or private to one CPU."""
     return Plain(default)
 
 
 class FieldView(NamedTuple):
-    """A field as the object of an operation, for reports."""
+    """The object of an operation on a field, for reports."""
 
     record: Any
     declared: Field

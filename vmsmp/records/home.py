@@ -1,4 +1,4 @@
-"""What a record expects of the subsystem that it hangs off, and of that one's machine."""
+"""The interfaces that a record expects of its subsystem, and of the subsystem's machine."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from vmsmp.engine.hooks import Hooks
 
 
 class Spin(Protocol):
-    """A record's spinlock, as records and kernel functions use it."""
+    """A record's spinlock, as used by records and kernel functions."""
 
     @property
     def holders(self) -> Sequence[tuple[Cpu, Any]]:
-        """Who holds it, and in which mode."""
+        """The CPUs that hold it, with their modes."""
 
     def acquire(self) -> None:
         """Take it exclusively."""
 
     def try_acquire(self) -> bool:
-        """Take it exclusively if that needs no waiting."""
+        """Take it exclusively if that needs no waiting; return whether it was taken."""
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release it."""
 
     def state(self) -> str:
-        """Who holds it, for a report."""
+        """Its holders, as text for a report."""
 
 
 class RecordMachine(Protocol):
@@ -38,14 +38,14 @@ class RecordMachine(Protocol):
         """All CPUs, by index."""
 
     def reserve(self, count: int, finder: Callable[[int], Any]) -> int:
-        """Set identities aside, and return the first."""
+        """Reserve `count` identities, and return the first."""
 
     def spinlock(self, name: str | None = None, *, ident: int | None = None) -> Any:
         """Make a spinlock with a reserved identity."""
 
 
 class Home(Protocol):
-    """The subsystem: its machine, and what of it is used too often to look up each time."""
+    """The subsystem: its machine, and those of the machine's parts that every operation uses."""
 
     @property
     def machine(self) -> Any:
@@ -61,11 +61,11 @@ class Home(Protocol):
 
     @property
     def point(self) -> Callable[[int], None]:
-        """The door through which every visible operation passes."""
+        """The function that every visible operation calls first."""
 
     def pool(self, type_: type[Any], size: int | None = None) -> Any:
-        """Make a pool for records of that type (see `records.pool.RecordPool`)."""
+        """Make a pool for records of `type_` (see `records.pool.RecordPool`)."""
 
     @property
     def making(self) -> AbstractContextManager[Any]:
-        """Held while something is made by the CPU that needs it first."""
+        """Held while a CPU makes something on first use."""

@@ -1,7 +1,7 @@
-"""Letters: which lock protects a field, as the kernel's own legends write it.
+"""Letters: which lock protects a field, written as in the kernel's own legends.
 
-`"S+Q"` asks for what S and Q stand for, `"S|Q"` for either, `""` for nothing.  A record's legend gives
-each letter its meaning, in words and as a predicate over a CPU and a record.
+`"S+Q"` requires both S and Q, `"S|Q"` either of them, `""` nothing.  A record's legend defines each
+letter, as text and as a predicate over a CPU and a record.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from vmsmp.engine.cpu import Cpu
 
 
 class Letter(NamedTuple):
-    """What a letter stands for: `text` for reports, `holds(cpu, record)` for checkers."""
+    """The meaning of a letter: `text` for reports, `holds(cpu, record)` for checkers."""
 
     text: str
     holds: Callable[[Cpu, Any], bool]
 
 
 Legend = Mapping[str, Letter]
-#: Alternatives of predicates that must all hold.
+#: Alternatives, each a group of predicates that must all hold.
 Alternatives = tuple[tuple[Callable[[Cpu, Any], bool], ...], ...]
 
 
 @lru_cache(256)
 def alternatives(letters: str) -> tuple[str, ...]:
-    """The alternatives, each a string of letters that must all hold: `"S+Q|B"` is `("SQ", "B")`."""
+    """Split letters into alternatives, whose letters must all hold: `"S+Q|B"` is `("SQ", "B")`."""
     return tuple(alternative.replace("+", "") for alternative in letters.split("|"))
 
 
 def predicates(legend: Legend, letters: str) -> Alternatives:
-    """The letters as predicates; none for nothing."""
+    """Return the letters as predicates; an empty tuple for no letters."""
     if not letters:
         return ()
     return tuple(
@@ -41,7 +41,7 @@ def predicates(legend: Legend, letters: str) -> Alternatives:
 
 
 def in_words(legend: Legend, letters: str) -> str:
-    """The letters in words."""
+    """Return the letters as text."""
     return ", or ".join(
         " and ".join(legend[letter].text for letter in alternative) for alternative in alternatives(letters)
     )

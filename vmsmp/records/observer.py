@@ -1,4 +1,4 @@
-"""The hooks by which checkers see records: accesses to their fields, and their shares."""
+"""The hooks through which checkers see records: accesses to their fields, and their shares."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from vmsmp.records.share import Share
 
 
 class RecordObserver(Observer):
-    """What can be seen of records.  Override what you need; the rest costs nothing."""
+    """What observers can see of records.  Override what you need; the rest costs nothing."""
 
     interface = True
 
     def access(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
-        """`cpu` reads or writes a field that names its lock."""
+        """`cpu` reads or writes a field that has letters."""
 
     def watched(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
-        """As `access`, of the fields that are declared so, and of all fields of mortal records."""
+        """As `access`, but only for fields declared with `watch`, and for all fields of mortal records."""
 
     def took(self, cpu: Cpu, record: Any, share: Share) -> None:
         """`cpu` took a share with the operation just performed."""
 
     def gave(self, cpu: Cpu, record: Any, share: Share) -> None:
-        """`cpu` is about to give a share back."""
+        """`cpu` is about to return a share."""
 
     def allocated(self, cpu: Cpu, record: Any) -> None:
         """An allocator is about to return `record`."""
 
     def freed(self, cpu: Cpu, record: Any) -> None:
-        """`record` is about to go back to its allocator."""
+        """`record` is about to be returned to its allocator."""

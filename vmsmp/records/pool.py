@@ -1,9 +1,9 @@
-"""The records of one type: their identities, who finds one by its identity, and who guards them.
+"""The records of one type: reserving their identities, finding them by identity, and guarding them.
 
-A pool reserves identities, either for all of its records at once (`size`), so that an identity does not
-depend on who makes or uses a record first, or for each record when it is made, from those of the CPU that
-makes it.  From `guard` on, where a checker wants to see accesses, records are of the checked twin of their
-type: nobody has to remember that.
+A pool with a `size` reserves identities for all of its records at once, so that an identity does not
+depend on which CPU makes or uses a record first.  A pool without one reserves them for each record when
+it is made, from those of the CPU that makes it.  After `guard`, if a checker wants to see accesses, all
+records are instances of the checked twin of their type.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Block(Generic[R]):
-    """The identities of some records in a row; the machine calls it to find the object of one."""
+    """The identities of consecutive records; the machine calls it to find the object of an identity."""
 
     __slots__ = ("records",)
 
@@ -33,15 +33,15 @@ class Block(Generic[R]):
         return None if record is None else record.at(n % STRIDE)
 
     def record(self, n: int) -> R | None:
-        """The record that has the n-th identity, whatever part of it that is."""
+        """The record that owns the n-th identity, for itself or for one of its parts."""
         return self.records.get(n // STRIDE)
 
 
 class RecordPool(Generic[R]):
-    """The records of one type that hang off `vm`, in `records` by their place.
+    """The records of one type that belong to `vm`, in `records` by place.
 
-    In a pool with a size a record has a place before it is made; in one without, records have their places
-    in the order of their making.
+    In a pool with a size a record has a place before it is made; in a pool without one, places follow the
+    order of creation.
     """
 
     def __init__(self, vm: Home, type_: type[R], size: int | None = None) -> None:
@@ -52,7 +52,7 @@ class RecordPool(Generic[R]):
         self._first = None if size is None else vm.machine.reserve(STRIDE * size, Block(self.records))
 
     def make(self, place: int | None = None, **values: Any) -> R:
-        """Make a record with these values: the one of a place, or, in a pool without a size, the next."""
+        """Make a record with these values: the one at `place`, or the next in a pool without a size."""
         if self._first is None or place is None:
             alone: dict[int, R] = {}
             record = self.type(self.vm, self.vm.machine.reserve(STRIDE, Block(alone)), **values)
@@ -66,7 +66,7 @@ class RecordPool(Generic[R]):
         return record
 
     def first_use(self, place: int, **values: Any) -> R:
-        """The record of a place, made now if it has not been."""
+        """Return the record at a place, making it on first use."""
         made = self.records.get(place)
         if made is None:
             with self.vm.making:
@@ -74,28 +74,28 @@ class RecordPool(Generic[R]):
         return made
 
     def guard(self) -> None:
-        """From here on checkers that ask for it see accesses to all records of this pool."""
+        """From now on, show accesses to all records of this pool to the checkers that want them."""
         if (self.vm.hooks.access or self.vm.hooks.watched) and self.type.checked is not self.type:
             self._guarded = True
             for record in self:
                 record.__class__ = self.type.checked
 
     def spinlocks(self) -> Iterator[Spin]:
-        """The spinlocks that anybody has wanted yet."""
+        """Yield the spinlocks that have been made so far."""
         for record in self:
             spin = record.spin_made()
             if spin is not None:
                 yield spin
 
     def __iter__(self) -> Iterator[R]:
-        """The records that have been made, in the order of their making."""
+        """Iterate over the records made so far, in order of creation."""
         return iter(list(self.records.values()))
 
 
 def record_of(machine: Any, ident: int) -> Record | None:
-    """The record in whose run of identities this one is, or None.
+    """Return the record that owns this identity, or None.
 
-    Of a record in no pool only the fields and words count: its spinlock is its own affair.
+    For a record in no pool, find only fields and words, not the spinlock.
     """
     finder, n = machine.block_of(ident) or (None, 0)
     if isinstance(finder, Block):

@@ -1,21 +1,21 @@
 """The base class of shared records, and the decorator that makes a class from its declarations.
 
-A class marked `@record(legend=...)` declares its slots with `field("S+Q")`, `word()` and `plain()`; the
-constructor `(vm, ident=None, *, slot=value, ...)` is made from them.
+A class marked `@record(legend=...)` declares its slots with `field("S+Q")`, `word()` and `plain()`; its
+constructor `(vm, ident=None, *, slot=value, ...)` is generated from them.
 
-  * a *field* is a plain slot.  Where a checker wants to see accesses, a pool makes instances of `checked`
-    twins instead, whose slots are guarded; else an access costs what a slot costs.  What a lock protects
-    is no visible operation: whoever obeys the letters cannot tell.
-  * a *hint* is a read without the lock, which the reader knows may be stale; it is a visible operation of
-    its own, and so is a store that such readers must be able to miss (`publish`).
+  * a *field* is a plain slot.  If a checker wants to see accesses, a pool makes instances of the `checked`
+    twin instead, whose slots are guarded; otherwise an access costs no more than a slot's.  An access to a
+    locked field is not a visible operation: code that holds the right locks cannot observe its timing.
+  * a *hint* is a read without the lock, which the reader knows may be stale.  It is a visible operation, and
+    so is a store that such readers must be able to miss (`publish`).
   * a *word* is atomic, with the operations of `records.word`.
 
-Every record owns `STRIDE` identities: its own, its spinlock's, that one's word's, then one a field, so an
-operation says which field it is about.  The spinlock is made when it is first wanted: a machine of a
-million pages has no million locks.
+Every record owns `STRIDE` identities: its own, its spinlock's, the spinlock word's, then one per field, so
+an operation says which field it is about.  The spinlock is made on first use, so that a machine with a
+million pages need not have a million locks.
 
-Locks: none of its own.  Ghost shares (`took`, `gave`) are written down by the CPU that takes them, in the
-step of the operation that takes them.
+Locks: none of its own.  The CPU that takes a ghost share (`took`, `gave`) records it in the step of the
+operation that takes it.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from vmsmp.records.letters import Legend, predicates
 from vmsmp.records.share import Share
 from vmsmp.records.word import FreeWord, Word
 
-#: Identities of one record, and where among them those of its parts begin.
+#: The number of identities of one record, and the offsets of its parts' identities.
 STRIDE: Final = 1 << RECORD_BITS
 SPIN: Final = 1
 FIRST_FIELD: Final = 3
 _FIELD_SHIFT: Final = ops.CPU_BITS + ops.KIND_BITS
-#: What of an operation's code says which part of a record it is about, and which kind it is.
-#: Records' identities are reserved `STRIDE` at a time, so what is left names the record.
+#: The bits of an operation's code that hold the part of the record and the kind of operation.
+#: Identities are reserved `STRIDE` per record, so the remaining bits name the record.
 PART_BITS: Final = (STRIDE - 1 << _FIELD_SHIFT) | ops.KIND_MASK
 
 
 class Record:
-    """Base of shared structures.  `code` is the operation code of doing kind 0 to the record itself.
+    """Base of shared structures.  `code` is the code of an operation of kind 0 on the record itself.
 
-    `vm` is the subsystem it hangs off.  `name` is what reports call it, `klass` the same without instance
-    numbers.
+    `vm` is the subsystem that it belongs to.  `name` is its name in reports, `klass` the same without
+    instance numbers.
     """
 
     __slots__ = ("_spin", "code", "host", "vm")
@@ -57,12 +57,12 @@ class Record:
     legend: ClassVar[Legend] = {}
     fields: ClassVar[dict[str, Field]] = {}
     by_offset: ClassVar[dict[int, Field]] = {}
-    #: What of an operation's code says that it is about the record itself, its spinlock or that one's word.
+    #: The part bits of the record itself, of its spinlock and of the spinlock's word.
     own_parts: ClassVar[tuple[int, ...]] = tuple(n << _FIELD_SHIFT for n in range(FIRST_FIELD))
     checked: ClassVar[type]
     words: ClassVar[dict[str, type[Word]]] = {}
     free_words: ClassVar[dict[str, type[Word]]] = {}
-    #: Whether its memory went back to the allocator; only mortal records have a slot for it.
+    #: Whether its memory has been returned to the allocator; only mortal records have a slot for it.
     freed: bool = False
     mortal: ClassVar[bool] = False
 
@@ -71,14 +71,14 @@ class Record:
     host: Any
 
     def __init__(self, vm: Home, ident: int | None = None, **values: Any) -> None:
-        """Made by `record` from the declarations.
+        """Initialise the record; `record` generates this from the declarations.
 
-        `ident` is the first of the identities that were reserved for it, None for some of its own.
+        `ident` is the first of the identities reserved for it; with None, it reserves its own.
         """
         raise NotImplementedError
 
     def settle(self, vm: Home, ident: int | None) -> None:
-        """Give a new record its home and its identities."""
+        """Set a new record's home and identities."""
         self.vm = vm
         if ident is None:
             ident = vm.machine.reserve(STRIDE, self.at)
@@ -115,33 +115,33 @@ class Record:
             return spin
 
     def spin_made(self) -> Spin | None:
-        """The spinlock, if anybody has wanted it yet."""
+        """The spinlock, or None if it has not been made yet."""
         return self._spin
 
     def spin_held(self) -> bool:
-        """Whether any CPU has the spinlock."""
+        """Whether any CPU holds the spinlock."""
         return self._spin is not None and bool(self._spin.holders)
 
     def spin_state(self) -> str:
-        """The spinlock's state, for a report."""
+        """The spinlock's state, as text for a report."""
         return self._spin.state() if self._spin is not None else "free"
 
     # -- unlocked accesses ----------------------------------------------------------------------
 
     def hint(self, name: str) -> Any:
-        """Read a field without its lock: one visible operation, and the value may be stale."""
+        """Read a field without its lock: one visible operation; the value may be stale."""
         declared = self.fields[name]
         self.vm.point(self.code + declared.part + ops.LOAD)
         return declared.peek(self)
 
     def publish(self, name: str, value: Any) -> None:
-        """Store a field that others read as a hint: one visible operation, with what its letters ask for."""
+        """Store a field that others read as a hint: one visible operation, under the locks of its letters."""
         declared = self.fields[name]
         self.vm.point(self.code + declared.part + ops.STORE)
         setattr(self, name, value)
 
     def changing(self, name: str) -> Any:
-        """The container in a field, about to be changed in place: as a write, to whoever checks."""
+        """Return the container in a field, to be changed in place; checkers see a write."""
         vm = self.vm
         declared = self.fields[name]
         cpu = vm.engine.current
@@ -152,7 +152,7 @@ class Record:
         return declared.peek(self)
 
     def peek(self, name: str) -> Any:
-        """Look at a field or word unseen: for checkers, reports and assertions."""
+        """Read a field or word invisibly: for checkers, reports and assertions."""
         declared = self.fields[name]
         value = declared.peek(self)
         return value.value if declared.atomic else value
@@ -160,7 +160,7 @@ class Record:
     # -- shares ---------------------------------------------------------------------------------
 
     def took(self, share: Share) -> None:
-        """The running CPU took a share with the operation just performed."""
+        """Record that the running CPU took a share with the operation just performed."""
         vm = self.vm
         cpu = vm.engine.current
         if share.owned:
@@ -169,7 +169,7 @@ class Record:
             hook(cpu, self, share)
 
     def gave(self, share: Share) -> None:
-        """The running CPU gives a share back with the operation just performed."""
+        """Record that the running CPU returned a share with the operation just performed."""
         vm = self.vm
         cpu = vm.engine.current
         for hook in vm.hooks.gave:
@@ -179,14 +179,14 @@ class Record:
 
     @property
     def holders(self) -> list[tuple[Cpu, Any]]:
-        """Who has a share of it in hand, and which."""
+        """The CPUs that hold an owned share of it, each with the share."""
         cpus = self.vm.machine.cpus
         return [(cpu, hold.mode) for cpu in cpus for hold in list(cpu.held) if hold.lock is self]
 
     # -- reports --------------------------------------------------------------------------------
 
     def at(self, offset: int) -> Any:
-        """The object whose identity is `offset` after the record's own."""
+        """Return the object whose identity is the record's own plus `offset`."""
         if offset == SPIN:
             return self.spin
         if offset == SPIN + 1:
@@ -197,15 +197,15 @@ class Record:
         return declared.peek(self) if declared.atomic else FieldView(self, declared)
 
     def field_of(self, code: int) -> Field | None:
-        """The field or word that an operation on this record is about, or None."""
+        """Return the field or word that an operation on this record is about, or None."""
         return self.by_offset.get(code - self.code >> _FIELD_SHIFT)
 
     def state(self) -> str:
-        """The record in a few words, for the row of a report."""
+        """The record's state in a few words, for a row of a report."""
         return "the record"
 
     def dump(self) -> str:
-        """All of the record, in a line."""
+        """The record's whole state, in one line."""
         return self.state()
 
     def __repr__(self) -> str:
@@ -213,7 +213,7 @@ class Record:
 
 
 def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
-    """Whether the CPU has `thing`, a lock or a record, in hand in one of these modes or shares."""
+    """Return whether the CPU holds `thing`, a lock or a record, in one of these modes or shares."""
     for hold in cpu.held:  # noqa: SIM110 - asked at every access to a field, where a generator is too slow
         if hold.lock is thing and hold.mode in modes:
             return True
@@ -221,7 +221,7 @@ def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
 
 
 class _Guard:
-    """A data descriptor over a slot that tells the checkers of every access."""
+    """A data descriptor over a slot that reports every access to the checkers."""
 
     __slots__ = ("declared",)
 
@@ -242,7 +242,7 @@ class _Guard:
 
 
 class _WatchedGuard(_Guard):
-    """The same of a field that a rule wants to be asked about at each access."""
+    """The same for a field with `watch`, which also reports every access to the rules."""
 
     __slots__ = ()
 
@@ -267,9 +267,9 @@ R = TypeVar("R")
 
 
 def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
-    """Make a class of shared records from its declarations: constructor, slots, words, checked twin.
+    """Make a record class from its declarations: constructor, slots, words and checked twin.
 
-    A class's own `__post_init__` is called at the end of the constructor.
+    The constructor calls the class's own `__post_init__`, if any, at its end.
     """
 
     def make(cls: type[R]) -> type[R]:
@@ -314,7 +314,7 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
 
 
 def _constructor(declared: dict[str, Field | Plain], *, post_init: bool) -> Callable[..., None]:
-    """The constructor of a record class, written out as one would by hand: a machine has many records."""
+    """Generate the constructor of a record class as straight-line code: a machine has many records."""
     parameters, body = [], ["self.settle(vm, ident)"]
     if any(isinstance(d, Field) and d.atomic for d in declared.values()):
         body.append("words = self.words if self.host is None else self.free_words")

@@ -1,7 +1,7 @@
-"""Shares of a record that are no locks: a busy, a hold, a wiring, a reference.
+"""Shares of a record that are not locks: a busy, a hold, a wiring, a reference.
 
-A share is declared once, beside its record, and named wherever it is taken or given back.  Checkers keep
-books about shares without knowing what they are.
+A share is declared once, beside its record, and named wherever it is taken or returned.  Checkers keep
+account of shares without knowing what they mean.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
-    """A counted share that may go from none to one, and back, only under another share.
+    """A counted share whose count may change between 0 and 1 only under another share.
 
-    `first` and `last` say in a report what was done without it.
+    `first` and `last` describe, in a report, the transition made without it.
     """
 
     under: Share
@@ -25,8 +25,8 @@ class Edge:
 class Share:
     """One kind of share.
 
-    An `owned` share is in the hands of the CPU that took it, and only that CPU gives it back; others are
-    merely counted.  `invariant` names the rule that falls when the books do not balance.
+    An `owned` share is held by the CPU that took it, and only that CPU returns it; other shares are only
+    counted.  `invariant` names the rule that is broken when the counts do not balance.
     """
 
     name: str

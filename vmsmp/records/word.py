@@ -1,13 +1,13 @@
 """Atomic operations, sequentially consistent, each one visible operation; and the words inside records.
 
-Operations that change the value return the old one, as the kernel's `atomic_fetchadd` does;
-`cmpset` returns whether it stored, `fcmpset` also what it found.  A `cmpset` that fails changed
-nothing and is logged as such, so a spin on it counts as only reading.
+Operations that change the value return the old value, as the kernel's `atomic_fetchadd` does;
+`cmpset` returns whether it stored, `fcmpset` also the value that it found.  A failed `cmpset` changes
+nothing and is logged as failed, so spinning on it counts as reading only.
 
-`AtomicOps` serves the controlled engine, where a step is atomic by itself; `FreeAtomicOps` the free one,
-where a host lock around the one operation makes it so.  It is never held across a switch point.
-A word inside a record takes a quarter of a free-standing one's memory: identity and name come from its
-record.
+`AtomicOps` serves the controlled engine, where each step is atomic by itself; `FreeAtomicOps` serves the
+free engine, where a host lock makes each operation atomic.  It is never held across a switch point.
+A word inside a record takes a quarter of the memory of a free-standing one: its identity and name come
+from the record.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from vmsmp.records.field import Field
 
 
 class AtomicOps:
-    """The operations, for whatever has a value, a code, a name and the engine's door.
+    """The operations, for any class with a value, a code, a name and the engine's `point`.
 
-    `format` turns a value into words for a report.
+    `format` turns a value into text for a report.
     """
 
     __slots__ = ()
@@ -44,20 +44,20 @@ class AtomicOps:
         self.value = value
 
     def fetchadd(self, n: int) -> int:
-        """Add `n`, return the value before."""
+        """Add `n`; return the old value."""
         self._point(self._code | ops.FETCHADD)
         old: int = self.value
         self.value = old + n
         return old
 
     def swap(self, value: Any) -> Any:
-        """Store `value`, return the one before."""
+        """Store `value`; return the old value."""
         self._point(self._code | ops.SWAP)
         old, self.value = self.value, value
         return old
 
     def cmpset(self, old: Any, new: Any) -> bool:
-        """Store `new` if the value is `old`; say whether it was."""
+        """Store `new` if the value is `old`; return whether it was."""
         self._point(self._code | ops.CMPSET)
         if self.value == old:
             self.value = new
@@ -66,7 +66,7 @@ class AtomicOps:
         return False
 
     def fcmpset(self, old: Any, new: Any) -> tuple[bool, Any]:
-        """`cmpset` that also returns the value it found."""
+        """Do a `cmpset`; return whether it stored and the value that it found."""
         self._point(self._code | ops.CMPSET)
         found = self.value
         if found == old:
@@ -76,32 +76,32 @@ class AtomicOps:
         return False, found
 
     def setbits(self, bits: int) -> int:
-        """OR `bits` in, return the value before."""
+        """Set `bits`; return the old value."""
         self._point(self._code | ops.SETBITS)
         old: int = self.value
         self.value = old | bits
         return old
 
     def clearbits(self, bits: int) -> int:
-        """Clear `bits`, return the value before."""
+        """Clear `bits`; return the old value."""
         self._point(self._code | ops.CLEARBITS)
         old: int = self.value
         self.value = old & ~bits
         return old
 
     def rmw(self, fn: Callable[[Any], Any]) -> Any:
-        """Make the value `fn(old)` in one step, return the one before.  `fn` touches nothing shared."""
+        """Set the value to `fn(old)` in one step; return the old value.  `fn` must touch nothing shared."""
         self._point(self._code | ops.RMW)
         old = self.value
         self.value = fn(old)
         return old
 
     def peek(self) -> Any:
-        """Read it unseen: for checkers and tests, never for a program."""
+        """Read the value invisibly: for checkers and tests, never for a program."""
         return self.value
 
     def state(self) -> str:
-        """The value as a report shows it."""
+        """The value as text for a report."""
         return self.format(self.value)
 
     def __repr__(self) -> str:
@@ -109,7 +109,7 @@ class AtomicOps:
 
 
 class FreeAtomicOps(AtomicOps):
-    """The same operations where CPUs are truly parallel: each under the word's host lock."""
+    """The same operations for truly parallel CPUs: each under the word's host lock."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ class FreeAtomicOps(AtomicOps):
 
     def store(self, value: Any) -> None:
         self._point(self._code | ops.ATOMIC_STORE)
-        with self._host:  # a store must not fall between another's read and write
+        with self._host:  # a store must not fall between another CPU's read and write
             self.value = value
 
     def swap(self, value: Any) -> Any:
@@ -160,7 +160,7 @@ class FreeAtomicOps(AtomicOps):
 
 
 class Word(AtomicOps):
-    """An atomic word inside a record.  One subclass a field, made by `record`."""
+    """An atomic word inside a record.  `record` makes one subclass per field."""
 
     __slots__ = ("owner", "value")
 
@@ -199,7 +199,7 @@ class Word(AtomicOps):
 
 
 class FreeWord(Word, FreeAtomicOps):
-    """The same where CPUs are parallel: one host lock serves all words of a record."""
+    """The same for parallel CPUs: one host lock serves all words of a record."""
 
     __slots__ = ()
 

@@ -1,6 +1,6 @@
-"""The model of sys/vm: one package or module a kernel file, under the kernel file's name.
+"""The model of sys/vm: one package or module per kernel file, under the kernel file's name.
 
-| kernel file | here |
+| kernel file | module |
 |---|---|
 | vm_init.c | system |
 | vm_page.c, vm_page.h, vm_page2.h | vm_page |

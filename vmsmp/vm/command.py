@@ -1,4 +1,4 @@
-"""A command of the kernel's debugger: declared beside the code that it shows."""
+"""A command of the kernel debugger, declared beside the code whose state it shows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from vmsmp.errors import UsageError
 class ShowCommand:
     """`show NAME [ARGUMENT]`.
 
-    `help` has a line for each way to call it: the call and what it shows.  `show(vm, argument)` returns the
-    text; the argument is None if there was none.
+    `help` has one entry per way to call it: the call and what it shows.  `show(vm, argument)` returns the
+    text; `argument` is None if none was given.
     """
 
     name: str
@@ -23,7 +23,7 @@ class ShowCommand:
 
 
 def whole_number(text: str) -> int:
-    """A number typed at the prompt.
+    """Parse a number typed at the prompt.
 
     Raises: UsageError for anything else.
     """

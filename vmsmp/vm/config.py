@@ -1,4 +1,4 @@
-"""The sizes with which a machine's memory boots, fixed from then on."""
+"""The sizes with which a machine's memory boots; they never change afterwards."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from vmsmp.vm.vm_page.flags import PQ_L2_SIZE
 
 @dataclass(frozen=True, slots=True)
 class BootConfig:
-    """Every size there is, scaled down or as in the kernel.
+    """All configurable sizes, scaled down or as in the kernel.
 
-    Raises: UsageError for sizes that cannot be.
+    Raises: UsageError for impossible sizes.
     """
 
     #: Physical pages of 4096 bytes.
     pages: int = 64
     #: Colours of a queue type: a power of two, PQ_L2_SIZE (1024) in the kernel.
     l2_size: int = 4
-    #: Colours that a search looks at before it widens, less one (None: as the kernel computes it).
+    #: Colours that a search probes before it widens, minus one (None: as the kernel computes it).
     set_assoc_mask: int | None = None
-    #: Sockets, cores a socket, threads a core; CPUs from 1 on are numbered through them (None: one
-    #: socket with as many cores as CPUs were asked for).
+    #: Sockets, cores per socket, threads per core; CPUs are numbered through them, from CPU 1 on (None:
+    #: one socket with one core per requested CPU).
     topology: tuple[int, int, int] | None = None
-    #: Pages that a CPU may count on its own before it hands the count to the global set.
+    #: Pages that a CPU may count locally before it adds them to the global counts.
     adj_limit: int = 1024
     #: Elements of the page hash, a power of two (None: as the kernel computes it), and ways of a set.
     hash_size: int | None = None
     hash_set: int = 4
-    #: Pages that a scan visits between two points at which it yields.
+    #: Pages that a scan visits between two yields.
     scan_yield: int = 64
 
     def __post_init__(self) -> None:
@@ -45,9 +45,9 @@ class BootConfig:
 
     @classmethod
     def of(cls, **sizes: Any) -> BootConfig:
-        """The configuration with these sizes.
+        """Return the configuration with these sizes.
 
-        Raises: UsageError for one that there is not.
+        Raises: UsageError for an unknown size.
         """
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(sizes) - set(known))

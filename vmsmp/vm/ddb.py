@@ -1,4 +1,4 @@
-"""The debugger's commands of all kernel files."""
+"""The kernel debugger's commands, collected from all kernel files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a kernel file's package offers, loaded when it is first asked for.
+"""The lazily loaded names of a kernel file's package.
 
-Kernel files call each other in circles (vm_page.c frees what vm_object.c terminates, which holds objects
-for vm_page.c).  Their modules do not: each imports only modules below it.  A package must therefore not
-import all of its modules when one of them is imported; it lists its names and finds them on demand.
+Kernel files call each other in cycles (vm_object.c frees pages through vm_page.c, which holds objects
+through vm_object.c).  Their modules do not: each imports only modules below it.  A package must therefore
+not import all of its modules when one of them is imported; it lists its names and loads them on demand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 def exports(
     package: str, names: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` of a package that lists its names by module."""
+    """Return `__getattr__`, `__dir__` and `__all__` for a package that lists its names by module."""
     home = {name: module for module, listed in names.items() for name in listed}
 
     def find(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the virtual memory tells its checkers beside accesses and shares: events, each a value of its own."""
+"""The events that the VM reports to checkers, besides accesses and shares; each is a value type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmsmp.vm.vm_page.page import VmPage
 
 
 class PageAllocated(NamedTuple):
-    """An allocator is about to return `page` for a request with those flags."""
+    """An allocator is about to return `page` for the request flags `request`."""
 
     page: VmPage
     request: int
@@ -20,7 +20,7 @@ class PageAllocated(NamedTuple):
 class PageFound(NamedTuple):
     """A lookup is about to return `page`, busied, as the page of `object` at `pindex`.
 
-    It was asked for with these `valid` bits and, if `idle`, busied by nobody else.
+    The lookup promises these `valid` bits and, if `idle`, that no one else busies the page.
     """
 
     page: VmPage
@@ -31,9 +31,9 @@ class PageFound(NamedTuple):
 
 
 class VmObserver(Observer):
-    """The hook by which checkers hear of events."""
+    """The hook that delivers events to checkers."""
 
     interface = True
 
     def event(self, cpu: Cpu, event: Any) -> None:
-        """`cpu` is about to do what the event, one of the types of this module, says."""
+        """`cpu` is about to do what `event`, one of this module's types, describes."""

@@ -1,11 +1,11 @@
-"""What of the pmap layer a page sees: one page table entry, its modified bit, and its removal.
+"""The part of the pmap layer that a page sees: one page table entry, its modified bit, and its removal.
 
 Models: the interface of sys/platform/pc64/x86_64/pmap.c, as far as pages need it.
-Locks: entering a mapping needs the page soft- or hard-busied, clearing PG_MAPPED or PG_WRITEABLE the
-hard busy; removing an entry alone, and storing through it, need nothing.
+Locks: entering a mapping needs the page soft- or hard-busied; clearing PG_MAPPED or PG_WRITEABLE needs
+the hard busy.  Removing only the entry, or storing through it, needs no lock.
 Deviations:
-  * one entry a page (the word `md`: valid, writeable, modified) stands for the pv list; page tables
-    and TLBs are another room.
+  * one entry per page (the word `md`: valid, writeable, modified) stands for the pv list; page tables
+    and TLBs are modelled elsewhere.
   * PG_MAPPED and PG_WRITEABLE may stay set after the entry is gone, as in the kernel, until
     `pmap_mapped_sync` or `vm_page_protect`.
 """
@@ -33,8 +33,8 @@ VM_PROT_WRITE: Final = 2
 def pmap_enter(m: VmPage, prot: int) -> None:
     """Map the page for a process.
 
-    Locks: the page soft- or hard-busied by the caller.  The flags come before the entry, so that
-    whoever sees the entry sees them.
+    Locks: the page soft- or hard-busied by the caller.  Set the flags before the entry, so that every
+    CPU that sees the entry also sees the flags.
     """
     if not has(m.vm.engine.current, m, HARD, SOFT):
         m.vm.panic("pmap_enter: page not busied")
@@ -47,7 +47,7 @@ def pmap_enter(m: VmPage, prot: int) -> None:
 
 
 def pmap_store(m: VmPage) -> bool:
-    """A process stores through its mapping; whether it could."""
+    """Store through the mapping as a process does; return whether that succeeded."""
     pte = m.md.load()
     while pte & PTE_W:
         stored, pte = m.md.fcmpset(pte, pte | PTE_M)
@@ -57,7 +57,7 @@ def pmap_store(m: VmPage) -> bool:
 
 
 def _take_away(m: VmPage, bits: int) -> None:
-    """Clear bits of the entry and note what was written through it, as the pv lock makes one of both."""
+    """Clear bits of the entry and mark the page dirty if it was modified, atomically as under the pv lock."""
 
     def change(pte: int) -> int:
         if pte & PTE_M:
@@ -68,19 +68,19 @@ def _take_away(m: VmPage, bits: int) -> None:
 
 
 def pmap_remove(m: VmPage) -> None:
-    """A process unmaps the page; what it wrote is noted.  Locks: none."""
+    """Unmap the page as a process does, and mark it dirty if it was modified.  Locks: none."""
     _take_away(m, PTE_V | PTE_W | PTE_M)
 
 
 def pmap_is_modified(m: VmPage) -> bool:
-    """Whether a process has stored through its mapping since the last look.  May be stale."""
+    """Return whether a process has stored through its mapping since the last check.  May be stale."""
     return bool(m.md.load() & PTE_M)
 
 
 def pmap_page_protect(m: VmPage, prot: int) -> None:
-    """Take the mapping away, or make it read-only, and note what was written through it.
+    """Remove the mapping, or make it read-only, and mark the page dirty if it was modified.
 
-    Locks: the page hard-busied by the caller.  Sleeps: taking it away may block, so tokens are lost.
+    Locks: the page hard-busied by the caller.  Sleeps: removing it may block, so tokens are lost.
     """
     if prot & VM_PROT_READ:
         _take_away(m, PTE_W | PTE_M)

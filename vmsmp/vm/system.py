@@ -1,7 +1,7 @@
-"""What the kernel keeps in globals: the parts of a machine's virtual memory, booted in their order.
+"""The kernel's globals: the parts of a machine's virtual memory, booted in order.
 
 Models: vm_mem_init of sys/vm/vm_init.c.
-Kernel functions are in the packages of `vmsmp.vm`, under the kernel's names, and are handed this as `vm`.
+Kernel functions are in the packages of `vmsmp.vm`, under the kernel's names, and take the system as `vm`.
 Locks: none; only the boot CPU runs.
 Deviations: those of the parts.
 """
@@ -30,12 +30,12 @@ class VmSystem:
     def __init__(self, machine: SyncMachine, config: BootConfig) -> None:
         self.machine = machine
         self.config = config
-        # Used too often to look up each time.
+        # Cached here because every operation uses them.
         self.engine = machine.engine
         self.hooks = machine.hooks
         self.point = machine.point
         self.making = machine.making
-        #: How many CPUs the machine is sized for.
+        #: The number of CPUs that the machine is sized for.
         self.ncpus = max(1, machine.options.cpus or machine.declared or 1)
         self.pools: list[RecordPool[Any]] = []
 
@@ -49,7 +49,7 @@ class VmSystem:
             pool.guard()
 
     def pool(self, type_: type[Record], size: int | None = None) -> RecordPool[Any]:
-        """Make a pool for records of that type; checkers see its records once the machine has booted."""
+        """Make a pool for records of `type_`; checkers see its records once the machine has booted."""
         pool = RecordPool(self, type_, size)
         self.pools.append(pool)
         return pool
@@ -59,7 +59,7 @@ class VmSystem:
         self.machine.panic(message)
 
     def pause_tokens(self, what: str) -> None:
-        """A point at which the kernel may block: the CPU's tokens go and come back."""
+        """Mark a point where the kernel may block: the CPU's tokens are released and reacquired."""
         held = self.engine.current.held
         if any(hold.lock.kind == "token" for hold in held):
             leave_tokens(self.machine, what)

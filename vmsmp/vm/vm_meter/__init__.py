@@ -1,10 +1,10 @@
-"""vm_meter.c: page counts, thresholds, and who is short of memory.
+"""vm_meter.c: page counts, thresholds, and the tests for memory shortage.
 
-| module | what is there |
+| module | contents |
 |---|---|
-| meter | the counts of a machine and of each CPU, the thresholds |
+| meter, startup | the types of the counts and thresholds; those of a machine and its CPUs |
 | counts | counting and rolling up |
-| paging | the tests of vm_page2.h that read them |
+| paging | the tests of vm_page2.h that read the counts |
 """
 
 from __future__ import annotations

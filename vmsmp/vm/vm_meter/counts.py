@@ -3,7 +3,7 @@
 Models: vmstats_rollup of sys/vm/vm_meter.c and the counting of sys/vm/vm_page2.h.
 Locks: none; the words are atomic.
 Deviations:
-  * the hardclock's rollup is made up for when a CPU comes back from a sleep for memory.
+  * the hardclock's rollup runs when a CPU returns from a sleep for memory, not at every tick.
   * the rollup swaps every counter; the kernel skips one that is zero.
 """
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def vmstats_add(vm: VmSystem, count: str, n: int = 1) -> None:
-    """Count `n` more pages, in the CPU's delta and in its view."""
+    """Add `n` pages to the CPU's delta and to its view."""
     gd = vm.mycpu()
     getattr(gd.gd_vmstats_adj, count).fetchadd(n)
     getattr(gd.gd_vmstats, count).fetchadd(n)
 
 
 def vmstats_rem(vm: VmSystem, count: str) -> None:
-    """Count one page less; hand a delta far below zero to the global set when paging is near."""
+    """Subtract one page; add a delta far below zero to the global set when paging is near."""
     gd = vm.mycpu()
     adj = getattr(gd.gd_vmstats_adj, count)
     left = adj.fetchadd(-1) - 1
@@ -39,22 +39,22 @@ def vmstats_rem(vm: VmSystem, count: str) -> None:
 
 
 def vmstats_rollup(vm: VmSystem) -> None:
-    """Add every CPU's delta to the global set, then renew this CPU's view of it.
+    """Add every CPU's delta to the global set, then refresh this CPU's view of it.
 
-    Locks: none; run by the hardclock, by an allocator before it gives up, and by the pageout.
+    Locks: none.  The hardclock, an allocator before it gives up, and the pageout call it.
     """
     for gd in vm.meter.cpus():
         for count in COUNTS:
             copy = getattr(gd.gd_vmstats_adj, count).swap(0)
-            vm.mycpu()  # from its first count on a CPU has a globaldata, which others roll up
+            vm.mycpu()  # a CPU has a globaldata from its first count on; other CPUs roll it up
             if copy:
                 getattr(vm.meter.vmstats, count).fetchadd(copy)
     mine = vm.mycpu().gd_vmstats
     for count in COUNTS:
-        getattr(mine, count).value = getattr(vm.meter.vmstats, count).load()  # nobody else looks at ours
+        getattr(mine, count).value = getattr(vm.meter.vmstats, count).load()  # no other CPU reads ours
 
 
 def hardclock(vm: VmSystem, since: int) -> None:
-    """The clock interrupt, as far as counts go: if time has passed since that tick, roll up."""
+    """Do the clock interrupt's part: roll the counts up if time has passed since tick `since`."""
     if vm.machine.ticks != since:
         vmstats_rollup(vm)

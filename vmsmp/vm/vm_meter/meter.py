@@ -1,11 +1,11 @@
-"""Page counts and thresholds: one set for the machine, and two a CPU that keep it from being fought over.
+"""Page counts and thresholds: one global set, and two sets per CPU that avoid contention on it.
 
 Models: struct vmmeter, struct vmstats and the part of struct globaldata that belongs to them
 (sys/sys/vmmeter.h, sys/sys/globaldata.h).
-`gd_vmstats_adj` holds what a CPU has counted and not yet added to the global set; `gd_vmstats` is its
+`gd_vmstats_adj` holds what a CPU has counted but not yet added to the global set; `gd_vmstats` is its
 own view of the global set, which every threshold test reads.
-Locks: none; `gd_vmstats_adj` is atomic because other CPUs swap it to zero, `gd_vmstats` is written by
-its own CPU alone, the global set is atomic.
+Locks: none; `gd_vmstats_adj` is atomic because other CPUs swap it to zero, `gd_vmstats` is written only
+by its own CPU, and the global set is atomic.
 Thresholds in order: reserved < severe < minimum < wait < start < target1 < target2, in pages.
 Deviations: none known.
 """
@@ -25,7 +25,7 @@ COUNTS: Final = ("v_free_count", "v_cache_count", "v_inactive_count", "v_active_
 
 @record()
 class Vmmeter(Record):
-    """struct vmmeter: pages by what list they are on."""
+    """struct vmmeter: the number of pages by queue type, and of wired pages."""
 
     kind = "vmmeter"
 
@@ -45,10 +45,10 @@ class Vmmeter(Record):
 
 
 class Globaldata:
-    """struct globaldata: what one CPU keeps for itself.
+    """struct globaldata: the private data of one CPU.
 
-    `nice` is that of the process it runs, `p_lowmemkill` whether that one is being killed for memory,
-    `systhread` whether it is a thread of the kernel's own, `objects` how many it has made.
+    `nice` is the niceness of the process it runs, `p_lowmemkill` whether that process is being killed
+    for memory, `systhread` whether it runs a kernel thread, `objects` how many objects it has allocated.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class Globaldata:
         self.gd_vmstats = view
         self.gd_vmstats_adj = adj
         self.nice = 0
-        #: Ghost: free and cached pages as an allocation saw them at its gate.
+        #: Ghost: the free and cached counts that the last allocation saw in `_gate_open`.
         self.gate = (0, 0)
         self.objects = 0
         self.p_lowmemkill = False
@@ -79,7 +79,7 @@ class Globaldata:
 
 
 class Thresholds:
-    """The limits that decide who may allocate, who must wait and when the pagedaemon works."""
+    """The limits that decide which requests may allocate, which must wait, and when the pagedaemon runs."""
 
     __slots__ = (
         "v_free_min",
@@ -95,7 +95,7 @@ class Thresholds:
     )
 
     def __init__(self, pages: int) -> None:
-        """Scale them to a machine of so many pages; one of less than 64 has nothing but a reserve."""
+        """Scale the limits to a machine of `pages` pages; below 64 pages only the reserve is left."""
         self.v_free_reserved = max(1, pages // 256)
         self.v_interrupt_free_min = self.v_free_reserved // 2
         self.v_pageout_free_min = self.v_free_reserved

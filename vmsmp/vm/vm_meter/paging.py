@@ -1,7 +1,7 @@
 """Thresholds: whether memory is short, as the running CPU sees it.
 
 Models: the vm_paging_* inlines of sys/vm/vm_page2.h.
-Locks: none.  A test reads the CPU's own view of the counts, so it may be wrong until somebody rolls up.
+Locks: none.  A test reads the CPU's own view of the counts, which is stale until the next rollup.
 Deviations: none known.
 """
 
@@ -16,53 +16,53 @@ if TYPE_CHECKING:
 
 
 def _below(vm: VmSystem, threshold: int) -> bool:
-    """Whether this CPU sees fewer free and cached pages than that, or the reserve touched."""
+    """Return whether this CPU sees fewer free and cached pages than that, or the reserve in use."""
     view = vm.mycpu().gd_vmstats
     free: int = view.peek("v_free_count")
     return threshold > free + view.peek("v_cache_count") or vm.meter.limits.v_free_reserved > free
 
 
 def vm_paging_severe(vm: VmSystem) -> bool:
-    """Memory is so short that faults wait even without a reason of their own."""
+    """Return whether memory is so short that faulting processes keep waiting."""
     return _below(vm, vm.meter.limits.v_free_severe)
 
 
 def vm_paging_min(vm: VmSystem) -> bool:
-    """Below the minimum: those who need pages wait."""
+    """Return whether memory is below the minimum, where allocating processes wait."""
     return _below(vm, vm.meter.limits.v_free_min)
 
 
 def vm_paging_min_dnc(vm: VmSystem, donotcount: int) -> bool:
-    """`vm_paging_min` with so many pages more to go."""
+    """`vm_paging_min` with the minimum raised by `donotcount` pages."""
     return _below(vm, vm.meter.limits.v_free_min + donotcount)
 
 
 def vm_paging_min_nice(vm: VmSystem, nice: int) -> bool:
-    """`vm_paging_min` for a process of that niceness: who is nice waits earlier."""
+    """`vm_paging_min` for a process of that niceness: a nicer process waits earlier."""
     return _below(vm, vm.meter.limits.v_free_min + paging_extra(vm, nice))
 
 
 def paging_extra(vm: VmSystem, nice: int) -> int:
-    """How many pages above the minimum a process of that niceness waits already."""
+    """Return how many pages above the minimum a process of that niceness starts to wait."""
     limits = vm.meter.limits
     return (nice + 20) * (max(0, limits.v_paging_wait - limits.v_free_min - 1) // 2) // 40 if nice else 0
 
 
 def vm_paging_wait(vm: VmSystem) -> bool:
-    """Below the mark at which the pagedaemon's victims should slow down."""
+    """Return whether memory is below the threshold at which processes should slow down."""
     return _below(vm, vm.meter.limits.v_paging_wait)
 
 
 def vm_paging_start(vm: VmSystem, adj: int = 0) -> bool:
-    """The pagedaemon should work; `adj` corrects the count for what may not be rolled up."""
+    """Return whether the pagedaemon should run; `adj` corrects for deltas that are not rolled up yet."""
     return _below(vm, vm.meter.limits.v_paging_start - adj)
 
 
 def vm_paging_target1(vm: VmSystem) -> bool:
-    """The pagedaemon's first aim is not reached."""
+    """Return whether the pagedaemon's first target is still to be reached."""
     return _below(vm, vm.meter.limits.v_paging_target1)
 
 
 def vm_paging_target2(vm: VmSystem) -> bool:
-    """The pagedaemon's final aim is not reached."""
+    """Return whether the pagedaemon's final target is still to be reached."""
     return _below(vm, vm.meter.limits.v_paging_target2)

@@ -1,7 +1,7 @@
-"""The page counts of a machine, global and by CPU, and how they boot.
+"""The page counts of a machine, global and per CPU, and how they boot.
 
 Models: the globals of sys/vm/vm_meter.c.
-Locks: none; a CPU makes its own globaldata.
+Locks: none; each CPU makes its own globaldata.
 Deviations: none known.
 """
 
@@ -20,7 +20,7 @@ class PageCounts:
 
     def __init__(self, vm: Home, config: BootConfig) -> None:
         self._engine = vm.engine
-        # The global set, then two for each CPU there may be.
+        # The global set, then two sets for each possible CPU.
         self._pool: RecordPool[Vmmeter] = vm.pool(Vmmeter, 1 + 2 * ops.MAX_CPUS)
         self.vmstats = self._pool.make(0, _name="vmstats")
         self.globaldata: list[Globaldata | None] = [None] * ops.MAX_CPUS
@@ -37,7 +37,7 @@ class PageCounts:
         place = 1 + 2 * cpu.index
         view = self._pool.make(place, _name=f"{cpu}.gd_vmstats")
         adj = self._pool.make(place + 1, _name=f"{cpu}.gd_vmstats_adj")
-        for count in COUNTS:  # a CPU starts with a view of what boot counted
+        for count in COUNTS:  # a CPU's view starts with the global counts
             getattr(view, count).value = self.vmstats.peek(count)
         gd = self.globaldata[cpu.index] = Globaldata(cpu, view, adj)
         return gd
@@ -47,7 +47,7 @@ class PageCounts:
         return [gd for gd in self.globaldata if gd is not None]
 
     def count(self, name: str) -> int:
-        """The true value of a page count: the global one and every CPU's delta, unseen."""
+        """The true value of a page count: the global one plus every CPU's delta, read invisibly."""
         total: int = self.vmstats.peek(name)
         for gd in self.cpus():
             total += gd.gd_vmstats_adj.peek(name)
@@ -55,5 +55,5 @@ class PageCounts:
 
 
 def startup(vm: Home, config: BootConfig) -> PageCounts:
-    """The counts, all of them zero."""
+    """Return the counts, all of them zero."""
     return PageCounts(vm, config)

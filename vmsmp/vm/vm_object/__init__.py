@@ -1,11 +1,11 @@
 """vm_object.c: memory objects, as far as pages need them.
 
-| module | what is there |
+| module | contents |
 |---|---|
-| object | struct vm_object, its flags, the legend of its locks, the objects of a machine |
-| allocate, hold, reference | making, locking and referring to an object |
-| terminate | its end |
-| ddb | what the debugger shows |
+| object | struct vm_object, its flags and the legend of its locks |
+| allocate, hold, reference | allocating, locking and referencing an object |
+| terminate | terminating it |
+| startup, ddb | the objects of a machine; the debugger's commands |
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Making an object.
+"""Allocating an object.
 
 Models: _vm_object_allocate of sys/vm/vm_object.c.
-Locks: none; nobody else knows the object yet.
+Locks: none; no other CPU can reach the object yet.
 Deviations: those of `object`.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def vm_object_allocate(vm: VmSystem, size: int, name: str | None = None) -> VmObject:
-    """Make an object of `size` pages with one reference, and return it neither held nor locked."""
+    """Allocate an object of `size` pages with one reference; return it neither held nor locked."""
     gd = vm.mycpu()
     obj = vm.objects.make(
         _name=name or f"obj[{1000 * gd.cpu.index + gd.objects}]",

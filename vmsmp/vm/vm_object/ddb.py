@@ -1,7 +1,7 @@
-"""What the kernel's debugger shows of objects.
+"""The kernel debugger's commands for objects.
 
 Models: the DB_SHOW_COMMANDs of sys/vm/vm_object.c.
-Locks: none; the machine stands still.
+Locks: none; the machine is stopped.
 Deviations:
   * `show object` shows all objects, or one by name.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def vm_object_print(obj: VmObject) -> list[str]:
-    """`show object`: its counts, its token, and where its pages are."""
+    """`show object`: the object's counts, its token and its pages."""
     return [
         f"{obj.name}: {obj.state()}, token {obj.token.state()}",
         *(
@@ -30,7 +30,7 @@ def vm_object_print(obj: VmObject) -> list[str]:
 
 
 def show_object(vm: VmSystem, name: str | None = None) -> str:
-    """One object by name, or all."""
+    """Show one object by name, or all objects."""
     found = [obj for obj in vm.objects if name in (None, obj.name)]
     if name is not None and not found:
         known = ", ".join(obj.name for obj in vm.objects) or "none"

@@ -1,8 +1,8 @@
 """Holding and locking an object.
 
 Models: the vm_object_hold, _drop, _upgrade and _downgrade families of sys/vm/vm_object.c.
-Locks: the hold comes before the token, because waiting for the token may block.  The object's memory
-goes with the last hold, if it is dead and unreferenced.
+Locks: take the hold before the token, because waiting for the token may block.  The last hold of a
+dead and unreferenced object frees its memory.
 Deviations: none known.
 """
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 
 def ASSERT_OBJECT_HELD(obj: VmObject) -> None:
-    """Panic unless the CPU has the object's token, in any mode."""
+    """Panic unless the CPU holds the object's token, in any mode."""
     if not _holds_token(obj.vm.engine.current, obj):
         obj.vm.panic(f"{obj.klass}: its token is not held")
 
 
 def ASSERT_OBJECT_HELD_EXCL(obj: VmObject) -> None:
-    """Panic unless the CPU has the object's token exclusively."""
+    """Panic unless the CPU holds the object's token exclusively."""
     if not has(obj.vm.engine.current, obj.token, EXCLUSIVE):
         obj.vm.panic(f"{obj.klass}: its token is not held exclusively")
 
 
 def vm_object_hold(obj: VmObject) -> None:
-    """Keep the object's memory and lock it.  Sleeps: while contested; other tokens are lost."""
+    """Hold the object's memory and lock it.  Sleeps: while contended; other tokens are lost."""
     obj.hold_count.fetchadd(1)
     obj.took(OBJECT_HOLD)
     obj.token.acquire()
 
 
 def vm_object_hold_shared(obj: VmObject) -> None:
-    """Keep the object's memory and lock it shared.  Sleeps: as `vm_object_hold`."""
+    """Hold the object's memory and lock it shared.  Sleeps: as `vm_object_hold`."""
     obj.hold_count.fetchadd(1)
     obj.took(OBJECT_HOLD)
     obj.token.acquire_shared()
 
 
 def vm_object_hold_try(obj: VmObject) -> bool:
-    """`vm_object_hold` if that needs no waiting; whether it did."""
+    """Hold and lock the object if that needs no waiting; return whether it succeeded."""
     obj.hold_count.fetchadd(1)
     obj.took(OBJECT_HOLD)
     if obj.token.try_acquire():
@@ -58,22 +58,22 @@ def vm_object_hold_try(obj: VmObject) -> bool:
 
 
 def _last_hold(obj: VmObject) -> bool:
-    """Drop a hold; whether it was the last."""
+    """Drop a hold; return whether it was the last."""
     last: bool = obj.hold_count.fetchadd(-1) == 1
     obj.gave(OBJECT_HOLD)
     return last
 
 
 def _is_dead(obj: VmObject) -> bool:
-    """Whether the object goes with its last hold: it is terminated and nobody refers to it.
+    """Return whether the last hold frees the object: it is terminated and unreferenced.
 
-    After a failed try this is asked without the token, so another CPU may hold the object again meanwhile.
+    After a failed try this runs without the token, so another CPU may hold the object again meanwhile.
     """
     return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)
 
 
 def vm_object_drop(obj: VmObject) -> None:
-    """Unlock the object and drop a hold; the last of a dead and unreferenced object frees it."""
+    """Unlock the object and drop a hold; the last hold of a dead, unreferenced object frees it."""
     token = obj.token
     if _last_hold(obj) and _is_dead(obj):
         token.release()
@@ -83,7 +83,7 @@ def vm_object_drop(obj: VmObject) -> None:
 
 
 def _free(obj: VmObject) -> None:
-    """The object's memory goes back to the allocator; who touches it from now on is too late."""
+    """Return the object's memory to the allocator; any later access is a use after free."""
     vm = obj.vm
     for hook in vm.hooks.freed:
         hook(vm.engine.current, obj)

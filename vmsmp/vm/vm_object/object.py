@@ -3,7 +3,7 @@
 Models: sys/vm/vm_object.h.
 An object is *held* (hold_count) to keep its memory, *locked* by its token to keep its pages, and
 *referenced* (ref_count) by its users.
-Locks: `rb_memq` any mode of the token to look, exclusive to change; words are atomic.
+Locks: reading `rb_memq` needs the token in any mode, changing it the token exclusively; words are atomic.
 Deviations:
   * `rb_memq` is a dictionary with sorted scans; the shape of a red-black tree is not under test.
   * no pager, no backing objects and no bucket list.
@@ -79,9 +79,9 @@ class VmObject(Record):
 
 
 def scan(obj: VmObject) -> Any:
-    """RB_SCAN: visit the pages in order of index, whatever comes and goes meanwhile.
+    """RB_SCAN: visit the pages in order of index, even if pages are inserted or removed meanwhile.
 
-    Locks: the token in any mode at every step; it may be lost and had again between two.
+    Locks: the token in any mode at every step; it may be lost and reacquired between steps.
     """
     last = -1
     while True:

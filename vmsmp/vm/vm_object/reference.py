@@ -1,7 +1,7 @@
 """References to an object.
 
 Models: the vm_object_reference family of sys/vm/vm_object.c.
-Locks: as each function says.
+Locks: see each function.
 Deviations: none known.
 """
 
@@ -26,7 +26,7 @@ def vm_object_reference_locked(obj: VmObject) -> None:
 
 
 def vm_object_reference_quick(obj: VmObject) -> None:
-    """Add a reference to an object that the caller has one to already."""
+    """Add a reference to an object that the caller already references."""
     if obj.ref_count.load() <= 0:
         obj.vm.panic("vm_object_reference_quick: object without references")
     obj.ref_count.fetchadd(1)

@@ -3,7 +3,7 @@
 Models: vm_object_init of sys/vm/vm_object.c.
 Locks: none; only the boot CPU runs.
 Deviations:
-  * no kernel object; objects are in the order of their making, without hash buckets.
+  * no kernel object; objects are kept in order of creation, without hash buckets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ from vmsmp.vm.vm_object.object import VmObject
 
 
 def startup(vm: Home, _config: BootConfig) -> RecordPool[VmObject]:
-    """vm_object_init: no object yet."""
+    """vm_object_init: start with no objects."""
     pool: RecordPool[VmObject] = vm.pool(VmObject)
     return pool

@@ -1,7 +1,7 @@
-"""The end of an object: the last reference, and the freeing of its pages.
+"""Terminating an object: dropping the last reference and freeing its pages.
 
 Models: vm_object_deallocate and vm_object_terminate of sys/vm/vm_object.c.
-Locks: the object's token exclusively, which is lost at every wait for a busy page.
+Locks: the object's token exclusively; it is lost during every wait for a busy page.
 Deviations:
   * pages are freed without I/O, since there is no pager.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def vm_object_deallocate(obj: VmObject) -> None:
     """Drop a reference; the last one terminates the object.
 
-    Locks: none with more than three references left; else takes the token exclusively.  Sleeps: yes.
+    Locks: none while more than three references are left; else takes the token exclusively.  Sleeps: yes.
     """
     count = obj.ref_count.load()
     while count > 3:
@@ -49,9 +49,9 @@ def vm_object_deallocate_locked(obj: VmObject) -> None:
 
 
 def vm_object_terminate(obj: VmObject) -> None:
-    """Free the pages of an object that nobody refers to; its memory goes with the last hold.
+    """Free the pages of an unreferenced object; the last hold frees its memory.
 
-    Locks: the token exclusively, which is lost at every wait for a busy page.
+    Locks: the token exclusively; it is lost during every wait for a busy page.
     """
     vm = obj.vm
     if obj.flags.setbits(OBJ_DEAD) & OBJ_DEAD:
@@ -65,7 +65,7 @@ def vm_object_terminate(obj: VmObject) -> None:
                 vm_page_sleep_busy(m, True)
                 again = True
                 continue
-            if m.object is not obj:  # it left while we slept over another one
+            if m.object is not obj:  # it left while we slept on another page
                 vm_page_wakeup(m)
             elif m.wire_count.load() == 0:
                 vm_page_protect(m, 0)
@@ -76,7 +76,7 @@ def vm_object_terminate(obj: VmObject) -> None:
                 vm_page_wakeup(m)
             visited += 1
             if visited % vm.pageout.scan_yield == 0:
-                vm.pause_tokens("lwkt_user_yield")  # last, because the token may be lost
+                vm.pause_tokens("lwkt_user_yield")  # last: the token may be lost here
     if obj.peek("rb_memq") or obj.peek("resident_page_count"):
         vm.panic("vm_object_terminate: object with resident pages")
     if obj.ref_count.load():

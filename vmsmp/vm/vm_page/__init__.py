@@ -1,16 +1,16 @@
-"""vm_page.c: the physical pages, their queues, and who may have one.
+"""vm_page.c: the physical pages, their queues, and page allocation.
 
-| module | what is there |
+| module | contents |
 |---|---|
 | flags | the bits of a page's words and of allocation requests |
 | page | struct vm_page, struct vpgqueues, the legend of their locks |
-| tailq, queues, search | the lists; entering and leaving a queue; finding a page of a colour |
+| tailq, queues, search | the lists; entering and leaving a queue; finding a page by colour |
 | busy | hard and soft busy |
-| residency, holding, activity, validity, dirty, protect | what happens to a page that somebody has |
+| residency, holding, activity, validity, dirty, protect | operations on a page in use |
 | hash_table, hash, lookup | finding an object's page |
 | wait, free, alloc | waiting for pages, freeing, allocating |
 | startup | the page array and the queues of a machine |
-| ddb | what the debugger shows |
+| ddb | the debugger's commands |
 """
 
 from __future__ import annotations

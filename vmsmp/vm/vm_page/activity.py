@@ -1,7 +1,7 @@
-"""Active, inactive, not needed: how a page moves between its queues.
+"""Moving a page between the active and inactive queues.
 
 Models: sys/vm/vm_page.c.
-Locks: none held; the page's spin, then the queues' in turn.
+Locks: none held; take the page's spinlock, then one queue's after the other.
 Deviations:
   * swap, commits and vnode write-back are not modelled; PG_SWAPPED and PG_NEED_COMMIT are only flags.
 """
@@ -34,14 +34,14 @@ NO_QUEUE = PG_FICTITIOUS | PG_UNQUEUED
 
 
 def vm_page_unqueue_nowakeup(m: VmPage) -> None:
-    """Take the page off its queue.  Locks: none held; takes the page's and the queue's spin."""
+    """Take the page off its queue.  Locks: none held; takes the page's and the queue's spinlock."""
     vm_page_and_queue_spin_lock(m)
     _vm_page_rem_queue_spinlocked(m)
     vm_page_spin_unlock(m)
 
 
 def vm_page_unqueue(m: VmPage) -> None:
-    """Take the page off its queue; the pagedaemon hears of one less that could be had."""
+    """Take the page off its queue; wake the pagedaemon if it was free or cached and pages are short."""
     vm_page_and_queue_spin_lock(m)
     base = _vm_page_rem_queue_spinlocked(m)
     vm_page_spin_unlock(m)
@@ -50,9 +50,9 @@ def vm_page_unqueue(m: VmPage) -> None:
 
 
 def vm_page_activate(m: VmPage) -> None:
-    """Move the page to its active queue, with at least ACT_INIT to its credit.
+    """Move the page to its active queue, with an act_count of at least ACT_INIT.
 
-    Locks: none held; takes the page's spin, then the queues'.  An interlock of the caller keeps the
+    Locks: none held; takes the page's spinlock, then the queues'.  The caller's interlock keeps the
     page valid and off the free queues.  Wired pages may be on queues too.
     """
     vm = m.vm
@@ -78,7 +78,7 @@ def vm_page_activate(m: VmPage) -> None:
 def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
     """Move the page to its inactive queue.
 
-    Locks: the page's spin held, and still held on return; takes the queues'.
+    Locks: the page's spinlock held, also on return; takes the queues'.
     """
     vm = m.vm
     if m.queue - m.pc == vm.page.PQ_INACTIVE or m.flags.load() & NO_QUEUE:
@@ -94,16 +94,16 @@ def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
 
 
 def vm_page_deactivate(m: VmPage) -> None:
-    """Move the page to its inactive queue.  Locks: none held; takes the page's spin."""
+    """Move the page to its inactive queue.  Locks: none held; takes the page's spinlock."""
     vm_page_spin_lock(m)
     _vm_page_deactivate_locked(m, athead=False)
     vm_page_spin_unlock(m)
 
 
 def vm_page_dontneed(m: VmPage, *, athead: bool = False) -> None:
-    """The page will not be needed soon: to the inactive queue, and forget that it was used.
+    """Deactivate a page that will not be needed soon, and clear PG_REFERENCED.
 
-    Locks: the page busied by the caller; takes the page's spin.  An inactive page only ages.
+    Locks: the page busied by the caller; takes the page's spinlock.  An inactive page only ages.
     """
     if m.queue_base() == m.vm.page.PQ_INACTIVE:
         act_count = m.hint("act_count")

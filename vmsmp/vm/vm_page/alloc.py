@@ -2,12 +2,12 @@
 
 Models: vm_get_pg_color, the vm_page_select family, vm_page_alloc, vm_page_grab, vm_page_alloczwq and
 vm_page_freezwq of sys/vm/vm_page.c.
-Locks: a candidate is found with its page and queue spinlocks held, leaves the queue, and is
-hard-busied while its page spin is still held; only then is anything it says believed.  An insertion
+Locks: a search returns a candidate with its page and queue spinlocks held.  Take it off the queue and
+hard-busy it while its page spinlock is still held; do not trust its fields before that.  An insertion
 needs the object's token exclusively.
 Deviations:
   * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues: VM_ALLOC_ZERO makes the page valid.
-  * `vm_pageout_deficit` is counted and nobody reads it.
+  * `vm_pageout_deficit` is counted but never read.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 
 def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int) -> int:
-    """The colour for that page on that CPU: CPUs of one core, and of one socket, stay close together.
+    """The colour for that page on that CPU; CPUs of one core, and of one socket, get nearby colours.
 
     CPU 0 boots; CPUs from 1 on are numbered through sockets, cores and threads.
     """
@@ -86,7 +86,7 @@ def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int)
 
 
 def _assert_free(m: VmPage) -> None:
-    """What holds for every page that was on a free queue."""
+    """Panic unless the page meets the invariants of a page from a free queue."""
     if m.flags.peek() & (PG_UNQUEUED | PG_NEED_COMMIT):
         m.vm.panic("vm_page_select_free: page has flags it must not have")
     if m.hold_count.peek() or m.wire_count.peek():
@@ -94,7 +94,7 @@ def _assert_free(m: VmPage) -> None:
 
 
 def _cache_usable(m: VmPage) -> bool:
-    """Whether a cached page, now busied, is still what the cache queue promised."""
+    """Return whether a page from a cache queue, now busied, is still reusable."""
     return not (
         m.flags.load() & (PG_NEED_COMMIT | PG_MAPPED)
         or m.hold_count.load()
@@ -104,10 +104,10 @@ def _cache_usable(m: VmPage) -> bool:
 
 
 def _take(m: VmPage) -> int:
-    """Take a page found by a search off its queue and hard-busy it; its queue type, or PQ_NONE if not.
+    """Dequeue and hard-busy a page found by a search; return its queue type, or PQ_NONE on failure.
 
-    Locks: page and queue held; page only on return.  A page that somebody busies goes to its inactive
-    queue, out of the way.
+    Locks: page and queue held; page only on return.  If the page is already busy, move it to its
+    inactive queue, out of the way.
     """
     base = _vm_page_rem_queue_spinlocked(m)
     if vm_page_busy_try(m, True):
@@ -117,7 +117,7 @@ def _take(m: VmPage) -> int:
 
 
 def _reject(m: VmPage) -> None:
-    """A cached page that will not do, busied: to its inactive queue.
+    """Move a busied cached page that is not reusable to its inactive queue, and drop the busy.
 
     Locks: page held; none on return.
     """
@@ -129,7 +129,7 @@ def _reject(m: VmPage) -> None:
 
 
 def vm_page_select_free(vm: VmSystem, pg_color: int) -> VmPage | None:
-    """A free page, hard-busied and on no queue.  Locks: none held, none on return."""
+    """Return a free page, hard-busied and on no queue.  Locks: none held, none on return."""
     while True:
         m = _vm_page_list_find(vm, vm.page.PQ_FREE, pg_color)
         if m is None:
@@ -143,7 +143,7 @@ def vm_page_select_free(vm: VmSystem, pg_color: int) -> VmPage | None:
 
 
 def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
-    """A cached page, hard-busied and on no queue, still in its object.  Locks: none held."""
+    """Return a cached page, hard-busied and on no queue, still in its object.  Locks: none held."""
     while True:
         m = _vm_page_list_find(vm, vm.page.PQ_CACHE, pg_color)
         if m is None:
@@ -158,7 +158,7 @@ def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
 
 
 def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | None, int]:
-    """A free or a cached page, hard-busied and on no queue, and the queue type it came from."""
+    """Return a free or cached page, hard-busied and on no queue, and the queue type it came from."""
     while True:
         m = _vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, pg_color)
         if m is None:
@@ -181,7 +181,7 @@ def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | 
 
 
 def _gate_open(vm: VmSystem, page_req: int) -> bool:
-    """Whether a request may take a free page, by this CPU's view of the counts."""
+    """Return whether a request may take a free page, by this CPU's view of the counts."""
     gd = vm.mycpu()
     view = gd.gd_vmstats
     free = view.peek("v_free_count")
@@ -198,9 +198,9 @@ def _gate_open(vm: VmSystem, page_req: int) -> bool:
 
 
 def _recycle(m: VmPage) -> None:
-    """Free a cached page, so that the next turn may find it; leave one whose object is contended.
+    """Free a cached page, so that the next attempt may find it; skip one whose object is contended.
 
-    Locks: the page hard-busied by the caller, who loses it.  Never waits for the token.
+    Locks: the page hard-busied by the caller; consumes the busy.  Never waits for the token.
     """
     vm = m.vm
     if m.dirty:
@@ -221,17 +221,17 @@ def _recycle(m: VmPage) -> None:
 
 
 def _give_up(vm: VmSystem) -> None:
-    """No page for this request: the pagedaemon hears of it."""
+    """Record that this request found no page, and wake the pagedaemon."""
     vm.pageout.vm_pageout_deficit.store(vm.pageout.vm_pageout_deficit.load() + 1)
     pagedaemon_wakeup(vm)
 
 
 def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int) -> VmPage | None:
-    """Allocate a page, hard-busied and on no queue, and put it into the object if there is one.
+    """Allocate a page, hard-busied and on no queue, and insert it into `obj` if that is given.
 
-    `page_req`: VM_ALLOC_NORMAL may reuse cached pages, SYSTEM may go below the reserve if nothing is
-    cached, INTERRUPT down to the last page; NULL_OK returns None where another has put a page at that
-    index; VM_ALLOC_CPU(n) uses the colours of CPU n.
+    `page_req`: VM_ALLOC_NORMAL may reuse cached pages; SYSTEM may go below the reserve if nothing is
+    cached; INTERRUPT may take the last page; NULL_OK returns None if another CPU has inserted a page at
+    that index; VM_ALLOC_CPU(n) uses the colours of CPU n.
     Locks: the object's token exclusively.  Sleeps: never.
     """
     if obj is not None:
@@ -264,7 +264,7 @@ def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int
 
 
 def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmPage | None:
-    """Make a page just selected the request's.  Locks: the page hard-busied."""
+    """Initialise a selected page for the request, and insert it.  Locks: the page hard-busied."""
     vm = m.vm
     if m.dirty or m.peek("queue") != PQ_NONE:
         vm.panic("vm_page_alloc: page is dirty or on a queue")
@@ -290,11 +290,11 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
 
 
 def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
-    """The object's page at that index, hard-busied, made if there is none.
+    """Return the object's page at that index, hard-busied, allocating it if there is none.
 
-    `allocflags`: RETRY waits for a busy page and for memory (else None then); ZERO fills a page that
-    is not valid, FORCE_ZERO any.
-    Locks: the object's token, at least shared, which is lost while asleep and in the upgrade.
+    `allocflags`: RETRY waits for a busy page and for memory (without it, return None); ZERO zeroes a
+    page that is not valid, FORCE_ZERO any page.
+    Locks: the object's token, at least shared; it is lost during sleeps and the upgrade.
     """
     ASSERT_OBJECT_HELD(obj)
     vm = obj.vm
@@ -313,7 +313,7 @@ def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
                 shared = False
             request = allocflags & ~VM_ALLOC_RETRY
             if allocflags & VM_ALLOC_RETRY:
-                request |= VM_ALLOC_NULL_OK  # another may have put one there during the upgrade
+                request |= VM_ALLOC_NULL_OK  # another CPU may have inserted one during the upgrade
             m = vm_page_alloc(vm, obj, pindex, request)
             if m is None:
                 if not allocflags & VM_ALLOC_RETRY:
@@ -327,7 +327,7 @@ def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
 
 
 def vm_page_alloczwq(vm: VmSystem, pindex: int, flags: int) -> VmPage:
-    """Allocate a page for no object: wired, not busied.  Sleeps: until there is memory."""
+    """Allocate a page without an object, wired and not busied.  Sleeps: until there is memory."""
     while True:
         m = vm_page_alloc(vm, None, pindex, flags & ~VM_ALLOC_RETRY)
         if m is not None:

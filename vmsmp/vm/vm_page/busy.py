@@ -2,10 +2,10 @@
 
 Models: sys/vm/vm_page.c and vm_page.h, the functions around `busy_count`.
 Word: PBUSY_LOCKED is the hard busy (one owner), PBUSY_MASK counts soft busies (readers and I/O),
-PBUSY_WANTED says that somebody sleeps on the page, PBUSY_SWAPINPROG that swap reads it.
+PBUSY_WANTED says that a waiter sleeps on the page, PBUSY_SWAPINPROG that swap reads it.
 Locks: none; every function works on the one word, and sleeps on the page as the ident.
-The three tests of "also busy" differ in the kernel and do here: busy_try and sleep_busy look at the
-soft count, busy_wait and the lookups at the whole word.
+The tests of "also busy" differ, as in the kernel: busy_try and sleep_busy look at the soft count,
+busy_wait and the lookups at the whole word.
 Deviations: none known.
 """
 
@@ -35,9 +35,9 @@ def vm_page_flag_clear(m: VmPage, bits: int) -> None:
 
 
 def vm_page_busy_try(m: VmPage, also_m_busy: bool) -> bool:
-    """Hard-busy the page if nobody has; with `also_m_busy` if nobody soft-busies it either.
+    """Hard-busy the page if it is not hard-busied; with `also_m_busy`, if not soft-busied either.
 
-    Returns: False when it is ours, True when it failed, as in the kernel.
+    Returns: False on success, True on failure, as in the kernel.
     Sleeps: never; legal under spinlocks.
     """
     busy_count = m.busy_count.load()
@@ -53,7 +53,7 @@ def vm_page_busy_try(m: VmPage, also_m_busy: bool) -> bool:
 
 
 def _busy_overdue(m: VmPage, also_m_busy: bool) -> str | None:
-    """Why a sleep on the page should be over, if it should (INV-SL3)."""
+    """Return why a sleep on the page should be over, or None if it should not (INV-SL3)."""
     busy_count = m.peek("busy_count")
     if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & ~PBUSY_WANTED):
         return None
@@ -61,9 +61,9 @@ def _busy_overdue(m: VmPage, also_m_busy: bool) -> str | None:
 
 
 def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> None:
-    """Publish that the page is wanted and sleep, unless its word has changed.
+    """Set PBUSY_WANTED and sleep, unless the word has changed.
 
-    Locks: the interlock on the page was taken before; tokens are lost while asleep.
+    Locks: the caller has interlocked the sleep on the page; tokens are lost while asleep.
     """
     if m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
         vm_page_flag_set(m, PG_REFERENCED)
@@ -72,9 +72,9 @@ def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> None
 
 
 def vm_page_busy_wait(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgw") -> None:
-    """Hard-busy the page, sleeping as long as others busy it.
+    """Hard-busy the page, sleeping while others busy it.
 
-    Sleeps: yes, so tokens are lost; the caller's own hold or busy must keep the page his.
+    Sleeps: yes, so tokens are lost; the caller needs a hold or busy that keeps the page's identity.
     """
     while True:
         busy_count = m.busy_count.load()
@@ -87,7 +87,7 @@ def vm_page_busy_wait(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgw") -> Non
 
 
 def vm_page_sleep_busy(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgb") -> bool:
-    """Sleep once if the page is busy; whether it was.  Guarantees nothing: look it up again."""
+    """Sleep once if the page is busy; return whether it was.  Guarantees nothing: look it up again."""
     busy_count = m.busy_count.load()
     if not (busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & PBUSY_MASK)):
         return False
@@ -97,7 +97,7 @@ def vm_page_sleep_busy(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgb") -> bo
 
 
 def _vm_page_wakeup(m: VmPage) -> bool:
-    """Drop the hard busy; whether somebody waits and must be woken by the caller.
+    """Drop the hard busy; return whether the caller must wake waiters.
 
     Locks: the page hard-busied by the caller; legal under spinlocks.
     """
@@ -112,13 +112,13 @@ def _vm_page_wakeup(m: VmPage) -> bool:
 
 
 def vm_page_wakeup(m: VmPage) -> None:
-    """Drop the hard busy and wake those who want the page."""
+    """Drop the hard busy and wake the page's waiters."""
     if _vm_page_wakeup(m):
         m.vm.machine.wakeup(m)
 
 
 def vm_page_flash(m: VmPage) -> None:
-    """Wake those who want the page without touching its busies."""
+    """Wake the page's waiters without changing its busy state."""
     busy_count = m.busy_count.load()
     while busy_count & PBUSY_WANTED:
         cleared, busy_count = m.busy_count.fcmpset(busy_count, busy_count & ~PBUSY_WANTED)
@@ -138,7 +138,7 @@ def vm_page_io_start(m: VmPage) -> None:
 
 
 def vm_page_io_finish(m: VmPage) -> None:
-    """Drop a soft busy after I/O, waking nobody: the `vm_page_wakeup` that must follow does.
+    """Drop a soft busy after I/O; leave waking to the `vm_page_wakeup` that must follow.
 
     Locks: the page hard-busied by the caller.
     """
@@ -148,9 +148,9 @@ def vm_page_io_finish(m: VmPage) -> None:
 
 
 def vm_page_sbusy_try(m: VmPage) -> bool:
-    """Soft-busy the page unless it is hard-busied; False when it is ours.
+    """Soft-busy the page unless it is hard-busied; return False on success.
 
-    A comparison, not an addition taken back: an owner never sees a soft busy come and go.
+    Uses compare-and-set, not add and undo, so an owner never sees a transient soft busy.
     """
     busy_count = m.busy_count.load()
     while True:
@@ -169,7 +169,7 @@ def vm_page_sbusy_hold(m: VmPage) -> None:
 
 
 def vm_page_sbusy_drop(m: VmPage) -> None:
-    """Drop a soft busy; if it was the last of all, wake those who want the page."""
+    """Drop a soft busy; if it was the last busy of any kind, wake the page's waiters."""
     busy_count = m.busy_count.fetchadd(-1)
     if not busy_count & PBUSY_MASK:
         m.vm.panic("vm_page_sbusy_drop: page not soft-busied")

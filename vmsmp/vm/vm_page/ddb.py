@@ -1,9 +1,9 @@
-"""What the kernel's debugger shows of pages and queues.
+"""The kernel debugger's commands for pages and queues.
 
 Models: the DB_SHOW_COMMANDs of sys/vm/vm_page.c (`show page`, `show pageq`).
-Locks: none; the machine stands still.
+Locks: none; the machine is stopped.
 Deviations:
-  * `show page` also takes a page's number and shows that page.
+  * `show page` also takes a page number, and then shows that page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def vm_page_print_page_info(vm: VmSystem) -> list[str]:
-    """`show page`: the counts, global, by CPU and true, and the thresholds."""
+    """`show page`: the global, true and per-CPU counts, and the thresholds."""
     lines = [f"{'':22} {'global':>8} {'true':>8}  view (delta) by CPU"]
     for count in COUNTS:
         by_cpu = "  ".join(
@@ -43,7 +43,7 @@ def vm_page_print_page_info(vm: VmSystem) -> list[str]:
 
 
 def vm_page_print_pageq_info(vm: VmSystem, kind: str | None = None) -> list[str]:
-    """`show pageq`: every queue that is not empty, or those of one type: count, lock and members."""
+    """`show pageq`: count, lock and members of all non-empty queues, or of the queues of one type."""
     lines = []
     for pq in vm.page.vm_page_queues[1:]:
         name = PQ_TYPES[(pq.index - 1) // vm.page.l2_size]
@@ -56,7 +56,7 @@ def vm_page_print_pageq_info(vm: VmSystem, kind: str | None = None) -> list[str]
 
 
 def vm_page_print_page(m: VmPage) -> list[str]:
-    """`show page N`: every field of one page, its lock, and who has a share of it."""
+    """`show page N`: every field of one page, its lock, and the holders of its shares."""
     shares = ", ".join(f"{mode} by {cpu}" for cpu, mode in m.holders) or "nobody"
     return [
         f"{m.name}{' (marker)' if is_marker(m) else ''}",
@@ -83,7 +83,7 @@ def _where(m: VmPage) -> str:
 
 
 def show_page(vm: VmSystem, number: int | None = None) -> str:
-    """One page, or the counts."""
+    """Show one page, or the counts."""
     if number is None:
         return "\n".join(vm_page_print_page_info(vm))
     pages = vm.page.vm_page_array
@@ -93,14 +93,14 @@ def show_page(vm: VmSystem, number: int | None = None) -> str:
 
 
 def show_pageq(vm: VmSystem, kind: str | None = None) -> str:
-    """All queues that are not empty, or those of one type."""
+    """Show all non-empty queues, or those of one type."""
     if kind is not None and kind not in PQ_TYPES:
         raise UsageError(f"there is no queue type {kind!r}: there are {', '.join(PQ_TYPES)}")
     return "\n".join(vm_page_print_pageq_info(vm, kind))
 
 
 def _page_by_text(vm: VmSystem, text: str | None) -> str:
-    """The page of a number, also as reports write it: `pg[3]`."""
+    """Show the page of a number, which may be written as in reports: `pg[3]`."""
     return show_page(vm, None if text is None else whole_number(text.removeprefix("pg[").rstrip("]")))
 
 

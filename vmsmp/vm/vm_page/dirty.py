@@ -1,7 +1,7 @@
 """Marking pages dirty, clean or referenced.
 
 Models: vm_page_dirty, vm_page_undirty and vm_page_reference of sys/vm/vm_page.c and vm_page2.h.
-Locks: anybody may dirty a page with PG_WRITEABLE set; else the page is hard-busied by the caller.
+Locks: any CPU may dirty a page with PG_WRITEABLE set; otherwise the caller must have hard-busied it.
 Deviations: none known.
 """
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def vm_page_dirty(m: VmPage) -> None:
-    """Mark all of the page dirty.
+    """Mark the whole page dirty.
 
-    Locks: anybody if PG_WRITEABLE is set, else the page hard-busied.  Never a cached page.
+    Locks: none if PG_WRITEABLE is set, else the page hard-busied.  Never dirty a cached page.
     """
     queue = m.peek("queue")
     if queue and m.vm.page.vm_page_queues[queue].base == m.vm.page.PQ_CACHE:
@@ -36,5 +36,5 @@ def vm_page_undirty(m: VmPage) -> None:
 
 
 def vm_page_reference(m: VmPage) -> None:
-    """Note a use of the page.  Locks: none if it is mapped, else a busy."""
+    """Set PG_REFERENCED.  Locks: none if the page is mapped, else the page busied."""
     vm_page_flag_set(m, PG_REFERENCED)

@@ -1,9 +1,9 @@
 """The words of struct vm_page: busy_count, flags, valid bits, and the flags of allocation requests.
 
 Models: the constants of sys/vm/vm_page.h.
-Locks: none; these are constants, and functions that put a word's value into text for a report.
+Locks: none; these are constants, and functions that format a word's value for a report.
 Deviations:
-  * some flags have numbers of our own: those that our notes on the kernel's source do not give.
+  * flags whose values our notes on the kernel's source do not give have values of our own.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ PG_SWAPPED: Final = 0x4000
 PG_NEED_COMMIT: Final = 0x40000
 
 
-# md, the one page table entry of this model
+# md, the model's one page table entry per page
 PTE_V: Final = 1
 PTE_W: Final = 2
 PTE_M: Final = 4
 
 
-# valid and dirty, a bit for each of the DEV_BSIZE pieces of a page
+# valid and dirty: one bit per DEV_BSIZE block of a page
 PAGE_SIZE: Final = 4096
 DEV_BSIZE: Final = 512
 VM_PAGE_BITS_ALL: Final = 0xFF
@@ -70,12 +70,12 @@ _FLAG_NAMES: Final = {
 
 
 def VM_ALLOC_CPU(n: int) -> int:
-    """The request flags that name a CPU whose colours are to be used."""
+    """Return the request flags that select the colours of CPU `n`."""
     return n << VM_ALLOC_CPU_SHIFT | VM_ALLOC_CPU_SPEC
 
 
 def busy_format(value: int) -> str:
-    """busy_count in words: `LOCKED|WANTED|2`."""
+    """Format busy_count: `LOCKED|WANTED|2`."""
     parts = [name for bit, name in _BUSY_NAMES if value & bit]
     return "|".join([*parts, str(value & PBUSY_MASK)])
 
@@ -88,7 +88,7 @@ _BUSY_NAMES: Final = (
 
 
 def flags_format(value: int) -> str:
-    """Flags in words."""
+    """Format flags: `PG_MAPPED|PG_REFERENCED`, or `0` for none."""
     return "|".join(name for bit, name in _FLAG_NAMES.items() if value & bit) or "0"
 
 

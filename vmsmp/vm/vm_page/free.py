@@ -1,9 +1,9 @@
 """Freeing and caching pages.
 
 Models: sys/vm/vm_page.c.
-Locks: the page hard-busied by the caller; the page's spin, then its queues', inside.  The queue's spin
-goes before the busy does, and the busy before the page's spin: whoever takes the page off its new
-queue finds it neither locked nor busy.
+Locks: the page hard-busied by the caller; takes the page's spinlock, then its queues'.  Release the
+queue's spinlock before the busy, and the busy before the page's spinlock: a CPU that takes the page
+off its new queue then finds it neither locked nor busy.
 Deviations: none known.
 """
 
@@ -47,9 +47,9 @@ def vm_page_free(m: VmPage) -> None:
 
 
 def vm_page_free_toq(m: VmPage) -> None:
-    """Give the page back: out of its object and to its free queue, or to its hold queue if held.
+    """Remove the page from its object and put it on its free queue, or on its hold queue if held.
 
-    Locks: the page hard-busied by the caller, who loses it.  Sleeps: for its object's token.
+    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: for its object's token.
     """
     vm = m.vm
     vm.mycpu().v_tfree += 1
@@ -85,14 +85,14 @@ def vm_page_free_toq(m: VmPage) -> None:
     wanted = _vm_page_wakeup(m)
     vm_page_spin_unlock(m)
     if wanted:
-        vm.machine.wakeup(m)  # only an ident from here on: the page is somebody else's
+        vm.machine.wakeup(m)  # only an ident from here on: the page is no longer ours
     vm_page_free_wakeup(vm)
 
 
 def vm_page_cache(m: VmPage) -> None:
-    """Put a clean page on its cache queue, ready for reuse; one that will not do loses its busy only.
+    """Put a clean page on its cache queue for reuse; if it is not cacheable, do not cache it.
 
-    Locks: the page hard-busied by the caller, who loses it.  Sleeps: to unmap it.
+    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: to unmap the page.
     """
     vm = m.vm
     busy_count = m.busy_count.load()
@@ -130,9 +130,9 @@ def vm_page_cache(m: VmPage) -> None:
 
 
 def vm_page_try_to_cache(m: VmPage) -> bool:
-    """Cache the page if it is clean and nobody uses it; whether it was put there.
+    """Cache the page if it is clean and unused; return whether `vm_page_cache` was called.
 
-    Locks: none held; the page is found by a list or a tree that keeps it.
+    Locks: none held; the list or tree on which the caller found the page keeps it.
     """
     if vm_page_busy_try(m, True):
         return False
@@ -148,9 +148,9 @@ def vm_page_try_to_cache(m: VmPage) -> bool:
 
 
 def vm_page_try_to_free(m: VmPage) -> bool:
-    """Free the page if it is clean and nobody uses it; whether it was.
+    """Free the page if it is clean and unused; return whether it was freed.
 
-    Locks: none held; a page that is free already, or held while free, is left alone.
+    Locks: none held.  Leaves a page on a free or hold queue alone.
     """
     vm = m.vm
     if vm_page_busy_try(m, True):

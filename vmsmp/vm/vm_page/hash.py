@@ -1,9 +1,9 @@
 """The page hash: a guess at which page an object has at an index, without the object's token.
 
 Models: the vm_page_hash functions of sys/vm/vm_page.c.
-Locks: none.  The four words of an element are stored one by one, so a reader may see half of one
-entry and half of another.  It believes nothing until the page is soft-busied, and compares the page's
-own identity again then.
+Locks: none.  The four words of an element are stored one by one, so a reader may see a mix of two
+entries.  It trusts nothing until it has soft-busied the page and compared the page's own identity
+again.
 Deviations: those of `hash_table`.
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def vm_page_hash_enter(m: VmPage) -> None:
-    """Remember the page's identity, in place of the element of its set used longest ago.
+    """Enter the page's identity, replacing the least recently used element of its set.
 
-    Locks: the page busied by the caller.  Only pages that more than one process maps are entered.
+    Locks: the page busied by the caller.  Only pages with PG_MAPPEDMULTI set are entered.
     """
     vm = m.vm
     if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0:
@@ -41,7 +41,7 @@ def vm_page_hash_enter(m: VmPage) -> None:
             mp.publish("ticks", now)
             return
         delta = now - mp.hint("ticks")
-        if delta < -1:  # the clock went round: the oldest there is
+        if delta < -1:  # the tick counter wrapped: treat this element as the oldest
             best = mp
             break
         if best is None or delta > oldest:
@@ -54,9 +54,9 @@ def vm_page_hash_enter(m: VmPage) -> None:
 
 
 def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:
-    """The object's page at that index, soft-busied, if the hash knows it.
+    """Return the object's page at that index, soft-busied, if the hash has it.
 
-    Locks: none; what is read before the busy is a guess, and looked at again after it.
+    Locks: none; reads before the busy are guesses, checked again after it.
     """
     for mp in vm.page.vm_page_hash.set_of(obj, pindex):
         if mp.hint("object") is not obj or mp.hint("pindex") != pindex:

@@ -1,9 +1,9 @@
-"""The table behind the page hash, and how an identity finds its set of elements.
+"""The table behind the page hash, and how an identity maps to its set of elements.
 
 Models: struct vm_page_hash_elm and the sizing of the hash in sys/vm/vm_page.c.
 Locks: none.  An element is four plain words (m, object, pindex, ticks) that race by design.
 Deviations:
-  * the table is at most as large as the kernel's smallest; elements are made when first looked at.
+  * the configured table may be smaller than the kernel's minimum; elements are made on first use.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class VmPageHashElm(Record):
 
 
 class VmPageHash:
-    """The table: sets of `ways` elements; `size` is a power of two and counts elements."""
+    """The table: sets of `ways` elements; `size`, a power of two, is the number of elements."""
 
     def __init__(self, vm: Home, config: BootConfig) -> None:
         size, ways = config.hash_size, config.hash_set
@@ -59,11 +59,11 @@ class VmPageHash:
         self._pool: RecordPool[VmPageHashElm] = vm.pool(VmPageHashElm, size)
 
     def element(self, slot: int) -> VmPageHashElm:
-        """The element in that slot, made when first looked at."""
+        """Return the element in that slot, made on first use."""
         return self._pool.first_use(slot, slot=slot)
 
     def set_of(self, obj: Record, pindex: int) -> list[VmPageHashElm]:
-        """The elements in which that identity may be."""
+        """Return the elements that may hold that identity."""
         key = (obj.ident // STRIDE + pindex) * 2654435761
         first = key % (1 << 32) % self.size & ~(self.ways - 1)
         return [self.element(first + n) for n in range(self.ways)]

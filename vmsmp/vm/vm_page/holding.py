@@ -1,7 +1,7 @@
-"""Holds and wirings: what keeps a page from being reused.
+"""Holds and wirings, which keep a page from being reused.
 
 Models: sys/vm/vm_page.c.
-Locks: `wire_count` goes between 0 and 1 under the hard busy only.  Holds need no lock: the holder's
+Locks: `wire_count` changes between 0 and 1 only under the hard busy.  Holds need no lock: the holder's
 own interlock keeps the page off the free queues.
 Deviations: none known.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def vm_page_hold(m: VmPage) -> None:
-    """Keep the page from being reused; it may still be freed, and waits on a hold queue then.
+    """Keep the page from being reused; if it is freed meanwhile, it waits on a hold queue.
 
     Locks: a busy, a wiring or another interlock of the caller keeps it off the free queues.
     """
@@ -40,10 +40,10 @@ def vm_page_hold(m: VmPage) -> None:
 
 
 def vm_page_unhold(m: VmPage) -> None:
-    """Drop a hold; the last on a page freed meanwhile sends it on to its free queue.
+    """Drop a hold; the last hold on a page freed meanwhile moves it to its free queue.
 
-    Locks: takes the page's spinlock, then two queues' in turn.  A free that is under way may leave the
-    page on a hold queue with no holds; the pageout sweeps those.
+    Locks: takes the page's spinlock, then two queues' in turn.  A concurrent free may leave the page
+    on a hold queue with no holds; the pageout sweeps those.
     """
     if m.hold_count.peek() <= 0 or m.queue_base() == m.vm.page.PQ_FREE:
         m.vm.panic("vm_page_unhold: page not held, or free")
@@ -63,7 +63,7 @@ def vm_page_unhold(m: VmPage) -> None:
 
 
 def vm_page_wire(m: VmPage) -> None:
-    """Wire the page down; it stays on its queue, and whoever takes it from there looks.
+    """Wire the page; it stays on its queue, so code that takes pages off queues must check.
 
     Locks: the page hard-busied by the caller.  A fictitious page is always wired.
     """
@@ -78,7 +78,7 @@ def vm_page_wire(m: VmPage) -> None:
 
 
 def vm_page_unwire(m: VmPage, activate: bool) -> None:
-    """Undo a wiring; the last puts the page on the active or the inactive queue.
+    """Drop a wiring; the last one puts the page on the active or the inactive queue.
 
     Locks: the page hard-busied by the caller.
     """
@@ -102,14 +102,14 @@ def vm_page_unwire(m: VmPage, activate: bool) -> None:
 
 
 def vm_page_wire_quick(m: VmPage) -> None:
-    """Add a wiring to a page that is wired already.  Locks: none."""
+    """Add a wiring to a page that is already wired.  Locks: none."""
     if m.wire_count.fetchadd(1) == 0:
         m.vm.panic("vm_page_wire_quick: wire count was zero")
     m.took(WIRE)
 
 
 def vm_page_unwire_quick(m: VmPage) -> bool:
-    """Drop a wiring that is not the last one; True if it is: then busy the page and unwire it.
+    """Drop a wiring unless it is the last; return True if it is: busy and unwire the page instead.
 
     Locks: none.
     """

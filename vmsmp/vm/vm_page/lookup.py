@@ -1,11 +1,11 @@
 """Looking a page up in its object.
 
 Models: the vm_page_lookup family of sys/vm/vm_page.c.
-Locks: the object's token, in any mode, keeps the tree still.  It is lost at every sleep, so after one
-the page is looked up again: it may be gone, or be another object's.
-The tests of "also busy" look at the whole word here (`vm_page_busy`).
+Locks: the object's token, in any mode, keeps the tree stable.  It is lost at every sleep, so look the
+page up again afterwards: it may be gone, or belong to another object.
+The tests of "also busy" look at the whole busy word here (see `busy`).
 Deviations:
-  * the variant that looks into the page hash first is `vm_page_hash_get`, called by its users.
+  * the variant that tries the page hash first is `vm_page_hash_get`, which callers call directly.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0, idle: bool = False) -> None:
-    """Tell who watches that a lookup is about to return the page for that identity.
+    """Report to observers that a lookup is about to return the page for that identity.
 
-    `valid` are the bits promised, `idle` says that nobody else busies it either.
+    `valid` are the promised bits; `idle` promises that no one else busies the page.
     """
     for hook in m.vm.hooks.event:
         hook(m.vm.engine.current, PageFound(m, obj, pindex, valid, idle))
 
 
 def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:
-    """The object's page at that index, not busied: a guess as soon as the token goes.
+    """Return the object's page at that index, not busied: a guess once the token is released.
 
     Locks: the object's token, any mode.
     """
@@ -48,7 +48,7 @@ def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:
 def vm_page_lookup_busy_wait(
     obj: VmObject, pindex: int, also_m_busy: bool, wmesg: str = "vmpglk"
 ) -> VmPage | None:
-    """The object's page at that index, hard-busied, or None if there is none (any more).
+    """Return the object's page at that index, hard-busied, or None if there is none (any more).
 
     Locks: the object's token, any mode.  Sleeps: while the page is busy; the token is lost meanwhile,
     so the page is looked up again.
@@ -73,7 +73,7 @@ def vm_page_lookup_busy_wait(
 
 
 def vm_page_lookup_busy_try(obj: VmObject, pindex: int, also_m_busy: bool) -> tuple[VmPage | None, bool]:
-    """The object's page at that index, and whether busying it failed (then it is not ours).
+    """Return the object's page at that index, and whether busying it failed.
 
     Locks: the object's token, any mode.  Sleeps: never.
     """
@@ -96,10 +96,10 @@ def vm_page_lookup_busy_try(obj: VmObject, pindex: int, also_m_busy: bool) -> tu
 def vm_page_lookup_sbusy_try(
     obj: VmObject, pindex: int, pgoff: int = 0, pgbytes: int = PAGE_SIZE
 ) -> VmPage | None:
-    """The object's page at that index, soft-busied, if all of that range is valid; else None.
+    """Return the object's page at that index, soft-busied, if all of that range is valid; else None.
 
-    Locks: the object's token, any mode.  Whoever has the page hard-busied may invalidate it until we
-    have it soft-busied, so both tests are made twice.
+    Locks: the object's token, any mode.  The owner of the hard busy may invalidate the page until it
+    is soft-busied here, so both tests are made twice.
     """
     ASSERT_OBJECT_HELD(obj)
     m = obj.rb_memq.get(pindex)

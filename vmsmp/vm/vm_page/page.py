@@ -1,10 +1,10 @@
 """struct vm_page and struct vpgqueues, and the legend of their locks.
 
-Models: sys/vm/vm_page.h, the permission matrix of its head comment included.
-Locks: by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, a field names what its reader and what its
+Models: sys/vm/vm_page.h, including the permission matrix of its head comment.
+Locks: each field names, by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, what a reader and what a
 writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
 Deviations:
-  * one page table entry a page, the word `md`, stands for the pv list of the pmap.
+  * one page table entry per page, the word `md`, stands for the pv list of the pmap.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
             owner = getattr(hold.lock, "guards", None)
             if owner is not None and (obj is None or owner is obj):
                 return True
-        # a recursive get counts as shared but sits on an exclusive one
+        # a recursive get counts as shared but rests on an exclusive one
     return False
 
 
@@ -78,7 +78,7 @@ PAGE_LEGEND: Final = {
 
 @record(legend=PAGE_LEGEND)
 class VmPage(Record):
-    """struct vm_page.  `phys` is the page's number in `vm_page_array`, -1 for markers and fakes."""
+    """struct vm_page.  `phys` is the page's index in `vm_page_array`, -1 for markers and fictitious pages."""
 
     kind = "page"
 
@@ -87,16 +87,16 @@ class VmPage(Record):
     wire_count: Word = word()
     flags: Word = word(format=flags_format)
     md: Word = word(format=_pte_format)
-    # invariant: the page is on the list of exactly this queue, on none if PQ_NONE
+    # invariant: the page is on the list of this queue only, on no list if PQ_NONE
     queue: int = field("S|Q", "S+Q")
     tqe_next: VmPage | None = field("Q", default=None)
     tqe_prev: VmPage | None = field("Q", default=None)
-    # invariant: object.rb_memq[pindex] is this page, for as long as object is set
+    # invariant: object.rb_memq[pindex] is this page, while object is set
     object: Any = field("b|o|S", "B+O", default=None, watch=True)  # a VmObject
     pindex: int = field("b|o|S", "B+O|B+N", watch=True)
     valid: int = field("b|o|S", "B", format=hex, watch=True)
     dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
-    act_count: int = field("")  # nobody's: it only has to be about right
+    act_count: int = field("")  # no lock: an approximate value suffices
 
     pc: int = plain()
     phys: int = plain()
@@ -106,7 +106,7 @@ class VmPage(Record):
         return f"pg[{self.phys}]" if self.phys >= 0 else f"marker[{self.ident >> ops.CPU_BITS}]"
 
     def queue_base(self) -> int:
-        """The base index of the queue it is on, PQ_NONE for none: a hint, one visible operation."""
+        """The base index of the page's queue, or PQ_NONE: a hint, one visible operation."""
         queue: int = self.hint("queue")
         return queue - self.pc if queue else 0
 
@@ -125,7 +125,7 @@ class VmPage(Record):
         )
 
 
-#: The page's queue, looked at unseen: the legend asks at every access to a link.
+#: The page's queue, read invisibly: the legend needs it at every access to a link.
 _peek_queue = VmPage.fields["queue"].peek
 
 
@@ -138,12 +138,12 @@ QUEUE_LEGEND: Final = {
 class Vpgqueues(Record):
     """struct vpgqueues: one list of pages, its lock and its counts.
 
-    `cnt_offset` names the count of `Vmmeter` in which its pages are counted.
+    `cnt_offset` names the `Vmmeter` count of its pages.
     """
 
     kind = "queue"
 
-    # invariant: the list is well formed and lcnt is its length, markers left out
+    # invariant: the list is well formed and lcnt is its length, not counting markers
     tqh_first: VmPage | None = field("Q", default=None)
     tqh_last: VmPage | None = field("Q", default=None)
     lcnt: int = field("Q")
@@ -160,7 +160,7 @@ class Vpgqueues(Record):
         return name
 
     def pages(self) -> Iterator[VmPage]:
-        """The members from the head on, markers included, unseen; ends if the list has a ring."""
+        """Yield the members from the head on, markers included, read invisibly; stop if the list loops."""
         m = self.peek("tqh_first")
         left = len(self.vm.page.vm_page_array) + 64
         while m is not None and left:
@@ -173,5 +173,5 @@ class Vpgqueues(Record):
 
 
 def is_marker(m: VmPage) -> bool:
-    """Whether it is a scan's place holder and no page."""
+    """Return whether `m` is a scan's marker rather than a page."""
     return bool(m.peek("flags") & PG_MARKER)

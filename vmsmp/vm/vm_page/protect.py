@@ -1,4 +1,4 @@
-"""Reducing what processes may do to a page, and learning what they wrote.
+"""Restricting processes' access to a page, and collecting its modified bit.
 
 Models: vm_page_protect and vm_page_test_dirty of sys/vm/vm_page.c and vm_page2.h.
 Locks: the page hard-busied by the caller.
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def vm_page_protect(m: VmPage, prot: int) -> None:
-    """Reduce what processes may do to the page.
+    """Restrict processes' access to the page to `prot`.
 
-    Locks: the page hard-busied by the caller.  Sleeps: with VM_PROT_NONE it may.
+    Locks: the page hard-busied by the caller.  Sleeps: possibly, with VM_PROT_NONE.
     """
     if not has(m.vm.engine.current, m, HARD):
         m.vm.panic("vm_page_protect: page not hard-busied")
@@ -35,6 +35,6 @@ def vm_page_protect(m: VmPage, prot: int) -> None:
 
 
 def vm_page_test_dirty(m: VmPage) -> None:
-    """Note what processes have written so far.  Tentative while a writeable mapping is left."""
+    """Mark the page dirty if processes have written to it.  Tentative while a writeable mapping is left."""
     if m.dirty != VM_PAGE_BITS_ALL and pmap_is_modified(m):
         vm_page_dirty(m)

@@ -1,6 +1,6 @@
-"""The page queues: five types by PQ_L2_SIZE colours, each with a spinlock of its own.
+"""The page queues: five types times PQ_L2_SIZE colours, each queue with its own spinlock.
 
-Models: sys/vm/vm_page.c, its queue helpers.
+Models: the queue helpers of sys/vm/vm_page.c.
 Locks: m.spin, then the queue's spin.  A page's `queue` changes under both, its links under the
 queue's.  Each helper's docstring says which of the two it expects and which it leaves held.
 The colour of a queue is its index within its type.
@@ -23,7 +23,7 @@ def vm_page_spin_lock(m: VmPage) -> None:
 
 
 def vm_page_spin_trylock(m: VmPage) -> bool:
-    """Take the page's spinlock if that needs no waiting: the one way against the lock order."""
+    """Try to take the page's spinlock without waiting: the only way to take it against the lock order."""
     return m.spin.try_acquire()
 
 
@@ -32,9 +32,9 @@ def vm_page_spin_unlock(m: VmPage) -> None:
 
 
 def _vm_page_queue_spin_lock(m: VmPage) -> None:
-    """Take the spinlock of the queue that the page is on, if it is on one.
+    """Take the spinlock of the queue that the page is on, if any.
 
-    Locks: page held, which keeps `m.queue` still; page and queue on return.
+    Locks: page held, which keeps `m.queue` stable; page and queue on return.
     """
     queue = m.queue
     if queue != PQ_NONE:
@@ -45,7 +45,7 @@ def _vm_page_queue_spin_lock(m: VmPage) -> None:
 
 
 def _vm_page_queue_spin_unlock(m: VmPage) -> None:
-    """Release the spinlock of the queue that the page is on now, if it is on one."""
+    """Release the spinlock of the queue that the page is on now, if any."""
     queue = m.queue
     if queue != PQ_NONE:
         m.vm.page.vm_page_queues[queue].spin.release()
@@ -86,7 +86,7 @@ def _vm_page_rem_queue_spinlocked(m: VmPage) -> int:
 
 
 def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -> None:
-    """Put the page on the queue of that index; on a free queue always at the head.
+    """Put the page on the queue with that index; on a free queue, always at the head.
 
     Locks: page held; page and queue on return.
     """

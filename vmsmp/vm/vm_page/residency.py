@@ -1,4 +1,4 @@
-"""Pages in objects: insertion, removal, renaming.
+"""Inserting pages into objects, removing and renaming them.
 
 Models: sys/vm/vm_page.c.
 Locks: a change of (object, pindex) needs the page hard-busied and the object's token exclusively; the
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def vm_page_rb_tree_RB_INSERT(obj: VmObject, m: VmPage) -> VmPage | None:
-    """Put the page into the object's tree, unless its index is taken: then who has it."""
+    """Insert the page into the object's tree; if its index is taken, return the page there."""
     memq = obj.changing("rb_memq")
     there: VmPage | None = memq.get(m.peek("pindex"))
     if there is None:
@@ -33,7 +33,7 @@ def vm_page_rb_tree_RB_INSERT(obj: VmObject, m: VmPage) -> VmPage | None:
 
 
 def vm_page_rb_tree_RB_REMOVE(obj: VmObject, m: VmPage) -> None:
-    """Take the page out of the object's tree."""
+    """Remove the page from the object's tree."""
     memq = obj.changing("rb_memq")
     if memq.get(m.peek("pindex")) is not m:
         obj.vm.panic(f"{obj.klass}: RB_REMOVE of a page that is not in its tree")
@@ -41,7 +41,7 @@ def vm_page_rb_tree_RB_REMOVE(obj: VmObject, m: VmPage) -> None:
 
 
 def vm_page_insert(m: VmPage, obj: VmObject, pindex: int) -> bool:
-    """Make the page the object's at that index; False, and nothing changed, if there is one.
+    """Insert the page into the object at that index; return False, unchanged, if the index is taken.
 
     Locks: the page hard-busied, the object's token exclusively.
     """
@@ -62,9 +62,9 @@ def vm_page_insert(m: VmPage, obj: VmObject, pindex: int) -> bool:
 
 
 def vm_page_remove(m: VmPage) -> None:
-    """Take the page out of its object, if it is in one.
+    """Remove the page from its object, if it is in one.
 
-    Locks: the page hard-busied; takes the object's token.  Sleeps: while that is contested.
+    Locks: the page hard-busied; takes the object's token.  Sleeps: while that is contended.
     """
     obj = m.object
     if obj is None:
@@ -82,7 +82,7 @@ def vm_page_remove(m: VmPage) -> None:
 
 
 def vm_page_rename(m: VmPage, new_object: VmObject, new_pindex: int) -> None:
-    """Move the page to another object or index, dirty.
+    """Move the page to another object or index, and mark it dirty.
 
     Locks: the page hard-busied, both objects' tokens exclusively.
     """

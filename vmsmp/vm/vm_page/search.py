@@ -1,10 +1,10 @@
-"""Finding a page on the queues, of a colour or of one nearby.
+"""Finding a page on the queues, of the requested colour or a nearby one.
 
 Models: the _vm_page_list_find family of sys/vm/vm_page.c.
-Locks: none held; the page's and the queue's spinlock on return of a page.  The queue's spin is taken
-first and the page's by trylock: the one way against the lock order.
+Locks: none held; the page's and the queue's spinlock when a page is returned.  A search takes the
+queue's spinlock first and the page's by trylock, the only way to take it against the lock order.
 Deviations:
-  * how a search that widens consults `lastq` is our reading: it is probed first.
+  * a widened search probes `lastq` first; this is our reading of the kernel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_page.page import VmPage
 
-#: Probes after which a search that widened remembers where it found a page.
+#: Probes after which a widened search remembers the colour where it found a page.
 LASTQ_PROBES: Final = 8
 
 
@@ -28,9 +28,9 @@ LASTQ_PROBES: Final = 8
 
 
 def _probe(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
-    """The first page of one queue whose spinlock can be had at once.
+    """Return the first page of one queue whose spinlock is free.
 
-    Locks: none held; page and queue on return of a page.
+    Locks: none held; page and queue when a page is returned.
     """
     pq = vm.page.vm_page_queues[basequeue + index]
     if pq.hint("tqh_first") is None:
@@ -48,7 +48,7 @@ def _probe(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
 
 
 def _ring(index: int, mask: int, seen: int) -> Iterator[int]:
-    """The colours of the aligned group of `mask + 1` around `index`, but for the group of `seen`."""
+    """Yield the colours of the aligned group of `mask + 1` around `index`, without the group of `seen`."""
     start = index & ~mask
     for n in range(mask + 1):
         colour = start + (index + n & mask)
@@ -57,10 +57,10 @@ def _ring(index: int, mask: int, seen: int) -> Iterator[int]:
 
 
 def _vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
-    """A page of that type, of the colour asked for or of one nearby.
+    """Return a page of that type, of the requested colour or a nearby one.
 
-    Locks: none held; page and queue on return of a page.  None is possible though there are pages:
-    others held all their spinlocks.
+    Locks: none held; page and queue when a page is returned.  It may return None although there are
+    pages, if other CPUs held all their spinlocks.
     """
     index &= vm.page.l2_mask
     m = _probe(vm, basequeue, index)
@@ -71,7 +71,7 @@ def _vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | Non
 
 
 def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
-    """Widen the search around a colour: aligned groups, each twice as large as the one before.
+    """Search ever wider around a colour: aligned groups, each twice as large as the one before.
 
     Locks: as `_vm_page_list_find`.
     """
@@ -98,9 +98,9 @@ def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage 
 
 
 def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: int) -> VmPage | None:
-    """A page of the first type, or of the second if none of the first is as near.
+    """Return a page of the first type, or of the second if none of the first is as near.
 
-    The two searches widen in turn, the second one doubling behind.  Locks: as `_vm_page_list_find`.
+    The two searches widen in turn, the second one step behind.  Locks: as `_vm_page_list_find`.
     """
     index &= vm.page.l2_mask
     for basequeue in (basequeue1, basequeue2):

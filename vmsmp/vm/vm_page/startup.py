@@ -3,7 +3,7 @@
 Models: vm_page_startup and vm_add_new_page of sys/vm/vm_page.c.
 Locks: none; only the boot CPU runs.
 Deviations:
-  * no page is set aside below vm_low_phys_reserved: contiguous memory (alist) is not modelled.
+  * no page below vm_low_phys_reserved is reserved: contiguous memory (alist) is not modelled.
   * page 0 of the array is physical page 0; there is one range of memory.
 """
 
@@ -23,7 +23,7 @@ from vmsmp.vm.vm_page.hash_table import VmPageHash
 from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_HEAD
 
-#: In which count the pages of a queue type are counted: held pages count as active.
+#: The count that includes the pages of each queue type; held pages count as active.
 _CNT_OFFSET: Final = {
     "free": "v_free_count",
     "inactive": "v_inactive_count",
@@ -36,7 +36,7 @@ LARGE: Final = 10_000
 
 
 class _Booting(Home, Protocol):
-    """A subsystem whose counts have booted before."""
+    """A subsystem whose page counts have already booted."""
 
     @property
     def meter(self) -> PageCounts:
@@ -44,13 +44,13 @@ class _Booting(Home, Protocol):
 
     @property
     def ncpus(self) -> int:
-        """How many CPUs the machine is sized for."""
+        """The number of CPUs that the machine is sized for."""
 
 
 class Pages:
-    """The globals of vm_page.c: pages, queues by type and colour, the page hash.
+    """The globals of vm_page.c: the pages, the queues by type and colour, and the page hash.
 
-    The index of a queue is its type's base (`PQ_FREE` and so on) plus its colour; 0 is no queue.
+    A queue's index is its type's base (`PQ_FREE` and so on) plus its colour; 0 is no queue.
     """
 
     def __init__(self, vm: _Booting, config: BootConfig) -> None:
@@ -67,7 +67,7 @@ class Pages:
         self.vm_page_queues: list[Vpgqueues] = [
             self._queue(queues, n) for n in range(1 + size * len(PQ_TYPES))
         ]
-        #: The type of the queue of each index.
+        #: The queue type of each index.
         self.queue_types = ["none", *(type_ for type_ in PQ_TYPES for _ in range(size))]
         self._pool: RecordPool[VmPage] = vm.pool(VmPage, config.pages)
         self.vm_page_array: list[VmPage] = []
@@ -79,23 +79,23 @@ class Pages:
         self.markers: list[VmPage] = []
 
     def _set_assoc_mask(self, ncpus: int) -> int:
-        """How many neighbouring colours a search looks at before it widens, less one."""
+        """The number of neighbouring colours that a search probes before it widens, minus one."""
         fit = 1
         while fit < ncpus:
             fit <<= 1
         return min(max(self.l2_size // fit - 1, 7, 15), self.l2_mask)
 
     def _queue(self, pool: RecordPool[Vpgqueues], index: int) -> Vpgqueues:
-        """The queue of that index; the one of index 0 is never used."""
+        """Make the queue of that index; queue 0 is never used."""
         type_ = (index - 1) // self.l2_size if index else 0
         base = 1 + type_ * self.l2_size if index else 0
         return pool.make(index, index=index, base=base, cnt_offset=_CNT_OFFSET[PQ_TYPES[type_]])
 
     def _vm_add_new_pages(self, pages: int) -> None:
-        """Every page of physical memory goes to the free queue of its colour.
+        """Put every page of physical memory on the free queue of its colour.
 
-        The colour is the page number, twisted by the number of whole turns through the colours, so
-        that CPUs with neighbouring colours do not meet in the same rows of a cache.
+        The colour is the page number, twisted by the number of full cycles through the colours, so
+        that CPUs with neighbouring colours do not compete for the same cache sets.
         """
         size, mask, free = self.l2_size, self.l2_mask, self.PQ_FREE
         colours = list(range(size))  # shared: a machine may have a million pages
@@ -109,30 +109,30 @@ class Pages:
             self.vm_page_array.append(m)
 
     def marker(self, flags: int) -> VmPage:
-        """A page that is none: a scan's place holder, or a driver's fictitious page.
+        """Make a page without physical memory: a scan's marker, or a driver's fictitious page.
 
-        No lock is responsible for it, so it belongs to no pool: it is neither guarded nor judged.
+        No lock protects it, so it belongs to no pool: it is neither guarded nor checked.
         """
         m = VmPage(self._vm, phys=-1, pc=0, flags=flags)
         self.markers.append(m)
         return m
 
     def queue_name(self, index: int) -> str:
-        """`pq.free[3]` for the queue of that index, `PQ_NONE` for none."""
+        """Return a queue's name by index: `pq.free[3]`, or `PQ_NONE` for index 0."""
         if not index:
             return "PQ_NONE"
         if not 0 < index < len(self.vm_page_queues):
-            return f"queue {index}, which there is not"
+            return f"no queue {index}"
         return f"pq.{self.queue_type(index)}[{(index - 1) % self.l2_size}]"
 
     def queue_type(self, index: int) -> str:
-        """The type of the queue of that index, "none" for none."""
+        """Return a queue's type by index, or "none" if there is no such queue."""
         return self.queue_types[index] if 0 < index < len(self.queue_types) else "none"
 
 
 @contextmanager
 def _collector_paused(pages: int) -> Iterator[None]:
-    """Make the objects of a large machine without walks over them, and call them old at once."""
+    """Build a large machine with the collector paused, and move its objects to the oldest generation."""
     if pages < LARGE or not gc.isenabled():
         yield
         return
@@ -141,10 +141,10 @@ def _collector_paused(pages: int) -> Iterator[None]:
         yield
     finally:
         gc.freeze()
-        gc.unfreeze()  # from the permanent generation to the oldest
+        gc.unfreeze()  # move them from the permanent generation to the oldest
         gc.enable()
 
 
 def startup(vm: _Booting, config: BootConfig) -> Pages:
-    """vm_page_startup: the queues, then every page on the free queue of its colour."""
+    """vm_page_startup: make the queues, then put every page on the free queue of its colour."""
     return Pages(vm, config)

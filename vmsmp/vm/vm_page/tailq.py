@@ -1,7 +1,7 @@
 """The list of a page queue.
 
 Models: the TAILQ macros of sys/sys/queue.h, as sys/vm/vm_page.c uses them.
-Locks: the queue's spinlock, for every function here.
+Locks: every function needs the queue's spinlock.
 Deviations: none known.
 """
 

@@ -1,10 +1,10 @@
-"""Valid and dirty bits: which DEV_BSIZE pieces of a page hold what they should.
+"""Valid and dirty bits: one of each per DEV_BSIZE block of a page.
 
 Models: sys/vm/vm_page.c.
-Locks: the page hard-busied to change them.  Lookups read the valid bits before they have busied the
+Locks: changing the bits needs the page hard-busied.  Lookups read the valid bits before they busy the
 page, so a change is a visible operation.
 Deviations:
-  * bits cover whole DEV_BSIZE pieces, as in the kernel; there is no content.
+  * bits cover whole DEV_BSIZE blocks, as in the kernel, but pages have no content.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_page.page import VmPage
 
 # -- valid ----------------------------------------------------------------------------------------
-# Lookups look at the valid bits before they have busied the page, so a change is a visible operation.
+# Lookups read the valid bits before they busy the page, so a change is a visible operation.
 
 
 def vm_page_bits(base: int, size: int) -> int:
-    """The bits of the pieces that a range of bytes touches; none for an empty range."""
+    """Return the bits of the blocks that a range of bytes touches; 0 for an empty range."""
     if size <= 0:
         return 0
     first = base // DEV_BSIZE
@@ -61,11 +61,11 @@ def vm_page_set_invalid(m: VmPage, base: int, size: int) -> None:
 
 
 def vm_page_is_valid(m: VmPage, base: int, size: int) -> bool:
-    """Whether all of a range is valid.  Locks: a busy or the object's token, or it is a guess."""
+    """Return whether all of a range is valid.  Locks: a busy or the object's token; else a guess."""
     bits = vm_page_bits(base, size)
     return bool(m.valid) and m.valid & bits == bits
 
 
 def vm_page_zero_invalid(m: VmPage) -> None:
-    """Zero what is not valid, and make all of it valid.  Locks: the page hard-busied."""
+    """Zero the invalid blocks, and mark the whole page valid.  Locks: the page hard-busied."""
     m.publish("valid", VM_PAGE_BITS_ALL)

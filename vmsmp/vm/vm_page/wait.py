@@ -1,12 +1,12 @@
-"""Waiting for free pages, and telling those who wait.
+"""Waiting for free pages, and waking the waiters.
 
 Models: the vm_wait family, vm_page_free_wakeup and pagedaemon_wakeup of sys/vm/vm_page.c and vm_page2.h.
 Locks: vm_token around vm_wait's test and sleep; the counters `vm_pages_needed` and `vm_pages_waiting`
 are plain words that race by design.
-The sleeps are not interlocked with what they wait for.  Their timeouts are the safety net: a free
-between the test and the sleep wakes nobody, and the sleeper lies there until its time is up.
+The sleeps are not interlocked with their conditions.  The timeouts are the safety net: a free between
+the test and the sleep wakes no one, and the sleeper then sleeps until its timeout.
 Deviations:
-  * a process is a CPU: its niceness and its being killed for memory are in the CPU's globaldata.
+  * a CPU stands for a process: `nice` and `p_lowmemkill` are in the CPU's globaldata.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from vmsmp.vm.vm_meter.paging import (
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
 
-#: The idents slept on, by the kernel's names for their addresses.
+#: The sleep idents, by the kernel's names for their addresses.
 V_FREE_COUNT = "vmstats.v_free_count"
 VM_PAGES_NEEDED = "vm_pages_needed"
 VM_PAGEOUT_PAGES_NEEDED = "vm_pageout_pages_needed"
 
 
 def is_pagedaemon(vm: VmSystem) -> bool:
-    """Whether the running CPU is one of the two that make pages free."""
+    """Return whether the running CPU is the pagedaemon or the emergency pager."""
     cpu = vm.engine.current
     return cpu is vm.pageout.pagethread or cpu is vm.pageout.emergpager
 
 
 def pagedaemon_wakeup(vm: VmSystem) -> None:
-    """Have the pagedaemon work if pages are getting short.  Locks: none."""
+    """Wake the pagedaemon if pages are getting short.  Locks: none."""
     if vm_paging_start(vm) and not is_pagedaemon(vm):
         _kick(vm)
 
@@ -49,15 +49,15 @@ def pagedaemon_wakeup(vm: VmSystem) -> None:
 def _kick(vm: VmSystem) -> None:
     needed = vm.pageout.vm_pages_needed.load()
     if needed <= 1:
-        vm.pageout.vm_pages_needed.store(needed + 1)  # two may do so at once; it is sloppy by design
+        vm.pageout.vm_pages_needed.store(needed + 1)  # CPUs may race here; sloppy by design
         vm.machine.wakeup(VM_PAGES_NEEDED)
 
 
 def vm_page_free_wakeup(vm: VmSystem) -> None:
-    """A page became free or cached: wake the pagers, and all who wait if there is enough again.
+    """After a page became free or cached, wake the pagers, and all waiters if enough pages are available.
 
-    Locks: none.  The counter goes to zero before the wakeup, so that who begins to wait after that
-    counts for the next free.
+    Locks: none.  Zero the counter before the wakeup, so that a CPU that starts to wait afterwards is
+    counted for the next free.
     """
     vm.pageout.last_to_free = vm.mycpu()
     view = vm.pageout.last_to_free.gd_vmstats
@@ -72,9 +72,9 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
 
 
 def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
-    """Why a sleep for pages should be over: who freed last sees more than it waits for (INV-PG1).
+    """Return why a sleep should be over: the last CPU to free sees enough pages for it (INV-PG1).
 
-    What a CPU that frees cannot see, it cannot tell the sleeper.
+    A freeing CPU can act only on what its own view shows.
     """
     if vm.pageout.last_to_free is None:
         return None
@@ -86,7 +86,7 @@ def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
 
 
 def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
-    """Kick the pagedaemon, be counted, and sleep until pages are free or the time is up."""
+    """Kick the pagedaemon, count as a waiter, and sleep until pages are free or the timeout expires."""
     machine = vm.machine
     _kick(vm)
     vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)
@@ -97,9 +97,9 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
 
 
 def vm_wait(vm: VmSystem, timo: int = 0) -> None:
-    """Sleep until pages are free, or `timo` ticks at most (0 for a second: never for ever).
+    """Sleep until pages are free, or for `timo` ticks at most (0 means one second, never forever).
 
-    Locks: takes vm_token, which the sleep loses and has again.  Sleeps: yes.
+    Locks: takes vm_token, which the sleep releases and reacquires.  Sleeps: yes.
     """
     timo = timo or HZ
     with vm.pageout.vm_token:
@@ -114,7 +114,7 @@ def vm_wait(vm: VmSystem, timo: int = 0) -> None:
 
 
 def vm_wait_pfault(vm: VmSystem) -> None:
-    """Hold a faulting process back while pages are short; one that is being killed goes on.
+    """Delay a faulting process while pages are short; let one that is being killed proceed.
 
     Locks: none.  Sleeps: yes.
     """
@@ -127,6 +127,6 @@ def vm_wait_pfault(vm: VmSystem) -> None:
 
 
 def vm_wait_nominal(vm: VmSystem) -> None:
-    """Wait until pages are not short.  Never from the pageout's own path.  Sleeps: yes."""
+    """Wait until pages are not short.  Never call it from the pageout path.  Sleeps: yes."""
     while vm_paging_min(vm):
         vm_wait(vm, 0)

@@ -1,10 +1,10 @@
 """vm_pageout.c: the pagedaemon.
 
-| module | what is there |
+| module | contents |
 |---|---|
-| startup | the words between those who wait and the daemon |
-| scan | its scans over the queues |
-| daemon | its passes, and when it works |
+| startup | the words that waiters and the daemon share |
+| scan | the scans of the queues |
+| daemon | the passes, and when they run |
 """
 
 from __future__ import annotations

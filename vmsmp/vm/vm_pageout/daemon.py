@@ -1,11 +1,11 @@
-"""The pagedaemon: its passes over the queues, and when it works.
+"""The pagedaemon: its passes over the queues, and when they run.
 
 Models: vm_pageout_scan and vm_pageout_thread of sys/vm/vm_pageout.c.
 Locks: none held between scans.
 Deviations:
-  * one daemon for all colours; no emergency pager, no swap, no process is chosen to be killed, but
-    while memory is severely short and a pass freed nothing, every waiting process is told so
-    (`p_lowmemkill`).
+  * one daemon for all colours; no emergency pager and no swap.
+  * no process is chosen to be killed.  Instead, while memory is severely short and a pass freed
+    nothing, every waiting process is marked (`p_lowmemkill`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vmsmp.vm.vm_pageout.scan import (
 
 
 def vm_pageout_pass(vm: VmSystem) -> int:
-    """One pass of the daemon over all queues; how many pages it gained."""
+    """Run one pass of the daemon over all queues; return how many pages it gained."""
     vmstats_rollup(vm)
     gained = vm_pageout_free_hold(vm)
     gained += vm_pageout_scan_inactive(vm)
@@ -41,9 +41,9 @@ def vm_pageout_pass(vm: VmSystem) -> int:
 
 
 def vm_pageout_thread(vm: VmSystem) -> None:
-    """The daemon: work while pages are short or asked for, sleep otherwise, until it is stopped.
+    """Run passes while pages are short or requested, and sleep otherwise, until stopped.
 
-    Run it as a CPU's program.  Sleeps: at most a second at a time, uninterlocked.
+    Run it as a CPU's program.  Sleeps: for at most a second at a time, without an interlock.
     """
     vm.pageout.pagethread = vm.engine.current
     vm.mycpu().systhread = True
@@ -56,6 +56,6 @@ def vm_pageout_thread(vm: VmSystem) -> None:
 
 
 def vm_pageout_shutdown(vm: VmSystem) -> None:
-    """Have the daemon end after its pass."""
+    """Make the daemon exit after its current pass."""
     vm.pageout.pageout_stop.store(True)
     vm.machine.wakeup(VM_PAGES_NEEDED)

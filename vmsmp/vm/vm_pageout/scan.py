@@ -1,13 +1,13 @@
-"""The pagedaemon's scans, as far as pages and those who wait for them need them.
+"""The pagedaemon's scans, as far as pages and their waiters need them.
 
 Models: the scans of sys/vm/vm_pageout.c: stale held pages to the free queues, active pages that are no
-longer used to the inactive ones, inactive clean pages to the cache, cached pages to the free queues.
-Locks: a scan keeps its place with a marker page on the queue; it takes the next page's spin and its
-queue's, sees that it is still the next one, and decides under a hard busy, which is tried and never
-waited for.  The sweep of the hold queues goes against the order, by trylock.
+longer used to the inactive queues, inactive clean pages to the cache, cached pages to the free queues.
+Locks: a scan keeps its place with a marker page on the queue.  It locks the next page and its queue,
+checks that the page is still the next one, and decides under a hard busy, which it tries and never
+waits for.  The sweep of the hold queues locks against the order, by trylock.
 Deviations:
-  * a marker's memory is never reused; in the kernel it is a stack's, and another scan may still point
-    at it.
+  * a marker's memory is never reused; in the kernel it is on a stack, and another scan may still
+    point at it.
   * dirty pages are laundered at once, without a pager or a cluster.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def vm_pageout_free_hold(vm: VmSystem) -> int:
-    """Send pages on hold queues that nobody holds any more to the free queues; how many.
+    """Move pages that are no longer held from the hold queues to the free queues; return how many.
 
     Locks: none held; the queue's spin, then page spins by trylock.
     """
@@ -63,7 +63,7 @@ def vm_pageout_free_hold(vm: VmSystem) -> int:
                 vm_page_spin_unlock(m)
                 swept += 1
                 pq.spin.acquire()
-                nxt = pq.tqh_first  # the list may have changed: begin again
+                nxt = pq.tqh_first  # the list may have changed: start over
             m = nxt
         pq.spin.release()
     return swept
@@ -71,9 +71,9 @@ def vm_pageout_free_hold(vm: VmSystem) -> int:
 
 @contextmanager
 def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
-    """A place holder at the head of the queue, taken off again at the end.
+    """Put a marker at the head of the queue, and remove it at the end.
 
-    Locks: none held; the queue's spin inside.
+    Locks: none held; takes the queue's spinlock.
     """
     marker = vm.page.marker(PG_FICTITIOUS | PG_MARKER)
     pq.spin.acquire()
@@ -82,21 +82,21 @@ def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
     pq.spin.release()
     yield marker
     pq.spin.acquire()
-    TAILQ_REMOVE(pq, marker)  # it still says which queue: another scan may be about to lock it
+    TAILQ_REMOVE(pq, marker)  # keep marker.queue: another scan may be about to lock that queue
     pq.spin.release()
 
 
 def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> None:
-    """Visit the pages of a queue behind a marker, each hard-busied, until `visit` says stop.
+    """Visit the pages of a queue behind a marker, each hard-busied, until `visit` returns False.
 
-    Locks: none held; a page's spin and its queue's for each step.  Which page comes next is read
-    without them, and looked at again under them: it may have gone to another queue meanwhile.
-    `visit` gets the page hard-busied and loses it.
+    Locks: none held; takes a page's and its queue's spinlock for each step.  The next page is read
+    without them and checked again under them, since it may have moved to another queue meanwhile.
+    `visit` gets the page hard-busied and must release it.
     """
     if pq.hint("tqh_first") is None:
         return
     with _marker(vm, pq) as marker:
-        left = pq.hint("lcnt")  # those that come meanwhile are for the next pass
+        left = pq.hint("lcnt")  # leave pages that arrive meanwhile to the next pass
         while left > 0:
             m: VmPage | None = marker.hint("tqe_next")
             if m is None:
@@ -117,10 +117,10 @@ def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> None:
 
 
 def vm_page_requeue(m: VmPage) -> None:
-    """Move the page to the tail of the queue it is on: the next passes have others to look at.
+    """Move the page to the tail of its queue, so that the next passes look at others first.
 
     Locks: the page hard-busied by the caller.  Neither the queue nor its type changes, so the queue's
-    spin alone would do.
+    spinlock alone would suffice.
     """
     vm_page_and_queue_spin_lock(m)
     if m.queue:
@@ -131,12 +131,12 @@ def vm_page_requeue(m: VmPage) -> None:
 
 
 def _usable(m: VmPage) -> bool:
-    """Whether the pageout may do something to the page, which it has hard-busied."""
+    """Return whether the pageout may process the page, which it has hard-busied."""
     return not (m.hold_count.load() or m.wire_count.load() or m.flags.load() & (PG_UNQUEUED | PG_FICTITIOUS))
 
 
 def vm_pageout_scan_active(vm: VmSystem) -> None:
-    """Age active pages; those without credit become inactive."""
+    """Age active pages; deactivate those whose act_count has run out."""
 
     def visit(m: VmPage) -> bool:
         if m.queue_base() == vm.page.PQ_ACTIVE and _usable(m):
@@ -154,7 +154,7 @@ def vm_pageout_scan_active(vm: VmSystem) -> None:
 
 
 def vm_pageout_scan_inactive(vm: VmSystem) -> int:
-    """Cache clean inactive pages, launder dirty ones, activate used ones; how many were cached or freed."""
+    """Cache clean inactive pages, launder dirty ones, activate used ones; return how many it gained."""
     done = 0
 
     def visit(m: VmPage) -> bool:
@@ -168,7 +168,7 @@ def vm_pageout_scan_inactive(vm: VmSystem) -> int:
             return True
         if m.object is None:
             vm_page_protect(m, 0)
-            vm_page_free(m)  # an allocator put it out of its way
+            vm_page_free(m)  # an allocator had set it aside
             done += 1
             return vm_paging_target2(vm)
         if m.flags.load() & PG_REFERENCED:
@@ -193,7 +193,7 @@ def vm_pageout_scan_inactive(vm: VmSystem) -> int:
 
 
 def vm_pageout_scan_cache(vm: VmSystem) -> int:
-    """Free cached pages while free ones alone are short; how many."""
+    """Free cached pages while free pages alone are short; return how many."""
     freed = 0
     while vm.mycpu().gd_vmstats.peek("v_free_count") < vm.meter.limits.v_free_min:
         m = vm_page_select_cache(vm, freed & vm.page.l2_mask)

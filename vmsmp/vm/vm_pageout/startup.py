@@ -1,9 +1,9 @@
-"""What asks for pages and who makes them: the words between those who wait and the pagedaemon.
+"""The words that waiters for pages and the pagedaemon share.
 
 Models: the globals of sys/vm/vm_pageout.c, and vm_token.
-Locks: none; the counters are plain words, written and read by anybody and documented as sloppy.
+Locks: none; the counters are plain words that any CPU reads and writes, documented as sloppy.
 Deviations:
-  * `pageout_stop` has the daemon end, which the kernel's never does.
+  * `pageout_stop` makes the daemon exit; the kernel's daemon never exits.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Pageout:
         self.pagethread: Cpu | None = None
         self.emergpager: Cpu | None = None
         self.scan_yield = config.scan_yield
-        #: Ghost: the globaldata of the CPU that told those who wait last.
+        #: Ghost: the globaldata of the CPU that ran `vm_page_free_wakeup` last.
         self.last_to_free: Globaldata | None = None
 
 
 def startup(vm: Home, config: BootConfig) -> Pageout:
-    """Nobody waits, nobody works."""
+    """Start with no waiters and no daemon."""
     return Pageout(vm, config)

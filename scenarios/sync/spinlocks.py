@@ -73,7 +73,7 @@ def spin_try_leaves_no_trace(m):
 
 @scenario(cpus=3, tags={"spinlock", "upgrade"}, locks="exact")
 def spin_upgrade(m):
-    """A reader that is alone becomes the writer; with other readers it does not."""
+    """A reader that finds itself alone becomes the writer; with company it does not."""
     spin = m.spinlock("pg")
     value = m.cell(0, name="value")
     changed = m.atomic(0, name="changed")

@@ -8,7 +8,7 @@ def token_lost_across_sleep(m):
     """A consumer sleeps with the object's token; producers need the same token to feed it.
 
     This works only because the sleep releases the token.  The consumer must check again when it has
-    reacquired it: another consumer may have been faster.
+    reacquired it: another CPU may have been faster.
     """
     token = m.token("obj")
     items = m.cell(0, name="items")

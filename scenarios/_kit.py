@@ -1,4 +1,4 @@
-"""What scenarios start from and end with: pages in a given state, limits, words that must agree.
+"""Helpers for scenarios: pages in a given state, memory limits, words that must agree.
 
 The builders run on the boot CPU before the others are spawned.
 """
@@ -21,14 +21,14 @@ from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 
 
 def set_limits(vm, **limits):
-    """Set these limits of the machine's memory and leave all others."""
+    """Set these limits of the machine's memory; leave all others unchanged."""
     for name, value in limits.items():
         setattr(vm.meter.limits, name, value)
     return vm
 
 
 def busied_page(vm, obj, pindex):
-    """A valid page of the object, hard-busied and on no queue."""
+    """Return a valid page of the object, hard-busied and on no queue."""
     vm_object_hold(obj)
     page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
     vm_page_zero_invalid(page)
@@ -37,7 +37,7 @@ def busied_page(vm, obj, pindex):
 
 
 def active_page(vm, obj, pindex):
-    """A valid page of the object on its active queue."""
+    """Return a valid page of the object on its active queue."""
     page = busied_page(vm, obj, pindex)
     vm_page_activate(page)
     vm_page_wakeup(page)
@@ -45,7 +45,7 @@ def active_page(vm, obj, pindex):
 
 
 def idle_pages(vm, obj, pindexes, flags=0):
-    """Valid pages of the object at these indexes, not busied and on no queue."""
+    """Return valid pages of the object at these indexes, not busied and on no queue."""
     pages = []
     vm_object_hold(obj)
     for pindex in pindexes:
@@ -67,23 +67,23 @@ def enter_hash(page):
 
 
 def take_pages(vm, count, request=VM_ALLOC_NORMAL):
-    """Put that many pages out of everybody's reach; give them back with `give_pages`."""
+    """Allocate that many pages, out of reach of all CPUs; free them with `give_pages`."""
     return [vm_page_alloc(vm, None, n, request) for n in range(count)]
 
 
 def give_pages(pages):
-    """Free what `take_pages` took."""
+    """Free the pages that `take_pages` allocated."""
     for page in pages:
         vm_page_free(page)
 
 
 def take_kernel_pages(vm, count):
-    """That many wired pages of the kernel's own."""
+    """Allocate that many wired kernel pages."""
     return [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(count)]
 
 
 def no_stale_holds(m, vm):
-    """Check that after a last sweep no page lies on a hold queue that nobody holds."""
+    """Check that after a last sweep no unheld page is left on a hold queue."""
     vm_pageout_free_hold(vm)
     memory = vm.page
     stale = [
@@ -95,7 +95,7 @@ def no_stale_holds(m, vm):
 
 
 class Pair:
-    """Two words that are equal whenever their lock is free: exclusion that needs no checker."""
+    """Two words that are equal whenever their lock is free: they test exclusion without a checker."""
 
     def __init__(self, m):
         self.m = m
@@ -103,11 +103,11 @@ class Pair:
         self.right = m.cell(0, name="right")
 
     def read(self):
-        """Look at both; needs the lock, shared or exclusive."""
+        """Read both words; needs the lock, shared or exclusive."""
         self.m.check(self.left.load() == self.right.load(), "a reader sees both words or none")
 
     def write(self):
-        """Change both; needs the lock exclusive."""
+        """Change both words; needs the lock exclusive."""
         value = self.left.load() + 1
         self.left.store(value)
         self.right.store(value)

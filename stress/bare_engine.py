@@ -1,8 +1,8 @@
-"""The bound: an engine with nothing but the hand-off.
+"""The lower bound: an engine with nothing but the hand-off.
 
-Pooled threads, an eventfd baton given from thread to thread, everything on one core; modelled locks, a
-point before each operation, a random walk or PCT, a list of who ran.  No objects with names, no
-checks, no values, no replay.  What vmsmp costs is told as a ratio to this.
+Pooled threads, an eventfd baton passed from thread to thread, everything on one core; modelled locks, a
+point before each operation, a random walk or PCT, a list of the threads that ran.  No named objects, no
+checks, no values, no replay.  The cost of vmsmp is given as a ratio to this.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Bare:
         self.choices = max(self.choices, self.count)
 
     def point(self) -> None:
-        """Stand before an operation; return when it is to be performed."""
+        """Stop before an operation; return when it may be performed."""
         me = self.current
         run = self.run
         nxt = self._pick() if len(run) > 1 else run[0]
@@ -102,7 +102,7 @@ class Bare:
         return n
 
     def join_all(self) -> None:
-        """Thread 0 waits until all others have ended."""
+        """Wait, as thread 0, until all other threads have ended."""
         if self.alive:
             self.run.remove(0)
         self.point()

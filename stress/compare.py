@@ -1,12 +1,12 @@
-"""Executions and steps a second of vmsmp, its bound, and two neighbours, side by side in one run.
+"""Executions and steps per second of vmsmp, its lower bound, and two similar tools, side by side.
 
     .venv/bin/python stress/compare.py [--seconds S]
 
-Two small programs, the same text for all: three CPUs that add to one word three times each, and three
-transfers between two accounts under a lock each.  Everything is pinned to one core.  The neighbours
-are `frontrun` (random strategy) and `interleave-test` (random, by line); who is not installed is left
-out: `pip install --prefer-binary frontrun==0.7.0 interleave-test==0.1.0` (Python 3.12 or later).
-They instrument every line of unmarked Python where vmsmp instruments declared operations.
+Two small programs, with the same text for all: three CPUs that add to one word three times each, and
+three transfers between two accounts with a lock each.  Everything is pinned to one core.  The other tools
+are `frontrun` (random strategy) and `interleave-test` (random, by line); one that is not installed is
+skipped: `pip install --prefer-binary frontrun==0.7.0 interleave-test==0.1.0` (Python 3.12 or later).
+They instrument every line of unmarked Python, whereas vmsmp instruments declared operations.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def bare_bank_transfer(m: Bare) -> None:
 
 
 class Word:
-    """What three threads add to."""
+    """The word to which three threads add."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -98,7 +98,7 @@ class Word:
 
 
 class Bank:
-    """Two accounts, a lock each."""
+    """Two accounts with a lock each."""
 
     def __init__(self) -> None:
         self.accounts = [100, 100]
@@ -133,7 +133,7 @@ def of_bare(program: Callable[[Bare], None], strategy: str, seconds: float) -> t
 def of_vmsmp(
     program: Callable[[Machine], None], sched: str, seconds: float, *, check: bool
 ) -> tuple[float, float]:
-    """The engine under a scheduler, every run written down, as the search runs it."""
+    """Measure the engine under a scheduler, with every run logged, as the search runs it."""
     runs = steps = 0
     spent = 1.0
     with WorkerPool(current_core()) as pool:
@@ -157,7 +157,7 @@ def of_vmsmp(
 def of_explore(
     program: Callable[[Machine], None], sched: str, seconds: float, *, check: bool
 ) -> tuple[float, float]:
-    """All that a user gets: `explore` with its certificate, and one run in 64 made twice."""
+    """Measure what a user runs: `explore` with its certificate, and one run in 64 repeated."""
     result = explore(program, sched=sched, schedules=10**9, time_s=seconds, stop="never", check=check)
     return result.executions / result.seconds, result.steps / result.seconds
 
@@ -179,7 +179,7 @@ def of_interleave_test(make: Callable[[], object], body: Callable[..., None], se
 
 
 def of_frontrun(name: str, seconds: float) -> float:
-    """In a process of its own, since it patches the locks of the one it runs in."""
+    """Measure frontrun in a separate process, since it patches the locks of its own process."""
     command = [sys.executable, "-m", "frontrun.cli", sys.executable, __file__, "--frontrun", name]
     done = subprocess.run(
         [*command, "--seconds", str(seconds)], capture_output=True, text=True, check=True, timeout=600
@@ -247,7 +247,7 @@ def main() -> int:
             for case, found in rates.items()
         }
         print(f"{name:<34} {'executions/s':>14} {'steps/s':>12} {'to bare':>8}")
-        searched = told["explore, random, checkers off"][0]  # the neighbours have no checkers either
+        searched = told["explore, random, checkers off"][0]  # the other tools have no checkers either
         for case, (runs, steps) in told.items():
             line = f"  {case:<32} {runs:>14,.0f}"
             if steps:

@@ -1,9 +1,9 @@
-"""The digests of many random schedule lines, to be compared between interpreters.
+"""Print the digests of many random schedule lines, to compare interpreters.
 
     .venv/bin/python stress/digests.py [--lines N] [--seed S] > digests.txt
 
-One line of output for each: schedule line, digest, verdict.  The same command must print the same text on
-every Python, GIL or not, whatever PYTHONHASHSEED.
+Each output line holds a schedule line, its digest and its verdict.  The same command must print the same
+text on every Python, with or without the GIL, for any PYTHONHASHSEED.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vmsmp.library import matching
 
 
 def random_line(rng: random.Random) -> Schedule:
-    """A schedule of a random scenario: a few preemptions, mostly early, some of which may not apply."""
+    """Return a schedule of a random scenario with a few preemptions, mostly early; some may not apply."""
     scenario = rng.choice(matching("*"))
     cpus = scenario.cpus or 3
     options = options_for(

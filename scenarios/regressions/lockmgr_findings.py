@@ -1,8 +1,8 @@
-"""Findings of the kernel's own in lockmgr: the model does what kern_lock.c does, step for step.
+"""Findings in the kernel's lockmgr: the model does what kern_lock.c does, step for step.
 
 Each needs a request that gives up (a timeout, a signal, LK_SLEEPFAIL) at an unlucky moment.  The VM
-map's only timed request is a shared one, which none of these needs, so the map is not affected by
-itself; other users of timed or interruptible exclusive requests and upgrades are.
+map's only timed request is shared, which triggers none of these, so the map alone is not affected;
+other users of timed or interruptible exclusive requests and upgrades are.
 """
 
 from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, scenario
@@ -19,11 +19,11 @@ from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, 
 def abandoned_upgrade_admits_writer(m):
     """An upgrade that times out hands the lock to a waiting writer while a reader still holds it.
 
-    Two readers hold the lock; one asks to be upgraded and waits for the other; a writer owns EXREQ.
+    Two readers hold the lock; one requests an upgrade and waits for the other; a writer owns EXREQ.
     The upgrade times out.  `undo_upreq` finds no exclusive count and EXREQ set, and grants the
-    writer at once.  Nothing asks whether other shared holders are left: the writer and the second
-    reader are inside together.
-    Repair `undo-upreq-spares-readers`: with readers left only UPREQ is cleared; the last of them
+    writer at once.  Nothing checks whether other shared holders are left: the writer and the second
+    reader hold the lock together.
+    Repair `undo-upreq-spares-readers`: with readers left, only UPREQ is cleared; the last reader
     grants EXREQ as usual.
     """
     lock = m.lockmgr("lk", timo=10)
@@ -60,14 +60,14 @@ def abandoned_upgrade_admits_writer(m):
     schedule="v1:abandoned_writer_strands_reader+exact+any:989855:1.5>2,2.7>3,1.7>2",
 )
 def abandoned_writer_strands_reader(m):
-    """A writer that times out takes the only reason to wake a polite reader with it.
+    """A writer that times out removes the only reason to wake a reader that deferred to it.
 
     A reader that finds the lock shared with EXREQ set lets the writer go first and sleeps without
     being counted.  The holder upgrades in one step, which leaves EXREQ set under the exclusive
     count.  The writer times out: `undo_exreq` clears EXREQ and wakes only if EXREQ2 was set.  When
-    the holder releases there is no EXREQ, no EXREQ2 and no shared count left in the word, so it
-    wakes nobody either.  The reader sleeps on a free lock until somebody else's wakeup.
-    Repair `undo-exreq-wakes-readers`: whoever clears EXREQ under an exclusive count wakes.
+    the holder releases, the word has no EXREQ, no EXREQ2 and no shared count left, so it wakes
+    no one either.  The reader sleeps on a free lock until an unrelated wakeup.
+    Repair `undo-exreq-wakes-readers`: clearing EXREQ under an exclusive count also wakes.
     """
     lock = m.lockmgr("lk", timo=10)
 
@@ -99,13 +99,13 @@ def abandoned_writer_strands_reader(m):
     schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:7f7:1.5>3,2.4>3,3.6>1,2.5>4,4.5>3",
 )
 def abandoned_upgrade_leaves_shared_set(m):
-    """A grant by whoever gives up leaves SHARED set beside the exclusive count.
+    """A grant by a request that gives up leaves SHARED set beside the exclusive count.
 
-    A reader sees two shared holders and leaves by way of `undo_shreq`.  The other holder meanwhile
-    turns its count into UPREQ, so the decrement leaves SHARED set with nobody counted.  Before the
-    reader's undo can grant anything the upgrade times out: `undo_upreq` grants the waiting writer,
-    adding to XMASK but not clearing SHARED, as every other grant does.  A new reader takes SHARED
-    for its own grant and is inside together with the writer.
+    A reader sees two shared holders and releases through `undo_shreq`.  The other holder meanwhile
+    turns its count into UPREQ, so the decrement leaves SHARED set with a count of 0.  Before the
+    reader's undo can grant anything, the upgrade times out: `undo_upreq` grants the waiting writer,
+    adding to XMASK, but does not clear SHARED, as every other grant does.  A new reader takes SHARED
+    for its own grant and holds the lock together with the writer.
     Repair `undo-grant-clears-shared`: the grant clears SHARED.
     """
     lock = m.lockmgr("lk", timo=10)

@@ -1,4 +1,4 @@
-"""Findings of the kernel's own in the page layer: the model does what vm_page.c does, step for step."""
+"""Findings in the kernel's page layer: the model does what vm_page.c does, step for step."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_pages, set_limits, take_kernel_pages, take_pages
@@ -23,13 +23,13 @@ from vmsmp.vm.vm_page import (
     schedule="v1:vm_wait_misses_a_free:0:",
 )
 def vm_wait_misses_a_free(m):
-    """A process sleeps for memory that is there, and nobody will wake it before its time is up.
+    """A process sleeps for memory that is available, and only its timeout wakes it.
 
-    Memory is short by this CPU's view of the counts; another CPU has given pages back since, saw that
-    nobody waited, and woke nobody.  `vm_wait` tests its own view, which only a rollup renews, and then
-    sleeps with no interlock between test and sleep.  The timeout of a second is the only way out.
-    Repair `vm-wait-interlocks`: the sleep is announced and the wait counted first, then the counts are
-    rolled up and tested again.
+    Memory is short by this CPU's view of the counts; another CPU has freed pages since, saw no waiters,
+    and woke no one.  `vm_wait` tests its own view, which only a rollup refreshes, and then sleeps without
+    an interlock between test and sleep.  Only the timeout of one second ends the sleep.
+    Repair `vm-wait-interlocks`: interlock the sleep and count the waiter first, then roll the counts up
+    and test again.
     """
     vm = m.boot(pages=4, l2_size=1)
     set_limits(vm, v_free_min=2)
@@ -58,13 +58,13 @@ def vm_wait_misses_a_free(m):
 def hold_try_frees_a_held_object(m):
     """A failed `vm_object_hold_try` frees an object that another CPU holds, pages and all.
 
-    An allocator wants a cached page and tries its object's token, which a user has.  The user drops
-    the object; the allocator's hold is the last then, so it goes on to ask whether the object is dead
-    and unreferenced, without the token.  Before it asks, the user holds the object again, drops the last
-    reference and marks the object dead: the answer is yes, and the object is freed under the terminator,
-    who has just begun to take its pages out.  The terminator's own drop frees it once more.
-    Repair `hold-try-frees-once`: who finds the object dead also sees whether it is held again, and one
-    of two who find it dead frees it.
+    An allocator wants a cached page and tries its object's token, which a user holds.  The user drops
+    the object; the allocator's hold is now the last, so it tests whether the object is dead and
+    unreferenced, without the token.  Before the test, the user holds the object again, drops the last
+    reference and marks the object dead: the test succeeds, and the object is freed under the terminator,
+    which has just begun to remove its pages.  The terminator's own drop frees it a second time.
+    Repair `hold-try-frees-once`: a CPU that finds the object dead also checks whether it is held again,
+    and only one of two CPUs that find it dead frees it.
     """
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 4)

@@ -1,4 +1,4 @@
-"""Findings of the kernel's own in spinlocks: the model does what kern_spinlock.c does, step for step."""
+"""Findings in the kernel's spinlocks: the model does what kern_spinlock.c does, step for step."""
 
 from vmsmp import scenario
 
@@ -11,12 +11,12 @@ from vmsmp import scenario
     schedule="v1:windowed_reader_starves_writer+exact+steps=2000:b:0.2>2,2.2>1",
 )
 def windowed_reader_starves_writer(m):
-    """A writer queues, one reader overrules it in its window, and from then on no reader waits.
+    """A writer queues, one reader passes it in its window, and from then on no reader waits.
 
-    A queued writer has cleared SHARED, which holds new readers off.  A reader in its window takes the
-    lock before it and sets SHARED again.  Every later reader finds SHARED set and walks in, whoever
-    waits; as long as they overlap the count never falls to 0 and the writer starves (INV-PG2).
-    Repair `window-leaves-shared-clear`: a reader in its window counts itself and sets nothing.
+    A queued writer has cleared SHARED, which keeps new readers out.  A reader in its window takes the
+    lock before it and sets SHARED again.  Every later reader finds SHARED set and enters past the
+    waiter; while the readers overlap, the count never falls to 0 and the writer starves (INV-PG2).
+    Repair `window-leaves-shared-clear`: a reader in its window counts itself but does not set SHARED.
     """
     lock = m.spinlock("lock")
     been_in = m.cell(0, "been in")

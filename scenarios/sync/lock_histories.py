@@ -1,7 +1,7 @@
-"""Histories: what locks answer, judged by a sequential specification.
+"""Histories: the results of lock operations, checked against a sequential specification.
 
-Each operation is recorded from its call to its return.  At the end there must be an order of them, in
-keeping with who was over before whom, in which the specification gives the same answers.
+Each operation is recorded from its call to its return.  At the end there must be an order of the
+operations, consistent with real time, in which the specification gives the same results.
 """
 
 from vmsmp import LK_EXCLUSIVE, LK_NOWAIT, LK_SHARED, scenario
@@ -10,7 +10,7 @@ from vmsmp.check.specs import RwLock
 
 
 class Recorded:
-    """A lock whose every operation is written into a history."""
+    """A lock that records every operation in a history."""
 
     def __init__(self, m, lock):
         self.machine = m
@@ -19,27 +19,27 @@ class Recorded:
         self.inside = m.atomic(0, name="inside")
 
     def do(self, name, action):
-        """Do `action` as the running CPU's operation `name`, and return what it gives."""
+        """Do `action` as the running CPU's operation `name`, and return its result."""
         with self.history.operation(name, str(self.machine.curcpu)) as op:
             op.result = action()
-        self.inside.load()  # a moment between two operations, for others to come
+        self.inside.load()  # a switch point between two operations
         return op.result
 
     def writer(self):
-        """A CPU's role: take it and let it go."""
+        """A CPU's role: acquire and release the lock."""
         for _ in self.machine.rounds(2):
             self.do("acquire", self.lock.acquire)
             self.do("release", self.lock.release)
 
     def trier(self):
-        """A CPU's role: take it if it can be had."""
+        """A CPU's role: try to acquire the lock."""
         for _ in self.machine.rounds(2):
             if self.do("try_acquire", self.lock.try_acquire):
                 self.do("release", self.lock.release)
 
 
 def use(lock, roles):
-    """One CPU for each role in turn, and the verdict on what they did."""
+    """Run one CPU for each role, and judge the recorded history."""
     m = lock.machine
     for n in range(m.ncpus):
         role = roles[n % len(roles)]
@@ -50,7 +50,7 @@ def use(lock, roles):
 
 @scenario(cpus=3, tags={"spinlock", "history"})
 def spinlock_history(m):
-    """A spinlock is a readers-writer lock whose tries may fail while somebody else is at it."""
+    """A spinlock is a readers-writer lock whose tries may fail under contention."""
     spin = m.spinlock("spin")
     lock = Recorded(m, spin)
 
@@ -64,7 +64,7 @@ def spinlock_history(m):
 
 @scenario(cpus=3, tags={"token", "history"})
 def token_history(m):
-    """A token that nobody sleeps with is a readers-writer lock, and its try may fail."""
+    """A token held without sleeping is a readers-writer lock, and its try may fail."""
     token = m.token("token")
     lock = Recorded(m, token)
 

@@ -5,10 +5,10 @@ from vmsmp import LK_EXCLUPGRADE, LK_EXCLUSIVE, LK_NOWAIT, LK_RELEASE, LK_SHARED
 
 @scenario(cpus=3, tags={"lockmgr", "upgrade"}, locks="exact")
 def upgrade_contention(m):
-    """Readers of a map all want to change it: only one upgrade may win without letting go.
+    """Readers of a map all want to change it: only one upgrade may win without releasing the lock.
 
-    Every CPU looks at the map's timestamp under a shared lock and asks for LK_EXCLUPGRADE.  Success
-    promises that nobody changed the map in between; the losers get EBUSY and have lost their shared
+    Every CPU reads the map's timestamp under a shared lock and requests LK_EXCLUPGRADE.  Success
+    promises that no one changed the map in between; the losers get EBUSY and have lost their shared
     lock.  The timestamp must count the winners exactly.
     """
     lock = m.lockmgr("map")
@@ -35,8 +35,8 @@ def upgrade_contention(m):
 def upgrade_against_writer(m):
     """A reader upgrades while another reader leaves and a writer waits.
 
-    The upgrade goes first if it was asked for first: with EXCLUPGRADE granted, the writer must not
-    have been in between.  Everybody gets the lock in the end.
+    The upgrade goes first if it was requested first: if EXCLUPGRADE is granted, the writer must not
+    have held the lock in between.  Every CPU gets the lock in the end.
     """
     lock = m.lockmgr("map")
     version = m.cell(0, name="version")
@@ -86,7 +86,7 @@ def upgrade_or_wait(m):
 
 @scenario(cpus=3, tags={"lockmgr", "downgrade"}, locks="exact")
 def downgrade_keeps_the_lock(m):
-    """A writer becomes a reader in one step: what it wrote is still there when it looks."""
+    """A writer becomes a reader in one step: no other writer comes between its write and its read."""
     lock = m.lockmgr("map")
     stamp = m.cell(0, name="stamp")
 

@@ -1,4 +1,4 @@
-"""Who waits for a lockmgr lock, for how long, and who tells them to stop."""
+"""Waiters for a lockmgr lock: grants, timeouts and cancellation."""
 
 from vmsmp import (
     ENOLCK,
@@ -17,7 +17,7 @@ from vmsmp.scenarios._kit import Pair
 
 @scenario(cpus=4, tags={"lockmgr"}, locks="exact")
 def readers_and_writers(m):
-    """Writers keep two words equal; readers must never see them differ, and nobody may starve."""
+    """Writers keep two words equal; readers must never see them differ, and no CPU may starve."""
     lock = m.lockmgr("pair")
     pair = Pair(m)
 
@@ -40,7 +40,7 @@ def readers_and_writers(m):
 
 @scenario(cpus=3, tags={"lockmgr"}, locks="exact")
 def last_readers_leave(m):
-    """Two readers leave at the same moment while a writer waits: one of them must let it in."""
+    """Two readers release at the same moment while a writer waits: one of them must grant it."""
     lock = m.lockmgr("obj")
     done = m.cell(0, name="done")
 
@@ -64,7 +64,7 @@ def last_readers_leave(m):
 def cancel_against_waiters(m):
     """The holder cancels: cancelable waiters give up, the others get the lock in the end.
 
-    A cancelled request may have been granted in the same moment; then the lock must be handed on.
+    A cancelled request may have been granted at the same moment; then it must pass the lock on.
     """
     lock = m.lockmgr("vnode")
     inside = m.cell(0, name="inside")
@@ -95,10 +95,10 @@ def cancel_against_waiters(m):
 
 @scenario(cpus=3, tags={"lockmgr", "timeout"}, locks="exact", timeouts="any")
 def timeouts_against_grants(m):
-    """A timed request gives up in the very moment in which it is granted.
+    """A timed request gives up at the very moment at which it is granted.
 
     It may keep the lock and report success, or pass it on and report the timeout; it must not leave
-    the lock with nobody.
+    the lock granted without an owner.
     """
     lock = m.lockmgr("map", timo=10)
     owner = m.cell(0, name="owner")
@@ -127,7 +127,7 @@ def timeouts_against_grants(m):
 
 @scenario(cpus=3, tags={"lockmgr", "timeout", "upgrade"}, locks="exact", timeouts="any")
 def timeouts_against_upgrades(m):
-    """Upgrades and writers time out against each other; who stays must still be served."""
+    """Upgrades and writers time out against each other; the requests that stay must still be granted."""
     lock = m.lockmgr("map", timo=10)
 
     def upgrader():
@@ -157,7 +157,7 @@ def timeouts_against_upgrades(m):
 
 @scenario(cpus=3, tags={"lockmgr", "timeout", "upgrade"}, locks="exact", timeouts="any")
 def readers_behind_an_upgrade(m):
-    """A reader lets an upgrade go first and sleeps; the upgrade gives up and must let it in."""
+    """A reader lets an upgrade go first and sleeps; the upgrade gives up and must wake the reader."""
     lock = m.lockmgr("map", timo=10)
     seen = m.atomic(0, name="seen")
 
@@ -182,8 +182,8 @@ def readers_behind_an_upgrade(m):
 def writers_behind_a_timed_writer(m):
     """Readers leave while a timed writer, which others wait behind, gives up.
 
-    It may find that the lock is free and take it after all; whoever waited to become the next one
-    must hear of it.
+    It may find that the lock is free and take it after all; the writers that wait to be next must be
+    woken.
     """
     lock = m.lockmgr("map", timo=10)
     writes = m.cell(0, name="writes")
@@ -210,7 +210,7 @@ def writers_behind_a_timed_writer(m):
 
 @scenario(cpus=3, tags={"lockmgr", "sleepfail"}, locks="exact")
 def sleepfail_passes_on(m):
-    """A request that must not sleep for long fails after any sleep, even when it was granted."""
+    """A request with LK_SLEEPFAIL fails after any sleep, even if it was granted."""
     lock = m.lockmgr("vnode")
 
     def impatient():

@@ -1,4 +1,4 @@
-"""tsleep and wakeup, and counts that are waited for."""
+"""tsleep and wakeup, and reference counts with waiters."""
 
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED, scenario
 
@@ -8,10 +8,10 @@ WANTED = 2
 
 @scenario(cpus=3, tags={"sleep", "interlock"}, locks="exact")
 def busy_bit_handoff(m):
-    """The page's busy protocol in small: a bit to own, a bit to want, sleep and wakeup between.
+    """The page's busy protocol in miniature: an owner bit, a WANTED bit, sleep and wakeup.
 
-    A waiter announces itself, publishes WANTED by a compare and set that fails if the owner has
-    changed, and only then sleeps.  The owner clears both bits at once and wakes if anybody wanted.
+    A waiter interlocks the sleep, sets WANTED by a compare-and-set that fails if the word has
+    changed, and only then sleeps.  The owner clears both bits at once and wakes if WANTED was set.
     """
     busy = m.atomic(0, name="busy")
     inside = m.cell(0, name="inside")
@@ -39,9 +39,9 @@ def busy_bit_handoff(m):
 
 @scenario(cpus=4, tags={"sleep"}, locks="exact")
 def wakeup_one_each(m):
-    """As many tickets as sleepers, one wakeup_one a ticket: everybody gets one.
+    """As many tickets as sleepers, and one wakeup_one per ticket: each sleeper gets one.
 
-    A CPU that is only interlocked must not use up the wakeup that a sleeper needs.
+    A CPU that is only interlocked must not consume the wakeup that a sleeper needs.
     """
     tickets = m.atomic(0, name="tickets")
 
@@ -69,9 +69,9 @@ def wakeup_one_each(m):
 
 @scenario(cpus=2, tags={"sleep", "timeout"}, locks="exact")
 def timed_sleep_without_a_waker(m):
-    """A delay: nobody will wake it and nobody should; only time passes.
+    """A delay: no one wakes the sleeper, and no one should; only time passes.
 
-    A sleep may end for no reason, so the rest of the delay is slept again.
+    A sleep may end spuriously, so sleep again for the rest of the delay.
     """
 
     def delayed():
@@ -95,7 +95,7 @@ def signal_interrupts_a_sleep(m):
         m.tsleep_interlock("never")
         asleep.store(1)
         while m.tsleep("never", PINTERLOCKED | PCATCH, "never") != EINTR:
-            m.tsleep_interlock("never")  # it ended for no reason: only the signal counts
+            m.tsleep_interlock("never")  # spurious wakeup: only the signal counts
 
     target = m.spawn(sleeper, name="sleeper")
 
@@ -110,7 +110,7 @@ def signal_interrupts_a_sleep(m):
 
 @scenario(cpus=3, tags={"refcount", "sleep"}, locks="exact")
 def refcount_drains(m):
-    """Paging in progress: the terminator waits until the last I/O has let go of the object."""
+    """Paging in progress: the terminator waits until the last I/O has released the object."""
     pip = m.refcount(0, name="pip")
     alive = m.cell(1, name="alive")
 

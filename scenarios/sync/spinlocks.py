@@ -5,7 +5,7 @@ from vmsmp import scenario
 
 @scenario(cpus=3, tags={"spinlock"}, locks="exact")
 def spin_readers_and_writers(m):
-    """Readers and writers come and go on one spinlock; a writer is always alone."""
+    """Readers and writers take turns on one spinlock; a writer always holds it alone."""
     spin = m.spinlock("pg")
     value = m.cell(0, name="value")
 
@@ -45,10 +45,10 @@ def spin_writers_queue(m):
 
 @scenario(cpus=3, tags={"spinlock", "try"}, locks="exact")
 def spin_try_leaves_no_trace(m):
-    """The page queues' way: queue first and pages by try, against page first and then queue.
+    """The page queues' two orders: queue first, then pages by trylock, against page first, then queue.
 
-    The reverse order is allowed because it never waits.  A failed try must not leave anything
-    behind that would keep the lock from its next taker.
+    The reverse order is allowed because it never waits.  A failed try must leave nothing in the
+    word that would block the next acquisition.
     """
     page = m.spinlock("page")
     queue = m.spinlock("queue")

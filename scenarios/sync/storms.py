@@ -1,6 +1,6 @@
-"""Storms: every CPU draws what it does next, so the search varies the programs as well.
+"""Storms: every CPU draws its next operation, so the search varies the programs as well.
 
-The draws belong to the schedule, so a line replays them too.
+The draws are part of the schedule, so a schedule line replays them too.
 """
 
 from vmsmp import (
@@ -24,7 +24,7 @@ _HOW = [0, 0, LK_NOWAIT, LK_TIMELOCK, LK_SLEEPFAIL, LK_CANCELABLE]
 
 @scenario(cpus=4, tags={"lockmgr", "storm"}, locks="exact", timeouts="any")
 def lockmgr_storm(m):
-    """Any lockmgr request against any other, with every way to fail."""
+    """Any lockmgr request against any other, with every way to fail it."""
     lock = m.lockmgr("lk", timo=10)
     pair = Pair(m)
 
@@ -142,7 +142,7 @@ def token_storm(m):
         n = m.choose(len(tokens))
         if n in mine or m.choose(2):
             if n in mine and not tokens[n].held():
-                return  # exclusive over one's own shared hold is a bug, not a storm
+                return  # an exclusive request over the CPU's own shared hold is a caller's bug
             tokens[n].acquire()
             pairs[n].write()
         elif m.choose(2):
@@ -185,7 +185,7 @@ def sleep_storm(m):
         while not flags[n].load():
             m.tsleep_interlock(idents[n])
             if m.choose(4) == 0:
-                m.tsleep_interlock(idents[n - 1])  # a change of mind
+                m.tsleep_interlock(idents[n - 1])  # an interlock without a sleep
                 continue
             if not flags[n].load():
                 m.tsleep(idents[n], PINTERLOCKED, "storm")

@@ -1,4 +1,4 @@
-"""LWKT tokens: serialised while running, lost while asleep."""
+"""LWKT tokens: they serialise while the holder runs, and are lost while it sleeps."""
 
 from vmsmp import PINTERLOCKED, scenario
 
@@ -7,8 +7,8 @@ from vmsmp import PINTERLOCKED, scenario
 def token_lost_across_sleep(m):
     """A consumer sleeps with the object's token; producers need the same token to feed it.
 
-    It works only because the sleep gives the token up, and the consumer must look again when it
-    has it back: somebody else may have been faster.
+    This works only because the sleep releases the token.  The consumer must check again when it has
+    reacquired it: another CPU may have been faster.
     """
     token = m.token("obj")
     items = m.cell(0, name="items")
@@ -39,7 +39,7 @@ def token_lost_across_sleep(m):
 
 @scenario(cpus=3, tags={"token"}, locks="exact")
 def tokens_in_any_order(m):
-    """Three CPUs take two tokens each, in a ring: all or nothing keeps them out of a deadlock."""
+    """Three CPUs take two tokens each, in a ring: all-or-nothing acquisition avoids a deadlock."""
     tokens = [m.token(f"t[{n}]") for n in range(m.ncpus)]
     owner = [m.cell(0, name=f"owner[{n}]") for n in range(m.ncpus)]
 
@@ -89,7 +89,7 @@ def many_tokens_come_back(m):
 
 @scenario(cpus=3, tags={"token"}, locks="exact")
 def token_readers_and_writer(m):
-    """Shared and exclusive holders of one token, and one that takes it twice."""
+    """Shared and exclusive holders of one token; the exclusive ones take it twice."""
     token = m.token("vm")
     value = m.cell(0, name="value")
 
@@ -114,9 +114,9 @@ def token_readers_and_writer(m):
 
 @scenario(cpus=2, tags={"token"}, locks="exact")
 def token_chain_walk(m):
-    """Hand over hand along a chain of objects: take the next token, swap, let go of the last.
+    """Hand over hand along a chain of objects: take the next token, swap, release the previous one.
 
-    Both walkers go the same way; each must own what it stands on.  The chain's last two objects
+    Both walkers go the same way; each must own its current object.  The chain's last two objects
     are the same one, where a swap must do nothing.
     """
     chain = [m.token(f"obj[{n}]") for n in range(3)]

@@ -1,4 +1,4 @@
-"""The busy protocol: hard and soft busies handed about, waited for, looked up and renamed."""
+"""The busy protocol: hard and soft busies under handoff, waiting, lookup and rename."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import enter_hash, idle_pages
@@ -33,7 +33,7 @@ from vmsmp.vm.vm_page import (
 
 @scenario(cpus=3, tags={"page", "busy"})
 def busy_handoff(m):
-    """Three CPUs hand one page's hard busy around; nobody may be left asleep."""
+    """Three CPUs hand one page's hard busy around; no CPU may be left asleep."""
     vm = m.boot(pages=4, l2_size=1)
     (page,) = idle_pages(vm, vm_object_allocate(vm, 1), [0])
     turns = m.cell(0, name="turns")
@@ -51,7 +51,7 @@ def busy_handoff(m):
 
 @scenario(cpus=2, tags={"page", "busy"})
 def busy_soft_against_hard(m):
-    """A soft busy keeps an owner who wants the page alone waiting, and its drop lets him in."""
+    """A soft busy keeps a CPU that wants the page alone waiting, and its drop wakes that CPU."""
     vm = m.boot(pages=4, l2_size=1)
     (page,) = idle_pages(vm, vm_object_allocate(vm, 1), [0])
 
@@ -72,7 +72,7 @@ def busy_soft_against_hard(m):
 
 @scenario(cpus=4, tags={"page", "busy"})
 def busy_storm(m):
-    """Each CPU draws what it does to two pages: busy, soft busy, wait, try, I/O."""
+    """Each CPU draws operations on two pages: busy, soft busy, wait, try, I/O."""
     vm = m.boot(pages=4, l2_size=1)
     pages = idle_pages(vm, vm_object_allocate(vm, 2), [0, 1])
 
@@ -118,7 +118,7 @@ def busy_storm(m):
 
 @scenario(cpus=3, tags={"page", "lookup"})
 def lookup_against_rename(m):
-    """A page moves to another object while others look both up; nobody gets the wrong one."""
+    """A page moves to another object while others look it up in both; no lookup gets the wrong page."""
     vm = m.boot(pages=6, l2_size=1)
     here, there = vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)
     (page,) = idle_pages(vm, here, [0])
@@ -164,7 +164,7 @@ def lookup_against_rename(m):
 
 @scenario(cpus=3, tags={"page", "lookup", "busy"})
 def lookup_during_swapin(m):
-    """A page's content comes from swap; whoever wants it idle waits until that is over."""
+    """A page is read from swap; CPUs that want it idle wait until the read is over."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     (page,) = idle_pages(vm, obj, [0])
@@ -189,7 +189,7 @@ def lookup_during_swapin(m):
 
 @scenario(cpus=3, tags={"page", "lookup"})
 def lookup_against_invalidate(m):
-    """A reader's page loses its content while he looks it up: he gets a valid page or none."""
+    """A page is invalidated while a reader looks it up: the reader gets a valid page or none."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     idle_pages(vm, obj, [0])
@@ -227,7 +227,7 @@ def hash_against_rename(m):
     over = m.cell(False, name="over")
 
     def mover():
-        for obj in objects:  # held all the time: what it does to the page is short
+        for obj in objects:  # hold throughout, so that each operation on the page is short
             vm_object_hold(obj)
         for turn in m.rounds(8):
             vm_page_busy_wait(page, True)
@@ -256,7 +256,7 @@ def hash_against_rename(m):
 
 @scenario(cpus=3, tags={"page", "hash", "lookup"})
 def hash_against_remove(m):
-    """A page leaves its object and comes back, again and again, while its entry stays in the page hash."""
+    """A page is removed and inserted, again and again, while its entry stays in the page hash."""
     vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=1)
     obj = vm_object_allocate(vm, 4)
     (page,) = idle_pages(vm, obj, [0], PG_MAPPEDMULTI)

@@ -1,4 +1,4 @@
-"""Allocation, shortage and the counts: who gets a page, who waits, and whether the books are right."""
+"""Allocation, shortage and the counts: which requests get a page, which wait, and whether counts agree."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import set_limits, take_kernel_pages
@@ -35,7 +35,7 @@ from vmsmp.vm.vm_pageout import vm_pageout_shutdown, vm_pageout_thread
 
 
 def _allocate_and_free(vm, rounds):
-    """How many allocations failed."""
+    """Allocate and free pages; return how many allocations failed."""
     mine = [vm_page_alloc(vm, None, n, VM_ALLOC_NORMAL) for n in rounds]
     for page in mine:
         if page is not None:
@@ -67,7 +67,7 @@ def alloc_storm_many_colours(m):
 
 @scenario(cpus=3, tags={"page", "alloc"})
 def alloc_into_the_reserve(m):
-    """Normal, system and interrupt requests compete for the last pages: each stops at its own mark."""
+    """Normal, system and interrupt requests compete for the last pages: each stops at its own limit."""
     vm = m.boot(pages=4, l2_size=1, adj_limit=1)
     set_limits(vm, v_free_reserved=3, v_interrupt_free_min=1)
     requests = [VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT]
@@ -86,7 +86,7 @@ def alloc_into_the_reserve(m):
 
 @scenario(cpus=3, tags={"page", "alloc", "object", "wait"})
 def grab_the_same_page(m):
-    """CPUs that hold the object shared all find its page missing; one makes it."""
+    """CPUs that hold the object shared all find its page missing; one of them allocates it."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
 
@@ -106,7 +106,7 @@ def grab_the_same_page(m):
 
 @scenario(cpus=3, tags={"page", "alloc", "wire", "wait"})
 def kernel_pages(m):
-    """The kernel's own pages, in no object and wired, while others try to free what they see."""
+    """Kernel pages, wired and in no object, while other CPUs try to free the pages they see."""
     vm = m.boot(pages=8, l2_size=1)
 
     def kernel():
@@ -155,7 +155,7 @@ def starvation_and_wakeup(m):
 
 @scenario(cpus=4, tags={"page", "wait"})
 def wait_for_a_free(m):
-    """CPUs wait for memory that another gives back, and a fourth may take it first."""
+    """CPUs wait for memory that another CPU frees, and a fourth may take it first."""
     vm = m.boot(pages=4, l2_size=1)
     set_limits(vm, v_free_reserved=1, v_free_severe=1, v_free_min=2, v_paging_wait=2, v_paging_start=2)
     set_limits(vm, v_paging_target1=2, v_paging_target2=2, vm_page_free_hysteresis=0)
@@ -186,8 +186,8 @@ def wait_for_a_free(m):
 
 @scenario(cpus=4, tags={"page", "stats"})
 def stats_rollup(m):
-    """CPUs count pages they take and wire, and others add the deltas up: none is lost or counted twice."""
-    each, turns = 136 // m.ncpus, 168 // m.ncpus  # as much work among many as among few
+    """CPUs count the pages they take and wire while others roll up: none is lost or counted twice."""
+    each, turns = 136 // m.ncpus, 168 // m.ncpus  # the same total work for any number of CPUs
     vm = m.boot(pages=each * m.ncpus + 1, l2_size=1, adj_limit=1)
 
     def counter(n):
@@ -211,7 +211,7 @@ def stats_rollup(m):
 
 @scenario(cpus=3, tags={"page", "object", "wait"})
 def object_comes_and_goes(m):
-    """Pages are put into and taken out of an object that others look through, until it is terminated."""
+    """Pages are inserted into and removed from an object that others use, until it is terminated."""
     vm = m.boot(pages=5, l2_size=1, scan_yield=1)
     obj = vm_object_allocate(vm, 4)
     refs = m.atomic(m.ncpus, name="users")

@@ -1,7 +1,7 @@
-"""Histories: what the page layer answers, judged by sequential specifications.
+"""Histories: the results of page operations, checked against sequential specifications.
 
-Each operation is recorded from its call to its return.  At the end there must be an order of them, in
-keeping with who was over before whom, in which the specification gives the same answers.
+Each operation is recorded from its call to its return.  At the end there must be an order of the
+operations, consistent with real time, in which the specification gives the same results.
 """
 
 from vmsmp import scenario
@@ -32,7 +32,7 @@ def free_queue_history(m):
     history = History(m)
     for page in list(vm.page.vm_page_queues[vm.page.PQ_FREE].pages()):
         with history.operation("insert_tail", "free", page.name):
-            pass  # it is there from the start
+            pass  # the page is there from the start
 
     def user():
         for _ in m.rounds(3):
@@ -51,7 +51,7 @@ def free_queue_history(m):
 
 @scenario(cpus=3, tags={"page", "alloc", "history"})
 def allocation_history(m):
-    """An allocated page is nobody else's until it is freed; none may be had though there are some."""
+    """An allocated page has one owner until it is freed; an allocation may fail although pages are free."""
     vm = m.boot(pages=5, l2_size=2)
     history = History(m)
 
@@ -75,7 +75,7 @@ def allocation_history(m):
 
 @scenario(cpus=3, tags={"page", "lookup", "hash", "history"})
 def residency_history(m):
-    """A page comes into its object and leaves it; lookups find what is there, the hash it or nothing."""
+    """A page is inserted and removed; lookups find what is there, the page hash may also miss it."""
     vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=1)
     obj = vm_object_allocate(vm, 4)
     history = History(m)

@@ -1,4 +1,4 @@
-"""Pages that are freed, cached and taken again while others hold, wire, move or map them."""
+"""Pages that are freed, cached and reallocated while others hold, wire, move or map them."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import active_page, busied_page, give_pages, no_stale_holds, set_limits, take_pages
@@ -44,7 +44,7 @@ from vmsmp.vm.vm_pageout import vm_pageout_free_hold, vm_pageout_scan_active, vm
 
 @scenario(cpus=3, tags={"page", "hold", "alloc"})
 def hold_against_free(m):
-    """A held page is freed, let go and swept, while another CPU allocates: it has one owner at most."""
+    """A held page is freed, unheld and swept while another CPU allocates: it has at most one owner."""
     vm = m.boot(pages=1, l2_size=1)
 
     def owner():
@@ -73,7 +73,7 @@ def hold_against_free(m):
 
 @scenario(cpus=3, tags={"page", "hold"})
 def holds_and_frees(m):
-    """Two holders and an owner: whoever is last sends the page on, and it arrives exactly once."""
+    """Two holders and an owner: the last one moves the page to its free queue, exactly once."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     page = active_page(vm, obj, 0)
@@ -104,7 +104,7 @@ def holds_and_frees(m):
 
 @scenario(cpus=3, tags={"page", "busy"})
 def read_against_free(m):
-    """Readers soft-busy a page while the pageout's helper tries to free it: what they read stays."""
+    """Readers soft-busy a page while the pageout's helper tries to free it: its content stays."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     page = active_page(vm, obj, 0)
@@ -158,7 +158,7 @@ def wire_against_free(m):
 
 @scenario(cpus=3, tags={"page", "queue"})
 def queues_against_sweeper(m):
-    """Pages move between queues while the pageout scans those: every list stays whole."""
+    """Pages move between queues while the pageout scans them: every list stays well formed."""
     vm = m.boot(pages=6, l2_size=1, scan_yield=2)
     obj = vm_object_allocate(vm, 4)
     pages = [busied_page(vm, obj, n) for n in range(3)]
@@ -314,7 +314,7 @@ def cached_page_of_held_object(m):
 
 @scenario(cpus=4, tags={"page", "storm"})
 def page_storm(m):
-    """Each CPU draws what it does to the pages of an object, sweeps and allocations among it."""
+    """Each CPU draws operations on the pages of an object, including sweeps and allocations."""
     vm = m.boot(pages=6, l2_size=2, set_assoc_mask=0, adj_limit=2)
     obj = vm_object_allocate(vm, 4)
     for n in range(3):

@@ -1,4 +1,4 @@
-"""Pure observers: each watches one kind of rule, in a file of its own, and never changes a run."""
+"""Checkers: pure observers, one kind of rule per module, which never change a run."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
 
-#: What a report makes of this room's frames (`engine.source`).
+#: How a report classifies this package's frames (`engine.source`).
 FRAMES = "machinery"
 
 
 def checkers(
     on: bool, *, free: bool = False, races: bool = False, exact: bool = True
 ) -> tuple[Observer, ...]:
-    """A fresh set of checkers: all of them, or those that merely say why nothing comes of it any more.
+    """Make a fresh set of checkers: all of them if `on`, else only those that explain a lack of progress.
 
-    With `free` only those that the free engine can bear; with `races` the happens-before detector too;
-    those that judge the words of locks only where locks are words, at `exact` depth.
+    With `free`, only those that work on the free engine; with `races`, the happens-before detector too.
+    The checker of lock words is included only at `exact` depth, where locks are words.
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:

@@ -1,8 +1,8 @@
-"""Vector clocks: what each CPU knows of every other's time (Mattern, 1989).
+"""Vector clocks: what each CPU knows of every other CPU's time (Mattern, 1989).
 
-A clock is a list of counts by CPU index, as long as it has to be.  A CPU's own count starts at 1 and
-grows with everything it lets others know: what it did at count n is known to a CPU whose clock has at
-least n for it.
+A clock is a list of counts by CPU index, as long as necessary.  A CPU's own count starts at 1 and grows
+with every release: what the CPU did at count n is known to another CPU whose clock holds at least n for
+it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Clock = list[int]
 
 
 def known(clock: Sequence[int], index: int) -> int:
-    """How much the clock knows of that CPU."""
+    """Return the clock's count for the CPU of that index."""
     return clock[index] if index < len(clock) else 0
 
 
 def join(mine: Clock, theirs: Sequence[int]) -> None:
-    """Learn all that `theirs` knows."""
+    """Raise each count of `mine` to at least that of `theirs`."""
     mine += theirs[len(mine) :]
     for n, count in enumerate(theirs):
         if count > mine[n]:  # noqa: PLR1730 - a call of max costs more than all the rest
@@ -31,7 +31,7 @@ def join(mine: Clock, theirs: Sequence[int]) -> None:
 
 
 class Clocks:
-    """One clock a CPU of a machine, joined where CPUs begin and end."""
+    """One clock per CPU of a machine, joined where CPUs start and end."""
 
     def __init__(self) -> None:
         self._clocks: list[Clock] = []
@@ -44,11 +44,11 @@ class Clocks:
         return clocks[cpu.index]
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
-        """The child knows what its parent knew; the parent goes on to its next count."""
+        """Join the parent's clock into the child's, and advance the parent's own count."""
         mine = self.of(cpu)
         join(self.of(child), mine)
         mine[cpu.index] += 1
 
     def joined(self, cpu: Cpu, child: Cpu) -> None:
-        """Whoever saw the child end knows what it knew."""
+        """Join the clock of the ended child into that of the CPU that joined it."""
         join(self.of(cpu), self.of(child))

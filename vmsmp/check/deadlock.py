@@ -1,7 +1,7 @@
 """Deadlock: no CPU can run, and the wait-for graph says why.
 
-A CPU waits for the holders of the lock it wants, or for the CPU it joins.  A wait for a token is no
-edge: a CPU that waits for one gives up its own, so tokens cannot close a cycle.  INV-DL.
+A CPU waits for the holders of the lock it wants, or for the CPU it joins.  A wait for a token is not
+an edge: a CPU that waits for one releases its own tokens, so tokens cannot close a cycle.  INV-DL.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from vmsmp.sync.lock import Lock
 
 
 class Deadlock(Observer):
-    """Turns a standstill into a verdict that names the cycle, or what the CPUs wait for."""
+    """Reports a deadlock, naming the cycle or what the CPUs wait for."""
 
     def idle(self, machine: Machine) -> None:
         if any(cpu.deadline is not None for cpu in machine.cpus):
-            return  # a timeout will move things on
+            return  # a timeout will wake a CPU
         for cpu in machine.cpus:
             cycle = _cycle(cpu)
             if cycle is not None:
                 names = [_wanted(c) for c in cycle]
-                first = names.index(min(names))  # the same words wherever the search began
+                first = names.index(min(names))  # the same text wherever the search began
                 order = names[first:] + names[:first]
                 machine.fail(
                     "deadlock",
@@ -45,7 +45,7 @@ class Deadlock(Observer):
 
 
 def waits_for(cpu: Cpu) -> list[Cpu]:
-    """The CPUs that `cpu` cannot go on without."""
+    """Return the CPUs that `cpu` waits for."""
     wait = cpu.wants
     if wait is None:
         return []
@@ -59,7 +59,7 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
 
 
 def _cycle(start: Cpu) -> list[Cpu] | None:
-    """A cycle of the wait-for graph through `start`, or None."""
+    """Return a cycle of the wait-for graph through `start`, or None."""
     path: list[Cpu] = []
     seen: set[int] = set()
 
@@ -79,7 +79,7 @@ def _cycle(start: Cpu) -> list[Cpu] | None:
 
 
 def _states(waiting: list[Cpu]) -> list[str]:
-    """What the locks and counts that are waited for look like."""
+    """Describe the state of the locks and counts that the CPUs wait for."""
     things = dict.fromkeys(cpu.wants.what for cpu in waiting if cpu.wants is not None)
     return [f"{thing} is {thing.state()}" for thing in things if hasattr(thing, "state")]
 

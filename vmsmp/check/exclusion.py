@@ -1,8 +1,8 @@
 """Mutual exclusion: no lock has two exclusive owners, or an exclusive and a shared one.
 
-INV-SP1, INV-TK2, INV-LK2 by the ghost: ownership begins after the operation that grants it and ends
-before the one that gives it up, so two owners at once in the ghost are two in truth, in the free
-engine too.
+Checks INV-SP1, INV-TK2 and INV-LK2 on ghost ownership, which begins after the operation that grants the
+lock and ends before the one that releases it.  Two ghost owners at once are therefore two real owners,
+in the free engine too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vmsmp.sync.observer import LockObserver
 
 
 class Exclusion(LockObserver):
-    """Fails the CPU that was granted a lock it should not have."""
+    """Reports a CPU that was granted a lock in conflict with another holder."""
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
         for other, other_mode in list(lock.holders):

@@ -1,15 +1,15 @@
-"""Data races over plain cells: two accesses, one of them a store, that nothing orders.
+"""Data races on plain cells: two unordered accesses, at least one of them a store.
 
-FastTrack (Flanagan and Freund, PLDI 2009): every CPU has a vector clock, and of each cell are kept the
-last store and the reads since, each as an epoch (a CPU and its count).  What orders: spawn and join,
-locks and tokens by mode, wakeups, atomic words (a load acquires, a store releases, the others do both).
-The words that exact locks are made of order nothing by themselves; the locks do.
+FastTrack (Flanagan and Freund, PLDI 2009): every CPU has a vector clock; each cell keeps its last store
+and the reads since, each as an epoch (a CPU and its count).  Order comes from spawn and join, locks and
+tokens by mode, wakeups, and atomic words (a load acquires, a store releases, the others do both).
+The words inside exact locks order nothing by themselves; the locks do.
 
-Beside that, the lock set of Eraser (TOCS 1997): a cell that several CPUs use, one of them to store, and
-that no lock protects all the time, is a hint, even where this run happened to order the accesses.
+In addition, the lock sets of Eraser (TOCS 1997): a cell that several CPUs use, one of them to store, and
+that no lock protects at every access, is a hint, even if this run happened to order the accesses.
 
-Fields of shared records are judged by the letters that name their locks (`field_locks`); hints and
-stores that hint readers may miss race by design.
+Fields of shared records are checked by the letters that name their locks (`field_locks`); hints, and
+stores that hint readers may miss, race by design.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vmsmp.engine.machine import Machine
     from vmsmp.engine.wait import Hold
 
-#: Operations that are no accesses to an atomic word: hooks tell what they order.
+#: Operations that are not accesses to an atomic word; hooks report what they order.
 _ELSEWHERE: Final = ops.which(lambda kind: kind.order is ops.Order.ELSEWHERE)
 _ACQUIRES: Final = ops.which(lambda kind: kind.order in (ops.Order.ACQUIRE, ops.Order.BOTH))
 _RELEASES: Final = ops.which(lambda kind: kind.order in (ops.Order.RELEASE, ops.Order.BOTH))
@@ -38,7 +38,7 @@ _RACES: Final = ops.which(lambda kind: kind.order is ops.Order.NOTHING)
 
 
 class _Access(NamedTuple):
-    """One access: whose, at which epoch of its clock, and where."""
+    """One access: its CPU, the epoch of that CPU's clock, and its place in the source."""
 
     cpu: int
     epoch: int
@@ -52,7 +52,7 @@ class _Access(NamedTuple):
 
 
 class _Variable:
-    """What is known of one cell: the last store, the reads since, and the locks held at every access."""
+    """The state kept for one cell: the last store, the reads since, and the locks held at every access."""
 
     __slots__ = ("candidates", "name", "reads", "stored", "users", "written")
 
@@ -60,14 +60,14 @@ class _Variable:
         self.name = name
         self.written: _Access | None = None
         self.reads: dict[int, _Access] = {}
-        #: Locks held at every access since a second CPU came (None: it has not).
+        #: Locks held at every access since a second CPU used the cell (None: none has yet).
         self.candidates: list[Any] | None = None
         self.users: set[int] = set()
         self.stored = False
 
 
 class HappensBefore(LockObserver):
-    """Orders the accesses of one run.  `hints` are pairs of operations worth to be brought together."""
+    """Orders the accesses of one run.  `hints` are pairs of operations worth scheduling side by side."""
 
     free = False
 
@@ -82,8 +82,8 @@ class HappensBefore(LockObserver):
         self._stores: dict[Any, Clock] = {}
         self._readers: dict[Any, Clock] = {}
         self._channels: dict[Any, Clock] = {}
-        self._interrupts: dict[Any, Clock] = {}  # by the thread that an IPI goes to
-        # the atomic operation under way: whether it failed is known at the next one
+        self._interrupts: dict[Any, Clock] = {}  # by the thread that receives an IPI
+        # the atomic operation in progress: whether it failed is known at the next one
         self._open: tuple[Cpu, int] | None = None
 
     def begin(self, machine: Machine) -> None:
@@ -123,7 +123,7 @@ class HappensBefore(LockObserver):
             self._acquire(cpu, self._interrupts.get(cpu.td.ident))
 
     def _settle(self) -> None:
-        """The atomic operation before this one is over: now it is known what it ordered."""
+        """Apply the ordering of the previous atomic operation, which is now complete."""
         if self._open is None:
             return
         cpu, code = self._open
@@ -175,7 +175,7 @@ class HappensBefore(LockObserver):
                 return
 
     def _narrow(self, variable: _Variable, access: _Access) -> None:
-        """Eraser: the locks that have protected the cell so far."""
+        """Narrow the cell's lock set to the locks held at this access too (Eraser)."""
         variable.users.add(access.cpu)
         variable.stored |= bool(access.code & 1)
         if len(variable.users) < 2:
@@ -202,7 +202,7 @@ class HappensBefore(LockObserver):
 
 
 def _key(ident: Any) -> Any:
-    """What stands for a wait channel, whose ident may be anything that can be compared."""
+    """Return a hashable key for a wait channel, whose ident may be any comparable value."""
     try:
         hash(ident)
     except TypeError:

@@ -1,9 +1,9 @@
-"""Lasso: whether a run that has no end goes round, in how many steps, and since when.
+"""Lassos: whether an endless run repeats a loop, how long the loop is, and where it starts.
 
-Fair picks depend on nothing but the state, so a run that comes back to a state goes round from there
-on: a stem and a loop.  A program's own variables cannot be seen whole from outside.  So this is
-asked only of runs that are given up at the step limit anyway, to say what they do: their log is
-searched for a loop at its end, and what was used in the loop is compared from one turn to another.
+Fair picks depend only on the state, so a run that returns to a state repeats from there on: a stem and
+a loop.  A program's own variables cannot be fully observed from outside.  Therefore only runs that are
+given up at the step limit anyway are examined, to describe them: their log is searched for a loop at
+its end, and the objects used in the loop are compared from one iteration to the next.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from vmsmp.sync.lock import Lock
 if TYPE_CHECKING:
     from vmsmp.engine.machine import Machine
 
-#: How often a loop is gone round at least.
+#: The minimum number of iterations that make a loop.
 ROUNDS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop at the end of a log: the entry at which it was entered, and how many make one turn."""
+    """A loop at the end of a log: the entry at which it starts, and the entries per iteration."""
 
     entered: int
     length: int
 
 
 def loop_at_end(log: list[int], start: int) -> Loop | None:
-    """The shortest loop that the log has gone round `ROUNDS` times at its end, looked for from `start` on.
+    """Return the shortest loop that the log repeats `ROUNDS` times at its end, searching from `start` on.
 
-    Reads backwards: the log has a period p for as long as its end and its end without the last p
-    entries agree, which the Z algorithm (Gusfield 1997) finds for all p in linear time.
+    Reads backwards: the log has period p for as long as its end agrees with its end without the last p
+    entries; the Z algorithm (Gusfield 1997) finds that length for all p in linear time.
     """
     back = log[: start - 1 if start else None : -1]
     agree = [0] * len(back)
@@ -53,9 +53,9 @@ def loop_at_end(log: list[int], start: int) -> Loop | None:
 
 
 def used(machine: Machine, turn: list[int]) -> dict[int, Any]:
-    """Locks and words that were used in a turn as they are now, by identity.
+    """Return the current state of the locks and words used in one iteration, by identity.
 
-    Words of other than plain values, and data that were drawn, are not the same a second time.
+    Words with values that are not plain, and drawn data, never compare equal to a later state.
     """
     now: dict[int, Any] = {}
     for code in sorted(set(turn)):

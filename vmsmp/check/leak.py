@@ -7,7 +7,7 @@ from vmsmp.engine.observer import Observer
 
 
 class Leak(Observer):
-    """Looks at the hands of every CPU that ends."""
+    """Checks what every CPU still holds when it ends."""
 
     def exits(self, cpu: Cpu) -> None:
         if cpu.held:

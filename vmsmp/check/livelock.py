@@ -1,9 +1,9 @@
-"""Livelock: CPUs run and nothing comes of it.
+"""Livelock: CPUs run without making progress.
 
-The engine notices that only spinning is left, or that the step limit is reached (its second half has
-fair picks).  This observer says which steps each CPU repeats, and which CPUs wait for locks that others
-got meanwhile.  Towards the step limit it looks for a lasso (`check.lasso`): then it can say since when
-the same steps come back, and whether what they use comes back to the same state.  INV-PG1.
+The engine notices when only spinning is left, or when the step limit is reached (its second half has
+fair picks).  This observer reports which steps each CPU repeats, and which CPUs wait for locks that
+others got meanwhile.  Near the step limit it looks for a lasso (`check.lasso`), to report since when the
+same steps repeat, and whether the objects they use return to the same state.  INV-PG1.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.sync.lock import Lock
 
-#: Steps, from the end, in which a circle is looked for where there is no lasso.
+#: The last steps that are searched for repetition if there is no lasso.
 WINDOW = 400
-#: How many operations of one turn are shown of each CPU.
+#: How many operations of one iteration a report shows per CPU.
 _SHOWN = 12
 
 
 class Livelock(Observer):
-    """Turns a run without end into a verdict that names the circle."""
+    """Reports an endless run, naming the repeated steps."""
 
     free = False
 
     def __init__(self) -> None:
-        # when to look next; the loop, if there is one, since when it is watched, and what it used then
+        # when to look next; the loop, if any, since when it is watched, and the state of its objects then
         self._next = 0
         self._turn: list[int] = []
         self._since = 0
         self._state: dict[int, Any] = {}
         self._comes_back = False
-        #: Who waits for a lock, and how often it had been granted by the time it is looked at first.
+        #: By waiting CPU: its wait, and how often the lock had been granted when the watch began.
         self._waits: dict[Cpu, tuple[Any, int]] = {}
 
     def begin(self, machine: Machine) -> None:
@@ -53,7 +53,7 @@ class Livelock(Observer):
         if self._turn:
             self._comes_back = self._comes_back and used(machine, self._turn) == self._state
         else:
-            log = machine.engine.log[:-1]  # what is still to be performed may fail
+            log = machine.engine.log[:-1]  # the last operation is not performed yet and may fail
             loop = loop_at_end(log, machine.options.fair_from)
             if loop is None:
                 self._next = machine.options.max_steps + 1
@@ -80,7 +80,7 @@ class Livelock(Observer):
         machine.fail("livelock", f"the same steps come back{what}", facts)
 
     def _waiting(self, machine: Machine) -> list[str]:
-        """Who waits for what, and how often others got it meanwhile."""
+        """Describe what each CPU waits for, and how often others got it meanwhile."""
         facts = []
         for cpu in machine.cpus:
             if cpu.wants is None:
@@ -93,10 +93,10 @@ class Livelock(Observer):
 
 
 def _circles(machine: Machine, log: list[int]) -> list[str]:
-    """What each CPU has done most of late."""
+    """Describe each CPU's most frequent recent operations."""
     start = max(0, len(log) - WINDOW)
     while start and log[start] >= 0:
-        start -= 1  # back to a mark that says whose steps these are
+        start -= 1  # back to a mark that says which CPU's steps follow
     facts = []
     for index, done in sorted(_by_cpu(log[start:]).items()):
         often = sorted(Counter(done).items(), key=lambda item: (-item[1], item[0]))[:4]
@@ -106,10 +106,10 @@ def _circles(machine: Machine, log: list[int]) -> list[str]:
 
 
 def _turn(machine: Machine, log: list[int], loop: Loop) -> list[str]:
-    """What is done in one turn of a loop."""
+    """Describe one iteration of a loop."""
     turn = log[-loop.length :]
     start = next((n for n, code in enumerate(turn) if code < 0), None)
-    if start is None:  # one CPU alone
+    if start is None:  # only one CPU runs
         turn.insert(0, -1 - machine.engine.current.index)
     else:
         turn = turn[start:] + turn[:start]
@@ -127,7 +127,7 @@ def _turn(machine: Machine, log: list[int], loop: Loop) -> list[str]:
 
 
 def _by_cpu(log: list[int]) -> dict[int, list[int]]:
-    """The operations of each CPU; the log begins with whose turn it is."""
+    """Return each CPU's operations; the log starts with a mark that names the running CPU."""
     done: dict[int, list[int]] = {}
     for index, code in trace.steps(log):
         done.setdefault(index, []).append(code)

@@ -1,7 +1,7 @@
-"""Rules of records, by type: what a checker may ask of a structure without knowing what it is.
+"""Rules for records, by type: what a checker can verify about a structure without knowing it.
 
-A kernel structure's rules are functions in `check.vm`, which declare them here by record type; `Records`
-asks them when something happened to a record of that type.
+The rules of a kernel structure are functions in `check.vm`, declared there by record type with the types
+of this module; `Records` evaluates them when something happens to a record of that type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vmsmp.records.share import Share
 
 
 class Broken(NamedTuple):
-    """A broken rule: the invariant's name and what is wrong.  `joint` stands between record and text."""
+    """A broken rule: the invariant's name and the fault.  `joint` separates the record from the text."""
 
     invariant: str
     text: str
@@ -26,35 +26,35 @@ class Broken(NamedTuple):
 
 
 class Books(Protocol):
-    """What rules ask of the ledger."""
+    """The part of the ledger that rules use."""
 
     def counts(self, record: Record) -> Mapping[Share, int]:
-        """How many shares of each kind are out; kinds that nobody ever took may be left out."""
+        """The number of outstanding shares of each kind; kinds that were never taken may be missing."""
 
     def allocated_to(self, record: Record) -> object | None:
-        """Who was given the record by its allocator, if anybody."""
+        """The owner to which the allocator gave the record, or None."""
 
 
-#: A rule speaks of one record; None if it holds.
+#: A rule checks one record; it returns None if it holds.
 Rule = Callable[[Any, Books], Broken | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What must hold for the records of one type; every field may be left out."""
+    """The rules for the records of one type; all but `record` are optional."""
 
     record: type[Record]
-    #: Asked after a step that wrote the field or word of that name ("" for the record's own identity, its
-    #: spinlock and its plain slots), when all CPUs stand before their next operation.
+    #: Evaluated after a step that wrote the field or word of that name ("" for the record's own identity,
+    #: its spinlock and its plain slots), when all CPUs are stopped before their next operation.
     written: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
-    #: Asked of every record when all CPUs stand still; first the first rule of all, then the second.
+    #: Evaluated for every record when all CPUs are stopped: the first rule for all, then the second.
     at_rest: tuple[Rule, ...] = ()
-    #: Asked when a CPU is about to write the field of that name, which is declared `watch=True` unless its
-    #: record is mortal; not where CPUs are parallel.
+    #: Evaluated when a CPU is about to write the field of that name, which is declared `watch=True` unless
+    #: its record is mortal; not on the free engine.
     guarded: Mapping[str, Callable[[Cpu, Any, Field, Books], Broken | None]] = field(default_factory=dict)
-    #: Asked when a record is about to go back to its allocator.
+    #: Evaluated when a record is about to be returned to its allocator.
     freed: Rule | None = None
-    #: Whether its words may be stored to.  Those that others change may not: what they did is lost.
+    #: Whether its words may be stored to.  A store to a word that other CPUs change loses their changes.
     stored: bool = True
 
     def __post_init__(self) -> None:
@@ -66,13 +66,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class SystemRules:
-    """What must hold for a whole subsystem."""
+    """The rules for a whole subsystem."""
 
-    #: By type of event: asked when it is about to happen; the record that a broken rule is about.
+    #: By type of event: evaluated when it is about to happen; returns the record and its broken rule.
     events: Mapping[type, Callable[[Cpu, Any], tuple[Record, Broken] | None]] = field(default_factory=dict)
-    #: Asked when all is over: what is left that should not be.
+    #: Evaluated at the end of a run: yields what is left over but should not be.
     leaks: tuple[Callable[[Any], Iterable[tuple[Record, Broken]]], ...] = ()
-    #: Asked when all is over, after the leaks: whether the sums are right.
+    #: Evaluated at the end of a run, after the leaks: whether the totals are right.
     sums: tuple[Callable[[Any], tuple[Record, Broken] | None], ...] = ()
-    #: Observers of their own, for rules that span more than one step.
+    #: Separate observers, for rules that span several steps.
     observers: tuple[Callable[[Callable[[Any, Record, Broken], None]], Observer], ...] = ()

@@ -1,8 +1,8 @@
-"""Sequential specifications: what each operation does when nothing runs beside it.
+"""Sequential specifications: what each operation does when nothing runs concurrently.
 
 An operation is a method of the same name that yields its outcomes in a state: pairs of the state after
 it and the result.  No outcome means that the operation is not allowed there.  States are values: equal
-ones have equal futures.  The owner of a lock is an argument, the same for the release; a CPU's index
+states have equal futures.  The owner of a lock is an argument, the same for the release; a CPU's index
 will do.
 """
 
@@ -77,7 +77,7 @@ class Register(Sequential):
         yield value, None
 
     def cmpset(self, state: Any, old: Hashable, new: Hashable) -> Outcomes:
-        """True if the word was `old`; it is `new` then."""
+        """Return True if the word was `old`, which becomes `new`."""
         yield (new, True) if state == old else (state, False)
 
     def fetchadd(self, state: Any, addend: int) -> Outcomes:
@@ -86,7 +86,7 @@ class Register(Sequential):
 
 
 class Queue(Sequential):
-    """First in, first out; `get` from an empty queue gives None, so do not put that."""
+    """First in, first out; `get` from an empty queue returns None, so do not put None."""
 
     operations = ("put", "get")
 
@@ -100,7 +100,7 @@ class Queue(Sequential):
 class Mutex(Sequential):
     """One owner at a time.
 
-    `may_fail`: a try may fail though nobody owns it, as with the kernel's spinlocks when somebody
+    `may_fail`: a try may fail although the lock is free, as with the kernel's spinlocks when a CPU
     waits.
     """
 
@@ -127,8 +127,8 @@ class Mutex(Sequential):
 class RwLock(Sequential):
     """One owner or any number of readers; a reader may hold it several times.
 
-    `may_fail`: a try or an upgrade may fail though nobody else holds it, as with the kernel's locks
-    when somebody waits.
+    `may_fail`: a try or an upgrade may fail although no one else holds it, as with the kernel's locks
+    when a CPU waits.
     """
 
     operations = (
@@ -142,7 +142,7 @@ class RwLock(Sequential):
         "downgrade",
     )
 
-    # A state is the owner, if any, and each reader with the numbers of its holds.
+    # A state is the owner, if any, and each reader with its number of holds.
     _FREE: Final = ((), frozenset[tuple[Hashable, int]]())
 
     def __init__(self, *, may_fail: bool = False) -> None:
@@ -184,7 +184,7 @@ class RwLock(Sequential):
             yield ((), readers - {(who, holds)}), None
 
     def try_upgrade(self, state: Any, who: Hashable) -> Outcomes:
-        """True if the reader is the only one and holds it once; it is the owner then."""
+        """Return True if the reader is the only one and holds it once; it becomes the owner."""
         _, readers = state
         alone = readers == {(who, 1)}
         if alone:
@@ -207,9 +207,9 @@ def _holds(readers: frozenset[tuple[Hashable, int]], who: Hashable) -> int:
 
 
 class PageQueue(Sequential):
-    """Lists of pages, each checked alone; `take_first` from an empty one gives None.
+    """Lists of pages, each checked separately; `take_first` from an empty list returns None.
 
-    A page that is on the list cannot be inserted; one that is not cannot be removed.
+    A page on the list cannot be inserted again; a page that is not on it cannot be removed.
     """
 
     operations = ("insert_tail", "insert_head", "remove", "take_first")
@@ -235,10 +235,10 @@ class PageQueue(Sequential):
 
 
 class Allocator(Sequential):
-    """Gives out any of its pages, each to one owner at a time.
+    """Allocates any of its pages, each to one owner at a time.
 
-    It gives None only when all are out, or, with `may_fail`, at any time: per-CPU caches and reserves
-    hold pages back.
+    It returns None only when all are allocated or, with `may_fail`, at any time: per-CPU caches and
+    reserves hold pages back.
     """
 
     operations = ("alloc", "free")
@@ -248,7 +248,7 @@ class Allocator(Sequential):
         self.may_fail = may_fail
 
     def initial(self) -> Hashable:
-        """No page is out."""
+        """Return the state in which no page is allocated."""
         return frozenset[Hashable]()
 
     def step(self, state: Any, name: str, args: tuple[Any, ...], result: Any) -> Iterable[Hashable]:
@@ -273,10 +273,10 @@ class Allocator(Sequential):
 
 
 class Residency(Sequential):
-    """Which page an object has at an index; each index of each object is checked alone.
+    """The page that an object has at an index; each index of each object is checked separately.
 
-    `insert` gives False if there is a page; `remove` needs one.  `lookup_hint` may miss a page, as a
-    cache of lookups does.
+    `insert` returns False if there is a page; `remove` needs one.  `lookup_hint` may miss a page, as a
+    lookup cache does.
     """
 
     operations = ("insert", "remove", "lookup", "lookup_hint")

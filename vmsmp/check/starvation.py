@@ -1,10 +1,10 @@
-"""Starvation: something is owed and never comes, though every CPU gets its turns.
+"""Starvation: an expected event never happens, although every CPU gets its turns.
 
-Two things can be *hot*: what a program says it owes (`m.hot`, until `m.cold`), and a CPU that waits for
-a lock.  Their temperature is how many steps they have been so on fair picks, that is in the second
-half of the step limit; an unfair schedule proves nothing.  At a quarter of the limit it is too much: for
-a lock only if others got it meanwhile, `BYPASSES` times at least.  What is hot when all CPUs have
-ended was never answered at all.  INV-PG2, as far as a run can show it.
+Two things can be *hot*: an obligation that a program declares (`m.hot`, until `m.cold`), and a CPU that
+waits for a lock.  Their temperature is the number of steps they have been hot on fair picks, that is, in
+the second half of the step limit; an unfair schedule proves nothing.  A quarter of the limit is too hot,
+for a lock only if others got it meanwhile, at least `BYPASSES` times.  An obligation that is still hot
+when all CPUs have ended was never met.  INV-PG2, as far as a run can show it.
 
 Hot and cold states as in Coyote's liveness monitors (Deligiannis et al., FAST 2016).
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from vmsmp.engine.machine import Debt, Machine
     from vmsmp.engine.wait import Wait
 
-#: How often others must have got a lock before its waiter starves.
+#: How often others must have got a lock before its waiter counts as starving.
 BYPASSES: Final = 100
 
 
 class Starvation(Observer):
-    """Takes the temperature of whatever is owed."""
+    """Measures the temperature of obligations and of lock waiters."""
 
     def __init__(self) -> None:
-        # since which log entry each is hot on fair picks, and how often the lock was granted until then
+        # the log entry since which each is hot on fair picks, and the lock's grants up to then
         self._owed: dict[str, tuple[Debt, int]] = {}
         self._waits: dict[Cpu, tuple[Wait, int, int]] = {}
 

@@ -1,10 +1,10 @@
-"""Lost wakeups: a CPU sleeps on though what it waits for has happened.
+"""Lost wakeups: a CPU keeps sleeping although what it waits for has happened.
 
-There are three proofs, all taken when no CPU can run and before any timeout fires:
-  * the caller said when the sleep should be over (`overdue`), and it should;
-  * the CPU sleeps and is on no sleep queue (INV-SL1): a wakeup removed it before it slept;
+There are three proofs, all tested when no CPU can run and before any timeout fires:
+  * the caller's predicate (`overdue`) says that the sleep should be over;
+  * the CPU sleeps but is on no sleep queue (INV-SL1): a wakeup removed it before it slept;
   * a wakeup on the same ident found no sleeper, and the CPU has read nothing since then: it went to
-    sleep because of an old value.
+    sleep because of a stale value.
 A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
 timeouts.  INV-SL3, INV-SL4, INV-LK7.
 """
@@ -23,12 +23,12 @@ from vmsmp.sync.ident import ident_name
 from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
-#: Kinds by which a CPU learns something about shared state.
+#: Kinds of operations that read shared state.
 _READS: Final = ops.which(lambda kind: kind.reads)
 
 
 class Missed(NamedTuple):
-    """A wakeup that found no sleeper: on which ident and domain, where in the log, and whose."""
+    """A wakeup that found no sleeper: its ident and domain, its place in the log, and its CPU."""
 
     asleep: tuple[Any, int]
     at: int
@@ -36,16 +36,16 @@ class Missed(NamedTuple):
 
 
 class LostWakeup(LockObserver):
-    """Judges every sleeper when the machine stands still.
+    """Checks every sleeper when the machine is stopped.
 
-    Without a log of the run (`logged`) there are only the first two proofs.
+    Without a log of the run (`logged`) only the first two proofs are possible.
     """
 
     def __init__(self, *, logged: bool = True) -> None:
         self._logged = logged
         # invariant: every wakeup that found no sleeper, by the name of its ident
         self._missed: dict[str, list[Missed]] = {}
-        # how far the log has been read for a sleeper, who ran there, and where it learned something last
+        # per sleeper: how far its log was read, which CPU ran there, and where the sleeper read last
         self._read: dict[Cpu, tuple[int, int, int]] = {}
 
     def begin(self, machine: Machine) -> None:
@@ -78,7 +78,7 @@ class LostWakeup(LockObserver):
                     [f"{cpu} sleeps and is on no sleep queue any more{tail}"],
                 )
             if wait.overdue is not None:
-                continue  # its owner knows best
+                continue  # the caller's predicate decides
             missed = self._unseen(machine, cpu, wait.what)
             if missed is not None:
                 machine.fail(
@@ -91,7 +91,7 @@ class LostWakeup(LockObserver):
                 )
 
     def _unseen(self, machine: Machine, sleeper: Cpu, ident: Any) -> Cpu | None:
-        """The CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
+        """Return the CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
         asleep = (ident, sleeper.td.td_wdomain)
         missed = self._missed.get(ident_name(ident))
         if not missed:
@@ -101,7 +101,7 @@ class LostWakeup(LockObserver):
         return next((miss.cpu for miss in unseen), None)
 
     def _last_read(self, machine: Machine, sleeper: Cpu) -> int:
-        """Where in the log the sleeper learned something last, or -1."""
+        """Return where in the log the sleeper last read shared state, or -1."""
         log = machine.engine.log
         seen, running, last_read = self._read.get(sleeper, (0, 0, -1))
         for at in range(seen, len(log)):

@@ -1,8 +1,8 @@
-"""State words: what the word of a lock or sleep queue says must fit who owns it or is on it.
+"""State words: the word of a lock or sleep queue must match its owners or sleepers.
 
-INV-SP1, SP2, SP3, SP4, INV-TK1, TK2, TK3, INV-LK1, LK2, LK4 and LK5 at every step that wrote a word;
-INV-SP2, INV-TK6 and INV-LK3 once all is over; INV-SL1 for the sleep queues.  The predicates live with
-their owners (`check_word`, `check_rest`); they are asked at the next arrival, when all CPUs are parked.
+Checks INV-SP1, SP2, SP3, SP4, INV-TK1, TK2, TK3, INV-LK1, LK2, LK4 and LK5 after every step that wrote a
+word, INV-SP2, INV-TK6 and INV-LK3 at the end of a run, and INV-SL1 for the sleep queues.  The predicates
+belong to the owners (`check_word`, `check_rest`) and run at the next arrival, when all CPUs are parked.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from vmsmp.engine.observer import Observer
 
 
 class StateWords(Observer):
-    """Asks the owner of the word written last; at a rendezvous and at the end, all of them.
+    """Checks the word written last; at a rendezvous and at the end of a run, all words.
 
-    In the free engine, which has no steps, that is all it does.
+    In the free engine, which has no steps, it checks only at those two.
     """
 
     def __init__(self) -> None:

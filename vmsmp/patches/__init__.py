@@ -1,4 +1,4 @@
-"""Patches beside the code: mutants remove a guard of the kernel's, repairs close a known finding.
+"""Patches to the model: a mutant removes one of the kernel's guards, a repair fixes a known finding.
 
-Model code carries no switch for either.  A run under a mutant or a repair executes changed code objects.
+Model code has no switches for either.  A run under a mutant or a repair executes changed code objects.
 """

@@ -1,4 +1,4 @@
-"""The catalogue of patches: mutants by id, repairs by name, and planting those that a run asks for."""
+"""The catalogue of patches: mutants by id, repairs by name, and applying those that a run names."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ REPAIR_BY_NAME: Final[dict[str, Repair]] = {
 
 
 def check_mutants(idents: Iterable[str]) -> frozenset[str]:
-    """The ids as a set.
+    """Return the ids as a set.
 
-    Raises: UsageError for one that the catalogue does not have.
+    Raises: UsageError for an id that is not in the catalogue.
     """
     return _checked("mutant", idents, MUTANT_BY_ID)
 
 
 def check_repairs(names: Iterable[str]) -> frozenset[str]:
-    """The names as a set.
+    """Return the names as a set.
 
-    Raises: UsageError for one that the catalogue does not have.
+    Raises: UsageError for a name that is not in the catalogue.
     """
     return _checked("repair", names, REPAIR_BY_NAME)
 
@@ -45,7 +45,7 @@ def planted(options: Options) -> AbstractContextManager[None]:
     """Run with the repairs and mutants that `options` names in place.
 
     Mutants come last, so frames of a function that both change show the mutant.
-    Raises: UsageError for a name that the catalogue does not have.
+    Raises: UsageError for a name that is not in the catalogue.
     """
     repairs = [REPAIR_BY_NAME[name] for name in sorted(check_repairs(options.repairs))]
     mutants = [MUTANT_BY_ID[ident] for ident in sorted(check_mutants(options.mutants))]

@@ -1,8 +1,8 @@
-"""Patches: replace one snippet of one function while a run lasts.
+"""Patches: replace one snippet of one function for the duration of a run.
 
 Planting takes the function's source, replaces the snippet, compiles the result in the function's own module
-and exchanges the code object; the file on disk and every reference to the function stay.  A snippet that is
-not there exactly once is an error: the code has moved on and the patch with it.
+and swaps the code object; the file on disk and all references to the function stay valid.  A snippet that
+does not occur exactly once is an error: the code has changed, and the patch must follow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A named change of one function; `also` holds further edits that belong to it."""
+    """A named change of one function; `also` holds further edits that are part of it."""
 
     kind: ClassVar = "patch"
 
@@ -41,27 +41,27 @@ class Patch:
     also: tuple[Edit, ...] = field(default=(), kw_only=True)
 
     def edits(self) -> tuple[Edit, ...]:
-        """All edits, in the order in which they are made."""
+        """Return all edits, in the order in which they are applied."""
         return (Edit(self.function, self.old, self.new), *self.also)
 
     def file_of(self, target: FunctionType) -> str:
-        """The file name that frames of the changed function show."""
+        """Return the file name that frames of the changed function show."""
         return f"<{self.kind} of {target.__qualname__}>"
 
     def plant(self) -> AbstractContextManager[None]:
-        """Run with this patch alone in place.
+        """Run with only this patch in place.
 
-        Raises: UsageError when a snippet is not there exactly once.
+        Raises: UsageError if a snippet does not occur exactly once.
         """
         return plant((self,))
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant(Patch):
-    """A guard removed.
+    """The removal of one guard.
 
-    `ident` is an id such as SP-04; `breaks` the invariant that must fall; `story` the interleaving in a
-    sentence; `scenario` one that shows it.
+    `ident` is an id such as SP-04; `breaks` names the invariant that must break; `story` tells the
+    interleaving in one sentence; `scenario` names a scenario that shows it.
     """
 
     kind: ClassVar = "mutant"
@@ -73,22 +73,22 @@ class Mutant(Patch):
 
 @dataclass(frozen=True, slots=True)
 class Repair(Patch):
-    """A known finding closed; `story` says how in a sentence."""
+    """The fix of a known finding; `story` says how it works in one sentence."""
 
     kind: ClassVar = "repair"
 
     story: str
 
     def file_of(self, target: FunctionType) -> str:
-        """The model's own file: a repaired run reads like any other."""
+        """Return the model's own file name, so that a repaired run reads like any other."""
         return target.__code__.co_filename
 
 
 @contextmanager
 def plant(patches: Iterable[Patch]) -> Iterator[None]:
-    """Run with all these patches in place; several may change one function.
+    """Run with all these patches in place; several may change the same function.
 
-    Raises: UsageError when a snippet is not there exactly once.
+    Raises: UsageError if a snippet does not occur exactly once.
     """
     sources: dict[FunctionType, str] = {}
     originals: dict[FunctionType, CodeType] = {}
@@ -108,7 +108,7 @@ def plant(patches: Iterable[Patch]) -> Iterator[None]:
 
 
 def resolve(path: str) -> FunctionType:
-    """The function at `module:qualified.name`."""
+    """Return the function at `module:qualified.name`."""
     module, _, name = path.partition(":")
     target: Any = importlib.import_module(module)
     for part in name.split("."):
@@ -118,7 +118,7 @@ def resolve(path: str) -> FunctionType:
 
 
 def _edited(patch: Patch, edit: Edit, source: str) -> str:
-    """The function's source with the snippet replaced."""
+    """Return the function's source with the snippet replaced."""
     found = _indented(source, textwrap.dedent(edit.old).strip("\n"))
     if found is None:
         raise UsageError(
@@ -127,14 +127,14 @@ def _edited(patch: Patch, edit: Edit, source: str) -> str:
         )
     indent, block = found
     new = textwrap.dedent(edit.new).strip("\n") or "pass"
-    if "\n" in new and not indent:  # it replaces the whole of one line
+    if "\n" in new and not indent:  # it replaces one whole line
         line = next(line for line in source.splitlines() if block in line)
         indent, block = line[: len(line) - len(line.lstrip())], line
     return source.replace(block, textwrap.indent(new, indent))
 
 
 def _indented(source: str, old: str) -> tuple[str, str] | None:
-    """The snippet as it stands in the source: its indentation and its text there."""
+    """Return the snippet's indentation and text as they occur in the source."""
     if "\n" not in old:  # part of a line
         return ("", old) if source.count(old) == 1 else None
     first = old.splitlines()[0]
@@ -149,8 +149,8 @@ def _indented(source: str, old: str) -> tuple[str, str] | None:
 
 
 def _compiled(target: FunctionType, source: str, filename: str) -> CodeType:
-    """A changed source of `target` as a code object that fits it."""
-    source = "\n" * (target.__code__.co_firstlineno - 1) + source  # lines as in the file
+    """Compile a changed source of `target` to a code object that fits it."""
+    source = "\n" * (target.__code__.co_firstlineno - 1) + source  # keep the file's line numbers
     code = compile(source, filename, "exec", future.annotations.compiler_flag, dont_inherit=True)
     made = next(c for c in code.co_consts if isinstance(c, CodeType))
     if made.co_freevars != target.__code__.co_freevars:

@@ -9,6 +9,9 @@
 | vm_pageout.c | vm_pageout |
 | pmap.c | pmap |
 
+Other modules: `config` (the sizes to boot with), `observer` (the events that checkers see), `exports` (lazily
+loaded names), `command` and `ddb` (the debugger's commands).
+
 `from vmsmp.vm.vm_page import vm_page_alloc` works for every function of a kernel file, whichever module
 of the package holds it.
 """

@@ -3,7 +3,7 @@
 Recording performs no visible operation and makes no object of the machine, so a run has the same digest
 with it and without.  A search that runs one execution of each trace (`dpor`) may miss the execution whose
 calls and returns come in the order that fails: runs of one trace agree on results, not on which of two
-independent operations was over first.
+independent operations returned first.
 """
 
 from __future__ import annotations

@@ -28,11 +28,11 @@ ANY: Final = _AnyResult.ANY
 class Operation:
     """One operation of a history, from its call to its return.
 
-    One that returned at 3 is over before one that is called at 4; at equal stamps they overlap.
+    An operation that returned at 3 precedes one called at 4; at equal stamps they overlap.
     `ret` is None while it is pending: it may have taken effect or not.  `commit` is the moment at which
     it did, if known.
 
-    Raises: UsageError for one that returns before it is called.
+    Raises: UsageError for an operation that returns before it is called.
     """
 
     cpu: int

@@ -26,7 +26,7 @@ def check(history: Iterable[Operation], spec: Specification, budget: int = BUDGE
     """Search for an order of the operations in which `spec` gives their results.
 
     `budget` bounds the steps of the specification over all parts; the verdict is "unknown" when it is
-    used up.  Pending operations may be left out.
+    exhausted.  Pending operations may be left out.
 
     Raises: UsageError if the specification does not know an operation.
     """

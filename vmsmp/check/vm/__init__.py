@@ -1,4 +1,4 @@
-"""Rules of the kernel's structures, a module a kernel file: `RULES` by record type, `SYSTEM` for the rest."""
+"""Rules of the kernel's structures, one module per kernel file: `RULES` by record type, and `SYSTEM`."""
 
 from __future__ import annotations
 

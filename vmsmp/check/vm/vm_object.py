@@ -1,7 +1,7 @@
-"""What holds for every object at every step: its tree, its counts, its end.
+"""The invariants of every object at every step: its tree, its counts, its end.
 
-INV-O1, O2, O3: a tree's pages name the object and their index, and are counted.  INV-O4: references and
-holds are those that are out.  INV-O5: memory goes when nobody needs it any more, and once.
+INV-O1, O2, O3: the pages in a tree name the object and their index, and are counted.  INV-O4: the counts
+match the outstanding references and holds.  INV-O5: memory is freed once, and only when unused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, REF, VmObject
 
 
 def broken_object(obj: VmObject, books: Books) -> Broken | None:
-    """The first rule that the object breaks, or None."""
+    """Return the first rule that the object breaks, or None."""
     memq = obj.peek("rb_memq")
     if obj.peek("resident_page_count") != len(memq):
         text = f"it counts {obj.peek('resident_page_count')} resident pages and has {len(memq)}"
@@ -33,7 +33,7 @@ def broken_object(obj: VmObject, books: Books) -> Broken | None:
 
 
 def freed_wrongly(obj: VmObject, _books: Books) -> Broken | None:
-    """Whether the memory of an object goes that somebody still needs, or has gone before (INV-O5)."""
+    """Return the rule broken by freeing an object that is still in use or already freed (INV-O5)."""
     if obj.freed:
         return Broken("INV-O5", "it is freed twice")
     if obj.hold_count.value or obj.ref_count.value or obj.peek("rb_memq"):
@@ -44,7 +44,7 @@ def freed_wrongly(obj: VmObject, _books: Books) -> Broken | None:
 
 
 def never_freed(vm: VmSystem) -> Iterator[tuple[VmObject, Broken]]:
-    """Objects that are dead when all is over, and whose memory is still there (INV-O5)."""
+    """Yield objects that are dead at the end of a run but whose memory was never freed (INV-O5)."""
     for obj in vm.objects:
         if obj.flags.value & OBJ_DEAD and not obj.freed:
             yield obj, Broken("INV-O5", "it is dead and nobody freed it")

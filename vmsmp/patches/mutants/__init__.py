@@ -1,10 +1,10 @@
-"""Mutants: each removes one guard of the kernel's, and a checker must notice.
+"""Mutants: each removes one of the kernel's guards, and a checker must notice.
 
 One file (or, where a kernel file is large, one package) per kernel file.  An id names the mechanism and the
 race site: SP spinlocks, TK tokens, LK lockmgr, SL sleep queues, RC reference counts, BZ busy pages, HW holds
-and wirings, QU queues, AL allocation, HL hash and lookup, OB objects, VS counters.  A letter tells apart the
-mutants of one site.  Each entry says which invariant falls and which scenario shows it; no scenario was
-written for a mutant.
+and wirings, QU queues, AL allocation, HL hash and lookup, OB objects, VS counters.  A letter distinguishes
+the mutants of one site.  Each entry says which invariant breaks and which scenario shows it; no scenario
+was written for a mutant.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ MUTANTS = (
         "wake = bool(count & (LKC_SMASK | LKC_EXREQ2))",
         "wake = bool(count & LKC_SMASK)",
         "INV-LK7",
-        "EXREQ2 is cleared and whoever set it sleeps on",
+        "EXREQ2 is cleared, and the CPU that set it sleeps on",
         "readers_and_writers",
     ),
     Mutant(

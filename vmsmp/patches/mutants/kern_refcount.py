@@ -1,4 +1,4 @@
-"""Mutants of the reference counts that can be waited for (sys/kern/kern_refcount.c)."""
+"""Mutants of the reference counts with waiters (sys/kern/kern_refcount.c)."""
 
 from __future__ import annotations
 

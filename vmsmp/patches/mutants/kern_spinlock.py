@@ -42,7 +42,7 @@ MUTANTS = (
         "INV-SP1",
         "the reader sets SHARED over a writer that has queued meanwhile, and the writer's win keeps it",
         "spin_readers_and_writers",
-        # The older code had neither guard.  With SP-04's the stray bit only costs the writer its turn.
+        # Older code had neither guard.  With SP-04's guard, the stray bit only costs the writer its turn.
         also=(Edit(f"{_MODULE}:_spin_lock_contested", "& ~SPINLOCK_SHARED", "& -1"),),
     ),
     Mutant(

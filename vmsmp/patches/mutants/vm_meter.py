@@ -26,7 +26,7 @@ MUTANTS = (
         "if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):",
         "if False:",
         "INV-V4",
-        "a CPU keeps to itself how much it took, and the pagedaemon sleeps on",
+        "a CPU does not report how many pages it took, and the pagedaemon sleeps on",
         "alloc_storm_many_colours",
     ),
 )

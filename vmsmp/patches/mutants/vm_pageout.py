@@ -22,7 +22,7 @@ MUTANTS = (
         "if m is not marker.tqe_next:",
         "if False:",
         "INV-Q1",
-        "the page has gone to another queue, and the marker is spliced into that one's list",
+        "the page has gone to another queue, and the marker is spliced into that queue's list",
         "queues_against_sweeper",
     ),
     Mutant(

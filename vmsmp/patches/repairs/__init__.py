@@ -1,4 +1,4 @@
-"""Repairs: each closes a known finding of the kernel's own, so that a search can go on behind it.
+"""Repairs: each fixes a known finding in the kernel, so that a search can continue past it.
 
 One file per kernel file.  `stress/known.toml` lists the findings and names the repair of each.
 """

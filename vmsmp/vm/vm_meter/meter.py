@@ -95,7 +95,7 @@ class Thresholds:
     )
 
     def __init__(self, pages: int) -> None:
-        """Scale the limits to a machine of `pages` pages; below 64 pages only the reserve is left."""
+        """Scale the limits to `pages` pages; below 64 pages every paging threshold equals the reserve."""
         self.v_free_reserved = max(1, pages // 256)
         self.v_interrupt_free_min = self.v_free_reserved // 2
         self.v_pageout_free_min = self.v_free_reserved

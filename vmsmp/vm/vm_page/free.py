@@ -90,7 +90,7 @@ def vm_page_free_toq(m: VmPage) -> None:
 
 
 def vm_page_cache(m: VmPage) -> None:
-    """Put a clean page on its cache queue for reuse; if it is not cacheable, do not cache it.
+    """Put a clean page on its cache queue for reuse; of any other page, only drop the busy.
 
     Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: to unmap the page.
     """

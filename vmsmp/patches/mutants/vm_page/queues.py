@@ -13,7 +13,7 @@ MUTANTS = (
         "if vm_page_spin_trylock(m):",
         "if m.spin.acquire() is None:",
         "INV-DL",
-        "the search waits for a page's spinlock with the queue's in hand, against the order",
+        "the search waits for a page's spinlock while it holds the queue's, against the order",
         "alloc_storm_one_colour",
     ),
     Mutant(

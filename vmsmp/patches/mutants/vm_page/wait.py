@@ -19,7 +19,7 @@ MUTANTS = (
         vm.pageout.vm_pages_waiting.store(0)
         """,
         "INV-PG1",
-        "a CPU that begins to wait after the wakeup is forgotten, and the next free wakes nobody",
+        "a CPU that starts to wait after the wakeup is not counted, and the next free wakes nobody",
         "wait_for_a_free",
     ),
 )

@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     did: str
     share: Share | None
     code: CodeType
-    line: int
+    instruction: int
     caller: CodeType | None
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
         if self.share is not None:
             what += f" {_a(self.share)}{' back' if self.did == 'gave' else ''}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {step}: {self.cpu} {what} at {source.place_of(self.code, self.line)}{caller}"
+        return f"step {step}: {self.cpu} {what} at {source.place_of(self.code, source.line_of(self.code, self.instruction))}{caller}"
 
 
 class Ledger(RecordObserver):
@@ -84,7 +84,8 @@ class Ledger(RecordObserver):
         caller = frame.f_back
         known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
         code = caller.f_code if caller is not None and known else None
-        entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lineno, code
+        # the line is told from the instruction when an entry is read
+        entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code
         history = self._history.get(record.code)
         if history is None:
             history = self._history[record.code] = deque(maxlen=MEMORY)

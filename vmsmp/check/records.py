@@ -95,13 +95,15 @@ class Records(RecordObserver, LockObserver, VmObserver):
 
     def _look_up(self, machine: Any, code: int) -> tuple[Record, dict[int, tuple[Rule, ...]], bool] | None:
         """The record that an operation is about, and what to ask of it, if there is anything."""
-        record = record_of(machine, code >> ops.KIND_BITS)
+        finder, n = machine.block_of(code >> ops.KIND_BITS) or (None, 0)
+        pooled = isinstance(finder, Block)
+        record = finder.record(n) if pooled else record_of(machine, code >> ops.KIND_BITS)
         if record is None:
             return None
         rules = self._of.get(type(record))
         known = None if rules is None else (record, self._asked_by_part[type(record)], rules.stored)
-        if isinstance(machine.block_of(record.ident)[0], Block):
-            self._known[record.code] = known
+        if pooled:
+            self._known[code & _RECORD] = known
         return known
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:

@@ -87,6 +87,14 @@ def caller(out: int = 0, *, inner: int = 1) -> FrameType:
     return frame
 
 
+def line_of(code: CodeType, instruction: int) -> int:
+    """The line that an instruction belongs to, as `FrameType.f_lineno` tells of `f_lasti`."""
+    for start, end, line in code.co_lines():
+        if start <= instruction < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
 def place_of(code: CodeType, line: int) -> Place:
     """The place of a line in a function."""
     return Place(short_path(code.co_filename), line, code.co_name)

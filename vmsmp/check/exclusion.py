@@ -16,6 +16,8 @@ class Exclusion(LockObserver):
     """Reports a CPU that was granted a lock in conflict with another holder."""
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
+        if len(lock.holders) == 1:
+            return  # that is `cpu` itself
         for other, other_mode in list(lock.holders):
             if other is not cpu and EXCLUSIVE in (mode, other_mode):
                 cpu.machine.fail(

@@ -34,14 +34,8 @@ class FieldLocks(RecordObserver):
 
     def access(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
         allowed = field.may_write if write else field.may_read
-        if not allowed or not self._others:
+        if allowed is None or not self._others or allowed(cpu, record):
             return
-        for alternative in allowed:
-            for holds in alternative:
-                if not holds(cpu, record):
-                    break
-            else:
-                return
         if cpu.machine.violation is None:
             self._report(cpu, record, field, write, field.write if write else field.read)
 

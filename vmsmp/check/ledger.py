@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from types import CodeType
+from collections.abc import Callable, Mapping
+from types import CodeType, FrameType
 from typing import Final, NamedTuple
 
 from vmsmp.engine import source
@@ -25,6 +25,8 @@ from vmsmp.records.share import Edge, Share
 _NO_SHARES: Final[Mapping[Share, int]] = {}
 #: Entries remembered for each record.
 MEMORY = 8
+#: Frames between the function that takes a share and `source.caller`: the hook and the record's method.
+_TOOK: Final = 3
 
 
 #: An entry as it is written down, many times for each time that one is read.
@@ -42,7 +44,7 @@ class Entry(NamedTuple):
     did: str
     share: Share | None
     code: CodeType
-    line: int
+    instruction: int
     caller: CodeType | None
 
     def __str__(self) -> str:
@@ -51,7 +53,7 @@ class Entry(NamedTuple):
         if self.share is not None:
             what += f" {_a(self.share)}{' back' if self.did == 'gave' else ''}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {step}: {self.cpu} {what} at {source.place_of(self.code, self.line)}{caller}"
+        return f"step {step}: {self.cpu} {what} at {source.place_of(self.code, source.line_of(self.code, self.instruction))}{caller}"
 
 
 class Ledger(RecordObserver):
@@ -61,36 +63,38 @@ class Ledger(RecordObserver):
         # Where CPUs are parallel the word and the book are written one after the other: only at rest do
         # they agree.
         self._parallel = parallel
+        self._position: Callable[[Cpu], int]
+        # by the record's code
         self._history: dict[int, deque[_Entry]] = {}
         self._counts: dict[int, dict[Share, int]] = {}
         self._owners: dict[int, _Entry] = {}
+        self._add = self._add_alone if parallel else self._sum
         self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
     def begin(self, machine: Machine) -> None:
+        self._position = machine.engine.position
         self._history = {}
         self._counts = {}
         self._owners = {}
 
     # -- the books ------------------------------------------------------------------------------
 
-    def _write(self, cpu: Cpu, record: Record, did: str, share: Share | None, out: int = 0) -> _Entry:
-        """Note who changed a share: the function that called the record, or `out` calls further out."""
-        frame = source.caller(out)
+    def _write(self, cpu: Cpu, record: Record, did: str, share: Share | None, frame: FrameType) -> _Entry:
+        """Note who changed a share, in which frame."""
         caller = frame.f_back
         known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
         code = caller.f_code if caller is not None and known else None
-        entry = cpu.machine.engine.position(cpu), cpu, did, share, frame.f_code, frame.f_lineno, code
+        # the line is told from the instruction when an entry is read
+        entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code
         history = self._history.get(record.code)
         if history is None:
             history = self._history[record.code] = deque(maxlen=MEMORY)
         history.append(entry)
         return entry
 
-    def _add(self, record: Record, share: Share, n: int) -> int:
-        if self._parallel:
-            with self._lock:
-                return self._sum(record, share, n)
-        return self._sum(record, share, n)
+    def _add_alone(self, record: Record, share: Share, n: int) -> int:
+        with self._lock:
+            return self._sum(record, share, n)
 
     def _sum(self, record: Record, share: Share, n: int) -> int:
         counts = self._counts.get(record.code)
@@ -118,13 +122,13 @@ class Ledger(RecordObserver):
     # -- entries --------------------------------------------------------------------------------
 
     def took(self, cpu: Cpu, record: Record, share: Share) -> None:
-        self._write(cpu, record, "took", share)
+        self._write(cpu, record, "took", share, source.caller(inner=_TOOK))
         count = self._add(record, share, 1)
         if share.edge is not None and count == 1 and not self._parallel:
             self._at_edge(cpu, record, share.invariant, share.edge, share.edge.first)
 
     def gave(self, cpu: Cpu, record: Record, share: Share) -> None:
-        self._write(cpu, record, "gave", share)
+        self._write(cpu, record, "gave", share, source.caller(inner=_TOOK))
         if share.owned and not has(cpu, record, share):
             self._not_yours(cpu, record, share)
         count = self._add(record, share, -1)
@@ -150,12 +154,13 @@ class Ledger(RecordObserver):
 
     def allocated(self, cpu: Cpu, record: Record) -> None:
         before = self._owners.get(record.code)
-        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}", None, out=1)
+        frame = source.caller(1)
+        self._owners[record.code] = self._write(cpu, record, f"was given the {record.kind}", None, frame)
         if before is not None:
             self._fail(cpu, record, f"INV-AL1: {record.klass} allocated twice")
 
     def freed(self, cpu: Cpu, record: Record) -> None:
-        self._write(cpu, record, "frees it", None, out=1)
+        self._write(cpu, record, "frees it", None, source.caller(1))
         self._owners.pop(record.code, None)  # an allocator may have lost it to who frees it now
 
     # -- leaks ----------------------------------------------------------------------------------

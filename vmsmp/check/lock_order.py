@@ -13,7 +13,7 @@ Locks of one class are ordered by instance.  INV-DL.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmsmp.check.clocks import Clock, Clocks, known
 from vmsmp.engine.cpu import Cpu
@@ -49,6 +49,8 @@ class LockOrder(LockObserver):
         self._edges: dict[str, list[_Edge]] = {}
         self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
         self._clocks = Clocks()
+        # requests that were looked at since the last spawn or join, with all that was held then
+        self._seen: set[tuple[Any, ...]] = set()
         # invariant: what the clocks have not been told yet; most runs have no edge to be ordered
         self._untold: list[tuple[Callable[[Clocks, Cpu, Cpu], None], Cpu, Cpu]] = []
 
@@ -56,6 +58,7 @@ class LockOrder(LockObserver):
         self._edges = {}
         self._known = set()
         self._clocks = Clocks()
+        self._seen = set()
         self._untold = []
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
@@ -65,6 +68,7 @@ class LockOrder(LockObserver):
         self._tell(Clocks.joined, cpu, child)
 
     def _tell(self, what: Callable[[Clocks, Cpu, Cpu], None], cpu: Cpu, child: Cpu) -> None:
+        self._seen = set()
         if self._parallel:  # only this CPU's own thread may do it
             what(self._clocks, cpu, child)
         else:
@@ -80,8 +84,22 @@ class LockOrder(LockObserver):
     # -- edges ----------------------------------------------------------------------------------
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        if lock.kind == "token" or not cpu.held:
+        kind = lock.kind
+        if kind == "token" or not cpu.held:
             return
+        for hold in cpu.held:
+            if hold.lock.kind == kind and hold.lock is not lock:
+                break
+        else:
+            return
+        # CPUs ask for the same again and again, and names cost more than the locks themselves
+        request = (cpu, lock, mode, *[part for hold in cpu.held for part in (hold.lock, hold.mode)])
+        if request not in self._seen:
+            self._seen.add(request)
+            self._add_edges(cpu, lock, mode)
+
+    def _add_edges(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        """An edge to the lock from each one of its kind that the CPU holds, if it is new."""
         for hold in cpu.held:
             held: Lock = hold.lock
             if held is lock or held.kind != lock.kind:

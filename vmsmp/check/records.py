@@ -56,7 +56,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         }
         self._events = {type_: rule for part in self._system for type_, rule in part.events.items()}
         # what was written by the step under way, and the rules to be asked after it
-        self._touched: Record | None = None
+        self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()
         # by code: the record that operations are about, and by which part of it is written what to ask;
         # None for one without rules
@@ -66,42 +66,44 @@ class Records(RecordObserver, LockObserver, VmObserver):
 
     def begin(self, machine: Any) -> None:
         self._touched = None
+        self._asked = ()
         self._known = {}
         self._any_freed = False
 
     # -- after a step ---------------------------------------------------------------------------
 
     def op(self, cpu: Cpu, code: int) -> None:
-        touched = self._touched
-        if touched is not None:
-            self._touched = None
-            for rule in self._asked:
-                broken = rule(touched, self.ledger)
+        asked = self._asked
+        if asked:
+            self._asked = ()
+            for rule in asked:
+                broken = rule(self._touched, self.ledger)
                 if broken is not None:
-                    self.tell(cpu.machine, touched, broken)
+                    self.tell(cpu.machine, self._touched, broken)
                     break
-        if _RESERVED <= code < _NAMED and (code & 1 or self._any_freed):
+        if (code & 1 or self._any_freed) and _RESERVED <= code < _NAMED:
             base = code & _RECORD
             known = self._known[base] if base in self._known else self._look_up(cpu.machine, code)
             if known is not None:
-                record, asked, stored = known
-                self._touched = record
-                self._asked = asked.get(code & _PART, ())
-                if not stored and code & _KIND == _ATOMIC_STORE:
+                self._touched, by_part, stored = known
+                self._asked = by_part.get(code & _PART, ())
+                if code & _KIND == _ATOMIC_STORE and not stored:
                     text = "an atomic word is stored to, and what others changed meanwhile is lost"
-                    self.tell(cpu.machine, record, Broken("INV-PB7", text))
-                if record.freed:
-                    self._too_late(cpu, record)
+                    self.tell(cpu.machine, self._touched, Broken("INV-PB7", text))
+                if self._any_freed and self._touched.freed:
+                    self._too_late(cpu, self._touched)
 
     def _look_up(self, machine: Any, code: int) -> tuple[Record, dict[int, tuple[Rule, ...]], bool] | None:
         """The record that an operation is about, and what to ask of it, if there is anything."""
-        record = record_of(machine, code >> ops.KIND_BITS)
+        finder, n = machine.block_of(code >> ops.KIND_BITS) or (None, 0)
+        pooled = isinstance(finder, Block)
+        record = finder.record(n) if pooled else record_of(machine, code >> ops.KIND_BITS)
         if record is None:
             return None
         rules = self._of.get(type(record))
         known = None if rules is None else (record, self._asked_by_part[type(record)], rules.stored)
-        if isinstance(machine.block_of(record.ident)[0], Block):
-            self._known[record.code] = known
+        if pooled:
+            self._known[code & _RECORD] = known
         return known
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
@@ -161,7 +163,9 @@ class Records(RecordObserver, LockObserver, VmObserver):
             for rules in self._rules:
                 for rule in rules.at_rest[n : n + 1]:
                     for thing in pools.get(rules.record, ()):
-                        self.tell(machine, thing, rule(thing, self.ledger))
+                        broken = rule(thing, self.ledger)
+                        if broken is not None:
+                            self.tell(machine, thing, broken)
 
     def end(self, machine: Any) -> None:
         vm = machine.vm

@@ -72,9 +72,12 @@ def role_of(frame: FrameType) -> Role:
     return _role_of(frame.f_globals.get("__name__") or "")
 
 
-def caller(out: int = 0) -> FrameType:
-    """The frame that called into the machinery, or the one that many calls further out."""
-    frame: FrameType | None = sys._getframe(1)
+def caller(out: int = 0, *, inner: int = 1) -> FrameType:
+    """The frame that called into the machinery, or the one that many calls further out.
+
+    `inner` is how many of the innermost frames the caller knows to be machinery.
+    """
+    frame: FrameType | None = sys._getframe(inner)
     while frame is not None and role_of(frame) is Role.MACHINERY:
         frame = frame.f_back
     for _ in range(out):
@@ -82,6 +85,14 @@ def caller(out: int = 0) -> FrameType:
     if frame is None:
         raise RuntimeError("only machinery called this")
     return frame
+
+
+def line_of(code: CodeType, instruction: int) -> int:
+    """The line that an instruction belongs to, as `FrameType.f_lineno` tells of `f_lasti`."""
+    for start, end, line in code.co_lines():
+        if start <= instruction < end and line is not None:
+            return line
+    return code.co_firstlineno
 
 
 def place_of(code: CodeType, line: int) -> Place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from vmsmp.records.letters import Alternatives
+from vmsmp.records.letters import Holds
 
 
 class _Required:
@@ -72,9 +72,9 @@ class Field:
         self.offset = 0
         #: The bits of an operation's code that select this field.
         self.part = 0
-        #: The letters as predicates: alternatives, each a group of predicates that must all hold.
-        self.may_read: Alternatives = ()
-        self.may_write: Alternatives = ()
+        #: The letters as predicates; None if they require nothing.
+        self.may_read: Holds | None = None
+        self.may_write: Holds | None = None
         self.peek: Callable[[Any], Any]
         self.poke: Callable[[Any, Any], None]
 

@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 from vmsmp.engine.cpu import Cpu
 
 
+#: Whether a CPU holds the locks that an access to the record requires.
+Holds = Callable[[Cpu, Any], bool]
+
+
 class Letter(NamedTuple):
     """The meaning of a letter: `text` for reports, `holds(cpu, record)` for checkers."""
 
     text: str
-    holds: Callable[[Cpu, Any], bool]
+    holds: Holds
 
 
 Legend = Mapping[str, Letter]
-#: Alternatives, each a group of predicates that must all hold.
-Alternatives = tuple[tuple[Callable[[Cpu, Any], bool], ...], ...]
 
 
 @lru_cache(256)
@@ -31,13 +33,29 @@ def alternatives(letters: str) -> tuple[str, ...]:
     return tuple(alternative.replace("+", "") for alternative in letters.split("|"))
 
 
-def predicates(legend: Legend, letters: str) -> Alternatives:
-    """Return the letters as predicates; an empty tuple for no letters."""
+def requirement(legend: Legend, letters: str) -> Holds | None:
+    """Return the letters as one predicate; None if they require nothing."""
     if not letters:
-        return ()
-    return tuple(
-        tuple(legend[letter].holds for letter in alternative) for alternative in alternatives(letters)
-    )
+        return None
+    return _either([_both([legend[name].holds for name in names]) for names in alternatives(letters)])
+
+
+def _both(asked: list[Holds]) -> Holds:
+    """Conjunction.  A single predicate is returned as it is: it is evaluated at every access."""
+    first, *others = asked
+    if not others:
+        return first
+    rest = _both(others)
+    return lambda cpu, record: first(cpu, record) and rest(cpu, record)
+
+
+def _either(asked: list[Holds]) -> Holds:
+    """Disjunction."""
+    first, *others = asked
+    if not others:
+        return first
+    rest = _either(others)
+    return lambda cpu, record: first(cpu, record) or rest(cpu, record)
 
 
 def in_words(legend: Legend, letters: str) -> str:

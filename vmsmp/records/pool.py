@@ -83,7 +83,7 @@ class RecordPool(Generic[R]):
     def spinlocks(self) -> Iterator[Spin]:
         """Yield the spinlocks that have been made so far."""
         for record in self:
-            spin = record.spin_made()
+            spin = record.spin_made
             if spin is not None:
                 yield spin
 

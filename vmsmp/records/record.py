@@ -30,7 +30,7 @@ from vmsmp.engine.identity import RECORD_BITS
 from vmsmp.engine.wait import Hold
 from vmsmp.records.field import REQUIRED, Field, FieldView, Plain
 from vmsmp.records.home import Home, Spin
-from vmsmp.records.letters import Legend, predicates
+from vmsmp.records.letters import Legend, requirement
 from vmsmp.records.share import Share
 from vmsmp.records.word import FreeWord, Word
 
@@ -51,7 +51,7 @@ class Record:
     instance numbers.
     """
 
-    __slots__ = ("_spin", "code", "host", "vm")
+    __slots__ = ("code", "host", "spin_made", "vm")
 
     kind: ClassVar[str] = "record"
     legend: ClassVar[Legend] = {}
@@ -69,6 +69,8 @@ class Record:
     code: int
     vm: Any
     host: Any
+    #: The spinlock, if anybody has wanted it yet.
+    spin_made: Spin | None
 
     def __init__(self, vm: Home, ident: int | None = None, **values: Any) -> None:
         """Initialise the record; `record` generates this from the declarations.
@@ -84,7 +86,7 @@ class Record:
             ident = vm.machine.reserve(STRIDE, self.at)
         self.code = ident << ops.KIND_BITS
         self.host = threading.Lock() if vm.engine.parallel else None
-        self._spin: Spin | None = None
+        self.spin_made = None
 
     @property
     def ident(self) -> int:
@@ -104,27 +106,23 @@ class Record:
     @property
     def spin(self) -> Spin:
         """The record's spinlock."""
-        return self._spin or self._make_spin()
+        return self.spin_made or self._make_spin()
 
     def _make_spin(self) -> Spin:
         with self.vm.making:
-            if self._spin is None:
+            if self.spin_made is None:
                 ident = self.ident + (SPIN << ops.CPU_BITS)
-                self._spin = self.vm.machine.spinlock(f"{self.name}.spin", ident=ident)
-            spin: Spin = self._spin
+                self.spin_made = self.vm.machine.spinlock(f"{self.name}.spin", ident=ident)
+            spin: Spin = self.spin_made
             return spin
-
-    def spin_made(self) -> Spin | None:
-        """The spinlock, or None if it has not been made yet."""
-        return self._spin
 
     def spin_held(self) -> bool:
         """Whether any CPU holds the spinlock."""
-        return self._spin is not None and bool(self._spin.holders)
+        return self.spin_made is not None and bool(self.spin_made.holders)
 
     def spin_state(self) -> str:
         """The spinlock's state, as text for a report."""
-        return self._spin.state() if self._spin is not None else "free"
+        return self.spin_made.state() if self.spin_made is not None else "free"
 
     # -- unlocked accesses ----------------------------------------------------------------------
 
@@ -220,47 +218,46 @@ def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
     return False
 
 
-class _Guard:
-    """A data descriptor over a slot that reports every access to the checkers."""
+def _guard(declared: Field) -> property:
+    """Return a property over a slot that reports every access to the checkers."""
+    peek, poke = declared.peek, declared.poke
 
-    __slots__ = ("declared",)
-
-    def __init__(self, declared: Field) -> None:
-        self.declared = declared
-
-    def __get__(self, record: Any, owner: Any = None) -> Any:
+    def read(record: Any) -> Any:
         vm = record.vm
         for hook in vm.hooks.access:
-            hook(vm.engine.current, record, self.declared, False)
-        return self.declared.peek(record)
+            hook(vm.engine.current, record, declared, False)
+        return peek(record)
 
-    def __set__(self, record: Any, value: Any) -> None:
+    def write(record: Any, value: Any) -> None:
         vm = record.vm
         for hook in vm.hooks.access:
-            hook(vm.engine.current, record, self.declared, True)
-        self.declared.poke(record, value)
+            hook(vm.engine.current, record, declared, True)
+        poke(record, value)
+
+    return property(read, write)
 
 
-class _WatchedGuard(_Guard):
+def _watched_guard(declared: Field) -> property:
     """The same for a field with `watch`, which also reports every access to the rules."""
+    peek, poke = declared.peek, declared.poke
 
-    __slots__ = ()
+    def read(record: Any) -> Any:
+        tell(record, False)
+        return peek(record)
 
-    def __get__(self, record: Any, owner: Any = None) -> Any:
-        self.tell(record, write=False)
-        return self.declared.peek(record)
+    def write(record: Any, value: Any) -> None:
+        tell(record, True)
+        poke(record, value)
 
-    def __set__(self, record: Any, value: Any) -> None:
-        self.tell(record, write=True)
-        self.declared.poke(record, value)
-
-    def tell(self, record: Any, *, write: bool) -> None:
+    def tell(record: Any, write: bool) -> None:
         vm = record.vm
         cpu = vm.engine.current
         for hook in vm.hooks.watched:
-            hook(cpu, record, self.declared, write)
+            hook(cpu, record, declared, write)
         for hook in vm.hooks.access:
-            hook(cpu, record, self.declared, write)
+            hook(cpu, record, declared, write)
+
+    return property(read, write)
 
 
 R = TypeVar("R")
@@ -296,15 +293,15 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
             slot = made.__dict__[name]
             field.name, field.offset, field.part = name, offset, offset << _FIELD_SHIFT
             field.peek, field.poke = slot.__get__, slot.__set__
-            field.may_read = predicates(space["legend"], field.read)
-            field.may_write = predicates(space["legend"], field.write)
+            field.may_read = requirement(space["legend"], field.read)
+            field.may_write = requirement(space["legend"], field.write)
             if field.atomic:
                 shape = {"__slots__": (), "declared": field, "_shift": offset << _FIELD_SHIFT}
                 made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
                 made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
             elif field.read or field.write:
                 watched = field.watch or space["mortal"]
-                guards[name] = _WatchedGuard(field) if watched else _Guard(field)
+                guards[name] = _watched_guard(field) if watched else _guard(field)
         letters = any(f.read or f.write for f in fields.values())
         made.checked = type(cls.__name__, (made,), guards) if letters else made
         result: type[R] = made

@@ -48,15 +48,17 @@ def broken_counts(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
 
 def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
     """Whether a CPU that has just counted a page less keeps too much of that to itself (INV-V4)."""
+    delta = gd.gd_vmstats_adj.peek(count)
     limits, adj_limit = vm.meter.limits, vm.meter.adj_limit
+    if delta >= -adj_limit or count == "v_wire_count":
+        return None
     view = gd.gd_vmstats
     free = view.peek("v_free_count")
     near = (
         limits.v_paging_start + adj_limit * vm.ncpus > free + view.peek("v_cache_count")
         or limits.v_free_reserved > free
     )
-    delta = gd.gd_vmstats_adj.peek(count)
-    if delta < -adj_limit and near and count != "v_wire_count":
+    if near:
         text = f"its delta of {count} is {delta}, paging is near, and it was not handed on"
         return Broken("INV-V4", text)
     return None
@@ -72,46 +74,43 @@ class Deltas(Observer):
 
     def __init__(self, tell: Callable[[Any, Record, Broken], None]) -> None:
         self._tell = tell
-        # by code: the meter that operations are about, if it is one, once looked up
-        self._known: dict[int, Vmmeter | None] = {}
         # CPUs that are changing one of their deltas: which count, and what it was before
         self._counting: dict[Cpu, tuple[str, int]] = {}
 
     def begin(self, machine: Any) -> None:
-        self._known = {}
         self._counting = {}
 
     def op(self, cpu: Cpu, code: int) -> None:
-        counts = code & _KIND == _FETCHADD
-        if not counts and cpu not in self._counting:
+        if code & _KIND == _FETCHADD:
+            vm = cpu.machine.vm  # type: ignore[attr-defined]  # any machine that has a meter has one
+            gd = vm.meter.globaldata[cpu.index] if vm is not None else None
+            if gd is not None and code & _RECORD == gd.gd_vmstats_adj.code:
+                count = gd.gd_vmstats_adj.field_of(code).name
+                self._counting[cpu] = (count, gd.gd_vmstats_adj.peek(count))
+                return
+        elif not self._counting:
             return
-        machine: Any = cpu.machine
-        meter, count = self._meter(machine, code) if code & 1 else (None, "")
-        if meter is not None:
-            if counts and meter is machine.vm.mycpu().gd_vmstats_adj:
-                self._counting[cpu] = (count, meter.peek(count))
-            return  # the CPU is still counting
-        if cpu in self._counting:
-            self._counted(cpu, machine.vm)
+        if cpu in self._counting and not (code & 1 and self._of_meter(cpu.machine, code)):
+            self._counted(cpu)
 
-    def _counted(self, cpu: Cpu, vm: VmSystem) -> None:
+    def _counted(self, cpu: Cpu) -> None:
         """The CPU is done: look at its delta if it has counted a page less."""
+        machine: Any = cpu.machine
         count, before = self._counting.pop(cpu)
-        gd = vm.mycpu()
+        gd = machine.vm.meter.globaldata[cpu.index]
         if gd.gd_vmstats_adj.peek(count) < before:
-            broken = broken_delta(vm, gd, count)
+            broken = broken_delta(machine.vm, gd, count)
             if broken is not None:
-                self._tell(cpu.machine, gd.gd_vmstats_adj, broken)
+                self._tell(machine, gd.gd_vmstats_adj, broken)
 
-    def _meter(self, machine: Any, code: int) -> tuple[Record | None, str]:
-        """The meter that an operation is about, and which of its counts."""
-        base = code & _RECORD
-        if base not in self._known:
-            record = record_of(machine, code >> ops.KIND_BITS)
-            self._known[base] = record if isinstance(record, Vmmeter) else None
-        meter = self._known[base]
-        field = meter.field_of(code) if meter is not None else None
-        return (meter, field.name) if field is not None else (None, "")
+    @staticmethod
+    def _of_meter(machine: Any, code: int) -> bool:
+        """Whether an operation is about one of a meter's counts: its CPU is still counting."""
+        gd = machine.vm.meter.globaldata[machine.engine.current.index]
+        if code & _RECORD == gd.gd_vmstats.code:  # mostly its own view
+            return True
+        meter = record_of(machine, code >> ops.KIND_BITS)
+        return isinstance(meter, Vmmeter) and meter.field_of(code) is not None
 
 
 RULES: Final = ()

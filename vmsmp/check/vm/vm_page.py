@@ -73,7 +73,7 @@ def broken_busy(m: VmPage, books: Books) -> Broken | None:
     soft = out.get(SOFT, 0)
     if hard > 1:
         return Broken("INV-PB1", f"{hard} CPUs have it hard-busied")
-    if bool(busy_count & PBUSY_LOCKED) != bool(hard):
+    if (busy_count & PBUSY_LOCKED != 0) != (hard != 0):
         who = (
             "and nobody has it hard-busied" if busy_count & PBUSY_LOCKED else "while a CPU has it hard-busied"
         )
@@ -107,7 +107,8 @@ def broken_counts(m: VmPage, books: Books) -> Broken | None:
 
 def broken_place(m: VmPage, books: Books) -> Broken | None:
     """Whether a page whose spinlock is free is where its fields, flags and counts allow it to be."""
-    if m.spin_held():
+    spin = m.spin_made
+    if spin is not None and spin.holders:
         return None
     page = m.vm.page
     queue = _peek_queue(m)
@@ -148,8 +149,9 @@ def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
 
 def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
     """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
+    spin = m.spin_made
     queue = _peek_queue(m)
-    if not queue or m.spin_held():
+    if not queue or (spin is not None and spin.holders):
         return None
     pq = m.vm.page.vm_page_queues[queue]
     before, after = _peek_prev(m), _peek_next(m)
@@ -190,7 +192,9 @@ def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
 
 def broken_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
     """The first rule that a queue of no great length breaks, or None."""
-    return None if _peek_lcnt(pq) > WALK else walked_queue(pq, _books)
+    spin = pq.spin_made
+    held = spin is not None and spin.holders
+    return None if held or _peek_lcnt(pq) > WALK else walked_queue(pq, _books)
 
 
 def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:

@@ -49,10 +49,11 @@ def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
 
 
 def _record_spin(cpu: Cpu, thing: Record) -> bool:
-    spin = thing.spin_made()
+    spin = thing.spin_made
     for hold in cpu.held:
         if hold.lock is spin:
-            return bool(hold.mode == EXCLUSIVE)
+            exclusive: bool = hold.mode == EXCLUSIVE
+            return exclusive
     return False
 
 

@@ -7,7 +7,7 @@ import pytest
 import vmsmp
 from things import OWNER, Home, Thing
 from vmsmp.check.field_locks import FieldLocks
-from vmsmp.records.letters import Letter, alternatives, in_words, predicates
+from vmsmp.records.letters import Letter, alternatives, in_words, requirement
 
 
 def letters_of(act, kept=()):
@@ -88,7 +88,7 @@ def test_alternatives_are_letters_that_must_all_hold(letters, expected):
 
 
 def test_no_letter_asks_for_nothing():
-    assert () == predicates({}, "")
+    assert requirement({}, "") is None
 
 
 TRUTHS = {
@@ -102,8 +102,7 @@ TRUTHS = {
     [("T", True), ("F", False), ("T+F", False), ("T|F", True), ("F|T+F", False), ("F|T+T", True)],
 )
 def test_letters_hold_if_all_of_one_alternative_do(letters, holds):
-    found = predicates(TRUTHS, letters)
-    assert holds is any(all(held(None, None) for held in alternative) for alternative in found)
+    assert requirement(TRUTHS, letters)(None, None) is holds
 
 
 @pytest.mark.parametrize(
@@ -121,4 +120,4 @@ def test_letters_are_told_in_the_words_of_their_legend(letters, words):
 
 def test_a_letter_that_the_legend_does_not_have_is_an_error_when_the_class_is_made():
     with pytest.raises(KeyError, match="X"):
-        predicates(TRUTHS, "X")
+        requirement(TRUTHS, "X")

@@ -26,7 +26,6 @@ EXCEPTIONS = {
     ("vm_meter", "ddb"): "`show page` of vm_page.c shows its counts and thresholds, as in the kernel",
     ("vm_pageout", "ddb"): "`show page` of vm_page.c shows its words, as in the kernel",
     ("vm_pageout", "rules"): "it has no records; the pages and queues that it moves have rules of their own",
-    ("vm_meter", "Vmmeter"): "counts are judged as sums over the machine, when no CPU is inside",
     ("vm_page", "VmPageHashElm"): "its words race by design; what a lookup makes of them is judged instead",
 }
 

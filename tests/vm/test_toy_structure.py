@@ -41,7 +41,7 @@ from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.command import ShowCommand
 
 KEY: Final = Share("key", owned=True, invariant="INV-TY2")
-TOY_LEGEND: Final = {"S": Letter("the toy's spinlock", lambda cpu, toy: has(cpu, toy.spin_made(), EXCLUSIVE))}
+TOY_LEGEND: Final = {"S": Letter("the toy's spinlock", lambda cpu, toy: has(cpu, toy.spin_made, EXCLUSIVE))}
 
 
 @record(legend=TOY_LEGEND)

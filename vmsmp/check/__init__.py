@@ -33,7 +33,6 @@ def checkers(
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
         ledger = Ledger(parallel=free)
-        records = Records(ledger, RULES, SYSTEM, parallel=free)
         made = (
             LostWakeup(logged=not free),
             *made,
@@ -42,8 +41,7 @@ def checkers(
             LockOrder(parallel=free),
             Misuse(),
             ledger,
-            records,
-            *(make(records.tell) for part in SYSTEM for make in part.observers),
+            Records(ledger, RULES, SYSTEM, parallel=free),
             FieldLocks(),
             Leak(),
         )

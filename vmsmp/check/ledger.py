@@ -53,7 +53,8 @@ class Entry(NamedTuple):
         if self.share is not None:
             what += f" {_a(self.share)}{' back' if self.did == 'gave' else ''}"
         caller = f", for {self.caller.co_name}" if self.caller is not None else ""
-        return f"step {step}: {self.cpu} {what} at {source.place_of(self.code, source.line_of(self.code, self.instruction))}{caller}"
+        place = source.place_of(self.code, source.line_of(self.code, self.instruction))
+        return f"step {step}: {self.cpu} {what} at {place}{caller}"
 
 
 class Ledger(RecordObserver):

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from vmsmp.check.ledger import Ledger
-from vmsmp.check.rules import Broken, Rule, Rules, SystemRules
+from vmsmp.check.rules import Broken, Rule, Rules, Span, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
@@ -34,6 +34,9 @@ _PART: Final = PART_BITS & ~ops.KIND_MASK
 _KIND: Final = ops.KIND_MASK
 _ATOMIC_STORE: Final = ops.ATOMIC_STORE
 _NONE: Final = Rules(Record)
+
+#: A record, what to ask by the part of it that is written, and its rules.
+_Known = tuple[Record, dict[int, tuple[Rule, ...]], Rules]
 
 
 class Records(RecordObserver, LockObserver, VmObserver):
@@ -60,7 +63,10 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._asked: tuple[Rule, ...] = ()
         # by code: the record that operations are about, and by which part of it is written what to ask;
         # None for one without rules
-        self._known: dict[int, tuple[Record, dict[int, tuple[Rule, ...]], bool] | None] = {}
+        self._known: dict[int, _Known | None] = {}
+        self._opens = not parallel
+        # what CPUs are in the middle of
+        self._spans: dict[Cpu, Span] = {}
         # whether there is freed memory that somebody could still touch
         self._any_freed = False
 
@@ -68,6 +74,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._touched = None
         self._asked = ()
         self._known = {}
+        self._spans = {}
         self._any_freed = False
 
     # -- after a step ---------------------------------------------------------------------------
@@ -81,27 +88,42 @@ class Records(RecordObserver, LockObserver, VmObserver):
                 if broken is not None:
                     self.tell(cpu.machine, self._touched, broken)
                     break
+        if self._spans and cpu in self._spans:
+            self._go_on(cpu, code)
         if (code & 1 or self._any_freed) and _RESERVED <= code < _NAMED:
             base = code & _RECORD
             known = self._known[base] if base in self._known else self._look_up(cpu.machine, code)
             if known is not None:
-                self._touched, by_part, stored = known
+                self._touched, by_part, rules = known
                 self._asked = by_part.get(code & _PART, ())
-                if code & _KIND == _ATOMIC_STORE and not stored:
+                if rules.opens is not None and self._opens and code & 1:
+                    span = rules.opens(cpu, self._touched, code)
+                    if span is not None:
+                        self._spans[cpu] = span
+                if code & _KIND == _ATOMIC_STORE and not rules.stored:
                     text = "an atomic word is stored to, and what others changed meanwhile is lost"
                     self.tell(cpu.machine, self._touched, Broken("INV-PB7", text))
                 if self._any_freed and self._touched.freed:
                     self._too_late(cpu, self._touched)
 
-    def _look_up(self, machine: Any, code: int) -> tuple[Record, dict[int, tuple[Rule, ...]], bool] | None:
+    def _go_on(self, cpu: Cpu, code: int) -> None:
+        """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
+        span = self._spans[cpu]
+        if not span.lasts(code):
+            del self._spans[cpu]
+            found = span.broken()
+            if found is not None:
+                self.tell(cpu.machine, *found)
+
+    def _look_up(self, machine: Any, code: int) -> _Known | None:
         """The record that an operation is about, and what to ask of it, if there is anything."""
         finder, n = machine.block_of(code >> ops.KIND_BITS) or (None, 0)
         pooled = isinstance(finder, Block)
-        record = finder.record(n) if pooled else record_of(machine, code >> ops.KIND_BITS)
+        record = finder.record(n) if isinstance(finder, Block) else record_of(machine, code >> ops.KIND_BITS)
         if record is None:
             return None
         rules = self._of.get(type(record))
-        known = None if rules is None else (record, self._asked_by_part[type(record)], rules.stored)
+        known = None if rules is None else (record, self._asked_by_part[type(record)], rules)
         if pooled:
             self._known[code & _RECORD] = known
         return known

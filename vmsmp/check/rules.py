@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Observer
 from vmsmp.records.field import Field
 from vmsmp.records.record import Record
 from vmsmp.records.share import Share
@@ -35,6 +34,16 @@ class Books(Protocol):
         """The owner to which the allocator gave the record, or None."""
 
 
+class Span(Protocol):
+    """What one CPU does in several operations, judged when it is done."""
+
+    def lasts(self, code: int) -> bool:
+        """Whether the CPU's next operation, of that code, still belongs to the span."""
+
+    def broken(self) -> tuple[Record, Broken] | None:
+        """The verdict at the end of the span, and the record that it is about."""
+
+
 #: A rule checks one record; it returns None if it holds.
 Rule = Callable[[Any, Books], Broken | None]
 
@@ -52,6 +61,9 @@ class Rules:
     #: Evaluated when a CPU is about to write the field of that name, which is declared `watch=True` unless
     #: its record is mortal; not on the free engine.
     guarded: Mapping[str, Callable[[Cpu, Any, Field, Books], Broken | None]] = field(default_factory=dict)
+    #: Evaluated when a CPU is about to write to the record: the span that begins with it, if any.  Not on
+    #: the free engine, where a CPU is never between two operations for the others.
+    opens: Callable[[Cpu, Any, int], Span | None] | None = None
     #: Evaluated when a record is about to be returned to its allocator.
     freed: Rule | None = None
     #: Whether its words may be stored to.  A store to a word that other CPUs change loses their changes.
@@ -74,5 +86,3 @@ class SystemRules:
     leaks: tuple[Callable[[Any], Iterable[tuple[Record, Broken]]], ...] = ()
     #: Evaluated at the end of a run, after the leaks: whether the totals are right.
     sums: tuple[Callable[[Any], tuple[Record, Broken] | None], ...] = ()
-    #: Separate observers, for rules that span several steps.
-    observers: tuple[Callable[[Callable[[Any, Record, Broken], None]], Observer], ...] = ()

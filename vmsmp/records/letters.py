@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from vmsmp.engine.cpu import Cpu
 
-
 #: Whether a CPU holds the locks that an access to the record requires.
 Holds = Callable[[Cpu, Any], bool]
 

@@ -7,22 +7,17 @@ reserve, is asked when a page is allocated: `check.vm.vm_page`.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from vmsmp.check.rules import Broken, SystemRules
+from vmsmp.check.rules import Broken, Rules, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.observer import Observer
 from vmsmp.records.pool import record_of
-from vmsmp.records.record import PART_BITS, Record
+from vmsmp.records.record import PART_BITS
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
 from vmsmp.vm.vm_page.page import VmPage
 
-# Asked at every step, so without a look into another module.
-_KIND: Final = ops.KIND_MASK
-_FETCHADD: Final = ops.FETCHADD
 _RECORD: Final = ~PART_BITS
 _peek_queue = VmPage.fields["queue"].peek
 
@@ -64,54 +59,42 @@ def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
     return None
 
 
-class Deltas(Observer):
-    """Asks after a CPU's delta once the CPU is done with counting a page less.
+class Counting:
+    """A CPU changes one of its deltas, and then hands it on or not."""
 
-    Not where CPUs are parallel: there is no moment at which a CPU is between two operations.
-    """
+    __slots__ = ("before", "count", "gd", "vm")
 
-    free = False
+    def __init__(self, vm: VmSystem, gd: Globaldata, count: str) -> None:
+        self.vm = vm
+        self.gd = gd
+        self.count = count
+        self.before = gd.gd_vmstats_adj.peek(count)
 
-    def __init__(self, tell: Callable[[Any, Record, Broken], None]) -> None:
-        self._tell = tell
-        # CPUs that are changing one of their deltas: which count, and what it was before
-        self._counting: dict[Cpu, tuple[str, int]] = {}
-
-    def begin(self, machine: Any) -> None:
-        self._counting = {}
-
-    def op(self, cpu: Cpu, code: int) -> None:
-        if code & _KIND == _FETCHADD:
-            vm = cpu.machine.vm  # type: ignore[attr-defined]  # any machine that has a meter has one
-            gd = vm.meter.globaldata[cpu.index] if vm is not None else None
-            if gd is not None and code & _RECORD == gd.gd_vmstats_adj.code:
-                count = gd.gd_vmstats_adj.field_of(code).name
-                self._counting[cpu] = (count, gd.gd_vmstats_adj.peek(count))
-                return
-        elif not self._counting:
-            return
-        if cpu in self._counting and not (code & 1 and self._of_meter(cpu.machine, code)):
-            self._counted(cpu)
-
-    def _counted(self, cpu: Cpu) -> None:
-        """The CPU is done: look at its delta if it has counted a page less."""
-        machine: Any = cpu.machine
-        count, before = self._counting.pop(cpu)
-        gd = machine.vm.meter.globaldata[cpu.index]
-        if gd.gd_vmstats_adj.peek(count) < before:
-            broken = broken_delta(machine.vm, gd, count)
-            if broken is not None:
-                self._tell(machine, gd.gd_vmstats_adj, broken)
-
-    @staticmethod
-    def _of_meter(machine: Any, code: int) -> bool:
-        """Whether an operation is about one of a meter's counts: its CPU is still counting."""
-        gd = machine.vm.meter.globaldata[machine.engine.current.index]
-        if code & _RECORD == gd.gd_vmstats.code:  # mostly its own view
+    def lasts(self, code: int) -> bool:
+        """Whether an operation is about a count of any meter."""
+        if not code & 1:
+            return False
+        if code & _RECORD == self.gd.gd_vmstats.code:  # mostly the CPU's own view
             return True
-        meter = record_of(machine, code >> ops.KIND_BITS)
+        meter = record_of(self.vm.machine, code >> ops.KIND_BITS)
         return isinstance(meter, Vmmeter) and meter.field_of(code) is not None
 
+    def broken(self) -> tuple[Vmmeter, Broken] | None:
+        """INV-V4, if the CPU has counted a page less."""
+        adj = self.gd.gd_vmstats_adj
+        found = broken_delta(self.vm, self.gd, self.count) if adj.peek(self.count) < self.before else None
+        return (adj, found) if found is not None else None
 
-RULES: Final = ()
-SYSTEM: Final = SystemRules(sums=(broken_counts,), observers=(Deltas,))
+
+def counts(cpu: Cpu, meter: Vmmeter, code: int) -> Counting | None:
+    """The span that begins when a CPU adds to one of its own deltas."""
+    vm: VmSystem = meter.vm
+    gd = vm.meter.globaldata[cpu.index]
+    field = meter.field_of(code)
+    if code & ops.KIND_MASK != ops.FETCHADD or gd is None or meter is not gd.gd_vmstats_adj or field is None:
+        return None
+    return Counting(vm, gd, field.name)
+
+
+RULES: Final = (Rules(Vmmeter, opens=counts),)
+SYSTEM: Final = SystemRules(sums=(broken_counts,))

@@ -12,16 +12,21 @@ from typing import Final
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, REF, VmObject
+from vmsmp.vm.vm_page.page import VmPage
+
+# Read from their slots, unseen: the rules run after every step that wrote an object.
+_peek_memq, _peek_count = (VmObject.fields[name].peek for name in ("rb_memq", "resident_page_count"))
+_peek_object, _peek_pindex = (VmPage.fields[name].peek for name in ("object", "pindex"))
 
 
 def broken_object(obj: VmObject, books: Books) -> Broken | None:
     """Return the first rule that the object breaks, or None."""
-    memq = obj.peek("rb_memq")
-    if obj.peek("resident_page_count") != len(memq):
-        text = f"it counts {obj.peek('resident_page_count')} resident pages and has {len(memq)}"
+    memq = _peek_memq(obj)
+    if _peek_count(obj) != len(memq):
+        text = f"it counts {_peek_count(obj)} resident pages and has {len(memq)}"
         return Broken("INV-O2", text)
     for pindex, m in memq.items():
-        if not m.spin_held() and (m.peek("object") is not obj or m.peek("pindex") != pindex):
+        if (_peek_object(m) is not obj or _peek_pindex(m) != pindex) and not m.spin_held():
             return Broken("INV-O1", f"its tree has {m.klass} at an index, which says it is elsewhere")
     out = books.counts(obj)
     refs, holds = out.get(REF, 0), out.get(OBJECT_HOLD, 0)

@@ -25,6 +25,7 @@ from vmsmp.records.share import Edge, Share
 _NO_SHARES: Final[Mapping[Share, int]] = {}
 #: Entries remembered for each record.
 MEMORY = 8
+_MACHINERY: Final = source.Role.MACHINERY
 #: Frames between the function that takes a share and `source.caller`: the hook and the record's method.
 _TOOK: Final = 3
 
@@ -83,7 +84,7 @@ class Ledger(RecordObserver):
     def _write(self, cpu: Cpu, record: Record, did: str, share: Share | None, frame: FrameType) -> _Entry:
         """Note who changed a share, in which frame."""
         caller = frame.f_back
-        known = caller is not None and source.role_of(caller) is not source.Role.MACHINERY
+        known = caller is not None and source.role_of(caller) is not _MACHINERY
         code = caller.f_code if caller is not None and known else None
         # the line is told from the instruction when an entry is read
         entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code

@@ -30,6 +30,10 @@ class Role(StrEnum):
     PROGRAM = "program"
 
 
+#: On CPython 3.11 a member of an enum costs a call.
+_MACHINERY: Final = Role.MACHINERY
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A line of a function; `file` is the last two parts of its path."""
@@ -78,10 +82,11 @@ def caller(out: int = 0, *, inner: int = 1) -> FrameType:
     `inner` is how many of the innermost frames the caller knows to be machinery.
     """
     frame: FrameType | None = sys._getframe(inner)
-    while frame is not None and role_of(frame) is Role.MACHINERY:
+    while frame is not None and role_of(frame) is _MACHINERY:
         frame = frame.f_back
-    for _ in range(out):
-        frame = frame.f_back if frame is not None else None
+    while out and frame is not None:
+        frame = frame.f_back
+        out -= 1
     if frame is None:
         raise RuntimeError("only machinery called this")
     return frame

@@ -203,12 +203,13 @@ def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
         return None
     length = 0
     last = None
+    index = pq.index
     m = _peek_first(pq)
     left = len(pq.vm.page.vm_page_array) + len(pq.vm.page.markers) + 1  # a list with a ring has no end
     while m is not None and left:
         if _peek_prev(m) is not last:
             return Broken("INV-Q1", f"the link back from {m.klass} does not lead where it came from")
-        if _peek_queue(m) != pq.index:
+        if _peek_queue(m) != index:
             other = m.vm.page.queue_name(_peek_queue(m))
             return Broken("INV-Q1", f"it lists {m.klass}, which says it is on {other}")
         length += not m.flags.value & PG_MARKER

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from concurrent.futures import Future
+
 import pytest
 
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.slice import Report, Slice, Way
-from vmsmp.campaign.stress import Campaign, Row, run_campaign
+from vmsmp.campaign.stress import Campaign, Row, hand_out, run_campaign
 from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 
@@ -138,3 +141,29 @@ def test_another_repair_does_not_make_a_known_finding_new(campaign):
 def test_a_campaign_that_cannot_be_is_refused_before_it_begins(glob, more, words):
     with pytest.raises(UsageError, match=words):
         run_campaign(glob, seconds=0.5, workers=1, **more)
+
+
+# -- the workers ----------------------------------------------------------------------------------
+
+
+def blocked():
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+class Pool:
+    """Remembers what was blocked when it was given something, as a worker that starts then inherits it."""
+
+    def submit(self, *_job):
+        self.blocked = blocked()
+        return Future()
+
+
+def test_a_worker_that_starts_cannot_be_reached_by_ctrl_c():
+    pool = Pool()
+    hand_out(pool, report().slice)
+    assert signal.SIGINT in pool.blocked
+
+
+def test_the_parent_can_be_reached_again_once_a_slice_is_handed_out():
+    hand_out(Pool(), report().slice)
+    assert signal.SIGINT not in blocked()

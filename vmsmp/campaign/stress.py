@@ -139,7 +139,21 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _settle(cores: SimpleQueue[int]) -> None:
     """Take a core, and leave Ctrl-C to the parent; runs as a worker begins."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ["VMSMP_CORE"] = str(cores.get())
+
+
+def hand_out(pool: ProcessPoolExecutor, piece: Slice) -> Future[Report]:
+    """Give a worker that slice.
+
+    A worker that starts for it starts with SIGINT blocked, so that Ctrl-C cannot reach it before it has
+    settled; the parent sees Ctrl-C when this is over.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(work, piece)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _batches(
@@ -151,7 +165,7 @@ def _batches(
         left = deadline - time.monotonic()
         while left > SHORTEST_S and len(running) < workers:
             piece = next(source)
-            running.add(pool.submit(work, replace(piece, seconds=min(piece.seconds, left))))
+            running.add(hand_out(pool, replace(piece, seconds=min(piece.seconds, left))))
         if not running:
             return
         done, running = wait(running, timeout=PROGRESS_S, return_when=FIRST_COMPLETED)

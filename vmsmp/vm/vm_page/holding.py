@@ -109,7 +109,7 @@ def vm_page_wire_quick(m: VmPage) -> None:
 
 
 def vm_page_unwire_quick(m: VmPage) -> bool:
-    """Drop a wiring unless it is the last; return True if it is: busy and unwire the page instead.
+    """Drop a wiring unless it is the last; return whether it is: busy and unwire the page instead.
 
     Locks: none.
     """

@@ -117,14 +117,13 @@ class Records(RecordObserver, LockObserver, VmObserver):
 
     def _look_up(self, machine: Any, code: int) -> _Known | None:
         """The record that an operation is about, and what to ask of it, if there is anything."""
-        finder, n = machine.block_of(code >> ops.KIND_BITS) or (None, 0)
-        pooled = isinstance(finder, Block)
-        record = finder.record(n) if isinstance(finder, Block) else record_of(machine, code >> ops.KIND_BITS)
+        ident = code >> ops.KIND_BITS
+        record = record_of(machine, ident)
         if record is None:
             return None
         rules = self._of.get(type(record))
         known = None if rules is None else (record, self._asked_by_part[type(record)], rules)
-        if pooled:
+        if isinstance(machine.block_of(ident)[0], Block):
             self._known[code & _RECORD] = known
         return known
 

@@ -18,7 +18,6 @@ from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
 from vmsmp.vm.vm_page.page import VmPage
 
-_RECORD: Final = ~PART_BITS
 _peek_queue = VmPage.fields["queue"].peek
 
 
@@ -74,7 +73,7 @@ class Counting:
         """Whether an operation is about a count of any meter."""
         if not code & 1:
             return False
-        if code & _RECORD == self.gd.gd_vmstats.code:  # mostly the CPU's own view
+        if code & ~PART_BITS == self.gd.gd_vmstats.code:  # mostly the CPU's own view
             return True
         meter = record_of(self.vm.machine, code >> ops.KIND_BITS)
         return isinstance(meter, Vmmeter) and meter.field_of(code) is not None

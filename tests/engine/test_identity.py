@@ -110,13 +110,3 @@ def test_a_machine_s_cpus_make_identities_of_their_own(controlled):
 
     controlled(program)
     assert [ops.identity(1, 1), ops.identity(0, 2)] == seen
-
-
-def test_a_machine_finds_the_block_of_what_it_reserved(controlled):
-    seen = []
-
-    def program(m):
-        seen.append(m.block_of(m.reserve(4, letters) + (3 << ops.CPU_BITS)))
-
-    controlled(program)
-    assert [(letters, 3)] == seen

@@ -44,7 +44,7 @@ def frame_in(monkeypatch):
 )
 def test_a_module_has_its_own_role_or_its_package_s(module, role):
     import_module(module)
-    assert role == source._role_of(module)
+    assert role == source.role_in(module)
 
 
 def test_a_module_that_says_nothing_is_the_program_s(frame_in):

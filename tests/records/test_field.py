@@ -86,7 +86,7 @@ def test_a_view_of_a_field_shows_its_value_in_the_format_it_was_declared_with():
 def test_a_look_or_a_change_behind_everybody_s_back_is_told_to_nobody():
     def program(m, home):
         thing = Thing.checked(home, label="a")
-        m.hooks.access = (lambda *_: pytest.fail("it is told"),)
+        m.hooks.unlocked = (lambda *_: pytest.fail("it is told"),)
         Thing.fields["both"].poke(thing, 3)
         return Thing.fields["both"].peek(thing)
 

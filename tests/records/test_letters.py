@@ -18,7 +18,7 @@ def letters_of(act, kept=()):
         thing = Thing(home, label="a")
         thing.__class__ = Thing.checked
         checker = FieldLocks()
-        m.hooks.access = (checker.access,)
+        m.hooks.unlocked = (checker.unlocked,)
         thing.free = 0 if "zero" in kept else 1
 
         def worker():

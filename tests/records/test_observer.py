@@ -7,16 +7,16 @@ from vmsmp.engine.observer import Observer
 
 
 class Accesses(Observer):
-    """Writes down every access that it is told of."""
+    """Writes down every access without its locks that it is told of."""
 
     def __init__(self):
         self.seen = []
 
-    def access(self, cpu, thing, field, write):
+    def unlocked(self, cpu, thing, field, write):
         self.seen.append((thing.label, field.name, write))
 
 
-def test_a_checked_record_tells_of_each_read_and_write_of_a_field_with_letters():
+def test_a_checked_record_tells_of_each_read_and_write_of_a_field_without_its_locks():
     told = Accesses()
 
     def program(_m, home):
@@ -29,6 +29,21 @@ def test_a_checked_record_tells_of_each_read_and_write_of_a_field_with_letters()
 
     run(program, told)
     assert [("a", "both", True), ("a", "either", False)] == told.seen
+
+
+def test_a_checked_record_does_not_tell_of_an_access_under_the_field_s_locks():
+    told = Accesses()
+
+    def program(_m, home):
+        thing = Thing(home, label="a")
+        thing.__class__ = Thing.checked
+        with thing.spin:
+            thing.took(OWNER)
+            thing.both = thing.either
+            thing.gave(OWNER)
+
+    run(program, told)
+    assert [] == told.seen
 
 
 def test_a_record_that_is_not_checked_tells_nobody():

@@ -32,11 +32,8 @@ class FieldLocks(RecordObserver):
     def exits(self, cpu: Cpu) -> None:
         self._others.discard(cpu)
 
-    def access(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
-        allowed = field.may_write if write else field.may_read
-        if allowed is None or not self._others or allowed(cpu, record):
-            return
-        if cpu.machine.violation is None:
+    def unlocked(self, cpu: Cpu, record: Record, field: Field, write: bool) -> None:
+        if self._others and cpu.machine.violation is None:
             self._report(cpu, record, field, write, field.write if write else field.read)
 
     @staticmethod

@@ -25,19 +25,18 @@ from vmsmp.records.share import Edge, Share
 _NO_SHARES: Final[Mapping[Share, int]] = {}
 #: Entries remembered for each record.
 MEMORY = 8
-_MACHINERY: Final = source.Role.MACHINERY
 #: Frames between the function that takes a share and `source.caller`: the hook and the record's method.
 _TOOK: Final = 3
 
 
 #: An entry as it is written down, many times for each time that one is read.
-_Entry = tuple[int, Cpu, str, Share | None, CodeType, int, CodeType | None]
+_Entry = tuple[int, Cpu, str, Share | None, CodeType, int, CodeType | None, str]
 
 
 class Entry(NamedTuple):
-    """One line of a ledger: `cpu` did that, with a share or without one, in this function for that one.
+    """One line of a ledger: `cpu` did that, with a share or without one, in this function for its caller.
 
-    `at` is the position in the run then.
+    `at` is the position in the run then, `module` the caller's.
     """
 
     at: int
@@ -47,13 +46,16 @@ class Entry(NamedTuple):
     code: CodeType
     instruction: int
     caller: CodeType | None
+    module: str
 
     def __str__(self) -> str:
         step = self.cpu.machine.engine.step_at(self.at)
         what = self.did
         if self.share is not None:
             what += f" {_a(self.share)}{' back' if self.did == 'gave' else ''}"
-        caller = f", for {self.caller.co_name}" if self.caller is not None else ""
+        caller = ""
+        if self.caller is not None and source.role_in(self.module) is not source.Role.MACHINERY:
+            caller = f", for {self.caller.co_name}"
         place = source.place_of(self.code, source.line_of(self.code, self.instruction))
         return f"step {step}: {self.cpu} {what} at {place}{caller}"
 
@@ -84,10 +86,10 @@ class Ledger(RecordObserver):
     def _write(self, cpu: Cpu, record: Record, did: str, share: Share | None, frame: FrameType) -> _Entry:
         """Note who changed a share, in which frame."""
         caller = frame.f_back
-        known = caller is not None and source.role_of(caller) is not _MACHINERY
-        code = caller.f_code if caller is not None and known else None
-        # the line is told from the instruction when an entry is read
-        entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code
+        code = caller.f_code if caller is not None else None
+        module = caller.f_globals.get("__name__", "") if caller is not None else ""
+        # the line is told from the instruction when an entry is read, and whether the caller is machinery
+        entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code, module
         history = self._history.get(record.code)
         if history is None:
             history = self._history[record.code] = deque(maxlen=MEMORY)

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from vmsmp.check.clocks import Clock, Clocks, known
+from vmsmp.check.clocks import Clocks, known
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
+from vmsmp.engine.wait import Hold
 from vmsmp.sched.rendezvous import Breakpoint
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.observer import LockObserver
@@ -38,9 +39,19 @@ class _Edge(NamedTuple):
     knows: tuple[int, ...]
 
 
+class _Request(NamedTuple):
+    """`cpu` asked for `lock` in `mode` with that in hand."""
+
+    cpu: Cpu
+    lock: Lock
+    mode: str
+    held: tuple[Hold, ...]
+
+
 class LockOrder(LockObserver):
     """Builds the graph of one execution and fails the CPU whose request closes a cycle.
 
+    Most executions have no cycle even of names, so edges and clocks are made when a first one is there.
     `parallel`: CPUs call its hooks at the same time.
     """
 
@@ -51,14 +62,19 @@ class LockOrder(LockObserver):
         self._clocks = Clocks()
         # requests that were looked at since the last spawn or join, with all that was held then
         self._seen: set[tuple[Any, ...]] = set()
-        # invariant: what the clocks have not been told yet; most runs have no edge to be ordered
-        self._untold: list[tuple[Callable[[Clocks, Cpu, Cpu], None], Cpu, Cpu]] = []
+        # which names were asked for while which were held, and whether that leads in a circle
+        self._targets: dict[str, set[str]] = {}
+        self._cyclic = False
+        # spawns, joins and requests that edges and clocks do not know yet
+        self._untold: list[tuple[Callable[[Clocks, Cpu, Cpu], None], Cpu, Cpu] | _Request] = []
 
     def begin(self, machine: Machine) -> None:
         self._edges = {}
         self._known = set()
         self._clocks = Clocks()
         self._seen = set()
+        self._targets = {}
+        self._cyclic = self._parallel  # there only a CPU's own thread may use its clock
         self._untold = []
 
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
@@ -69,17 +85,10 @@ class LockOrder(LockObserver):
 
     def _tell(self, what: Callable[[Clocks, Cpu, Cpu], None], cpu: Cpu, child: Cpu) -> None:
         self._seen = set()
-        if self._parallel:  # only this CPU's own thread may do it
+        if self._parallel:
             what(self._clocks, cpu, child)
         else:
             self._untold.append((what, cpu, child))
-
-    def _clock(self, cpu: Cpu) -> Clock:
-        if self._untold:
-            for what, other, child in self._untold:
-                what(self._clocks, other, child)
-            self._untold = []
-        return self._clocks.of(cpu)
 
     # -- edges ----------------------------------------------------------------------------------
 
@@ -96,24 +105,58 @@ class LockOrder(LockObserver):
         request = (cpu, lock, mode, *[part for hold in cpu.held for part in (hold.lock, hold.mode)])
         if request not in self._seen:
             self._seen.add(request)
-            self._add_edges(cpu, lock, mode)
+            self._note(_Request(cpu, lock, mode, tuple(cpu.held)))
 
-    def _add_edges(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+    def _note(self, request: _Request) -> None:
+        """Take the request into the graph of names; into that of edges if there may be a cycle."""
+        if self._parallel:
+            self._add_edges(request)
+            return
+        self._untold.append(request)
+        if not self._cyclic:
+            for hold in request.held:
+                if _ordered(hold.lock, request.lock):
+                    source, target = _names(hold.lock, request.lock)
+                    targets = self._targets.setdefault(source, set())
+                    if target not in targets:
+                        targets.add(target)
+                        self._cyclic |= self._leads(target, source)
+        if self._cyclic:
+            untold, self._untold = self._untold, []
+            for entry in untold:
+                if isinstance(entry, _Request):
+                    self._add_edges(entry)
+                else:
+                    what, cpu, child = entry
+                    what(self._clocks, cpu, child)
+
+    def _leads(self, start: str, end: str) -> bool:
+        """Whether names asked for lead from the one to the other."""
+        reached, left = {start}, [start]
+        while left:
+            name = left.pop()
+            if name == end:
+                return True
+            new = self._targets.get(name, set()) - reached
+            reached |= new
+            left.extend(new)
+        return False
+
+    def _add_edges(self, request: _Request) -> None:
         """An edge to the lock from each one of its kind that the CPU holds, if it is new."""
-        for hold in cpu.held:
+        cpu, lock, mode, in_hand = request
+        for hold in in_hand:
             held: Lock = hold.lock
-            if held is lock or held.kind != lock.kind:
+            if not _ordered(held, lock):
                 continue
-            same = held.klass == lock.klass
-            source = held.name if same else held.klass
-            target = lock.name if same else lock.klass
+            source, target = _names(held, lock)
             gates = frozenset(
                 (h.lock.name, h.mode)
-                for h in cpu.held
+                for h in in_hand
                 # waiting for a lockmgr lock drops the tokens, so they exclude no other CPU
                 if h.lock is not held and not (lock.sleepable and h.lock.kind == "token")
             )
-            clock = self._clock(cpu)
+            clock = self._clocks.of(cpu)
             epoch = clock[cpu.index]
             key = (source, target, hold.mode, mode, cpu.index, gates, epoch)
             if key in self._known:
@@ -158,6 +201,16 @@ class LockOrder(LockObserver):
             ],
             hold_at=tuple(Breakpoint(holds=edge.source, wants=edge.target) for edge in cycle),
         )
+
+
+def _ordered(held: Lock, lock: Lock) -> bool:
+    """Whether an order is kept between a lock in hand and another one."""
+    return held is not lock and held.kind == lock.kind
+
+
+def _names(held: Lock, lock: Lock) -> tuple[str, str]:
+    """What an edge is from and to: classes, or instances of one class."""
+    return (held.name, lock.name) if held.klass == lock.klass else (held.klass, lock.klass)
 
 
 def _together(a: _Edge, b: _Edge) -> bool:

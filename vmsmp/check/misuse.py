@@ -24,6 +24,8 @@ class Misuse(LockObserver):
     """Fails the CPU that does what it must not."""
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        if not cpu.held:
+            return
         if lock.sleepable:
             spin = _held_spinlock(cpu)
             if spin is not None:

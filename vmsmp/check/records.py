@@ -11,32 +11,39 @@ The rules themselves are in `check.vm`; this module knows no kernel structure.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from vmsmp.check.ledger import Ledger
-from vmsmp.check.rules import Broken, Rule, Rules, Span, SystemRules
+from vmsmp.check.rules import Broken, Opens, Rule, Rules, Span, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.records.field import Field
 from vmsmp.records.observer import RecordObserver
-from vmsmp.records.pool import Block, record_of
+from vmsmp.records.pool import record_of
 from vmsmp.records.record import PART_BITS, Record
 from vmsmp.sync.lock import Lock
 from vmsmp.sync.observer import LockObserver
 from vmsmp.vm.observer import VmObserver
 
-_RESERVED: Final = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
-_NAMED: Final = FIRST_NAMED << ops.KIND_BITS
 # Asked at every step, so without a look into another module.
 _RECORD: Final = ~PART_BITS
-_PART: Final = PART_BITS & ~ops.KIND_MASK
-_KIND: Final = ops.KIND_MASK
-_ATOMIC_STORE: Final = ops.ATOMIC_STORE
+_WHAT: Final = PART_BITS
 _NONE: Final = Rules(Record)
 
-#: A record, what to ask by the part of it that is written, and its rules.
-_Known = tuple[Record, dict[int, tuple[Rule, ...]], Rules]
+
+class _Judge(NamedTuple):
+    """What to do about an operation, by what of a record it is about and how."""
+
+    #: The rules to ask once the step is over.
+    rules: tuple[Rule, ...]
+    #: What the operation begins, if it begins anything that is judged as a whole.
+    opens: Opens | None
+    #: Whether it stores to a word that may not be stored to.
+    loses: bool
+
+
+#: Judges by the part of a record and the kind of operation, as a code has them; made as they are needed.
+_Judges = dict[int, _Judge]
 
 
 class Records(RecordObserver, LockObserver, VmObserver):
@@ -50,7 +57,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._system = tuple(system)
         # by type, checked twins included
         self._of = {type_: r for r in self._rules for type_ in (r.record, r.record.checked)}
-        self._asked_by_part = {type_: _by_part(rules) for type_, rules in self._of.items()}
+        self._judges: dict[type, _Judges] = {type_: {} for type_ in self._of}
         self._guarded = {
             r.record.fields[name]: rule
             for r in self._rules
@@ -61,71 +68,85 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # what was written by the step under way, and the rules to be asked after it
         self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()
-        # by code: the record that operations are about, and by which part of it is written what to ask;
-        # None for one without rules
-        self._known: dict[int, _Known | None] = {}
-        self._opens = not parallel
+        # by the code of operations on it: a record with its judges; None for what has no rules
+        self._known: dict[int, tuple[Record, _Judges] | None] = {}
+        self._parallel = parallel
         # what CPUs are in the middle of
         self._spans: dict[Cpu, Span] = {}
-        # whether there is freed memory that somebody could still touch
-        self._any_freed = False
+        # freed memory that somebody could still touch, by the code of operations on it
+        self._freed: dict[int, Record] = {}
 
     def begin(self, machine: Any) -> None:
         self._touched = None
         self._asked = ()
         self._known = {}
         self._spans = {}
-        self._any_freed = False
+        self._freed = {}
 
     # -- after a step ---------------------------------------------------------------------------
 
     def op(self, cpu: Cpu, code: int) -> None:
-        asked = self._asked
-        if asked:
-            self._asked = ()
-            for rule in asked:
-                broken = rule(self._touched, self.ledger)
-                if broken is not None:
-                    self.tell(cpu.machine, self._touched, broken)
-                    break
+        for rule in self._asked:
+            broken = rule(self._touched, self.ledger)
+            if broken is not None:
+                self.tell(cpu.machine, self._touched, broken)
+                break
+        base = code & _RECORD
+        if self._freed and base in self._freed:
+            self._too_late(cpu, self._freed[base])
+        known = None
+        if code & 1:
+            try:
+                known = self._known[base]
+            except KeyError:
+                known = self._look_up(cpu.machine, base)
         if self._spans and cpu in self._spans:
-            self._go_on(cpu, code)
-        if (code & 1 or self._any_freed) and _RESERVED <= code < _NAMED:
-            base = code & _RECORD
-            known = self._known[base] if base in self._known else self._look_up(cpu.machine, code)
-            if known is not None:
-                self._touched, by_part, rules = known
-                self._asked = by_part.get(code & _PART, ())
-                if rules.opens is not None and self._opens and code & 1:
-                    span = rules.opens(cpu, self._touched, code)
-                    if span is not None:
-                        self._spans[cpu] = span
-                if code & _KIND == _ATOMIC_STORE and not rules.stored:
-                    text = "an atomic word is stored to, and what others changed meanwhile is lost"
-                    self.tell(cpu.machine, self._touched, Broken("INV-PB7", text))
-                if self._any_freed and self._touched.freed:
-                    self._too_late(cpu, self._touched)
+            self._go_on(cpu, known, code)
+        if known is None:
+            self._asked = ()
+            return
+        self._touched, judges = known
+        try:
+            self._asked, opens, loses = judges[code & _WHAT]
+        except KeyError:
+            self._asked, opens, loses = self._appoint(self._touched, code)
+        if opens is not None:
+            span = opens(cpu, self._touched, code)
+            if span is not None:
+                self._spans[cpu] = span
+        if loses:
+            text = "an atomic word is stored to, and what others changed meanwhile is lost"
+            self.tell(cpu.machine, self._touched, Broken("INV-PB7", text))
 
-    def _go_on(self, cpu: Cpu, code: int) -> None:
+    def _go_on(self, cpu: Cpu, known: tuple[Record, _Judges] | None, code: int) -> None:
         """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
         span = self._spans[cpu]
-        if not span.lasts(code):
+        if known is None or not span.lasts(known[0], code):
             del self._spans[cpu]
             found = span.broken()
             if found is not None:
                 self.tell(cpu.machine, *found)
 
-    def _look_up(self, machine: Any, code: int) -> _Known | None:
-        """The record that an operation is about, and what to ask of it, if there is anything."""
-        ident = code >> ops.KIND_BITS
-        record = record_of(machine, ident)
-        if record is None:
-            return None
-        rules = self._of.get(type(record))
-        known = None if rules is None else (record, self._asked_by_part[type(record)], rules)
-        if isinstance(machine.block_of(ident)[0], Block):
-            self._known[code & _RECORD] = known
+    def _look_up(self, machine: Any, base: int) -> tuple[Record, _Judges] | None:
+        """The record whose own operations have that code, with its judges; None if it has no rules."""
+        record = record_of(machine, base >> ops.KIND_BITS)
+        judges = self._judges.get(type(record))
+        known = (record, judges) if record is not None and judges is not None else None
+        self._known[base] = known
         return known
+
+    def _appoint(self, record: Record, code: int) -> _Judge:
+        """The judge of operations of the code's kind on that part of such a record."""
+        rules = self._of[type(record)]
+        kind = ops.kind_of(code)
+        field = record.field_of(code)
+        judge = _Judge(
+            rules=rules.asked(field.name if field is not None else "", kind),
+            opens=rules.opens.get(kind) if not self._parallel else None,
+            loses=kind == ops.ATOMIC_STORE and not rules.stored,
+        )
+        self._judges[type(record)][code & _WHAT] = judge
+        return judge
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
         """Fail the execution with that broken rule, unless it has failed already."""
@@ -149,18 +170,21 @@ class Records(RecordObserver, LockObserver, VmObserver):
         if record.freed:
             self._too_late(cpu, record)
         elif write and field in self._guarded:
-            self.tell(cpu.machine, record, self._guarded[field](cpu, record, field, self.ledger))
+            broken = self._guarded[field](cpu, record, field, self.ledger)
+            if broken is not None:
+                self.tell(cpu.machine, record, broken)
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        if self._any_freed and lock.guards is not None and lock.guards.freed:
+        if self._freed and lock.guards is not None and lock.guards.freed:
             self._too_late(cpu, lock.guards)
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
-        if self._any_freed:
+        if self._freed:
             self.wants(cpu, lock, mode)
 
     def freed(self, cpu: Cpu, record: Record) -> None:
-        self._any_freed |= record.mortal
+        if record.mortal:
+            self._freed[record.code] = record
         rule = self._of.get(type(record), _NONE).freed
         if rule is not None:
             self.tell(cpu.machine, record, rule(record, self.ledger))
@@ -179,12 +203,13 @@ class Records(RecordObserver, LockObserver, VmObserver):
         vm = machine.vm
         if vm is None:
             return
-        pools = {pool.type: pool for pool in vm.pools}
+        things = {pool.type: list(pool) for pool in vm.pools}
+        ledger = self.ledger
         for n in range(max((len(rules.at_rest) for rules in self._rules), default=0)):
             for rules in self._rules:
                 for rule in rules.at_rest[n : n + 1]:
-                    for thing in pools.get(rules.record, ()):
-                        broken = rule(thing, self.ledger)
+                    for thing in things.get(rules.record, ()):
+                        broken = rule(thing, ledger)
                         if broken is not None:
                             self.tell(machine, thing, broken)
 
@@ -202,9 +227,3 @@ class Records(RecordObserver, LockObserver, VmObserver):
                 found = rule(vm)
                 if found is not None:
                     self.tell(machine, *found)
-
-
-def _by_part(rules: Rules) -> dict[int, tuple[Rule, ...]]:
-    """What to ask by the part of a record that an operation's code names."""
-    fields = {f.part: rules.written.get(name, ()) for name, f in rules.record.fields.items()}
-    return dict.fromkeys(rules.record.own_parts, rules.written.get("", ())) | fields

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
+from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
 from vmsmp.records.record import Record
@@ -37,8 +38,8 @@ class Books(Protocol):
 class Span(Protocol):
     """What one CPU does in several operations, judged when it is done."""
 
-    def lasts(self, code: int) -> bool:
-        """Whether the CPU's next operation, of that code, still belongs to the span."""
+    def lasts(self, record: Any, code: int) -> bool:
+        """Whether the CPU's next operation, a write to a record with rules, still belongs to the span."""
 
     def broken(self) -> tuple[Record, Broken] | None:
         """The verdict at the end of the span, and the record that it is about."""
@@ -46,6 +47,11 @@ class Span(Protocol):
 
 #: A rule checks one record; it returns None if it holds.
 Rule = Callable[[Any, Books], Broken | None]
+#: Returns the span that begins with an operation on a record, given by its code, or None.
+Opens = Callable[[Cpu, Any, int], Span | None]
+
+#: The kinds of operation after which a lock is held.
+_TAKES: Final = (ops.ACQUIRE, ops.ACQUIRE_SHARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +60,17 @@ class Rules:
 
     record: type[Record]
     #: Evaluated after a step that wrote the field or word of that name ("" for the record's own identity,
-    #: its spinlock and its plain slots), when all CPUs are stopped before their next operation.
+    #: its spinlock and its plain slots), when all CPUs are stopped before their next operation.  Not after
+    #: one that took the spinlock: nothing is changed yet.
     written: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     #: Evaluated for every record when all CPUs are stopped: the first rule for all, then the second.
     at_rest: tuple[Rule, ...] = ()
     #: Evaluated when a CPU is about to write the field of that name, which is declared `watch=True` unless
     #: its record is mortal; not on the free engine.
     guarded: Mapping[str, Callable[[Cpu, Any, Field, Books], Broken | None]] = field(default_factory=dict)
-    #: Evaluated when a CPU is about to write to the record: the span that begins with it, if any.  Not on
-    #: the free engine, where a CPU is never between two operations for the others.
-    opens: Callable[[Cpu, Any, int], Span | None] | None = None
+    #: By kind of operation: evaluated when a CPU is about to do one to the record.  Not on the free engine,
+    #: where a CPU is never between two operations for the others.
+    opens: Mapping[int, Opens] = field(default_factory=dict)
     #: Evaluated when a record is about to be returned to its allocator.
     freed: Rule | None = None
     #: Whether its words may be stored to.  A store to a word that other CPUs change loses their changes.
@@ -74,6 +81,10 @@ class Rules:
             if not (self.record.mortal or self.record.fields[name].watch):
                 what = f"{self.record.__name__}.{name}"
                 raise TypeError(f"a rule guards {what}, so it must be declared with watch=True")
+
+    def asked(self, name: str, kind: int) -> tuple[Rule, ...]:
+        """Return the rules to evaluate after an operation of that kind on the field or word ("": neither)."""
+        return () if not name and kind in _TAKES else self.written.get(name, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,10 +175,6 @@ class Machine:
         """The object of that identity, or None once it is gone."""
         return self.identities.find(ident)
 
-    def block_of(self, ident: int) -> tuple[Finder, int] | None:
-        """The finder of the reserved block that `ident` is in, and which of the block's it is."""
-        return self.identities.block_of(ident)
-
     # -- verdicts -----------------------------------------------------------------------------
 
     def check(self, ok: object, message: str = "check") -> None:

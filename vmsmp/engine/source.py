@@ -58,7 +58,7 @@ class Place:
 
 
 @lru_cache(4096)
-def _role_of(module: str) -> Role:
+def role_in(module: str) -> Role:
     """The role of a module: its own word, else that of the nearest package above it that has one."""
     if module == "threading":  # every thread begins there
         return Role.MACHINERY
@@ -73,7 +73,7 @@ def _role_of(module: str) -> Role:
 
 def role_of(frame: FrameType) -> Role:
     """How the frame is shown to a reader."""
-    return _role_of(frame.f_globals.get("__name__") or "")
+    return role_in(frame.f_globals.get("__name__") or "")
 
 
 def caller(out: int = 0, *, inner: int = 1) -> FrameType:

@@ -90,7 +90,7 @@ def field(
 ) -> Any:
     """Declare a field; `write` defaults to `read`.
 
-    `factory` makes each record's initial value.  `watch`: report each access to the rules.
+    `factory` makes each record's initial value.  `watch`: report each write to the rules.
     """
     write = read if write is None else write
     return Field(read, write, format, atomic=False, default=default, factory=factory, watch=watch)

@@ -14,11 +14,11 @@ class RecordObserver(Observer):
 
     interface = True
 
-    def access(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
-        """`cpu` reads or writes a field that has letters."""
+    def unlocked(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
+        """`cpu` reads or writes a field without the locks that its letters require."""
 
     def watched(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
-        """As `access`, but only for fields declared with `watch`, and for all fields of mortal records."""
+        """`cpu` writes a field that is declared with `watch`, or reads or writes one of a mortal record."""
 
     def took(self, cpu: Cpu, record: Any, share: Share) -> None:
         """`cpu` took a share with the operation just performed."""

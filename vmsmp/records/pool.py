@@ -9,15 +9,17 @@ records are instances of the checked twin of their type.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from vmsmp.engine import ops
-from vmsmp.records.field import FieldView
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.records.home import Home, Spin
 from vmsmp.records.record import STRIDE, Record
-from vmsmp.records.word import Word
 
 R = TypeVar("R", bound=Record)
+
+#: The bits of an identity that those of one record have in common: only records reserve identities.
+_FIRST: Final = ~(STRIDE - 1 << ops.CPU_BITS)
 
 
 class Block(Generic[R]):
@@ -29,12 +31,8 @@ class Block(Generic[R]):
         self.records = records
 
     def __call__(self, n: int) -> Any:
-        record = self.record(n)
+        record = self.records.get(n // STRIDE)
         return None if record is None else record.at(n % STRIDE)
-
-    def record(self, n: int) -> R | None:
-        """The record that owns the n-th identity, for itself or for one of its parts."""
-        return self.records.get(n // STRIDE)
 
 
 class RecordPool(Generic[R]):
@@ -75,7 +73,7 @@ class RecordPool(Generic[R]):
 
     def guard(self) -> None:
         """From now on, show accesses to all records of this pool to the checkers that want them."""
-        if (self.vm.hooks.access or self.vm.hooks.watched) and self.type.checked is not self.type:
+        if (self.vm.hooks.unlocked or self.vm.hooks.watched) and self.type.checked is not self.type:
             self._guarded = True
             for record in self:
                 record.__class__ = self.type.checked
@@ -93,16 +91,8 @@ class RecordPool(Generic[R]):
 
 
 def record_of(machine: Any, ident: int) -> Record | None:
-    """Return the record that owns this identity, or None.
-
-    For a record in no pool, find only fields and words, not the spinlock.
-    """
-    finder, n = machine.block_of(ident) or (None, 0)
-    if isinstance(finder, Block):
-        return finder.record(n)
-    thing = finder(n) if finder is not None else None
-    if isinstance(thing, Word):
-        thing = thing.owner
-    elif isinstance(thing, FieldView):
-        thing = thing.record
+    """Return the record that owns this identity, or None."""
+    if not FIRST_BLOCK <= ident >> ops.CPU_BITS < FIRST_NAMED >> ops.CPU_BITS:
+        return None
+    thing = machine.find(ident & _FIRST)
     return thing if isinstance(thing, Record) else None

@@ -145,8 +145,8 @@ class Record:
         cpu = vm.engine.current
         for hook in vm.hooks.watched if self.mortal or declared.watch else ():
             hook(cpu, self, declared, True)
-        for hook in vm.hooks.access:
-            hook(cpu, self, declared, True)
+        if vm.hooks.unlocked and declared.may_write is not None and not declared.may_write(cpu, self):
+            _tell(vm.hooks.unlocked, self, declared, True)
         return declared.peek(self)
 
     def peek(self, name: str) -> Any:
@@ -219,45 +219,47 @@ def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
 
 
 def _guard(declared: Field) -> property:
-    """Return a property over a slot that reports every access to the checkers."""
-    peek, poke = declared.peek, declared.poke
+    """Return a property over a slot that reports each access without the locks of the field's letters.
+
+    It evaluates the letters itself: to call a checker at every access costs more than they do.
+    """
+    peek, poke, may_read, may_write = declared.peek, declared.poke, declared.may_read, declared.may_write
 
     def read(record: Any) -> Any:
-        vm = record.vm
-        for hook in vm.hooks.access:
-            hook(vm.engine.current, record, declared, False)
+        if not may_read(record.vm.engine.current, record):  # type: ignore[misc]  # used if not None
+            _tell(record.vm.hooks.unlocked, record, declared, False)
         return peek(record)
 
     def write(record: Any, value: Any) -> None:
-        vm = record.vm
-        for hook in vm.hooks.access:
-            hook(vm.engine.current, record, declared, True)
+        if not may_write(record.vm.engine.current, record):  # type: ignore[misc]  # used if not None
+            _tell(record.vm.hooks.unlocked, record, declared, True)
         poke(record, value)
 
-    return property(read, write)
+    return property(peek if may_read is None else read, poke if may_write is None else write)
 
 
-def _watched_guard(declared: Field) -> property:
-    """The same for a field with `watch`, which also reports every access to the rules."""
-    peek, poke = declared.peek, declared.poke
+def _watched_guard(declared: Field, *, mortal: bool) -> property:
+    """The same for a field that also reports its writes to the rules, of a mortal record its reads, too."""
+    guard = _guard(declared)
+    get, put = guard.__get__, guard.__set__
 
     def read(record: Any) -> Any:
-        tell(record, False)
-        return peek(record)
+        _tell(record.vm.hooks.watched, record, declared, False)
+        return get(record)
 
     def write(record: Any, value: Any) -> None:
-        tell(record, True)
-        poke(record, value)
-
-    def tell(record: Any, write: bool) -> None:
         vm = record.vm
-        cpu = vm.engine.current
         for hook in vm.hooks.watched:
-            hook(cpu, record, declared, write)
-        for hook in vm.hooks.access:
-            hook(cpu, record, declared, write)
+            hook(vm.engine.current, record, declared, True)
+        put(record, value)
 
-    return property(read, write)
+    return property(read if mortal else guard.fget, write)
+
+
+def _tell(hooks: tuple[Callable[..., None], ...], record: Any, declared: Field, write: bool) -> None:
+    cpu = record.vm.engine.current
+    for hook in hooks:
+        hook(cpu, record, declared, write)
 
 
 R = TypeVar("R")
@@ -300,8 +302,9 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
                 made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
                 made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
             elif field.read or field.write:
-                watched = field.watch or space["mortal"]
-                guards[name] = _watched_guard(field) if watched else _guard(field)
+                mortal = space["mortal"]
+                watched = field.watch or mortal
+                guards[name] = _watched_guard(field, mortal=mortal) if watched else _guard(field)
         letters = any(f.read or f.write for f in fields.values())
         made.checked = type(cls.__name__, (made,), guards) if letters else made
         result: type[R] = made

@@ -33,10 +33,16 @@ def test_figures_under_control_are_steps_a_second(controlled):
     assert {"steps/s"} == {figure.unit for figure in controlled}
 
 
-@pytest.mark.parametrize("name", ["cells", "spinlock atomic", "spinlock exact"])
+@pytest.mark.parametrize("name", ["cells", "spinlock atomic", "spinlock exact", "page allocation", "pages"])
 @pytest.mark.parametrize("checkers", ["on", "off"])
 def test_checkers_are_measured_on_and_off(controlled, name, checkers):
     assert f"{name}, random walk, checkers {checkers}" in [figure.name for figure in controlled]
+
+
+def test_a_figure_with_checkers_on_is_compared_to_the_one_without(controlled):
+    notes = {f.name: f.note for f in controlled[1:]}
+    compared = {name for name, note in notes.items() if note.endswith("of its speed with checkers off")}
+    assert {name for name in notes if name.endswith("checkers on")} == compared
 
 
 def test_goals_are_ratios(controlled):

@@ -18,6 +18,7 @@ from vmsmp.campaign.options import options_for
 from vmsmp.campaign.runner import Runner
 from vmsmp.engine import trace
 from vmsmp.engine.workers import Worker, WorkerPool, current_core, give, take
+from vmsmp.library import find_scenario
 from vmsmp.machine import Machine
 from vmsmp.sched.names import make_scheduler
 
@@ -130,13 +131,18 @@ class _Case:
         self.rates.append(rate)
         self.ratios.append(rate / bound)
 
-    def figure(self) -> Figure:
-        """The medians."""
+    def figure(self, unchecked: _Case | None = None) -> Figure:
+        """The medians, compared to the same workload with checkers off if that is given."""
         rate, ratio = statistics.median(self.rates), statistics.median(self.ratios)
-        return Figure(self.name, rate, "steps/s", ratio, self.goal)
+        note = ""
+        if unchecked is not None:
+            part = statistics.median(on / off for on, off in zip(self.ratios, unchecked.ratios, strict=True))
+            note = f"{part:.2f} of its speed with checkers off"
+        return Figure(self.name, rate, "steps/s", ratio, self.goal, note)
 
 
 def _cases() -> list[_Case]:
+    one_colour, page_storm = (find_scenario(name) for name in ("alloc_storm_one_colour", "page_storm"))
     return [
         _Case("cells, random walk, checkers off", on_cells, "random", False, "atomic", 0.6),
         _Case("cells, random walk, checkers on", on_cells, "random", True, "atomic", 0.35),
@@ -145,6 +151,10 @@ def _cases() -> list[_Case]:
         _Case("spinlock atomic, random walk, checkers on", on_locks, "random", True, "atomic", 0.35),
         _Case("spinlock exact, random walk, checkers off", on_locks, "random", False, "exact", None),
         _Case("spinlock exact, random walk, checkers on", on_locks, "random", True, "exact", 0.25),
+        _Case("page allocation, random walk, checkers off", one_colour, "random", False, "atomic", None),
+        _Case("page allocation, random walk, checkers on", one_colour, "random", True, "atomic", None),
+        _Case("pages, random walk, checkers off", page_storm, "random", False, "atomic", None),
+        _Case("pages, random walk, checkers on", page_storm, "random", True, "atomic", None),
     ]
 
 
@@ -159,4 +169,10 @@ def controlled_figures(seconds: float, rounds: int = 3) -> list[Figure]:
                 bounds.append(bare_steps(pool))
                 case.measure(pool, slot, bounds[-1])
     bound = Figure(f"bare step loop, {CPUS} CPUs", statistics.median(bounds), "steps/s", note="the bound")
-    return [bound, *(case.figure() for case in cases)]
+    by_name = {case.name: case for case in cases}
+    return [bound, *(case.figure(by_name.get(_unchecked(case.name))) for case in cases)]
+
+
+def _unchecked(name: str) -> str:
+    """The name of the same workload with checkers off; of one without checkers, no name."""
+    return name.replace("checkers on", "checkers off") if name.endswith("checkers on") else ""

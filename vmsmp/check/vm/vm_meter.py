@@ -7,13 +7,11 @@ reserve, is asked when a page is allocated: `check.vm.vm_page`.)
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from vmsmp.check.rules import Broken, Rules, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.records.pool import record_of
-from vmsmp.records.record import PART_BITS
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
 from vmsmp.vm.vm_page.page import VmPage
@@ -69,14 +67,9 @@ class Counting:
         self.count = count
         self.before = gd.gd_vmstats_adj.peek(count)
 
-    def lasts(self, code: int) -> bool:
-        """Whether an operation is about a count of any meter."""
-        if not code & 1:
-            return False
-        if code & ~PART_BITS == self.gd.gd_vmstats.code:  # mostly the CPU's own view
-            return True
-        meter = record_of(self.vm.machine, code >> ops.KIND_BITS)
-        return isinstance(meter, Vmmeter) and meter.field_of(code) is not None
+    def lasts(self, record: Any, code: int) -> bool:
+        """Whether the CPU writes a count of any meter."""
+        return isinstance(record, Vmmeter) and record.field_of(code) is not None
 
     def broken(self) -> tuple[Vmmeter, Broken] | None:
         """INV-V4, if the CPU has counted a page less."""
@@ -89,11 +82,11 @@ def counts(cpu: Cpu, meter: Vmmeter, code: int) -> Counting | None:
     """The span that begins when a CPU adds to one of its own deltas."""
     vm: VmSystem = meter.vm
     gd = vm.meter.globaldata[cpu.index]
-    field = meter.field_of(code)
-    if code & ops.KIND_MASK != ops.FETCHADD or gd is None or meter is not gd.gd_vmstats_adj or field is None:
+    if gd is None or meter is not gd.gd_vmstats_adj:
         return None
-    return Counting(vm, gd, field.name)
+    field = meter.field_of(code)
+    return Counting(vm, gd, field.name) if field is not None else None
 
 
-RULES: Final = (Rules(Vmmeter, opens=counts),)
+RULES: Final = (Rules(Vmmeter, opens={ops.FETCHADD: counts}),)
 SYSTEM: Final = SystemRules(sums=(broken_counts,))

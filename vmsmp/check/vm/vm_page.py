@@ -62,7 +62,9 @@ _peek_first, _peek_last, _peek_lcnt = (
 
 def broken_page(m: VmPage, books: Books) -> Broken | None:
     """The first rule that the page breaks right now, or None."""
-    return broken_busy(m, books) or broken_counts(m, books) or broken_place(m, books)
+    used = m.busy_count.value or m.hold_count.value or m.wire_count.value or any(books.counts(m).values())
+    broken = (broken_busy(m, books) or broken_counts(m, books)) if used else None
+    return broken or broken_place(m, books)
 
 
 def broken_busy(m: VmPage, books: Books) -> Broken | None:
@@ -162,11 +164,19 @@ def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
     return Broken("INV-Q1", f"it says it is on {m.vm.page.queue_name(queue)}, whose list does not have it")
 
 
+def broken_unlocked(m: VmPage, books: Books) -> Broken | None:
+    """Whether a page whose spinlock is free is out of place or unlinked.
+
+    Links change under the page's spinlock.  A marker names a queue even after a scan has taken it off.
+    """
+    if m.flags.value & PG_MARKER:
+        return None
+    return broken_place(m, books) or unlinked_page(m, books)
+
+
 def identity_moves(cpu: Cpu, m: VmPage, field: Field, books: Books) -> Broken | None:
     """Whether a page's identity is written while another CPU has it soft-busied (INV-PB5)."""
-    if not books.counts(m).get(SOFT):
-        return None
-    if any(share is SOFT and other is not cpu for other, share in m.holders):
+    if books.counts(m).get(SOFT) and any(share is SOFT and cpu is not other for other, share in m.holders):
         return Broken("INV-PB5", f"its {field.name} changes while another CPU has it soft-busied")
     return None
 
@@ -265,8 +275,7 @@ RULES: Final = (
     Rules(
         VmPage,
         written={
-            # Links change under the page's spinlock, so they are looked at when that is let go.
-            "": (broken_place, unlinked_page),
+            "": (broken_unlocked,),
             "busy_count": (broken_busy, broken_unbusied),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
             **dict.fromkeys(("flags", "md", "valid", "act_count"), (broken_page,)),

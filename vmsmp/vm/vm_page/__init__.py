@@ -68,7 +68,6 @@ __getattr__, __dir__, __all__ = exports(
             "SOFT",
             "HOLD",
             "WIRE",
-            "has",
             "_object_token",
             "_queue_spin",
             "PAGE_LEGEND",

@@ -16,7 +16,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import field, plain, word
 from vmsmp.records.letters import Letter
-from vmsmp.records.record import Record, has, record
+from vmsmp.records.record import Record, record
 from vmsmp.records.share import Edge, Share
 from vmsmp.records.word import Word
 from vmsmp.sync.lock import EXCLUSIVE
@@ -37,15 +37,46 @@ WIRE: Final = Share(
 # -- the legend -----------------------------------------------------------------------------------
 
 
-def _object_token(cpu: Cpu, m: VmPage, *, exclusive: bool) -> bool:
-    obj = m.peek("object")
+# These are evaluated at every access to a field, so each is one loop over what the CPU holds.
+
+
+def _hard_busied(cpu: Cpu, m: VmPage) -> bool:
+    for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
+        if hold.lock is m and hold.mode is HARD:
+            return True
+    return False
+
+
+def _busied(cpu: Cpu, m: VmPage) -> bool:
+    for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
+        if hold.lock is m and (hold.mode is HARD or hold.mode is SOFT):
+            return True
+    return False
+
+
+def _object_token(cpu: Cpu, m: VmPage) -> bool:
+    obj = _peek_object(m)
     for hold in cpu.held:
-        if hold.lock.kind == "token" and (hold.mode == EXCLUSIVE or not exclusive):
-            owner = getattr(hold.lock, "guards", None)
+        if hold.lock.kind == "token":
+            owner = hold.lock.guards
             if owner is not None and (obj is None or owner is obj):
                 return True
-        # a recursive get counts as shared but rests on an exclusive one
     return False
+
+
+def _object_token_exclusive(cpu: Cpu, m: VmPage) -> bool:
+    # a recursive get counts as shared but rests on an exclusive one
+    obj = _peek_object(m)
+    for hold in cpu.held:
+        if hold.lock.kind == "token" and hold.mode == EXCLUSIVE:
+            owner = hold.lock.guards
+            if owner is not None and (obj is None or owner is obj):
+                return True
+    return False
+
+
+def _in_no_object(_cpu: Cpu, m: VmPage) -> bool:
+    return _peek_object(m) is None
 
 
 def _record_spin(cpu: Cpu, thing: Record) -> bool:
@@ -65,11 +96,11 @@ def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
 
 
 PAGE_LEGEND: Final = {
-    "B": Letter("the page hard-busied by the caller", lambda cpu, m: has(cpu, m, HARD)),
-    "b": Letter("the page soft- or hard-busied by the caller", lambda cpu, m: has(cpu, m, HARD, SOFT)),
-    "O": Letter("the object's token, exclusively", lambda cpu, m: _object_token(cpu, m, exclusive=True)),
-    "o": Letter("the object's token", lambda cpu, m: _object_token(cpu, m, exclusive=False)),
-    "N": Letter("a page in no object", lambda _cpu, m: m.peek("object") is None),
+    "B": Letter("the page hard-busied by the caller", _hard_busied),
+    "b": Letter("the page soft- or hard-busied by the caller", _busied),
+    "O": Letter("the object's token, exclusively", _object_token_exclusive),
+    "o": Letter("the object's token", _object_token),
+    "N": Letter("a page in no object", _in_no_object),
     "S": Letter("m.spin, exclusively", _record_spin),
     "Q": Letter("the spinlock of the page's queue", _queue_spin),
     "W": Letter("PG_WRITEABLE set", lambda _cpu, m: bool(m.peek("flags") & PG_WRITEABLE)),
@@ -126,8 +157,8 @@ class VmPage(Record):
         )
 
 
-#: The page's queue, read invisibly: the legend needs it at every access to a link.
-_peek_queue = VmPage.fields["queue"].peek
+# Read invisibly, from their slots: the legend needs them.
+_peek_queue, _peek_object = (VmPage.fields[name].peek for name in ("queue", "object"))
 
 
 QUEUE_LEGEND: Final = {

@@ -80,6 +80,7 @@ def test_the_json_of_a_failure_has_its_keys(vmsmp):
             "schedule",
             "digest",
             "trace",
+            "step",
             "facts",
             "program",
             "engine",

@@ -57,6 +57,7 @@ class Failure:
     the exact run.  `confirmation` says whether targeted runs could make a prediction happen ("" for what did
     happen).  `listed`: the program is a scenario, which the command line finds by its name.
 
+    `step` is the last step before it failed, in words with its functions ("" for a free run).
     `trace` names what led to the failure up to the order of independent steps: of two failures with the same
     signature and trace, one is enough.
     """
@@ -76,6 +77,7 @@ class Failure:
     confirmation: str = ""
     listed: bool = True
     trace: str = ""
+    step: str = ""
 
     def report(self, *, everything: bool = False) -> str:
         """The story as text: one column a CPU, what each holds and wants, the line to replay it.
@@ -95,6 +97,7 @@ class Failure:
             "schedule": self.schedule,
             "digest": self.digest,
             "trace": self.trace,
+            "step": self.step,
             "facts": list(self.facts),
             "confirmation": self.confirmation,
             "program": self.program,

@@ -25,6 +25,8 @@ from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
 from vmsmp.sched.replay import Watched
 
+#: Executions of a search where nobody says how many.
+SCHEDULES: Final = 1_000
 #: One execution in so many is run twice.
 CHECK_EVERY: Final = 64
 #: Targeted runs that a hint of the race detector is worth.
@@ -39,7 +41,7 @@ def explore(
     program: Program,
     *,
     sched: str = "portfolio",
-    schedules: int = 100,
+    schedules: int = SCHEDULES,
     seed: int = 0,
     cpus: int | None = None,
     locks: str | None = None,
@@ -100,7 +102,7 @@ def search(
     options: Options,
     *,
     sched: str = "portfolio",
-    schedules: int = 100,
+    schedules: int = SCHEDULES,
     seed: int = 0,
     stop: str = "first",
     check: bool = True,

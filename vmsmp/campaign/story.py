@@ -40,6 +40,12 @@ class Row:
         """`old -> new`, or the value looked at."""
         return f"{self.before} -> {self.after}" if self.before != self.after else self.after
 
+    @property
+    def doing(self) -> str:
+        """The operation and the functions it is in, the innermost first."""
+        functions = " < ".join(place.function for place in self.place)
+        return f"{self.text} in {functions}" if functions else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

@@ -7,7 +7,7 @@ import argparse
 from vmsmp.campaign.findings import explain
 from vmsmp.campaign.free_run import FreeRounds, free_rounds
 from vmsmp.campaign.outcome import Failure, Result
-from vmsmp.campaign.search import search
+from vmsmp.campaign.search import SCHEDULES, search
 from vmsmp.cli.arguments import Subparsers, add_json, add_options, number, options_of, print_json
 from vmsmp.cli.console import Progress
 from vmsmp.engine.options import Options
@@ -18,8 +18,7 @@ from vmsmp.sched.names import CHOICES, make_scheduler
 
 #: Preemptions from which on a schedule is worth shortening.
 LONG = 4
-#: Schedules and seconds where nobody says how many.
-SCHEDULES = 1_000
+#: Seconds of free runs where nobody says how many.
 FREE_S = 10.0
 
 
@@ -108,7 +107,7 @@ def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
 def _tell(failure: Failure, options: Options) -> None:
     """A failure's report, and what to do next."""
     print(failure.report())
-    finding = explain(failure.signature, failure.program, options.repairs)
+    finding = explain(failure, options.repairs)
     if finding is not None:
         print(f"known finding {finding.name}: {finding.reason}")
         print(f"  what lies behind it: --repair {finding.repair}")

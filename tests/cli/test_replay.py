@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vmsmp.errors import HostHang
+
 BROKEN = ("run", "spin_writers_queue", "--mutant", "SP-05")
 CLEAN = "v1:spin_upgrade+exact:0:1.3>2"
 
@@ -148,6 +150,15 @@ def test_all_shows_every_row(vmsmp):
     steps = vmsmp("replay", line, "--json").json["steps"]
     rows = [row.split()[0] for row in vmsmp("replay", line, "--all").out.splitlines() if " | " in row]
     assert str(steps - 1) in rows
+
+
+def test_a_run_that_hangs_in_the_host_ends_with_3(vmsmp, monkeypatch):
+    def hang(*_, **__):
+        raise HostHang("cpu2 waits in the host")
+
+    monkeypatch.setattr("vmsmp.cli.replay.replay", hang)
+    ended = vmsmp("replay", CLEAN)
+    assert (3, "", "vmsmp: the run hangs: cpu2 waits in the host\n") == (ended.code, ended.out, ended.err)
 
 
 # -- files ----------------------------------------------------------------------------------------

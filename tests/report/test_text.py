@@ -75,7 +75,7 @@ def test_facts_follow_the_headline(failure):
 
 def test_the_end_is_the_command_that_replays_it(lost):
     assert [
-        f"replay: vmsmp.replay(lost_update, '{lost.schedule}')",
+        f"replay: vmsmp.replay(lost_update, '{lost.line}')",
         f"digest: {lost.digest}",
     ] == lost.report().splitlines()[-2:]
 
@@ -132,7 +132,7 @@ how every CPU stood:
   cpu1 one    done
   cpu2 other  done
 
-replay: vmsmp.replay(lost_update, 'v1:lost_update:0:1.2>2')
+replay: vmsmp.replay(lost_update, 'v1:lost_update:0:1.2>2:{lost.digest}')
 digest: {lost.digest}"""
         == shown
     )
@@ -353,5 +353,5 @@ def test_no_cpu_is_no_error():
 
 
 def test_a_scenario_is_replayed_by_a_command_and_a_program_of_one_s_own_by_a_call(lost):
-    assert f"vmsmp.replay(lost_update, '{lost.schedule}')" in lost.report()
-    assert f"vmsmp replay '{lost.schedule}'" in replace(lost, listed=True).report()
+    assert f"vmsmp.replay(lost_update, '{lost.line}')" in lost.report()
+    assert f"vmsmp replay '{lost.line}'" in replace(lost, listed=True).report()

@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
 def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> str:
-    """What to type to see a schedule again: a command, or (not `listed`) a call."""
+    """What to type to see a line again: a command, or (not `listed`) a call."""
     if listed:
         return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
     return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
@@ -79,6 +79,11 @@ class Failure:
     trace: str = ""
     step: str = ""
 
+    @property
+    def line(self) -> str:
+        """The schedule line with the digest, so that a replay can tell whether it is this run."""
+        return f"{self.schedule}:{self.digest}" if self.schedule and self.digest else self.schedule
+
     def report(self, *, everything: bool = False) -> str:
         """The story as text: one column a CPU, what each holds and wants, the line to replay it.
 
@@ -111,7 +116,8 @@ class Outcome:
     """One run: clean (`failure` is None) or not.
 
     `rolling` are digests after every 64 entries of its log: the first that differs from another
-    run's brackets where the two parted.
+    run's brackets where the two parted.  `misfit` says why this is not the run that a replayed line was made
+    of, "" if nothing tells against it.
     """
 
     program: str
@@ -123,6 +129,7 @@ class Outcome:
     seconds: float = 0.0
     locks: tuple[LockStatistics, ...] = ()
     rolling: tuple[str, ...] = ()
+    misfit: str = ""
     story: Story | None = field(default=None, repr=False, compare=False)
 
     @property

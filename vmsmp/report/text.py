@@ -49,7 +49,7 @@ def _found(failure: Failure) -> str:
 def again(failure: Failure) -> list[str]:
     """Return the lines that say how to see it again."""
     if failure.schedule:
-        command = replaying(failure.program, failure.schedule, listed=failure.listed)
+        command = replaying(failure.program, failure.line, listed=failure.listed)
         return [f"replay: {command}", f"digest: {failure.digest}"]
     return [
         "a free run cannot be replayed; look for it under control:",

@@ -176,7 +176,7 @@ def test_a_long_run_is_shown_in_part(vmsmp):
 def test_all_shows_every_row(vmsmp):
     line = "v1:lockmgr_storm+exact:0:"
     steps = vmsmp("replay", line, "--json").json["steps"]
-    rows = [row.split()[0] for row in vmsmp("replay", line, "--all").out.splitlines() if " | " in row]
+    rows = [row[:6].strip() for row in vmsmp("replay", line, "--all").out.splitlines()]
     assert str(steps - 1) in rows
 
 

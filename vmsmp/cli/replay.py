@@ -14,7 +14,8 @@ from vmsmp.errors import ReplayDiverged, UsageError, shorten
 from vmsmp.library import find_scenario
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
-from vmsmp.report.text import scene_lines, story_lines
+from vmsmp.report.story import story_lines
+from vmsmp.report.text import clean_text
 from vmsmp.report.watch import watch_lines
 
 
@@ -137,14 +138,4 @@ def _lines(args: argparse.Namespace, outcome: Outcome) -> list[str]:
     if outcome.failure is not None:
         note = [f"\nnote: {outcome.misfit}"] if outcome.misfit else []
         return [outcome.failure.report(everything=args.all), *note]
-    if story is None:
-        return []
-    return [
-        f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule",
-        "",
-        *story_lines(story, everything=args.all),
-        "",
-        *scene_lines(story.scene),
-        "",
-        f"digest: {outcome.digest}",
-    ]
+    return [clean_text(outcome, everything=args.all)]

@@ -11,12 +11,12 @@ import sys
 import traceback
 
 from vmsmp import __version__
-from vmsmp.cli import bench, ddb, doctor, listing, minimize, replay, run, stress
+from vmsmp.cli import bench, ddb, doctor, listing, minimize, mutants, replay, run, stress
 from vmsmp.cli.arguments import Parser
 from vmsmp.errors import HostHang, ReplayDiverged, UsageError
 
 CLEAN, FAILED, USAGE, INTERNAL, INTERRUPTED = range(5)
-COMMANDS = (listing, run, replay, minimize, ddb, stress, bench, doctor)
+COMMANDS = (listing, run, replay, minimize, ddb, stress, mutants, bench, doctor)
 
 
 def parser() -> Parser:

@@ -8,6 +8,7 @@ from vmsmp.sync.errno import (
     LK_CANCEL_END,
     LK_DOWNGRADE,
     LK_EXCLUSIVE,
+    LK_EXTFLG_MASK,
     LK_NOWAIT,
     LK_RELEASE,
     LK_SHARED,
@@ -21,16 +22,19 @@ from vmsmp.sync.thread import Thread
 class LockmgrLock(Lock):
     """A lockmgr lock at either depth.
 
-    `lk_timo` is in ticks and bounds requests with LK_TIMELOCK (0: no bound).  `epoch` counts
-    exclusive grants, so that a test can tell whether another CPU had the lock in between.
+    `lk_flags` (LK_EXTFLG_MASK) go with every request.  `lk_timo` is in ticks and bounds requests with
+    LK_TIMELOCK (0: no bound).  `epoch` counts exclusive grants, so that a test can tell whether another
+    CPU had the lock in between.
     """
 
     kind = "lockmgr"
     sleepable = True
 
-    def __init__(self, machine: Services, name: str | None = None, timo: int = 0) -> None:
+    def __init__(self, machine: Services, name: str | None = None, timo: int = 0, flags: int = 0) -> None:
         super().__init__(machine, name)
+        self.lk_flags = flags & LK_EXTFLG_MASK
         self.lk_timo = timo
+        self.lk_wmesg = self.name
         self.epoch = 0
 
     def lock(self, flags: int) -> int:

@@ -74,6 +74,8 @@ class AtomicLockmgr(LockmgrLock):
         #: How often the word changed, and how often all that sleep on the lock were woken.
         self._changes = 0
         self._wakeups = 0
+        #: What both were when a CPU's request was registered, by its index.
+        self._seen: dict[int, tuple[int, int]] = {}
 
     def lock(self, flags: int) -> int:
         request = flags & LK_TYPE_MASK
@@ -164,6 +166,7 @@ class AtomicLockmgr(LockmgrLock):
             self._writers_waiting += 1
         else:
             self._readers_waiting.add(cpu.index)
+        self._seen[cpu.index] = self._changes, self._wakeups
         return COUNTED
 
     def _withdraw(self, cpu: Cpu, mode: str) -> None:
@@ -230,7 +233,7 @@ class AtomicLockmgr(LockmgrLock):
         """A registered request waits until it is granted or fails."""
         shared = mode == SHARED
         upgrade = self._upgrader is td.cpu
-        changes, wakeups = self._changes, self._wakeups
+        changes, wakeups = self._seen[td.cpu.index]
 
         def ready(cpu: Cpu) -> bool:
             if can(cpu) or _signalled(td, flags) or self._cancels(flags):
@@ -274,7 +277,7 @@ class AtomicLockmgr(LockmgrLock):
             if self._owner is cpu:
                 return 0
             if self._owner is not None or not (self._readers or self._readers_waiting):
-                self.machine.panic(f"lockmgr: upgrade unowned lock: {cpu} upgrades {self}")
+                self.machine.panic(f"lockmgr: upgrade unowned lock: {self}")
             self._unshare(cpu)
             if self._upgrader is not None:
                 return EBUSY if exclusive_only or flags & LK_NOWAIT else RECURSION
@@ -284,6 +287,7 @@ class AtomicLockmgr(LockmgrLock):
             if flags & LK_NOWAIT:
                 return EBUSY
             self._upgrader = cpu
+            self._seen[cpu.index] = self._changes, self._wakeups
             return None
 
         self.note_request(flags, UPGRADE)
@@ -310,7 +314,7 @@ class AtomicLockmgr(LockmgrLock):
             self._drop_shared(cpu)
             return
         if self._owner is not cpu:
-            self.machine.panic(f"lockmgr: not exclusive lock holder: {cpu} releases {self}")
+            self.machine.panic(f"lockmgr: not exclusive lock holder: {self}")
         self._changes += 1
         self.note_released(cpu, EXCLUSIVE)
         self._depth -= 1
@@ -334,7 +338,7 @@ class AtomicLockmgr(LockmgrLock):
 
     def _weaken(self, cpu: Cpu) -> None:
         if self._owner is not cpu or self._depth != 1:
-            self.machine.panic(f"lockmgr: not holding exclusive lock: {cpu} downgrades {self}")
+            self.machine.panic(f"lockmgr: not holding exclusive lock: {self}")
         self.note_released(cpu, EXCLUSIVE)
         self._owner = None
         self._admit()

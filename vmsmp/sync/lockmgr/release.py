@@ -52,7 +52,7 @@ def _may_release(lkp: StructLock, td: Thread, count: int) -> Any:
         return None
     holder = lkp.lk_lockholder.load()
     if holder is not td and holder is not LK_KERNTHREAD:
-        lkp.machine.panic(f"lockmgr: not exclusive lock holder: {td.cpu} releases {lkp}")
+        lkp.machine.panic(f"lockmgr: not exclusive lock holder: {lkp}")
     return holder
 
 
@@ -102,7 +102,7 @@ def lockmgr_downgrade(lkp: StructLock, _flags: int) -> int:
     count = lkp.lk_count.load()
     while True:
         if lkp.lk_lockholder.load() is not td or count & LKC_XMASK != 1:
-            lkp.machine.panic(f"lockmgr: not holding exclusive lock: {td.cpu} downgrades {lkp}")
+            lkp.machine.panic(f"lockmgr: not holding exclusive lock: {lkp}")
         lkp.lk_lockholder.store(None)
         if lkp.mode_of(td.cpu) == EXCLUSIVE:
             lkp.note_released(td.cpu, EXCLUSIVE)

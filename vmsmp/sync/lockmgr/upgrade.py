@@ -38,7 +38,7 @@ def lockmgr_upgrade(lkp: StructLock, flags: int) -> int:
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return 0
     if count & LKC_XMASK or not count & LKC_SMASK:
-        lkp.machine.panic(f"lockmgr: upgrade unowned lock: {td.cpu} upgrades {lkp}")
+        lkp.machine.panic(f"lockmgr: upgrade unowned lock: {lkp}")
     while True:
         if count & LKC_UPREQ:  # another CPU is upgrading: this one has lost
             lockmgr_release(lkp, LK_RELEASE)

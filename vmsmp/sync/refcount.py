@@ -53,8 +53,8 @@ def refcount_wait(ref: ExactRefcount, wmesg: str = "refwait") -> None:
         return
     n = ref.count.load()
     while n & ~REFCNTF_WAITING:
+        # After a sleep `n` is what it was before: if the count is another one, the compare and set says so.
         ref.machine.tsleep_interlock(ref, 0)
-        # After a sleep `n` is what it was before: the count, if it is another one, comes from here.
         published, n = ref.count.fcmpset(n, n | REFCNTF_WAITING)
         if published:
             ref.machine.tsleep(ref, PINTERLOCKED, wmesg, HZ * 10, overdue=ref.overdue)

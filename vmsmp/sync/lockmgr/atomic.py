@@ -16,7 +16,7 @@ Deviations:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
@@ -44,6 +44,7 @@ from vmsmp.sync.errno import (
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
 from vmsmp.sync.lockmgr.lock import LockmgrLock
+from vmsmp.sync.lockmgr.word import LKC_EXREQ, LKC_EXREQ2, LKC_SCOUNT, LKC_SHARED, LKC_UPREQ
 from vmsmp.sync.services import Services
 from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
@@ -93,6 +94,20 @@ class AtomicLockmgr(LockmgrLock):
             raise ValueError(f"lockmgr: unknown request {request:#x} in flags {flags:#x}")
         self._gate.alter(self._code | change[0], change[1])
         return 0
+
+    def read_count(self) -> int:
+        """The word that the exact lock would have here."""
+        return int(self._gate.alter(self._code | ops.ATOMIC_LOAD, self._count))
+
+    def read_holder(self) -> Any:
+        return None if self._owner is None else self._owner.td
+
+    def _count(self, _cpu: Cpu) -> int:
+        count = (sum(self._readers.values()) + len(self._readers_waiting)) * LKC_SCOUNT
+        if self._owner is not None:
+            return count | self._depth | (LKC_EXREQ2 if self._writers_waiting else 0)
+        count |= LKC_SHARED | (LKC_UPREQ if self._upgrader is not None else 0)
+        return count | (LKC_EXREQ if self._writers_waiting else 0)
 
     # -- conditions -----------------------------------------------------------------------------
 

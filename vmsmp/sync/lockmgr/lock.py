@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.errno import (
     LK_CANCEL_BEG,
@@ -39,6 +41,14 @@ class LockmgrLock(Lock):
 
     def lock(self, flags: int) -> int:
         """Do the request in `flags`; 0 or an error number."""
+        raise NotImplementedError
+
+    def read_count(self) -> int:
+        """The state word, in one step."""
+        raise NotImplementedError
+
+    def read_holder(self) -> Any:
+        """The exclusive holder; it means something only while the word says that there is one."""
         raise NotImplementedError
 
     def acquire(self) -> None:

@@ -34,6 +34,12 @@ class StructLock(LockmgrLock):
         self.asking: set[Thread] = set()
         machine.words[self.lk_count.ident] = machine.words[self.lk_lockholder.ident] = self
 
+    def read_count(self) -> int:
+        return int(self.lk_count.load())
+
+    def read_holder(self) -> Any:
+        return self.lk_lockholder.load()
+
     def check_word(self) -> str | None:
         """INV-LK1, INV-LK2, INV-LK4, INV-LK5."""
         word = self.lk_count.peek()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
+from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.errno import (
     PDOMAIN_MASK,
     PWAKEUP_ONE,
 )
-from vmsmp.sync.ident import ident_hash, ident_name
+from vmsmp.sync.ident import ident_hash, ident_name, wchan_identity
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq.queues import SleepQueues
 from vmsmp.sync.thread import (
@@ -114,7 +115,18 @@ class ExactSleepQueues(SleepQueues):
     def interlock(self, ident: Any, flags: int) -> None:
         """tsleep_interlock: set the ident hint first, then the CPU's bit."""
         td = curthread(self.machine)
+        if td.td_flags & TDF_TSLEEPQ:  # an IPI that comes before this step may still take it off its queue
+            self.machine.point(wchan_identity(self.machine, ident) << ops.KIND_BITS | ops.INTERLOCK)
         crit_enter(td)
+        same = td.td_wchan == ident and td.td_wdomain == flags & PDOMAIN_MASK
+        if not td.td_flags & TDF_TSLEEPQ or not same:
+            self._enqueue(td, ident, flags)
+        for hook in self.machine.hooks.interlocked:
+            hook(td.cpu, ident)
+        crit_exit(td)
+
+    def _enqueue(self, td: Thread, ident: Any, flags: int) -> None:
+        """Move the thread to the queue of `ident`.  Locks: on the thread's own CPU, in a critical section."""
         if td.td_flags & TDF_TSLEEPQ:
             self.remove(td)
         bucket = bucket_of(ident)
@@ -133,9 +145,6 @@ class ExactSleepQueues(SleepQueues):
         td.td_wchan = ident
         td.td_wdomain = flags & PDOMAIN_MASK
         td.td_flags |= TDF_TSLEEPQ
-        for hook in self.machine.hooks.interlocked:
-            hook(td.cpu, ident)
-        crit_exit(td)
 
     def remove(self, td: Thread) -> None:
         """_tsleep_remove.  Locks: on the thread's own CPU, in a critical section."""

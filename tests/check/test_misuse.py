@@ -99,7 +99,30 @@ def test_a_token_released_out_of_order_is_found(locks):
         b.acquire()
         a.release()
 
-    found(program, "lock-misuse", "token 'a' released out of order", locks=locks)
+    found(program, "check", "panic: lwkt_reltoken: illegal release of token 'a'", locks=locks)
+
+
+@DEPTHS
+@pytest.mark.parametrize("again", ["acquire", "acquire_shared"])
+def test_recursion_on_an_own_exclusive_token_under_a_spinlock_is_right(locks, again):
+    def program(m):
+        token, spin = m.token("t"), m.spinlock("s")
+        with token, spin:
+            getattr(token, again)()
+            token.release()
+
+    silent(program, locks=locks)
+
+
+@DEPTHS
+def test_recursion_on_an_own_shared_token_under_a_spinlock_may_wait(locks):
+    def program(m):
+        token, spin = m.token("t"), m.spinlock("s")
+        token.acquire_shared()
+        with spin:
+            token.acquire_shared()
+
+    found(program, "lock-misuse", "token 't' wanted, which may sleep, with spinlock 's' held", locks=locks)
 
 
 @DEPTHS

@@ -6,12 +6,16 @@ import re
 
 from family_lk import Lockmgr
 from family_rf import Refcount
+from family_sp import Spinlocks
+from family_tk import Tokens
 from follower import Family
 
 #: By the name of a file up to its first hyphen.
 FAMILIES: dict[str, type[Family]] = {
     "lk": Lockmgr,
     "rf": Refcount,
+    "sp": Spinlocks,
+    "tk": Tokens,
 }
 
 

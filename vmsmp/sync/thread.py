@@ -24,6 +24,7 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED
 TOK_EXCLUSIVE: Final = 1
 TOK_EXCLREQ: Final = 2
 TOK_INCR: Final = 4
+TOK_COUNTMASK: Final = ~3
 LWKT_MAXTOKENS: Final = 32
 
 TDF_TSLEEPQ = 0x0001

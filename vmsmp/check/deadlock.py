@@ -94,4 +94,5 @@ def _wanted(cpu: Cpu) -> str:
 def _line(cpu: Cpu) -> str:
     held = ", ".join(f"{hold.mode} {hold.lock}" for hold in cpu.held) or "nothing"
     mode = cpu.wants.mode if cpu.wants else ""
-    return f"{cpu} holds {held}; waits: {mode} {_wanted(cpu)}"
+    wanted = cpu.wants.what if cpu.wants and isinstance(cpu.wants.what, Cpu) else _wanted(cpu)
+    return f"{cpu} holds {held}; waits: {mode} {wanted}"

@@ -85,6 +85,10 @@ class FreeEngine:
         for cpu in self.execution.cpus:
             cpu.ended.set()
 
+    def hangs(self) -> str:
+        """Nothing to say: the supervisor of an execution tells a hang itself."""
+        return ""
+
 
 class FreeExecution(Engine[Cpu]):
     """One run of one program, as the host has it."""

@@ -225,8 +225,15 @@ def free_against_map(m):
             if m.choose(2):
                 pmap_remove(found)
 
+    def cacher():
+        if not vm_page_busy_try(page, True):
+            vm_page_try_to_cache(page)
+
     def reclaimer():
-        (vm_page_try_to_free, vm_page_try_to_cache)[m.choose(2)](page)
+        if m.choose(2):
+            cacher()
+        else:
+            vm_page_try_to_free(page)
 
     for n in range(m.ncpus):
         m.spawn(process if n == 0 else reclaimer)

@@ -252,14 +252,17 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vm_page_cache, m)
         self.memory.cache(p)
 
-    @of_page(lambda p: p.allocated)
+    @of_page(lambda p: p.mine)
     def try_to_cache(self, p, m):
         done = self.do(kernel.vm_page_try_to_cache, m)
-        can = not (p.hard or p.soft or p.dirty or p.hold or p.wire)
+        can = not (p.dirty or p.hold or p.wire or p.kind == "cache")
         if can and p.written:
             p.dirty, can = plain.ALL, False
+            if p.kind == "active":
+                self.memory.deactivate(p)
         if can:
             self.memory.cache(p)
+        p.hard = False
         assert can == done
 
     # -- holds and wirings

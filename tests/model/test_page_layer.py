@@ -397,7 +397,10 @@ class PageLayer(RuleBasedStateMachine):
     @rule(place=PLACES)
     def lookup(self, place):
         m = self.holding(place, vm_page_lookup, self.objects[place[0]], place[1], shared=True)
-        self.same(self.memory.at(place), m)
+        p = self.memory.at(place)
+        self.same(p, m)
+        if p:
+            self.memory.enter(p)
 
     @rule(place=PLACES, also=st.booleans())
     def lookup_busy_try(self, place, also):
@@ -432,6 +435,7 @@ class PageLayer(RuleBasedStateMachine):
         self.same(p, m)
         if p:
             p.soft += 1
+            self.memory.enter(p)
 
     @of_page(lambda p: p.usable)
     def hash_enter(self, p, m):
@@ -553,7 +557,7 @@ def changed(function, old, new):
         changed("vm_page:_gate_open", "free >= vm.meter.limits", "free > vm.meter.limits"),
         changed("vm_page:vm_page_free_toq", "m.valid = 0", "pass"),
         changed("vm_page:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
-        changed("vm_page:vm_page_hash_enter", "delta > oldest", "delta >= oldest"),
+        changed("vm_page:vm_page_hash_enter", "first < delta", "first <= delta"),
         changed("pmap:pmap_remove", "_take_away(m, PTE_V | PTE_W | PTE_M)", "m.md.swap(0)"),
     ],
     ids=lambda mutant: mutant.function.partition(":")[2],

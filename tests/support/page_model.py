@@ -194,8 +194,9 @@ class Memory:
             if entry[:2] == [p.n, p.place]:
                 entry[2] = self.ticks
                 return
-        oldest = min(self.cached, key=lambda entry: entry[2])
-        oldest[:] = [p.n, p.place, self.ticks]
+        older = [entry for entry in self.cached if entry[2] < self.cached[0][2]]
+        replaced = older[-1] if older else self.cached[0]
+        replaced[:] = [p.n, p.place, self.ticks]
 
     def known(self):
         """The places that the hash knows a page for, or knew; some place if none."""

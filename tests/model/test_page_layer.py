@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 import kernel
 import page_model as plain
 from machine_driver import Driver
+from vmsmp.engine.clock import HZ
 from vmsmp.patches.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
 from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
@@ -218,12 +219,13 @@ class PageLayer(RuleBasedStateMachine):
     @rule(place=PLACES)
     def grab(self, place):
         flags = kernel.VM_ALLOC_NORMAL | kernel.VM_ALLOC_ZERO
-        m = self.holding(place, kernel.vm_page_grab, self.objects[place[0]], place[1], flags, shared=True)
         p = self.memory.at(place)
+        if p and (p.hard or p.soft):
+            return  # it would sleep for ever
+        m = self.do(kernel.vm_page_grab, self.objects[place[0]], place[1], flags)
         if p is None:
             p = self.memory.alloc(place, place[1], ["normal"])
-        elif p.hard or p.soft:
-            p = None
+            self.memory.ticks += 0 if p else HZ  # it waited for memory
         else:
             p.hard = True
             self.memory.enter(p)

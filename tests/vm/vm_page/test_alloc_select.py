@@ -121,11 +121,11 @@ def spoil(m, how):
     elif how == "dirty":
         m.dirty = 1
     else:
-        m.flags.setbits(PG_MAPPED if how == "mapped" else PG_NEED_COMMIT)
+        m.flags.setbits(PG_NEED_COMMIT)
 
 
 @pytest.mark.parametrize("select", ["cache", "both"])
-@pytest.mark.parametrize("how", ["held", "wired", "dirty", "mapped", "need commit"])
+@pytest.mark.parametrize("how", ["held", "wired", "dirty", "need commit"])
 def test_a_cached_page_that_is_no_longer_to_be_reused_becomes_inactive(alone, page_on, select, how, exhaust):
     def program(vm):
         m, other = page_on(vm, "cache"), page_on(vm, "cache", None, 1)
@@ -134,6 +134,33 @@ def test_a_cached_page_that_is_no_longer_to_be_reused_becomes_inactive(alone, pa
         return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders
 
     assert (True, "inactive", 0, []) == alone(program)
+
+
+@pytest.mark.parametrize("select", ["cache", "both"])
+def test_a_cached_page_that_is_mapped_is_reused(alone, page_on, select, exhaust):
+    def program(vm):
+        m = page_on(vm, "cache")
+        exhaust(vm)
+        m.flags.setbits(PG_MAPPED)
+        return SELECTS[select](vm) is m, on(m)
+
+    assert (True, "none") == alone(program, check=False)
+
+
+@pytest.mark.parametrize(("select", "kind"), [("cache", "cache"), ("both", "cache"), ("both", "free")])
+def test_a_search_for_either_type_busies_the_page_while_it_is_still_on_its_queue(
+    steps, page_on, select, kind, exhaust
+):
+    def prepare(vm):
+        if kind == "cache":
+            page_on(vm, "cache")
+            exhaust(vm)
+        return [vm]
+
+    rows = steps(prepare, SELECTS[select])
+    busy = next(n for n, row in enumerate(rows) if row.startswith("cmpset"))
+    counted = next(n for n, row in enumerate(rows) if row.startswith("fetchadd"))
+    assert (select == "both") is (busy < counted)
 
 
 def test_who_wants_a_cached_page_that_is_not_reused_is_woken(steps, page_on):

@@ -488,6 +488,7 @@ def test_caching_a_page_tells_those_who_wait_for_memory(alone, page_on):
 
 # -- trying ---------------------------------------------------------------------------------------
 
+
 def try_to_cache(m):
     """Busy the page and try to cache it, which drops the busy whatever comes of it."""
     return not vm_page_busy_try(m, True) and f.vm_page_try_to_cache(m)

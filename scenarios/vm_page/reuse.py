@@ -247,7 +247,7 @@ def free_against_map(m):
 @scenario(cpus=3, tags={"page", "cache"})
 def cache_against_hold(m):
     """Clean pages go to the cache and are reused while others look them up, hold, wire or dirty them."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=4, l2_size=2, set_assoc_mask=0)  # allocators reach the cache
     set_limits(vm, v_free_reserved=1)
     obj = vm_object_allocate(vm, 4)
     for n in range(2):

@@ -115,7 +115,7 @@ class Memory:
                 or ("interrupt" in request and free > 0)
                 or ("system" in request and self.count("cache") == 0 and free > INTERRUPT_MIN)
             )
-            kinds = ["free"] * gate + ["cache"] * ("normal" in request)
+            kinds = ["free"] if gate else ["cache"] * ("normal" in request)
             p, kind = self.search(kinds, colour)
             if p is None and not gate:
                 return None

@@ -32,6 +32,8 @@ SELECTS = {
     "cache": lambda vm: a.vm_page_select_cache(vm, 0),
     "both": lambda vm: a.vm_page_select_free_or_cache(vm, 0)[0],
 }
+#: Sizes with which a search of both types gets to the cached pages.
+BOTH = {"l2_size": 2, "set_assoc_mask": 0}
 
 
 @pytest.mark.parametrize(("select", "kind"), [("free", "free"), ("cache", "cache"), ("both", "cache")])
@@ -43,7 +45,7 @@ def test_a_page_selected_is_off_its_queue_hard_busied_and_not_locked(alone, page
         assert SELECTS[select](vm) is m
         return on(m), m.busy_count.peek(), m.spin.holders
 
-    assert ("none", PBUSY_LOCKED, []) == alone(program)
+    assert ("none", PBUSY_LOCKED, []) == alone(program, **BOTH)
 
 
 def test_a_cached_page_selected_is_still_in_its_object(alone, page_on):
@@ -64,7 +66,7 @@ def test_a_selection_of_both_says_where_the_page_came_from(alone, page_on, kind,
             exhaust(vm)
         return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm.page, base)
 
-    assert True is alone(program)
+    assert True is alone(program, **BOTH)
 
 
 def test_a_selection_that_finds_nothing_says_so(alone, exhaust):
@@ -133,7 +135,7 @@ def test_a_cached_page_that_is_no_longer_to_be_reused_becomes_inactive(alone, pa
         spoil(m, how)
         return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders
 
-    assert (True, "inactive", 0, []) == alone(program)
+    assert (True, "inactive", 0, []) == alone(program, **BOTH)
 
 
 @pytest.mark.parametrize("select", ["cache", "both"])
@@ -144,7 +146,7 @@ def test_a_cached_page_that_is_mapped_is_reused(alone, page_on, select, exhaust)
         m.flags.setbits(PG_MAPPED)
         return SELECTS[select](vm) is m, on(m)
 
-    assert (True, "none") == alone(program, check=False)
+    assert (True, "none") == alone(program, check=False, **BOTH)
 
 
 @pytest.mark.parametrize(("select", "kind"), [("cache", "cache"), ("both", "cache"), ("both", "free")])
@@ -157,7 +159,7 @@ def test_a_search_for_either_type_busies_the_page_while_it_is_still_on_its_queue
             exhaust(vm)
         return [vm]
 
-    rows = steps(prepare, SELECTS[select])
+    rows = steps(prepare, SELECTS[select], **BOTH)
     busy = next(n for n, row in enumerate(rows) if row.startswith("cmpset"))
     counted = next(n for n, row in enumerate(rows) if row.startswith("fetchadd"))
     assert (select == "both") is (busy < counted)

@@ -97,5 +97,5 @@ def vm_paging_inactive(vm: VmSystem) -> bool:
 def vm_paging_inactive_count(vm: VmSystem) -> int:
     """Return how many pages should become inactive; negative if too many are."""
     limits = vm.meter.limits
-    inactive = vm.mycpu().gd_vmstats.peek("v_inactive_count")
+    inactive: int = vm.mycpu().gd_vmstats.peek("v_inactive_count")
     return limits.v_free_min + limits.v_inactive_target - _available(vm) - inactive

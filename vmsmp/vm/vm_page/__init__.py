@@ -79,10 +79,12 @@ __getattr__, __dir__, __all__ = exports(
         "search": (
             "LASTQ_PROBES",
             "_probe",
-            "_ring",
+            "_Widening",
+            "_start",
             "_vm_page_list_find",
             "_vm_page_list_find_wide",
             "_vm_page_list_find2",
+            "_vm_page_list_find2_wide",
         ),
         "tailq": ("TAILQ_INSERT_HEAD", "TAILQ_INSERT_TAIL", "TAILQ_INSERT_AFTER", "TAILQ_REMOVE"),
         "queues": (

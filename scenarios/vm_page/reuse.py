@@ -166,6 +166,7 @@ def queues_against_sweeper(m):
         vm_page_activate(page)
         page.act_count = 0
         vm_page_wakeup(page)
+    vm.page.dnweight.store(126)  # the next pages not needed go to the head or the tail
 
     def mover(first):
         for n in m.rounds(2):

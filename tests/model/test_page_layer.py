@@ -79,12 +79,14 @@ class PageLayer(RuleBasedStateMachine):
 
     @initialize(
         l2_size=st.sampled_from([1, 2]),
+        unneeded=st.sampled_from([0, 14, 120, 250]),
         resident=st.dictionaries(PLACES, st.sets(st.sampled_from(["held", "mapped", "wired"]))),
     )
-    def boot(self, l2_size, resident):
+    def boot(self, l2_size, unneeded, resident):
         self.vm = self.driver.do(self._boot, l2_size)
         self.real = self.vm.page.vm_page_array
         self.memory = plain.Memory([m.pc for m in self.real])
+        self.memory.unneeded = self.vm.page.dnweight.value = unneeded
         for place, state in resident.items():
             self.alloc_for_object(place, ["normal"])
             n = self.memory.at(place).n
@@ -92,7 +94,8 @@ class PageLayer(RuleBasedStateMachine):
             if "held" in state:
                 self.hold(n)
             if "mapped" in state:
-                self.enter(n, writeable=True)
+                for _ in range(2):
+                    self.enter(n, writeable=True)
                 self.hash_enter(n)
             if "wired" in state:
                 self.wire(n)
@@ -314,13 +317,10 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vm_page_deactivate, m)
         self.memory.deactivate(p)
 
-    @of_page(lambda p: p.usable, athead=st.booleans())
-    def dontneed(self, p, m, athead):
-        self.do(lambda: kernel.vm_page_dontneed(m, athead=athead))
-        if p.kind == "inactive":
-            p.act = max(0, p.act - 1)
-        else:
-            self.memory.deactivate(p, athead)
+    @of_page(lambda p: p.mine)
+    def dontneed(self, p, m):
+        self.do(kernel.vm_page_dontneed, m)
+        self.memory.dontneed(p)
 
     # -- busies
 
@@ -485,7 +485,8 @@ class PageLayer(RuleBasedStateMachine):
     @of_page(lambda p: p.place and (p.hard or p.soft) and p.kind != "cache", writeable=st.booleans())
     def enter(self, p, m, writeable):
         self.do(kernel.pmap_enter, m, PROTECTIONS["write" if writeable else "read"])
-        p.flags |= {"mapped", "multi", "writeable"} if writeable else {"mapped", "multi"}
+        p.flags |= {"multi"} if "mapped" in p.flags else {"mapped"}
+        p.flags |= {"writeable"} if writeable else set()
         p.pte = "rw" if writeable else p.pte or "r"
 
     @of_page(lambda p: p.pte)

@@ -214,7 +214,7 @@ def test_a_cached_page_leaves_its_object(alone, page_on, exhaust):
 def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only, owned):
     def program(vm):
         (m,) = cached_only(vm, 1)
-        m.flags.setbits(PG_WRITEABLE)
+        m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
         m.md.setbits(PTE_V)  # kept by a process that looked it up meanwhile
         if not owned:
             m.object.rb_memq.clear()

@@ -123,6 +123,8 @@ __getattr__, __dir__, __all__ = exports(
             "_vm_page_deactivate_locked",
             "vm_page_deactivate",
             "vm_page_dontneed",
+            "vm_page_soft_activate",
+            "_raise_act_count",
             "_pagedaemon_wakeup",
         ),
         "residency": (

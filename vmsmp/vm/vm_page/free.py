@@ -57,8 +57,7 @@ def vm_page_free_toq(m: VmPage) -> None:
     vm.mycpu().v_tfree += 1
     flags = m.flags.load()
     if flags & (PG_MAPPED | PG_WRITEABLE):
-        pmap_mapped_sync(m)
-        flags = m.flags.load()
+        flags = pmap_mapped_sync(m)
     busy_count = m.busy_count.load()
     if flags & PG_MAPPED or not busy_count & PBUSY_LOCKED:
         vm.panic("vm_page_free: page mapped or not busy")

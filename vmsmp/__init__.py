@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vmsmp.report.text import failure_text as failure_text
 
 _ERRNO = (
-    *("EBUSY", "EINTR", "ENOLCK", "ERESTART", "EWOULDBLOCK"),
+    *("EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ERESTART", "EWOULDBLOCK"),
     *("LK_SHARED", "LK_EXCLUSIVE", "LK_UPGRADE", "LK_EXCLUPGRADE", "LK_DOWNGRADE", "LK_RELEASE"),
     *("LK_CANCEL_BEG", "LK_CANCEL_END"),
     *("LK_NOWAIT", "LK_SLEEPFAIL", "LK_CANRECURSE", "LK_TIMELOCK", "LK_PCATCH", "LK_CANCELABLE"),

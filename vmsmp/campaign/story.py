@@ -77,6 +77,9 @@ class Storyteller(LockObserver):
         self._grants: list[Grant] = []
         # The step under way: it is written down at the next arrival, when its effect is there.
         self._open: tuple[Cpu, int, str, tuple[source.Place, ...], str, int] | None = None
+        # What the step under way accesses, if it is one of several accesses: done, and the last one's code.
+        self._parts: list[str] = []
+        self._part: tuple[int, str] | None = None
         #: At which row picks have become fair, if they have.
         self._fair: int | None = None
 
@@ -90,6 +93,21 @@ class Storyteller(LockObserver):
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
         self._open = (cpu, code, before, source.standing(), switch, len(cpu.held))
+
+    def accessed(self, cpu: Cpu, code: int) -> None:
+        self._close_part(cpu)
+        thing = cpu.machine.find(ops.object_of(code))
+        self._part = code, thing.state() if hasattr(thing, "state") else ""
+
+    def _close_part(self, cpu: Cpu) -> None:
+        machine = cpu.machine
+        if self._part is not None:
+            code, before = self._part
+            self._part = None
+            thing = machine.find(ops.object_of(code))
+            after = thing.state() if hasattr(thing, "state") else ""
+            change = f"{before} -> {after}" if before != after else after
+            self._parts.append(f"{machine.describe(code)} {change}")
 
     def late(self, machine: Machine) -> None:
         if self._fair is None:
@@ -134,6 +152,10 @@ class Storyteller(LockObserver):
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
+        self._close_part(cpu)
+        if self._parts:
+            text = f"{text}: {', '.join(self._parts)}"
+            self._parts = []
         name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         step = len(self._rows)
         self._rows.append(Row(step, cpu.index, text, before or after, after, place, switch, held, name))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vmsmp.sync.allocation import Allocation
 from vmsmp.sync.barrier import AtomicBarrier, Barrier, ExactBarrier
 from vmsmp.sync.condvar import AtomicCondvar, Condvar, ExactCondvar
 from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
@@ -46,6 +47,8 @@ class SyncMachine(Services):
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._sleepq: SleepQueues | None = None
         self._futexes: Futexes | None = None
+        #: All memory that the program allocated, by CPU in order: whose end is looked at.
+        self.allocations: dict[int, list[Allocation]] = {}
         self._pool_tokens: dict[int, Token] = {}
 
     # -- locks ----------------------------------------------------------------------------------
@@ -100,6 +103,12 @@ class SyncMachine(Services):
     def rwlock(self, name: str | None = None) -> RwLock:
         """A reader-writer lock that prefers writers."""
         return ExactRwLock(self, name, self.futexes) if self.exact else AtomicRwLock(self, name)
+
+    def allocate(self, name: str | None = None, /, **fields: Any) -> Allocation:
+        """A record of cells with these values, until its `free`."""
+        thing = Allocation(self, name, fields)
+        self.allocations.setdefault(self.engine.current.index, []).append(thing)
+        return thing
 
     @property
     def futexes(self) -> Futexes:

@@ -4,6 +4,7 @@ For a small program the outcomes of all its runs are collected at the atomic dep
 in which order sections were entered and left.  Then every outcome at the exact depth is checked
 against that set, so an outcome that only the exact lock has is a failure with a schedule line.  Where
 both directions are held, the searches at the exact depth must also reach all of the set.
+For the primitives of users' protocols, too, the outcomes of both depths are the same, one way and the other.
 """
 
 import pytest
@@ -27,7 +28,7 @@ from vmsmp import (
 MANY = 600
 
 
-def outcomes(body, **options):
+def outcomes(body, sched="dfs", **options):
     """All outcomes of `body` at the atomic depth, by a search that saw everything."""
     seen = set()
 
@@ -37,7 +38,7 @@ def outcomes(body, **options):
         m.join()
         seen.add(tuple(log))
 
-    result = vmsmp.explore(program, sched="dfs", schedules=60_000, locks="atomic", **options)
+    result = vmsmp.explore(program, sched=sched, schedules=60_000, locks="atomic", **options)
     assert ([], True) == (result.failures, result.exhausted)
     return seen
 
@@ -511,3 +512,160 @@ def test_an_exact_refcount_does_nothing_an_atomic_one_cannot():
         diary.note("zero")
 
     assert 1 < len(refines(body))
+
+
+# -- what users write their protocols with ----------------------------------------------------------------
+
+
+def same(body, atomic="dfs", exact=(("random", 1500), ("pct:3", 500), ("dfs:2", 500)), **options):
+    """Neither depth has an outcome that the other lacks; the outcomes."""
+    specified = outcomes(body, atomic, **options)
+    if not options:
+        assert specified == outcomes(body, "dpor")
+    done = set()
+
+    def told(m):
+        log = []
+        body(m, log)
+        m.join()
+        done.add(tuple(log))
+        m.check(tuple(log) in specified, f"only the exact depth does {log}")
+
+    for sched, schedules in exact:
+        result = vmsmp.explore(told, sched=sched, schedules=schedules, locks="exact", **options)
+        assert [] == [(f.message, f.schedule) for f in result.failures]
+        if result.exhausted:
+            break
+    assert specified == done
+    return specified
+
+
+SEMAPHORE = {
+    "two for one unit": (1, ("a", "b")),
+    "three for two units": (2, ("a", "b", "c")),
+    "a try beside two": (1, ("a", "b", "!t")),
+}
+
+
+@pytest.mark.parametrize("name", SEMAPHORE)
+def test_both_depths_of_a_semaphore_do_the_same(name):
+    units, users = SEMAPHORE[name]
+
+    def body(m, log):
+        sem, diary = m.semaphore(units, "s"), Diary(m, log)
+
+        def user(who):
+            if who[0] == "!":
+                got = sem.try_acquire()
+                diary.note(f"{who}{int(got)}")
+            else:
+                got = sem.acquire() == 0
+                diary.note(f"{who}+")
+            if got:
+                sem.release()
+
+        for who in users[:-1]:
+            m.spawn(user, who)
+        user(users[-1])
+
+    assert 1 < len(same(body))
+
+
+def test_both_depths_of_a_semaphore_give_up_the_same():
+    def body(m, log):
+        sem, diary = m.semaphore(0, "s"), Diary(m, log)
+
+        def taker():
+            diary.note(f"a{sem.acquire(timo=3)}")
+
+        m.spawn(taker)
+        diary.note("b")
+        sem.release()
+        diary.note("c")
+
+    assert any(f"a{EWOULDBLOCK}" in log for log in same(body, timeouts="any"))
+
+
+RWLOCK = {
+    "two writers": (_exclusive, _exclusive),
+    "writer and reader": (_exclusive, _shared),
+    "two readers": (_shared, _shared),
+    "writer and try": (_exclusive, _try),
+    "reader and try": (_shared, _try),
+    "writer, reader, reader": (_brief_exclusive, _brief_shared, _brief_shared),
+    "writer, writer, reader": (_brief_exclusive, _brief_exclusive, _brief_shared),
+}
+
+
+@pytest.mark.parametrize("name", RWLOCK)
+def test_both_depths_of_a_reader_writer_lock_do_the_same(name):
+    assert 1 < len(same(together(lambda m: m.rwlock("rw"), *RWLOCK[name])))
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_both_depths_of_a_barrier_do_the_same(turns):
+    def body(m, log):
+        barrier, diary = m.barrier(2, "b"), Diary(m, log)
+
+        def worker(who):
+            for turn in range(turns):
+                diary.note(f"{who}{turn}")
+                last = barrier.wait()
+            diary.note(f"{who}{'!' if last else '.'}")
+
+        m.spawn(worker, "a")
+        worker("b")
+
+    assert 1 < len(same(body))
+
+
+def test_both_depths_of_a_condition_variable_do_the_same():
+    def body(m, log):
+        lock, cv, ready, diary = m.spinlock("l"), m.condvar("cv"), m.cell(0), Diary(m, log)
+
+        def waiter():
+            with lock:
+                while not ready.load():
+                    cv.wait(lock)
+                    diary.note("woken")
+            diary.note("w")
+
+        m.spawn(waiter)
+        with lock:
+            ready.store(1)
+        diary.note("set")
+        cv.signal()
+        diary.note("signalled")
+
+    assert {("set", "signalled", "w"), ("set", "signalled", "woken", "w")} <= same(body)
+
+
+def test_both_depths_of_a_futex_do_the_same():
+    def body(m, log):
+        word, diary = m.atomic(0, "w"), Diary(m, log)
+
+        def waiter(who):
+            diary.note(f"{who}{m.futex_wait(word, 0)}")
+
+        m.spawn(waiter, "a")
+        m.spawn(waiter, "b")
+        word.store(1)
+        diary.note(f"{m.futex_wake(word, 2)} woken")
+
+    assert 3 < len(same(body, "dpor"))
+
+
+def test_both_depths_of_a_futex_requeue_do_the_same():
+    def body(m, log):
+        word, target, diary = m.atomic(0, "w"), m.atomic(0, "t"), Diary(m, log)
+
+        def waiter(who):
+            diary.note(f"{who}{m.futex_wait(word, 0)}")
+
+        m.spawn(waiter, "a")
+        m.spawn(waiter, "b")
+        word.store(1)
+        diary.note(f"{m.futex_requeue(word, target, 1, 1, 1)} passed on")
+        diary.note(f"{m.futex_wake(target)} woken")
+
+    assert 3 < len(same(body, "dpor"))

@@ -132,9 +132,9 @@ def _tried_on(place: Place, trial: Trial, repairs: frozenset[str]) -> tuple[int,
     scenario = find_scenario(place.scenario)
     options = options_for(scenario, locks=place.locks, repairs=repairs, mutants={trial.ident})
     result = search(scenario, options, schedules=trial.budget)
-    if result.failure is not None and explain(result.failure.signature, place.scenario, repairs):
+    if result.failure is not None and explain(result.failure, repairs):
         result = search(scenario, options, schedules=trial.budget, stop="never")
-    fresh = (f for f in result.failures if explain(f.signature, place.scenario, repairs) is None)
+    fresh = (f for f in result.failures if explain(f, repairs) is None)
     return result.executions, next(fresh, None)
 
 

@@ -7,7 +7,8 @@ from typing import Final
 ERESTART: Final = -1
 EINTR: Final = 4
 EBUSY: Final = 16
-EWOULDBLOCK: Final = 35
+EAGAIN: Final = 35
+EWOULDBLOCK: Final = EAGAIN
 ENOLCK: Final = 77
 
 # lockmgr request types (low four bits) and flags

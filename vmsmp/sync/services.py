@@ -62,6 +62,12 @@ class Services(BareMachine):
         """
         return self._atomic(self, value, name, format, ident)
 
+    # -- locks ----------------------------------------------------------------------------------
+
+    def spinlock(self, name: str | None = None, *, ident: int | None = None) -> Any:
+        """A spinlock, exclusive and shared."""
+        raise NotImplementedError
+
     # -- tokens ---------------------------------------------------------------------------------
 
     @property

@@ -167,7 +167,7 @@ class AtomicLockmgr(LockmgrLock):
             granted = can(cpu)
             left(cpu)
             if signalled() and not granted:
-                td.td_sigpending = False
+                td.td_sigpending = 0
                 return EINTR
             if flags & LK_SLEEPFAIL or (self._canceled and flags & LK_CANCELABLE):
                 return ENOLCK

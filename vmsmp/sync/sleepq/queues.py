@@ -23,6 +23,7 @@ from vmsmp.sync.thread import (
     Thread,
     crit_enter,
     crit_exit,
+    cursig,
     curthread,
     lwkt_deschedule_self,
     lwkt_schedule,
@@ -86,9 +87,8 @@ class SleepQueues:
             how = self._switch(td, Wait(ident, WaitMode.SLEEP, overdue), channel | ops.RESUME, timo)
             error = EWOULDBLOCK if td.td_flags & TDF_TIMEOUT else 0
             self.resume(td)
-        if flags & PCATCH and not error:
-            error = self.cursig(td)
-        td.td_flags &= ~TDF_SINTR
+        if flags & PCATCH:
+            error = self.caught(td, error)
         crit_exit(td)
         for hook in machine.hooks.woken:
             hook(cpu, ident, how)
@@ -119,10 +119,10 @@ class SleepQueues:
         td.td_flags |= TDF_SINTR
         return False
 
-    def cursig(self, td: Thread) -> int:
-        """The error of the signal that is pending, which is taken with that; 0 if there is none."""
-        error, td.td_sigpending = td.td_sigpending, 0
-        return error
+    def caught(self, td: Thread, error: int) -> int:
+        """No signal ends the sleep from here on; `error`, or that of the signal that is pending."""
+        td.td_flags &= ~TDF_SINTR
+        return error or cursig(td)
 
     def deschedule(self, td: Thread, ident: Any, flags: int) -> bool:
         """Commit to the sleep; False if a wakeup came after the interlock."""

@@ -1,0 +1,20 @@
+"""Which family of programs a file of recordings is of."""
+
+from __future__ import annotations
+
+import re
+
+from family_lk import Lockmgr
+from family_rf import Refcount
+from follower import Family
+
+#: By the name of a file up to its first hyphen.
+FAMILIES: dict[str, type[Family]] = {
+    "lk": Lockmgr,
+    "rf": Refcount,
+}
+
+
+def family_of(name: str) -> type[Family] | None:
+    """The family of a file's name, or None if there is nothing to follow it with."""
+    return FAMILIES.get(re.split("[.-]", name, maxsplit=1)[0])

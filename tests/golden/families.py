@@ -6,12 +6,14 @@ import re
 
 from family_lk import Lockmgr
 from family_rf import Refcount
+from family_sl import Sleeping
 from follower import Family
 
 #: By the name of a file up to its first hyphen.
 FAMILIES: dict[str, type[Family]] = {
     "lk": Lockmgr,
     "rf": Refcount,
+    "sl": Sleeping,
 }
 
 

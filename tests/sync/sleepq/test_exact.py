@@ -110,7 +110,7 @@ def test_a_move_to_another_queue_clears_hints_and_mask_of_the_old_one():
     assert [[None] * 4, 0] == seen
 
 
-def test_ipis_go_to_the_highest_cpu_first():
+def test_ipis_go_to_the_lowest_cpu_first():
     sent = []
 
     def program(m):
@@ -123,7 +123,7 @@ def test_ipis_go_to_the_highest_cpu_first():
         m.join()
 
     once(program)
-    assert [f"ipi ipiq of cpu{n}" for n in (3, 2, 1)] == [word for word in sent if word.startswith("ipi")]
+    assert [f"ipi ipiq of cpu{n}" for n in (1, 2, 3)] == [word for word in sent if word.startswith("ipi")]
 
 
 def test_idents_of_one_bucket_do_not_wake_each_other():

@@ -13,6 +13,8 @@ Locks: queues and hints are touched on their own CPU only, in a critical section
 Deviations:
   * 8 buckets instead of up to 2,000,003 in 1/16 as many queues: a queue has one mask, and, with one
     thread a CPU, one thread at most.
+  * the IPIs of one wakeup go to the lowest CPU first, as in the recordings of the kernel's code that the
+    tests follow; the kernel itself goes from the highest CPU down.
   * wakeups are sent at once: the per-CPU delay (`wakeup_start_delayed`) is not modelled.
   * `signal` marks the thread on its own CPU; there are no real signals and no lwp_token.  The signal is
     gone with the sleep that it ends, as if the program returned to user mode there.

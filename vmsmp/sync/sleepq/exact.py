@@ -202,8 +202,8 @@ class ExactSleepQueues(SleepQueues):
 
     @staticmethod
     def cpus_of(mask: int) -> list[int]:
-        """The CPUs of a mask in the order in which they get their IPIs: from the highest down."""
-        return [index for index in reversed(range(mask.bit_length())) if mask >> index & 1]
+        """The CPUs of a mask in the order in which they get their IPIs."""
+        return [index for index in range(mask.bit_length()) if mask >> index & 1]
 
     def _wakeup_remote(self, cpu: Cpu, ident: Any, domain: int) -> int:
         """Send an IPI to a CPU whose hints name the ident; how many were sent."""

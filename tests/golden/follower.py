@@ -304,7 +304,7 @@ class Follower(Scheduler):
 
     def _settle(self) -> None:
         """Hold what the last operation changed against its line."""
-        if self.family is None or not self._values:
+        if self._marker is None:
             return
         before, self._values = self._values, self._look()
         line, self._expected = self._expected, None

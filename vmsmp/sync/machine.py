@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vmsmp.sync.allocation import Allocation
 from vmsmp.sync.barrier import AtomicBarrier, Barrier, ExactBarrier
 from vmsmp.sync.condvar import AtomicCondvar, Condvar, ExactCondvar
-from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
+from vmsmp.sync.errno import EINTR, ERESTART, PDOMAIN_MASK, PWAKEUP_MYCPU, PWAKEUP_ONE
 from vmsmp.sync.futex import ALL, AtomicFutexes, ExactFutexes, Futexes
 from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
@@ -20,6 +20,7 @@ from vmsmp.sync.semaphore import AtomicSemaphore, ExactSemaphore, Semaphore
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
 from vmsmp.sync.spinlock import AtomicSpinlock, ExactSpinlock, Spinlock
+from vmsmp.sync.thread import thread_of
 from vmsmp.sync.token import AtomicToken, ExactToken, Token, lwkt_getpooltoken, lwkt_token_swap
 
 if TYPE_CHECKING:
@@ -165,10 +166,36 @@ class SyncMachine(Services):
         self.sleepq.wakeup(ident, domain & PDOMAIN_MASK)
 
     def wakeup_one(self, ident: Any, domain: int = 0) -> None:
-        """Wake at least one CPU that sleeps on `ident`, if there is one."""
+        """Wake one thread of every CPU that sleeps on `ident`."""
         self.sleepq.wakeup(ident, domain & PDOMAIN_MASK | PWAKEUP_ONE)
 
-    def signal(self, cpu: Cpu) -> None:
-        """Interrupt the PCATCH sleep of `cpu`, this one or its next."""
-        if cpu.td is not None:
-            self.sleepq.signal(cpu.td)
+    def wakeup_domain(self, ident: Any, domain: int) -> None:
+        """As `wakeup`, of those that sleep in `domain`."""
+        self.wakeup(ident, domain)
+
+    def wakeup_domain_one(self, ident: Any, domain: int) -> None:
+        """As `wakeup_one`, of those that sleep in `domain`."""
+        self.wakeup_one(ident, domain)
+
+    def wakeup_mycpu(self, ident: Any) -> None:
+        """Wake the threads of the running CPU only."""
+        self.sleepq.wakeup(ident, PWAKEUP_MYCPU)
+
+    def wakeup_mycpu_one(self, ident: Any) -> None:
+        """Wake one thread of the running CPU only."""
+        self.sleepq.wakeup(ident, PWAKEUP_MYCPU | PWAKEUP_ONE)
+
+    def wakeup_oncpu(self, cpu: Cpu, ident: Any) -> None:
+        """Wake the threads of `cpu` that sleep on `ident`; masks and hints are not looked at."""
+        self.sleepq.wakeup_oncpu(thread_of(self, cpu), ident, PWAKEUP_MYCPU)
+
+    def wakeup_oncpu_one(self, cpu: Cpu, ident: Any) -> None:
+        """As `wakeup_oncpu`, of one thread."""
+        self.sleepq.wakeup_oncpu(thread_of(self, cpu), ident, PWAKEUP_MYCPU | PWAKEUP_ONE)
+
+    def signal(self, cpu: Cpu, restart: bool = False) -> None:
+        """Interrupt the PCATCH sleep of `cpu`, this one or its next.
+
+        The sleep ends with EINTR, or with ERESTART if the call that it is part of is to be restarted.
+        """
+        self.sleepq.signal(thread_of(self, cpu), ERESTART if restart else EINTR)

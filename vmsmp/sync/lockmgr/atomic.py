@@ -23,7 +23,6 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.errno import (
     EBUSY,
-    EINTR,
     ENOLCK,
     EWOULDBLOCK,
     LK_CANCEL_BEG,
@@ -46,7 +45,7 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED, UPGRADE
 from vmsmp.sync.lockmgr.lock import LockmgrLock
 from vmsmp.sync.lockmgr.word import LKC_EXREQ, LKC_EXREQ2, LKC_SCOUNT, LKC_SHARED, LKC_UPREQ
 from vmsmp.sync.services import Services
-from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
+from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, cursig, curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
 
 #: In place of an error: the request waits, counted, or not counted yet; or it is the owner's own.
@@ -235,8 +234,7 @@ class AtomicLockmgr(LockmgrLock):
 
         def finish(cpu: Cpu) -> int:
             if _signalled(td, flags):
-                td.td_sigpending = False
-                return EINTR
+                return cursig(td)
             if not self._yields(cpu) and self._can_shared(cpu):
                 self._take(cpu, SHARED)
                 return 0
@@ -262,13 +260,11 @@ class AtomicLockmgr(LockmgrLock):
         def finish(cpu: Cpu) -> int:
             granted = can(cpu)
             self._withdraw(cpu, mode)
-            signalled = _signalled(td, flags)
-            if signalled:
-                td.td_sigpending = False
+            error = cursig(td) if _signalled(td, flags) else 0
             if flags & LK_SLEEPFAIL:
-                return EINTR if signalled and not shared else ENOLCK
-            if signalled and (shared or not granted):
-                return EINTR
+                return error if error and not shared else ENOLCK
+            if error and (shared or not granted):
+                return error
             if not granted:
                 return ENOLCK
             self._take(cpu, mode)

@@ -8,7 +8,7 @@ from vmsmp import scenario
     tags={"spinlock", "finding"},
     locks="exact",
     fixed=True,
-    schedule="v1:windowed_reader_starves_writer+exact+steps=2000:b:0.2>2,2.2>1",
+    schedule="v1:windowed_reader_starves_writer+exact+steps=2000:3d090c:0.2>2,2.7>0,1.2>3",
 )
 def windowed_reader_starves_writer(m):
     """A writer queues, one reader passes it in its window, and from then on no reader waits.

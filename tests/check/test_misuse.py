@@ -58,8 +58,15 @@ def test_exclusive_over_the_own_shared_hold_is_found(locks, sort):
 
 
 @DEPTHS
-@pytest.mark.parametrize("sort", ["spinlock", "lockmgr"])
-@pytest.mark.parametrize("held", [None, "acquire", "acquire_shared"])
+@pytest.mark.parametrize(
+    ("sort", "held"),
+    [
+        ("spinlock", None),
+        ("spinlock", "acquire"),
+        ("spinlock", "acquire_shared"),
+        ("lockmgr", "acquire_shared"),  # the kernel itself does not see this one
+    ],
+)
 def test_a_release_by_a_cpu_that_does_not_hold_it_is_found(locks, sort, held):
     def program(m):
         lock = getattr(m, sort)("l")
@@ -71,6 +78,20 @@ def test_a_release_by_a_cpu_that_does_not_hold_it_is_found(locks, sort, held):
 
 
 @DEPTHS
+@pytest.mark.parametrize(
+    ("held", "message"), [(None, "LK_RELEASE: no lock held"), ("acquire", "not exclusive lock holder")]
+)
+def test_a_lockmgr_lock_released_by_a_cpu_that_does_not_hold_it_is_the_kernel_s_panic(locks, held, message):
+    def program(m):
+        lock = m.lockmgr("l")
+        if held:
+            getattr(lock, held)()
+        m.spawn(lock.release).join()
+
+    found(program, "check", f"panic: lockmgr: {message}: lockmgr 'l'", locks=locks)
+
+
+@DEPTHS
 def test_a_token_released_out_of_order_is_found(locks):
     def program(m):
         a, b = m.token("a"), m.token("b")
@@ -78,7 +99,30 @@ def test_a_token_released_out_of_order_is_found(locks):
         b.acquire()
         a.release()
 
-    found(program, "lock-misuse", "token 'a' released out of order", locks=locks)
+    found(program, "check", "panic: lwkt_reltoken: illegal release of token 'a'", locks=locks)
+
+
+@DEPTHS
+@pytest.mark.parametrize("again", ["acquire", "acquire_shared"])
+def test_recursion_on_an_own_exclusive_token_under_a_spinlock_is_right(locks, again):
+    def program(m):
+        token, spin = m.token("t"), m.spinlock("s")
+        with token, spin:
+            getattr(token, again)()
+            token.release()
+
+    silent(program, locks=locks)
+
+
+@DEPTHS
+def test_recursion_on_an_own_shared_token_under_a_spinlock_may_wait(locks):
+    def program(m):
+        token, spin = m.token("t"), m.spinlock("s")
+        token.acquire_shared()
+        with spin:
+            token.acquire_shared()
+
+    found(program, "lock-misuse", "token 't' wanted, which may sleep, with spinlock 's' held", locks=locks)
 
 
 @DEPTHS

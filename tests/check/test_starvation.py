@@ -251,7 +251,7 @@ def test_a_lockmgr_lock_lets_the_writer_in():
 
 
 windowed = find_scenario("windowed_reader_starves_writer")
-EXACT = {"sched": "pct:3", "schedules": 60, "locks": "exact", "max_steps": 2000}
+EXACT = {"sched": "pct:3", "schedules": 200, "locks": "exact", "max_steps": 2000}
 
 
 @CHECKS
@@ -268,7 +268,7 @@ def test_readers_in_their_window_starve_the_writer(check):
 
 @CHECKS
 def test_readers_in_their_window_are_a_loop_in_which_the_writer_starves(check):
-    options = {**EXACT, "max_steps": 600, "check": check}
+    options = {**EXACT, "max_steps": 1000, "check": check}
     failure = found(windowed, "livelock", COMES_BACK, **options)
     told = r"cpu\d wants: exclusive spinlock 'lock', which others got [1-9]\d* times meanwhile: it starves"
     assert any(re.fullmatch(told, fact) for fact in failure.facts)

@@ -60,13 +60,13 @@ def test_a_spinlock_word_that_is_left_behind_is_caught_at_the_end():
     )
 
 
-def test_a_token_word_that_is_left_behind_is_caught_at_the_end():
+def test_a_token_s_count_that_is_left_behind_is_caught():
     caught(
         using(lambda m: m.token("l"), "acquire_shared"),
         "vmsmp.sync.token.exact:_lwkt_reltokref",
-        "if tok.t_count.fetchadd(-TOK_INCR) // TOK_INCR == 0:",
-        "if tok.t_count.fetchadd(0) // TOK_INCR == 0:",
-        "state word of token 'l': nobody uses it but t_count is 2",
+        "if tok.t_count.fetchadd(-TOK_INCR) & TOK_COUNTMASK == 0:",
+        "if tok.t_count.fetchadd(0) & TOK_COUNTMASK == 0:",
+        "state word of token 'l': 1 count in it but t_count is 2",
     )
 
 

@@ -111,6 +111,9 @@ class Storyteller(LockObserver):
         self._open: _Step | None = None
         #: The CPUs that have been sent a signal and have not seen it.
         self._signalled: set[Cpu] = set()
+        #: What the step under way accesses, if it is one of several accesses: done, and the last one's code.
+        self._parts: list[str] = []
+        self._part: tuple[int, str] | None = None
         #: At which row picks have become fair, if they have.
         self._fair: int | None = None
 
@@ -125,6 +128,21 @@ class Storyteller(LockObserver):
         before = thing.state() if hasattr(thing, "state") else ""
         asleep, announced = _sleepers(cpu.machine)
         self._open = _Step(cpu, code, before, source.standing(), switch, len(cpu.held), asleep, announced)
+
+    def accessed(self, cpu: Cpu, code: int) -> None:
+        self._close_part(cpu)
+        thing = cpu.machine.find(ops.object_of(code))
+        self._part = code, thing.state() if hasattr(thing, "state") else ""
+
+    def _close_part(self, cpu: Cpu) -> None:
+        machine = cpu.machine
+        if self._part is not None:
+            code, before = self._part
+            self._part = None
+            thing = machine.find(ops.object_of(code))
+            after = thing.state() if hasattr(thing, "state") else ""
+            change = f"{before} -> {after}" if before != after else after
+            self._parts.append(f"{machine.describe(code)} {change}")
 
     def late(self, machine: Machine) -> None:
         if self._fair is None:
@@ -168,6 +186,10 @@ class Storyteller(LockObserver):
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
+        self._close_part(done.cpu)
+        if self._parts:
+            text = f"{text}: {', '.join(self._parts)}"
+            self._parts = []
         name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         note = "; ".join([*self._woken_by(done), *done.notes])
         self._rows.append(

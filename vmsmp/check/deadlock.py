@@ -49,12 +49,11 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     wait = cpu.wants
     if wait is None:
         return []
-    if isinstance(wait.what, Cpu):
-        return [wait.what]
-    if isinstance(wait.what, Lock) and wait.what.kind != "token":
-        return [
-            holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP
-        ]
+    what = getattr(wait.what, "sake", None) or wait.what
+    if isinstance(what, Cpu):
+        return [what]
+    if isinstance(what, Lock) and what.kind != "token":
+        return [holder for holder, _ in what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP]
     return []
 
 

@@ -2,6 +2,7 @@
 
 INV-SP5, INV-TK5, INV-TK8: no sleep while a spinlock is held, no release of what another CPU holds, no
 exclusive request over the CPU's own shared hold, no recursion on a spinlock.
+Recursion on the CPU's own exclusive token never waits, and so may come with a spinlock held.
 (Tokens out of LIFO order are caught by the token itself, as in the kernel.)
 """
 
@@ -26,7 +27,7 @@ class Misuse(LockObserver):
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
         if not cpu.held:
             return
-        if lock.sleepable:
+        if lock.sleepable and not (lock.kind == "token" and cpu.holds(lock, EXCLUSIVE)):
             spin = _held_spinlock(cpu)
             if spin is not None:
                 cpu.machine.fail(

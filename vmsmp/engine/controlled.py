@@ -205,6 +205,8 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         """
         if self.halting:
             return True
+        if self.inside is not None:
+            self.inside.leave()
         if self.machine.violation is None:
             self.machine.violation = violation
             self.machine.scene = self.machine.survey()

@@ -17,12 +17,17 @@ def ident_name(ident: Any) -> str:
     return getattr(ident, "name", None) or str(ident)
 
 
-def ident_hash(ident: Any) -> int:
-    """A hash of 32 bits, the same in every run."""
+def ident_key(ident: Any) -> int:
+    """A whole number of 64 bits that stands for the ident's address, the same in every run."""
     key = ident if isinstance(ident, int) else getattr(ident, "ident", None)
     if not isinstance(key, int):
         key = zlib.crc32(str(key or ident).encode())
-    return key * 2654435761 % (1 << 32)
+    return key % (1 << 64)
+
+
+def ident_hash(ident: Any) -> int:
+    """A hash of 32 bits, the same in every run."""
+    return ident_key(ident) * 2654435761 % (1 << 32)
 
 
 def wchan_identity(machine: Machine, ident: Any) -> int:

@@ -6,8 +6,8 @@ Word: bit 31 SPINLOCK_SHARED, bits 20..30 the exclusive waiters in units of SPIN
 leaves SHARED set, cached for the next reader.  Queued writers hold off new readers.
 Deviations:
   * backoff is one `pause` a turn; "indefinite wait" is the engine's livelock verdict.
-  * a reader's time window, in which it may overrule queued writers, is drawn once for each
-    contested acquire (half of them) instead of following a time stamp counter.
+  * a reader's time window, in which it may overrule queued writers, is drawn (one turn of two is
+    inside) on each turn that could use it, instead of following a time stamp counter.
   * the sequence-lock flavour (`spin_access_start`) is not modelled.
 """
 
@@ -76,15 +76,13 @@ def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
     spin.queued.add(td)
     if old & SPINLOCK_SHARED:
         word.clearbits(SPINLOCK_SHARED)
-    value = word.load()
     while True:
-        if value & SPINLOCK_COUNT == 0:
-            taken, value = word.fcmpset(value, (value - SPINLOCK_EXCLWAIT | 1) & ~SPINLOCK_SHARED)
-            if taken:
-                break
-            continue
-        spin.machine.pause()
         value = word.load()
+        if value & SPINLOCK_COUNT == 0:
+            if word.cmpset(value, (value - SPINLOCK_EXCLWAIT | 1) & ~SPINLOCK_SHARED):
+                break
+        else:
+            spin.machine.pause()
     spin.queued.discard(td)
     td.cpu.wants = None
 
@@ -126,9 +124,8 @@ def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
     td.cpu.wants = Wait(spin, SHARED)
     spin.contested += 1
     value = word.fetchadd(-1) - 1
-    window = spin.machine.choose(2) == 0
     while True:
-        if window and value & SPINLOCK_COUNT == 0:
+        if value & SPINLOCK_COUNT == 0 and spin.machine.choose(2) == 0:  # inside our window
             taken, value = word.fcmpset(value, value | SPINLOCK_SHARED | 1)
             if taken:
                 break
@@ -206,7 +203,7 @@ class ExactSpinlock(Spinlock):
             return "two exclusive owners"
         if word >> 20 & 0x7FF != len(self.queued):
             return f"{len(self.queued)} writers wait but the word counts {word >> 20 & 0x7FF}"
-        if owners and not self.inside and word & SPINLOCK_SHARED:
+        if owners and word & SPINLOCK_SHARED:
             return "SHARED is set beside an exclusive owner"
         for cpu, _ in holding:
             held = sum(1 for hold in cpu.held if hold.lock.kind == "spinlock")

@@ -2,7 +2,10 @@
 
 import pytest
 
+import vmsmp
 from lock_runs import alone, once
+from vmsmp.machine import Machine
+from vmsmp.sync.atomic import Atomic
 from vmsmp.sync.token import TOK_EXCLREQ, TOK_EXCLUSIVE, TOK_INCR
 
 
@@ -104,17 +107,173 @@ def readers_behind_a_request(m, more_tokens):
     for fn in (holder, writer, reader):
         m.spawn(fn)
         m.yield_()
+        m.yield_()
     before = list(got)
     go.store(1)
     m.join()
     return before
 
 
-@pytest.mark.parametrize(("more_tokens", "before"), [(False, []), (True, ["reader"])])
-def test_a_request_holds_off_only_readers_with_no_other_token(more_tokens, before):
+@pytest.mark.parametrize(
+    ("more_tokens", "drawn", "before"),
+    [(False, 1, []), (False, 0, ["reader"]), (True, 1, ["reader"])],
+    ids=["waits", "in its window", "with another token"],
+)
+def test_a_request_holds_off_readers_with_no_other_token_outside_their_window(
+    more_tokens, drawn, before, monkeypatch
+):
+    monkeypatch.setattr(Machine, "choose", lambda machine, n: drawn)
     seen = []
     once(lambda m: seen.append(readers_behind_a_request(m, more_tokens)))
     assert [before] == seen
+
+
+def test_the_window_is_drawn_by_the_search():
+    """Only who finds EXCLREQ and no owner draws: both answers are tried."""
+    before = set()
+
+    def program(m):
+        seen = readers_behind_a_request(m, more_tokens=False)
+        before.add(tuple(seen))
+
+    vmsmp.explore(program, sched="random", schedules=60, locks="exact")
+    assert {(), ("reader",)} <= before
+
+
+def strong_steps(body, monkeypatch, schedules=300):
+    """What each run of `body` did to the words of tokens: CPU, operation, word and old value."""
+    runs = []
+    for name in ("fetchadd", "fcmpset", "setbits", "clearbits", "store", "load"):
+        monkeypatch.setattr(Atomic, name, _told(getattr(Atomic, name), name, runs))
+
+    def program(m):
+        runs.append([])
+        body(m)
+        m.join()
+
+    assert [] == vmsmp.explore(program, sched="random", schedules=schedules, locks="exact").failures
+    return runs
+
+
+def _told(operation, name, runs):
+    def step(word, *args):
+        result = operation(word, *args)
+        if runs:
+            runs[-1].append((word._engine.current.index, name, word.name, result))
+        return result
+
+    return step
+
+
+def two_writers(m):
+    token = m.token("t")
+
+    def writer():
+        token.acquire()
+        token.release()
+
+    m.spawn(writer)
+    m.spawn(writer)
+
+
+def test_exclreq_is_set_even_in_a_token_that_is_free_by_then(monkeypatch):
+    runs = strong_steps(two_writers, monkeypatch)
+    assert {0, TOK_EXCLUSIVE} <= {old for run in runs for _, name, _, old in run if name == "setbits"}
+
+
+def test_a_reader_that_backs_off_goes_on_with_what_its_fetchadd_found(monkeypatch):
+    def body(m):
+        token = m.token("t")
+
+        def user(take):
+            take()
+            token.release()
+
+        m.spawn(user, token.acquire)
+        m.spawn(user, token.acquire_shared)
+
+    after = set()
+    for run in strong_steps(body, monkeypatch):
+        mine = [step for step in run if step[0] == 2 and step[2] == "t.t_count"]
+        for one, two, three in zip(mine, mine[1:], mine[2:], strict=False):
+            if one[1] == two[1] == "fetchadd" and one[3] & TOK_EXCLUSIVE and not two[3] & TOK_EXCLUSIVE:
+                after.add(three[1])
+    assert {"fetchadd"} == after
+
+
+def test_the_last_ref_is_spun_for_while_the_others_are_held(monkeypatch):
+    def body(m):
+        a, b = m.token("a"), m.token("b")
+
+        def both():
+            with a, b:
+                pass
+
+        def only_b():
+            with b:
+                m.yield_()
+                m.yield_()
+
+        m.spawn(both)
+        m.spawn(only_b)
+
+    tries = set()
+    for run in strong_steps(body, monkeypatch):
+        mine = [(name, word) for cpu, name, word, _ in run if cpu == 1 and name in ("load", "clearbits")]
+        words = "".join(word[0] for name, word in mine if word.endswith("t_count"))
+        tries.update(words.split("a"))
+    assert "bb" in tries
+
+
+def test_a_pass_that_fails_gives_back_the_latest_first(monkeypatch):
+    def body(m):
+        a, b, c = m.token("a"), m.token("b"), m.token("c")
+
+        def all_three():
+            with a, b, c:
+                pass
+
+        m.spawn(all_three)
+        with c:
+            m.yield_()
+            m.yield_()
+
+    orders = set()
+    for run in strong_steps(body, monkeypatch):
+        mine = [word[0] for cpu, name, word, _ in run if cpu == 1 and name == "clearbits"]
+        orders.add("".join(mine))
+    assert {"cba", "bacba"} <= orders
+
+
+@pytest.mark.parametrize(
+    ("how", "any_held", "owned"),
+    [(None, False, False), ("acquire", True, True), ("acquire_shared", True, False)],
+)
+def test_the_kernel_s_assertions_see_the_own_hold(how, any_held, owned):
+    def program(m, seen):
+        token = m.token("t")
+        if how:
+            getattr(token, how)()
+        seen.append((token.held_any(), token.held_excl()))
+        if how:
+            token.release()
+
+    assert [(any_held, owned)] == alone(program) == alone(program, "atomic")
+
+
+@pytest.mark.parametrize(("how", "seen"), [("acquire_shared", (True, False)), ("acquire", (False, False))])
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_a_stranger_s_shared_hold_satisfies_the_assertion_of_any_hold(how, seen, locks):
+    found = []
+
+    def program(m):
+        token = m.token("t")
+        getattr(token, how)()
+        m.spawn(lambda: found.append((token.held_any(), token.held_excl()))).join()
+        token.release()
+
+    once(program, locks)
+    assert [seen] == found
 
 
 def test_an_exclusive_grant_clears_exclreq():
@@ -139,21 +298,25 @@ def test_an_exclusive_grant_clears_exclreq():
     assert [TOK_EXCLUSIVE] == seen
 
 
-def test_collisions_are_counted():
+def test_every_spin_that_failed_and_every_failed_try_is_a_collision():
     seen = []
 
     def program(m):
         token = m.token("t")
 
         def waiter():
-            with token:
-                pass
+            token.try_acquire()
+            seen.append(token.t_collisions)
+            token.acquire()
+            token.release()
 
         with token:
             m.spawn(waiter)
+            m.yield_()
+            m.yield_()
             m.yield_()
         m.join()
         seen.append(token.t_collisions)
 
     once(program)
-    assert [1] == seen
+    assert [1, 3] == seen

@@ -1,8 +1,8 @@
-"""The token stack of a thread: order of release, swaps, pool tokens."""
+"""The token stack of a thread: order of release, swaps, how many refs."""
 
 import vmsmp
 from lock_runs import DEPTHS, alone, failure_of, once
-from vmsmp.sync.token import LWKT_MAXTOKENS
+from vmsmp.sync.token import LWKT_MAXTOKENS, lwkt_cnttoken
 
 
 @DEPTHS
@@ -14,7 +14,7 @@ def test_tokens_are_released_last_in_first_out(locks):
         a.release()
 
     failure = failure_of(program, locks, schedules=1)
-    assert "lock-misuse: token 'a' released out of order" == failure.signature
+    assert "panic: lwkt_reltoken: illegal release of token 'a'" == failure.message
     assert ("cpu0 holds on top: token 'b'",) == failure.facts
 
 
@@ -133,26 +133,18 @@ def test_one_more_token_than_the_stack_holds_panics(locks):
 
 
 @DEPTHS
-def test_equal_idents_get_the_same_pool_token_taken(locks):
+def test_the_refs_of_a_thread_to_a_token_are_counted(locks):
     def program(m, seen):
-        first = m.pool_token("some ident")
-        second = m.pool_token("some ident")
-        seen.append((first is second, first.held()))
-        second.release()
-        first.release()
-        seen.append(first.held())
+        token, other = m.token("t"), m.token("u")
+        with token, other, token:
+            td = m.curcpu.td
+            seen.append((lwkt_cnttoken(token, td), lwkt_cnttoken(other, td)))
+        seen.append(lwkt_cnttoken(token, td))
 
-    assert [(True, True), False] == alone(program, locks)
+    assert [(2, 1), 0] == alone(program, locks)
 
 
 @DEPTHS
-def test_pool_tokens_of_two_machines_are_apart(locks):
-    pools = []
-
-    def program(m):
-        token = m.pool_token("x")
-        pools.append(token)
-        token.release()
-
-    vmsmp.explore(program, schedules=2, locks=locks)
-    assert pools[0] is not pools[1]
+def test_a_token_released_by_a_thread_without_tokens_panics(locks):
+    failure = failure_of(lambda m: m.token("a").release(), locks, schedules=1)
+    assert "panic: lwkt_reltoken: illegal release of token 'a'" == failure.message

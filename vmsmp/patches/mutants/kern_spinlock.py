@@ -59,11 +59,11 @@ MUTANTS = (
         f"{_MODULE}:_spin_lock_shared_contested",
         """
         value = word.fetchadd(-1) - 1
-        window = spin.machine.choose(2) == 0
+        while True:
         """,
         """
         value = word.load()
-        window = spin.machine.choose(2) == 0
+        while True:
         """,
         "INV-SP2",
         "the reader's first increment is never taken back",

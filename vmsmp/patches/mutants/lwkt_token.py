@@ -58,11 +58,8 @@ MUTANTS = (
     Mutant(
         "TK-16",
         f"{_PACKAGE}.stack:lwkt_token_swap",
-        """
-        if tok1 is tok2:
-            return
-        """,
-        "",
+        "if tok1 is not tok2:",
+        "if tok1:",
         "INV-TK2",
         "after a swap of two refs to one token the first release lets others in",
         "token_chain_walk",

@@ -9,13 +9,16 @@ Word: `t_count` = EXCLUSIVE, EXCLREQ (an exclusive requester waits) and holders 
 TOK_INCR; `t_ref` points at the ref of the exclusive owner.  A release wakes nobody: waiters poll.
 Deviations:
   * the sorted retry orders by creation instead of by address, so no run depends on an address.
-  * a contested get spins twice, and polling turns to the sorted order after two failures.
-  * there are 64 pool tokens, hashed by name or identity.
+  * a contested try spins once more, not 19 times, and polling turns to the sorted order after two
+    failures, not after eleven.
+  * the time window in which a shared try overlooks EXCLREQ is drawn (one try of two is inside), and
+    only where it makes a difference.
 
 | module | contents |
 |---|---|
 | lock | what both depths offer |
 | stack | the refs of a thread: push, swap, lose all, take all again |
+| pool | tokens found by a hash |
 | switch | `lwkt_switch` |
 | exact | the kernel's algorithm on `t_count` and `t_ref` |
 | atomic | the same contract in one step |
@@ -34,9 +37,10 @@ from vmsmp.sync.token.exact import (
     lwkt_trytoken,
 )
 from vmsmp.sync.token.lock import Token
+from vmsmp.sync.token.pool import lwkt_getpooltoken, lwkt_relpooltoken, lwkt_token_pool_lookup
 from vmsmp.sync.token.stack import (
     leave_tokens,
-    lwkt_getpooltoken,
+    lwkt_cnttoken,
     lwkt_relalltokens,
     lwkt_token_swap,
     regain_tokens,
@@ -53,13 +57,16 @@ __all__ = [
     "TokRef",
     "Token",
     "leave_tokens",
+    "lwkt_cnttoken",
     "lwkt_getalltokens",
     "lwkt_getpooltoken",
     "lwkt_gettoken",
     "lwkt_gettoken_shared",
     "lwkt_relalltokens",
+    "lwkt_relpooltoken",
     "lwkt_reltoken",
     "lwkt_switch",
+    "lwkt_token_pool_lookup",
     "lwkt_token_swap",
     "lwkt_trytoken",
     "regain_tokens",

@@ -104,6 +104,14 @@ class AtomicToken(Token):
 
         return bool(self._gate.alter(self._code | ops.TRY_ACQUIRE, attempt))
 
+    def held_any(self) -> bool:
+        self.machine.point(self._code | ops.ATOMIC_LOAD)
+        return self._owner is self.engine.current or (self._owner is None and bool(self._users))
+
+    def held_excl(self) -> bool:
+        self.machine.point(self._code | ops.ATOMIC_LOAD)
+        return self._owner is self.engine.current
+
     def release(self) -> None:
         td = curthread(self.machine)
         ref = top_ref(td, self)

@@ -28,6 +28,14 @@ class Token(Lock):
         """Whether the running CPU owns it in any mode."""
         return any(hold.lock is self for hold in self.engine.current.held)
 
+    def held_any(self) -> bool:
+        """What ASSERT_LWKT_TOKEN_HELD asks: a shared hold of anybody satisfies it."""
+        raise NotImplementedError
+
+    def held_excl(self) -> bool:
+        """What ASSERT_LWKT_TOKEN_HELD_EXCL asks: whether the exclusive owner's ref is this thread's."""
+        raise NotImplementedError
+
     def drop_ref(self, ref: TokRef, td: Thread) -> None:
         """Release `ref` but leave it on the stack."""
         raise NotImplementedError

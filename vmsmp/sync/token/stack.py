@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from vmsmp.sync.ident import ident_hash
+from vmsmp.engine.verdict import FailureKind
 from vmsmp.sync.services import Services
-from vmsmp.sync.thread import LWKT_MAXTOKENS, Thread, TokRef, curthread
+from vmsmp.sync.thread import LWKT_MAXTOKENS, Thread, TokRef, crit_enter, crit_exit, curthread
 from vmsmp.sync.token.lock import Token
-
-LWKT_NUM_POOL_TOKENS: Final = 64
 
 
 def push_ref(td: Thread, tok: Token, count: int) -> TokRef:
@@ -22,33 +18,36 @@ def push_ref(td: Thread, tok: Token, count: int) -> TokRef:
 
 
 def top_ref(td: Thread, tok: Token) -> TokRef:
-    """The ref on top of the stack, which must be to `tok`."""
+    """The ref on top of the stack, which must be to `tok`: tokens go last in, first out."""
     if not td.td_toks_array or td.td_toks_array[-1].tr_tok is not tok:
         top = repr(td.td_toks_array[-1].tr_tok) if td.td_toks_array else "none"
-        tok.machine.fail("lock-misuse", f"{tok} released out of order", [f"{td.cpu} holds on top: {top}"])
+        tok.machine.fail(
+            FailureKind.CHECK,
+            f"panic: lwkt_reltoken: illegal release of {tok}",
+            [f"{td.cpu} holds on top: {top}"],
+        )
     return td.td_toks_array[-1]
+
+
+def lwkt_cnttoken(tok: Token, td: Thread) -> int:
+    """How many refs to `tok` are on the stack of `td`, owned or not."""
+    return sum(1 for ref in td.td_toks_array if ref.tr_tok is tok)
 
 
 def lwkt_token_swap(machine: Services) -> None:
     """Exchange the two tokens on top of the stack, so that the lower one can be released first."""
     td = curthread(machine)
+    crit_enter(td)
     if len(td.td_toks_array) < 2:
         machine.panic("lwkt_token_swap with fewer than two tokens")
     ref1, ref2 = td.td_toks_array[-1], td.td_toks_array[-2]
     tok1, tok2 = ref1.tr_tok, ref2.tr_tok
-    if tok1 is tok2:
-        return
-    ref1.tr_tok, ref2.tr_tok = tok2, tok1
-    ref1.tr_count, ref2.tr_count = ref2.tr_count, ref1.tr_count
-    tok1.ref_moved(ref1, ref2)
-    tok2.ref_moved(ref2, ref1)
-
-
-def lwkt_getpooltoken(machine: Services, ident: Any) -> Token:
-    """Take the pool token that `ident` hashes to, and return it."""
-    tok: Token = machine.pool_token_of(ident_hash(ident) % LWKT_NUM_POOL_TOKENS)
-    tok.acquire()
-    return tok
+    if tok1 is not tok2:
+        ref1.tr_tok, ref2.tr_tok = tok2, tok1
+        ref1.tr_count, ref2.tr_count = ref2.tr_count, ref1.tr_count
+        tok1.ref_moved(ref1, ref2)
+        tok2.ref_moved(ref2, ref1)
+    crit_exit(td)
 
 
 def lwkt_relalltokens(td: Thread) -> None:

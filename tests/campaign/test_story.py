@@ -249,14 +249,14 @@ def test_a_story_of_the_second_half_changes_no_run(tell):
 def sleepers(m):
     cpus = [
         m.spawn(m.tsleep, "bed", 0, "", 0, name="plain"),
-        m.spawn(m.tsleep, "bed", 0, "", 0, name="second"),
+        m.spawn(m.tsleep, "couch", 0, "", 0, name="second"),
         m.spawn(m.tsleep, "chair", PCATCH, "", 0, name="signalled"),
         m.spawn(m.tsleep, "floor", 0, "", 5, name="timed"),
     ]
 
     def waker():
         m.wakeup_one("bed")
-        m.wakeup("bed")
+        m.wakeup("couch")
         m.wakeup("nothing")
         m.signal(cpus[2])
 

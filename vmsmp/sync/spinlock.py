@@ -8,7 +8,7 @@ Deviations:
   * backoff is one `pause` a turn; "indefinite wait" is the engine's livelock verdict.
   * a reader's time window, in which it may overrule queued writers, is drawn (one turn of two is
     inside) on each turn that could use it, instead of following a time stamp counter.
-  * the sequence-lock flavour (`spin_access_start`) is not modelled.
+  * a counter of updates (`sync.sequence`) is a word beside the lock, for locks that are used so.
 """
 
 from __future__ import annotations

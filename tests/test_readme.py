@@ -149,9 +149,9 @@ def test_the_table_of_operation_kinds_is_the_code_s():
 
 
 def test_the_free_numbers_are_free():
-    even, odd = [*range(20, 43, 2), *range(46, 63, 2)], [*range(51, 64, 2)]
+    even, odd = [*range(20, 43, 2), *range(46, 63, 2)], [*range(53, 64, 2)]
     assert "the even numbers 20 to 42 and 46 to 62" in README
-    assert "the odd numbers 51 to 63" in README.replace("\n", " ")
+    assert "the odd numbers 53 to 63" in README.replace("\n", " ")
     assert sorted({*range(64)} - ops.KINDS.keys()) == sorted(even + odd)
 
 

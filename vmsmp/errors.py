@@ -27,6 +27,14 @@ class ReplayDiverged(VmsmpError):
     """
 
 
+class HostHang(VmsmpError):
+    """A CPU of a controlled run waits for something in the host that cannot come.
+
+    Usual cause: a `threading.Lock` that another CPU holds across a visible operation.  The message says which
+    CPU waits where, and where the others stand.
+    """
+
+
 class Halt(BaseException):
     """Unwinds a CPU after the execution has ended elsewhere.  Never catch it and go on.
 

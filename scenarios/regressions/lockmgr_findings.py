@@ -14,7 +14,7 @@ from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, 
     locks="exact",
     timeouts="any",
     fixed=True,
-    schedule="v1:abandoned_upgrade_admits_writer+exact+any:4c4be8:1.3>2,2.10>3,3.7>2",
+    schedule="v1:abandoned_upgrade_admits_writer+exact+any:4c4be8:1.3>2,2.9>3,3.6>2",
 )
 def abandoned_upgrade_admits_writer(m):
     """An upgrade that times out hands the lock to a waiting writer while a reader still holds it.
@@ -57,7 +57,7 @@ def abandoned_upgrade_admits_writer(m):
     locks="exact",
     timeouts="any",
     fixed=True,
-    schedule="v1:abandoned_writer_strands_reader+exact+any:989855:1.5>2,2.7>3,1.7>2",
+    schedule="v1:abandoned_writer_strands_reader+exact+any:989855:1.5>2,2.6>3,1.7>2",
 )
 def abandoned_writer_strands_reader(m):
     """A writer that times out removes the only reason to wake a reader that deferred to it.

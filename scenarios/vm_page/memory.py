@@ -3,13 +3,7 @@
 from vmsmp import scenario
 from vmsmp.scenarios._kit import set_limits, take_kernel_pages
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_object import (
-    vm_object_allocate,
-    vm_object_deallocate,
-    vm_object_drop,
-    vm_object_hold,
-    vm_object_hold_shared,
-)
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
@@ -86,14 +80,12 @@ def alloc_into_the_reserve(m):
 
 @scenario(cpus=3, tags={"page", "alloc", "object", "wait"})
 def grab_the_same_page(m):
-    """CPUs that hold the object shared all find its page missing; one of them allocates it."""
+    """CPUs grab one page of an object and find it missing; one of them allocates it."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
 
     def worker():
-        vm_object_hold_shared(obj)
         page = vm_page_grab(obj, 0, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-        vm_object_drop(obj)
         m.check(page.object is obj and page.pindex == 0 and page.valid, "the page grabbed is the object's")
         vm_page_activate(page)
         vm_page_wakeup(page)
@@ -110,7 +102,7 @@ def kernel_pages(m):
     vm = m.boot(pages=8, l2_size=1)
 
     def kernel():
-        page = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM | VM_ALLOC_ZERO)
+        page = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM | VM_ALLOC_ZERO | VM_ALLOC_RETRY)
         m.check(page.peek("wire_count") == 1, "a kernel page is wired")
         vm_page_freezwq(page)
 
@@ -134,9 +126,7 @@ def starvation_and_wakeup(m):
 
     def process(n):
         for k in range(3):
-            vm_object_hold(obj)
             page = vm_page_grab(obj, 8 * n + k, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-            vm_object_drop(obj)
             vm_page_deactivate(page)
             vm_page_wakeup(page)
             vm_wait_pfault(vm)
@@ -217,9 +207,7 @@ def object_comes_and_goes(m):
     refs = m.atomic(m.ncpus, name="users")
 
     def user(n):
-        vm_object_hold(obj)
         page = vm_page_grab(obj, n % 2, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-        vm_object_drop(obj)
         if m.choose(2):
             vm_page_free(page)
         else:

@@ -166,6 +166,7 @@ def queues_against_sweeper(m):
         vm_page_activate(page)
         page.act_count = 0
         vm_page_wakeup(page)
+    vm.page.dnweight.store(126)  # the next pages not needed go to the head or the tail
 
     def mover(first):
         for n in m.rounds(2):
@@ -225,8 +226,15 @@ def free_against_map(m):
             if m.choose(2):
                 pmap_remove(found)
 
+    def cacher():
+        if not vm_page_busy_try(page, True):
+            vm_page_try_to_cache(page)
+
     def reclaimer():
-        (vm_page_try_to_free, vm_page_try_to_cache)[m.choose(2)](page)
+        if m.choose(2):
+            cacher()
+        else:
+            vm_page_try_to_free(page)
 
     for n in range(m.ncpus):
         m.spawn(process if n == 0 else reclaimer)
@@ -240,7 +248,7 @@ def free_against_map(m):
 @scenario(cpus=3, tags={"page", "cache"})
 def cache_against_hold(m):
     """Clean pages go to the cache and are reused while others look them up, hold, wire or dirty them."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=4, l2_size=2, set_assoc_mask=0)  # allocators reach the cache
     set_limits(vm, v_free_reserved=1)
     obj = vm_object_allocate(vm, 4)
     for n in range(2):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from vmsmp.campaign.findings import Finding, explain, findings
+from vmsmp.campaign.findings import Finding, explain, findings, read_findings
 from vmsmp.campaign.options import options_for
+from vmsmp.campaign.outcome import Failure
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
 from vmsmp.library import all_scenarios, find_scenario
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.patch import Mutant
 
 REGRESSIONS = [s for s in all_scenarios().values() if "finding" in s.tags]
 
@@ -30,7 +32,7 @@ def finding(request):
 def test_a_finding_s_line_fails_as_the_finding_says(finding):
     line = Schedule.parse(finding.schedule)
     failure = vmsmp.replay(find_scenario(line.program), line).failure
-    assert finding is explain(failure.signature, failure.program)
+    assert finding is explain(failure)
 
 
 def test_a_finding_s_line_is_as_short_as_can_be(finding):
@@ -53,8 +55,7 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
     own_or_unknown = [
         failure.schedule
         for failure in result.failures
-        if finding.explains(failure.signature, result.program)
-        or explain(failure.signature, result.program, [finding.repair]) is None
+        if finding.explains(failure) or explain(failure, [finding.repair]) is None
     ]
     assert [] == own_or_unknown
     assert 2_000 == result.executions
@@ -70,7 +71,7 @@ def test_a_finding_is_there_without_its_repair(finding):
         max_steps=line.options.max_steps,
         repairs=others,
     )
-    assert finding is explain(result.failure.signature, result.failure.program, others)
+    assert finding is explain(result.failure, others)
 
 
 def test_a_finding_gives_its_reason_in_a_sentence(finding):
@@ -96,7 +97,7 @@ def test_a_finding_s_scenario_names_its_repair(finding):
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_s_own_line_fails_with_a_known_finding(regression):
     failure = vmsmp.replay(regression, regression.schedule).failure
-    known = explain(failure.signature, failure.program)
+    known = explain(failure)
     assert regression.__name__ == known.name.replace("-", "_")
 
 
@@ -130,26 +131,131 @@ def test_checkers_do_not_change_a_regression_s_run(regression, locks):
 # -- explaining -----------------------------------------------------------------------------------
 
 
+def found(signature="check: state of lockmgr 'a': bad", program="map_upgrade", step="load w in f < g"):
+    kind, _, message = signature.partition(": ")
+    return Failure(kind, message, signature, "", "", program=program, step=step)
+
+
+ONE = Finding(
+    "one", "check: state of *: bad", "because", "mend-it", "", scenarios=("map_upgrade",), step="* in f < *"
+)
+
+
 def test_a_signature_of_another_kind_is_explained_by_nothing():
-    assert None is explain("deadlock: nobody can run", "lockmgr_storm")
+    assert None is explain(found("deadlock: nobody can run", "lockmgr_storm"))
 
 
 def test_a_finding_explains_nothing_while_its_repair_is_on(finding):
     line = Schedule.parse(finding.schedule)
     failure = vmsmp.replay(find_scenario(line.program), line).failure
-    assert finding is not explain(failure.signature, failure.program, [finding.repair])
+    assert finding is not explain(failure, [finding.repair])
 
 
-def test_a_finding_may_be_of_some_scenarios_only():
-    only = Finding("f", "check: *", "because", "r", "", scenarios="map_*")
-    assert only.explains("check: x", "map_upgrade")
-    assert not only.explains("check: x", "spin_storm")
+def test_a_finding_explains_what_it_names():
+    assert ONE.explains(found())
 
 
-def test_a_finding_explains_the_signatures_that_match():
-    one = Finding("f", "check: state of *: bad", "because", "r", "")
-    assert one.explains("check: state of lockmgr 'a': bad", "any")
-    assert not one.explains("check: state of lockmgr 'a': worse", "any")
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"program": "map_upgrade_too"},
+        {"signature": "check: state of lockmgr 'a': worse"},
+        {"step": "load w in g < f"},
+    ],
+    ids=str,
+)
+def test_a_finding_explains_nothing_else(other):
+    assert not ONE.explains(found(**other))
+
+
+def test_a_free_run_does_not_know_its_steps():
+    assert ONE.explains(found(step=""))
+
+
+def test_a_finding_s_scenarios_are_scenarios(finding):
+    assert [] == [name for name in finding.scenarios if name not in all_scenarios()]
+
+
+def test_no_finding_excuses_a_whole_kind_of_failure(finding):
+    assert not finding.signature.startswith("*")
+
+
+ALWAYS_DEAD = Mutant(
+    "XX-01",
+    "vmsmp.vm.vm_object:_is_dead",
+    "return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)",
+    "return True",
+    breaks="INV-O5",
+    story="every object that is dropped counts as dead",
+)
+
+
+@pytest.mark.parametrize("scenario", [s for s in all_scenarios().values() if "object" in s.tags], ids=by_name)
+def test_an_object_that_always_counts_as_dead_is_not_known(scenario):
+    with ALWAYS_DEAD.plant():
+        result = vmsmp.explore(scenario, schedules=50)
+    assert (True, None) == (result.failure is not None, explain(result.failure))
+
+
+# -- the file -------------------------------------------------------------------------------------
+
+GOOD = """
+[[finding]]
+name = "one"
+scenarios = ["map_upgrade"]
+signature = "check: bad"
+reason = "because"
+repair = "mend-it"
+schedule = "v1:map_upgrade:0:"
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a file that holds this text."""
+
+    def reading(text):
+        path = tmp_path / "known.toml"
+        path.write_text(text)
+        return read_findings(path)
+
+    return reading
+
+
+def test_a_file_is_read(read):
+    assert (
+        Finding("one", "check: bad", "because", "mend-it", "v1:map_upgrade:0:", ("map_upgrade",)),
+    ) == read(GOOD)
+
+
+def test_an_empty_file_has_no_findings(read):
+    assert () == read("")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[finding", "known.toml: "),
+        ("other = 1", "known.toml: it holds entries [[finding]] and nothing else"),
+        ("finding = 1", "known.toml: it holds entries [[finding]] and nothing else"),
+        ("finding = [1]", "known.toml: finding 1: it is not a table"),
+        (GOOD + GOOD.replace("reason", "because"), "known.toml: finding 2 (one): unknown key 'because'"),
+        (GOOD.replace('scenarios = ["map_upgrade"]\n', ""), "finding 1 (one): scenarios is missing"),
+        (GOOD.replace('["map_upgrade"]', '"*"'), "finding 1 (one): scenarios is not a list of names"),
+        (GOOD.replace('["map_upgrade"]', "[]"), "finding 1 (one): scenarios is not a list of names"),
+        (GOOD.replace('["map_upgrade"]', '["map_*"]'), "(one): 'map_*' is not the name of a scenario"),
+        (GOOD.replace('"because"', "7"), "finding 1 (one): reason is not a text"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(read, text, words):
+    with pytest.raises(UsageError) as refused:
+        read(text)
+    assert (True, 1) == (words in str(refused.value), len(str(refused.value).splitlines()))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"known\.toml: .*No such file"):
+        read_findings(tmp_path / "known.toml")
 
 
 # -- repairs --------------------------------------------------------------------------------------

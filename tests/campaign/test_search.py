@@ -8,7 +8,7 @@ import vmsmp
 from lost_update import lost_update
 from small_programs import clean, two_bugs
 from vmsmp.campaign.options import options_for
-from vmsmp.campaign.search import search
+from vmsmp.campaign.search import first_run, search
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
@@ -57,6 +57,13 @@ def test_a_signature_has_no_instance_numbers():
 def test_the_same_seed_finds_the_same_failure():
     one, other = (vmsmp.explore(lost_update, schedules=100, seed=5).failure for _ in range(2))
     assert (one.schedule, one.digest, one.execution) == (other.schedule, other.digest, other.execution)
+
+
+@pytest.mark.parametrize("sched", ["random", "portfolio", "dfs", "dpor"])
+def test_the_first_run_is_that_of_the_search(sched):
+    found = vmsmp.explore(lambda m: m.check(False, f"{m.rng.random()}"), sched=sched, schedules=1, seed=7)
+    told = first_run(lambda m: m.check(False, f"{m.rng.random()}"), found.options, sched=sched, seed=7)
+    assert (found.failure.message, found.failure.schedule) == (told.failure.message, told.schedule)
 
 
 def test_a_search_is_bounded_by_its_seconds():

@@ -103,6 +103,15 @@ def test_both_engines_go_at_both_depths():
     }
 
 
+def test_every_engine_and_depth_is_taken_as_the_kernel_is_and_repaired():
+    assert {(way.engine, way.locks, way.repaired) for way in WAYS} == {
+        (engine, locks, repaired)
+        for engine in ("controlled", "free")
+        for locks in ("exact", "atomic")
+        for repaired in (False, True)
+    }
+
+
 def test_ways_have_words_of_their_own():
     assert len(WAYS) == len({str(way) for way in WAYS})
 
@@ -111,6 +120,7 @@ def test_ways_have_words_of_their_own():
     ("way", "words"),
     [
         (Way("free", "exact"), "free exact"),
+        (Way("free", "exact", repaired=True), "free exact repaired"),
         (Way("controlled", "atomic"), "portfolio atomic"),
         (
             Way("controlled", "exact", "random", injected=True, repaired=True),

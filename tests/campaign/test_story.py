@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from vmsmp import PINTERLOCKED
+import pytest
+
+import vmsmp
+from vmsmp import PCATCH, PINTERLOCKED
 
 
 def counter(m):
@@ -238,3 +241,79 @@ def test_a_cpu_that_ends_on_fair_picks_is_still_called_so(tell):
 def test_a_story_of_the_second_half_changes_no_run(tell):
     runs = [tell(taking_turns, "1.5>2", options="+steps=80", check=check).digest for check in (True, False)]
     assert runs[0] == runs[1]
+
+
+# -- sleeps and wakeups ---------------------------------------------------------------------------
+
+
+def sleepers(m):
+    cpus = [
+        m.spawn(m.tsleep, "bed", 0, "", 0, name="plain"),
+        m.spawn(m.tsleep, "bed", 0, "", 0, name="second"),
+        m.spawn(m.tsleep, "chair", PCATCH, "", 0, name="signalled"),
+        m.spawn(m.tsleep, "floor", 0, "", 5, name="timed"),
+    ]
+
+    def waker():
+        m.wakeup_one("bed")
+        m.wakeup("bed")
+        m.wakeup("nothing")
+        m.signal(cpus[2])
+
+    m.spawn(waker)
+    m.join()
+
+
+def interlocked(m):
+    def sleeper():
+        m.tsleep_interlock("bed")
+        m.pause()
+        m.tsleep("bed", PINTERLOCKED, "", 0)
+
+    m.spawn(sleeper)
+    m.spawn(lambda: m.wakeup("bed"))
+    m.join()
+
+
+def notes(outcome):
+    return [row.note for row in outcome.story.rows if row.note]
+
+
+def test_a_wakeup_says_whom_it_woke_and_whether_one_or_all():
+    assert [
+        "wakes cpu1 plain; wakeup of one reaches 1",
+        "wakes cpu2 second; wakeup of all reaches 1",
+        "wakeup of all reaches nobody",
+    ] == [note for note in notes(vmsmp.replay(sleepers, "v1:sleepers:0:")) if "wakeup" in note]
+
+
+@pytest.mark.parametrize("locks", ["", "+exact"])
+def test_a_sleep_says_how_it_ended(locks):
+    assert [
+        "sleep returns 0",
+        "sleep returns 0",
+        "sleep returns EINTR, by a signal",
+        "sleep returns EWOULDBLOCK, timed out",
+    ] == [note for note in notes(vmsmp.replay(sleepers, f"v1:sleepers{locks}:0:")) if "sleep" in note]
+
+
+def test_at_exact_depth_a_wakeup_says_whether_one_or_all():
+    found = [note for note in notes(vmsmp.replay(sleepers, "v1:sleepers+exact:0:")) if "wakeup" in note]
+    assert ["one", "all", "all"] == [note.split()[2] for note in found]
+
+
+def test_a_wakeup_before_the_sleep_is_told_on_both_sides():
+    assert [
+        "reaches cpu1 before the sleep; wakeup of all reaches 1",
+        "sleep returns 0, without sleeping",
+    ] == notes(vmsmp.replay(interlocked, "v1:interlocked:0:1.3>2"))
+
+
+def test_a_spurious_end_of_a_sleep_is_told():
+    def program(m):
+        m.spawn(m.tsleep, "bed", 0, "", 0)
+        m.spawn(m.yield_)
+        m.join()
+
+    found = vmsmp.replay(program, "v1:program+spurious:0:2.1>1")
+    assert ["sleep returns 0, for no reason"] == notes(found)

@@ -8,13 +8,15 @@ from concurrent.futures import Future
 import pytest
 
 from vmsmp.campaign.outcome import Failure
-from vmsmp.campaign.slice import Report, Slice, Way
+from vmsmp.campaign.slice import Report, Slice, Way, work
 from vmsmp.campaign.stress import Campaign, Row, hand_out, run_campaign
 from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
+from vmsmp.library import find_scenario
 
 EXACT = Way("controlled", "exact")
 FREE = Way("free", "exact")
+SHOWS = "lockmgr_storm"
 KNOWN = "check: state word of lockmgr 'lk': XMASK and SHARED are both set"
 REPAIR = "undo-grant-clears-shared"
 
@@ -43,6 +45,19 @@ def test_schedules_and_rounds_are_counted_apart(campaign):
     campaign.add(report(executions=7, operations=80, way=FREE))
     campaign.add(report(executions=1, operations=30))
     assert {"mine": Row(schedules=11, steps=330, rounds=7, operations=80)} == campaign.rows
+
+
+def test_schedules_with_repairs_on_are_counted_apart(campaign):
+    campaign.add(report(executions=10, operations=300))
+    campaign.add(report(executions=4, operations=90, repairs=[REPAIR]))
+    assert {"mine": Row(schedules=10, repaired=4, steps=390)} == campaign.rows
+
+
+def test_executions_are_all_schedules_and_all_rounds(campaign):
+    campaign.add(report(executions=10))
+    campaign.add(report(executions=4, repairs=[REPAIR], scenario="yours"))
+    campaign.add(report(executions=7, way=FREE, repairs=[REPAIR]))
+    assert (14, 7) == campaign.executions
 
 
 def test_slices_are_counted(campaign):
@@ -98,32 +113,55 @@ def test_a_free_failure_does_not_displace_one_that_replays(campaign):
 # -- known findings -------------------------------------------------------------------------------
 
 
+def known(schedule="v1:lockmgr_storm:0:", **more):
+    return failure(KNOWN, schedule, SHOWS, **more)
+
+
 def test_a_known_finding_is_not_new(campaign):
-    campaign.add(report(failure(KNOWN)))
+    campaign.add(report(known()))
     assert ({}, ["abandoned-upgrade-leaves-shared-set"]) == (campaign.new, list(campaign.known))
 
 
 def test_a_known_finding_is_counted_as_known(campaign):
     for _ in range(2):
-        campaign.add(report(failure(KNOWN), counts={KNOWN: 3}))
+        campaign.add(report(known(), counts={KNOWN: 3}))
     (_, _, times) = campaign.known["abandoned-upgrade-leaves-shared-set"]
     assert (6, 6, 0) == (times, campaign.rows["mine"].known, campaign.rows["mine"].failed)
 
 
+def test_a_known_finding_in_another_scenario_is_new(campaign):
+    campaign.add(report(failure(KNOWN)))
+    assert (1, {}) == (len(campaign.new), campaign.known)
+
+
+def test_a_known_finding_at_another_step_is_new(campaign):
+    campaign.add(report(known(step="fetchadd lk.lk_count in lockmgr_shared < reader")))
+    assert (1, {}) == (len(campaign.new), campaign.known)
+
+
 def test_a_known_finding_with_its_repair_on_is_new(campaign):
-    campaign.add(report(failure(KNOWN, f"v1:mine+repair={REPAIR}:0:"), repairs=[REPAIR]))
+    campaign.add(report(known(f"v1:lockmgr_storm+repair={REPAIR}:0:"), repairs=[REPAIR]))
     assert (1, {}) == (len(campaign.new), campaign.known)
 
 
 def test_a_known_finding_in_a_free_run_with_its_repair_on_is_new(campaign):
     # A free failure has no line to read the repairs from; its slice says them.
-    campaign.add(report(failure(KNOWN, "", engine="free"), way=FREE, repairs=[REPAIR]))
+    campaign.add(report(known("", engine="free"), way=FREE, repairs=[REPAIR]))
     assert (1, {}) == (len(campaign.new), campaign.known)
 
 
 def test_another_repair_does_not_make_a_known_finding_new(campaign):
-    campaign.add(report(failure(KNOWN, "v1:mine+repair=undo-exreq-wakes-readers:0:")))
+    campaign.add(report(known("v1:lockmgr_storm+repair=undo-exreq-wakes-readers:0:")))
     assert {} == campaign.new
+
+
+@pytest.mark.parametrize(("repaired", "masked"), [(False, True), (True, False)])
+@pytest.mark.parametrize("mutant", ["TK-13", "VS-02"])
+def test_a_bug_behind_a_known_finding_is_new_where_that_is_repaired(campaign, mutant, repaired, masked):
+    scenario = find_scenario("vm_wait_misses_a_free")
+    way = Way("controlled", "atomic", repaired=repaired)
+    campaign.add(work(Slice(scenario.__name__, way, 0, 0.05, way.options_for(scenario, (), {mutant}))))
+    assert (masked, not masked) == (bool(campaign.known), bool(campaign.new))
 
 
 # -- refused --------------------------------------------------------------------------------------

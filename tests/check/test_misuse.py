@@ -58,8 +58,15 @@ def test_exclusive_over_the_own_shared_hold_is_found(locks, sort):
 
 
 @DEPTHS
-@pytest.mark.parametrize("sort", ["spinlock", "lockmgr"])
-@pytest.mark.parametrize("held", [None, "acquire", "acquire_shared"])
+@pytest.mark.parametrize(
+    ("sort", "held"),
+    [
+        ("spinlock", None),
+        ("spinlock", "acquire"),
+        ("spinlock", "acquire_shared"),
+        ("lockmgr", "acquire_shared"),  # the kernel itself does not see this one
+    ],
+)
 def test_a_release_by_a_cpu_that_does_not_hold_it_is_found(locks, sort, held):
     def program(m):
         lock = getattr(m, sort)("l")
@@ -68,6 +75,20 @@ def test_a_release_by_a_cpu_that_does_not_hold_it_is_found(locks, sort, held):
         m.spawn(lock.release).join()
 
     found(program, "lock-misuse", f"{sort} 'l' released by a CPU that does not hold it", locks=locks)
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("held", "message"), [(None, "LK_RELEASE: no lock held"), ("acquire", "not exclusive lock holder")]
+)
+def test_a_lockmgr_lock_released_by_a_cpu_that_does_not_hold_it_is_the_kernel_s_panic(locks, held, message):
+    def program(m):
+        lock = m.lockmgr("l")
+        if held:
+            getattr(lock, held)()
+        m.spawn(lock.release).join()
+
+    found(program, "check", f"panic: lockmgr: {message}: lockmgr 'l'", locks=locks)
 
 
 @DEPTHS

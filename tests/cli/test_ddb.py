@@ -444,3 +444,45 @@ def test_a_process_reads_its_commands_from_a_pipe():
     )
     assert (0, ["9", "12", "14", ""], "") == (ended.returncode, stops(ended.stdout), ended.stderr)
     assert "the run ends: clean" == ended.stdout.splitlines()[-1]
+
+
+# -- as one object --------------------------------------------------------------------------------
+
+
+def test_the_json_has_every_stop_with_its_commands(vmsmp, programs):
+    told = vmsmp(
+        "ddb", CLEAN, "--step", 3, "-c", "show cpus", "-c", "step 2", "-c", "show cpus", "--json"
+    ).json
+    assert [(3, ["show cpus", "step 2"]), (5, ["show cpus"])] == [
+        (stop["step"], [one["command"] for one in stop["commands"]]) for stop in told["stops"]
+    ]
+
+
+def test_the_json_says_what_the_text_says(vmsmp, programs):
+    told = vmsmp("ddb", CLEAN, "--step", 3, "-c", "show cpus", "--json").json
+    text = vmsmp("ddb", CLEAN, "--step", 3, "-c", "show cpus").out
+    assert text.partition("\n")[2].rstrip("\n") == told["stops"][0]["commands"][0]["says"]
+
+
+def test_the_json_names_the_cpu_and_its_step(vmsmp, programs):
+    (stop,) = vmsmp("ddb", CLEAN, "--step", 0, "-c", "show cpus", "--json").json["stops"]
+    assert (0, True) == (stop["cpu"], bool(stop["before"]))
+
+
+@pytest.mark.parametrize(("line", "end"), [(CLEAN, "clean"), (BROKEN, "check: both are counted")])
+def test_the_json_says_how_the_run_ends(vmsmp, programs, line, end):
+    assert end == vmsmp("ddb", line, "--step", 0, "-c", "continue", "--json").json["ends"]
+
+
+def test_the_json_of_a_session_that_stopped_early_has_no_end(vmsmp, programs):
+    assert None is vmsmp("ddb", CLEAN, "--step", 0, "-c", "show cpus", "-c", "quit", "--json").json["ends"]
+
+
+def test_a_typed_command_that_cannot_be_is_answered_in_the_json(vmsmp, programs, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("show 'x\nshow nothing\nquit\n"))
+    (stop,) = vmsmp("ddb", CLEAN, "--step", 0, "--json").json["stops"]
+    assert [True, True, False] == [bool(one["says"]) for one in stop["commands"]]
+
+
+def test_a_given_command_that_cannot_be_is_bad_input_in_the_json_too(vmsmp, programs):
+    assert (2, "", 1) == vmsmp("ddb", CLEAN, "--step", 0, "-c", "show nothing", "--json").complaint

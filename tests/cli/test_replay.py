@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vmsmp.errors import HostHang
+
 BROKEN = ("run", "spin_writers_queue", "--mutant", "SP-05")
 CLEAN = "v1:spin_upgrade+exact:0:1.3>2"
 
@@ -135,6 +137,34 @@ def test_a_preemption_that_does_not_apply_is_ignored(vmsmp):
     assert plain["digest"] == vmsmp("replay", "v1:spin_upgrade+exact:0:9.999>1", "--json").json["digest"]
 
 
+def test_a_clean_run_along_a_line_that_does_not_fit_ends_with_3(vmsmp):
+    ended = vmsmp("replay", "v1:spin_upgrade+exact:0:9.999>1")
+    assert (3, "clean: ", "vmsmp: the replay diverged: the line does not fit this program: ") == (
+        ended.code,
+        ended.out[:7],
+        ended.err.partition("1 of its")[0],
+    )
+
+
+def test_a_failing_run_along_a_line_that_does_not_fit_says_so(vmsmp, found):
+    ended = vmsmp("replay", f"{found['schedule']},9.999>1")
+    assert (1, True) == (ended.code, "\nnote: the line does not fit this program: " in ended.out)
+
+
+def test_a_line_with_its_digest_fits(vmsmp, found):
+    assert vmsmp("replay", found["schedule"]) == vmsmp("replay", f"{found['schedule']}:{found['digest']}")
+
+
+def test_a_clean_run_along_a_line_with_another_digest_ends_with_3(vmsmp):
+    ended = vmsmp("replay", f"{CLEAN}:0123456789abcdef")
+    assert (3, True) == (ended.code, "it is of a run with digest 0123456789abcdef" in ended.err)
+
+
+def test_the_json_says_what_does_not_fit(vmsmp):
+    assert "" == vmsmp("replay", CLEAN, "--json").json["misfit"]
+    assert "digest" in vmsmp("replay", f"{CLEAN}:0123456789abcdef", "--json").json["misfit"]
+
+
 def test_without_checkers_a_clean_run_is_the_same_run(vmsmp):
     assert vmsmp("replay", CLEAN).out == vmsmp("replay", CLEAN, "--no-check").out
 
@@ -146,8 +176,17 @@ def test_a_long_run_is_shown_in_part(vmsmp):
 def test_all_shows_every_row(vmsmp):
     line = "v1:lockmgr_storm+exact:0:"
     steps = vmsmp("replay", line, "--json").json["steps"]
-    rows = [row.split()[0] for row in vmsmp("replay", line, "--all").out.splitlines() if " | " in row]
+    rows = [row[:6].strip() for row in vmsmp("replay", line, "--all").out.splitlines()]
     assert str(steps - 1) in rows
+
+
+def test_a_run_that_hangs_in_the_host_ends_with_3(vmsmp, monkeypatch):
+    def hang(*_, **__):
+        raise HostHang("cpu2 waits in the host")
+
+    monkeypatch.setattr("vmsmp.cli.replay.follow", hang)
+    ended = vmsmp("replay", CLEAN)
+    assert (3, "", "vmsmp: the run hangs: cpu2 waits in the host\n") == (ended.code, ended.out, ended.err)
 
 
 # -- files ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 
@@ -43,7 +44,10 @@ def test_a_search_that_found_something_ends_with_1(vmsmp):
 
 def test_a_failure_is_printed_with_the_line_that_replays_it(vmsmp):
     found = vmsmp(*BROKEN, "--json").json["failures"][0]
-    assert f"\nreplay: vmsmp replay '{found['schedule']}'\ndigest: {found['digest']}\n" in vmsmp(*BROKEN).out
+    assert (
+        f"\nreplay: vmsmp replay '{found['schedule']}:{found['digest']}'\ndigest: {found['digest']}\n"
+        in vmsmp(*BROKEN).out
+    )
 
 
 def test_the_replay_line_of_a_search_fails_the_same_way(vmsmp):
@@ -80,6 +84,7 @@ def test_the_json_of_a_failure_has_its_keys(vmsmp):
             "schedule",
             "digest",
             "trace",
+            "step",
             "facts",
             "program",
             "engine",
@@ -216,3 +221,29 @@ def test_ctrl_c_shows_a_summary_of_a_run(started):
     child.send_signal(signal.SIGINT)
     out, _ = child.communicate(timeout=30)
     assert "interrupted: what was found until then stands above" == out.splitlines()[1]
+
+
+# -- the story of a clean run ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def story(vmsmp):
+    return vmsmp("run", "spin_upgrade", "--schedules", "3", "--seed", "5", "--story")
+
+
+def test_a_clean_search_can_tell_the_story_of_its_first_run(story):
+    assert (0, "clean: spin_upgrade, ") == (story.code, story.out[:21])
+
+
+def test_that_story_ends_with_the_line_that_shows_it_again(vmsmp, story):
+    line = next(line for line in story.out.splitlines() if line.startswith("replay: vmsmp "))
+    told = vmsmp(*shlex.split(line.partition("vmsmp ")[2])).out
+    assert story.out.startswith(told)
+
+
+def test_without_being_asked_a_clean_search_tells_no_story(vmsmp):
+    assert "clean: " not in vmsmp("run", "spin_upgrade", "--schedules", "3").out
+
+
+def test_a_search_that_fails_tells_the_story_of_the_failure_alone(vmsmp):
+    assert vmsmp(*BROKEN).out.splitlines()[:-1] == vmsmp(*BROKEN, "--story").out.splitlines()[:-1]

@@ -61,7 +61,7 @@ def test_the_json_of_a_campaign_has_its_keys(logged):
 
 
 def test_the_json_of_a_scenario_has_its_keys(logged):
-    assert {"schedules", "steps", "rounds", "operations", "failed", "known"} == set(
+    assert {"schedules", "repaired", "steps", "rounds", "operations", "failed", "known"} == set(
         logged[0].json["scenarios"]["token_chain_walk"]
     )
 

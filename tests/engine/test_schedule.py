@@ -31,7 +31,10 @@ options = st.builds(
     repairs=st.frozensets(names, max_size=3),
     mutants=st.frozensets(names, max_size=3),
 )
-schedules = st.builds(Schedule, names, st.integers(0, 2**64 - 1), st.lists(runs | draws).map(tuple), options)
+digests = st.just("") | st.text("0123456789abcdef", min_size=16, max_size=16)
+schedules = st.builds(
+    Schedule, names, st.integers(0, 2**64 - 1), st.lists(runs | draws).map(tuple), options, digests
+)
 
 
 @settings(database=None, deadline=None)
@@ -105,11 +108,26 @@ def test_with_steps_changes_the_preemptions_alone():
     assert "v1:p+exact:7:2.3>1" == str(schedule.with_steps(schedule.preemptions[1:]))
 
 
+def test_a_digest_comes_last():
+    assert "v1:p:0:1.2>2:0123456789abcdef" == str(
+        Schedule("p", 0, (Preemption(1, 2, 2),), digest="0123456789abcdef")
+    )
+
+
+def test_other_steps_have_no_digest():
+    assert "v1:p:0:1.2>2" == str(
+        Schedule.parse("v1:p:0::0123456789abcdef").with_steps((Preemption(1, 2, 2),))
+    )
+
+
 MALFORMED = {
     "nothing": "",
     "one part": "v1",
     "three parts": "v1:p:0",
-    "five parts": "v1:p:0:1.2>3:",
+    "a digest of nothing": "v1:p:0:1.2>3:",
+    "a digest of 15 digits": "v1:p:0:1.2>3:0123456789abcde",
+    "a digest of other letters": "v1:p:0:1.2>3:0123456789abcdeg",
+    "six parts": "v1:p:0:1.2>3:0123456789abcdef:",
     "another version": "v2:p:0:",
     "no name": "v1::0:",
     "a blank in the name": "v1:a b:0:",

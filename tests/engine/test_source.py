@@ -7,11 +7,13 @@ import sys
 import threading
 import types
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from vmsmp.engine import source
 from vmsmp.engine.source import Place, Role, current_frames
+from vmsmp.library import scenario_folder
 
 # -- roles -----------------------------------------------------------------------------------------
 
@@ -98,6 +100,25 @@ def test_the_short_form_of_a_place_leaves_the_folder_out():
 
 def test_the_short_form_of_a_mutated_function_s_place_says_that_it_is_one():
     assert "mutant:3" == Place("<mutant of step>", 3, "step").short
+
+
+def test_the_short_form_of_a_scenario_s_place_keeps_its_folders():
+    place = Place("scenarios/vm_page/busy.py", 12, "busy_handoff")
+    assert "scenarios/vm_page/busy.py:12" == place.short
+
+
+def test_a_scenario_and_a_kernel_file_of_one_name_are_told_apart():
+    kernel = Path(source.__file__).parents[1] / "vm" / "vm_page" / "busy.py"
+    scenario = scenario_folder() / "vm_page" / "busy.py"
+    assert ("vm/vm_page/busy.py", "scenarios/vm_page/busy.py") == (
+        source.short_path(str(kernel)),
+        source.short_path(str(scenario)),
+    )
+
+
+def test_a_scenario_in_an_installed_package_is_called_as_in_a_checkout():
+    packed = Path(source.__file__).parents[1] / "scenarios" / "vm_page" / "busy.py"
+    assert "scenarios/vm_page/busy.py" == source.short_path(str(packed))
 
 
 @pytest.mark.parametrize("path", ["/src/vmsmp/vm/vm_page.py", r"C:\vmsmp\vm\vm_page.py", "vm/vm_page.py"])

@@ -6,6 +6,7 @@ import re
 
 from family_lk import Lockmgr
 from family_rf import Refcount
+from family_sl import Sleeping
 from family_sp import Spinlocks
 from family_tk import Tokens
 from follower import Family
@@ -16,6 +17,7 @@ FAMILIES: dict[str, type[Family]] = {
     "rf": Refcount,
     "sp": Spinlocks,
     "tk": Tokens,
+    "sl": Sleeping,
 }
 
 

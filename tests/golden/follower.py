@@ -166,6 +166,9 @@ class Follower(Scheduler):
     def _decide(self, run: list[Any]) -> Any:
         if run and not run[0].index:  # the boot CPU starts the others and waits for them
             return run[0]
+        for cpu in run:
+            if ops.kind_of(cpu.pending) == ops.INTERLOCK and not self._queues_next(cpu.index):
+                return cpu
         while self.at < len(self.lines):
             line = self.lines[self.at]
             cpu = next((one for one in run if one.index == line.cpu and not self._asleep(one, line)), None)
@@ -185,6 +188,13 @@ class Follower(Scheduler):
         if self.run.outcome == "endless":
             raise Over
         return run[0]
+
+    def _queues_next(self, cpu: int) -> bool:
+        """Whether the CPU's next line is about its sleep queue: then an interlock comes just before it."""
+        for line in self.lines[self.at :]:
+            if line.cpu == cpu:
+                return line.word.startswith(("q", "mask."))
+        return False
 
     def _asleep(self, cpu: Any, line: Line) -> bool:
         """Whether the CPU sleeps and only a timeout could end that, which the line is not."""
@@ -252,8 +262,11 @@ class Follower(Scheduler):
             raise Difference(
                 f"returns {value} for {line.new}", f"cpu{cpu.index}'s call {n} returned {value}: {line}"
             )
-        if line.kind == "resume" and line.new != "timeout" and cpu.wait_end is WaitEnd.TIMEOUT:
-            raise Difference("timeout", f"a timeout ended the sleep: {line}")
+        if line.kind == "resume":
+            late = cpu.alarmed or cpu.wait_end is WaitEnd.TIMEOUT
+            if late != (line.new == "timeout"):
+                how = "a timeout" if late else "a wakeup"
+                raise Difference(f"{how} ends the sleep", f"{how} ends the sleep of cpu{cpu.index}: {line}")
         if line.kind == "ipi":
             asleep = self.family.machine.cpus[int(line.word[3:])].td.idle
             if asleep != (line.new == "asleep"):
@@ -291,7 +304,7 @@ class Follower(Scheduler):
 
     def _settle(self) -> None:
         """Hold what the last operation changed against its line."""
-        if self.family is None or not self._values:
+        if self._marker is None:
             return
         before, self._values = self._values, self._look()
         line, self._expected = self._expected, None

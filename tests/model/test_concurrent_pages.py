@@ -119,6 +119,12 @@ def reclaim(world, n, deed):
     kernel.vm_object_drop(world.obj)
 
 
+def try_to_cache(page):
+    """Cache the page if nobody uses it."""
+    if not kernel.vm_page_busy_try(page, True):
+        kernel.vm_page_try_to_cache(page)
+
+
 def reclaim_any(world, phys):
     """Free a page of the array, whatever it is by now, if nobody uses it."""
     kernel.vm_page_try_to_free(world.vm.page.vm_page_array[phys])
@@ -216,7 +222,7 @@ OPERATIONS = [
     (wire, N, st.booleans()),
     (rename, N, N),
     (move_queue, N, QUEUES),
-    (reclaim, N, st.sampled_from([kernel.vm_page_try_to_free, kernel.vm_page_try_to_cache])),
+    (reclaim, N, st.sampled_from([kernel.vm_page_try_to_free, try_to_cache])),
     (reclaim_any, st.integers(0, PAGES - 1)),
     (scan, st.sampled_from([kernel.vm_pageout_scan_active, kernel.vm_pageout_scan_inactive])),
 ]

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 import kernel
 import page_model as plain
 from machine_driver import Driver
+from vmsmp.engine.clock import HZ
 from vmsmp.patches.patch import Mutant
 from vmsmp.vm.vm_meter import COUNTS
 from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
@@ -78,12 +79,14 @@ class PageLayer(RuleBasedStateMachine):
 
     @initialize(
         l2_size=st.sampled_from([1, 2]),
+        unneeded=st.sampled_from([0, 14, 120, 250]),
         resident=st.dictionaries(PLACES, st.sets(st.sampled_from(["held", "mapped", "wired"]))),
     )
-    def boot(self, l2_size, resident):
+    def boot(self, l2_size, unneeded, resident):
         self.vm = self.driver.do(self._boot, l2_size)
         self.real = self.vm.page.vm_page_array
         self.memory = plain.Memory([m.pc for m in self.real])
+        self.memory.unneeded = self.vm.page.dnweight.value = unneeded
         for place, state in resident.items():
             self.alloc_for_object(place, ["normal"])
             n = self.memory.at(place).n
@@ -91,7 +94,8 @@ class PageLayer(RuleBasedStateMachine):
             if "held" in state:
                 self.hold(n)
             if "mapped" in state:
-                self.enter(n, writeable=True)
+                for _ in range(2):
+                    self.enter(n, writeable=True)
                 self.hash_enter(n)
             if "wired" in state:
                 self.wire(n)
@@ -218,12 +222,13 @@ class PageLayer(RuleBasedStateMachine):
     @rule(place=PLACES)
     def grab(self, place):
         flags = kernel.VM_ALLOC_NORMAL | kernel.VM_ALLOC_ZERO
-        m = self.holding(place, kernel.vm_page_grab, self.objects[place[0]], place[1], flags, shared=True)
         p = self.memory.at(place)
+        if p and (p.hard or p.soft):
+            return  # it would sleep for ever
+        m = self.do(kernel.vm_page_grab, self.objects[place[0]], place[1], flags)
         if p is None:
             p = self.memory.alloc(place, place[1], ["normal"])
-        elif p.hard or p.soft:
-            p = None
+            self.memory.ticks += 0 if p else HZ  # it waited for memory
         else:
             p.hard = True
             self.memory.enter(p)
@@ -252,14 +257,17 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vm_page_cache, m)
         self.memory.cache(p)
 
-    @of_page(lambda p: p.allocated)
+    @of_page(lambda p: p.mine)
     def try_to_cache(self, p, m):
         done = self.do(kernel.vm_page_try_to_cache, m)
-        can = not (p.hard or p.soft or p.dirty or p.hold or p.wire)
+        can = not (p.dirty or p.hold or p.wire or p.kind == "cache")
         if can and p.written:
             p.dirty, can = plain.ALL, False
+            if p.kind == "active":
+                self.memory.deactivate(p)
         if can:
             self.memory.cache(p)
+        p.hard = False
         assert can == done
 
     # -- holds and wirings
@@ -309,13 +317,10 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vm_page_deactivate, m)
         self.memory.deactivate(p)
 
-    @of_page(lambda p: p.usable, athead=st.booleans())
-    def dontneed(self, p, m, athead):
-        self.do(lambda: kernel.vm_page_dontneed(m, athead=athead))
-        if p.kind == "inactive":
-            p.act = max(0, p.act - 1)
-        else:
-            self.memory.deactivate(p, athead)
+    @of_page(lambda p: p.mine)
+    def dontneed(self, p, m):
+        self.do(kernel.vm_page_dontneed, m)
+        self.memory.dontneed(p)
 
     # -- busies
 
@@ -394,7 +399,10 @@ class PageLayer(RuleBasedStateMachine):
     @rule(place=PLACES)
     def lookup(self, place):
         m = self.holding(place, vm_page_lookup, self.objects[place[0]], place[1], shared=True)
-        self.same(self.memory.at(place), m)
+        p = self.memory.at(place)
+        self.same(p, m)
+        if p:
+            self.memory.enter(p)
 
     @rule(place=PLACES, also=st.booleans())
     def lookup_busy_try(self, place, also):
@@ -429,6 +437,7 @@ class PageLayer(RuleBasedStateMachine):
         self.same(p, m)
         if p:
             p.soft += 1
+            self.memory.enter(p)
 
     @of_page(lambda p: p.usable)
     def hash_enter(self, p, m):
@@ -476,7 +485,8 @@ class PageLayer(RuleBasedStateMachine):
     @of_page(lambda p: p.place and (p.hard or p.soft) and p.kind != "cache", writeable=st.booleans())
     def enter(self, p, m, writeable):
         self.do(kernel.pmap_enter, m, PROTECTIONS["write" if writeable else "read"])
-        p.flags |= {"mapped", "multi", "writeable"} if writeable else {"mapped", "multi"}
+        p.flags |= {"multi"} if "mapped" in p.flags else {"mapped"}
+        p.flags |= {"writeable"} if writeable else set()
         p.pte = "rw" if writeable else p.pte or "r"
 
     @of_page(lambda p: p.pte)
@@ -550,7 +560,7 @@ def changed(function, old, new):
         changed("vm_page:_gate_open", "free >= vm.meter.limits", "free > vm.meter.limits"),
         changed("vm_page:vm_page_free_toq", "m.valid = 0", "pass"),
         changed("vm_page:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
-        changed("vm_page:vm_page_hash_enter", "delta > oldest", "delta >= oldest"),
+        changed("vm_page:vm_page_hash_enter", "first < delta", "first <= delta"),
         changed("pmap:pmap_remove", "_take_away(m, PTE_V | PTE_W | PTE_M)", "m.md.swap(0)"),
     ],
     ids=lambda mutant: mutant.function.partition(":")[2],

@@ -45,6 +45,11 @@ def test_a_line_of_another_program_fails_the_test_in_one_line(session):
     assert "Traceback" not in text
 
 
+def test_a_line_that_does_not_fit_is_warned_of(session):
+    text = session("def test_it(explore): explore(counted)", "--vmsmp-replay", "v1:counted:0:1.99>2")
+    assert "UserWarning: the line does not fit this program: 1 of its 1 preemptions do not apply" in text
+
+
 def test_a_test_may_judge_the_result_itself(session):
     session(
         """

@@ -8,7 +8,7 @@ from vmsmp.campaign.findings import Finding
 from vmsmp.campaign.stress import Campaign, Row
 from vmsmp.report.campaign import campaign_dict, campaign_text
 
-FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:")
+FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:", ("mine",))
 
 
 def told(campaign, seed=0, minutes=1.0):
@@ -18,7 +18,7 @@ def told(campaign, seed=0, minutes=1.0):
 @pytest.fixture
 def campaign():
     def made(**parts):
-        rows = {"mine": Row(1000, 20_000, 30, 4_000), "yours": Row(500, 10_000, 20, 3_000)}
+        rows = {"mine": Row(900, 100, 20_000, 30, 4_000), "yours": Row(400, 100, 10_000, 20, 3_000)}
         return Campaign(
             **{"rows": rows, "seconds": 59.96, "workers": 2, "slices": 12, "planned": 12, **parts}
         )
@@ -28,7 +28,7 @@ def campaign():
 
 def test_a_scenario_has_a_row_of_numbers(campaign):
     row = next(line for line in told(campaign()).splitlines() if line.startswith("mine "))
-    assert ["mine", "1,000", "20,000", "30", "4,000", "0", "0"] == row.split()
+    assert ["mine", "900", "100", "20,000", "30", "4,000", "0", "0"] == row.split()
 
 
 def test_a_clean_campaign_adds_up(campaign):
@@ -74,8 +74,18 @@ def test_a_whole_round_has_nothing_to_confess(campaign):
 
 
 def test_a_scenario_that_no_search_reached_is_named(campaign):
-    text = told(campaign(rows={"mine": Row(1, 1), "yours": Row(0, 0, 5, 5)}))
+    text = told(campaign(rows={"mine": Row(1, 1, 2), "yours": Row(0, 1, 1, 5, 5)}))
     assert "not explored under control: yours\n" in text
+
+
+def test_a_scenario_that_was_never_repaired_is_named(campaign):
+    text = told(campaign(rows={"mine": Row(1, 1, 2), "yours": Row(1, 0, 1, 5, 5)}))
+    assert "not explored with known findings repaired: yours\n" in text
+
+
+def test_the_table_says_which_schedules_are_repaired(campaign):
+    words = "schedules: as the kernel is; repaired: with the repairs of all known findings on"
+    assert words in told(campaign()).splitlines()
 
 
 def test_an_interrupted_campaign_says_so(campaign):
@@ -108,5 +118,5 @@ def test_the_json_has_a_line_for_a_known_finding_seen_freely(campaign, failure):
 
 
 def test_the_json_has_the_rows_of_the_text(campaign):
-    row = {"schedules": 500, "steps": 10_000, "rounds": 20, "operations": 3_000, "failed": 0, "known": 0}
-    assert row == campaign_dict(campaign())["scenarios"]["yours"]
+    row = {"schedules": 400, "repaired": 100, "steps": 10_000, "rounds": 20, "operations": 3_000}
+    assert row | {"failed": 0, "known": 0} == campaign_dict(campaign())["scenarios"]["yours"]

@@ -16,7 +16,7 @@ from vmsmp.library import find_scenario
 from vmsmp.report.pytest_file import WIDTH, pytest_file
 
 ROOT = Path(__file__).resolve().parents[2]
-FAILING = "v1:refcount_drains+exact+cpus=2+mutant=RC-01a:2dc6d3:1.2>2,2.3>1"
+FAILING = "v1:refcount_drains+exact+cpus=2+mutant=RC-01a:2dc6d3:1.2>2,2.4>1"
 CLEAN = "v1:spin_upgrade+exact:0:1.3>2"
 PROGRAM = """
 def lost_update(m):

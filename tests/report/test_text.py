@@ -11,7 +11,7 @@ import pytest
 import vmsmp
 from vmsmp.campaign.outcome import History
 from vmsmp.library import find_scenario
-from vmsmp.report.text import HEAD_ROWS, TAIL_ROWS, failure_text, scene_lines, story_lines
+from vmsmp.report.text import clean_text, failure_text, scene_lines, steps_that_matter
 
 
 def lost_update(m):
@@ -26,30 +26,9 @@ def lost_update(m):
     m.check(word.load() == 2, "both increments are counted")
 
 
-def spinning(m):
-    flag = m.atomic(0, name="flag")
-
-    def waiter():
-        while not flag.load():
-            m.pause()
-
-    m.spawn(waiter)
-    m.join()
-
-
 @pytest.fixture
 def lost(tell):
     return tell(lost_update, "1.2>2").failure
-
-
-def table(lines):
-    """The rows between the two rules."""
-    rules = [n for n, line in enumerate(lines) if line.startswith("------")]
-    return lines[rules[0] + 1 : rules[1]]
-
-
-def distinct(count, cpu=1):
-    return [(cpu, f"load word{n}") for n in range(count)]
 
 
 # -- the whole ------------------------------------------------------------------------------------
@@ -75,7 +54,7 @@ def test_facts_follow_the_headline(failure):
 
 def test_the_end_is_the_command_that_replays_it(lost):
     assert [
-        f"replay: vmsmp.replay(lost_update, '{lost.schedule}')",
+        f"replay: vmsmp.replay(lost_update, '{lost.line}')",
         f"digest: {lost.digest}",
     ] == lost.report().splitlines()[-2:]
 
@@ -132,7 +111,7 @@ how every CPU stood:
   cpu1 one    done
   cpu2 other  done
 
-replay: vmsmp.replay(lost_update, 'v1:lost_update:0:1.2>2')
+replay: vmsmp.replay(lost_update, 'v1:lost_update:0:1.2>2:{lost.digest}')
 digest: {lost.digest}"""
         == shown
     )
@@ -167,156 +146,51 @@ def test_no_line_of_a_report_ends_in_blanks(lost):
     assert [] == [line for line in lost.report().splitlines() if line != line.rstrip()]
 
 
-# -- the table ------------------------------------------------------------------------------------
+# -- what matters ---------------------------------------------------------------------------------
 
 
-def test_a_table_has_one_column_a_cpu(lost):
-    head = story_lines(lost.story)[0]
-    assert ["step", "cpu0", "cpu1 one", "cpu2 other", ""] == [cell.strip() for cell in head.split("|")]
-
-
-def test_a_step_stands_in_its_cpu_s_column(story):
-    lines = table(story_lines(story((0, "spawn cpu1"), (1, "load word"))))
-    assert [["0", "spawn cpu1", ""], ["1", "", "load word"]] == [
-        [cell.strip() for cell in line.split("|")[:3]] for line in lines
-    ]
-
-
-def test_a_cpu_that_did_nothing_has_no_column(story):
-    head = story_lines(story((0, "a"), (2, "b"), cpus=("cpu0", "cpu1", "cpu2")))[0]
-    assert ["step", "cpu0", "cpu2", ""] == [cell.strip() for cell in head.split("|")]
-
-
-def test_all_columns_are_as_wide_as_their_widest_cell(lost):
-    lines = story_lines(lost.story)
-    bars = {tuple(n for n, c in enumerate(line) if c in "|+") for line in lines}
-    assert 1 == len(bars)
-
-
-def test_a_change_is_shown_from_old_to_new(story):
-    assert "store word  0 -> 1" in table(story_lines(story((0, "store word", "0", "1"))))[0]
-
-
-def test_a_value_that_stays_is_shown_once(story):
-    (line,) = table(story_lines(story((0, "load word", "7", "7"))))
-    assert ["0", "load word  7"] == [cell.strip() for cell in line.split("|")[:2]]
-
-
-def test_a_row_shows_its_place(story):
-    assert table(story_lines(story((0, "load word"))))[0].endswith("|  program.py:0 work")
-
-
-def test_a_row_inside_a_primitive_shows_who_called_it(tell):
-    def program(m):
-        lock = m.spinlock("l")
-
-        def worker():
-            with lock:
-                pass
-
-        m.spawn(worker)
-
-    row = next(
-        line
-        for line in story_lines(tell(program, options="+exact").story)
-        if "fetchadd l.lock  0 -> 1" in line
+def test_a_step_that_a_fact_names_matters(story, failure):
+    assert {7} <= steps_that_matter(
+        failure(story=story(*[(0, "load a")] * 9), facts=("cpu1 took it at step 7",))
     )
-    assert re.search(r"\|  spin_lock spinlock\.py:\d+ < test_text\.py:\d+$", row)
 
 
-def test_a_switch_stands_in_a_row_of_its_own_with_its_reason(lost):
-    assert [
-        "switch: cpu0 waits: join one",
-        "switch: cpu1 one preempted",
-        "switch: cpu2 other ended",
-        "switch: cpu1 one ended",
-    ] == [line.rpartition("|   ")[2] for line in story_lines(lost.story) if "switch:" in line]
+def test_the_last_step_of_every_cpu_matters(story, failure):
+    steps = [(0, "load a"), (1, "load b"), (0, "load c"), (0, "load d")]
+    assert {1, 3} == steps_that_matter(failure(story=story(*steps)))
 
 
-def test_what_happens_inside_a_lock_is_indented(tell):
+def test_the_last_change_of_what_the_message_names_matters(story, failure):
+    told = story(*[(0, "store lk.lk_count", str(n), str(n + 1)) for n in range(5)], (0, "load x"))
+    rows = tuple(replace(row, thing=row.text.split()[1]) for row in told.rows)
+    shown = failure(story=replace(told, rows=rows), message="state word of lockmgr 'lk': bad")
+    assert {4, 5} == steps_that_matter(shown)
+
+
+def test_what_is_not_named_does_not_matter(story, failure):
+    told = story((0, "store x", "0", "1"), (0, "load y"))
+    rows = tuple(replace(row, thing=row.text.split()[1]) for row in told.rows)
+    assert {1} == steps_that_matter(failure(story=replace(told, rows=rows), message="lk is bad"))
+
+
+def test_without_a_story_nothing_matters(failure):
+    assert set() == steps_that_matter(failure(facts=("at step 7",)))
+
+
+# -- a clean run ----------------------------------------------------------------------------------
+
+
+def test_a_clean_run_is_told_from_headline_to_digest(tell):
     def program(m):
-        lock, word = m.spinlock("l"), m.cell(0, name="word")
+        m.cell(0, name="word").load()
 
-        def worker():
-            with lock:
-                word.load()
-
-        m.spawn(worker)
-        m.join()
-
-    row = next(line for line in story_lines(tell(program).story) if "load word" in line)
-    assert "|   load word  0" in row
-
-
-# -- folding --------------------------------------------------------------------------------------
-
-
-def test_a_step_repeated_is_shown_once_with_its_times(story):
-    lines = table(story_lines(story(*[(0, "load flag", "0", "0")] * 9)))
-    assert (1, True) == (len(lines), "load flag  0  (x9)" in lines[0])
-
-
-def test_a_step_repeated_twice_is_shown_twice(story):
-    assert 2 == len(table(story_lines(story(*[(0, "load flag", "0", "0")] * 2))))
-
-
-def test_a_circle_of_steps_is_shown_once_with_its_times(story):
-    circle = [(0, "load flag"), (0, "pause")]
-    assert ["load flag  (x5)", "pause  (x5)"] == [
-        line.split("|")[1].strip() for line in table(story_lines(story(*circle * 5)))
-    ]
-
-
-def test_steps_with_other_values_are_not_folded(story):
-    assert 5 == len(table(story_lines(story(*[(0, "store n", str(n), str(n + 1)) for n in range(5)]))))
-
-
-def test_steps_of_other_cpus_are_not_folded(story):
-    steps = [(n % 2, "load flag", "0", "0") for n in range(2)]
-    assert 2 == len(table(story_lines(story(*steps))))
-
-
-def test_the_number_after_a_fold_is_the_step_s_own(story):
-    lines = table(story_lines(story(*[(0, "load flag")] * 9, (0, "store flag"))))
-    assert ["0", "9"] == [line.split()[0] for line in lines]
-
-
-def test_a_livelock_is_folded_to_a_few_rows(tell):
-    told = tell(spinning, options="+steps=500")
-    assert len(story_lines(told.story)) < 20
-
-
-# -- long runs ------------------------------------------------------------------------------------
-
-
-def test_a_long_run_says_how_many_rows_are_left_out(story):
-    lines = story_lines(story(*distinct(200)))
-    assert f"  ... {200 - HEAD_ROWS - TAIL_ROWS} rows left out; `vmsmp replay --all` shows them" in lines
-
-
-def test_a_long_run_shows_its_beginning_and_its_end(story):
-    shown = [int(line.split()[0]) for line in table(story_lines(story(*distinct(200)))) if " | " in line]
-    assert [*range(HEAD_ROWS), *range(200 - TAIL_ROWS, 200)] == shown
-
-
-def test_the_gap_stands_where_rows_are_missing(story):
-    lines = table(story_lines(story(*distinct(200))))
-    assert "  ... " == lines[HEAD_ROWS][:6]
-
-
-def test_everything_leaves_no_row_out(story):
-    lines = story_lines(story(*distinct(200)), everything=True)
-    assert list(range(200)) == [int(line.split()[0]) for line in table(lines)]
-
-
-def test_a_run_a_little_too_long_is_shown_whole(story):
-    count = HEAD_ROWS + TAIL_ROWS + 10
-    assert count == len(table(story_lines(story(*distinct(count)))))
-
-
-def test_everything_is_handed_on_by_a_failure(story, failure):
-    failed = failure(story=story(*distinct(200)))
-    assert (True, False) == ("left out" in failed.report(), "left out" in failed.report(everything=True))
+    told = tell(program)
+    lines = clean_text(told).splitlines()
+    assert ("clean: program, 1 steps; nothing fails on this schedule", f"digest: {told.digest}") == (
+        lines[0],
+        lines[-1],
+    )
+    assert any("load word  0" in line for line in lines)
 
 
 # -- how every CPU stood --------------------------------------------------------------------------
@@ -353,5 +227,5 @@ def test_no_cpu_is_no_error():
 
 
 def test_a_scenario_is_replayed_by_a_command_and_a_program_of_one_s_own_by_a_call(lost):
-    assert f"vmsmp.replay(lost_update, '{lost.schedule}')" in lost.report()
-    assert f"vmsmp replay '{lost.schedule}'" in replace(lost, listed=True).report()
+    assert f"vmsmp.replay(lost_update, '{lost.line}')" in lost.report()
+    assert f"vmsmp replay '{lost.line}'" in replace(lost, listed=True).report()

@@ -71,6 +71,7 @@ class Memory:
         self.generation = {"a": 0, "b": 0}
         self.cached = [[None, None, 0] for _ in range(4)]  # the page hash: page, place, when it was used
         self.ticks = 0
+        self.unneeded = 0
 
     def queue(self, kind, colour):
         return self.queues.setdefault((kind, colour), [])
@@ -115,7 +116,7 @@ class Memory:
                 or ("interrupt" in request and free > 0)
                 or ("system" in request and self.count("cache") == 0 and free > INTERRUPT_MIN)
             )
-            kinds = ["free"] * gate + ["cache"] * ("normal" in request)
+            kinds = ["free"] if gate else ["cache"] * ("normal" in request)
             p, kind = self.search(kinds, colour)
             if p is None and not gate:
                 return None
@@ -133,7 +134,8 @@ class Memory:
 
     def free(self, p):
         self.remove(p)
-        p.flags -= {"mapped", "writeable"}
+        if p.flags & {"mapped", "writeable"}:
+            p.flags -= {"mapped", "multi", "writeable"}
         p.valid = p.dirty = 0
         p.allocated = p.hard = False
         self.move(p, "hold" if p.hold else "free")
@@ -153,7 +155,7 @@ class Memory:
     def protect(self, p, prot):
         if prot == "none" and p.flags & {"mapped", "writeable"}:
             self.unmap(p)
-            p.flags -= {"mapped", "writeable"}
+            p.flags -= {"mapped", "multi", "writeable"}
         elif prot == "read" and "writeable" in p.flags:
             if p.written:
                 p.dirty = ALL
@@ -165,6 +167,15 @@ class Memory:
     def deactivate(self, p, athead=False):
         if p.kind != "inactive":
             self.move(p, "inactive", athead)
+
+    def dontneed(self, p):
+        self.unneeded += 1
+        if self.unneeded & 0x1F0 == 0 or p.kind in ("inactive", "cache"):
+            p.act -= p.act >= ACT_INIT
+            return
+        if p.written and "writeable" in p.flags:
+            p.dirty = ALL
+        self.deactivate(p, athead=not p.dirty and self.unneeded & 0x70 != 0)
 
     def activate(self, p):
         p.act = max(p.act, ACT_INIT)
@@ -194,8 +205,9 @@ class Memory:
             if entry[:2] == [p.n, p.place]:
                 entry[2] = self.ticks
                 return
-        oldest = min(self.cached, key=lambda entry: entry[2])
-        oldest[:] = [p.n, p.place, self.ticks]
+        older = [entry for entry in self.cached if entry[2] < self.cached[0][2]]
+        replaced = older[-1] if older else self.cached[0]
+        replaced[:] = [p.n, p.place, self.ticks]
 
     def known(self):
         """The places that the hash knows a page for, or knew; some place if none."""

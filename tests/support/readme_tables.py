@@ -84,6 +84,7 @@ def modelled():
 def report():
     """The report at the top of the README, made anew."""
     schedule = Schedule.parse(re.search(r"vmsmp replay '([^']+)'", README)[1])
+    schedule = schedule.with_steps(schedule.preemptions)  # the report may have moved
     return replay(find_scenario(schedule.program), schedule).failure.report() + "\n"
 
 

@@ -6,8 +6,10 @@ import pytest
 
 import vmsmp
 import vmsmp.machine
-from lock_runs import DEPTHS, alone
+from lock_runs import DEPTHS, alone, delay
+from vmsmp import EINTR, ERESTART, EWOULDBLOCK, PCATCH
 from vmsmp.sync import machine as sync_machine
+from vmsmp.sync.errno import PDOMAIN_UMTX, PDOMAIN_XLOCK
 
 
 @DEPTHS
@@ -62,11 +64,94 @@ def test_a_pool_token_is_made_once_for_each_slot(locks):
     assert [True, False] == alone(program, locks)
 
 
-def test_a_signal_to_a_cpu_that_never_slept_is_dropped():
+@DEPTHS
+def test_a_signal_to_a_cpu_that_never_used_a_primitive_is_kept(locks):
     def program(m, seen):
-        other = m.spawn(int)
-        m.join()
+        other = m.spawn(lambda: seen.append(m.tsleep("x", PCATCH)))
         m.signal(other)
-        seen.append(other.td)
+        m.join()
 
-    assert [None] == alone(program)
+    assert [EINTR] == alone(program, locks)
+
+
+@DEPTHS
+def test_a_signal_may_have_the_call_restarted(locks):
+    def program(m, seen):
+        other = m.spawn(lambda: seen.append(m.tsleep("x", PCATCH)))
+        m.signal(other, restart=True)
+        m.join()
+
+    assert [ERESTART] == alone(program, locks)
+
+
+@DEPTHS
+@pytest.mark.parametrize("sched", ["dfs", "dpor"])
+def test_signals_right_after_spawn_are_kept_in_every_schedule(locks, sched):
+    def program(m):
+        sleeper = m.spawn(lambda: m.tsleep("c", PCATCH))
+        m.spawn(lambda: m.signal(sleeper))
+        m.join()
+
+    result = vmsmp.explore(program, sched=sched, schedules=5000, locks=locks)
+    assert ([], True) == (result.failures, result.exhausted)
+
+
+@DEPTHS
+def test_dpor_fails_where_a_signal_comes_too_early_for_its_sleep(locks):
+    """One signal for two sleeps: only an order in which a timeout ends one of them is well."""
+
+    def program(m):
+        state = m.atomic(0, "state")
+
+        def sleeps():
+            state.store(1)
+            m.tsleep("c", PCATCH)
+            state.store(2)
+
+        sleeper = m.spawn(sleeps)
+
+        def sends():
+            seen = state.load()
+            m.signal(sleeper)
+            m.check(seen != 1, "it came before the sleep")
+
+        m.spawn(sends)
+        m.join()
+
+    assert None is not vmsmp.explore(program, sched="dfs:2", schedules=5000, locks=locks).failure
+    assert None is not vmsmp.explore(program, sched="dpor", schedules=5000, locks=locks).failure
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("form", "arguments", "woken"),
+    [
+        ("wakeup_domain", ("x", PDOMAIN_UMTX), True),
+        ("wakeup_domain_one", ("x", PDOMAIN_UMTX), True),
+        ("wakeup_domain", ("x", PDOMAIN_XLOCK), False),
+        ("wakeup", ("x",), False),
+        ("wakeup_mycpu", ("x",), False),
+        ("wakeup_mycpu_one", ("x",), False),
+    ],
+    ids=["domain", "domain one", "other domain", "no domain", "own CPU", "own CPU one"],
+)
+def test_who_is_woken_by_which_form(locks, form, arguments, woken):
+    def program(m, seen):
+        m.spawn(lambda: seen.append(m.tsleep("x", PDOMAIN_UMTX, "", 9)))
+        delay(m, 1)
+        getattr(m, form)(*arguments)
+        m.join()
+
+    assert [0 if woken else EWOULDBLOCK] == alone(program, locks, check=False)
+
+
+@DEPTHS
+@pytest.mark.parametrize("form", ["wakeup_oncpu", "wakeup_oncpu_one"])
+def test_a_cpu_can_be_named(locks, form):
+    def program(m, seen):
+        cpus = [m.spawn(lambda n=n: seen.append((n, m.tsleep("x", 0, "", 9)))) for n in range(2)]
+        delay(m, 1)
+        getattr(m, form)(cpus[1], "x")
+        m.join()
+
+    assert [(1, 0), (0, EWOULDBLOCK)] == alone(program, locks, check=False)

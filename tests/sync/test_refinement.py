@@ -1,14 +1,17 @@
-"""What the exact locks can do, the atomic ones can do too.
+"""What the exact locks can do, the atomic ones can do too; and lockmgr's can do nothing else.
 
 For a small program the outcomes of all its runs are collected at the atomic depth: what was returned,
 in which order sections were entered and left.  Then every outcome at the exact depth is checked
-against that set, so an outcome that only the exact lock has is a failure with a schedule line.
+against that set, so an outcome that only the exact lock has is a failure with a schedule line.  Where
+both directions are held, the searches at the exact depth must also reach all of the set.
+For the primitives of users' protocols, too, the outcomes of both depths are the same, one way and the other.
 """
 
 import pytest
 
 import vmsmp
 from vmsmp import (
+    ENOLCK,
     EWOULDBLOCK,
     LK_CANCELABLE,
     LK_CANRECURSE,
@@ -25,7 +28,7 @@ from vmsmp import (
 MANY = 600
 
 
-def outcomes(body, **options):
+def outcomes(body, sched="dfs", **options):
     """All outcomes of `body` at the atomic depth, by a search that saw everything."""
     seen = set()
 
@@ -35,24 +38,26 @@ def outcomes(body, **options):
         m.join()
         seen.add(tuple(log))
 
-    result = vmsmp.explore(program, sched="dfs", schedules=60_000, locks="atomic", **options)
+    result = vmsmp.explore(program, sched=sched, schedules=60_000, locks="atomic", **options)
     assert ([], True) == (result.failures, result.exhausted)
     return seen
 
 
-def refines(body, searches=(("random", MANY), ("pct:3", 150), ("dfs:2", 250)), **options):
-    """Every outcome at the exact depth is one of the atomic depth."""
-    specified = outcomes(body, **options)
+def refines(body, searches=(("random", MANY), ("pct:3", 150), ("dfs:2", 250)), *, both=False, **options):
+    """Every outcome at the exact depth is one of the atomic depth; with `both`, each of those is reached."""
+    specified, reached = outcomes(body, **options), set()
 
     def judged(m):
         log = []
         body(m, log)
         m.join()
+        reached.add(tuple(log))
         m.check(tuple(log) in specified, f"only the exact lock does {log}")
 
     for sched, schedules in searches:
         result = vmsmp.explore(judged, sched=sched, schedules=schedules, locks="exact", **options)
         assert [] == [(f.message, f.schedule) for f in result.failures]
+    assert not both or specified <= reached
     return specified
 
 
@@ -330,8 +335,9 @@ def lockmgr(m):
 
 
 @pytest.mark.parametrize("name", LOCKMGR)
-def test_an_exact_lockmgr_lock_does_nothing_an_atomic_one_cannot(name):
-    assert 1 < len(refines(together(lockmgr, *LOCKMGR[name]), searches=(("random", 400), ("pct:3", 150))))
+def test_an_exact_lockmgr_lock_does_what_an_atomic_one_does(name):
+    searches = (("random", 400), ("pct:3", 150))
+    assert 1 < len(refines(together(lockmgr, *LOCKMGR[name]), searches, both=True))
 
 
 def test_recursion_on_an_exact_lockmgr_lock_does_nothing_new():
@@ -346,29 +352,89 @@ def test_recursion_on_an_exact_lockmgr_lock_does_nothing_new():
     refines(together(lockmgr, _twice, XN), searches=(("random", 600),))
 
 
-@pytest.mark.parametrize("roles", [(ST, X), (S, XT), (X, XT)], ids=["shared", "exclusive", "behind a writer"])
-def test_timed_requests_of_an_exact_lock_do_nothing_new(roles):
-    body = together(lockmgr, *roles)
-    seen = refines(body, searches=(("random", MANY), ("pct:3", 300)), timeouts="any")
-    assert any(f"={EWOULDBLOCK}" in word for log in seen for word in log)
+TIMED = {
+    "shared": (ST, X),
+    "exclusive": (S, XT),
+    "behind a writer": (X, XT),
+    "upgrade": (S, _upgrading(LK_UPGRADE | LK_TIMELOCK, "ut")),
+    "shared, sleep fails": (X, _request(LK_SHARED | LK_TIMELOCK | LK_SLEEPFAIL, "stf")),
+    "exclusive, sleep fails": (S, _request(LK_EXCLUSIVE | LK_TIMELOCK | LK_SLEEPFAIL, "xtf")),
+    "upgrade, sleep fails": (S, _upgrading(LK_UPGRADE | LK_TIMELOCK | LK_SLEEPFAIL, "utf")),
+    "shared among three": (BS, BX, _brief(LK_SHARED | LK_TIMELOCK, "st")),
+}
 
 
-@pytest.mark.parametrize("roles", [(X, SF), (S, XF), (X, XF)], ids=["shared", "exclusive", "behind a writer"])
-def test_requests_that_fail_if_they_slept_do_nothing_new(roles):
-    refines(together(lockmgr, *roles), searches=(("random", 600),))
+@pytest.mark.parametrize("name", TIMED)
+def test_timed_requests_of_an_exact_lock_do_what_those_of_an_atomic_one_do(name):
+    body = together(lockmgr, *TIMED[name])
+    refines(body, (("random", MANY), ("pct:3", 300)), both=True, timeouts="any")
 
 
-@pytest.mark.parametrize("flags", [0, LK_NOWAIT], ids=["waiting", "not waiting"])
-@pytest.mark.parametrize("mode", [LK_SHARED, LK_EXCLUSIVE], ids=["shared", "exclusive"])
-def test_canceled_requests_of_an_exact_lock_do_nothing_new(mode, flags):
-    def canceler(lock, diary, _name):
-        lock.acquire()
+@pytest.mark.parametrize(
+    ("name", "error"), [("shared", EWOULDBLOCK), ("exclusive", EWOULDBLOCK), ("shared, sleep fails", ENOLCK)]
+)
+def test_a_timed_request_says_that_it_was_late_unless_it_is_shared_and_must_not_sleep(name, error):
+    seen = outcomes(together(lockmgr, *TIMED[name]), timeouts="any")
+    late = {word.partition("=")[2] for log in seen for word in log if "=" in word}
+    assert {str(error)} == late
+
+
+SLEEPFAIL = {
+    "shared": (X, SF),
+    "exclusive": (S, XF),
+    "behind a writer": (X, XF),
+    "upgrade": (S, _upgrading(LK_UPGRADE | LK_SLEEPFAIL, "uf")),
+    "shared among three": (BX, BS, _brief(LK_SHARED | LK_SLEEPFAIL, "sf")),
+    "exclusive among three": (BX, BS, _brief(LK_EXCLUSIVE | LK_SLEEPFAIL, "xf")),
+}
+
+
+@pytest.mark.parametrize("name", SLEEPFAIL)
+def test_requests_that_fail_if_they_slept_do_what_those_of_an_atomic_lock_do(name):
+    refines(together(lockmgr, *SLEEPFAIL[name]), (("random", 2400), ("pct:3", 800)), both=True)
+
+
+def _canceling(mode, waits=False, ends=True):
+    """A role: hold the lock and cancel, for a while or to the end, and perhaps sleep meanwhile."""
+
+    def role(lock, diary, _name):
+        lock.lock(mode)
         lock.cancel_beg()
         diary.note("canceling")
+        if waits:
+            lock.machine.tsleep("for the canceled", 0, "", 1)
+        if ends:
+            lock.cancel_end()
+            diary.note("canceled")
         lock.release()
 
-    asks = _request(mode | LK_CANCELABLE | flags, "c")
-    refines(together(lockmgr, canceler, asks), searches=(("random", 600),))
+    return role
+
+
+XC, SC = _request(LK_EXCLUSIVE | LK_CANCELABLE, "xc"), _request(LK_SHARED | LK_CANCELABLE, "sc")
+CANCEL = {
+    "shared": (_canceling(LK_EXCLUSIVE, ends=False), SC),
+    "exclusive": (_canceling(LK_EXCLUSIVE, ends=False), XC),
+    "shared, not waiting": (
+        _canceling(LK_EXCLUSIVE, ends=False),
+        _request(LK_SHARED | LK_CANCELABLE | LK_NOWAIT, "c"),
+    ),
+    "exclusive, not waiting": (
+        _canceling(LK_EXCLUSIVE, ends=False),
+        _request(LK_EXCLUSIVE | LK_CANCELABLE | LK_NOWAIT, "c"),
+    ),
+    "shared, for a while": (_canceling(LK_EXCLUSIVE), SC),
+    "exclusive, for a while": (_canceling(LK_EXCLUSIVE), XC),
+    "shared, the canceler waits": (_canceling(LK_EXCLUSIVE, waits=True), SC),
+    "exclusive, the canceler waits": (_canceling(LK_EXCLUSIVE, waits=True), XC),
+    "exclusive, a reader cancels": (_canceling(LK_SHARED), XC),
+    "upgrade, a reader cancels": (_canceling(LK_SHARED), _upgrading(LK_UPGRADE | LK_CANCELABLE, "uc")),
+}
+
+
+@pytest.mark.parametrize("name", CANCEL)
+def test_canceled_requests_of_an_exact_lock_do_what_those_of_an_atomic_one_do(name):
+    assert 1 < len(refines(together(lockmgr, *CANCEL[name]), (("random", 800), ("pct:3", 300)), both=True))
 
 
 def test_readers_who_waited_with_a_writer_come_in_as_at_the_atomic_depth():
@@ -446,3 +512,160 @@ def test_an_exact_refcount_does_nothing_an_atomic_one_cannot():
         diary.note("zero")
 
     assert 1 < len(refines(body))
+
+
+# -- what users write their protocols with ----------------------------------------------------------------
+
+
+def same(body, atomic="dfs", exact=(("random", 1500), ("pct:3", 500), ("dfs:2", 500)), **options):
+    """Neither depth has an outcome that the other lacks; the outcomes."""
+    specified = outcomes(body, atomic, **options)
+    if not options:
+        assert specified == outcomes(body, "dpor")
+    done = set()
+
+    def told(m):
+        log = []
+        body(m, log)
+        m.join()
+        done.add(tuple(log))
+        m.check(tuple(log) in specified, f"only the exact depth does {log}")
+
+    for sched, schedules in exact:
+        result = vmsmp.explore(told, sched=sched, schedules=schedules, locks="exact", **options)
+        assert [] == [(f.message, f.schedule) for f in result.failures]
+        if result.exhausted:
+            break
+    assert specified == done
+    return specified
+
+
+SEMAPHORE = {
+    "two for one unit": (1, ("a", "b")),
+    "three for two units": (2, ("a", "b", "c")),
+    "a try beside two": (1, ("a", "b", "!t")),
+}
+
+
+@pytest.mark.parametrize("name", SEMAPHORE)
+def test_both_depths_of_a_semaphore_do_the_same(name):
+    units, users = SEMAPHORE[name]
+
+    def body(m, log):
+        sem, diary = m.semaphore(units, "s"), Diary(m, log)
+
+        def user(who):
+            if who[0] == "!":
+                got = sem.try_acquire()
+                diary.note(f"{who}{int(got)}")
+            else:
+                got = sem.acquire() == 0
+                diary.note(f"{who}+")
+            if got:
+                sem.release()
+
+        for who in users[:-1]:
+            m.spawn(user, who)
+        user(users[-1])
+
+    assert 1 < len(same(body))
+
+
+def test_both_depths_of_a_semaphore_give_up_the_same():
+    def body(m, log):
+        sem, diary = m.semaphore(0, "s"), Diary(m, log)
+
+        def taker():
+            diary.note(f"a{sem.acquire(timo=3)}")
+
+        m.spawn(taker)
+        diary.note("b")
+        sem.release()
+        diary.note("c")
+
+    assert any(f"a{EWOULDBLOCK}" in log for log in same(body, timeouts="any"))
+
+
+RWLOCK = {
+    "two writers": (_exclusive, _exclusive),
+    "writer and reader": (_exclusive, _shared),
+    "two readers": (_shared, _shared),
+    "writer and try": (_exclusive, _try),
+    "reader and try": (_shared, _try),
+    "writer, reader, reader": (_brief_exclusive, _brief_shared, _brief_shared),
+    "writer, writer, reader": (_brief_exclusive, _brief_exclusive, _brief_shared),
+}
+
+
+@pytest.mark.parametrize("name", RWLOCK)
+def test_both_depths_of_a_reader_writer_lock_do_the_same(name):
+    assert 1 < len(same(together(lambda m: m.rwlock("rw"), *RWLOCK[name])))
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_both_depths_of_a_barrier_do_the_same(turns):
+    def body(m, log):
+        barrier, diary = m.barrier(2, "b"), Diary(m, log)
+
+        def worker(who):
+            for turn in range(turns):
+                diary.note(f"{who}{turn}")
+                last = barrier.wait()
+            diary.note(f"{who}{'!' if last else '.'}")
+
+        m.spawn(worker, "a")
+        worker("b")
+
+    assert 1 < len(same(body))
+
+
+def test_both_depths_of_a_condition_variable_do_the_same():
+    def body(m, log):
+        lock, cv, ready, diary = m.spinlock("l"), m.condvar("cv"), m.cell(0), Diary(m, log)
+
+        def waiter():
+            with lock:
+                while not ready.load():
+                    cv.wait(lock)
+                    diary.note("woken")
+            diary.note("w")
+
+        m.spawn(waiter)
+        with lock:
+            ready.store(1)
+        diary.note("set")
+        cv.signal()
+        diary.note("signalled")
+
+    assert {("set", "signalled", "w"), ("set", "signalled", "woken", "w")} <= same(body)
+
+
+def test_both_depths_of_a_futex_do_the_same():
+    def body(m, log):
+        word, diary = m.atomic(0, "w"), Diary(m, log)
+
+        def waiter(who):
+            diary.note(f"{who}{m.futex_wait(word, 0)}")
+
+        m.spawn(waiter, "a")
+        m.spawn(waiter, "b")
+        word.store(1)
+        diary.note(f"{m.futex_wake(word, 2)} woken")
+
+    assert 3 < len(same(body, "dpor"))
+
+
+def test_both_depths_of_a_futex_requeue_do_the_same():
+    def body(m, log):
+        word, target, diary = m.atomic(0, "w"), m.atomic(0, "t"), Diary(m, log)
+
+        def waiter(who):
+            diary.note(f"{who}{m.futex_wait(word, 0)}")
+
+        m.spawn(waiter, "a")
+        m.spawn(waiter, "b")
+        word.store(1)
+        diary.note(f"{m.futex_requeue(word, target, 1, 1, 1)} passed on")
+        diary.note(f"{m.futex_wake(target)} woken")
+
+    assert 3 < len(same(body, "dpor"))

@@ -2,6 +2,7 @@
 
 import pytest
 
+import vmsmp
 from lock_runs import alone, delay, once
 from vmsmp.sync.thread import (
     TOK_EXCLREQ,
@@ -12,7 +13,9 @@ from vmsmp.sync.thread import (
     curthread,
     lwkt_process_ipiq,
     lwkt_send_ipiq,
+    thread_of,
 )
+from vmsmp.sync.token.switch import lwkt_switch
 
 
 def test_a_cpu_has_one_thread():
@@ -42,12 +45,19 @@ def test_critical_sections_nest():
     assert [1, 2, 1, 0] == alone(program)
 
 
+def sent_to_boot(m, func):
+    """Have CPU 1 send an IPI to the boot CPU."""
+    td = curthread(m)
+    m.spawn(lambda: lwkt_send_ipiq(m, td, func))
+    m.yield_()
+
+
 def test_an_ipi_waits_for_the_end_of_the_outermost_critical_section():
     def program(m, seen):
         td = curthread(m)
         crit_enter(td)
         crit_enter(td)
-        lwkt_send_ipiq(m, td, lambda: seen.append("ipi"))
+        sent_to_boot(m, lambda: seen.append("ipi"))
         crit_exit(td)
         seen.append("inner exit")
         crit_exit(td)
@@ -58,7 +68,7 @@ def test_an_ipi_waits_for_the_end_of_the_outermost_critical_section():
 def test_an_ipi_is_taken_before_a_critical_section_begins():
     def program(m, seen):
         td = curthread(m)
-        lwkt_send_ipiq(m, td, lambda: seen.append(td.td_critcount))
+        sent_to_boot(m, lambda: seen.append(td.td_critcount))
         crit_enter(td)
         seen.append("inside")
         crit_exit(td)
@@ -66,16 +76,112 @@ def test_an_ipi_is_taken_before_a_critical_section_begins():
     assert [1, "inside"] == alone(program)
 
 
-def test_ipis_are_taken_in_the_order_in_which_they_were_sent():
+def test_an_ipi_to_the_own_cpu_is_a_call():
+    def program(m, seen):
+        td = curthread(m)
+        crit_enter(td)
+        lwkt_send_ipiq(m, td, lambda: seen.append("ipi"))
+        crit_exit(td)
+        seen.append("exit")
+
+    assert ["ipi", "exit"] == alone(program)
+
+
+def test_ipis_of_one_source_are_taken_in_the_order_in_which_they_were_sent():
     def program(m, seen):
         td = curthread(m)
         for n in range(3):
-            lwkt_send_ipiq(m, td, lambda n=n: seen.append(n))
+            sent_to_boot(m, lambda n=n: seen.append(n))
         seen.append(td.state())
         lwkt_process_ipiq(td)
         seen.append(td.state())
 
     assert ["3 queued", 0, 1, 2, "0 queued"] == alone(program)
+
+
+def test_of_several_sources_the_lowest_comes_first():
+    def program(m, seen):
+        td = curthread(m)
+        go = m.atomic(0)
+
+        def sender(turn):
+            while go.load() != turn:
+                m.pause()
+            lwkt_send_ipiq(m, td, lambda: seen.append(turn))
+            go.store(turn - 1)
+
+        m.spawn(sender, 1)
+        m.spawn(sender, 2)
+        go.store(2)
+        while go.load():
+            m.pause()
+        lwkt_process_ipiq(td)
+
+    assert [1, 2] == alone(program)
+
+
+def test_an_ipi_may_not_switch():
+    def program(m):
+        td = curthread(m)
+        sent_to_boot(m, lambda: lwkt_switch(td))
+        lwkt_process_ipiq(td)
+
+    failure = vmsmp.explore(program, sched="dfs:0", schedules=1, locks="exact").failure
+    assert "Attempt to switch from a fast interrupt, ipi, or hard code section" in failure.message
+
+
+@pytest.mark.parametrize("sched", ["random", "dfs:2"])
+def test_senders_whose_fifos_are_full_take_the_ipis_of_one_another(monkeypatch, sched):
+    monkeypatch.setattr("vmsmp.sync.thread.IPIQ_LIMITS", (2, 1))
+    fewest = set()
+
+    def program(m):
+        taken, go = [0, 0], m.atomic(0)
+
+        def count(which):
+            taken[which] += 1
+
+        def sender(which):
+            while not go.load():
+                m.pause()
+            crit_enter(curthread(m))  # nothing is taken but by the spin
+            for _ in range(6):
+                lwkt_send_ipiq(m, thread_of(m, m.cpus[2 - which]), lambda: count(1 - which))
+            crit_exit(curthread(m))
+
+        for which in range(2):
+            m.spawn(sender, which)
+        go.store(1)
+        m.join()
+        fewest.add(min(taken))
+
+    assert [] == vmsmp.explore(program, sched=sched, schedules=200, locks="exact").failures
+    assert 0 < max(fewest)
+
+
+def test_nobody_waits_for_a_cpu_that_has_ended(monkeypatch):
+    monkeypatch.setattr("vmsmp.sync.thread.IPIQ_LIMITS", (2, 1))
+
+    def program(m):
+        other = m.spawn(lambda: None)
+        m.join()
+        for _ in range(5):
+            lwkt_send_ipiq(m, thread_of(m, other), lambda: None)
+
+    once(program)
+
+
+def test_a_thread_that_another_cpu_needed_first_is_that_of_its_cpu():
+    seen = []
+
+    def program(m):
+        other = m.spawn(lambda: seen.append(curthread(m)))
+        seen.append(thread_of(m, other))
+        m.join()
+        seen.append(m.find(seen[0].ident))
+
+    once(program)
+    assert seen[0] is seen[1] is seen[2]
 
 
 def test_an_idle_cpu_takes_an_ipi_at_once():

@@ -8,6 +8,7 @@ from mappings import BOTH, RW, busied, mapped, seen
 from vmsmp.vm import pmap
 from vmsmp.vm.pmap import VM_PROT_READ
 from vmsmp.vm.vm_page import (
+    PG_FICTITIOUS,
     PG_MAPPED,
     PG_MAPPEDMULTI,
     PTE_M,
@@ -28,13 +29,50 @@ def test_a_mapping_is_an_entry_and_the_flags_that_say_so(alone, page_on, prot, e
         m = mapped(vm, page_on, prot)
         return m.md.peek(), m.flags.peek()
 
-    assert (entry, flags | PG_MAPPEDMULTI) == alone(program)
+    assert (entry, flags) == alone(program)
+
+
+@pytest.mark.parametrize("prot", [VM_PROT_READ, RW])
+def test_a_page_mapped_again_is_mapped_more_than_once(alone, page_on, prot):
+    def program(vm):
+        m = mapped(vm, page_on, VM_PROT_READ)
+        pmap.pmap_enter(m, prot)
+        return m.flags.peek()
+
+    assert PG_MAPPEDMULTI | (BOTH if prot == RW else PG_MAPPED) == alone(program)
+
+
+@pytest.mark.parametrize("how", ["protect", "sync"])
+def test_a_page_that_is_unmapped_is_not_mapped_more_than_once_either(alone, page_on, how):
+    def program(vm):
+        m = mapped(vm, page_on, RW)
+        pmap.pmap_enter(m, RW)
+        if how == "sync":
+            pmap.pmap_remove(m)
+            assert BOTH | PG_MAPPEDMULTI == m.flags.peek()
+            return pmap.pmap_mapped_sync(m)
+        pmap.pmap_page_protect(m, VM_PROT_NONE)
+        return m.flags.peek()
+
+    assert 0 == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("flags", "modified"), [(BOTH, True), (PG_MAPPED, False), (BOTH | PG_FICTITIOUS, False)]
+)
+def test_only_a_page_that_may_be_written_is_looked_at_for_modifications(alone, page_on, flags, modified):
+    def program(vm):
+        m = mapped(vm, page_on, RW, True)
+        m.flags.value = flags
+        return pmap.pmap_is_modified(m)
+
+    assert modified is alone(program)
 
 
 @pytest.mark.parametrize("prot", [VM_PROT_READ, RW])
 def test_the_flags_are_set_before_the_entry(steps, page_on, prot):
     rows = steps(lambda vm: [busied(vm, page_on), prot], pmap.pmap_enter)
-    assert ["setbits pg[7].flags", "setbits pg[7].md"] == rows
+    assert ["load pg[7].flags", "cmpset pg[7].flags", "setbits pg[7].md"] == rows
 
 
 def test_a_soft_busy_is_enough_to_map_a_page(alone, page_on):

@@ -1,32 +1,47 @@
 """Known findings: suspected defects of the kernel itself, which the model reproduces faithfully.
 
-`stress/known.toml` lists them, each with its reason, the schedule that shows it and the name of a repair, off
-by default, that lets a search go on behind it.  A campaign shows a known finding and does not fail on it.
+`stress/known.toml` lists them; its head says what an entry holds.  A campaign shows a known finding and does
+not fail on it.  An entry excuses as little as it can: the scenarios in which the defect was proven, one
+signature, and where one step does the damage that step alone.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from vmsmp.campaign.outcome import Failure
+from vmsmp.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One entry.  `signature` is a shell pattern over failure signatures."""
+    """One entry.
+
+    `scenarios` are the names of those in which it was proven.  `signature` is a shell pattern over failure
+    signatures, `step` one over `Failure.step`, which a free run does not know.
+    """
 
     name: str
     signature: str
     reason: str
     repair: str
     schedule: str
-    scenarios: str = "*"
+    scenarios: tuple[str, ...]
+    step: str = "*"
 
-    def explains(self, signature: str, program: str) -> bool:
-        return fnmatchcase(program, self.scenarios) and fnmatchcase(signature, self.signature)
+    def explains(self, failure: Failure) -> bool:
+        """Whether the failure is this finding."""
+        return (
+            failure.program in self.scenarios
+            and fnmatchcase(failure.signature, self.signature)
+            and (not failure.step or fnmatchcase(failure.step, self.step))
+        )
 
 
 def known_file() -> Path:
@@ -38,15 +53,64 @@ def known_file() -> Path:
 
 @cache
 def findings() -> tuple[Finding, ...]:
-    """All known findings, in the file's order."""
-    entries = tomllib.loads(known_file().read_text(encoding="utf-8")).get("finding", [])
-    return tuple(Finding(**entry) for entry in entries)
+    """All known findings, in the file's order.
+
+    Raises: UsageError if the file cannot be used.
+    """
+    return read_findings(known_file())
 
 
-def explain(signature: str, program: str, repairs: Iterable[str] = ()) -> Finding | None:
+def read_findings(path: Path) -> tuple[Finding, ...]:
+    """The findings that a file lists.
+
+    Raises: UsageError in one sentence for a file that cannot be read or an entry that cannot be.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path.name}: {str(error).splitlines()[0]}") from None
+    entries = content.pop("finding", [])
+    if content or not isinstance(entries, list):
+        raise UsageError(f"{path.name}: it holds entries [[finding]] and nothing else")
+    return tuple(_entry(entry, f"{path.name}: finding {n}") for n, entry in enumerate(entries, 1))
+
+
+def _entry(entry: Any, where: str) -> Finding:
+    """One entry of a file, checked.
+
+    Raises: UsageError for a key that is missing, unknown or of another type.
+    """
+    if not isinstance(entry, dict):
+        raise UsageError(f"{where}: it is not a table")
+    if isinstance(entry.get("name"), str):
+        where += f" ({entry['name']})"
+    known = {one.name: one.default is MISSING for one in fields(Finding)}
+    for key in sorted(set(entry) - set(known)):
+        raise UsageError(f"{where}: unknown key {key!r}: there are {', '.join(known)}")
+    for key in (key for key, needed in known.items() if needed and key not in entry):
+        raise UsageError(f"{where}: {key} is missing")
+    for key, value in entry.items():
+        _check_value(key, value, where)
+    return Finding(**{**entry, "scenarios": tuple(entry["scenarios"])})
+
+
+def _check_value(key: str, value: object, where: str) -> None:
+    """Raises: UsageError for a value of another type, or a pattern where a scenario's name belongs."""
+    if key != "scenarios":
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"{where}: {key} is not a text")
+        return
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise UsageError(f"{where}: scenarios is not a list of names")
+    for one in value:
+        if not one.isidentifier():
+            raise UsageError(f"{where}: {one!r} is not the name of a scenario")
+
+
+def explain(failure: Failure, repairs: Iterable[str] = ()) -> Finding | None:
     """The finding that explains a failure; one whose repair was on explains nothing."""
     on = set(repairs)
     for finding in findings():
-        if finding.repair not in on and finding.explains(signature, program):
+        if finding.repair not in on and finding.explains(failure):
             return finding
     return None

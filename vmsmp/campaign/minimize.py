@@ -66,6 +66,7 @@ def minimize(
     Raises: UsageError if the line does not fail, is malformed, or is another program's.
     """
     schedule = parse_for(program, line)
+    schedule = schedule.with_steps(schedule.preemptions)
     kept: list[Schedule] = []
     with runner_for(program, schedule.options, check=check) as runner:
         runner.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))

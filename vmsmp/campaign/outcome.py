@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
 def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> str:
-    """What to type to see a schedule again: a command, or (not `listed`) a call."""
+    """What to type to see a line again: a command, or (not `listed`) a call."""
     if listed:
         return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
     return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
@@ -57,6 +57,7 @@ class Failure:
     the exact run.  `confirmation` says whether targeted runs could make a prediction happen ("" for what did
     happen).  `listed`: the program is a scenario, which the command line finds by its name.
 
+    `step` is the last step before it failed, in words with its functions ("" for a free run).
     `trace` names what led to the failure up to the order of independent steps: of two failures with the same
     signature and trace, one is enough.
     """
@@ -76,6 +77,12 @@ class Failure:
     confirmation: str = ""
     listed: bool = True
     trace: str = ""
+    step: str = ""
+
+    @property
+    def line(self) -> str:
+        """The schedule line with the digest, so that a replay can tell whether it is this run."""
+        return f"{self.schedule}:{self.digest}" if self.schedule and self.digest else self.schedule
 
     def report(self, *, everything: bool = False) -> str:
         """The story as text: one column a CPU, what each holds and wants, the line to replay it.
@@ -95,6 +102,7 @@ class Failure:
             "schedule": self.schedule,
             "digest": self.digest,
             "trace": self.trace,
+            "step": self.step,
             "facts": list(self.facts),
             "confirmation": self.confirmation,
             "program": self.program,
@@ -108,7 +116,8 @@ class Outcome:
     """One run: clean (`failure` is None) or not.
 
     `rolling` are digests after every 64 entries of its log: the first that differs from another
-    run's brackets where the two parted.
+    run's brackets where the two parted.  `misfit` says why this is not the run that a replayed line was made
+    of, "" if nothing tells against it.
     """
 
     program: str
@@ -120,6 +129,7 @@ class Outcome:
     seconds: float = 0.0
     locks: tuple[LockStatistics, ...] = ()
     rolling: tuple[str, ...] = ()
+    misfit: str = ""
     story: Story | None = field(default=None, repr=False, compare=False)
 
     @property

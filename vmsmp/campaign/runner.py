@@ -96,6 +96,7 @@ class Runner:
         story = teller.finish(machine)
         failure = None
         if machine.violation is not None:
+            done = trace.count_steps(log[: self.engine.execution.violation_at])
             culprit = None if machine.violation.kind.of_all else machine.violation.cpu
             failure = self._failure(
                 machine.violation,
@@ -103,6 +104,7 @@ class Runner:
                 digest=trace.digest(log),
                 story=story,
                 trace=normal_form.digest(log, culprit),
+                step=story.rows[done - 1].doing if done else "",
             )
         outcome = Outcome(
             name,
@@ -179,6 +181,7 @@ class Runner:
         digest: str = "",
         story: Any = None,
         trace: str = "",
+        step: str = "",
     ) -> Failure:
         """The violation as a failure of this program, with what is known of its run."""
         return Failure(
@@ -193,6 +196,7 @@ class Runner:
             story=story,
             listed=self.listed,
             trace=trace,
+            step=step,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from vmsmp.campaign.confirm import confirmed
 from vmsmp.campaign.options import Program, options_for
-from vmsmp.campaign.outcome import Failure, Result, signature_of
+from vmsmp.campaign.outcome import Failure, Outcome, Result, signature_of
 from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.engine import trace
 from vmsmp.engine.machine import Machine
@@ -25,6 +25,8 @@ from vmsmp.sched.names import make_scheduler
 from vmsmp.sched.rendezvous import Breakpoint, Rendezvous
 from vmsmp.sched.replay import Watched
 
+#: Executions of a search where nobody says how many.
+SCHEDULES: Final = 1_000
 #: One execution in so many is run twice.
 CHECK_EVERY: Final = 64
 #: Targeted runs that a hint of the race detector is worth.
@@ -39,7 +41,7 @@ def explore(
     program: Program,
     *,
     sched: str = "portfolio",
-    schedules: int = 100,
+    schedules: int = SCHEDULES,
     seed: int = 0,
     cpus: int | None = None,
     locks: str | None = None,
@@ -100,7 +102,7 @@ def search(
     options: Options,
     *,
     sched: str = "portfolio",
-    schedules: int = 100,
+    schedules: int = SCHEDULES,
     seed: int = 0,
     stop: str = "first",
     check: bool = True,
@@ -135,6 +137,26 @@ def search(
         except KeyboardInterrupt:
             result.interrupted = True
     return result
+
+
+def first_run(
+    program: Program, options: Options, *, sched: str = "portfolio", seed: int = 0, check: bool = True
+) -> Outcome:
+    """The first run that `search` would make, with its story.
+
+    Raises: UsageError for arguments that cannot be.
+    """
+    scheduler = make_scheduler(sched, seed)
+    told: list[Outcome] = []
+    with runner_for(program, options, check=check) as runner:
+        scheduler.begin()
+        runner.drive(lambda: told.append(runner.tell(scheduler, _data_seed(seed, 0))[0]))
+    return told[0]
+
+
+def _data_seed(seed: int, execution: int) -> int:
+    """The seed of what the program draws in one execution of a search."""
+    return (seed * 1_000_003 + execution) & 0xFFFFFFFF
 
 
 class _Search:
@@ -189,7 +211,7 @@ class _Search:
         twice = result.executions % CHECK_EVERY == CHECK_EVERY - 1
         if twice or not result.executions:
             scheduler = watched = Watched(scheduler, sees_all=scheduler.sees_all)
-        data_seed = (result.seed * 1_000_003 + result.executions) & 0xFFFFFFFF
+        data_seed = _data_seed(result.seed, result.executions)
         machine = self.runner.run(scheduler, data_seed)
         self._count(machine)
         violation = machine.violation

@@ -33,7 +33,11 @@ FREE_FAILURES = 3
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to put a scenario under stress."""
+    """One way to put a scenario under stress.
+
+    `injected`: timeouts and spurious wakeups are choices.  `repaired`: the repairs of all known findings are
+    on, so that what lies behind them can be seen.
+    """
 
     engine: str
     locks: str
@@ -42,11 +46,10 @@ class Way:
     repaired: bool = False
 
     def __str__(self) -> str:
-        if self.engine == "free":
-            return f"free {self.locks}"
-        extra = [" injected"] if self.injected else []
-        extra += [" repaired"] if self.repaired else []
-        return f"{self.sched} {self.locks}{''.join(extra)}"
+        words = ["free" if self.engine == "free" else self.sched, self.locks]
+        words += ["injected"] if self.injected else []
+        words += ["repaired"] if self.repaired else []
+        return " ".join(words)
 
     def options_for(self, scenario: Scenario, repairs: Iterable[str], mutants: Iterable[str]) -> Options:
         """The options of a scenario's runs this way."""
@@ -60,14 +63,18 @@ class Way:
         )
 
 
-#: Every way, in the order of a round.  "injected": timeouts and spurious wakeups are choices.
+#: Every way, in the order of a round: as the kernel is, and with all known findings repaired.
 WAYS = (
     Way("controlled", "exact"),
+    Way("controlled", "exact", repaired=True),
     Way("free", "exact"),
     Way("controlled", "atomic"),
+    Way("controlled", "atomic", repaired=True),
     Way("controlled", "exact", "random"),
     Way("controlled", "exact", "random", injected=True, repaired=True),
+    Way("free", "exact", repaired=True),
     Way("free", "atomic"),
+    Way("free", "atomic", repaired=True),
 )
 
 

@@ -5,13 +5,18 @@ A story is made only when somebody wants to read it, by running the schedule onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import sys
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import CpuSnapshot, Machine
+from vmsmp.engine.protocol import Home
+from vmsmp.engine.wait import WaitEnd
 from vmsmp.sync.observer import LockObserver
+from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, TDF_TSLEEPQ
 
 if TYPE_CHECKING:
     from vmsmp.sync.lock import Lock
@@ -34,11 +39,19 @@ class Row:
     held: int
     #: The name of what the operation is about, "" for nothing.
     thing: str = ""
+    #: Whom the step woke, and how a sleep ended.
+    note: str = ""
 
     @property
     def change(self) -> str:
         """`old -> new`, or the value looked at."""
         return f"{self.before} -> {self.after}" if self.before != self.after else self.after
+
+    @property
+    def doing(self) -> str:
+        """The operation and the functions it is in, the innermost first."""
+        functions = " < ".join(place.function for place in self.place)
+        return f"{self.text} in {functions}" if functions else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,26 @@ class Story:
     grants: tuple[Grant, ...] = ()
 
 
+@dataclass(slots=True)
+class _Step:
+    """The step under way: it is written down at the next arrival, when its effect is there."""
+
+    cpu: Cpu
+    code: int
+    before: str
+    place: tuple[source.Place, ...]
+    switch: str
+    held: int
+    #: The CPUs that slept as it began, and those that had announced a sleep.
+    asleep: list[Cpu]
+    announced: list[Cpu]
+    notes: list[str] = field(default_factory=list)
+
+
+#: What a sleep returned, by how it ended.
+_RETURNS: Final = {WaitEnd.TIMEOUT: "EWOULDBLOCK, timed out", WaitEnd.SPURIOUS: "0, for no reason"}
+
+
 class Storyteller(LockObserver):
     """Writes a run down while it happens."""
 
@@ -75,8 +108,12 @@ class Storyteller(LockObserver):
     def __init__(self) -> None:
         self._rows: list[Row] = []
         self._grants: list[Grant] = []
-        # The step under way: it is written down at the next arrival, when its effect is there.
-        self._open: tuple[Cpu, int, str, tuple[source.Place, ...], str, int] | None = None
+        self._open: _Step | None = None
+        #: The CPUs that have been sent a signal and have not seen it.
+        self._signalled: set[Cpu] = set()
+        #: What the step under way accesses, if it is one of several accesses: done, and the last one's code.
+        self._parts: list[str] = []
+        self._part: tuple[int, str] | None = None
         #: At which row picks have become fair, if they have.
         self._fair: int | None = None
 
@@ -89,7 +126,23 @@ class Storyteller(LockObserver):
             switch = self._why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))
         before = thing.state() if hasattr(thing, "state") else ""
-        self._open = (cpu, code, before, source.standing(), switch, len(cpu.held))
+        asleep, announced = _sleepers(cpu.machine)
+        self._open = _Step(cpu, code, before, source.standing(), switch, len(cpu.held), asleep, announced)
+
+    def accessed(self, cpu: Cpu, code: int) -> None:
+        self._close_part(cpu)
+        thing = cpu.machine.find(ops.object_of(code))
+        self._part = code, thing.state() if hasattr(thing, "state") else ""
+
+    def _close_part(self, cpu: Cpu) -> None:
+        machine = cpu.machine
+        if self._part is not None:
+            code, before = self._part
+            self._part = None
+            thing = machine.find(ops.object_of(code))
+            after = thing.state() if hasattr(thing, "state") else ""
+            change = f"{before} -> {after}" if before != after else after
+            self._parts.append(f"{machine.describe(code)} {change}")
 
     def late(self, machine: Machine) -> None:
         if self._fair is None:
@@ -125,18 +178,65 @@ class Storyteller(LockObserver):
     def _close_row(self) -> None:
         if self._open is None:
             return
-        cpu, code, before, place, switch, held = self._open
-        self._open = None
-        machine = cpu.machine
+        done, self._open = self._open, None
+        machine, code = done.cpu.machine, done.code
         log = machine.engine.log
         if code & 1 and next((c for c in reversed(log) if c >= 0), -1) == code - 1:
             code -= 1  # the try failed
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
+        self._close_part(done.cpu)
+        if self._parts:
+            text = f"{text}: {', '.join(self._parts)}"
+            self._parts = []
         name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
-        step = len(self._rows)
-        self._rows.append(Row(step, cpu.index, text, before or after, after, place, switch, held, name))
+        note = "; ".join([*self._woken_by(done), *done.notes])
+        self._rows.append(
+            Row(
+                len(self._rows),
+                done.cpu.index,
+                text,
+                done.before or after,
+                after,
+                done.place,
+                done.switch,
+                done.held,
+                name,
+                note,
+            )
+        )
+        self._signalled |= {cpu for cpu in machine.cpus if _pending(cpu)}
+
+    # -- sleeps ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _woken_by(done: _Step) -> list[str]:
+        """Whom the step woke, and whom it took off a queue before the sleep."""
+        asleep, announced = _sleepers(done.cpu.machine)
+        off = [cpu for cpu in done.asleep if cpu not in asleep and cpu is not done.cpu and not cpu.wait_end]
+        early = [
+            cpu
+            for cpu in done.announced
+            if cpu not in announced and cpu not in asleep and cpu is not done.cpu
+        ]
+        told = [f"wakes {_names(off)}"] if off else []
+        return told + ([f"reaches {_names(early)} before the sleep"] if early else [])
+
+    def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
+        if self._open is not None and self._open.cpu is cpu:
+            which = "one" if _called(sys._getframe(1), "_one") else "all"
+            self._open.notes.append(f"wakeup of {which} reaches {woke or 'nobody'}")
+
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        if self._open is None or self._open.cpu is not cpu:
+            return
+        if cpu in self._signalled and not _pending(cpu):
+            self._signalled.discard(cpu)
+            returned = "EINTR, by a signal"
+        else:
+            returned = _RETURNS.get(why, "0, without sleeping" if why is WaitEnd.BEFORE else "0")
+        self._open.notes.append(f"sleep returns {returned}")
 
     def finish(self, machine: Machine) -> Story:
         """The whole story; call once, when the run is over."""
@@ -148,3 +248,28 @@ class Storyteller(LockObserver):
             machine.ticks,
             tuple(self._grants),
         )
+
+
+def _sleepers(machine: Home[Cpu]) -> tuple[list[Cpu], list[Cpu]]:
+    """The CPUs that sleep, and those on a sleep queue that do not sleep yet."""
+    flags = [(cpu, cpu.td.td_flags) for cpu in machine.cpus if cpu.td is not None]
+    asleep = [cpu for cpu, flag in flags if flag & TDF_TSLEEP_DESCHEDULED]
+    return asleep, [cpu for cpu, flag in flags if flag & TDF_TSLEEPQ and not flag & TDF_TSLEEP_DESCHEDULED]
+
+
+def _pending(cpu: Cpu) -> bool:
+    """Whether a signal waits for the CPU."""
+    return cpu.td is not None and bool(cpu.td.td_sigpending)
+
+
+def _names(cpus: list[Cpu]) -> str:
+    return ", ".join(map(str, cpus))
+
+
+def _called(frame: FrameType | None, ending: str) -> bool:
+    """Whether a primitive whose name ends so is among the callers."""
+    while frame is not None and source.role_of(frame) is not source.Role.PROGRAM:
+        if frame.f_code.co_name.endswith(ending):
+            return True
+        frame = frame.f_back
+    return False

@@ -49,12 +49,11 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     wait = cpu.wants
     if wait is None:
         return []
-    if isinstance(wait.what, Cpu):
-        return [wait.what]
-    if isinstance(wait.what, Lock) and wait.what.kind != "token":
-        return [
-            holder for holder, _ in wait.what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP
-        ]
+    what = getattr(wait.what, "sake", None) or wait.what
+    if isinstance(what, Cpu):
+        return [what]
+    if isinstance(what, Lock) and what.kind != "token":
+        return [holder for holder, _ in what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP]
     return []
 
 
@@ -94,4 +93,5 @@ def _wanted(cpu: Cpu) -> str:
 def _line(cpu: Cpu) -> str:
     held = ", ".join(f"{hold.mode} {hold.lock}" for hold in cpu.held) or "nothing"
     mode = cpu.wants.mode if cpu.wants else ""
-    return f"{cpu} holds {held}; waits: {mode} {_wanted(cpu)}"
+    wanted = cpu.wants.what if cpu.wants and isinstance(cpu.wants.what, Cpu) else _wanted(cpu)
+    return f"{cpu} holds {held}; waits: {mode} {wanted}"

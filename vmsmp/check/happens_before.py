@@ -150,6 +150,21 @@ class HappensBefore(LockObserver):
         elif kind not in _ELSEWHERE and ops.object_of(code) not in cpu.machine.words:
             self._open = (cpu, code)
 
+    def accessed(self, cpu: Cpu, code: int) -> None:
+        """Within a step even plain cells are accessed as atomic words are."""
+        self._settle()
+        kind, ident = code & ops.KIND_MASK, ops.object_of(code)
+        if ident in cpu.machine.words:
+            return
+        if kind in _RACES or kind in _ACQUIRES:
+            self._acquire(cpu, self._words.get(ident))
+        if kind in _RACES:
+            variable = self._variable(cpu, ident)
+            if variable is not None:
+                self._access(cpu, code, variable)
+        if kind in _RACES or kind in _RELEASES:
+            self._release(cpu, self._words, ident)
+
     def _variable(self, cpu: Cpu, ident: int) -> _Variable | None:
         if ident not in self._cells:
             thing = cpu.machine.find(ident)

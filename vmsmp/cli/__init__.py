@@ -1,7 +1,7 @@
 """The command line: one file a sub-command, each with `register` and `main`.
 
-Exit codes: 0 clean, 1 a failure was found, 2 usage, 3 internal error or a replay that diverged,
-4 interrupted with results kept.
+Exit codes: 0 clean, 1 a failure was found, 2 usage, 3 internal error, a replay that diverged or a run
+that hangs in the host, 4 interrupted with results kept.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import sys
 import traceback
 
 from vmsmp import __version__
-from vmsmp.cli import bench, ddb, doctor, listing, minimize, replay, run, stress
+from vmsmp.cli import bench, ddb, doctor, listing, minimize, mutants, replay, run, stress
 from vmsmp.cli.arguments import Parser
-from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.errors import HostHang, ReplayDiverged, UsageError
 
 CLEAN, FAILED, USAGE, INTERNAL, INTERRUPTED = range(5)
-COMMANDS = (listing, run, replay, minimize, ddb, stress, bench, doctor)
+COMMANDS = (listing, run, replay, minimize, ddb, stress, mutants, bench, doctor)
 
 
 def parser() -> Parser:
@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(f"{error}", USAGE)
     except ReplayDiverged as error:
         return _complain(f"the replay diverged: {error}", INTERNAL)
+    except HostHang as error:
+        return _complain(f"the run hangs: {error}", INTERNAL)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader has gone away, which is no error

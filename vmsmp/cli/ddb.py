@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmsmp.campaign.debugger import stop_at
-from vmsmp.cli.arguments import Subparsers, number
+from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.cli.replay import read_schedule
 from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.errors import UsageError
@@ -55,28 +55,36 @@ def register(commands: Subparsers) -> None:
         metavar="N",
         help="stop before that step, as a report numbers them (default: the end)",
     )
+    add_json(parser)
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
     schedule = read_schedule(args.schedule)
-    session = _Session(args.command)
+    session = _Session(args.command, quiet=args.json)
     violation = stop_at(find_scenario(schedule.program), schedule, args.step, session.visit)
     if session.error:
         raise UsageError(session.error)
-    if not session.over:
-        print(
-            f"the run ends: {f'{violation.kind}: {violation.message}' if violation is not None else 'clean'}"
-        )
+    end = f"{violation.kind}: {violation.message}" if violation is not None else "clean"
+    if args.json:
+        ends = None if session.over else end
+        print_json({"schedule": str(schedule), "stops": session.stops, "ends": ends})
+    elif not session.over:
+        print(f"the run ends: {end}")
     return 0
 
 
 class _Session:
-    """The commands of one session, from the command line or the prompt."""
+    """The commands of one session, from the command line or the prompt.
 
-    def __init__(self, commands: list[str]) -> None:
+    `stops` has for every stop where it was and what the commands given there said; `quiet` prints none of it.
+    """
+
+    def __init__(self, commands: list[str], *, quiet: bool = False) -> None:
+        self.stops: list[dict[str, Any]] = []
         self.error = ""
         self.over = False
+        self._quiet = quiet
         self._given = bool(commands)
         self._left = deque(commands)
         self._stopped = False
@@ -85,7 +93,7 @@ class _Session:
         """The commands given, one by one, or what is typed until the input ends."""
         while self._left:
             yield self._left.popleft()
-        prompt = "db> " if sys.stdin.isatty() else ""
+        prompt = "db> " if sys.stdin.isatty() and not self._quiet else ""
         while not self._given:
             print(prompt, end="", flush=True)
             line = sys.stdin.readline()
@@ -98,14 +106,9 @@ class _Session:
         if self.over or self.error or (self._given and step is None and self._stopped and not self._left):
             return None
         self._stopped = True
-        cpu = machine.curcpu
-        if step is None:
-            print("stopped where the run ends")
-            if machine.violation is not None:
-                print("(it failed, and the CPUs have let go of what `show cpus` says they held)")
-        else:
-            print(f"stopped before step {step}: {cpu}, {machine.describe(cpu.pending)}")
+        self._arrive(machine, step)
         for line in self._lines():
+            self._begin(line.strip())
             try:
                 words = shlex.split(line)
                 if words:
@@ -116,9 +119,35 @@ class _Session:
                 if self._given:
                     self.error = str(error)
                     return None
-                print(error)
+                self._say(str(error))
         self.over = True
         return None
+
+    def _arrive(self, machine: Machine, step: int | None) -> None:
+        """Say where the run is stopped."""
+        cpu = machine.curcpu
+        what = machine.describe(cpu.pending) if step is not None else ""
+        self.stops.append({"step": step, "cpu": cpu.index, "before": what, "commands": []})
+        if self._quiet:
+            return
+        if step is not None:
+            print(f"stopped before step {step}: {cpu}, {what}")
+            return
+        print("stopped where the run ends")
+        if machine.violation is not None:
+            print("(it failed, and the CPUs have let go of what `show cpus` says they held)")
+
+    def _begin(self, command: str) -> None:
+        """What is said from now on answers that command."""
+        if command:
+            self.stops[-1]["commands"].append({"command": command, "says": ""})
+
+    def _say(self, text: str) -> None:
+        """Answer the command."""
+        if self._quiet:
+            self.stops[-1]["commands"][-1]["says"] = text
+        else:
+            print(text)
 
     def _command(
         self, machine: Any, scene: tuple[CpuSnapshot, ...], step: int | None, words: list[str]
@@ -126,7 +155,7 @@ class _Session:
         """Do one command.  Returns the step to stop at next, -1 for the end, or None to stay here."""
         name, *rest = words
         if name == "show" and rest:
-            print(_show(machine, scene, rest))
+            self._say(_show(machine, scene, rest))
         elif name in ("step", "s") and len(rest) <= 1:
             return self._onward(step, (step or 0) + (whole_number(rest[0]) if rest else 1))
         elif name == "goto" and len(rest) == 1:
@@ -137,7 +166,7 @@ class _Session:
             self.over = True
             return -1
         elif name == "help" and not rest:
-            print(HELP)
+            self._say(HELP)
         else:
             raise UsageError(f"ddb: unknown command {' '.join(words)!r}; `help` lists them")
         return None

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmsmp.campaign.outcome import Outcome
-from vmsmp.campaign.replay import replay
+from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged, UsageError, shorten
 from vmsmp.library import find_scenario
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
-from vmsmp.report.text import scene_lines, story_lines
+from vmsmp.report.story import story_lines
+from vmsmp.report.text import clean_text
 from vmsmp.report.watch import watch_lines
 
 
@@ -23,7 +24,8 @@ def register(commands: Subparsers) -> None:
         "replay",
         help="show a run again",
         description="Run a scenario once more along a schedule line and tell the story.",
-        epilog="Exit code 0: the run is clean; 1: it fails; 3: it diverged from --digest.",
+        epilog="Exit code 0: the run is clean; 1: it fails; 3: it is clean and not the run that the line was "
+        "made of, or it diverged from --digest.",
     )
     parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
     parser.add_argument("--all", action="store_true", help="show every row of the table")
@@ -83,7 +85,8 @@ def _write(path: str, text: str) -> None:
 def main(args: argparse.Namespace) -> int:
     _one_place_each(args)
     schedule = read_schedule(args.schedule)
-    outcome = replay(find_scenario(schedule.program), schedule, check=not args.no_check)
+    scenario = find_scenario(schedule.program)
+    outcome = follow(scenario, parse_for(scenario, schedule), check=not args.no_check)
     if args.digest and args.digest != outcome.digest:
         raise ReplayDiverged(f"its digest is {outcome.digest}, not {args.digest}")
     files = {}
@@ -100,6 +103,8 @@ def main(args: argparse.Namespace) -> int:
         print_json(_as_dict(schedule, outcome))
     else:
         print("\n".join(_lines(args, outcome)))
+    if outcome.failure is None and outcome.misfit:
+        raise ReplayDiverged(outcome.misfit)
     return 1 if outcome.failure else 0
 
 
@@ -118,6 +123,7 @@ def _as_dict(schedule: Schedule, outcome: Outcome) -> dict[str, object]:
         "digest": outcome.digest,
         "steps": outcome.steps,
         "rolling": outcome.rolling,
+        "misfit": outcome.misfit,
         "failure": outcome.failure.as_dict() if outcome.failure else None,
     }
 
@@ -130,15 +136,6 @@ def _lines(args: argparse.Namespace, outcome: Outcome) -> list[str]:
             story = replace(story, rows=story.rows[: args.to + 1])
         return watch_lines(story, args.watch) or story_lines(story, everything=args.all)
     if outcome.failure is not None:
-        return [outcome.failure.report(everything=args.all)]
-    if story is None:
-        return []
-    return [
-        f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule",
-        "",
-        *story_lines(story, everything=args.all),
-        "",
-        *scene_lines(story.scene),
-        "",
-        f"digest: {outcome.digest}",
-    ]
+        note = [f"\nnote: {outcome.misfit}"] if outcome.misfit else []
+        return [outcome.failure.report(everything=args.all), *note]
+    return [clean_text(outcome, everything=args.all)]

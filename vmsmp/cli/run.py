@@ -6,20 +6,20 @@ import argparse
 
 from vmsmp.campaign.findings import explain
 from vmsmp.campaign.free_run import FreeRounds, free_rounds
-from vmsmp.campaign.outcome import Failure, Result
-from vmsmp.campaign.search import search
+from vmsmp.campaign.outcome import Failure, Result, replaying
+from vmsmp.campaign.search import SCHEDULES, first_run, search
 from vmsmp.cli.arguments import Subparsers, add_json, add_options, number, options_of, print_json
 from vmsmp.cli.console import Progress
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.library import Scenario, find_scenario
 from vmsmp.report.summary import free_text, result_text
+from vmsmp.report.text import clean_text
 from vmsmp.sched.names import CHOICES, make_scheduler
 
 #: Preemptions from which on a schedule is worth shortening.
 LONG = 4
-#: Schedules and seconds where nobody says how many.
-SCHEDULES = 1_000
+#: Seconds of free runs where nobody says how many.
 FREE_S = 10.0
 
 
@@ -60,6 +60,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", type=number(float, 0.1, 10**7), metavar="S", help="stop after S seconds")
     parser.add_argument("--all", action="store_true", help="go on after a failure, one of each kind")
     parser.add_argument("--no-check", action="store_true", help="leave the checkers out")
+    parser.add_argument(
+        "--story", action="store_true", help="if nothing fails, tell the story of the first run"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -101,6 +104,8 @@ def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
     else:
         for failure in result.failures:
             _tell(failure, result.options)
+        if args.story and result.ok and not result.interrupted:
+            _tell_clean(args, scenario, result.options)
         print(result_text(result))
     return _exit_code(result.failures, result.interrupted)
 
@@ -108,13 +113,20 @@ def _controlled(args: argparse.Namespace, scenario: Scenario) -> int:
 def _tell(failure: Failure, options: Options) -> None:
     """A failure's report, and what to do next."""
     print(failure.report())
-    finding = explain(failure.signature, failure.program, options.repairs)
+    finding = explain(failure, options.repairs)
     if finding is not None:
         print(f"known finding {finding.name}: {finding.reason}")
         print(f"  what lies behind it: --repair {finding.repair}")
     elif len(Schedule.parse(failure.schedule)) > LONG:
         print(f"shorten: vmsmp minimize '{failure.schedule}'")
     print()
+
+
+def _tell_clean(args: argparse.Namespace, scenario: Scenario, options: Options) -> None:
+    """The story of the search's first run, and the line that shows it again."""
+    outcome = first_run(scenario, options, sched=args.sched, seed=args.seed, check=not args.no_check)
+    print(clean_text(outcome))
+    print(f"replay: {replaying(outcome.program, outcome.schedule, listed=True, check=not args.no_check)}\n")
 
 
 def _free(args: argparse.Namespace, scenario: Scenario) -> int:

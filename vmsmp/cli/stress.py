@@ -19,7 +19,8 @@ def register(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "stress",
         help="all scenarios, both engines, all cores",
-        description="Put every scenario under stress, in both engines and at both depths of the locks.",
+        description="Put every scenario under stress, in both engines and at both depths of the locks, as "
+        "the kernel is and with its known findings repaired.",
         epilog="Exit code 0: nothing new failed; 1: something did; 4: interrupted, results so far shown.",
     )
     parser.add_argument(
@@ -69,8 +70,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _progress(campaign: Campaign, seconds: float) -> str:
-    schedules = sum(row.schedules for row in campaign.rows.values())
-    rounds = sum(row.rounds for row in campaign.rows.values())
+    schedules, rounds = campaign.executions
     return (
         f"{campaign.seconds:4.0f} of {seconds:.0f} s: {schedules:,} schedules, {rounds:,} free rounds, "
         f"{len(campaign.new)} new failures, {len(campaign.known)} known"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from vmsmp.engine import ops
 from vmsmp.engine.controlled_cpu import ControlledCpu
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.host_wait import HostWaits
 from vmsmp.engine.machine import Machine, violation_of
 from vmsmp.engine.protocol import Engine
 from vmsmp.engine.scheduler import Scheduler
@@ -42,6 +43,7 @@ class ControlledEngine:
         self.execution = ControlledExecution(self, Scheduler())
         #: The machine that ran last.
         self.machine: Machine | None = None
+        self._host_waits = HostWaits()
 
     def prepare(self, scheduler: Scheduler) -> ControlledExecution:
         """Make the next execution: its machine is made on it, then it is executed."""
@@ -62,6 +64,12 @@ class ControlledEngine:
 
     def give_up(self) -> None:
         """Nobody but CPU 0's thread is waited for."""
+
+    def hangs(self) -> str:
+        """Say what CPU waits in the host, and why that never ends."""
+        execution = self.execution
+        current = getattr(execution, "current", None)  # it forgets it when it is over
+        return self._host_waits.look(current, execution.progress())
 
 
 class ControlledExecution(Stepping, Engine[Cpu]):
@@ -197,6 +205,8 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         """
         if self.halting:
             return True
+        if self.inside is not None:
+            self.inside.leave()
         if self.machine.violation is None:
             self.machine.violation = violation
             self.machine.scene = self.machine.survey()

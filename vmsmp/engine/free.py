@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from vmsmp.engine import ops
@@ -22,6 +22,7 @@ from vmsmp.engine.clock import HZ, HostClock
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.free_cpu import RING, FreeCpu
 from vmsmp.engine.free_gate import NAP_S, FreeGate
+from vmsmp.engine.indivisible import judge
 from vmsmp.engine.machine import Machine, violation_of
 from vmsmp.engine.protocol import Engine
 from vmsmp.engine.supervisor import Bound, Rendezvous, supervise
@@ -84,6 +85,10 @@ class FreeEngine:
         """Wait for no CPU any longer."""
         for cpu in self.execution.cpus:
             cpu.ended.set()
+
+    def hangs(self) -> str:
+        """Nothing to say: the supervisor of an execution tells a hang itself."""
+        return ""
 
 
 class FreeExecution(Engine[Cpu]):
@@ -233,6 +238,9 @@ class FreeExecution(Engine[Cpu]):
         cpu.ring[nops % RING] = code
 
     def _due(self, cpu: FreeCpu, code: int) -> None:
+        if cpu is self.rendezvous.caller and not self.halting:
+            judge(cpu, code)
+            return
         cpu.fuse = self._next_stall(cpu)
         if self.halting:
             cpu.fuse = 0
@@ -269,6 +277,17 @@ class FreeExecution(Engine[Cpu]):
 
     def failed(self) -> None:
         """A try changed nothing; only the controlled engine's log cares."""
+
+    @contextmanager
+    def indivisible(self) -> Iterator[None]:
+        """All other CPUs stand still between two operations until it is over."""
+        cpu = self.current
+        self.point(ops.STEP)
+        self.rendezvous.stand_alone(self, cpu)
+        try:
+            yield
+        finally:
+            self.rendezvous.end()
 
     # -- starting together ----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
@@ -139,6 +140,13 @@ class Machine:
     def pause(self) -> None:
         """One turn of a spin loop: the search may hold this CPU until another one writes what it read."""
         self.engine.pause()
+
+    def step(self) -> AbstractContextManager[None]:
+        """Make several accesses to memory one visible operation: `with m.step(): ...`.
+
+        Fails with kind "lock-misuse" if anything else is done inside.
+        """
+        return self.engine.indivisible()
 
     # -- data ---------------------------------------------------------------------------------
 

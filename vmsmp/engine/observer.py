@@ -31,6 +31,9 @@ class Observer:
     def op(self, cpu: Cpu, code: int) -> None:
         """`cpu` performs the operation next; all other CPUs stand before theirs."""
 
+    def accessed(self, cpu: Cpu, code: int) -> None:
+        """`cpu` performs the access next, as part of a step of several (`Machine.step`)."""
+
     def spawned(self, cpu: Cpu, child: Cpu) -> None:
         """`cpu` started `child`."""
 

@@ -10,7 +10,7 @@ A kind is odd if the operation may change what another CPU sees.  A try is logge
 while it is pending, and as the even kind below it if it failed.
 
 Free numbers, for TLB, IPI, page-table and I/O operations: the even 20 to 42 and 46 to 62 for those that
-only look, the odd 51 to 63 for those that change something.  Words of page tables need no kinds of
+only look, the odd 53 to 63 for those that change something.  Words of page tables need no kinds of
 their own: they are words like any other.
 """
 
@@ -65,12 +65,14 @@ REACQUIRE: Final = 43
 TRY_ACQUIRE_SHARED: Final = 45
 RELEASE_SHARED: Final = 47
 REQUEST: Final = 49
+STEP: Final = 51
 
 
 class Subject(Enum):
     """What an operation is done to."""
 
     WORD = "a word of memory"
+    WORDS = "words of memory"
     LOCK = "a lock"
     CHANNEL = "a wait channel"
     CPU = "a CPU"
@@ -231,6 +233,15 @@ TABLE: Final[tuple[Kind, ...]] = (
     _channel(RESUME, "resume", contends=False),
     _channel(WAKEUP, "wakeup"),
     Kind(number=IPI, name="ipi", subject=Subject.THREAD, order=Order.ELSEWHERE, everywhere=True),
+    # several accesses at once, to words that only show when they are made
+    Kind(
+        number=STEP,
+        name="step",
+        subject=Subject.WORDS,
+        order=Order.ELSEWHERE,
+        reads=True,
+        everywhere=True,
+    ),
     _cpu(SPAWN, "spawn"),
     _cpu(START, "start"),
     _cpu(JOIN, "join"),
@@ -258,6 +269,8 @@ GIVING_WAY: Final = which(lambda kind: kind.gives_way)
 FAILED: Final = which(lambda kind: kind.tried_as is not None)
 WORDS: Final = which(lambda kind: kind.subject is Subject.WORD)
 _SLEEPING: Final = which(lambda kind: kind.sleeping)
+#: Kinds that may depend on whatever another CPU does.
+ON_ALL: Final = frozenset((IPI, STEP))
 
 
 def identity(cpu: int, n: int) -> int:
@@ -291,11 +304,11 @@ def as_tried(code: int) -> int:
 def dependent(a: int, b: int) -> bool:
     """Whether two operations of different CPUs may fail to commute.
 
-    On the safe side: an IPI may concern whatever its target does next, and a wait channel without
-    an identity may be any other without one.
+    On the safe side: an IPI may concern whatever its target does next, a step of several accesses may
+    touch any word, and a wait channel without an identity may be any other without one.
     """
     kind, other = a & KIND_MASK, b & KIND_MASK
-    if IPI in (kind, other):
+    if kind in ON_ALL or other in ON_ALL:
         return True
     if REACQUIRE in (kind, other):
         return kind in LOCKING and other in LOCKING

@@ -100,6 +100,9 @@ class Engine(Protocol[C]):
     def choose(self, n: int) -> int:
         """Pick a number below `n`."""
 
+    def indivisible(self) -> AbstractContextManager[None]:
+        """Make what is done inside one visible operation; only memory may be accessed there."""
+
     # -- CPUs -----------------------------------------------------------------------------------
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> C:

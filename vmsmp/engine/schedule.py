@@ -9,12 +9,13 @@ so every subset is a schedule too.
 
 It prints to one line and parses back::
 
-    v1:NAME[+OPTION...]:SEED:PREEMPTIONS        v1:lost_update:2a:1.2>2,2.3>1
+    v1:NAME[+OPTION...]:SEED:PREEMPTIONS[:DIGEST]        v1:lost_update:2a:1.2>2,2.3>1
 
 `OPTION` is what else decides the run: `exact` (lock depth), `any` (timeouts are choices),
 `spurious`, `cpus=N`, `rounds=N` (the most turns of a loop), `steps=N` (the step limit),
 `repair=NAME`, `mutant=ID`.  SEED is hexadecimal;
-data drawn by the program comes from named streams of it.
+data drawn by the program comes from named streams of it.  DIGEST is that of the run which the line was made
+of: whoever replays it can tell whether it is the same run again, or one of another program of that name.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vmsmp.errors import UsageError, shorten
 
 VERSION: Final = "v1"
 _STEP: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,9})([>=])([0-9]{1,9})")
+_DIGEST: Final = re.compile(r"[0-9a-f]{16}")
 _MAX_LINE: Final = 4_000_000
 
 
@@ -52,10 +54,12 @@ class Schedule:
     seed: int = 0
     preemptions: tuple[Preemption, ...] = ()
     options: Options = field(default_factory=Options)
+    digest: str = ""
 
     def __str__(self) -> str:
         name = "+".join([self.program, *self.options.words()])
-        return f"{VERSION}:{name}:{self.seed:x}:{','.join(map(str, self.preemptions))}"
+        line = f"{VERSION}:{name}:{self.seed:x}:{','.join(map(str, self.preemptions))}"
+        return f"{line}:{self.digest}" if self.digest else line
 
     def __len__(self) -> int:
         return len(self.preemptions)
@@ -70,12 +74,12 @@ class Schedule:
         if len(line) > _MAX_LINE:
             raise UsageError(f"a schedule of {len(line):,} characters: the limit is {_MAX_LINE:,}")
         parts = line.split(":")
-        if len(parts) != 4:
+        if len(parts) not in (4, 5):
             raise UsageError(
                 f"schedule {shorten(line)!r}: expected v1:NAME:SEED:PREEMPTIONS, "
                 f"found {len(parts)} part{'s' if len(parts) != 1 else ''} instead of 4"
             )
-        version, head, seed, steps = parts
+        version, head, seed, steps, *digest = parts
         if version != VERSION:
             raise UsageError(f"schedule {shorten(line)!r}: version {version!r} is not {VERSION!r}")
         name, *words = head.split("+")
@@ -83,7 +87,10 @@ class Schedule:
             raise UsageError(f"schedule {shorten(line)!r}: {name!r} is not a program's name")
         if not re.fullmatch(r"[0-9a-f]{1,16}", seed):
             raise UsageError(f"schedule {shorten(line)!r}: seed {seed!r} is not hexadecimal")
-        return cls(name, int(seed, 16), cls.parse_steps(steps, line), Options.parse(words, line))
+        if digest and not _DIGEST.fullmatch(digest[0]):
+            raise UsageError(f"schedule {shorten(line)!r}: {digest[0]!r} is not a digest of 16 digits")
+        preemptions, options = cls.parse_steps(steps, line), Options.parse(words, line)
+        return cls(name, int(seed, 16), preemptions, options, *digest)
 
     @staticmethod
     def parse_steps(text: str, line: str = "") -> tuple[Preemption, ...]:
@@ -103,7 +110,8 @@ class Schedule:
         return tuple(steps)
 
     def with_steps(self, steps: tuple[Preemption, ...]) -> Schedule:
-        return replace(self, preemptions=steps)
+        """The same program with other preemptions, which make another run."""
+        return replace(self, preemptions=steps, digest="")
 
 
 def program_name(program: object) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Final
 
@@ -34,9 +35,14 @@ class Role(StrEnum):
 _MACHINERY: Final = Role.MACHINERY
 
 
+#: The package, and beside it in a checkout, else in it, the scenarios.
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+_SCENARIOS: Final = "scenarios"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a function; `file` is the last two parts of its path."""
+    """A line of a function; `file` is what `short_path` leaves of its path."""
 
     file: str
     line: int
@@ -49,8 +55,11 @@ class Place:
 
     @property
     def short(self) -> str:
-        """`file:line` without the folder; of a mutated function just `mutant:line`."""
-        name = self.file.rsplit("/", 1)[-1]
+        """`file:line` without the folder; of a mutated function just `mutant:line`.
+
+        A scenario keeps its folders, for many are called like the kernel file that they are about.
+        """
+        name = self.file if self.file.startswith(f"{_SCENARIOS}/") else self.file.rsplit("/", 1)[-1]
         return f"{'mutant' if name == f'<mutant of {self.function}>' else name}:{self.line}"
 
     def __str__(self) -> str:
@@ -105,9 +114,18 @@ def place_of(code: CodeType, line: int) -> Place:
     return Place(short_path(code.co_filename), line, code.co_name)
 
 
+@lru_cache(1024)
 def short_path(name: str) -> str:
-    """The last two parts of a path: enough to find the file, nothing of the machine it lies on."""
-    return "/".join(name.replace("\\", "/").split("/")[-2:])
+    """What of a path is enough to find the file, with nothing of the machine it lies on.
+
+    The whole path within the package or the scenarios, else the last two parts.
+    """
+    parts = Path(name.replace("\\", "/")).parts
+    for home in (_PACKAGE, _PACKAGE.parent):
+        within = parts[len(home.parts) :]
+        if parts[: len(home.parts)] == home.parts and (home is _PACKAGE or within[:1] == (_SCENARIOS,)):
+            return "/".join(within)
+    return "/".join(parts[-2:])
 
 
 def standing(frame: FrameType | None = None, limit: int = LIMIT) -> tuple[Place, ...]:

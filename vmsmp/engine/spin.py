@@ -27,7 +27,7 @@ def only_read(log: list[int], since: int, cpu: int) -> frozenset[int] | None:
             if code & 1:
                 return None
             read.add(code >> ops.KIND_BITS)
-        elif code & 1 and code >> ops.KIND_BITS in read:
+        elif code & 1 and (code >> ops.KIND_BITS in read or code & ops.KIND_MASK == ops.STEP):
             return None
     return frozenset(read)
 

@@ -25,6 +25,7 @@ from vmsmp.engine.clock import VirtualClock
 from vmsmp.engine.controlled_cpu import ControlledCpu
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.gate import UNDIVIDED, Gate
+from vmsmp.engine.indivisible import Indivisible, refuse
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.spin import Spinners, only_read
@@ -40,7 +41,6 @@ class Stepping:
     __slots__ = (
         "_alarmed",
         "_base_pick",
-        "_forced",
         "_least",
         "_limit",
         "_patient",
@@ -50,7 +50,9 @@ class Stepping:
         "clock",
         "current",
         "draws",
+        "forced",
         "halting",
+        "inside",
         "log",
         "machine",
         "max_steps",
@@ -81,7 +83,9 @@ class Stepping:
         self._alarmed: list[ControlledCpu] = []
         self._spinners: Spinners | None = None  # made by the first one
         #: The scheduler is asked if more CPUs than that can run.
-        self._forced = self._least = 0 if scheduler.sees_all else 1
+        self.forced = self._least = 0 if scheduler.sees_all else 1
+        #: The step of several accesses under way, if there is one.
+        self.inside: Indivisible | None = None
         self._limit = max_steps // 2
         #: Whether the first half of the step limit lasts.
         self._patient = True
@@ -94,7 +98,7 @@ class Stepping:
         cur.pending = code
         run = self.run
         log = self.log
-        if len(run) > self._forced:
+        if len(run) > self.forced:
             nxt = self.pick(cur, run)
         elif run:
             nxt = run[0]
@@ -117,7 +121,7 @@ class Stepping:
     def _next(self, cur: ControlledCpu) -> ControlledCpu:
         """Who goes on after `cur`, which has ended: as `point`, which has it inline for its speed."""
         run = self.run
-        if len(run) > self._forced:
+        if len(run) > self.forced:
             nxt: ControlledCpu = self.pick(cur, run)
         elif run:
             nxt = run[0]
@@ -182,6 +186,8 @@ class Stepping:
         """Take `cpu` out of the runnable ones; in an execution that is over, unwind it."""
         if self.halting or cpu is self._stopped:
             raise Halt
+        if self.inside is not None:
+            refuse(cpu, "a wait")
         self.run.remove(cpu)
 
     def sleep(self, code: int, timeout: int | None) -> WaitEnd:
@@ -200,14 +206,14 @@ class Stepping:
             self._timers.append(cpu)
         if injection.may_end(self.machine.options, cpu, timeout):
             injection.add(self._alarmed, cpu)
-            self._forced = 0
+            self.forced = 0
             self.pick = self._pick_alarmed
 
     def _disarm(self, cpu: ControlledCpu) -> None:
         cpu.alarmed = False
         self._alarmed.remove(cpu)
         if not self._alarmed:
-            self._forced = self._least
+            self.forced = self._least
             self.pick = self._base_pick
 
     def _pick_alarmed(self, cur: ControlledCpu, run: list[ControlledCpu]) -> ControlledCpu:
@@ -288,6 +294,16 @@ class Stepping:
                 cpu.pause_mark = -1
                 self.ready(cpu)
             self.on_op = self.machine.hooks.op
+
+    def indivisible(self) -> Indivisible:
+        return Indivisible(self)
+
+    def written(self, codes: list[int]) -> None:
+        """The running CPU performed these in one step: wake the CPUs that spin on what it wrote."""
+        spinners = self._spinners
+        for code in codes:
+            if spinners is not None and spinners.reads:
+                self._wake_spinners(self.current, code)
 
     def gate(self) -> Gate:
         return Gate(self)

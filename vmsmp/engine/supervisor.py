@@ -5,6 +5,7 @@ A rendezvous has every CPU stand between two operations, where the whole-machine
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ class Supervised(Protocol):
 class Rendezvous:
     """A meeting of all CPUs, each between two operations."""
 
-    __slots__ = ("_over", "called", "held")
+    __slots__ = ("_over", "_turn", "called", "caller", "held")
 
     def __init__(self) -> None:
         #: Whether the CPUs are to stand still.
@@ -70,6 +71,10 @@ class Rendezvous:
         #: How many have been held.
         self.held = 0
         self._over = threading.Event()
+        #: Held by who called it: the supervisor, or a CPU.
+        self._turn = threading.Lock()
+        #: The CPU that called it, if one did, and goes on alone.
+        self.caller: FreeCpu | None = None
 
     def dismiss(self) -> None:
         """Nobody stands still any longer."""
@@ -82,25 +87,48 @@ class Rendezvous:
 
     def hold(self, run: Supervised) -> None:
         """Call all CPUs and let the whole-machine predicates speak; for the supervisor."""
-        self._over.clear()
-        self.called = True
-        for cpu in run.cpus:
-            cpu.fuse = 0
+        if not self._turn.acquire(blocking=False):
+            return  # a CPU makes a step of several accesses
         try:
-            if self._gathered(run):
+            self._call(run)
+            if self._gathered(run, time.monotonic() + GATHER_S):
                 self.held += 1
                 try:
                     run.machine.quiesce()
                 except Halt:
                     pass
         finally:
-            self.called = False
-            self._over.set()
+            self.end()
+
+    def stand_alone(self, run: Supervised, cpu: FreeCpu) -> None:
+        """Call all other CPUs and go on once they stand still; for a CPU, which says when it is the `end`."""
+        cpu.blocked = True
+        while not self._turn.acquire(timeout=GATHER_S):
+            if run.halting:
+                raise Halt
+        self.caller = cpu
+        self._call(run)
+        if not self._gathered(run):
+            self.end()
+            raise Halt
+        cpu.blocked = False
+
+    def end(self) -> None:
+        """The CPUs that stand still go on."""
+        self.caller = None
+        self.called = False
+        self._over.set()
+        self._turn.release()
+
+    def _call(self, run: Supervised) -> None:
+        self._over.clear()
+        self.called = True
+        for cpu in run.cpus:
+            cpu.fuse = 0
 
     @staticmethod
-    def _gathered(run: Supervised) -> bool:
+    def _gathered(run: Supervised, deadline: float = math.inf) -> bool:
         """Whether all came in time; a CPU that computes for long comes to a later one."""
-        deadline = time.monotonic() + GATHER_S
         while not all(c.blocked or c.done for c in run.cpus):
             if run.halting or time.monotonic() > deadline:
                 return False

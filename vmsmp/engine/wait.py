@@ -16,8 +16,11 @@ class WaitMode(StrEnum):
     UPGRADE = "upgrade"
     #: Take all tokens again, at once.
     ALL_TOKENS = "all tokens"
-    #: Until a count comes to zero.
+    #: Until a count comes to zero, or until it is not zero.
     ZERO = "zero"
+    UNIT = "a unit of"
+    #: Until enough CPUs have come.
+    OTHERS = "others at"
     SLEEP = "sleep on"
     #: Until a CPU has run its program to the end.
     JOIN = "join"

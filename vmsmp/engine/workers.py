@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from vmsmp.engine.watch import WATCH
-from vmsmp.errors import Halt
+from vmsmp.errors import Halt, HostHang
 
 if hasattr(os, "eventfd"):
     HAVE_EVENTFD = True
@@ -107,6 +107,9 @@ class Driver(Protocol):
     def give_up(self) -> None:
         """Wait for no CPU any longer."""
 
+    def hangs(self) -> str:
+        """What hangs in the host, "" if nothing does; asked about once a second."""
+
 
 class WorkerPool:
     """The workers of one search; a context manager that leaves no thread and no descriptor behind.
@@ -135,6 +138,7 @@ class WorkerPool:
 
         On Ctrl-C `interrupt` is called (None: `halt`) and the job gets a few seconds to come to an end before
         KeyboardInterrupt goes on to the caller.
+        Raises: HostHang if a CPU waits in the host for what cannot come.
         """
         finished = self._finished = threading.Event()
         violation: list[BaseException] = []
@@ -152,7 +156,7 @@ class WorkerPool:
         give(boot.baton, 1)
         try:
             while not finished.wait(timeout=1.0):
-                pass  # one wait without end may miss a signal that comes as it begins
+                self._look()  # and one wait without end may miss a signal that comes as it begins
         except KeyboardInterrupt:
             (interrupt or self.halt)()
             self.abandoned = not finished.wait(timeout=5.0)
@@ -160,6 +164,14 @@ class WorkerPool:
         self.check()
         if violation:
             raise violation[0]
+
+    def _look(self) -> None:
+        """Raise `HostHang` if the run under way hangs; its threads are left behind."""
+        told = self.engine.hangs() if self.engine is not None else ""
+        if told:
+            self.abandoned = True
+            self.halt()
+            raise HostHang(told)
 
     # -- stopped from outside (`vmsmp.engine.watch`) -----------------------------------------------
 

@@ -1,15 +1,17 @@
-"""The catalogue of patches: mutants by id, repairs by name, and applying those that a run names."""
+"""The catalogue of patches: mutants and removals by id, repairs by name; applying those that a run names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from fnmatch import fnmatchcase
 from typing import Final
 
 from vmsmp.engine.options import Options
 from vmsmp.errors import UsageError
 from vmsmp.patches.mutants import MUTANTS
 from vmsmp.patches.patch import Mutant, Patch, Repair, plant
+from vmsmp.patches.removals import Removal, all_removals, find_removal
 from vmsmp.patches.repairs import REPAIRS
 
 MUTANT_BY_ID: Final[dict[str, Mutant]] = {mutant.ident: mutant for mutant in MUTANTS}
@@ -19,11 +21,40 @@ REPAIR_BY_NAME: Final[dict[str, Repair]] = {
 
 
 def check_mutants(idents: Iterable[str]) -> frozenset[str]:
-    """Return the ids as a set.
+    """Return the ids of mutants and removals as a set.
 
-    Raises: UsageError for an id that is not in the catalogue.
+    Raises: UsageError for an id that is neither's.
     """
-    return _checked("mutant", idents, MUTANT_BY_ID)
+    wanted = frozenset(idents)
+    for ident in sorted(wanted):
+        find_mutant(ident)
+    return wanted
+
+
+def find_mutant(ident: str) -> Mutant | Removal:
+    """Return the mutant or removal of that id.
+
+    Raises: UsageError if there is none.
+    """
+    found = MUTANT_BY_ID.get(ident) or find_removal(ident)
+    if found is None:
+        raise _unknown("mutant", ident, MUTANT_BY_ID)
+    return found
+
+
+def mutants_matching(patterns: Iterable[str]) -> list[str]:
+    """Return the ids of mutants and removals that match a shell pattern, in the order of the catalogue.
+
+    Raises: UsageError for a pattern that matches none.
+    """
+    idents = [*MUTANT_BY_ID, *(removal.ident for removal in all_removals())]
+    found: set[str] = set()
+    for pattern in patterns:
+        new = [ident for ident in idents if fnmatchcase(ident, pattern)]
+        if not new:
+            raise UsageError(f"no mutant or removal matches {pattern!r}")
+        found.update(new)
+    return [ident for ident in idents if ident in found]
 
 
 def check_repairs(names: Iterable[str]) -> frozenset[str]:
@@ -31,14 +62,14 @@ def check_repairs(names: Iterable[str]) -> frozenset[str]:
 
     Raises: UsageError for a name that is not in the catalogue.
     """
-    return _checked("repair", names, REPAIR_BY_NAME)
-
-
-def _checked(what: str, names: Iterable[str], known: Iterable[str]) -> frozenset[str]:
     wanted = frozenset(names)
-    for name in sorted(wanted.difference(known)):
-        raise UsageError(f"unknown {what} {name!r}: there are {', '.join(known)}")
+    for name in sorted(wanted.difference(REPAIR_BY_NAME)):
+        raise _unknown("repair", name, REPAIR_BY_NAME)
     return wanted
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"unknown {what} {name!r}: there are {', '.join(known)}")
 
 
 def planted(options: Options) -> AbstractContextManager[None]:
@@ -48,6 +79,6 @@ def planted(options: Options) -> AbstractContextManager[None]:
     Raises: UsageError for a name that is not in the catalogue.
     """
     repairs = [REPAIR_BY_NAME[name] for name in sorted(check_repairs(options.repairs))]
-    mutants = [MUTANT_BY_ID[ident] for ident in sorted(check_mutants(options.mutants))]
+    mutants = [find_mutant(ident) for ident in sorted(options.mutants)]
     patches: tuple[Patch, ...] = (*repairs, *mutants)
     return plant(patches)

@@ -113,13 +113,14 @@ def resolve(path: str) -> FunctionType:
     target: Any = importlib.import_module(module)
     for part in name.split("."):
         target = getattr(target, part)
+    target = inspect.unwrap(target)
     assert isinstance(target, FunctionType)
     return target
 
 
 def _edited(patch: Patch, edit: Edit, source: str) -> str:
     """Return the function's source with the snippet replaced."""
-    found = _indented(source, textwrap.dedent(edit.old).strip("\n"))
+    found = locate(source, textwrap.dedent(edit.old).strip("\n"))
     if found is None:
         raise UsageError(
             f"{patch.kind} {patch.ident}: its snippet is not, or not once, in {edit.function}; "
@@ -127,14 +128,14 @@ def _edited(patch: Patch, edit: Edit, source: str) -> str:
         )
     indent, block = found
     new = textwrap.dedent(edit.new).strip("\n") or "pass"
-    if "\n" in new and not indent:  # it replaces one whole line
+    if "\n" in new and "\n" not in block:  # it replaces one whole line
         line = next(line for line in source.splitlines() if block in line)
         indent, block = line[: len(line) - len(line.lstrip())], line
     return source.replace(block, textwrap.indent(new, indent))
 
 
-def _indented(source: str, old: str) -> tuple[str, str] | None:
-    """Return the snippet's indentation and text as they occur in the source."""
+def locate(source: str, old: str) -> tuple[str, str] | None:
+    """Return the snippet's indentation and text as they occur in the source; None if not, or not once."""
     if "\n" not in old:  # part of a line
         return ("", old) if source.count(old) == 1 else None
     first = old.splitlines()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from hashlib import blake2b
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Result, Unread
-from vmsmp.campaign.replay import parse_for, replay
+from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.campaign.search import explore
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.errors import UsageError
@@ -66,7 +67,10 @@ class Explorer:
         __tracebackhide__ = True
         lines = self._lines(program)
         try:
-            result = _follow(program, lines, options) if lines else explore(program, **options)
+            if lines:
+                result = _follow(program, lines, options, told=self.settings.replay is not None)
+            else:
+                result = explore(program, **options)
         except UsageError as error:
             pytest.fail(f"ValueError: {error}", pytrace=False)
         if result.interrupted:
@@ -137,8 +141,8 @@ class Explorer:
             self.item.user_properties.append(("vmsmp.signature", failure.signature))
 
 
-def _follow(program: Program, lines: list[str], options: dict[str, Any]) -> Result:
-    """Replay `lines` as if they were a search.
+def _follow(program: Program, lines: list[str], options: dict[str, Any], *, told: bool) -> Result:
+    """Replay `lines` as if they were a search, with a warning (`told`) of one that does not fit.
 
     Raises: UsageError, as `vmsmp.replay` does.
     """
@@ -148,7 +152,9 @@ def _follow(program: Program, lines: list[str], options: dict[str, Any]) -> Resu
     result = Result(first.program, "replay", first.options, first.seed)
     start = time.monotonic()
     for schedule in schedules:
-        outcome = replay(program, schedule, **kept)
+        outcome = follow(program, schedule, **kept)
+        if told and outcome.misfit:
+            warnings.warn(outcome.misfit, stacklevel=2)
         result.executions += 1
         result.steps += outcome.steps
         result.longest = max(result.longest, outcome.steps)

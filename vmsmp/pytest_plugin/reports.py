@@ -41,9 +41,9 @@ def told(item: pytest.Item, failure: Failure) -> str:
 
     lines = failure.report().splitlines()
     if not failure.listed:  # only pytest knows the program
-        own = f"replay: {replaying(failure.program, failure.schedule, listed=False)}"
+        own = f"replay: {replaying(failure.program, failure.line, listed=False)}"
         lines[:] = [f"schedule: {failure.schedule}" if line == own else line for line in lines]
-    lines.append(f"replay: {command(item)} --vmsmp-replay '{failure.schedule}'")
+    lines.append(f"replay: {command(item)} --vmsmp-replay '{failure.line}'")
     return "\n".join(lines)
 
 

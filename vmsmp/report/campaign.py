@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: New failures reported in full; the others are only listed at the end.
 FULL_REPORTS = 3
 #: What is counted for each scenario, in the order of the table.
-_COUNTS = ("schedules", "steps", "rounds", "operations", "failed", "known")
+_COUNTS = ("schedules", "repaired", "steps", "rounds", "operations", "failed", "known")
 
 
 def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
@@ -39,9 +39,10 @@ def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
 
 
 def _rows(campaign: Campaign) -> list[str]:
-    heads = ["scenario", "schedules", "steps", "free rounds", "operations", "failed", "known"]
+    heads = ["scenario", "schedules", "repaired", "steps", "free rounds", "operations", "failed", "known"]
     rows = [[name, *(f"{getattr(row, count):,}" for count in _COUNTS)] for name, row in campaign.rows.items()]
-    return table(heads, rows, right=range(1, 7))
+    lines = table(heads, rows, right=range(1, len(heads)))
+    return [*lines, "", "schedules: as the kernel is; repaired: with the repairs of all known findings on"]
 
 
 def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
@@ -54,9 +55,10 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
         lines.append(
             f"not explored: {missing} of {campaign.planned} slices of the first round; give it more time"
         )
-    untouched = [name for name, row in campaign.rows.items() if not row.schedules]
-    if untouched:
-        lines.append(f"not explored under control: {', '.join(untouched)}")
+    for what, count in (("under control", "schedules"), ("with known findings repaired", "repaired")):
+        untouched = [name for name, row in campaign.rows.items() if not getattr(row, count)]
+        if untouched:
+            lines.append(f"not explored {what}: {', '.join(untouched)}")
     lines += [f"error: {error}" for error in campaign.errors]
     if campaign.new:
         lines.append("to see one again, run its `vmsmp replay` line; it gives the same run everywhere")
@@ -69,8 +71,7 @@ def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
 
 
 def _totals(campaign: Campaign) -> str:
-    schedules = sum(row.schedules for row in campaign.rows.values())
-    rounds = sum(row.rounds for row in campaign.rows.values())
+    schedules, rounds = campaign.executions
     gil = "with the GIL, so preemptive" if gil_enabled() else "truly parallel"
     return (
         f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "

@@ -1,23 +1,18 @@
-"""A failure as text: headline, facts, the run with one column a CPU, who holds what, how to replay it.
-
-Steps that repeat are folded; a long run shows its beginning and its end.
-"""
+"""A failure or a clean run as text: headline, facts, the run's steps, who holds what, how to replay it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmsmp.campaign.outcome import replaying
+from vmsmp.report.story import story_lines
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.outcome import Failure, History
-    from vmsmp.campaign.story import Row, Story
+    from vmsmp.campaign.outcome import Failure, History, Outcome
+    from vmsmp.campaign.story import Story
     from vmsmp.engine.machine import CpuSnapshot
-
-#: Rows shown of a long run, at its beginning and at its end.
-HEAD_ROWS = 40
-TAIL_ROWS = 80
 
 
 def failure_text(failure: Failure, *, everything: bool = False) -> str:
@@ -29,7 +24,7 @@ def failure_text(failure: Failure, *, everything: bool = False) -> str:
     if failure.story is not None:
         lines += [
             "",
-            *story_lines(failure.story, everything=everything),
+            *story_lines(failure.story, everything=everything, keep=steps_that_matter(failure)),
             "",
             *scene_lines(failure.story.scene),
         ]
@@ -37,6 +32,38 @@ def failure_text(failure: Failure, *, everything: bool = False) -> str:
         lines += ["", *history_lines(failure.history)]
     lines += ["", *again(failure)]
     return "\n".join(lines)
+
+
+def clean_text(outcome: Outcome, *, everything: bool = False) -> str:
+    """Return the story of a run in which nothing fails."""
+    lines = [f"clean: {outcome.program}, {outcome.steps} steps; nothing fails on this schedule"]
+    if outcome.story is not None:
+        lines += [
+            "",
+            *story_lines(outcome.story, everything=everything),
+            "",
+            *scene_lines(outcome.story.scene),
+        ]
+    return "\n".join([*lines, "", f"digest: {outcome.digest}"])
+
+
+def steps_that_matter(failure: Failure) -> set[int]:
+    """The steps that must be seen: those named, the last of every CPU, the last changes of what is named."""
+    if failure.story is None:
+        return set()
+    words = "\n".join((failure.message, *failure.facts))
+    steps = {int(found) for found in re.findall(r"\bstep (\d+)", words)}
+    return steps | set(_last_steps(failure.story, words))
+
+
+def _last_steps(story: Story, words: str) -> Iterator[int]:
+    """The last step of every CPU, and by whom each object that `words` name was last changed."""
+    yield from {row.cpu: row.step for row in story.rows}.values()
+    changed = {row.thing: row.step for row in story.rows if row.thing and row.before != row.after}
+    for thing, step in changed.items():
+        names = (thing, thing.partition(".")[0])
+        if any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", words) for name in names):
+            yield step
 
 
 def _found(failure: Failure) -> str:
@@ -49,7 +76,7 @@ def _found(failure: Failure) -> str:
 def again(failure: Failure) -> list[str]:
     """Return the lines that say how to see it again."""
     if failure.schedule:
-        command = replaying(failure.program, failure.schedule, listed=failure.listed)
+        command = replaying(failure.program, failure.line, listed=failure.listed)
         return [f"replay: {command}", f"digest: {failure.digest}"]
     return [
         "a free run cannot be replayed; look for it under control:",
@@ -89,87 +116,3 @@ def _holding(snapshot: CpuSnapshot) -> str:
 def _label(snapshot: CpuSnapshot) -> str:
     plain = f"cpu{snapshot.cpu}"
     return plain if snapshot.name == plain else f"{plain} {snapshot.name}"
-
-
-# -- the table ------------------------------------------------------------------------------------
-
-
-def story_lines(story: Story, *, everything: bool = False) -> list[str]:
-    """Return the run as a table with one column a CPU."""
-    rows = _fold(list(story.rows))
-    hidden = 0
-    if not everything and len(rows) > HEAD_ROWS + TAIL_ROWS + 10:
-        hidden = len(rows) - HEAD_ROWS - TAIL_ROWS
-        rows = rows[:HEAD_ROWS] + rows[-TAIL_ROWS:]
-    cells = [(row, _cell(row, times)) for row, times in rows]
-    columns = _Columns(story.cpus, cells)
-    lines = [f"{'step':>5} {columns.line(dict(enumerate(story.cpus)))}", columns.rule]
-    for count, (row, text) in enumerate(cells):
-        if hidden and count == HEAD_ROWS:
-            lines.append(f"  ... {hidden} rows left out; `vmsmp replay --all` shows them")
-        if row.switch:
-            lines.append(f"{'':>5} {columns.line({})}   switch: {row.switch}")
-        lines.append(f"{row.step:>5} {columns.line({row.cpu: text})}{_where(row)}")
-    return [*lines, columns.rule]
-
-
-class _Columns:
-    """The table's columns: one for each CPU that makes a step, as wide as its widest cell."""
-
-    def __init__(self, cpus: Sequence[str], cells: Iterable[tuple[Row, str]]) -> None:
-        widths: dict[int, int] = {}
-        for row, text in cells:
-            widths[row.cpu] = max(widths.get(row.cpu, len(cpus[row.cpu])), len(text))
-        self._widths = dict(sorted(widths.items()))
-        self.rule = "-" * 6 + "".join("+" + "-" * (width + 2) for width in self._widths.values()) + "+"
-
-    def line(self, texts: dict[int, str]) -> str:
-        """Return one line with those texts by CPU."""
-        return "".join(f"| {texts.get(cpu, ''):<{width}} " for cpu, width in self._widths.items()) + "|"
-
-
-def _where(row: Row) -> str:
-    """Return the kernel function a step is in, if any, and the program's line that called it."""
-    if not row.place:
-        return ""
-    first = row.place[0]
-    if len(row.place) == 1:
-        return f"  {first.short} {first.function}"
-    return f"  {first.function} {first.short} < {row.place[1].short}"
-
-
-def _cell(row: Row, times: int) -> str:
-    text = "  " * min(row.held, 4) + row.text
-    if row.change:
-        text += f"  {row.change}"
-    return f"{text}  (x{times})" if times > 1 else text
-
-
-def _fold(rows: list[Row]) -> list[tuple[Row, int]]:
-    """Fold what one CPU repeats: equal steps, and cycles of up to eight steps."""
-    folded: list[tuple[Row, int]] = []
-    at = 0
-    while at < len(rows):
-        period, times = _repetition(rows, at)
-        folded += [(row, times) for row in rows[at : at + period]]
-        at += period * times
-    return folded
-
-
-def _repetition(rows: list[Row], at: int) -> tuple[int, int]:
-    for period in range(1, 9):
-        times = 1
-        while _same(rows, at, at + period * times, period):
-            times += 1
-        if times > 2:
-            return period, times
-    return 1, 1
-
-
-def _same(rows: list[Row], a: int, b: int, length: int) -> bool:
-    if b + length > len(rows):
-        return False
-    return all(
-        (one.cpu, one.text, one.change) == (two.cpu, two.text, two.change)
-        for one, two in zip(rows[a : a + length], rows[b : b + length], strict=True)
-    )

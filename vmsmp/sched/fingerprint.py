@@ -16,7 +16,7 @@ _WORD: Final = (1 << 64) - 1
 
 
 class _Special:
-    """Names special steps; keeps the last IPI, spawn and reacquire, which later steps depend on."""
+    """Names special steps; keeps the last IPI or step, spawn and reacquire, which later steps depend on."""
 
     __slots__ = ("_draws", "_spawned", "interrupted", "reacquired", "written")
 
@@ -31,7 +31,7 @@ class _Special:
     def name(self, cpu: int, code: int, past: int, total: int) -> int:
         """Name a step; `past` names the CPU's step before, `total` everything so far."""
         kind = code & ops.KIND_MASK
-        if kind == ops.IPI:
+        if kind in ops.ON_ALL:
             self.interrupted = name = hash((cpu, code, total))
         elif kind == ops.SPAWN:
             self._spawned = name = hash((cpu, code, past, self._spawned))

@@ -21,6 +21,9 @@ class Preempting(Scheduler):
     """
 
     def __init__(self, preemptions: tuple[Preemption, ...]) -> None:
+        self._given = preemptions
+        #: Where preemptions and draws have applied: CPU, operation, whether it is a draw.
+        self._applied: set[tuple[int, int, bool]] = set()
         self._runs = {(p.cpu, p.nth): p.value for p in preemptions if not p.choice}
         self._draws = {(p.cpu, p.nth): p.value for p in preemptions if p.choice}
 
@@ -29,11 +32,20 @@ class Preempting(Scheduler):
         if wanted is not None:
             for cpu in run:
                 if cpu.index == wanted:
+                    self._applied.add((current.index, current.nops, False))
                     return cpu
         return base_policy(current, run, gave_way(current))
 
     def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
-        return self._draws.get((cpu.index, cpu.nops - 1), drawn) % n
+        at = cpu.index, cpu.nops - 1
+        if at not in self._draws:
+            return drawn
+        self._applied.add((*at, True))
+        return self._draws[at] % n
+
+    def ignored(self) -> list[Preemption]:
+        """The preemptions that have not applied to the run."""
+        return [one for one in self._given if (one.cpu, one.nth, one.choice) not in self._applied]
 
 
 class LogReplay(Scheduler):

@@ -39,6 +39,10 @@ class Atomic(AtomicOps):
         self._point = machine.point
         self._code = ident << ops.KIND_BITS
 
+    def bury(self, too_late: Callable[[int], None]) -> None:
+        """Let every operation from now on call `too_late` in place of the engine: its memory was freed."""
+        self._point = too_late
+
 
 class FreeAtomic(Atomic, FreeAtomicOps):
     """One atomic word of the free engine."""

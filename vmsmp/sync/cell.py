@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from vmsmp.engine import ops
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vmsmp.engine.machine import Machine
 
 #: How a report shows this module's frames (`engine.source`).
@@ -26,7 +28,7 @@ class Cell(Generic[T]):
         self.ident = ident = machine.enroll(self)
         self.name = name or f"cell {ident & 63}.{ident >> 6}"
         self.value = value
-        self._point = machine.point
+        self._point: Callable[[int], None] = machine.point
         self._load = ident << ops.KIND_BITS | ops.LOAD
         self._store = ident << ops.KIND_BITS | ops.STORE
 
@@ -39,6 +41,10 @@ class Cell(Generic[T]):
         """Write it: one visible operation."""
         self._point(self._store)
         self.value = value
+
+    def bury(self, too_late: Callable[[int], None]) -> None:
+        """Let every access from now on call `too_late` in place of the engine: its memory was freed."""
+        self._point = too_late
 
     def peek(self) -> T:
         """Read it unseen: for checkers and tests, never for a program."""

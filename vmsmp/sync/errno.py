@@ -7,7 +7,8 @@ from typing import Final
 ERESTART: Final = -1
 EINTR: Final = 4
 EBUSY: Final = 16
-EWOULDBLOCK: Final = 35
+EAGAIN: Final = 35
+EWOULDBLOCK: Final = EAGAIN
 ENOLCK: Final = 77
 
 # lockmgr request types (low four bits) and flags
@@ -17,18 +18,24 @@ LK_UPGRADE: Final = 0x03
 LK_EXCLUPGRADE: Final = 0x04
 LK_DOWNGRADE: Final = 0x05
 LK_RELEASE: Final = 0x06
-LK_CANCEL_BEG: Final = 0x08
-LK_CANCEL_END: Final = 0x09
+LK_EXCLOTHER: Final = 0x08
+LK_CANCEL_BEG: Final = 0x09
+LK_CANCEL_END: Final = 0x0A
 LK_TYPE_MASK: Final = 0x0F
 LK_NOWAIT: Final = 0x10
 LK_SLEEPFAIL: Final = 0x20
 LK_CANRECURSE: Final = 0x40
-LK_TIMELOCK: Final = 0x1000
-LK_PCATCH: Final = 0x2000
-LK_CANCELABLE: Final = 0x4000
+LK_NOCOLLSTATS: Final = 0x80
+LK_CANCELABLE: Final = 0x01000000
+LK_TIMELOCK: Final = 0x02000000
+LK_PCATCH: Final = 0x04000000
+LK_EXTFLG_MASK: Final = 0x070000F0
 
 # tsleep flags
 PCATCH: Final = 0x0100
 PINTERLOCKED: Final = 0x0400
+PWAKEUP_MYCPU: Final = 0x4000
 PWAKEUP_ONE: Final = 0x8000
-PDOMAIN_MASK: Final = 0xFFF00000
+PDOMAIN_MASK: Final = 0xFFFF0000
+PDOMAIN_UMTX: Final = 0x10000
+PDOMAIN_XLOCK: Final = 0x20000

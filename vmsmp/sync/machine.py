@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_ONE
+from vmsmp.sync.allocation import Allocation
+from vmsmp.sync.barrier import AtomicBarrier, Barrier, ExactBarrier
+from vmsmp.sync.condvar import AtomicCondvar, Condvar, ExactCondvar
+from vmsmp.sync.errno import EINTR, ERESTART, PDOMAIN_MASK, PWAKEUP_MYCPU, PWAKEUP_ONE
+from vmsmp.sync.futex import ALL, AtomicFutexes, ExactFutexes, Futexes
 from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
+from vmsmp.sync.rwlock import AtomicRwLock, ExactRwLock, RwLock
+from vmsmp.sync.semaphore import AtomicSemaphore, ExactSemaphore, Semaphore
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
 from vmsmp.sync.spinlock import AtomicSpinlock, ExactSpinlock, Spinlock
+from vmsmp.sync.thread import thread_of
 from vmsmp.sync.token import AtomicToken, ExactToken, Token, lwkt_getpooltoken, lwkt_token_swap
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from vmsmp.engine.hooks import Hooks
     from vmsmp.engine.options import Options
     from vmsmp.engine.protocol import Engine
+    from vmsmp.sync.atomic import Atomic
 
 #: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
@@ -39,6 +47,9 @@ class SyncMachine(Services):
     ) -> None:
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._sleepq: SleepQueues | None = None
+        self._futexes: Futexes | None = None
+        #: All memory that the program allocated, by CPU in order: whose end is looked at.
+        self.allocations: dict[int, list[Allocation]] = {}
         self._pool_tokens: dict[int, Token] = {}
 
     # -- locks ----------------------------------------------------------------------------------
@@ -66,13 +77,62 @@ class SyncMachine(Services):
         """Exchange the two tokens taken last, so that the older one can be released first."""
         lwkt_token_swap(self)
 
-    def lockmgr(self, name: str | None = None, timo: int = 0) -> LockmgrLock:
-        """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK."""
-        return ExactLockmgr(self, name, timo) if self.exact else AtomicLockmgr(self, name, timo)
+    def lockmgr(self, name: str | None = None, timo: int = 0, flags: int = 0) -> LockmgrLock:
+        """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK, `flags` go with each of them."""
+        return (ExactLockmgr if self.exact else AtomicLockmgr)(self, name, timo, flags)
 
     def refcount(self, value: int = 0, name: str | None = None) -> ExactRefcount | AtomicRefcount:
         """A reference count that can be waited for."""
         return (ExactRefcount if self.exact else AtomicRefcount)(self, value, name)
+
+    # -- what protocols of one's own are written with -------------------------------------------
+
+    def condvar(self, name: str | None = None) -> Condvar:
+        """A condition variable: `.wait(lock, timo=0) .signal() .broadcast()`."""
+        return ExactCondvar(self, name) if self.exact else AtomicCondvar(self, name)
+
+    def semaphore(self, n: int, name: str | None = None) -> Semaphore:
+        """A semaphore of `n` units: `.acquire(timo=0) .try_acquire() .release()`."""
+        if self.exact:
+            return ExactSemaphore(self, n, name, self.futexes)
+        return AtomicSemaphore(self, n, name)
+
+    def barrier(self, n: int, name: str | None = None) -> Barrier:
+        """A barrier that opens when `n` CPUs have come: `.wait()`."""
+        return ExactBarrier(self, n, name, self.futexes) if self.exact else AtomicBarrier(self, n, name)
+
+    def rwlock(self, name: str | None = None) -> RwLock:
+        """A reader-writer lock that prefers writers."""
+        return ExactRwLock(self, name, self.futexes) if self.exact else AtomicRwLock(self, name)
+
+    def allocate(self, name: str | None = None, /, **fields: Any) -> Allocation:
+        """A record of cells with these values, until its `free`."""
+        thing = Allocation(self, name, fields)
+        self.allocations.setdefault(self.engine.current.index, []).append(thing)
+        return thing
+
+    @property
+    def futexes(self) -> Futexes:
+        """The queues of all words that CPUs wait on."""
+        if self._futexes is None:
+            with self.making:
+                if self._futexes is None:
+                    self._futexes = ExactFutexes(self) if self.exact else AtomicFutexes(self)
+        return self._futexes
+
+    def futex_wait(self, word: Atomic, expected: Any, timo: int = 0) -> int:
+        """Sleep if `word` is `expected`, until a wake; 0, EAGAIN, EWOULDBLOCK or EINTR."""
+        return self.futexes.wait(word, expected, timo)
+
+    def futex_wake(self, word: Atomic, n: int = 1) -> int:
+        """Wake up to `n` CPUs that wait on `word`; how many there were."""
+        return self.futexes.wake(word, n)
+
+    def futex_requeue(
+        self, word: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
+    ) -> int:
+        """Wake up to `wake` CPUs that wait on `word` and let others wait on `target` (`Futexes.requeue`)."""
+        return self.futexes.requeue(word, target, wake, requeue, expected)
 
     # -- sleeping -------------------------------------------------------------------------------
 
@@ -106,10 +166,36 @@ class SyncMachine(Services):
         self.sleepq.wakeup(ident, domain & PDOMAIN_MASK)
 
     def wakeup_one(self, ident: Any, domain: int = 0) -> None:
-        """Wake at least one CPU that sleeps on `ident`, if there is one."""
+        """Wake one thread of every CPU that sleeps on `ident`."""
         self.sleepq.wakeup(ident, domain & PDOMAIN_MASK | PWAKEUP_ONE)
 
-    def signal(self, cpu: Cpu) -> None:
-        """Interrupt the PCATCH sleep of `cpu`, this one or its next."""
-        if cpu.td is not None:
-            self.sleepq.signal(cpu.td)
+    def wakeup_domain(self, ident: Any, domain: int) -> None:
+        """As `wakeup`, of those that sleep in `domain`."""
+        self.wakeup(ident, domain)
+
+    def wakeup_domain_one(self, ident: Any, domain: int) -> None:
+        """As `wakeup_one`, of those that sleep in `domain`."""
+        self.wakeup_one(ident, domain)
+
+    def wakeup_mycpu(self, ident: Any) -> None:
+        """Wake the threads of the running CPU only."""
+        self.sleepq.wakeup(ident, PWAKEUP_MYCPU)
+
+    def wakeup_mycpu_one(self, ident: Any) -> None:
+        """Wake one thread of the running CPU only."""
+        self.sleepq.wakeup(ident, PWAKEUP_MYCPU | PWAKEUP_ONE)
+
+    def wakeup_oncpu(self, cpu: Cpu, ident: Any) -> None:
+        """Wake the threads of `cpu` that sleep on `ident`; masks and hints are not looked at."""
+        self.sleepq.wakeup_oncpu(thread_of(self, cpu), ident, PWAKEUP_MYCPU)
+
+    def wakeup_oncpu_one(self, cpu: Cpu, ident: Any) -> None:
+        """As `wakeup_oncpu`, of one thread."""
+        self.sleepq.wakeup_oncpu(thread_of(self, cpu), ident, PWAKEUP_MYCPU | PWAKEUP_ONE)
+
+    def signal(self, cpu: Cpu, restart: bool = False) -> None:
+        """Interrupt the PCATCH sleep of `cpu`, this one or its next.
+
+        The sleep ends with EINTR, or with ERESTART if the call that it is part of is to be restarted.
+        """
+        self.sleepq.signal(thread_of(self, cpu), ERESTART if restart else EINTR)

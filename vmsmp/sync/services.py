@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vmsmp.engine import ops
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
@@ -40,7 +41,16 @@ class Services(BareMachine):
         self._atomic = FreeAtomic if engine.parallel else Atomic
         #: Held while a CPU makes what it is the first to need.
         self.making = engine.host_lock()
+        # Their numbers are set aside: any CPU may be the first to need another one's thread.
+        self._threads = self.identities.reserve(ops.MAX_CPUS - 1, ops.MAX_CPUS, self._thread)
         self._token_gate: Any = None
+
+    def _thread(self, n: int) -> Any:
+        return self.cpus[n].td if n < len(self.cpus) else None
+
+    def thread_ident(self, cpu: Cpu) -> int:
+        """The identity of the CPU's thread."""
+        return self._threads + (cpu.index << ops.CPU_BITS)
 
     # -- shared memory --------------------------------------------------------------------------
 
@@ -61,6 +71,12 @@ class Services(BareMachine):
         `ident` is an identity that was reserved for it, here as for locks.
         """
         return self._atomic(self, value, name, format, ident)
+
+    # -- locks ----------------------------------------------------------------------------------
+
+    def spinlock(self, name: str | None = None, *, ident: int | None = None) -> Any:
+        """A spinlock, exclusive and shared."""
+        raise NotImplementedError
 
     # -- tokens ---------------------------------------------------------------------------------
 

@@ -15,9 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.records.record import has
-from vmsmp.vm.vm_page.busy import vm_page_flag_clear, vm_page_flag_set
+from vmsmp.vm.vm_page.busy import vm_page_flag_clear
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
-from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_MAPPEDMULTI, PG_WRITEABLE, PTE_M, PTE_V, PTE_W
+from vmsmp.vm.vm_page.flags import (
+    PG_FICTITIOUS,
+    PG_MAPPED,
+    PG_MAPPEDMULTI,
+    PG_WRITEABLE,
+    PTE_M,
+    PTE_V,
+    PTE_W,
+)
 from vmsmp.vm.vm_page.page import HARD, SOFT
 
 if TYPE_CHECKING:
@@ -34,16 +42,18 @@ def pmap_enter(m: VmPage, prot: int) -> None:
     """Map the page for a process.
 
     Locks: the page soft- or hard-busied by the caller.  Set the flags before the entry, so that every
-    CPU that sees the entry also sees the flags.
+    CPU that sees the entry also sees the flags.  A page that was mapped already is mapped more than once.
     """
     if not has(m.vm.engine.current, m, HARD, SOFT):
         m.vm.panic("pmap_enter: page not busied")
-    if prot & VM_PROT_WRITE:
-        vm_page_flag_set(m, PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE)
-        m.md.setbits(PTE_V | PTE_W)
-    else:
-        vm_page_flag_set(m, PG_MAPPED | PG_MAPPEDMULTI)
-        m.md.setbits(PTE_V)
+    writeable = bool(prot & VM_PROT_WRITE)
+    flags = m.flags.load()
+    while True:
+        mapped = PG_MAPPED | PG_WRITEABLE * writeable | PG_MAPPEDMULTI * bool(flags & PG_MAPPED)
+        done, flags = m.flags.fcmpset(flags, flags | mapped)
+        if done:
+            break
+    m.md.setbits(PTE_V | PTE_W * writeable)
 
 
 def pmap_store(m: VmPage) -> bool:
@@ -74,6 +84,9 @@ def pmap_remove(m: VmPage) -> None:
 
 def pmap_is_modified(m: VmPage) -> bool:
     """Return whether a process has stored through its mapping since the last check.  May be stale."""
+    flags = m.flags.load()
+    if flags & PG_FICTITIOUS or not flags & PG_WRITEABLE:
+        return False
     return bool(m.md.load() & PTE_M)
 
 
@@ -86,12 +99,18 @@ def pmap_page_protect(m: VmPage, prot: int) -> None:
         _take_away(m, PTE_W | PTE_M)
         vm_page_flag_clear(m, PG_WRITEABLE)
         return
+    if not m.flags.load() & PG_MAPPED:
+        return
     m.vm.pause_tokens("pmap_page_protect")
     _take_away(m, PTE_V | PTE_W | PTE_M)
-    vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)
+    vm_page_flag_clear(m, PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE)
 
 
-def pmap_mapped_sync(m: VmPage) -> None:
-    """Clear PG_MAPPED and PG_WRITEABLE if no entry is left.  Locks: the page hard-busied."""
+def pmap_mapped_sync(m: VmPage) -> int:
+    """Clear the flags of a mapped page if no entry is left; return the page's flags.
+
+    Locks: the page hard-busied by the caller.
+    """
     if not m.md.load() & PTE_V:
-        vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)
+        vm_page_flag_clear(m, PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE)
+    return m.flags.load()

@@ -10,9 +10,12 @@ from vmsmp import (
     LK_CANCELABLE,
     LK_CANRECURSE,
     LK_DOWNGRADE,
+    LK_EXCLUPGRADE,
     LK_EXCLUSIVE,
     LK_NOWAIT,
+    LK_RELEASE,
     LK_SHARED,
+    LK_UPGRADE,
 )
 
 
@@ -76,7 +79,7 @@ def test_only_what_is_held_exclusively_once_can_be_downgraded(locks, prepare):
         lock.lock(LK_DOWNGRADE)
 
     failure = vmsmp.explore(program, schedules=1, locks=locks).failure
-    assert "panic: lockmgr: downgrade of lockmgr 'l', which is not held exclusively once" == failure.message
+    assert "panic: lockmgr: not holding exclusive lock: lockmgr 'l'" == failure.message
 
 
 @DEPTHS
@@ -112,14 +115,15 @@ def test_a_cancelable_request_fails_while_the_owner_cancels(locks, holds, mode):
     assert [ENOLCK, ENOLCK, "canceled", "released", 0] == seen
 
 
-def test_a_cancel_does_not_wake_a_writer_queued_behind_a_writer():
-    """Such a one has set EXREQ2 alone, and the kernel looks for the other requests only."""
+@DEPTHS
+def test_a_cancel_ends_the_wait_of_a_writer_behind_a_writer(locks):
+    """Such a one has set EXREQ2 alone."""
     seen = []
 
     def program(m):
         lock = m.lockmgr("l")
         lock.acquire()
-        m.spawn(lambda: (seen.append(lock.lock(LK_EXCLUSIVE | LK_CANCELABLE)), lock.release()))
+        m.spawn(lambda: seen.append(lock.lock(LK_EXCLUSIVE | LK_CANCELABLE)))
         delay(m, 1)
         lock.cancel_beg()
         delay(m, 1)
@@ -127,8 +131,98 @@ def test_a_cancel_does_not_wake_a_writer_queued_behind_a_writer():
         lock.release()
         m.join()
 
+    once(program, locks)
+    assert [ENOLCK, "released"] == seen
+
+
+@DEPTHS
+def test_a_second_cancel_is_a_panic(locks):
+    def program(m):
+        with m.lockmgr("l") as lock:
+            lock.cancel_beg()
+            lock.cancel_beg()
+
+    failure = vmsmp.explore(program, schedules=1, locks=locks).failure
+    assert "panic: lockmgr: lockmgr 'l' is being canceled already" == failure.message
+
+
+@DEPTHS
+def test_a_cancel_of_a_lock_that_nobody_holds_is_a_panic(locks):
+    failure = vmsmp.explore(lambda m: m.lockmgr("l").cancel_beg(), schedules=1, locks=locks).failure
+    assert "panic: lockmgr: lockmgr 'l' is canceled and nobody holds it" == failure.message
+
+
+def test_the_end_of_a_cancel_is_one_step_and_wakes_nobody():
+    steps = []
+
+    def program(m, ends):
+        lock = m.lockmgr("l")
+        lock.acquire()
+        m.spawn(lambda: (lock.acquire(), lock.release()))
+        delay(m, 1)
+        lock.cancel_beg()
+        delay(m, 1)
+        for _ in range(ends):
+            lock.cancel_end()
+        delay(m, 1)
+        lock.release()
+
+    for ends in (1, 2):
+        result = vmsmp.explore(
+            lambda m, ends=ends: program(m, ends), sched="dfs:0", schedules=1, locks="exact"
+        )
+        steps.append(result.steps)
+    assert 1 == steps[1] - steps[0]
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("requests", "message"),
+    [
+        ([LK_RELEASE], "panic: lockmgr: LK_RELEASE: no lock held: lockmgr 'l'"),
+        ([LK_UPGRADE], "panic: lockmgr: upgrade unowned lock: lockmgr 'l'"),
+        ([LK_EXCLUPGRADE], "panic: lockmgr: upgrade unowned lock: lockmgr 'l'"),
+    ],
+)
+def test_a_request_on_a_lock_that_nobody_holds_is_a_panic(locks, requests, message):
+    def program(m):
+        lock = m.lockmgr("l")
+        for flags in requests:
+            lock.lock(flags)
+
+    assert message == vmsmp.explore(program, schedules=1, locks=locks).failure.message
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (LK_RELEASE, "panic: lockmgr: not exclusive lock holder: lockmgr 'l'"),
+        (LK_UPGRADE, "panic: lockmgr: upgrade unowned lock: lockmgr 'l'"),
+    ],
+)
+def test_a_request_on_a_lock_that_another_cpu_holds_exclusively_is_a_panic(locks, request_, message):
+    def program(m):
+        lock = m.lockmgr("l")
+        lock.acquire()
+        m.spawn(lock.lock, request_).join()
+
+    assert message == vmsmp.explore(program, schedules=1, locks=locks).failure.message
+
+
+def test_a_recursive_release_is_a_fetchadd_that_leaves_the_holder():
+    seen = []
+
+    def program(m):
+        lock = m.lockmgr("l")
+        lock.acquire()
+        lock.lock(LK_EXCLUSIVE | LK_CANRECURSE)
+        lock.release()
+        seen.append((lock.lk_count.peek(), lock.lk_lockholder.peek() is m.curcpu.td))
+        lock.release()
+
     once(program)
-    assert ["released", 0] == seen
+    assert [(1, True)] == seen
 
 
 @DEPTHS
@@ -179,9 +273,8 @@ def test_the_last_release_ends_a_cancel(locks):
 
 
 @DEPTHS
-@pytest.mark.parametrize(("mode", "error"), [(LK_SHARED, ENOLCK), (LK_EXCLUSIVE, EBUSY)])
-def test_a_canceled_request_that_must_not_wait_says_what_it_looked_at_first(locks, mode, error):
-    """The shared request looks for the cancel first, the exclusive one for its own flag."""
+@MODES
+def test_a_canceled_request_that_must_not_wait_looks_for_the_cancel_first(locks, mode):
     seen = []
 
     def program(m):
@@ -191,7 +284,7 @@ def test_a_canceled_request_that_must_not_wait_says_what_it_looked_at_first(lock
             lock.cancel_end()
 
     once(program, locks)
-    assert [error] == seen
+    assert [ENOLCK] == seen
 
 
 def test_the_last_reader_hands_the_lock_to_the_waiting_writer():

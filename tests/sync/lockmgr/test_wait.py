@@ -173,3 +173,61 @@ def test_a_timed_request_that_ends_for_no_reason_does_not_claim_the_lock(locks, 
 
     result = vmsmp.explore(program, sched="random", schedules=200, locks=locks, spurious=True)
     assert [] == result.failures
+
+
+@DEPTHS
+def test_a_reader_that_lets_a_writer_go_first_may_sleep_though_its_sleeps_fail(locks):
+    """It is not counted yet: LK_SLEEPFAIL is looked at in the wait that follows."""
+    seen = []
+
+    def program(m):
+        lock = m.lockmgr("l", timo=3)
+
+        def asks():
+            seen.append(lock.lock(LK_SHARED | LK_SLEEPFAIL))
+            lock.release()
+
+        lock.acquire_shared()
+        m.spawn(lock.lock, LK_EXCLUSIVE | LK_TIMELOCK)
+        delay(m, 1)
+        m.spawn(asks)
+        delay(m, 4)
+        lock.release()
+        m.join()
+
+    once(program, locks)
+    assert [0] == seen
+
+
+@DEPTHS
+@pytest.mark.parametrize(("holds", "mode"), [(LK_EXCLUSIVE, LK_SHARED), (LK_SHARED, LK_EXCLUSIVE)])
+def test_a_sleep_that_fails_says_so_before_the_time_is_over_only_if_shared(locks, holds, mode):
+    expected = ENOLCK if mode == LK_SHARED else EWOULDBLOCK
+    assert expected == against(locks, holds, mode | LK_TIMELOCK | LK_SLEEPFAIL, timo=3)
+
+
+@DEPTHS
+def test_a_writer_whose_sleeps_fail_fails_as_well_if_another_cpu_was_faster(locks):
+    """Its compare and set finds another word: it has not slept, and the holder still holds."""
+    early = set()
+
+    def program(m):
+        lock, seen = m.lockmgr("l"), []
+
+        def asks():
+            seen.append(lock.lock(LK_EXCLUSIVE | LK_SLEEPFAIL))
+
+        def reads():
+            lock.acquire_shared()
+            lock.release()
+
+        lock.acquire_shared()
+        m.spawn(asks)
+        m.spawn(reads)
+        delay(m, 1)
+        early.update(seen)
+        lock.release()
+        m.join()
+
+    result = vmsmp.explore(program, sched="random", schedules=300, locks=locks)
+    assert ([], {ENOLCK}) == (result.failures, early)

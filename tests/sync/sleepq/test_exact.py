@@ -12,7 +12,7 @@ def same_bucket(count):
     return [n for n in range(1, 1000) if bucket_of(n) == bucket_of(1)][:count]
 
 
-def test_an_announcement_shows_in_the_hints_and_in_the_mask():
+def test_an_announcement_shows_in_the_hints_which_stay_and_in_the_mask():
     seen = []
 
     def program(m):
@@ -23,7 +23,7 @@ def test_an_announcement_shows_in_the_hints_and_in_the_mask():
         seen.append(([h.peek() for h in queue.hints], m.sleepq.slpque_cpumasks[bucket_of(1)].peek()))
 
     vmsmp.explore(program, schedules=1, locks="exact", check=False)
-    assert [([1, None, None, None], 1), ([None] * 4, 0)] == seen
+    assert [([1, None, None, None], 1), ([1, None, None, None], 0)] == seen
 
 
 def test_the_hint_is_stored_before_the_mask():
@@ -50,25 +50,80 @@ def test_the_hint_is_stored_before_the_mask():
     assert ["hint", "mask"] == kinds
 
 
-def test_a_wakeup_by_a_hint_that_matches_all_reaches_the_sleeper():
-    """SL-09: more idents than hints make the first one match everything."""
+def test_more_idents_than_hints_make_the_first_one_match_all():
+    """SL-09: hints stay after a sleep, so one thread that sleeps on five idents runs out of them."""
     seen = []
 
     def program(m):
         def sleeper():
-            hints = m.sleepq._queue(m.curcpu, bucket_of(1)).hints
-            for hint, other in zip(hints, same_bucket(6)[1:], strict=False):
-                hint.store(other)  # as if other threads of this CPU slept on these
-            seen.append(m.tsleep(1))
+            for ident in same_bucket(5)[:4]:
+                m.tsleep(ident, 0, "", 1)
+            seen.append(m.tsleep(same_bucket(5)[4]))
 
         m.spawn(sleeper)
+        delay(m, 9)
+        hints = m.sleepq._queue(m.cpus[1], bucket_of(1)).hints
+        seen.append([hint.peek() for hint in hints])
+        m.wakeup(same_bucket(5)[4])
+        m.join()
+        seen.append([hint.peek() for hint in hints])
+
+    once(program)
+    assert [[MATCH_ALL, *same_bucket(4)[1:]], 0, [None] * 4] == seen
+
+
+def test_a_wakeup_of_another_ident_drops_stale_hints_and_keeps_the_overflow():
+    seen = []
+
+    def program(m):
+        last, other = same_bucket(6)[4:]
+
+        def sleeper():
+            for ident in same_bucket(6)[:4]:
+                m.tsleep(ident, 0, "", 1)
+            m.tsleep(last)
+
+        m.spawn(sleeper)
+        delay(m, 9)
+        m.wakeup(other)
         delay(m, 1)
-        seen.append(m.sleepq._queue(m.cpus[1], bucket_of(1)).hints[0].peek())
+        seen.append([hint.peek() for hint in m.sleepq._queue(m.cpus[1], bucket_of(1)).hints])
+        m.wakeup(last)
+        m.join()
+
+    once(program)
+    assert [[MATCH_ALL, None, None, None]] == seen
+
+
+def test_a_move_to_another_queue_clears_hints_and_mask_of_the_old_one():
+    seen = []
+
+    def program(m):
+        other = next(n for n in range(2, 100) if bucket_of(n) != bucket_of(1))
+        m.tsleep_interlock(1)
+        m.tsleep_interlock(other)
+        queue = m.sleepq._queue(m.curcpu, bucket_of(1))
+        seen.append([hint.peek() for hint in queue.hints])
+        seen.append(m.sleepq.slpque_cpumasks[bucket_of(1)].peek())
+
+    once(program)
+    assert [[None] * 4, 0] == seen
+
+
+def test_ipis_go_to_the_lowest_cpu_first():
+    sent = []
+
+    def program(m):
+        for _ in range(3):
+            m.spawn(lambda: m.tsleep(1))
+        delay(m, 1)
+        m.hooks.op = (*m.hooks.op, lambda cpu, code: sent.append(m.describe(code)))
+        m.engine.on_op = m.hooks.op
         m.wakeup(1)
         m.join()
 
     once(program)
-    assert [MATCH_ALL, 0] == seen
+    assert [f"ipi ipiq of cpu{n}" for n in (1, 2, 3)] == [word for word in sent if word.startswith("ipi")]
 
 
 def test_idents_of_one_bucket_do_not_wake_each_other():

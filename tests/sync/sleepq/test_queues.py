@@ -11,6 +11,7 @@ from lock_runs import DEPTHS, SCHEDULES, delay, once
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
 from vmsmp.patches.patch import Mutant
 from vmsmp.sync.errno import PWAKEUP_ONE
+from vmsmp.sync.thread import TDF_TSLEEPQ
 
 
 @DEPTHS
@@ -100,7 +101,8 @@ def test_a_spurious_end_of_a_sleep_is_a_zero_with_no_wakeup(locks):
 
     def program(m):
         m.spawn(lambda: seen.append(m.tsleep("x")))
-        m.spawn(lambda: None)
+        for _ in range(20):
+            m.yield_()
         m.join()
 
     vmsmp.explore(program, sched="random", schedules=20, stop="never", locks=locks, spurious=True)
@@ -472,7 +474,11 @@ SL_03 = (
 )
 
 
-HINT = ("ExactSleepQueues.wakeup", "if hint.load() in (ident, MATCH_ALL):", "if hint.load() == MATCH_ALL:")
+HINT = (
+    "ExactSleepQueues._wakeup_remote",
+    "if hint.load() in (ident, MATCH_ALL):",
+    "if hint.load() == MATCH_ALL:",
+)
 
 
 @pytest.mark.parametrize(
@@ -484,6 +490,151 @@ def test_each_guard_of_the_interlock_is_needed(locks, guard):
     function, old, new = guard
     mutant = Mutant("planted", f"vmsmp.sync.sleepq:{function}", old, new, "INV-SL3", "")
     with mutant.plant():
-        result = vmsmp.explore(published_under_a_lock, sched="random", schedules=1000, locks=locks)
+        result = vmsmp.explore(published_under_a_lock, sched="dfs:2", schedules=3000, locks=locks)
     assert result.failure is not None
     assert result.failure.kind in {"lost-wakeup", "deadlock"}
+
+
+@DEPTHS
+def test_an_interlock_on_the_same_ident_changes_nothing(locks):
+    """A waker that came between two of them is not lost: the second one announces anew."""
+    seen = []
+
+    def program(m):
+        m.tsleep_interlock("x")
+        m.tsleep_interlock("x")
+        seen.append(m.tsleep("x", PINTERLOCKED, "", 3))
+
+    once(program, locks, check=False)
+    assert [EWOULDBLOCK] == seen
+
+
+def holding_while_a_sleeper_times_out(m, seen):
+    """The first sleeper's time is up while the boot CPU has its token; the second is to be woken."""
+    token, state = m.token("t"), m.atomic(0, "state")
+
+    def timed():
+        with token:
+            seen.append(("timed", m.tsleep("x", 0, "", 5)))
+
+    def untimed():
+        seen.append(("untimed", m.tsleep("x")))
+
+    m.spawn(timed)
+    delay(m, 1)
+    m.spawn(untimed)
+
+    def clock():
+        m.tsleep("clock", 0, "", 9)
+        state.store(1)
+
+    m.spawn(clock)
+    with token:
+        while not state.load():
+            m.pause()
+        m.wakeup_one("x")
+    m.join()
+
+
+@DEPTHS
+def test_whose_time_is_up_is_off_the_queue_before_he_has_his_tokens(locks):
+    """It would eat the wakeup_one that the other sleeper needs."""
+    seen = []
+    once(lambda m: holding_while_a_sleeper_times_out(m, seen), locks)
+    assert [("timed", EWOULDBLOCK), ("untimed", 0)] == sorted(seen)
+
+
+@DEPTHS
+def test_woken_and_timed_out_at_once_would_block(locks):
+    """A wakeup came in time, but the sleeper had to wait for its token until its time was up."""
+    seen = []
+
+    def program(m):
+        token, state = m.token("t"), m.atomic(0, "state")
+
+        def timed():
+            with token:
+                seen.append(m.tsleep("x", 0, "", 5))
+
+        def clock():
+            m.tsleep("clock", 0, "", 9)
+            state.store(1)
+
+        m.spawn(timed)
+        m.spawn(clock)
+        delay(m, 1)
+        with token:
+            m.wakeup_one("x")
+            while not state.load():
+                m.pause()
+        m.join()
+
+    once(program, locks)
+    assert [EWOULDBLOCK] == seen
+
+
+@DEPTHS
+def test_a_signal_is_looked_at_only_if_there_was_no_error(locks):
+    """The time is up, a signal comes before the sleeper runs: it is kept for the next sleep."""
+    seen = []
+
+    def program(m):
+        token, state = m.token("t"), m.atomic(0, "state")
+
+        def timed():
+            with token:
+                seen.append(m.tsleep("x", PCATCH, "", 5))
+                seen.append(m.tsleep("x", PCATCH, "", 5))
+
+        def clock():
+            m.tsleep("clock", 0, "", 9)
+            state.store(1)
+
+        sleeper = m.spawn(timed)
+        m.spawn(clock)
+        delay(m, 1)
+        with token:
+            while not state.load():
+                m.pause()
+            m.signal(sleeper)
+        m.join()
+
+    once(program, locks)
+    assert [EWOULDBLOCK, EINTR] == seen
+
+
+@DEPTHS
+def test_a_signal_does_not_take_the_sleeper_off_its_queue(locks):
+    """Until it runs, and it waits for its token, a wakeup_one still reaches it."""
+    woke = []
+
+    def program(m):
+        m.hooks.wakeup = (*m.hooks.wakeup, lambda cpu, ident, domain, n: woke.append(n))
+        token = m.token("t")
+
+        def catches():
+            with token:
+                woke.append(m.tsleep("x", PCATCH))
+
+        sleeper = m.spawn(catches)
+        delay(m, 1)
+        with token:
+            m.signal(sleeper)
+            m.wakeup_one("x")
+        m.join()
+
+    once(program, locks)
+    assert [1, EINTR] == woke
+
+
+@DEPTHS
+def test_a_sleep_that_a_pending_signal_prevents_leaves_the_thread_on_its_queue(locks):
+    seen = []
+
+    def program(m):
+        m.signal(m.curcpu)
+        error = m.tsleep("x", PCATCH)
+        seen.append((error, bool(m.curcpu.td.td_flags & TDF_TSLEEPQ)))
+
+    once(program, locks)
+    assert [(EINTR, True)] == seen

@@ -64,6 +64,33 @@ def test_pages_that_may_not_be_rolled_up_bring_paging_nearer(alone, adj, short):
     assert short is alone(lambda vm: v.vm_paging_start(see(limit(vm, v_paging_start=10), 12), adj))
 
 
+@pytest.mark.parametrize(("adj", "short"), [(0, False), (-2, False), (-3, True), (2, False)])
+def test_paging_starts_when_free_pages_alone_are_below_the_minimum(alone, adj, short):
+    assert short is alone(lambda vm: v.vm_paging_start(see(limit(vm, v_free_min=10), 12, 100), adj))
+
+
+@pytest.mark.parametrize(("free", "cache", "missing"), [(6, 3, 1), (10, 0, 0), (10, 7, -7), (0, 0, 10)])
+@pytest.mark.parametrize("target", [1, 2])
+def test_the_pages_missing_to_a_target_are_counted(alone, target, free, cache, missing):
+    count = {1: v.vm_paging_target1_count, 2: v.vm_paging_target2_count}[target]
+    limits = {f"v_paging_target{target}": 10}
+    assert missing == alone(lambda vm: count(see(limit(vm, **limits), free, cache)))
+
+
+@pytest.mark.parametrize(
+    ("free", "cache", "inactive", "missing"), [(4, 3, 7, 1), (4, 4, 7, 0), (9, 9, 9, -12), (0, 0, 0, 15)]
+)
+def test_pages_should_become_inactive_while_few_are_free_cached_or_inactive(
+    alone, free, cache, inactive, missing
+):
+    def program(vm):
+        see(limit(vm, v_free_min=10, v_inactive_target=5), free, cache)
+        vm.mycpu().gd_vmstats.v_inactive_count.value = inactive
+        return v.vm_paging_inactive_count(vm), v.vm_paging_inactive(vm)
+
+    assert (missing, missing > 0) == alone(program)
+
+
 @pytest.mark.parametrize(
     ("nice", "extra"), [(0, 0), (20, 40), (-20, 0), (10, 30), (-10, 10), (1, 21), (-1, 19), (19, 39)]
 )

@@ -6,6 +6,7 @@ import pytest
 
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
+from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_page import (
     ACT_INIT,
     PG_FICTITIOUS,
@@ -13,6 +14,7 @@ from vmsmp.vm.vm_page import (
     PG_REFERENCED,
     PG_UNQUEUED,
     PG_WINATCFLS,
+    vm_page_busy_try,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -97,16 +99,93 @@ def test_deactivation_of_an_inactive_page_leaves_it_in_its_place(alone, page_on)
     assert True is alone(program)
 
 
-@pytest.mark.parametrize(("credit", "left"), [(3, 2), (1, 0), (0, 0)])
-def test_an_inactive_page_not_needed_only_ages(alone, page_on, credit, left):
+LEFT_ALONE, TO_HEAD, TO_TAIL = 14, 15, 127  # what the counter of pages not needed is before the call
+
+
+@pytest.mark.parametrize(("credit", "left"), [(ACT_INIT + 1, ACT_INIT), (ACT_INIT, 4), (4, 4), (0, 0)])
+@pytest.mark.parametrize(
+    ("kind", "weight"), [("inactive", TO_HEAD), ("cache", TO_HEAD), ("active", LEFT_ALONE)]
+)
+def test_an_inactive_or_cached_page_not_needed_and_any_now_and_then_only_ages(
+    alone, page_on, kind, weight, credit, left
+):
     def program(vm):
-        m = page_on(vm, "inactive")
+        m = page_on(vm, kind)
         m.act_count = credit
         m.flags.setbits(PG_REFERENCED)
+        vm.page.dnweight.store(weight)
         p.vm_page_dontneed(m)
-        return on(m), m.act_count, m.flags.peek()
+        return on(m), m.act_count, m.flags.peek(), m.spin.holders
 
-    assert ("inactive", left, PG_REFERENCED) == alone(program)
+    assert (kind, left, PG_REFERENCED, []) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("before", "where"),
+    [(0, None), (LEFT_ALONE, None), (TO_HEAD, 0), (126, 0), (TO_TAIL, 1), (142, 1), (143, 0), (511, None)],
+)
+def test_where_a_clean_page_not_needed_goes_depends_on_how_many_there_were(alone, page_on, before, where):
+    def program(vm):
+        page_on(vm, "inactive")
+        m = page_on(vm, "active", None, 1)
+        vm.page.dnweight.store(before)
+        p.vm_page_dontneed(m)
+        pages = [*vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()]
+        return pages.index(m) if m in pages else None, vm.page.dnweight.peek()
+
+    assert (where, before + 1) == alone(program)
+
+
+@pytest.mark.parametrize("how", ["dirty", "written"])
+def test_a_dirty_page_not_needed_goes_to_the_tail(alone, page_on, how):
+    def program(vm):
+        page_on(vm, "inactive")
+        m = page_on(vm, "active", None, 1)
+        vm_page_busy_try(m, False)
+        if how == "written":
+            pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
+            pmap_store(m)
+        else:
+            m.dirty = 1
+        vm.page.dnweight.store(TO_HEAD)
+        p.vm_page_dontneed(m)
+        return bool(m.dirty), [*vm.page.vm_page_queues[m.queue].pages()].index(m)
+
+    assert (True, 1) == alone(program)
+
+
+@pytest.mark.parametrize(("before", "added"), [(TO_HEAD, 0), (TO_TAIL, 1)])
+def test_only_a_deactivation_to_the_tail_counts_as_an_addition(alone, page_on, before, added):
+    def program(vm):
+        m = page_on(vm, "active")
+        adds = vm.page.vm_page_queues[vm.page.PQ_INACTIVE].adds
+        vm.page.dnweight.store(before)
+        p.vm_page_dontneed(m)
+        return vm.page.vm_page_queues[m.queue].adds - adds
+
+    assert added == alone(program)
+
+
+def test_deactivation_of_an_inactive_page_takes_no_lock(steps, page_on):
+    rows = steps(lambda vm: [page_on(vm, "inactive")], p.vm_page_deactivate)
+    assert ["load pg[7].queue"] == rows
+
+
+@pytest.mark.parametrize(("kind", "locks"), [("active", False), ("inactive", True)])
+def test_a_soft_activation_takes_a_lock_only_if_the_page_is_not_active(steps, page_on, kind, locks):
+    rows = steps(lambda vm: [page_on(vm, kind)], p.vm_page_soft_activate)
+    assert locks is ("acquire pg[7].spin" in rows)
+
+
+@pytest.mark.parametrize("kind", ["active", "inactive"])
+def test_a_soft_activation_leaves_the_page_active_and_with_credits(alone, page_on, kind):
+    def program(vm):
+        m = page_on(vm, kind)
+        m.act_count = 1
+        p.vm_page_soft_activate(m)
+        return on(m), m.act_count
+
+    assert ("active", ACT_INIT) == alone(program)
 
 
 def test_activation_of_an_active_page_takes_no_lock(steps, page_on):
@@ -179,12 +258,13 @@ def test_deactivated_pages_queue_up_in_order(alone, page_on):
 
 
 @pytest.mark.parametrize("athead", [False, True])
-def test_a_page_not_needed_becomes_inactive_unused_and_at_the_head_if_asked_for(alone, page_on, athead):
+def test_a_page_not_needed_becomes_inactive_unused_and_at_the_head_or_the_tail(alone, page_on, athead):
     def program(vm):
         page_on(vm, "inactive")
         m = page_on(vm, "active", None, 1)
         m.flags.setbits(PG_REFERENCED | PG_RAM)
-        p.vm_page_dontneed(m, athead=athead)
+        vm.page.dnweight.store(TO_HEAD if athead else TO_TAIL)
+        p.vm_page_dontneed(m)
         return on(m), m.flags.peek(), [*vm.page.vm_page_queues[m.queue].pages()].index(m)
 
     assert ("inactive", PG_RAM, 0 if athead else 1) == alone(program)

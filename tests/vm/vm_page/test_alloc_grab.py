@@ -7,13 +7,15 @@ import pytest
 from page_layer import held_object, on
 from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm import vm_page as a
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
+from vmsmp.vm.vm_page import alloc
 from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
     VM_ALLOC_FORCE_ZERO,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
+    VM_ALLOC_QUICK,
     VM_ALLOC_RETRY,
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
@@ -32,47 +34,92 @@ NORMAL, SYSTEM, INTERRUPT = VM_ALLOC_NORMAL, VM_ALLOC_SYSTEM, VM_ALLOC_INTERRUPT
 
 def test_a_grab_of_a_resident_page_busies_it(alone, page_on):
     def program(vm):
-        obj = held_object(vm, vm_object_hold_shared)
-        vm_object_drop(obj)
+        obj = vm_object_allocate(vm, 8)
         m = page_on(vm, "active", obj, 3)
-        vm_object_hold_shared(obj)
-        return a.vm_page_grab(obj, 3, NORMAL) is m, m.busy_count.peek(), obj.token.held()
+        return a.vm_page_grab(obj, 3, NORMAL) is m, m.busy_count.peek(), len(obj.token.holders)
 
-    assert (True, PBUSY_LOCKED, False) == alone(program)
+    assert (True, PBUSY_LOCKED, 0) == alone(program)
 
 
-@pytest.mark.parametrize("hold", [vm_object_hold, vm_object_hold_shared], ids=["exclusive", "shared"])
-def test_a_grab_of_a_missing_page_makes_it_under_the_exclusive_token(alone, hold):
+@pytest.mark.parametrize("held", [True, False], ids=["held", "not held"])
+def test_a_grab_of_a_missing_page_makes_it_whether_the_caller_holds_the_object_or_not(alone, held):
     def program(vm):
-        obj = held_object(vm, hold)
+        obj = held_object(vm) if held else vm_object_allocate(vm, 8)
         m = a.vm_page_grab(obj, 3, NORMAL)
-        return obj.rb_memq == {3: m}, m.busy_count.peek(), obj.token.held(), len(obj.token.holders)
+        return obj.peek("rb_memq") == {3: m}, m.busy_count.peek(), obj.token.held(), obj.hold_count.peek()
 
-    assert (True, PBUSY_LOCKED, True, 1) == alone(program)
+    assert (True, PBUSY_LOCKED, held, held) == alone(program)
 
 
-@pytest.mark.parametrize(
-    ("hold", "rows"),
-    [
-        (vm_object_hold_shared, ["release shared obj[0].token", "acquire obj[0].token"]),  # not atomic
-        (vm_object_hold, []),
-    ],
-    ids=["shared", "exclusive"],
-)
-def test_a_grab_that_makes_a_page_upgrades_a_shared_token_once(steps, hold, rows):
-    taken = steps(lambda vm: [held_object(vm, hold)], lambda obj: a.vm_page_grab(obj, 3, NORMAL))
-    assert rows == [row for row in taken if "token" in row]
+def test_a_grab_takes_a_hold_of_its_own_upgrades_it_once_and_drops_it(steps):
+    rows = steps(lambda vm: [vm_object_allocate(vm, 8)], lambda obj: a.vm_page_grab(obj, 3, NORMAL))
+    assert [
+        "fetchadd obj[0].hold_count",
+        "acquire shared obj[0].token",
+        "release shared obj[0].token",  # not atomic
+        "acquire obj[0].token",
+        "fetchadd obj[0].hold_count",
+        "release obj[0].token",
+    ] == [row for row in rows if row.endswith((".token", ".hold_count"))]
+
+
+def test_a_grab_that_inserts_after_its_upgrade_does_not_look_for_the_page_again(panic, page_on, monkeypatch):
+    upgrade = alloc.vm_object_upgrade
+
+    def overtaken(obj):
+        upgrade(obj)
+        page_on(obj.vm, "active", obj, 3)
+
+    monkeypatch.setattr(alloc, "vm_object_upgrade", overtaken)
+    assert "PAGE RACE" == panic(lambda vm: a.vm_page_grab(vm_object_allocate(vm, 8), 3, NORMAL))
+
+
+def test_a_grab_that_lost_the_race_waits_for_memory_before_it_finds_the_other_s_page(
+    alone, page_on, monkeypatch
+):
+    upgrade, waits = alloc.vm_object_upgrade, []
+
+    def overtaken(obj):
+        upgrade(obj)
+        page_on(obj.vm, "active", obj, 3)
+
+    monkeypatch.setattr(alloc, "vm_object_upgrade", overtaken)
+    monkeypatch.setattr(alloc, "vm_wait", lambda vm, timo: waits.append(timo))
+
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
+        return obj.peek("rb_memq") == {3: m}, waits
+
+    assert (True, [0]) == alone(program)
+
+
+@pytest.mark.parametrize("call", ["grab", "alloc"])
+def test_a_request_of_no_kind_panics(panic, call):
+    def program(vm):
+        if call == "grab":
+            a.vm_page_grab(vm_object_allocate(vm, 8), 3, VM_ALLOC_QUICK | VM_ALLOC_RETRY)
+        else:
+            a.vm_page_alloc(vm, None, 3, VM_ALLOC_ZERO)
+
+    assert f"vm_page_{call}: request of no kind" == panic(program)
 
 
 @pytest.mark.parametrize("word", [PBUSY_LOCKED, 1])
-def test_a_grab_of_a_busy_page_fails_unless_it_may_wait(alone, page_on, word):
+def test_a_grab_of_a_busy_page_sleeps_once_and_fails_unless_it_may_go_on(alone, page_on, word):
     def program(vm):
         obj = vm_object_allocate(vm, 8)
-        page_on(vm, "active", obj, 3).busy_count.value = word
-        vm_object_hold_shared(obj)
-        return a.vm_page_grab(obj, 3, NORMAL)
+        m = page_on(vm, "active", obj, 3)
+        m.busy_count.value = word
+        cpu = vm.machine.spawn(a.vm_page_grab, obj, 3, NORMAL)
+        vm.machine.yield_()
+        asleep = not cpu.done, bool(m.busy_count.peek() & PBUSY_WANTED)
+        m.busy_count.value = 0
+        vm.machine.wakeup(m)
+        cpu.join()
+        return asleep, cpu.result, m.busy_count.peek(), obj.hold_count.peek()
 
-    assert None is alone(program)
+    assert ((True, True), None, 0, 0) == alone(program)
 
 
 def test_a_grab_that_may_wait_gets_the_page_once_it_is_let_go(alone, page_on):
@@ -82,10 +129,7 @@ def test_a_grab_that_may_wait_gets_the_page_once_it_is_let_go(alone, page_on):
         vm_page_busy_try(m, False)
 
         def grabber():
-            vm_object_hold_shared(obj)
-            found = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
-            vm_object_drop(obj)
-            return found
+            return a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
 
         cpu = vm.machine.spawn(grabber)
         vm.machine.yield_()
@@ -104,10 +148,7 @@ def test_a_grab_that_waited_makes_the_page_if_it_is_gone(alone, page_on):
         vm_page_busy_try(m, False)
 
         def grabber():
-            vm_object_hold_shared(obj)
-            found = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
-            vm_object_drop(obj)
-            return found
+            return a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
 
         cpu = vm.machine.spawn(grabber)
         vm.machine.yield_()
@@ -121,7 +162,7 @@ def test_a_grab_that_waited_makes_the_page_if_it_is_gone(alone, page_on):
 def test_a_grab_without_memory_fails_unless_it_may_wait(alone, exhaust):
     def program(vm):
         exhaust(vm)
-        return a.vm_page_grab(held_object(vm), 3, NORMAL)
+        return a.vm_page_grab(vm_object_allocate(vm, 8), 3, NORMAL)
 
     assert None is alone(program)
 
@@ -134,10 +175,7 @@ def test_a_grab_that_may_wait_waits_for_memory(alone, exhaust):
         obj = vm_object_allocate(vm, 8)
 
         def grabber():
-            vm_object_hold_shared(obj)
-            found = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
-            vm_object_drop(obj)
-            return found
+            return a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY)
 
         cpu = vm.machine.spawn(grabber)
         vm.machine.yield_()
@@ -170,13 +208,6 @@ def test_a_grab_zeroes_an_invalid_page_if_asked_to_and_any_if_forced_to(alone, p
     assert left == alone(program)
 
 
-def test_a_grab_in_an_object_that_is_not_held_panics(panic):
-    def program(vm):
-        a.vm_page_grab(vm_object_allocate(vm, 8), 3, NORMAL)
-
-    assert "obj: its token is not held" == panic(program)
-
-
 @DEPTHS
 @pytest.mark.parametrize("sched", ["random", "pct:3"])
 def test_grabs_of_one_missing_page_make_it_once_and_all_get_it(together, locks, sched):
@@ -184,9 +215,7 @@ def test_grabs_of_one_missing_page_make_it_once_and_all_get_it(together, locks, 
         obj, pages = vm_object_allocate(vm, 8), []
 
         def grabber():
-            vm_object_hold_shared(obj)
             m = a.vm_page_grab(obj, 3, NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-            vm_object_drop(obj)
             pages.append(m.phys)
             vm_page_wakeup(m)
 
@@ -201,7 +230,9 @@ def test_grabs_of_one_missing_page_make_it_once_and_all_get_it(together, locks, 
 # -- kernel pages ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("flags", "valid"), [(0, 0), (VM_ALLOC_ZERO, VM_PAGE_BITS_ALL)])
+@pytest.mark.parametrize(
+    ("flags", "valid"), [(0, 0), (VM_ALLOC_ZERO, VM_PAGE_BITS_ALL), (VM_ALLOC_FORCE_ZERO, VM_PAGE_BITS_ALL)]
+)
 def test_a_kernel_page_is_wired_not_busied_in_no_object_and_zeroed_if_asked_to(alone, flags, valid):
     def program(vm):
         m = a.vm_page_alloczwq(vm, 6, NORMAL | flags)
@@ -217,12 +248,23 @@ def test_a_kernel_page_is_wired_before_its_busy_goes(steps):
     assert order == [row for row in rows if row in order][-2:]
 
 
-def test_a_kernel_page_is_waited_for(alone, exhaust):
+def test_a_kernel_page_that_need_not_be_had_is_waited_for_once(alone, exhaust, monkeypatch):
+    waits = []
+    monkeypatch.setattr(alloc, "vm_wait", lambda vm, timo: waits.append(timo))
+
+    def program(vm):
+        exhaust(vm)
+        return a.vm_page_alloczwq(vm, 0, NORMAL), waits
+
+    assert (None, [0]) == alone(program)
+
+
+def test_a_kernel_page_that_must_be_had_is_waited_for(alone, exhaust):
     def program(vm):
         m = a.vm_page_alloc(vm, None, 0, NORMAL)
         exhaust(vm)
         set_limits(vm, v_free_min=1)
-        cpu = vm.machine.spawn(a.vm_page_alloczwq, vm, 0, NORMAL)
+        cpu = vm.machine.spawn(a.vm_page_alloczwq, vm, 0, NORMAL | VM_ALLOC_RETRY)
         vm.machine.yield_()
         assert vm.pageout.vm_pages_waiting.load() == 1
         vm_page_free(m)
@@ -259,7 +301,7 @@ def test_a_kernel_page_that_is_busied_is_waited_for_before_it_is_given_back(alon
 def test_kernel_pages_come_and_go_while_others_busy_them(together, locks):
     def program(vm):
         def worker():
-            a.vm_page_freezwq(a.vm_page_alloczwq(vm, 0, NORMAL))
+            a.vm_page_freezwq(a.vm_page_alloczwq(vm, 0, NORMAL | VM_ALLOC_RETRY))
 
         def meddler():
             for m in vm.page.vm_page_array:

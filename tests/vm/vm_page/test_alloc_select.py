@@ -32,6 +32,8 @@ SELECTS = {
     "cache": lambda vm: a.vm_page_select_cache(vm, 0),
     "both": lambda vm: a.vm_page_select_free_or_cache(vm, 0)[0],
 }
+#: Sizes with which a search of both types gets to the cached pages.
+BOTH = {"l2_size": 2, "set_assoc_mask": 0}
 
 
 @pytest.mark.parametrize(("select", "kind"), [("free", "free"), ("cache", "cache"), ("both", "cache")])
@@ -43,7 +45,7 @@ def test_a_page_selected_is_off_its_queue_hard_busied_and_not_locked(alone, page
         assert SELECTS[select](vm) is m
         return on(m), m.busy_count.peek(), m.spin.holders
 
-    assert ("none", PBUSY_LOCKED, []) == alone(program)
+    assert ("none", PBUSY_LOCKED, []) == alone(program, **BOTH)
 
 
 def test_a_cached_page_selected_is_still_in_its_object(alone, page_on):
@@ -64,7 +66,7 @@ def test_a_selection_of_both_says_where_the_page_came_from(alone, page_on, kind,
             exhaust(vm)
         return a.vm_page_select_free_or_cache(vm, 0)[1] == getattr(vm.page, base)
 
-    assert True is alone(program)
+    assert True is alone(program, **BOTH)
 
 
 def test_a_selection_that_finds_nothing_says_so(alone, exhaust):
@@ -121,11 +123,11 @@ def spoil(m, how):
     elif how == "dirty":
         m.dirty = 1
     else:
-        m.flags.setbits(PG_MAPPED if how == "mapped" else PG_NEED_COMMIT)
+        m.flags.setbits(PG_NEED_COMMIT)
 
 
 @pytest.mark.parametrize("select", ["cache", "both"])
-@pytest.mark.parametrize("how", ["held", "wired", "dirty", "mapped", "need commit"])
+@pytest.mark.parametrize("how", ["held", "wired", "dirty", "need commit"])
 def test_a_cached_page_that_is_no_longer_to_be_reused_becomes_inactive(alone, page_on, select, how, exhaust):
     def program(vm):
         m, other = page_on(vm, "cache"), page_on(vm, "cache", None, 1)
@@ -133,7 +135,34 @@ def test_a_cached_page_that_is_no_longer_to_be_reused_becomes_inactive(alone, pa
         spoil(m, how)
         return SELECTS[select](vm) is other, on(m), m.busy_count.peek(), m.spin.holders
 
-    assert (True, "inactive", 0, []) == alone(program)
+    assert (True, "inactive", 0, []) == alone(program, **BOTH)
+
+
+@pytest.mark.parametrize("select", ["cache", "both"])
+def test_a_cached_page_that_is_mapped_is_reused(alone, page_on, select, exhaust):
+    def program(vm):
+        m = page_on(vm, "cache")
+        exhaust(vm)
+        m.flags.setbits(PG_MAPPED)
+        return SELECTS[select](vm) is m, on(m)
+
+    assert (True, "none") == alone(program, check=False, **BOTH)
+
+
+@pytest.mark.parametrize(("select", "kind"), [("cache", "cache"), ("both", "cache"), ("both", "free")])
+def test_a_search_for_either_type_busies_the_page_while_it_is_still_on_its_queue(
+    steps, page_on, select, kind, exhaust
+):
+    def prepare(vm):
+        if kind == "cache":
+            page_on(vm, "cache")
+            exhaust(vm)
+        return [vm]
+
+    rows = steps(prepare, SELECTS[select], **BOTH)
+    busy = next(n for n, row in enumerate(rows) if row.startswith("cmpset"))
+    counted = next(n for n, row in enumerate(rows) if row.startswith("fetchadd"))
+    assert (select == "both") is (busy < counted)
 
 
 def test_who_wants_a_cached_page_that_is_not_reused_is_woken(steps, page_on):
@@ -185,7 +214,7 @@ def test_a_cached_page_leaves_its_object(alone, page_on, exhaust):
 def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only, owned):
     def program(vm):
         (m,) = cached_only(vm, 1)
-        m.flags.setbits(PG_WRITEABLE)
+        m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
         m.md.setbits(PTE_V)  # kept by a process that looked it up meanwhile
         if not owned:
             m.object.rb_memq.clear()

@@ -221,6 +221,47 @@ def test_sleep_busy_sleeps_once_even_if_the_page_is_busy_again(alone):
     assert (True, LOCKED) == alone(program)
 
 
+def test_sleep_busy_tests_again_if_the_word_changed_before_its_want(steps):
+    def prepare(vm):
+        m = page(vm, LOCKED)
+        interlock = vm.machine.tsleep_interlock
+
+        def changing(ident):
+            interlock(ident)
+            m.busy_count.value = LOCKED | 1
+            vm.machine.tsleep_interlock = interlock
+
+        vm.machine.tsleep_interlock = changing
+        return [m]
+
+    rows = steps(prepare, lambda m: b.vm_page_sleep_busy(m, False), ends="deadlock")
+    assert [
+        "load pg[0].busy_count",
+        "interlock pg[0]",
+        "cmpset failed pg[0].busy_count",
+        "load pg[0].busy_count",
+        "interlock pg[0]",
+        "cmpset pg[0].busy_count",
+        "setbits pg[0].flags",
+        "sleep pg[0]",
+    ] == rows[:8]
+
+
+def test_sleep_busy_may_leave_without_a_sleep_if_the_busy_went_before_its_want(alone):
+    def program(vm):
+        m = page(vm, LOCKED)
+        interlock = vm.machine.tsleep_interlock
+
+        def releasing(ident):
+            interlock(ident)
+            m.busy_count.value = 0
+
+        vm.machine.tsleep_interlock = releasing
+        return b.vm_page_sleep_busy(m, False), m.busy_count.peek(), m.flags.peek() & PG_REFERENCED
+
+    assert (False, 0, 0) == alone(program)
+
+
 def test_a_want_that_came_too_late_is_not_slept_on(together, page_on):
     """The owner lets go between the waiter's look and its cmpset, in some order of steps."""
 
@@ -385,7 +426,23 @@ def test_a_flash_takes_the_want_though_the_busies_change_meanwhile(steps, change
         return [m]
 
     rows = steps(prepare, b.vm_page_flash)
-    assert ["cmpset failed pg[0].busy_count", "cmpset pg[0].busy_count", "wakeup pg[0]"] == rows[-3:]
+    assert ["clearbits pg[0].busy_count", "wakeup pg[0]"] == rows[-2:]
+
+
+def test_a_flash_that_saw_a_want_wakes_even_if_the_want_is_gone_by_then(steps):
+    def prepare(vm):
+        m = page(vm, WANTED | 1)
+
+        class Turn:
+            def load(self):
+                seen, m.busy_count = word.load(), word
+                word.value = 0
+                return seen
+
+        word, m.busy_count = m.busy_count, Turn()
+        return [m]
+
+    assert ["clearbits pg[0].busy_count", "wakeup pg[0]"] == steps(prepare, b.vm_page_flash)[-2:]
 
 
 # -- soft busy ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import vmsmp
 from page_layer import on
 from vmsmp.vm import vm_page as f
 from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
@@ -392,6 +393,7 @@ def test_a_page_that_comes_to_be_used_while_it_is_unmapped_is_not_cached(
 
     def program(vm):
         m = busied(page_on(vm, "active"))
+        pmap_enter(m, VM_PROT_READ)
         f.vm_page_cache(m)
         return on(m), m.busy_count.peek()
 
@@ -403,6 +405,7 @@ def test_a_page_that_is_mapped_again_while_it_is_unmapped_is_not_cached(alone, p
 
     def program(vm):
         m = busied(page_on(vm, "active"))
+        pmap_enter(m, VM_PROT_READ)
         f.vm_page_cache(m)
         return on(m), m.busy_count.peek(), m.md.peek()
 
@@ -414,6 +417,7 @@ def test_a_page_that_is_mapped_and_unmapped_again_meanwhile_is_cached(alone, pag
 
     def program(vm):
         m = busied(page_on(vm, "active"))
+        pmap_enter(m, VM_PROT_READ)
         f.vm_page_cache(m)
         return on(m), m.flags.peek() & PG_MAPPED
 
@@ -424,7 +428,18 @@ def test_caching_wakes_nobody_who_does_not_want_the_page(steps, page_on):
     assert "wakeup pg[7]" not in steps(lambda vm: [busied(page_on(vm, "active"))], f.vm_page_cache)
 
 
-def test_caching_moves_the_page_under_both_spinlocks_and_drops_the_busy_inside(steps, page_on):
+def test_a_page_that_is_not_mapped_is_not_unmapped_for_the_cache(alone, page_on, monkeypatch):
+    during_the_unmapping(monkeypatch, lambda m: use(m, "dirty"))
+
+    def program(vm):
+        m = busied(page_on(vm, "active"))
+        f.vm_page_cache(m)
+        return on(m)
+
+    assert "cache" == alone(program)
+
+
+def test_caching_moves_the_page_under_both_spinlocks_and_drops_the_busy_after_them(steps, page_on):
     def prepare(vm):
         m = busied(page_on(vm, "active"))
         m.busy_count.setbits(PBUSY_WANTED)
@@ -437,11 +452,29 @@ def test_caching_moves_the_page_under_both_spinlocks_and_drops_the_busy_inside(s
         "release pq.active[0].spin",
         "acquire pq.cache[0].spin",
         "release pq.cache[0].spin",
-        "cmpset pg[7].busy_count",
         "release pg[7].spin",
+        "cmpset pg[7].busy_count",
         "wakeup pg[7]",
     ]
     assert last == [row for row in rows if row in last]
+
+
+def test_an_allocator_may_meet_a_cached_page_that_is_still_busied():
+    outcomes = set()
+
+    def program(m):
+        vm = m.boot(pages=1, l2_size=1)
+        vm.meter.limits.v_free_reserved = 0
+        page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        got = []
+        m.spawn(f.vm_page_cache, page)
+        m.spawn(lambda: got.append(vm_page_alloc(vm, None, 1, VM_ALLOC_NORMAL)))
+        vm.meter.limits.v_free_reserved = 1
+        m.join()
+        outcomes.add(("allocated" if got[0] else "none", on(page)))
+
+    vmsmp.explore(program, sched="dfs:2", schedules=5000, check=False)
+    assert {("none", "cache"), ("allocated", "none"), ("none", "inactive")} == outcomes
 
 
 def test_caching_a_page_tells_those_who_wait_for_memory(alone, page_on):
@@ -455,9 +488,15 @@ def test_caching_a_page_tells_those_who_wait_for_memory(alone, page_on):
 
 # -- trying ---------------------------------------------------------------------------------------
 
+
+def try_to_cache(m):
+    """Busy the page and try to cache it, which drops the busy whatever comes of it."""
+    return not vm_page_busy_try(m, True) and f.vm_page_try_to_cache(m)
+
+
 TRIES = pytest.mark.parametrize(
     ("attempt", "left"),
-    [(f.vm_page_try_to_free, "free"), (f.vm_page_try_to_cache, "cache")],
+    [(f.vm_page_try_to_free, "free"), (try_to_cache, "cache")],
     ids=["free", "cache"],
 )
 
@@ -504,7 +543,26 @@ def test_a_page_written_through_its_mapping_is_dirty_and_left_alone(alone, page_
         vm_page_wakeup(m)
         return attempt(m), on(m), m.busy_count.peek(), bool(m.dirty), m.md.peek() & PTE_V
 
-    assert (False, "active", 0, True, PTE_V) == alone(program)  # and still mapped
+    queue = "active" if left == "free" else "inactive"
+    assert (False, queue, 0, True, PTE_V) == alone(program)  # and still mapped
+
+
+def test_a_dirty_page_that_is_not_active_stays_where_it_is_when_it_cannot_be_cached(alone, page_on):
+    def program(vm):
+        m = busied(page_on(vm, "none"))
+        pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
+        pmap_store(m)
+        return f.vm_page_try_to_cache(m), on(m), m.busy_count.peek()
+
+    assert (False, "none", 0) == alone(program)
+
+
+def test_trying_to_cache_a_cached_page_fails_and_drops_the_busy(alone, page_on):
+    def program(vm):
+        m = busied(page_on(vm, "cache"))
+        return f.vm_page_try_to_cache(m), on(m), m.busy_count.peek()
+
+    assert (False, "cache", 0) == alone(program)
 
 
 @pytest.mark.parametrize("kind", ["free", "hold"])

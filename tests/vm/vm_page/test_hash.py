@@ -86,20 +86,41 @@ def test_a_set_has_room_for_its_ways_and_every_page_of_it_is_found(alone, page_o
     assert [True] * 4 == alone(program, **ONE_SET)
 
 
-def test_a_full_set_loses_the_entry_used_longest_ago(alone, page_on):
+@pytest.mark.parametrize(
+    ("used", "lost"),
+    [
+        ((13, 12, 12, 14), 2),  # the last one used longer ago than the first
+        ((13, 5, 12, 14), 2),  # not the one used longest ago
+        ((10, 11, 12, 13), 0),  # the first, if it was used longest ago
+        ((10, 10, 10, 10), 0),
+        ((10, 10, 10, 9), 3),
+    ],
+)
+def test_a_full_set_loses_the_last_entry_that_is_older_than_its_first(alone, page_on, used, lost):
     def program(vm):
         obj = vm_object_allocate(vm, 8)
-        pages = []
         for n in range(4):
             at(vm, 1 + n)
-            pages.append(known(vm, page_on, obj, n)[0])
-        for n in (0, 1, 3):
-            at(vm, 10 + n)
-            vm_page_hash_enter(pages[n])
+            known(vm, page_on, obj, n)
+        for mp, ticks in zip(vm.page.vm_page_hash.set_of(obj, 0), used, strict=True):
+            mp.ticks = ticks
+        at(vm, 20)
         known(vm, page_on, obj, 4)
-        return {pindex for _, _, pindex in entries(vm, obj, 0)}
+        return [pindex for _, _, pindex in entries(vm, obj, 0)]
 
-    assert {0, 1, 3, 4} == alone(program, **ONE_SET)
+    before = [0, 3, 2, 1]  # the first element is filled first, then from the last one down
+    expected = [4 if n == lost else pindex for n, pindex in enumerate(before)]
+    assert expected == alone(program, **ONE_SET)
+
+
+@pytest.mark.parametrize("call", ["enter", "get"])
+def test_an_entry_used_in_this_very_tick_is_not_written_again(steps, page_on, call):
+    def prepare(vm):
+        m, obj = known(vm, page_on)
+        return [m] if call == "enter" else [vm, obj, 0]
+
+    rows = steps(prepare, vm_page_hash_enter if call == "enter" else vm_page_hash_get)
+    assert [] == [row for row in rows if row.startswith("store")]
 
 
 def test_a_page_found_is_one_used_just_now(alone, page_on):
@@ -127,7 +148,7 @@ def test_a_page_entered_again_is_used_just_now_and_entered_once(alone, page_on):
         vm_page_hash_enter(pages[2])
         return [(mp.peek("pindex"), mp.peek("ticks")) for mp in vm.page.vm_page_hash.set_of(obj, 0)]
 
-    assert [(0, 1), (1, 2), (2, 50), (3, 4)] == alone(program, **ONE_SET)
+    assert [(0, 1), (3, 4), (2, 50), (1, 2)] == alone(program, **ONE_SET)
 
 
 @pytest.mark.parametrize("what", ["page", "object", "index"])
@@ -172,7 +193,7 @@ def test_an_entry_from_the_future_counts_as_the_oldest(alone, page_on, ahead, lo
         for n in range(4):
             known(vm, page_on, obj, n)
         vm.page.vm_page_hash.set_of(obj, 0)[2].ticks = 110 + ahead
-        vm.page.vm_page_hash.set_of(obj, 0)[0].ticks = 50
+        vm.page.vm_page_hash.set_of(obj, 0)[0].ticks = 50  # used longer ago than all others
         at(vm, 110)
         known(vm, page_on, obj, 4)
         return {0, 1, 2, 3} - {pindex for _, _, pindex in entries(vm, obj, 0)}
@@ -180,14 +201,14 @@ def test_an_entry_from_the_future_counts_as_the_oldest(alone, page_on, ahead, lo
     assert {lost} == alone(program, **ONE_SET)
 
 
-def test_an_entry_is_four_stores_each_on_its_own(steps, page_on):
+def test_an_entry_is_four_stores_each_on_its_own_the_page_first(steps, page_on):
     def prepare(vm):
         m = page_on(vm, "active")
         m.flags.setbits(PG_MAPPEDMULTI)
         return [m]
 
     stores = [row for row in steps(prepare, vm_page_hash_enter) if row.startswith("store")]
-    assert ["m", "object", "pindex", "ticks"] == sorted(row.rsplit(".", 1)[1] for row in stores)
+    assert ["m", "object", "pindex", "ticks"] == [row.rsplit(".", 1)[1] for row in stores]
 
 
 # -- getting --------------------------------------------------------------------------------------

@@ -223,8 +223,8 @@ def test_a_lookup_that_slept_looks_again_and_finds_another_page_there(alone, pag
     assert True is alone(program)
 
 
-@pytest.mark.parametrize(("kind", "known"), [("wait", True), ("lookup", False), ("soft", False)])
-def test_a_page_looked_up_and_busied_is_entered_into_the_hash(alone, page_on, kind, known):
+@pytest.mark.parametrize("kind", ["wait", "lookup", "soft"])
+def test_a_page_looked_up_is_entered_into_the_hash(alone, page_on, kind):
     def program(vm):
         obj, m = held(vm, page_on)
         m.flags.setbits(PG_MAPPEDMULTI)
@@ -235,7 +235,28 @@ def test_a_page_looked_up_and_busied_is_entered_into_the_hash(alone, page_on, ki
             vm_page_sbusy_drop(found)
         return vm_page_hash_get(vm, obj, 3) is m
 
-    assert known is alone(program)
+    assert True is alone(program)
+
+
+@pytest.mark.parametrize("kind", ["wait", "try", "lookup"])
+def test_a_page_in_the_tree_of_an_object_that_is_not_its_own_panics_who_looks_it_up(panic, page_on, kind):
+    def program(vm):
+        obj, m = held(vm, page_on)
+        m.object = vm_object_allocate(vm, 8)
+        LOOKUPS[kind](obj)
+
+    assert panic(program).endswith("says it is elsewhere")
+
+
+@pytest.mark.parametrize("valid", [0, 1])
+def test_an_empty_range_is_found_if_any_of_the_page_is_valid(alone, page_on, valid):
+    def program(vm):
+        obj, m = held(vm, page_on)
+        m.valid = valid
+        found = lookup.vm_page_lookup_sbusy_try(obj, 3, 0, 0)
+        return found is m
+
+    assert bool(valid) is alone(program)
 
 
 @ALSO

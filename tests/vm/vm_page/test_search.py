@@ -6,6 +6,7 @@ import pytest
 
 from page_layer import move, spins_held
 from vmsmp.vm import vm_page as q
+from vmsmp.vm.vm_page import search
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -119,14 +120,24 @@ def test_a_search_widens_to_groups_of_sixteen_thirty_two_and_all_colours(steps):
     seen = probes(steps, lay_out, first_search)
     assert [37, {*range(32, 48)}, {*range(32, 64)}, {*range(64)}] == [
         seen[0],
-        {*seen[:16]},
-        {*seen[:32]},
+        {*seen[1:17]},
+        {*seen[1:33]},
         {*seen},
     ]
 
 
-def test_a_search_that_widens_skips_what_it_has_looked_at(steps):
-    assert [*range(64)] == sorted(probes(steps, lay_out, first_search))
+def test_a_search_that_widens_begins_again_at_its_colour_and_skips_the_groups_it_has_been_to(steps):
+    groups = [*range(37, 48), *range(32, 37)], range(48, 64), range(32)
+    assert [37, *groups[0], *groups[1], *groups[2]] == probes(steps, lay_out, first_search)
+
+
+def test_a_search_that_remembers_a_queue_widens_around_that_one(steps):
+    def layout(vm):
+        lay_out(vm).page.vm_page_queues[vm.page.PQ_FREE + 37].lastq = 20
+        return vm
+
+    groups = [*range(20, 32), *range(16, 20)], range(16), range(32, 64)
+    assert [37, *groups[0], *groups[1], *groups[2]] == probes(steps, layout, first_search)
 
 
 @pytest.mark.parametrize(
@@ -207,34 +218,99 @@ def test_a_remembered_queue_that_is_empty_again_does_not_stop_the_search(alone):
 # -- two types at once ----------------------------------------------------------------------------
 
 
+def find2(vm, index=37):
+    return q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, index)
+
+
 @pytest.mark.parametrize(
     ("free", "cache", "taken"),
     [
         ([37], [37], ("free", 37)),
+        ([40], [37], ("free", 40)),  # a cached page of the very colour is not nearer
+        ([60], [37], ("free", 60)),
+        ([3], [37], ("cache", 37)),
         ([], [37], ("cache", 37)),
-        ([40], [40], ("free", 40)),
-        ([60], [40], ("free", 60)),  # the cache is searched one doubling behind
-        ([3], [40], ("cache", 40)),
         ([3], [60], ("free", 3)),
         ([], [60], ("cache", 60)),
-        ([], [3], ("cache", 3)),
+        ([], [3], None),  # cached pages are not searched everywhere
         ([], [], None),
     ],
 )
 def test_free_and_cached_pages_are_searched_in_turn_the_cache_one_doubling_behind(alone, free, cache, taken):
     def program(vm):
         lay_out(vm, free, cache)
-        told = let_go(q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 37))
-        again = let_go(q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 64 + 37))
+        told = let_go(find2(vm))
+        for base in (vm.page.PQ_FREE, vm.page.PQ_CACHE):
+            vm.page.vm_page_queues[base + 37].lastq = -1
+        again = let_go(find2(vm, 64 + 37))
         assert again == told  # a colour is taken modulo the colours
         return told
 
     assert taken == alone(program, **WIDE)
 
 
-@pytest.mark.parametrize("kind", ["free", "cache"])
-def test_a_search_of_both_types_looks_at_each_queue_once(steps, kind):
-    def find(vm):
-        q._vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, 37)
+@pytest.mark.parametrize(
+    ("mask", "order"),
+    [
+        (15, ["f16", "f32", "c16", "f64", "c32"]),
+        (31, ["f32", "f64", "c32"]),
+        (63, ["f64"]),
+        (0, ["f2", "c2", "f4", "c4", "f8", "c8", "f16", "c16", "f32", "c32", "f64", "c64"]),
+    ],
+)
+def test_both_searches_widen_in_this_order(alone, monkeypatch, mask, order):
+    groups = []
+    widen = search._Widening.widen
 
-    assert [*range(64)] == sorted(probes(steps, lay_out, find, kind))
+    def told(widening):
+        result = widen(widening)
+        kind = widening.vm.page.queue_type(widening.basequeue)[0]
+        groups.append(f"{kind}{widening.mask + 1}")
+        return result
+
+    monkeypatch.setattr(search._Widening, "widen", told)
+    alone(lambda vm: find2(lay_out(vm)), **{**WIDE, "set_assoc_mask": mask})
+    assert order == groups
+
+
+def test_both_searches_widen_around_the_colour_that_the_first_one_remembers(alone):
+    def program(vm):
+        lay_out(vm, cache=[37, 20])
+        vm.page.vm_page_queues[vm.page.PQ_FREE + 37].lastq = 20
+        vm.page.vm_page_queues[vm.page.PQ_CACHE + 37].lastq = 37  # not looked at
+        return let_go(find2(vm))
+
+    assert ("cache", 20) == alone(program, **WIDE)
+
+
+def test_each_search_remembers_its_own_page_if_that_was_far_away(alone):
+    def program(vm):
+        seen = []
+        for free, cache in (([3], []), ([], [32])):
+            lay_out(vm, free, cache)
+            queues = [vm.page.vm_page_queues[base + 37] for base in (vm.page.PQ_FREE, vm.page.PQ_CACHE)]
+            for pq in queues:
+                pq.lastq = -1
+            let_go(find2(vm))
+            seen.append([pq.lastq for pq in queues])
+        return seen
+
+    assert [[3, -1], [-1, 32]] == alone(program, **WIDE)
+
+
+def test_a_direct_hit_of_a_free_page_forgets_what_both_remember(alone):
+    def program(vm):
+        lay_out(vm, free=[37])
+        queues = [vm.page.vm_page_queues[base + 37] for base in (vm.page.PQ_FREE, vm.page.PQ_CACHE)]
+        for pq in queues:
+            pq.lastq = 5
+        let_go(find2(vm))
+        return [pq.lastq for pq in queues]
+
+    assert [-1, -1] == alone(program, **WIDE)
+
+
+def test_a_search_of_both_types_does_not_look_at_the_cached_pages_of_its_colour_first(steps):
+    rows = steps(lambda vm: [lay_out(vm)], find2, **WIDE)
+    first = next(n for n, row in enumerate(rows) if "pq.cache" in row)
+    assert 1 + 16 + 16 == sum("pq.free" in row for row in rows[:first])

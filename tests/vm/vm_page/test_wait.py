@@ -44,23 +44,32 @@ def test_the_pagedaemon_is_woken_when_pages_get_short(alone, start, needed):
     assert needed == alone(program)
 
 
-@pytest.mark.parametrize("role", ["pagethread", "emergpager"])
-def test_the_pagers_do_not_wake_themselves(alone, role):
+@pytest.mark.parametrize(("role", "needed"), [("pagethread", 0), ("emergpager", 1)])
+def test_the_pagedaemon_does_not_wake_itself(alone, role, needed):
     def program(vm):
         setattr(vm.pageout, role, vm.machine.curcpu)
         w.pagedaemon_wakeup(limit(vm, v_paging_start=SHORT))
         return vm.pageout.vm_pages_needed.load()
 
-    assert 0 == alone(program)
+    assert needed == alone(program)
 
 
-@pytest.mark.parametrize(("needed", "woken", "left"), [(0, True, 1), (1, True, 2), (2, False, 2)])
-def test_the_pagedaemon_is_woken_while_it_is_needed_by_one_at_most(steps, needed, woken, left):
+@pytest.mark.parametrize(
+    ("minimum", "needed", "woken", "left"),
+    [
+        (ENOUGH, 0, True, 1),
+        (ENOUGH, 1, True, 1),
+        (ENOUGH, 2, False, 2),
+        (SHORT, 1, True, 1),
+        (SHORT, 2, False, 3),
+    ],
+)
+def test_the_pagedaemon_is_woken_while_it_is_needed_by_one_at_most(steps, minimum, needed, woken, left):
     seen = []
 
     def prepare(vm):
         vm.pageout.vm_pages_needed.store(needed)
-        return [limit(vm, v_paging_start=SHORT)]
+        return [limit(vm, v_paging_start=SHORT, v_free_min=minimum)]
 
     def act(vm):
         w.pagedaemon_wakeup(vm)
@@ -292,6 +301,22 @@ def test_a_fault_is_held_back_again_while_pages_are_severely_short(alone):
     assert (4, 4 * (HZ // 10 + 1)) == alone(program)
 
 
+def test_a_fault_that_is_held_back_has_vm_token_in_every_round_and_not_afterwards(alone, monkeypatch):
+    rounds = []
+
+    def sleep(vm, nice, wmesg, timo):
+        rounds.append((vm.pageout.vm_token.held(), len(vm.pageout.vm_token.holders)))
+        limit(vm, v_free_min=SHORT, v_free_severe=SHORT if len(rounds) < 3 else 0)
+
+    monkeypatch.setattr("vmsmp.vm.vm_page.wait._sleep_for_pages", sleep)
+
+    def program(vm):
+        w.vm_wait_pfault(limit(vm, v_free_min=SHORT))
+        return rounds, vm.pageout.vm_token.holders
+
+    assert ([(True, 1)] * 3, []) == alone(program)
+
+
 def test_a_fault_of_a_process_that_is_being_killed_for_memory_is_held_back_once(alone):
     def program(vm):
         vm.mycpu().p_lowmemkill = True
@@ -301,6 +326,12 @@ def test_a_fault_of_a_process_that_is_being_killed_for_memory_is_held_back_once(
 
 
 # -- until it is nominal --------------------------------------------------------------------------
+
+
+def test_the_nominal_test_is_about_the_minimum(alone):
+    assert [True, False] == alone(
+        lambda vm: [w.vm_test_nominal(limit(vm, v_free_min=minimum)) for minimum in (SHORT, ENOUGH)]
+    )
 
 
 def test_who_waits_until_pages_are_not_short_does_so(alone):

@@ -6,7 +6,7 @@ import pytest
 
 from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold_shared
+from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import (
     VM_ALLOC_NORMAL,
     VM_ALLOC_RETRY,
@@ -16,6 +16,7 @@ from vmsmp.vm.vm_page import (
     vm_page_grab,
     vm_page_wakeup,
     vm_wait,
+    vm_wait_pfault,
 )
 
 # -- a pass ---------------------------------------------------------------------------------------
@@ -101,6 +102,19 @@ def test_a_pass_in_vain_while_memory_is_severely_short_has_processes_killed(
     assert (killed, False) == alone(program)  # never the kernel's own
 
 
+def test_processes_being_killed_do_not_wait_for_memory_any_longer(alone):
+    def program(vm):
+        limit(vm, v_free_min=9, v_free_severe=9)
+        vm.mycpu().systhread = True
+        waiter = vm.machine.spawn(vm_wait_pfault, vm)
+        vm.machine.yield_()
+        d.vm_pageout_pass(vm)
+        waiter.join()
+        return vm.machine.ticks
+
+    assert 0 == alone(program)
+
+
 @pytest.mark.parametrize(("minimum", "waiting"), [(8, 0), (9, 2)])
 def test_a_pass_wakes_those_who_wait_if_there_is_enough(alone, minimum, waiting):
     def program(vm):
@@ -166,9 +180,7 @@ def test_parallel_processes_fill_memory_while_the_daemon_makes_room(parallel):
 
         def process(first):
             for n in range(6):
-                vm_object_hold_shared(obj)
                 m = vm_page_grab(obj, first + n, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-                vm_object_drop(obj)
                 vm_page_deactivate(m)
                 vm_page_wakeup(m)
             return first

@@ -345,7 +345,7 @@ def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, 
 def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone, page_on, kind):
     def program(vm):
         m = page_on(vm, kind)
-        m.flags.setbits(PG_MAPPED | PG_WRITEABLE if kind == "inactive" else PG_WRITEABLE)
+        m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
         m.md.setbits(PTE_V)
         if kind == "inactive":  # such a page is freed if it is in no object
             m.object.rb_memq.clear()

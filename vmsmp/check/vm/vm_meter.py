@@ -46,8 +46,10 @@ def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
         return None
     view = gd.gd_vmstats
     free = view.peek("v_free_count")
+    unseen = adj_limit * vm.ncpus
     near = (
-        limits.v_paging_start + adj_limit * vm.ncpus > free + view.peek("v_cache_count")
+        limits.v_paging_start + unseen > free + view.peek("v_cache_count")
+        or limits.v_free_min + unseen > free
         or limits.v_free_reserved > free
     )
     if near:

@@ -9,19 +9,19 @@ _PACKAGE = "vmsmp.sync.lockmgr"
 MUTANTS = (
     Mutant(
         "LK-07",
-        f"{_PACKAGE}.shared:lockmgr_shared",
+        f"{_PACKAGE}.shared:_await_shared",
         """
+        lkp.machine.tsleep_interlock(lkp)
         count = lkp.lk_count.fetchadd(0)
-        if not count & LKC_SHARED and count & busy:
         """,
-        "if not count & LKC_SHARED and count & busy:",
+        "lkp.machine.tsleep_interlock(lkp)",
         "INV-LK7",
         "the grant and its wakeup fall between the look and the interlock",
         "readers_and_writers",
     ),
     Mutant(
         "LK-08",
-        f"{_PACKAGE}.shared:lockmgr_shared",
+        f"{_PACKAGE}.shared:_await_shared",
         "count = lkp.lk_count.fetchadd(LKC_SCOUNT) + LKC_SCOUNT",
         "count = lkp.lk_count.fetchadd(LKC_SCOUNT) + LKC_SCOUNT | LKC_SHARED",
         "INV-LK2",
@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "LK-12",
         f"{_PACKAGE}.release:_release_exclusive",
-        "wake = bool(count & (LKC_SMASK | LKC_EXREQ2))",
-        "wake = bool(count & LKC_SMASK)",
+        "wake = bool(count & (LKC_UPREQ | LKC_EXREQ | LKC_SMASK | LKC_EXREQ2))",
+        "wake = bool(count & (LKC_UPREQ | LKC_EXREQ | LKC_SMASK))",
         "INV-LK7",
         "EXREQ2 is cleared, and the CPU that set it sleeps on",
         "readers_and_writers",
@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant(
         "LK-15",
         f"{_PACKAGE}.upgrade:lockmgr_upgrade",
-        "asked, count = lkp.lk_count.fcmpset(count, count - LKC_SCOUNT | LKC_UPREQ)",
+        "asked, count = lkp.lk_count.fcmpset(count, after)",
         """
         lkp.lk_count.fetchadd(-LKC_SCOUNT)
         asked = lkp.lk_count.setbits(LKC_UPREQ) is not None
@@ -90,7 +90,8 @@ MUTANTS = (
         f"{_PACKAGE}.release:lockmgr_downgrade",
         """
         lkp.lk_lockholder.store(None)
-        lkp.note_released(td.cpu, EXCLUSIVE)
+        if lkp.mode_of(td.cpu) == EXCLUSIVE:
+            lkp.note_released(td.cpu, EXCLUSIVE)
         """,
         """
         from vmsmp.sync.lockmgr.shared import lockmgr_shared
@@ -114,8 +115,8 @@ MUTANTS = (
     Mutant(
         "LK-19",
         f"{_PACKAGE}.exclusive:await_grant",
-        "if undo(lkp):",
-        "if undo(lkp) is not None:",
+        "if error and undo(lkp):",
+        "if error and undo(lkp) is not None:",
         "INV-LK7",
         "a request times out as it is granted, and the lock belongs to nobody",
         "timeouts_against_grants",

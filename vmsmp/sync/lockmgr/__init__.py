@@ -6,7 +6,7 @@ itself and every wakeup is a broadcast.
 Grants are handed over: the releaser turns EXREQ or UPREQ into XMASK, and the waiter takes the bit's
 absence for the grant.  UPREQ goes before EXREQ, EXREQ before shared.
 Locks: no spinlock may be held.  A contested request is a blocking point: tokens are lost.
-Deviations: none.
+Deviations: there are no hard sections, so no request can be made in one.
 
 | module | contents |
 |---|---|
@@ -15,6 +15,7 @@ Deviations: none.
 | struct_lock | struct lock and the invariants of its words |
 | wait | the sleep on the lock |
 | shared, exclusive, upgrade, release | the requests |
+| status | what can be asked without waiting, and the end of a lock |
 | exact | `lockmgr`, which dispatches them, and the exact lock |
 | atomic | the same contract in one step |
 """
@@ -32,6 +33,14 @@ from vmsmp.sync.lockmgr.release import (
     lockmgr_release,
 )
 from vmsmp.sync.lockmgr.shared import lockmgr_shared, undo_shreq
+from vmsmp.sync.lockmgr.status import (
+    lockinuse,
+    lockmgr_try,
+    lockowned,
+    lockreinit,
+    lockstatus,
+    lockuninit,
+)
 from vmsmp.sync.lockmgr.struct_lock import LK_KERNTHREAD
 from vmsmp.sync.lockmgr.upgrade import lockmgr_upgrade, undo_upreq
 from vmsmp.sync.lockmgr.word import (
@@ -58,6 +67,7 @@ __all__ = [
     "AtomicLockmgr",
     "ExactLockmgr",
     "LockmgrLock",
+    "lockinuse",
     "lockmgr",
     "lockmgr_cancel_beg",
     "lockmgr_cancel_end",
@@ -65,7 +75,12 @@ __all__ = [
     "lockmgr_exclusive",
     "lockmgr_release",
     "lockmgr_shared",
+    "lockmgr_try",
     "lockmgr_upgrade",
+    "lockowned",
+    "lockreinit",
+    "lockstatus",
+    "lockuninit",
     "undo_exreq",
     "undo_shreq",
     "undo_upreq",

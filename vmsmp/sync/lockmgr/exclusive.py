@@ -35,6 +35,7 @@ from vmsmp.sync.thread import Thread, curthread
 def lockmgr_exclusive(lkp: StructLock, flags: int) -> int:
     """LK_EXCLUSIVE: take the lock exclusively."""
     td = curthread(lkp.machine)
+    flags |= lkp.lk_flags
     lkp.note_request(flags, EXCLUSIVE)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
@@ -47,59 +48,68 @@ def lockmgr_exclusive(lkp: StructLock, flags: int) -> int:
                 lkp.lk_lockholder.store(td)
                 return 0
             continue
+        if canceled(count, flags):
+            return ENOLCK
         if flags & LK_NOWAIT:
             return EBUSY
         lkp.note_contest(td)
+        bit = LKC_EXREQ2 if count & (LKC_EXREQ | LKC_XMASK) else LKC_EXREQ
         lkp.machine.tsleep_interlock(lkp)
-        if count & (LKC_EXREQ | LKC_XMASK):
-            asked, count = lkp.lk_count.fcmpset(count, count | LKC_EXREQ2)
-            if not asked:
-                continue
-            error = lk_sleep(lkp, flags, "lkexcl", exclusive_due)
-            if error:
-                return error
-            if flags & LK_SLEEPFAIL:
-                return ENOLCK
-            count = lkp.lk_count.load()
-            continue
-        asked, count = lkp.lk_count.fcmpset(count, count | LKC_EXREQ)
-        if asked:
+        asked, found = lkp.lk_count.fcmpset(count, count | bit)
+        if asked and bit == LKC_EXREQ:
             lkp.asking.add(td)
-            return await_grant(lkp, td, flags, LKC_EXREQ, undo_exreq)
+            return await_grant(lkp, td, flags, LKC_EXREQ, count | LKC_EXREQ, undo_exreq)
+        error = 0
+        if asked:
+            error = lk_sleep(lkp, flags, exclusive_due)
+            found = lkp.lk_count.load()
+        count = found
+        if error:
+            return error
+        if flags & LK_SLEEPFAIL:  # as in the kernel, also if another CPU was faster and nobody slept
+            return ENOLCK
 
 
-def await_grant(lkp: StructLock, td: Thread, flags: int, bit: int, undo: Callable[[StructLock], int]) -> int:
+def await_grant(
+    lkp: StructLock, td: Thread, flags: int, bit: int, count: int, undo: Callable[[StructLock], int]
+) -> int:
     """Wait until `bit` (EXREQ or UPREQ) is gone, which is the grant.
 
-    The caller owns the bit and has called the interlock.
+    The caller owns the bit and has called the interlock before it set it; `count` is what it stored.
     """
-    while True:
-        count = lkp.lk_count.fetchadd(0)
-        if not count & bit:
-            break
-        error = 0
-        gave_up = canceled(count, flags)
-        if not gave_up:
-            error = lk_sleep(lkp, flags, "lkgrant", lambda count: grant_due(count, bit))
-            gave_up = bool(flags & LK_SLEEPFAIL)
-        if error or gave_up:
-            if undo(lkp):
-                lkp.asking.discard(td)
-                return error or ENOLCK
-            if error:
-                break  # granted while we were giving up: keep it
-            lkp.note_acquired(td.cpu, EXCLUSIVE)
+    while count & bit:
+        if canceled(count, flags):
+            return _give_up(lkp, td, ENOLCK, undo)
+        error = lk_sleep(lkp, flags, lambda count: grant_due(count, bit))
+        if flags & LK_SLEEPFAIL:
+            return _give_up(lkp, td, error or ENOLCK, undo)
+        if error and undo(lkp):
             lkp.asking.discard(td)
-            lkp.lk_lockholder.store(LK_KERNTHREAD)
-            lockmgr_release(lkp, LK_RELEASE)
-            return ENOLCK
-        lkp.machine.tsleep_interlock(lkp)
-    if not lkp.lk_count.peek() & LKC_XMASK:
+            return error
+        if error and bit == LKC_EXREQ:
+            break  # granted while it was giving up: keep it
+        count = lkp.lk_count.load()
+        if count & bit:
+            lkp.machine.tsleep_interlock(lkp)
+            count = lkp.lk_count.fetchadd(0)
+    if not count & (LKC_XMASK | bit):
         lkp.machine.panic(f"{lkp} was granted without an owner count")
     lkp.note_acquired(td.cpu, EXCLUSIVE)
     lkp.asking.discard(td)
     lkp.lk_lockholder.store(td)
     return 0
+
+
+def _give_up(lkp: StructLock, td: Thread, error: int, undo: Callable[[StructLock], int]) -> int:
+    """Withdraw a request for good: what was granted meanwhile is handed on."""
+    if undo(lkp):
+        lkp.asking.discard(td)
+        return error
+    lkp.note_acquired(td.cpu, EXCLUSIVE)
+    lkp.asking.discard(td)
+    lkp.lk_lockholder.store(LK_KERNTHREAD)
+    lockmgr_release(lkp, LK_RELEASE)
+    return error
 
 
 def undo_exreq(lkp: StructLock) -> int:

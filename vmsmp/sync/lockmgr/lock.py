@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.errno import (
     LK_CANCEL_BEG,
     LK_CANCEL_END,
     LK_DOWNGRADE,
     LK_EXCLUSIVE,
+    LK_EXTFLG_MASK,
     LK_NOWAIT,
     LK_RELEASE,
     LK_SHARED,
@@ -21,20 +24,31 @@ from vmsmp.sync.thread import Thread
 class LockmgrLock(Lock):
     """A lockmgr lock at either depth.
 
-    `lk_timo` is in ticks and bounds requests with LK_TIMELOCK (0: no bound).  `epoch` counts
-    exclusive grants, so that a test can tell whether another CPU had the lock in between.
+    `lk_flags` (LK_EXTFLG_MASK) go with every request.  `lk_timo` is in ticks and bounds requests with
+    LK_TIMELOCK (0: no bound).  `epoch` counts exclusive grants, so that a test can tell whether another
+    CPU had the lock in between.
     """
 
     kind = "lockmgr"
     sleepable = True
 
-    def __init__(self, machine: Services, name: str | None = None, timo: int = 0) -> None:
+    def __init__(self, machine: Services, name: str | None = None, timo: int = 0, flags: int = 0) -> None:
         super().__init__(machine, name)
+        self.lk_flags = flags & LK_EXTFLG_MASK
         self.lk_timo = timo
+        self.lk_wmesg = self.name
         self.epoch = 0
 
     def lock(self, flags: int) -> int:
         """Do the request in `flags`; 0 or an error number."""
+        raise NotImplementedError
+
+    def read_count(self) -> int:
+        """The state word, in one step."""
+        raise NotImplementedError
+
+    def read_holder(self) -> Any:
+        """The exclusive holder; it means something only while the word says that there is one."""
         raise NotImplementedError
 
     def acquire(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from vmsmp.sync.errno import (
     LK_RELEASE,
@@ -27,75 +27,85 @@ def lockmgr_release(lkp: StructLock, _flags: int = LK_RELEASE) -> int:
     """LK_RELEASE: let go of the lock, and grant it to the owner of a request, if any.  Always succeeds."""
     td = curthread(lkp.machine)
     count = lkp.lk_count.load()
-    if count & LKC_XMASK:
-        _release_exclusive(lkp, td, count)
-    else:
-        _release_shared(lkp, td, count)
+    noted = None
+    done = False
+    while not done:
+        if not count & (LKC_SMASK | LKC_XMASK):
+            lkp.machine.panic(f"lockmgr: LK_RELEASE: no lock held: {lkp}")
+        mode = EXCLUSIVE if count & LKC_XMASK else SHARED
+        holder = _may_release(lkp, td, count)
+        if noted != mode:
+            lkp.note_released(td.cpu, mode)
+            noted = mode
+        if mode == SHARED:
+            done, count = _release_shared(lkp, count)
+        else:
+            done, count = _release_exclusive(lkp, holder, count)
     return 0
 
 
-def _release_exclusive(lkp: StructLock, td: Thread, count: int) -> None:
+def _may_release(lkp: StructLock, td: Thread, count: int) -> Any:
+    """Read the exclusive holder, which must be this thread or nobody in particular."""
+    if not count & LKC_XMASK:
+        if not count & LKC_SHARED:
+            lkp.machine.panic(f"lockmgr: {lkp} is released before it was granted")
+        return None
     holder = lkp.lk_lockholder.load()
     if holder is not td and holder is not LK_KERNTHREAD:
-        lkp.machine.fail(
-            "lock-misuse", f"{lkp} released by a CPU that does not hold it", [f"{td.cpu} released"]
-        )
-    lkp.note_released(td.cpu, EXCLUSIVE)
-    while True:
+        lkp.machine.panic(f"lockmgr: not exclusive lock holder: {lkp}")
+    return holder
+
+
+def _release_exclusive(lkp: StructLock, holder: Any, count: int) -> tuple[bool, int]:
+    """One try to give an exclusive hold back; whether it did, and the count found."""
+    if count & LKC_XMASK != 1:
+        lkp.lk_count.fetchadd(-1)
+        return True, count
+    if count & LKC_UPREQ:
+        after = count & ~LKC_UPREQ
+    elif count & LKC_EXREQ:
+        after = count & ~LKC_EXREQ
+    else:
+        after = count - 1 & ~(LKC_CANCEL | LKC_EXREQ2) | LKC_SHARED
+    wake = bool(count & (LKC_UPREQ | LKC_EXREQ | LKC_SMASK | LKC_EXREQ2))
+    lkp.lk_lockholder.store(None)
+    done, count = lkp.lk_count.fcmpset(count, after)
+    if not done:
+        lkp.lk_lockholder.store(holder)
+    elif wake:
+        lkp.machine.wakeup(lkp)
+    return done, count
+
+
+def _release_shared(lkp: StructLock, count: int) -> tuple[bool, int]:
+    """One try to give a shared hold back; whether it did, and the count found."""
+    if count & LKC_SMASK != LKC_SCOUNT:
+        undo_shreq(lkp)
+        return True, count
+    wake = True
+    if count & LKC_UPREQ:
+        after = (count - LKC_SCOUNT + 1) & ~(LKC_UPREQ | LKC_CANCEL | LKC_SHARED)
+    elif count & LKC_EXREQ:
+        after = (count - LKC_SCOUNT + 1) & ~(LKC_EXREQ | LKC_EXREQ2 | LKC_CANCEL | LKC_SHARED)
+    else:
+        after = count - LKC_SCOUNT & ~LKC_CANCEL
         wake = False
-        last = count & LKC_XMASK == 1
-        if not last:
-            after = count - 1
-        elif count & LKC_UPREQ:
-            after = count & ~LKC_UPREQ
-            wake = True
-        elif count & LKC_EXREQ:
-            after = count & ~LKC_EXREQ
-            wake = True
-        else:
-            after = count - 1 & ~(LKC_CANCEL | LKC_EXREQ2) | LKC_SHARED
-            wake = bool(count & (LKC_SMASK | LKC_EXREQ2))
-        if last:
-            lkp.lk_lockholder.store(None)
-        done, count = lkp.lk_count.fcmpset(count, after)
-        if done:
-            if wake:
-                lkp.machine.wakeup(lkp)
-            return
-        if last:
-            lkp.lk_lockholder.store(holder)
-
-
-def _release_shared(lkp: StructLock, td: Thread, count: int) -> None:
-    lkp.note_released(td.cpu, SHARED)
-    while True:
-        if count & LKC_SMASK != LKC_SCOUNT:
-            undo_shreq(lkp)
-            return
-        wake = True
-        if count & LKC_UPREQ:
-            after = (count - LKC_SCOUNT + 1) & ~(LKC_UPREQ | LKC_CANCEL | LKC_SHARED)
-        elif count & LKC_EXREQ:
-            after = (count - LKC_SCOUNT + 1) & ~(LKC_EXREQ | LKC_EXREQ2 | LKC_CANCEL | LKC_SHARED)
-        else:
-            after = count - LKC_SCOUNT & ~LKC_CANCEL
-            wake = False
-        done, count = lkp.lk_count.fcmpset(count, after)
-        if done:
-            if wake:
-                lkp.machine.wakeup(lkp)
-            return
+    done, count = lkp.lk_count.fcmpset(count, after)
+    if done and wake:
+        lkp.machine.wakeup(lkp)
+    return done, count
 
 
 def lockmgr_downgrade(lkp: StructLock, _flags: int) -> int:
     """LK_DOWNGRADE: turn an exclusive hold into a shared one in one step, with nobody in between."""
     td = curthread(lkp.machine)
     count = lkp.lk_count.load()
-    if lkp.lk_lockholder.load() is not td or count & LKC_XMASK != 1:
-        lkp.machine.panic(f"lockmgr: downgrade of {lkp}, which is not held exclusively once")
-    lkp.lk_lockholder.store(None)
-    lkp.note_released(td.cpu, EXCLUSIVE)
     while True:
+        if lkp.lk_lockholder.load() is not td or count & LKC_XMASK != 1:
+            lkp.machine.panic(f"lockmgr: not holding exclusive lock: {lkp}")
+        lkp.lk_lockholder.store(None)
+        if lkp.mode_of(td.cpu) == EXCLUSIVE:
+            lkp.note_released(td.cpu, EXCLUSIVE)
         after = (count & ~(LKC_XMASK | LKC_EXREQ2)) + LKC_SCOUNT | LKC_SHARED
         done, found = lkp.lk_count.fcmpset(count, after)
         if done:
@@ -103,25 +113,27 @@ def lockmgr_downgrade(lkp: StructLock, _flags: int) -> int:
             if count & (LKC_SMASK | LKC_EXREQ2):
                 lkp.machine.wakeup(lkp)
             return 0
+        lkp.lk_lockholder.store(td)
         count = found
 
 
 def lockmgr_cancel_beg(lkp: StructLock, _flags: int = 0) -> int:
-    """LK_CANCEL_BEG: make cancelable requests fail from now on.  The caller holds the lock."""
-    return _cancel(lkp, lambda count: count | LKC_CANCEL)
-
-
-def lockmgr_cancel_end(lkp: StructLock, _flags: int = 0) -> int:
-    """LK_CANCEL_END: let cancelable requests wait again."""
-    return _cancel(lkp, lambda count: count & ~LKC_CANCEL)
-
-
-def _cancel(lkp: StructLock, change: Callable[[int], int]) -> int:
+    """LK_CANCEL_BEG: make cancelable requests fail from now on.  Somebody holds the lock."""
     count = lkp.lk_count.load()
     while True:
-        done, found = lkp.lk_count.fcmpset(count, change(count))
+        if count & LKC_CANCEL:
+            lkp.machine.panic(f"lockmgr: {lkp} is being canceled already")
+        if not count & (LKC_XMASK | LKC_SMASK):
+            lkp.machine.panic(f"lockmgr: {lkp} is canceled and nobody holds it")
+        done, found = lkp.lk_count.fcmpset(count, count | LKC_CANCEL)
         if done:
-            if count & (LKC_EXREQ | LKC_SMASK | LKC_UPREQ):
+            if count & (LKC_EXREQ | LKC_EXREQ2 | LKC_SMASK | LKC_UPREQ):
                 lkp.machine.wakeup(lkp)
             return 0
         count = found
+
+
+def lockmgr_cancel_end(lkp: StructLock, _flags: int = 0) -> int:
+    """LK_CANCEL_END: let cancelable requests wait again.  Wakes nobody."""
+    lkp.lk_count.clearbits(LKC_CANCEL)
+    return 0

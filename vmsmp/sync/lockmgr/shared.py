@@ -31,73 +31,79 @@ from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 def lockmgr_shared(lkp: StructLock, flags: int) -> int:
     """LK_SHARED: take the lock shared."""
     td = curthread(lkp.machine)
+    flags |= lkp.lk_flags
     lkp.note_request(flags, SHARED)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return recurse(lkp, td, flags)
+    # Deadlock treatment is not polite: the thread holds what a writer may be waiting for.
+    if not td.td_flags & TDF_DEADLKTREAT:
+        error = _let_writers_go_first(lkp, td, flags, count)
+        if error:
+            return error
+    error = _await_shared(lkp, td, flags)
+    if not error:
+        lkp.note_acquired(td.cpu, SHARED, tried=bool(flags & LK_NOWAIT))
+    return error
 
-    # While readers hold the lock, a new reader lets waiting writers go first and is not counted yet.
-    # Deadlock treatment skips that: the thread holds what a writer may be waiting for.
-    impolite = bool(td.td_flags & TDF_DEADLKTREAT)
-    if not impolite:
-        while count & LKC_SHARED and count & (LKC_EXREQ | LKC_UPREQ):
-            if canceled(count, flags):
-                return ENOLCK
-            if flags & LK_NOWAIT:
-                return EBUSY
-            lkp.note_contest(td)
-            lkp.machine.tsleep_interlock(lkp)
-            count = lkp.lk_count.fetchadd(0)
-            if not (count & LKC_SHARED and count & (LKC_EXREQ | LKC_UPREQ)):
-                break
-            error = lk_sleep(lkp, flags, "lkshared", shared_admitted)
-            if error:
-                return error
-            if flags & LK_SLEEPFAIL:
-                return ENOLCK
-            count = lkp.lk_count.load()
 
-    count = lkp.lk_count.fetchadd(LKC_SCOUNT) + LKC_SCOUNT
-    busy = LKC_XMASK if impolite else LKC_XMASK | LKC_EXREQ | LKC_UPREQ
-    error = 0
-    slept = False
-    first = True
-    while True:
-        if not count & (busy | LKC_SHARED):
-            granted, count = lkp.lk_count.fcmpset(count, count | LKC_SHARED)
-            if granted:
-                break
-            continue
-        if count & LKC_SHARED:
-            break
+def _let_writers_go_first(lkp: StructLock, td: Thread, flags: int, count: int) -> int:
+    """While readers hold the lock, a new reader waits for the writers, and is not counted yet.
+
+    LK_SLEEPFAIL is not looked at here.
+    """
+    while count & LKC_SHARED and count & (LKC_EXREQ | LKC_UPREQ):
         if canceled(count, flags):
-            undo_shreq(lkp)
             return ENOLCK
         if flags & LK_NOWAIT:
-            undo_shreq(lkp)
             return EBUSY
+        lkp.note_contest(td)
+        lkp.machine.tsleep_interlock(lkp)
+        count = lkp.lk_count.fetchadd(0)
+        if not (count & LKC_SHARED and count & (LKC_EXREQ | LKC_UPREQ)):
+            break
+        error = lk_sleep(lkp, flags, shared_admitted)
+        if error:
+            return error
+        count = lkp.lk_count.load()
+    return 0
+
+
+def _await_shared(lkp: StructLock, td: Thread, flags: int) -> int:
+    """Count a request and wait until it is granted; on an error it is not counted any more."""
+    busy = LKC_XMASK | LKC_SHARED
+    if not td.td_flags & TDF_DEADLKTREAT:
+        busy |= LKC_EXREQ | LKC_UPREQ
+    count = lkp.lk_count.fetchadd(LKC_SCOUNT) + LKC_SCOUNT
+    interlocked = False
+    while True:
+        if not count & busy:
+            granted, count = lkp.lk_count.fcmpset(count, count | LKC_SHARED)
+            if granted:
+                return 0
+            continue
+        if count & LKC_SHARED:
+            return 0
+        error = 0
+        if canceled(count, flags):
+            error = ENOLCK
+        elif flags & LK_NOWAIT:
+            error = EBUSY
+        elif interlocked:
+            error = lk_sleep(lkp, flags, shared_granted)
+            if flags & LK_SLEEPFAIL:  # whatever the sleep says, and granted or not
+                error = ENOLCK
         if error:
             undo_shreq(lkp)
             return error
-        if slept and flags & LK_SLEEPFAIL:
-            undo_shreq(lkp)
-            return ENOLCK
-        if first:  # look again before the first sleep
-            first = False
-            count = lkp.lk_count.load()
-            continue
-        lkp.note_contest(td)
+        if not interlocked:
+            lkp.note_contest(td)
+        interlocked = True
         count = lkp.lk_count.load()
         if count & LKC_SHARED:
-            break
+            return 0
         lkp.machine.tsleep_interlock(lkp)
         count = lkp.lk_count.fetchadd(0)
-        if not count & LKC_SHARED and count & busy:
-            error = lk_sleep(lkp, flags, "lkshared2", shared_granted)
-            slept = True
-            count = lkp.lk_count.load()
-    lkp.note_acquired(td.cpu, SHARED, tried=bool(flags & LK_NOWAIT))
-    return 0
 
 
 def recurse(lkp: StructLock, td: Thread, flags: int) -> int:
@@ -115,13 +121,16 @@ def undo_shreq(lkp: StructLock) -> None:
     """Withdraw one shared request or hold; if none is left, grant the lock to a waiter."""
     count = lkp.lk_count.fetchadd(-LKC_SCOUNT) - LKC_SCOUNT
     while count & (LKC_EXREQ | LKC_UPREQ | LKC_CANCEL) and not count & (LKC_SMASK | LKC_XMASK):
+        grants = True
         if count & LKC_UPREQ:
             after = (count + 1) & ~(LKC_UPREQ | LKC_CANCEL | LKC_SHARED)
         elif count & LKC_EXREQ:
             after = (count + 1) & ~(LKC_EXREQ | LKC_EXREQ2 | LKC_CANCEL | LKC_SHARED)
         else:
             after = count & ~LKC_CANCEL
+            grants = False
         done, count = lkp.lk_count.fcmpset(count, after)
-        if done:
+        if done or grants:  # as in the kernel, a grant that came too late wakes as well
             lkp.machine.wakeup(lkp)
+        if done:
             break

@@ -24,15 +24,21 @@ LK_KERNTHREAD: Final = "LK_KERNTHREAD"
 
 
 class StructLock(LockmgrLock):
-    """struct lock: `lk_count`, `lk_lockholder`, `lk_timo`."""
+    """struct lock: `lk_count` and `lk_lockholder`, beside `lk_flags`, `lk_timo` and `lk_wmesg`."""
 
-    def __init__(self, machine: Services, name: str | None = None, timo: int = 0) -> None:
-        super().__init__(machine, name, timo)
+    def __init__(self, machine: Services, name: str | None = None, timo: int = 0, flags: int = 0) -> None:
+        super().__init__(machine, name, timo, flags)
         self.lk_count = machine.atomic(0, f"{self.name}.lk_count", format=word_text)
         self.lk_lockholder = machine.atomic(None, f"{self.name}.lk_lockholder", format=_holder)
         # ghost: who owns EXREQ or UPREQ, or was granted the lock for it and has not noticed yet
         self.asking: set[Thread] = set()
         machine.words[self.lk_count.ident] = machine.words[self.lk_lockholder.ident] = self
+
+    def read_count(self) -> int:
+        return int(self.lk_count.load())
+
+    def read_holder(self) -> Any:
+        return self.lk_lockholder.load()
 
     def check_word(self) -> str | None:
         """INV-LK1, INV-LK2, INV-LK4, INV-LK5."""

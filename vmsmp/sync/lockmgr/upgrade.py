@@ -32,10 +32,13 @@ def lockmgr_upgrade(lkp: StructLock, flags: int) -> int:
     the shared hold is gone.
     """
     td = curthread(lkp.machine)
+    flags |= lkp.lk_flags
     lkp.note_request(flags, UPGRADE)
     count = lkp.lk_count.load()
     if count & LKC_XMASK and lkp.lk_lockholder.load() is td:
         return 0
+    if count & LKC_XMASK or not count & LKC_SMASK:
+        lkp.machine.panic(f"lockmgr: upgrade unowned lock: {lkp}")
     while True:
         if count & LKC_UPREQ:  # another CPU is upgrading: this one has lost
             lockmgr_release(lkp, LK_RELEASE)
@@ -54,11 +57,12 @@ def lockmgr_upgrade(lkp: StructLock, flags: int) -> int:
             return EBUSY
         lkp.note_contest(td)
         lkp.machine.tsleep_interlock(lkp)
-        asked, count = lkp.lk_count.fcmpset(count, count - LKC_SCOUNT | LKC_UPREQ)
+        after = count - LKC_SCOUNT | LKC_UPREQ
+        asked, count = lkp.lk_count.fcmpset(count, after)
         if asked:
             lkp.note_released(td.cpu, SHARED)
             lkp.asking.add(td)
-            return await_grant(lkp, td, flags, LKC_UPREQ, undo_upreq)
+            return await_grant(lkp, td, flags, LKC_UPREQ, after, undo_upreq)
 
 
 def undo_upreq(lkp: StructLock) -> int:

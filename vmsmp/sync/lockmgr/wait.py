@@ -6,18 +6,19 @@ from collections.abc import Callable
 
 from vmsmp.sync.errno import LK_PCATCH, LK_TIMELOCK, PCATCH, PINTERLOCKED
 from vmsmp.sync.lockmgr.struct_lock import StructLock
+from vmsmp.sync.lockmgr.word import canceled
 
 
-def lk_sleep(lkp: StructLock, flags: int, wmesg: str, overdue: Callable[[int], str | None]) -> int:
+def lk_sleep(lkp: StructLock, flags: int, overdue: Callable[[int], str | None]) -> int:
     """Sleep on the lock after an interlock; 0 or an error number.
 
     `overdue` tells from the count why the sleep should be over, if it should.
     """
+
+    def over() -> str | None:
+        count = lkp.lk_count.peek()
+        return "the lock is being canceled" if canceled(count, flags) else overdue(count)
+
+    catch = PCATCH if flags & LK_PCATCH else 0
     timo = lkp.lk_timo if flags & LK_TIMELOCK else 0
-    return lkp.machine.tsleep(
-        lkp,
-        PINTERLOCKED | (PCATCH if flags & LK_PCATCH else 0),
-        wmesg,
-        timo,
-        overdue=lambda: overdue(lkp.lk_count.peek()),
-    )
+    return lkp.machine.tsleep(lkp, PINTERLOCKED | catch, lkp.lk_wmesg, timo, overdue=over)

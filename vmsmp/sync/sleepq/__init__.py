@@ -11,9 +11,17 @@ each queue tell a waker which CPUs to send an IPI, which wakes the sleeper on it
 *atomic*: one list for the machine; announcing, waking and falling asleep are one step each.
 Locks: queues and hints are touched on their own CPU only, in a critical section.
 Deviations:
-  * 8 buckets instead of 1024, and one thread a CPU, so a queue holds at most one.
+  * 8 buckets instead of up to 2,000,003 in 1/16 as many queues: a queue has one mask, and, with one
+    thread a CPU, one thread at most.
+  * the IPIs of one wakeup go to the lowest CPU first, as in the recordings of the kernel's code that the
+    tests follow; the kernel itself goes from the highest CPU down.
   * wakeups are sent at once: the per-CPU delay (`wakeup_start_delayed`) is not modelled.
-  * `signal` marks the thread and wakes it on its own CPU; there are no real signals.
+  * `signal` marks the thread on its own CPU; there are no real signals and no lwp_token.  The signal is
+    gone with the sleep that it ends, as if the program returned to user mode there.
+  * a woken sleeper's timeout comes too late or in time by the clock; where timeouts come at any time
+    (`timeouts="any"`) a sleep ends by one or by a wakeup, never by both.
+  * *atomic*: a wakeup reaches all CPUs in one step; at the exact depth an IPI that was long on its way
+    may also end the next sleep of its CPU.
 """
 
 from __future__ import annotations

@@ -6,10 +6,7 @@ from typing import Any
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.sync.errno import (
-    PDOMAIN_MASK,
-    PWAKEUP_ONE,
-)
+from vmsmp.sync.errno import PDOMAIN_MASK, PWAKEUP_MYCPU
 from vmsmp.sync.ident import wchan_identity
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq.queues import SleepQueues
@@ -19,6 +16,7 @@ from vmsmp.sync.thread import (
     TDF_TSLEEPQ,
     Thread,
     curthread,
+    lwkt_schedule,
 )
 
 
@@ -35,6 +33,8 @@ class AtomicSleepQueues(SleepQueues):
 
         def announce(_cpu: Cpu) -> None:
             if td.td_flags & TDF_TSLEEPQ:
+                if td.td_wchan == ident and td.td_wdomain == flags & PDOMAIN_MASK:
+                    return
                 self._waiting.remove(td)
             self._waiting.append(td)
             td.td_wchan = ident
@@ -45,9 +45,23 @@ class AtomicSleepQueues(SleepQueues):
         for hook in self.machine.hooks.interlocked:
             hook(td.cpu, ident)
 
+    # wakers and signals write our flags, so we do under the lock of the host, too
+
+    def catches(self, td: Thread) -> bool:
+        with self._gate.host:
+            return super().catches(td)
+
+    def caught(self, td: Thread, error: int) -> int:
+        with self._gate.host:
+            return super().caught(td, error)
+
     def deschedule(self, td: Thread, ident: Any, flags: int) -> bool:
-        with self._gate.host:  # wakers write our flags
+        with self._gate.host:
             return super().deschedule(td, ident, flags)
+
+    def endtsleep(self, td: Thread) -> None:
+        with self._gate.host:
+            super().endtsleep(td)
 
     def resume(self, td: Thread) -> None:
         with self._gate.host:
@@ -58,39 +72,43 @@ class AtomicSleepQueues(SleepQueues):
             td.td_flags &= ~TDF_TSLEEPQ
             self._waiting.remove(td)
             td.td_wchan = None
+            td.td_wdomain = 0
 
     def wakeup(self, ident: Any, domain: int) -> None:
+        """PWAKEUP_ONE is no other than a wakeup here: one thread a CPU, and none sleeps while it wakes."""
+        only = self.engine.current if domain & PWAKEUP_MYCPU else None
+        self._wakeup(ident, domain & PDOMAIN_MASK, only)
+
+    def wakeup_oncpu(self, td: Thread, ident: Any, domain: int) -> None:
+        self._wakeup(ident, domain & PDOMAIN_MASK, td.cpu)
+
+    def _wakeup(self, ident: Any, domain: int, only: Cpu | None) -> None:
         woke: list[Thread] = []
 
         def wake(_cpu: Cpu) -> None:
-            for td in [t for t in self._waiting if t.td_wchan == ident]:
-                if td.td_wdomain != domain & PDOMAIN_MASK:
+            for td in list(self._waiting):
+                if td.td_wchan != ident or td.td_wdomain != domain or only not in (None, td.cpu):
                     continue
-                self._waiting.remove(td)
-                td.td_flags &= ~TDF_TSLEEPQ
-                td.td_wchan = None
+                self.remove(td)
                 woke.append(td)
                 if td.td_flags & TDF_TSLEEP_DESCHEDULED:
                     self._schedule(td)
-                    if domain & PWAKEUP_ONE:
-                        break
 
         self._gate.alter(self._code(ident, ops.WAKEUP), wake)
         for hook in self.machine.hooks.wakeup:
-            hook(self.engine.current, ident, domain & PDOMAIN_MASK, len(woke))
+            hook(self.engine.current, ident, domain, len(woke))
 
     def _schedule(self, td: Thread) -> None:
-        td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
+        lwkt_schedule(td)
         if td.idle:
             td.idle = False
             self.engine.ready(td.cpu)
 
-    def signal(self, td: Thread) -> None:
+    def signal(self, td: Thread, error: int) -> None:
         def deliver(_cpu: Cpu) -> None:
-            td.td_sigpending = True
+            td.td_sigpending = error
             if td.td_flags & TDF_SINTR:
-                self.remove(td)
-                self._schedule(td)
+                self._schedule(td)  # and it stays on its queue until it runs
             if td.td_gate is not None:
                 td.td_gate.changed()
 

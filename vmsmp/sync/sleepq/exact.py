@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
+from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.errno import (
     PDOMAIN_MASK,
+    PWAKEUP_MYCPU,
     PWAKEUP_ONE,
 )
-from vmsmp.sync.ident import ident_hash, ident_name
+from vmsmp.sync.ident import ident_hash, ident_name, wchan_identity
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq.queues import SleepQueues
 from vmsmp.sync.thread import (
@@ -21,7 +23,9 @@ from vmsmp.sync.thread import (
     crit_enter,
     crit_exit,
     curthread,
+    lwkt_schedule,
     lwkt_send_ipiq,
+    thread_of,
 )
 
 BUCKETS: Final = 8
@@ -51,17 +55,44 @@ class CpuQueue:
         self.name = f"sleep queue {bucket} of cpu{cpu.index}"
 
     def check_word(self) -> str | None:
-        """INV-SL1: every thread on the queue announced a sleep that hashes here."""
+        """INV-SL1: every thread on the queue announced a sleep that hashes here, and a hint covers it."""
+        hinted = [hint.peek() for hint in self.hints]
         for td in self.queue:
             if not td.td_flags & TDF_TSLEEPQ or bucket_of(td.td_wchan) != self.bucket:
                 return f"{td.cpu} is on it and waits for {ident_name(td.td_wchan)}"
+            if td.td_wchan not in hinted and hinted[0] != MATCH_ALL:
+                return f"{td.cpu} waits for {ident_name(td.td_wchan)}, and no hint says so"
         return None
 
     def check_rest(self) -> str | None:
-        """A hint is set only while a thread is on the queue (which need not be asleep)."""
-        if not self.queue and any(hint.peek() is not None for hint in self.hints):
-            return "nobody is on it and it still hints at an ident"
-        return None
+        """Hints may name idents that nobody waits for any more; they may not miss one."""
+        return self.check_word()
+
+    def clear_hints(self) -> None:
+        """Nobody is on it any more."""
+        for hint in self.hints:
+            hint.store(None)
+
+    def hint_at(self, ident: Any) -> None:
+        """Let the hints cover an ident.  Locks: on the queue's own CPU, in a critical section."""
+        found = []
+        for hint in self.hints:
+            found.append(hint.load())
+            if found[-1] == ident:
+                return
+        if None in found:
+            self.hints[found.index(None)].store(ident)
+        else:
+            self.hints[0].store(MATCH_ALL)
+
+    def narrow_hints(self) -> None:
+        """Drop the hints at idents for which nobody on the queue waits any more."""
+        waited_for = [td.td_wchan for td in self.queue]
+        found = [hint.load() for hint in self.hints]
+        overflow = any(ident not in found for ident in waited_for)
+        for n, hint in enumerate(self.hints):
+            if found[n] not in waited_for and not (n == 0 and overflow):
+                hint.store(None)
 
     def state(self) -> str:
         return f"{len(self.queue)} queued"
@@ -114,31 +145,36 @@ class ExactSleepQueues(SleepQueues):
     def interlock(self, ident: Any, flags: int) -> None:
         """tsleep_interlock: set the ident hint first, then the CPU's bit."""
         td = curthread(self.machine)
+        if td.td_flags & TDF_TSLEEPQ:  # an IPI that comes before this step may still take it off its queue
+            self.machine.point(wchan_identity(self.machine, ident) << ops.KIND_BITS | ops.INTERLOCK)
         crit_enter(td)
+        same = td.td_wchan == ident and td.td_wdomain == flags & PDOMAIN_MASK
+        if not td.td_flags & TDF_TSLEEPQ or not same:
+            self._enqueue(td, ident, flags)
+        for hook in self.machine.hooks.interlocked:
+            hook(td.cpu, ident)
+        crit_exit(td)
+
+    def _enqueue(self, td: Thread, ident: Any, flags: int) -> None:
+        """Move the thread to the queue of `ident`.  Locks: on the thread's own CPU, in a critical section."""
         if td.td_flags & TDF_TSLEEPQ:
-            self.remove(td)
+            before = bucket_of(td.td_wchan)
+            old = self._queue(td.cpu, before)
+            old.queue.remove(td)
+            if not old.queue:
+                old.clear_hints()
+                self.slpque_cpumasks[before].clearbits(1 << td.cpu.index)
         bucket = bucket_of(ident)
         qp = self._queue(td.cpu, bucket)
-        for hint in qp.hints:
-            found = hint.peek()  # only we write it
-            if found == ident:
-                break
-            if found is None:
-                hint.store(ident)
-                break
-        else:
-            qp.hints[0].store(MATCH_ALL)
+        qp.hint_at(ident)
         self.slpque_cpumasks[bucket].setbits(1 << td.cpu.index)
         qp.queue.append(td)
         td.td_wchan = ident
         td.td_wdomain = flags & PDOMAIN_MASK
         td.td_flags |= TDF_TSLEEPQ
-        for hook in self.machine.hooks.interlocked:
-            hook(td.cpu, ident)
-        crit_exit(td)
 
     def remove(self, td: Thread) -> None:
-        """_tsleep_remove.  Locks: on the thread's own CPU, in a critical section."""
+        """_tsleep_remove: hints stay as they are.  Locks: on the thread's own CPU, in a critical section."""
         if not td.td_flags & TDF_TSLEEPQ:
             return
         bucket = bucket_of(td.td_wchan)
@@ -149,51 +185,69 @@ class ExactSleepQueues(SleepQueues):
         td.td_wdomain = 0
         if not qp.queue:
             self.slpque_cpumasks[bucket].clearbits(1 << td.cpu.index)
-            for hint in qp.hints:
-                if hint.peek() is not None:
-                    hint.store(None)
 
     def wakeup(self, ident: Any, domain: int) -> None:
         """_wakeup: wake the local queue, fence, then send an IPI to every other CPU that may match."""
         td = curthread(self.machine)
         crit_enter(td)
-        bucket = bucket_of(ident)
-        woke = self._wakeup_local(td, bucket, ident, domain)
-        # cpu_mfence(): the caller's change of state is visible before the mask is read.
-        mask = self.slpque_cpumasks[bucket].load() & ~(1 << td.cpu.index)
-        while mask:
-            target = self.machine.cpus[(mask & -mask).bit_length() - 1]
-            mask &= mask - 1
-            qp = self._queue(target, bucket)
-            for hint in qp.hints:
-                if hint.load() in (ident, MATCH_ALL):
-                    woke += 1
-                    there = partial(self._wakeup_local, target.td, bucket, ident, domain)
-                    lwkt_send_ipiq(self.machine, target.td, there)
-                    break
+        woke, left = self._wakeup_local(td, ident, domain)
+        if not left and not domain & PWAKEUP_MYCPU:
+            # cpu_mfence(): the caller's change of state is visible before the mask is read.
+            mask = self.slpque_cpumasks[bucket_of(ident)].load() & ~(1 << td.cpu.index)
+            for index in self.cpus_of(mask):
+                woke += self._wakeup_remote(self.machine.cpus[index], ident, domain)
         crit_exit(td)
         for hook in self.machine.hooks.wakeup:
             hook(td.cpu, ident, domain & PDOMAIN_MASK, woke)
 
-    def _wakeup_local(self, td: Thread, bucket: int, ident: Any, domain: int) -> int:
-        """Wake the matching threads of `td`'s CPU, on that CPU."""
+    @staticmethod
+    def cpus_of(mask: int) -> list[int]:
+        """The CPUs of a mask in the order in which they get their IPIs."""
+        return [index for index in range(mask.bit_length()) if mask >> index & 1]
+
+    def _wakeup_remote(self, cpu: Cpu, ident: Any, domain: int) -> int:
+        """Send an IPI to a CPU whose hints name the ident; how many were sent."""
+        td = thread_of(self.machine, cpu)
+        for hint in self._queue(cpu, bucket_of(ident)).hints:
+            if hint.load() in (ident, MATCH_ALL):
+                there = partial(self._wakeup_local, td, ident, domain)
+                lwkt_send_ipiq(self.machine, td, there)
+                return 1
+        return 0
+
+    def wakeup_oncpu(self, td: Thread, ident: Any, domain: int) -> None:
+        lwkt_send_ipiq(self.machine, td, partial(self._wakeup_local, td, ident, domain))
+        for hook in self.machine.hooks.wakeup:
+            hook(self.engine.current, ident, domain & PDOMAIN_MASK, 1)
+
+    def _wakeup_local(self, td: Thread, ident: Any, domain: int) -> tuple[int, bool]:
+        """Wake the matching threads of `td`'s CPU, on that CPU.
+
+        Returns how many, and whether that was all there is to do: one slept, and one was to be woken.
+        """
         woke = 0
-        for sleeper in list(self._queue(td.cpu, bucket).queue):
+        bucket = bucket_of(ident)
+        qp = self._queue(td.cpu, bucket)
+        for sleeper in list(qp.queue):
             if sleeper.td_wchan == ident and sleeper.td_wdomain == domain & PDOMAIN_MASK:
                 self.remove(sleeper)
                 woke += 1
                 if sleeper.td_flags & TDF_TSLEEP_DESCHEDULED:
-                    sleeper.td_flags &= ~TDF_TSLEEP_DESCHEDULED
+                    lwkt_schedule(sleeper)
                     # for wakeup_one only a thread that really slept counts
                     if domain & PWAKEUP_ONE:
-                        break
-        return woke
+                        return woke, True
+        if qp.queue:
+            qp.narrow_hints()
+        else:
+            self.slpque_cpumasks[bucket].clearbits(1 << td.cpu.index)
+            qp.clear_hints()
+        return woke, False
 
-    def signal(self, td: Thread) -> None:
+    def signal(self, td: Thread, error: int) -> None:
         def deliver() -> None:
-            td.td_sigpending = True
+            td.td_sigpending = error
             if td.td_flags & TDF_SINTR:
-                self.remove(td)
-                td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
+                lwkt_schedule(td)  # and it stays on its queue until it runs
 
         lwkt_send_ipiq(self.machine, td, deliver)

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vmsmp.engine import ops
-from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
 from vmsmp.sync.errno import (
-    EINTR,
     EWOULDBLOCK,
     PCATCH,
     PDOMAIN_MASK,
@@ -19,12 +17,16 @@ from vmsmp.sync.ident import ident_name, wchan_identity
 from vmsmp.sync.services import Services
 from vmsmp.sync.thread import (
     TDF_SINTR,
+    TDF_TIMEOUT,
     TDF_TSLEEP_DESCHEDULED,
     TDF_TSLEEPQ,
     Thread,
     crit_enter,
     crit_exit,
+    cursig,
     curthread,
+    lwkt_deschedule_self,
+    lwkt_schedule,
 )
 from vmsmp.sync.token.switch import lwkt_switch
 
@@ -41,15 +43,22 @@ class SleepQueues:
         raise NotImplementedError
 
     def remove(self, td: Thread) -> None:
-        """Take the thread off its queue, if it is on one."""
+        """_tsleep_remove: take the thread off its queue, if it is on one."""
         raise NotImplementedError
 
     def wakeup(self, ident: Any, domain: int) -> None:
-        """Wake the threads that wait for `ident` in `domain`, or one of them if PWAKEUP_ONE is set."""
+        """Wake the threads that wait for `ident` in `domain`.
+
+        With PWAKEUP_ONE one of the own CPU, or else one of each other CPU; with PWAKEUP_MYCPU no other CPU's.
+        """
         raise NotImplementedError
 
-    def signal(self, td: Thread) -> None:
-        """Mark a signal as pending, and end the thread's sleep if it has PCATCH."""
+    def wakeup_oncpu(self, td: Thread, ident: Any, domain: int) -> None:
+        """Wake those of the threads of one CPU, whatever masks and hints say."""
+        raise NotImplementedError
+
+    def signal(self, td: Thread, error: int) -> None:
+        """Mark a signal as pending, and schedule the thread if it sleeps with PCATCH."""
         raise NotImplementedError
 
     def tsleep(
@@ -60,7 +69,7 @@ class SleepQueues:
         timo: int,
         overdue: Callable[[], str | None] | None,
     ) -> int:
-        """Sleep on `ident`; 0, EWOULDBLOCK or EINTR (see `Services.tsleep`)."""
+        """Sleep on `ident`; 0, EWOULDBLOCK, EINTR or ERESTART (see `Services.tsleep`)."""
         machine = self.machine
         td = curthread(machine)
         cpu = td.cpu
@@ -71,31 +80,49 @@ class SleepQueues:
         crit_enter(td)
         if not flags & PINTERLOCKED:
             self.interlock(ident, flags)
-        if flags & PCATCH and td.td_sigpending:
-            td.td_sigpending = False
+        how, error = WaitEnd.BEFORE, 0
+        if flags & PCATCH and self.catches(td):
+            pass  # a signal is pending already; the thread stays on its queue
+        elif self.deschedule(td, ident, flags):
+            how = self._switch(td, Wait(ident, WaitMode.SLEEP, overdue), channel | ops.RESUME, timo)
+            error = EWOULDBLOCK if td.td_flags & TDF_TIMEOUT else 0
             self.resume(td)
-            crit_exit(td)
-            return self._back(cpu, ident, WaitEnd.BEFORE, EINTR)
-        if not self.deschedule(td, ident, flags):
-            crit_exit(td)
-            return self._back(cpu, ident, WaitEnd.BEFORE, 0)
-        cpu.wants = Wait(ident, WaitMode.SLEEP, overdue)
-        for hook in machine.hooks.sleeps:
-            hook(cpu, ident)
-        how = lwkt_switch(td, channel | ops.RESUME, timo or None)
-        cpu.wants = None
-        self.resume(td)
+        if flags & PCATCH:
+            error = self.caught(td, error)
         crit_exit(td)
-        error = EWOULDBLOCK if how is WaitEnd.TIMEOUT else 0
-        if flags & PCATCH and td.td_sigpending:
-            td.td_sigpending = False
-            error = EINTR
-        return self._back(cpu, ident, how or WaitEnd.WAKEUP, error)
-
-    def _back(self, cpu: Cpu, ident: Any, why: WaitEnd, error: int) -> int:
-        for hook in self.machine.hooks.woken:
-            hook(cpu, ident, why)
+        for hook in machine.hooks.woken:
+            hook(cpu, ident, how)
         return error
+
+    def _switch(self, td: Thread, wait: Wait, code: int, timo: int) -> WaitEnd:
+        """Give up the CPU until something ends the sleep, and say what."""
+        cpu = td.cpu
+        cpu.wants = wait
+        for hook in self.machine.hooks.sleeps:
+            hook(cpu, wait.what)
+
+        def ended(how: WaitEnd) -> None:
+            cpu.wants = None
+            if how is WaitEnd.TIMEOUT:
+                self.endtsleep(td)
+
+        due = self.engine.ticks + timo
+        how = lwkt_switch(td, code, timo or None, ended)
+        if timo and self.engine.ticks >= due and self.machine.options.timeouts != "any":
+            self.endtsleep(td)  # woken, but its time was up before it ran
+        return how or WaitEnd.WAKEUP
+
+    def catches(self, td: Thread) -> bool:
+        """Whether a signal is pending; if not, the next one is to end the sleep."""
+        if td.td_sigpending:
+            return True
+        td.td_flags |= TDF_SINTR
+        return False
+
+    def caught(self, td: Thread, error: int) -> int:
+        """No signal ends the sleep from here on; `error`, or that of the signal that is pending."""
+        td.td_flags &= ~TDF_SINTR
+        return error or cursig(td)
 
     def deschedule(self, td: Thread, ident: Any, flags: int) -> bool:
         """Commit to the sleep; False if a wakeup came after the interlock."""
@@ -103,12 +130,18 @@ class SleepQueues:
             return False
         if td.td_wchan != ident or td.td_wdomain != flags & PDOMAIN_MASK:
             return False  # we slept on something else meanwhile
+        lwkt_deschedule_self(td)
         td.td_flags |= TDF_TSLEEP_DESCHEDULED
-        if flags & PCATCH:
-            td.td_flags |= TDF_SINTR
         return True
+
+    def endtsleep(self, td: Thread) -> None:
+        """The time of the sleep is up: off the queue, whoever has the tokens meanwhile."""
+        td.td_flags |= TDF_TIMEOUT
+        self.remove(td)
+        lwkt_schedule(td)
 
     def resume(self, td: Thread) -> None:
         """End the sleep, whatever the reason: leave the queue."""
-        td.td_flags &= ~(TDF_TSLEEP_DESCHEDULED | TDF_SINTR)
+        td.td_flags &= ~(TDF_TSLEEP_DESCHEDULED | TDF_TIMEOUT)
         self.remove(td)
+        lwkt_schedule(td)

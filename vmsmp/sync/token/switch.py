@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vmsmp.engine import ops
 from vmsmp.engine.wait import WaitEnd
-from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, Thread, lwkt_process_ipiq
+from vmsmp.sync.thread import TDF_RUNQ, Thread, lwkt_process_ipiq
 from vmsmp.sync.token.stack import lwkt_relalltokens
 
 
-def lwkt_switch(td: Thread, code: int = ops.RESUME, timeout: int | None = None) -> WaitEnd:
-    """Give up the CPU: lose all tokens, sleep if descheduled, take all tokens again.
+def lwkt_switch(
+    td: Thread,
+    code: int = ops.RESUME,
+    timeout: int | None = None,
+    ended: Callable[[WaitEnd], None] | None = None,
+) -> WaitEnd:
+    """Give up the CPU: lose all tokens, idle unless on the run queue, take all tokens again.
 
-    `timeout` in ticks bounds a descheduled sleep.  Returns how the sleep ended.
+    `timeout` in ticks bounds the idling; `ended` is told how it ended before there are tokens again.
+    Returns the same.
     Locks: no spinlock may be held.
     """
     machine = td.cpu.machine
     for hook in machine.hooks.blocking:
         hook(td.cpu, "lwkt_switch")
+    if td.gd_intr_nesting_level:
+        machine.panic("Attempt to switch from a fast interrupt, ipi, or hard code section")
     if td.gd_spinlocks:
         machine.panic("lwkt_switch with a spinlock held")
     if td.td_toks_array:
         lwkt_relalltokens(td)
     else:
         td.td_toks_have = None
-    how = _descheduled(td, code, timeout)
+    how = _idle(td, code, timeout)
+    if ended is not None:
+        ended(how)
     if td.td_toks_array:
         td.td_toks_array[0].tr_tok.regain_all(td)
     return how
 
 
-def _descheduled(td: Thread, code: int, timeout: int | None) -> WaitEnd:
+def _idle(td: Thread, code: int, timeout: int | None) -> WaitEnd:
     """Idle until the thread is scheduled, and process IPIs meanwhile."""
-    machine = td.cpu.machine
-    engine = machine.engine
+    engine = td.cpu.machine.engine
     deadline = None if timeout is None else engine.ticks + timeout
     while True:
         td.idle = True  # set before anything is read: who acts after that wakes us
-        if td.ipiq:
+        if td.ipi_pending:
             td.idle = False
             lwkt_process_ipiq(td)
             continue
-        if not td.td_flags & TDF_TSLEEP_DESCHEDULED:
+        if td.td_flags & TDF_RUNQ:
             td.idle = False
             return WaitEnd.GRANTED
         how = engine.sleep(code, None if deadline is None else deadline - engine.ticks)

@@ -38,6 +38,11 @@ __getattr__, __dir__, __all__ = exports(
             "vm_paging_start",
             "vm_paging_target1",
             "vm_paging_target2",
+            "vm_paging_target1_count",
+            "vm_paging_target2_count",
+            "vm_paging_inactive",
+            "vm_paging_inactive_count",
+            "_available",
         ),
     },
 )

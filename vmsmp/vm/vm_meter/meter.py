@@ -7,7 +7,8 @@ own view of the global set, which every threshold test reads.
 Locks: none; `gd_vmstats_adj` is atomic because other CPUs swap it to zero, `gd_vmstats` is written only
 by its own CPU, and the global set is atomic.
 Thresholds in order: reserved < severe < minimum < wait < start < target1 < target2, in pages.
-Deviations: none known.
+Deviations:
+  * the thresholds scale with the machine, which may have a few pages only; the kernel's start at 64.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Globaldata:
         "objects",
         "p_lowmemkill",
         "systhread",
+        "v_pfree",
+        "v_ppwakeups",
         "v_reactivated",
         "v_tfree",
     )
@@ -74,6 +77,8 @@ class Globaldata:
         self.objects = 0
         self.p_lowmemkill = False
         self.systhread = False
+        self.v_pfree = 0
+        self.v_ppwakeups = 0
         self.v_tfree = 0
         self.v_reactivated = 0
 
@@ -85,6 +90,7 @@ class Thresholds:
         "v_free_min",
         "v_free_reserved",
         "v_free_severe",
+        "v_inactive_target",
         "v_interrupt_free_min",
         "v_pageout_free_min",
         "v_paging_start",
@@ -105,4 +111,5 @@ class Thresholds:
         self.v_paging_start = self.v_paging_wait + pages // 128
         self.v_paging_target1 = self.v_paging_start + pages // 64
         self.v_paging_target2 = self.v_paging_target1 + pages // 64
+        self.v_inactive_target = pages // 16
         self.vm_page_free_hysteresis = pages // 1024

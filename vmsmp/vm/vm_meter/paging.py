@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 def _below(vm: VmSystem, threshold: int) -> bool:
     """Return whether this CPU sees fewer free and cached pages than that, or the reserve in use."""
+    free: int = vm.mycpu().gd_vmstats.peek("v_free_count")
+    return threshold > _available(vm) or vm.meter.limits.v_free_reserved > free
+
+
+def _available(vm: VmSystem) -> int:
+    """Return how many free and cached pages this CPU sees."""
     view = vm.mycpu().gd_vmstats
-    free: int = view.peek("v_free_count")
-    return threshold > free + view.peek("v_cache_count") or vm.meter.limits.v_free_reserved > free
+    count: int = view.peek("v_free_count") + view.peek("v_cache_count")
+    return count
 
 
 def vm_paging_severe(vm: VmSystem) -> bool:
@@ -54,8 +60,13 @@ def vm_paging_wait(vm: VmSystem) -> bool:
 
 
 def vm_paging_start(vm: VmSystem, adj: int = 0) -> bool:
-    """Return whether the pagedaemon should run; `adj` corrects for deltas that are not rolled up yet."""
-    return _below(vm, vm.meter.limits.v_paging_start - adj)
+    """Return whether the pagedaemon should run; `adj` corrects for deltas that are not rolled up yet.
+
+    It should if free and cached pages together, free pages alone, or the reserve are short.
+    """
+    limits = vm.meter.limits
+    free = vm.mycpu().gd_vmstats.peek("v_free_count")
+    return _below(vm, limits.v_paging_start - adj) or limits.v_free_min > free + adj
 
 
 def vm_paging_target1(vm: VmSystem) -> bool:
@@ -66,3 +77,25 @@ def vm_paging_target1(vm: VmSystem) -> bool:
 def vm_paging_target2(vm: VmSystem) -> bool:
     """Return whether the pagedaemon's final target is still to be reached."""
     return _below(vm, vm.meter.limits.v_paging_target2)
+
+
+def vm_paging_target1_count(vm: VmSystem) -> int:
+    """Return how many pages are missing to the first target; negative if there are more."""
+    return vm.meter.limits.v_paging_target1 - _available(vm)
+
+
+def vm_paging_target2_count(vm: VmSystem) -> int:
+    """Return how many pages are missing to the final target; negative if there are more."""
+    return vm.meter.limits.v_paging_target2 - _available(vm)
+
+
+def vm_paging_inactive(vm: VmSystem) -> bool:
+    """Return whether active pages should be deactivated: free, cached and inactive ones are few."""
+    return vm_paging_inactive_count(vm) > 0
+
+
+def vm_paging_inactive_count(vm: VmSystem) -> int:
+    """Return how many pages should become inactive; negative if too many are."""
+    limits = vm.meter.limits
+    inactive: int = vm.mycpu().gd_vmstats.peek("v_inactive_count")
+    return limits.v_free_min + limits.v_inactive_target - _available(vm) - inactive

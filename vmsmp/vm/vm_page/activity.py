@@ -3,6 +3,7 @@
 Models: sys/vm/vm_page.c.
 Locks: none held; take the page's spinlock, then one queue's after the other.
 Deviations:
+  * the page table entry has no accessed bit, so PG_REFERENCED alone is cleared for a page not needed.
   * swap, commits and vnode write-back are not modelled; PG_SWAPPED and PG_NEED_COMMIT are only flags.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear
 from vmsmp.vm.vm_page.flags import ACT_INIT, PG_FICTITIOUS, PG_REFERENCED, PG_UNQUEUED, PG_WINATCFLS
+from vmsmp.vm.vm_page.protect import vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
     _vm_page_add_queue_spinlocked,
     _vm_page_and_queue_spin_unlock,
@@ -71,8 +73,8 @@ def vm_page_activate(m: VmPage) -> None:
             return
         m.act_count = max(m.act_count, ACT_INIT)
         vm_page_spin_unlock(m)
-    elif m.hint("act_count") < ACT_INIT:
-        m.publish("act_count", ACT_INIT)
+    else:
+        _raise_act_count(m)
 
 
 def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
@@ -90,32 +92,59 @@ def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
             vm.mycpu().v_reactivated += 1
         vm_page_flag_clear(m, PG_WINATCFLS)
         _vm_page_add_queue_spinlocked(m, vm.page.PQ_INACTIVE + m.pc, athead)
+        if not athead:
+            vm.page.vm_page_queues[m.queue].adds += 1
     _vm_page_queue_spin_unlock(m)
 
 
+def vm_page_soft_activate(m: VmPage) -> None:
+    """`vm_page_activate` for a page that is soft-busied only: without a lock if it is active already."""
+    if m.queue_base() == m.vm.page.PQ_ACTIVE or m.flags.load() & NO_QUEUE:
+        _raise_act_count(m)
+    else:
+        vm_page_activate(m)
+
+
 def vm_page_deactivate(m: VmPage) -> None:
-    """Move the page to its inactive queue.  Locks: none held; takes the page's spinlock."""
-    vm_page_spin_lock(m)
-    _vm_page_deactivate_locked(m, athead=False)
-    vm_page_spin_unlock(m)
+    """Move the page to its inactive queue, unless it is there.
 
-
-def vm_page_dontneed(m: VmPage, *, athead: bool = False) -> None:
-    """Deactivate a page that will not be needed soon, and clear PG_REFERENCED.
-
-    Locks: the page busied by the caller; takes the page's spinlock.  An inactive page only ages.
+    Locks: none held; takes the page's spinlock, after a test without it.
     """
-    if m.queue_base() == m.vm.page.PQ_INACTIVE:
+    if m.queue_base() != m.vm.page.PQ_INACTIVE and not m.flags.load() & NO_QUEUE:
+        vm_page_spin_lock(m)
+        _vm_page_deactivate_locked(m, athead=False)
+        vm_page_spin_unlock(m)
+
+
+def vm_page_dontneed(m: VmPage) -> None:
+    """Deactivate a page that will not be needed soon; every so often, let it age instead.
+
+    A dirty page goes to the tail, a clean one mostly to the head.  One counter for the whole system
+    decides; CPUs race for it.  An inactive or cached page only ages.
+    Locks: the page busied by the caller; takes the page's spinlock.
+    """
+    page = m.vm.page
+    weight = page.dnweight.load() + 1
+    page.dnweight.store(weight)
+    if weight & 0x01F0 == 0 or m.queue_base() in (page.PQ_INACTIVE, page.PQ_CACHE):
         act_count = m.hint("act_count")
-        if act_count > 0:
+        if act_count >= ACT_INIT:
             m.publish("act_count", act_count - 1)
         return
-    vm_page_spin_lock(m)
     vm_page_flag_clear(m, PG_REFERENCED)
+    if m.dirty == 0:
+        vm_page_test_dirty(m)
+    athead = m.dirty == 0 and weight & 0x0070 != 0
+    vm_page_spin_lock(m)
     _vm_page_deactivate_locked(m, athead)
     vm_page_spin_unlock(m)
 
 
-def _pagedaemon_wakeup(m: VmPage) -> None:
+def _raise_act_count(m: VmPage) -> None:
+    """Raise the act_count to ACT_INIT at least, without a lock."""
+    if m.hint("act_count") < ACT_INIT:
+        m.publish("act_count", ACT_INIT)
 
+
+def _pagedaemon_wakeup(m: VmPage) -> None:
     pagedaemon_wakeup(m.vm)

@@ -2,12 +2,13 @@
 
 Models: vm_get_pg_color, the vm_page_select family, vm_page_alloc, vm_page_grab, vm_page_alloczwq and
 vm_page_freezwq of sys/vm/vm_page.c.
-Locks: a search returns a candidate with its page and queue spinlocks held.  Take it off the queue and
-hard-busy it while its page spinlock is still held; do not trust its fields before that.  An insertion
+Locks: a search returns a candidate with its page and queue spinlocks held.  Hard-busy it
+while its page spinlock is still held; do not trust its fields before that.  An insertion
 needs the object's token exclusively.
 Deviations:
   * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues: VM_ALLOC_ZERO makes the page valid.
   * `vm_pageout_deficit` is counted but never read.
+  * a CPU that has preempted another thread may still take a cached page below the gate.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import PageAllocated
+from vmsmp.vm.pmap import VM_PROT_NONE
 from vmsmp.vm.vm_meter.counts import vmstats_rollup
 from vmsmp.vm.vm_object.hold import (
-    ASSERT_OBJECT_HELD,
     ASSERT_OBJECT_HELD_EXCL,
     vm_object_drop,
+    vm_object_hold_shared,
     vm_object_hold_try,
     vm_object_upgrade,
 )
@@ -45,9 +47,11 @@ from vmsmp.vm.vm_page.flags import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_NULL_OK,
+    VM_ALLOC_QUICK,
     VM_ALLOC_RETRY,
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
+    VM_PAGE_BITS_ALL,
 )
 from vmsmp.vm.vm_page.free import vm_page_free
 from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
@@ -56,7 +60,6 @@ from vmsmp.vm.vm_page.protect import vm_page_protect
 from vmsmp.vm.vm_page.queues import _vm_page_rem_queue_spinlocked, vm_page_spin_unlock
 from vmsmp.vm.vm_page.residency import vm_page_insert
 from vmsmp.vm.vm_page.search import _vm_page_list_find, _vm_page_list_find2
-from vmsmp.vm.vm_page.validity import vm_page_zero_invalid
 from vmsmp.vm.vm_page.wait import pagedaemon_wakeup, vm_wait
 
 if TYPE_CHECKING:
@@ -94,26 +97,19 @@ def _assert_free(m: VmPage) -> None:
 
 
 def _cache_usable(m: VmPage) -> bool:
-    """Return whether a page from a cache queue, now busied, is still reusable."""
+    """Return whether a page from a cache queue, now busied, is still reusable; it may be mapped."""
     return not (
-        m.flags.load() & (PG_NEED_COMMIT | PG_MAPPED)
-        or m.hold_count.load()
-        or m.wire_count.load()
-        or m.dirty & m.valid
+        m.flags.load() & PG_NEED_COMMIT or m.hold_count.load() or m.wire_count.load() or m.dirty & m.valid
     )
 
 
-def _take(m: VmPage) -> int:
-    """Dequeue and hard-busy a page found by a search; return its queue type, or PQ_NONE on failure.
+def _put_aside(m: VmPage) -> None:
+    """Move a page that somebody else has busied to its inactive queue, out of the way.
 
-    Locks: page and queue held; page only on return.  If the page is already busy, move it to its
-    inactive queue, out of the way.
+    Locks: page held; none on return.
     """
-    base = _vm_page_rem_queue_spinlocked(m)
-    if vm_page_busy_try(m, True):
-        _vm_page_deactivate_locked(m, athead=False)
-        return PQ_NONE
-    return base
+    _vm_page_deactivate_locked(m, athead=False)
+    vm_page_spin_unlock(m)
 
 
 def _reject(m: VmPage) -> None:
@@ -128,18 +124,25 @@ def _reject(m: VmPage) -> None:
         m.vm.machine.wakeup(m)
 
 
+def _select(m: VmPage) -> VmPage:
+    """Return the page that the search ends with.  Locks: page held; none on return."""
+    vm_page_spin_unlock(m)
+    pagedaemon_wakeup(m.vm)
+    return m
+
+
 def vm_page_select_free(vm: VmSystem, pg_color: int) -> VmPage | None:
     """Return a free page, hard-busied and on no queue.  Locks: none held, none on return."""
     while True:
         m = _vm_page_list_find(vm, vm.page.PQ_FREE, pg_color)
         if m is None:
             return None
-        if _take(m) == PQ_NONE:
-            vm_page_spin_unlock(m)
+        _vm_page_rem_queue_spinlocked(m)
+        if vm_page_busy_try(m, True):
+            _put_aside(m)
             continue
         _assert_free(m)
-        vm_page_spin_unlock(m)
-        return m
+        return _select(m)
 
 
 def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
@@ -148,32 +151,34 @@ def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
         m = _vm_page_list_find(vm, vm.page.PQ_CACHE, pg_color)
         if m is None:
             return None
-        if _take(m) == PQ_NONE:
-            vm_page_spin_unlock(m)
+        _vm_page_rem_queue_spinlocked(m)
+        if vm_page_busy_try(m, True):
+            _put_aside(m)
             continue
         if _cache_usable(m):
-            vm_page_spin_unlock(m)
-            return m
+            return _select(m)
         _reject(m)
 
 
 def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | None, int]:
-    """Return a free or cached page, hard-busied and on no queue, and the queue type it came from."""
+    """Return a free or cached page, hard-busied and on no queue, and the queue type it came from.
+
+    It is busied while it is still on its queue.
+    """
     while True:
         m = _vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, pg_color)
         if m is None:
             return None, PQ_NONE
-        base = _take(m)
-        if base == PQ_NONE:
-            vm_page_spin_unlock(m)
+        busied = not vm_page_busy_try(m, True)
+        base = _vm_page_rem_queue_spinlocked(m)
+        if not busied:
+            _put_aside(m)
             continue
         if base == vm.page.PQ_FREE:
             _assert_free(m)
-            vm_page_spin_unlock(m)
-            return m, base
+            return _select(m), base
         if _cache_usable(m):
-            vm_page_spin_unlock(m)
-            return m, base
+            return _select(m), base
         _reject(m)
 
 
@@ -208,11 +213,11 @@ def _recycle(m: VmPage) -> None:
     obj = m.object  # stable: the page is busied
     if obj is None:
         if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
-            vm_page_protect(m, 0)
+            vm_page_protect(m, VM_PROT_NONE)
         vm_page_free(m)
     elif vm_object_hold_try(obj):
         if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
-            vm_page_protect(m, 0)
+            vm_page_protect(m, VM_PROT_NONE)
         vm_page_free(m)
         vm_object_drop(obj)
     else:
@@ -222,7 +227,7 @@ def _recycle(m: VmPage) -> None:
 
 def _give_up(vm: VmSystem) -> None:
     """Record that this request found no page, and wake the pagedaemon."""
-    vm.pageout.vm_pageout_deficit.store(vm.pageout.vm_pageout_deficit.load() + 1)
+    vm.pageout.vm_pageout_deficit.fetchadd(1)
     pagedaemon_wakeup(vm)
 
 
@@ -232,8 +237,10 @@ def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int
     `page_req`: VM_ALLOC_NORMAL may reuse cached pages; SYSTEM may go below the reserve if nothing is
     cached; INTERRUPT may take the last page; NULL_OK returns None if another CPU has inserted a page at
     that index; VM_ALLOC_CPU(n) uses the colours of CPU n.
-    Locks: the object's token exclusively.  Sleeps: never.
+    Locks: the object's token exclusively.  Sleeps: never, but unmapping a cached page may lose the token.
     """
+    if not page_req & (VM_ALLOC_NORMAL | VM_ALLOC_QUICK | VM_ALLOC_INTERRUPT | VM_ALLOC_SYSTEM):
+        vm.panic("vm_page_alloc: request of no kind")
     if obj is not None:
         ASSERT_OBJECT_HELD_EXCL(obj)
     gd = vm.mycpu()
@@ -292,49 +299,70 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
 def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
     """Return the object's page at that index, hard-busied, allocating it if there is none.
 
-    `allocflags`: RETRY waits for a busy page and for memory (without it, return None); ZERO zeroes a
-    page that is not valid, FORCE_ZERO any page.
-    Locks: the object's token, at least shared; it is lost during sleeps and the upgrade.
+    `allocflags`: RETRY goes on until there is a page (without it, return None after one sleep for a busy
+    page or for memory); ZERO zeroes a page that is not valid, FORCE_ZERO any page.
+    Locks: takes the object's token itself; the caller may have it exclusively, not shared.  Sleeps: yes.
     """
-    ASSERT_OBJECT_HELD(obj)
     vm = obj.vm
-    shared = not obj.token.held()
+    if not allocflags & (VM_ALLOC_NORMAL | VM_ALLOC_INTERRUPT | VM_ALLOC_SYSTEM):
+        vm.panic("vm_page_grab: request of no kind")
+    vm_object_hold_shared(obj)
+    m = _grab(obj, pindex, allocflags)
+    if m is not None:
+        _zero_as_asked(m, allocflags)
+    vm_object_drop(obj)
+    return m
+
+
+def _grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
+    """Find or allocate the page for `vm_page_grab`.  Locks: the object held shared; held on return."""
+    vm = obj.vm
+    retry = allocflags & VM_ALLOC_RETRY
+    shared = True
     while True:
         m, failed = vm_page_lookup_busy_try(obj, pindex, True)
         if failed:
             assert m is not None
-            if not allocflags & VM_ALLOC_RETRY:
+            vm_page_sleep_busy(m, True, "pgrbwt")
+            if not retry:
                 return None
-            vm_page_sleep_busy(m, True, "vmpgrb")
             continue
-        if m is None:
-            if shared:
-                vm_object_upgrade(obj)
-                shared = False
-            request = allocflags & ~VM_ALLOC_RETRY
-            if allocflags & VM_ALLOC_RETRY:
-                request |= VM_ALLOC_NULL_OK  # another CPU may have inserted one during the upgrade
-            m = vm_page_alloc(vm, obj, pindex, request)
-            if m is None:
-                if not allocflags & VM_ALLOC_RETRY:
-                    return None
-                vm_wait(vm, 0)
-                continue
-        break
+        if m is not None:
+            return m
+        if shared:
+            vm_object_upgrade(obj)  # another CPU may insert the page now; it is not looked up again
+            shared = False
+        request = allocflags & ~VM_ALLOC_RETRY
+        if retry:
+            request |= VM_ALLOC_NULL_OK
+        m = vm_page_alloc(vm, obj, pindex, request)
+        if m is not None:
+            return m
+        vm_wait(vm, 0)
+        if not retry:
+            return None
+
+
+def _zero_as_asked(m: VmPage, allocflags: int) -> None:
+    """Zero the page if the flags ask for it; a partly valid one only for FORCE_ZERO."""
     if allocflags & VM_ALLOC_FORCE_ZERO or (m.valid == 0 and allocflags & VM_ALLOC_ZERO):
-        vm_page_zero_invalid(m)
-    return m
+        m.publish("valid", VM_PAGE_BITS_ALL)
 
 
-def vm_page_alloczwq(vm: VmSystem, pindex: int, flags: int) -> VmPage:
-    """Allocate a page without an object, wired and not busied.  Sleeps: until there is memory."""
+def vm_page_alloczwq(vm: VmSystem, pindex: int, flags: int) -> VmPage | None:
+    """Allocate a page without an object, wired and not busied.
+
+    Without RETRY, return None if there is none, after waiting for memory once.  Sleeps: yes.
+    """
     while True:
         m = vm_page_alloc(vm, None, pindex, flags & ~VM_ALLOC_RETRY)
         if m is not None:
             break
         vm_wait(vm, 0)
-    if flags & VM_ALLOC_ZERO:
-        vm_page_zero_invalid(m)
+        if not flags & VM_ALLOC_RETRY:
+            return None
+    if flags & (VM_ALLOC_ZERO | VM_ALLOC_FORCE_ZERO):
+        m.publish("valid", VM_PAGE_BITS_ALL)
     vm_page_wire(m)
     vm_page_wakeup(m)
     return m

@@ -60,15 +60,17 @@ def _busy_overdue(m: VmPage, also_m_busy: bool) -> str | None:
     return "it is not busy any more, and nobody will wake who waits for it"
 
 
-def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> None:
-    """Set PBUSY_WANTED and sleep, unless the word has changed.
+def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> bool:
+    """Set PBUSY_WANTED and sleep, unless the word has changed; return whether it slept.
 
     Locks: the caller has interlocked the sleep on the page; tokens are lost while asleep.
     """
-    if m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
-        vm_page_flag_set(m, PG_REFERENCED)
-        overdue: Callable[[], str | None] = partial(_busy_overdue, m, also_m_busy)
-        m.vm.machine.tsleep(m, PINTERLOCKED, wmesg, overdue=overdue)
+    if not m.busy_count.cmpset(busy_count, busy_count | PBUSY_WANTED):
+        return False
+    vm_page_flag_set(m, PG_REFERENCED)
+    overdue: Callable[[], str | None] = partial(_busy_overdue, m, also_m_busy)
+    m.vm.machine.tsleep(m, PINTERLOCKED, wmesg, overdue=overdue)
+    return True
 
 
 def vm_page_busy_wait(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgw") -> None:
@@ -87,13 +89,17 @@ def vm_page_busy_wait(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgw") -> Non
 
 
 def vm_page_sleep_busy(m: VmPage, also_m_busy: bool, wmesg: str = "vmpgb") -> bool:
-    """Sleep once if the page is busy; return whether it was.  Guarantees nothing: look it up again."""
-    busy_count = m.busy_count.load()
-    if not (busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & PBUSY_MASK)):
-        return False
-    m.vm.machine.tsleep_interlock(m)
-    _sleep_on(m, busy_count, also_m_busy, wmesg)
-    return True
+    """Sleep once if the page is busy; return whether it slept.  Guarantees nothing: look it up again.
+
+    If the word changes between its test and the sleep, it is tested again; the interlock stays armed.
+    """
+    while True:
+        busy_count = m.busy_count.load()
+        if not (busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & PBUSY_MASK)):
+            return False
+        m.vm.machine.tsleep_interlock(m)
+        if _sleep_on(m, busy_count, also_m_busy, wmesg):
+            return True
 
 
 def _vm_page_wakeup(m: VmPage) -> bool:
@@ -118,13 +124,10 @@ def vm_page_wakeup(m: VmPage) -> None:
 
 
 def vm_page_flash(m: VmPage) -> None:
-    """Wake the page's waiters without changing its busy state."""
-    busy_count = m.busy_count.load()
-    while busy_count & PBUSY_WANTED:
-        cleared, busy_count = m.busy_count.fcmpset(busy_count, busy_count & ~PBUSY_WANTED)
-        if cleared:
-            m.vm.machine.wakeup(m)
-            return
+    """Wake the page's waiters, whoever busies it; once WANTED was seen, clear it and wake in any case."""
+    if m.busy_count.load() & PBUSY_WANTED:
+        m.busy_count.clearbits(PBUSY_WANTED)
+        m.vm.machine.wakeup(m)
 
 
 # -- soft busy ------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Freeing and caching pages.
 
 Models: sys/vm/vm_page.c.
-Locks: the page hard-busied by the caller; takes the page's spinlock, then its queues'.  Release the
-queue's spinlock before the busy, and the busy before the page's spinlock: a CPU that takes the page
-off its new queue then finds it neither locked nor busy.
+Locks: the page hard-busied by the caller; takes the page's spinlock, then its queues'.  A freed page
+loses its busy under its spinlock, after its queue's: a CPU that takes it off its free queue finds it
+neither locked nor busy.  A cached page loses its busy after both: an allocator may meet it hard-busied,
+and then puts it on the inactive queue.
 Deviations: none known.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap import pmap_mapped_sync
+from vmsmp.vm.pmap import VM_PROT_NONE, pmap_mapped_sync
 from vmsmp.vm.vm_page.activity import vm_page_deactivate
 from vmsmp.vm.vm_page.busy import _vm_page_wakeup, vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
 from vmsmp.vm.vm_page.flags import (
@@ -27,6 +28,7 @@ from vmsmp.vm.vm_page.flags import (
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
     _vm_page_add_queue_spinlocked,
+    _vm_page_and_queue_spin_unlock,
     _vm_page_queue_spin_unlock,
     _vm_page_rem_queue_spinlocked,
     vm_page_and_queue_spin_lock,
@@ -55,8 +57,7 @@ def vm_page_free_toq(m: VmPage) -> None:
     vm.mycpu().v_tfree += 1
     flags = m.flags.load()
     if flags & (PG_MAPPED | PG_WRITEABLE):
-        pmap_mapped_sync(m)
-        flags = m.flags.load()
+        flags = pmap_mapped_sync(m)
     busy_count = m.busy_count.load()
     if flags & PG_MAPPED or not busy_count & PBUSY_LOCKED:
         vm.panic("vm_page_free: page mapped or not busy")
@@ -104,8 +105,9 @@ def vm_page_cache(m: VmPage) -> None:
             vm.panic("vm_page_cache: cached page is mapped")
         vm_page_wakeup(m)
         return
-    vm_page_protect(m, 0)
-    pmap_mapped_sync(m)
+    if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
+        vm_page_protect(m, VM_PROT_NONE)
+        pmap_mapped_sync(m)
     if (
         m.flags.load() & (PG_UNQUEUED | PG_MAPPED)
         or m.busy_count.load() & PBUSY_MASK
@@ -121,26 +123,30 @@ def vm_page_cache(m: VmPage) -> None:
     vm_page_and_queue_spin_lock(m)
     _vm_page_rem_queue_spinlocked(m)
     _vm_page_add_queue_spinlocked(m, vm.page.PQ_CACHE + m.pc)
-    _vm_page_queue_spin_unlock(m)
-    wanted = _vm_page_wakeup(m)
-    vm_page_spin_unlock(m)
-    if wanted:
-        vm.machine.wakeup(m)
+    _vm_page_and_queue_spin_unlock(m)
+    vm_page_wakeup(m)
     vm_page_free_wakeup(vm)
 
 
 def vm_page_try_to_cache(m: VmPage) -> bool:
     """Cache the page if it is clean and unused; return whether `vm_page_cache` was called.
 
-    Locks: none held; the list or tree on which the caller found the page keeps it.
+    An active page that turns out to be dirty is deactivated.
+    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: as `vm_page_cache`.
     """
-    if vm_page_busy_try(m, True):
-        return False
-    if m.dirty or m.hold_count.load() or m.wire_count.load() or m.flags.load() & KEPT:
+    if (
+        m.dirty
+        or m.hold_count.load()
+        or m.wire_count.load()
+        or m.queue_base() == m.vm.page.PQ_CACHE
+        or m.flags.load() & KEPT
+    ):
         vm_page_wakeup(m)
         return False
     vm_page_test_dirty(m)
     if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+        if m.queue_base() == m.vm.page.PQ_ACTIVE:
+            vm_page_deactivate(m)
         vm_page_wakeup(m)
         return False
     vm_page_cache(m)
@@ -169,7 +175,7 @@ def vm_page_try_to_free(m: VmPage) -> bool:
     if m.dirty or m.flags.load() & PG_NEED_COMMIT:
         vm_page_wakeup(m)
         return False
-    vm_page_protect(m, 0)
+    vm_page_protect(m, VM_PROT_NONE)
     if m.dirty or m.flags.load() & PG_NEED_COMMIT:
         vm_page_wakeup(m)
         return False

@@ -18,14 +18,16 @@ from vmsmp.vm.vm_page.flags import PG_MAPPEDMULTI
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_object.object import VmObject
-    from vmsmp.vm.vm_page.hash_table import VmPageHashElm
     from vmsmp.vm.vm_page.page import VmPage
 
 
 def vm_page_hash_enter(m: VmPage) -> None:
-    """Enter the page's identity, replacing the least recently used element of its set.
+    """Enter the page's identity, replacing an element of its set that has not been used lately.
 
-    Locks: the page busied by the caller.  Only pages with PG_MAPPEDMULTI set are entered.
+    That is the last element used longer ago than the first one, or from the future by more than a
+    tick; without such an element, the first.
+    Locks: the page busied by the caller, or its object's token.  Only pages with PG_MAPPEDMULTI set are
+    entered.
     """
     vm = m.vm
     if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0:
@@ -34,22 +36,21 @@ def vm_page_hash_enter(m: VmPage) -> None:
     if obj is None:
         return
     now = vm.machine.ticks
-    best: VmPageHashElm | None = None
-    oldest = 0
-    for mp in vm.page.vm_page_hash.set_of(obj, pindex):
+    elements = vm.page.vm_page_hash.set_of(obj, pindex)
+    best = elements[0]
+    first = now - best.hint("ticks")
+    for mp in elements:
+        ticks = mp.hint("ticks")
         if mp.hint("m") is m and mp.hint("object") is obj and mp.hint("pindex") == pindex:
-            mp.publish("ticks", now)
+            if ticks != now:
+                mp.publish("ticks", now)
             return
-        delta = now - mp.hint("ticks")
-        if delta < -1:  # the tick counter wrapped: treat this element as the oldest
+        delta = now - ticks
+        if delta < -1 or first < delta:
             best = mp
-            break
-        if best is None or delta > oldest:
-            best, oldest = mp, delta
-    assert best is not None
-    best.publish("pindex", pindex)
-    best.publish("object", obj)
     best.publish("m", m)
+    best.publish("object", obj)
+    best.publish("pindex", pindex)
     best.publish("ticks", now)
 
 
@@ -67,7 +68,8 @@ def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:
         if vm_page_sbusy_try(m):
             continue
         if m.object is obj and m.pindex == pindex:
-            mp.publish("ticks", vm.machine.ticks)
+            if mp.hint("ticks") != vm.machine.ticks:
+                mp.publish("ticks", vm.machine.ticks)
             found: VmPage = m
             for hook in vm.hooks.event:
                 hook(vm.engine.current, PageFound(found, obj, pindex))

@@ -4,6 +4,8 @@ Models: struct vm_page_hash_elm and the sizing of the hash in sys/vm/vm_page.c.
 Locks: none.  An element is four plain words (m, object, pindex, ticks) that race by design.
 Deviations:
   * the configured table may be smaller than the kernel's minimum; elements are made on first use.
+  * an identity's set is chosen by another function, and two sets are the same or have no element in
+    common; in the kernel they may overlap.
 """
 
 from __future__ import annotations

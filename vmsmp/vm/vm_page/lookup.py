@@ -36,13 +36,23 @@ def _found(m: VmPage, obj: VmObject, pindex: int, valid: int = 0, idle: bool = F
         hook(m.vm.engine.current, PageFound(m, obj, pindex, valid, idle))
 
 
+def _assert_identity(m: VmPage, obj: VmObject, pindex: int) -> None:
+    """Panic unless the page from the object's tree says that it is the object's at that index."""
+    if m.object is not obj or m.pindex != pindex:
+        obj.vm.panic(f"{m.klass} is in the tree of {obj.klass} and says it is elsewhere")
+
+
 def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:
     """Return the object's page at that index, not busied: a guess once the token is released.
 
-    Locks: the object's token, any mode.
+    Locks: the object's token, any mode.  Enters the page into the hash, whoever busies it.
     """
     ASSERT_OBJECT_HELD(obj)
-    return obj.rb_memq.get(pindex)
+    m = obj.rb_memq.get(pindex)
+    if m is not None:
+        _assert_identity(m, obj, pindex)
+        vm_page_hash_enter(m)
+    return m
 
 
 def vm_page_lookup_busy_wait(
@@ -57,6 +67,7 @@ def vm_page_lookup_busy_wait(
     ASSERT_OBJECT_HELD(obj)
     m = obj.rb_memq.get(pindex)
     while m is not None:
+        _assert_identity(m, obj, pindex)
         busy_count = m.busy_count.load()
         if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count):
             machine.tsleep_interlock(m)
@@ -83,6 +94,7 @@ def vm_page_lookup_busy_try(obj: VmObject, pindex: int, also_m_busy: bool) -> tu
         return None, False
     busy_count = m.busy_count.load()
     while True:
+        _assert_identity(m, obj, pindex)
         if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count):
             return m, True
         taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)
@@ -106,12 +118,14 @@ def vm_page_lookup_sbusy_try(
     if m is None:
         return None
     bits = vm_page_bits(pgoff, pgbytes)
-    if m.hint("valid") & bits != bits or m.flags.load() & PG_FICTITIOUS:
+    valid = m.hint("valid")
+    if not valid or valid & bits != bits or m.flags.load() & PG_FICTITIOUS:
         return None
     if vm_page_sbusy_try(m):
         return None
     if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.load() & PG_FICTITIOUS:
         vm_page_sbusy_drop(m)
         return None
+    vm_page_hash_enter(m)
     _found(m, obj, pindex, bits)
     return m

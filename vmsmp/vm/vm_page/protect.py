@@ -10,7 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.records.record import has
-from vmsmp.vm.pmap import VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE, pmap_is_modified, pmap_page_protect
+from vmsmp.vm.pmap import (
+    VM_PROT_NONE,
+    VM_PROT_READ,
+    pmap_is_modified,
+    pmap_mapped_sync,
+    pmap_page_protect,
+)
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
 from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_WRITEABLE, VM_PAGE_BITS_ALL
 from vmsmp.vm.vm_page.page import HARD
@@ -20,17 +26,16 @@ if TYPE_CHECKING:
 
 
 def vm_page_protect(m: VmPage, prot: int) -> None:
-    """Restrict processes' access to the page to `prot`.
+    """Restrict processes' access to the page to `prot`: VM_PROT_NONE or VM_PROT_READ, else do nothing.
 
     Locks: the page hard-busied by the caller.  Sleeps: possibly, with VM_PROT_NONE.
     """
     if not has(m.vm.engine.current, m, HARD):
         m.vm.panic("vm_page_protect: page not hard-busied")
-    flags = m.flags.load()
     if prot == VM_PROT_NONE:
-        if flags & (PG_WRITEABLE | PG_MAPPED):
+        if pmap_mapped_sync(m) & (PG_WRITEABLE | PG_MAPPED):
             pmap_page_protect(m, VM_PROT_NONE)
-    elif flags & PG_WRITEABLE and not prot & VM_PROT_WRITE:
+    elif prot == VM_PROT_READ and m.flags.load() & PG_WRITEABLE and pmap_mapped_sync(m) & PG_WRITEABLE:
         pmap_page_protect(m, VM_PROT_READ)
 
 

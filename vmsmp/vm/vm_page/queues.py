@@ -104,4 +104,3 @@ def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -
         TAILQ_INSERT_HEAD(pq, m)
     else:
         TAILQ_INSERT_TAIL(pq, m)
-    pq.adds += 1

@@ -3,8 +3,7 @@
 Models: the _vm_page_list_find family of sys/vm/vm_page.c.
 Locks: none held; the page's and the queue's spinlock when a page is returned.  A search takes the
 queue's spinlock first and the page's by trylock, the only way to take it against the lock order.
-Deviations:
-  * a widened search probes `lastq` first; this is our reading of the kernel.
+Deviations: none known.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from typing import TYPE_CHECKING
 from vmsmp.vm.vm_page.queues import vm_page_spin_trylock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Final
 
     from vmsmp.vm.system import VmSystem
-    from vmsmp.vm.vm_page.page import VmPage
+    from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
 
-#: Probes after which a widened search remembers the colour where it found a page.
+#: Turns after which a widened search remembers the colour where it found a page.
 LASTQ_PROBES: Final = 8
 
 
@@ -47,13 +45,47 @@ def _probe(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
     return None
 
 
-def _ring(index: int, mask: int, seen: int) -> Iterator[int]:
-    """Yield the colours of the aligned group of `mask + 1` around `index`, without the group of `seen`."""
-    start = index & ~mask
-    for n in range(mask + 1):
-        colour = start + (index + n & mask)
-        if seen < 0 or colour & ~seen != index & ~seen:
-            yield colour
+class _Widening:
+    """One search that widens: aligned groups of colours around `index`, each twice as large as the last.
+
+    `count` is the number of turns so far; a jump over the colours of the last group is one turn.
+    """
+
+    __slots__ = ("basequeue", "count", "index", "mask", "skip", "vm")
+
+    def __init__(self, vm: VmSystem, basequeue: int, index: int) -> None:
+        self.vm = vm
+        self.basequeue = basequeue
+        self.index = index
+        self.mask = vm.page.set_assoc_mask >> 1
+        self.skip = range(0)
+        self.count = 0
+
+    def whole(self) -> bool:
+        """Return whether the last group was all colours."""
+        return self.mask == self.vm.page.l2_mask
+
+    def widen(self) -> tuple[VmPage | None, int]:
+        """Probe the next group; return a page, or None, and its colour, or -1 if it was found early.
+
+        Locks: none held; page and queue when a page is returned.
+        """
+        self.mask = self.mask << 1 | 1
+        group = self.index & ~self.mask
+        pqi, left = self.index, self.mask + 1
+        while left > 0:
+            if pqi in self.skip:
+                left -= self.skip.stop - pqi
+                pqi = group | (self.skip.stop & self.mask)
+            if left > 0:
+                m = _probe(self.vm, self.basequeue, pqi)
+                if m is not None:
+                    return m, pqi if self.count >= LASTQ_PROBES else -1
+            left -= 1
+            self.count += 1
+            pqi = group | (pqi + 1 & self.mask)
+        self.skip = range(group, group + self.mask + 1)
+        return None, -1
 
 
 def _vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
@@ -71,53 +103,58 @@ def _vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | Non
 
 
 def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
-    """Search ever wider around a colour: aligned groups, each twice as large as the one before.
+    """Search ever wider around a colour, or around the one where a search for it last ended far away.
 
     Locks: as `_vm_page_list_find`.
     """
     home = vm.page.vm_page_queues[basequeue + index]
-    lastq = home.lastq
-    if lastq >= 0:
-        m = _probe(vm, basequeue, lastq)
+    search = _Widening(vm, basequeue, _start(home, index))
+    while not search.whole():
+        m, lastq = search.widen()
         if m is not None:
+            if lastq >= 0:
+                home.lastq = lastq
             return m
-    mask = vm.page.set_assoc_mask >> 1
-    seen = 0  # the colour itself has been probed
-    probes = 0
-    while seen < vm.page.l2_mask:
-        mask = min((mask << 1) | 1, vm.page.l2_mask)
-        for colour in _ring(index, mask, seen):
-            probes += 1
-            m = _probe(vm, basequeue, colour)
-            if m is not None:
-                if probes >= LASTQ_PROBES:
-                    home.lastq = colour
-                return m
-        seen = mask
     return None
 
 
-def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: int) -> VmPage | None:
-    """Return a page of the first type, or of the second if none of the first is as near.
+def _start(home: Vpgqueues, index: int) -> int:
+    """Return the colour around which a search for that colour widens."""
+    lastq: int = home.lastq
+    return lastq if lastq >= 0 else index
 
-    The two searches widen in turn, the second one step behind.  Locks: as `_vm_page_list_find`.
+
+def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: int) -> VmPage | None:
+    """Return a page of the first type, or of the second one if none of the first is nearer.
+
+    Locks: as `_vm_page_list_find`.
     """
     index &= vm.page.l2_mask
-    for basequeue in (basequeue1, basequeue2):
-        m = _probe(vm, basequeue, index)
-        if m is not None:
-            return m
-    mask = vm.page.set_assoc_mask >> 1
-    seen = behind = 0
-    while behind < vm.page.l2_mask:
-        mask = min((mask << 1) | 1, vm.page.l2_mask)
-        for colour in _ring(index, mask, seen) if seen < vm.page.l2_mask else ():
-            m = _probe(vm, basequeue1, colour)
+    m = _probe(vm, basequeue1, index)
+    if m is not None:
+        vm.page.vm_page_queues[basequeue1 + index].lastq = -1
+        vm.page.vm_page_queues[basequeue2 + index].lastq = -1
+        return m
+    return _vm_page_list_find2_wide(vm, basequeue1, basequeue2, index)
+
+
+def _vm_page_list_find2_wide(vm: VmSystem, basequeue1: int, basequeue2: int, index: int) -> VmPage | None:
+    """Widen both searches in turn, the second one a step behind, until one has been everywhere.
+
+    Both start where the first one does.  Locks: as `_vm_page_list_find`.
+    """
+    queues = vm.page.vm_page_queues
+    homes = queues[basequeue1 + index], queues[basequeue2 + index]
+    start = _start(homes[0], index)
+    first, second = _Widening(vm, basequeue1, start), _Widening(vm, basequeue2, start)
+    twice = vm.page.set_assoc_mask << 1 | 1
+    while not first.whole() and not second.whole():
+        for search, home in ((first, homes[0]), (second, homes[1])):
+            if search is second and first.mask < twice:
+                break
+            m, lastq = search.widen()
             if m is not None:
+                if lastq >= 0:
+                    home.lastq = lastq
                 return m
-        for colour in _ring(index, seen, behind) if seen > behind else ():
-            m = _probe(vm, basequeue2, colour)
-            if m is not None:
-                return m
-        behind, seen = seen, mask
     return None

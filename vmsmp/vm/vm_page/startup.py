@@ -77,6 +77,8 @@ class Pages:
         self.vm_page_hash = VmPageHash(vm, config)
         self._vm = vm
         self.markers: list[VmPage] = []
+        #: Counts the calls of `vm_page_dontneed`, sloppily.
+        self.dnweight = vm.machine.cell(0, "dnweight")
 
     def _set_assoc_mask(self, ncpus: int) -> int:
         """The number of neighbouring colours that a search probes before it widens, minus one."""

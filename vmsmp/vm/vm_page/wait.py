@@ -1,7 +1,7 @@
 """Waiting for free pages, and waking the waiters.
 
 Models: the vm_wait family, vm_page_free_wakeup and pagedaemon_wakeup of sys/vm/vm_page.c and vm_page2.h.
-Locks: vm_token around vm_wait's test and sleep; the counters `vm_pages_needed` and `vm_pages_waiting`
+Locks: vm_token around vm_wait's test and sleep and around vm_wait_pfault's rounds; the counters `vm_pages_needed` and `vm_pages_waiting`
 are plain words that race by design.
 The sleeps are not interlocked with their conditions.  The timeouts are the safety net: a free between
 the test and the sleep wakes no one, and the sleeper then sleeps until its timeout.
@@ -41,15 +41,25 @@ def is_pagedaemon(vm: VmSystem) -> bool:
 
 
 def pagedaemon_wakeup(vm: VmSystem) -> None:
-    """Wake the pagedaemon if pages are getting short.  Locks: none."""
-    if vm_paging_start(vm) and not is_pagedaemon(vm):
-        _kick(vm)
+    """Wake the pagedaemon if pages are getting short.  Locks: none.
+
+    Once it is needed by more than one, count only, and only while memory is below the minimum.
+    """
+    if not vm_paging_start(vm) or vm.engine.current is vm.pageout.pagethread:
+        return
+    needed = vm.pageout.vm_pages_needed.load()
+    if needed <= 1:
+        vm.pageout.vm_pages_needed.store(1)  # CPUs may race here; sloppy by design
+        vm.machine.wakeup(VM_PAGES_NEEDED)
+    elif vm_paging_min(vm):
+        vm.pageout.vm_pages_needed.store(needed + 1)
 
 
 def _kick(vm: VmSystem) -> None:
+    """Have a waiter wake the pagedaemon, unless it is needed by more than one already."""
     needed = vm.pageout.vm_pages_needed.load()
     if needed <= 1:
-        vm.pageout.vm_pages_needed.store(needed + 1)  # CPUs may race here; sloppy by design
+        vm.pageout.vm_pages_needed.store(needed + 1)
         vm.machine.wakeup(VM_PAGES_NEEDED)
 
 
@@ -69,6 +79,7 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
         if not vm_paging_min_dnc(vm, vm.meter.limits.vm_page_free_hysteresis) or not vm_paging_target1(vm):
             vm.pageout.vm_pages_waiting.store(0)
             vm.machine.wakeup(V_FREE_COUNT)
+            vm.mycpu().v_ppwakeups += 1
 
 
 def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
@@ -116,10 +127,12 @@ def vm_wait(vm: VmSystem, timo: int = 0) -> None:
 def vm_wait_pfault(vm: VmSystem) -> None:
     """Delay a faulting process while pages are short; let one that is being killed proceed.
 
-    Locks: none.  Sleeps: yes.
+    Locks: takes vm_token for all rounds together; each sleep releases and reacquires it.  Sleeps: yes.
     """
     gd = vm.mycpu()
-    if vm_paging_min_nice(vm, gd.nice):
+    if not vm_paging_min_nice(vm, gd.nice):
+        return
+    with vm.pageout.vm_token:
         while True:
             _sleep_for_pages(vm, gd.nice, "pfault", HZ // 10 + 1)
             if gd.p_lowmemkill or not vm_paging_severe(vm):
@@ -130,3 +143,8 @@ def vm_wait_nominal(vm: VmSystem) -> None:
     """Wait until pages are not short.  Never call it from the pageout path.  Sleeps: yes."""
     while vm_paging_min(vm):
         vm_wait(vm, 0)
+
+
+def vm_test_nominal(vm: VmSystem) -> bool:
+    """Return whether `vm_wait_nominal` would wait."""
+    return vm_paging_min(vm)

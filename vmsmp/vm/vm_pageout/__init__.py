@@ -25,6 +25,6 @@ __getattr__, __dir__, __all__ = exports(
             "vm_pageout_scan_inactive",
             "vm_pageout_scan_cache",
         ),
-        "daemon": ("vm_pageout_pass", "vm_pageout_thread", "vm_pageout_shutdown"),
+        "daemon": ("vm_pageout_pass", "_kill_for_memory", "vm_pageout_thread", "vm_pageout_shutdown"),
     },
 )

@@ -5,7 +5,7 @@ Locks: none held between scans.
 Deviations:
   * one daemon for all colours; no emergency pager and no swap.
   * no process is chosen to be killed.  Instead, while memory is severely short and a pass freed
-    nothing, every waiting process is marked (`p_lowmemkill`).
+    nothing, every process is marked (`p_lowmemkill`), and those that wait for memory are woken.
 """
 
 from __future__ import annotations
@@ -32,12 +32,18 @@ def vm_pageout_pass(vm: VmSystem) -> int:
     vm_pageout_scan_active(vm)
     vmstats_rollup(vm)
     if not gained and vm_paging_severe(vm):
-        for gd in vm.meter.cpus():
-            gd.p_lowmemkill = not gd.systhread
+        _kill_for_memory(vm)
     if vm.pageout.vm_pages_waiting.load() and not vm_paging_min(vm):
         vm.pageout.vm_pages_waiting.store(0)
         vm.machine.wakeup(V_FREE_COUNT)
     return gained
+
+
+def _kill_for_memory(vm: VmSystem) -> None:
+    """Mark every process as being killed for memory, and wake those that wait for it."""
+    for gd in vm.meter.cpus():
+        gd.p_lowmemkill = not gd.systhread
+    vm.machine.wakeup(V_FREE_COUNT)
 
 
 def vm_pageout_thread(vm: VmSystem) -> None:

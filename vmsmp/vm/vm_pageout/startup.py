@@ -22,7 +22,7 @@ class Pageout:
         self.vm_pages_needed = machine.cell(0, "vm_pages_needed")
         self.vm_pages_waiting = machine.cell(0, "vm_pages_waiting")
         self.vm_pageout_pages_needed = machine.cell(0, "vm_pageout_pages_needed")
-        self.vm_pageout_deficit = machine.cell(0, "vm_pageout_deficit")
+        self.vm_pageout_deficit = machine.atomic(0, "vm_pageout_deficit")
         self.vm_token = machine.token("vm_token")
         self.pageout_stop = machine.cell(False, "pageout_stop")
         self.pagethread: Cpu | None = None

@@ -9,14 +9,16 @@ _MODULE = "vmsmp.vm.vm_page"
 MUTANTS = (
     Mutant(
         "BZ-10",
-        f"{_MODULE}:vm_page_grab",
+        f"{_MODULE}:_grab",
         """
-        vm_page_sleep_busy(m, True, "vmpgrb")
+        vm_page_sleep_busy(m, True, "pgrbwt")
+        if not retry:
+            return None
         continue
         """,
         """
-        vm_page_busy_wait(m, True, "vmpgrb")
-        break
+        vm_page_busy_wait(m, True, "pgrbwt")
+        return m
         """,
         "INV-H1",
         "the page was freed and reused while its finder slept on it",
@@ -65,9 +67,9 @@ MUTANTS = (
     ),
     Mutant(
         "AL-09",
-        f"{_MODULE}:vm_page_grab",
-        "    vm_object_upgrade(obj)\n",
-        "    pass\n",
+        f"{_MODULE}:_grab",
+        "vm_object_upgrade(obj)",
+        "pass",
         "INV-O3",
         "two CPUs that hold the object shared put a page at one index",
         "grab_the_same_page",
@@ -78,7 +80,7 @@ MUTANTS = (
     ),
     Mutant(
         "AL-21",
-        f"{_MODULE}:vm_page_grab",
+        f"{_MODULE}:_grab",
         "request |= VM_ALLOC_NULL_OK",
         "request |= 0",
         "INV-PG1",

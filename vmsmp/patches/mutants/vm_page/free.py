@@ -20,12 +20,12 @@ MUTANTS = (
         "AL-19",
         f"{_MODULE}:vm_page_try_to_free",
         """
-        vm_page_protect(m, 0)
+        vm_page_protect(m, VM_PROT_NONE)
         if m.dirty or m.flags.load() & PG_NEED_COMMIT:
             vm_page_wakeup(m)
             return False
         """,
-        "vm_page_protect(m, 0)",
+        "vm_page_protect(m, VM_PROT_NONE)",
         "INV-D2",
         "what a process wrote just before it was unmapped is thrown away",
         "free_against_map",

@@ -1,0 +1,93 @@
+"""The kill table: what a trial comes to, and that no trial is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.campaign import kill_table as subject
+from vmsmp.campaign.kill_table import Trial, Verdict, judge, kill_table, trial_of
+from vmsmp.campaign.reach import Place
+from vmsmp.patches.removals import removals_of
+
+ATOMIC = Place("busy_handoff", "atomic")
+WAKEUP = next(
+    one for one in removals_of("vmsmp.vm.vm_page.busy:vm_page_wakeup") if one.ident.endswith("gone")
+)
+FLAG = next(
+    one for one in removals_of("vmsmp.vm.vm_page.busy:_sleep_on") if one.text.startswith("vm_page_flag")
+)
+
+
+# -- trials ---------------------------------------------------------------------------------------
+
+
+def test_a_written_mutant_is_tried_on_its_own_scenario_at_both_depths():
+    trial = trial_of("BZ-03", {}, 7)
+    assert Trial("BZ-03", (ATOMIC, Place("busy_handoff", "exact")), 7) == trial
+
+
+def test_a_removal_is_tried_where_its_line_is_run():
+    reach = {(WAKEUP.function, WAKEUP.line): (ATOMIC,)}
+    assert (ATOMIC,) == trial_of(WAKEUP.ident, reach, 7).places
+
+
+def test_a_removal_on_a_line_that_nobody_runs_is_tried_nowhere():
+    assert () == trial_of(WAKEUP.ident, {}, 7).places
+
+
+# -- judging --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def found():
+    return judge(Trial(WAKEUP.ident, (ATOMIC,), 50))
+
+
+def test_a_guard_that_is_missed_is_found(found):
+    assert ("found", "busy_handoff (atomic)", True) == (found.outcome, found.place, found.killed)
+
+
+def test_a_verdict_counts_the_schedules_to_the_failure(found):
+    assert 1 <= found.schedules <= found.tried <= 50
+
+
+def test_a_verdict_has_the_line_that_shows_the_failure(found):
+    assert found.schedule.startswith("v1:busy_handoff+")
+
+
+def test_a_guard_that_nobody_misses_survives_all_schedules():
+    verdict = judge(Trial(FLAG.ident, (ATOMIC,), 20))
+    assert Verdict(FLAG.ident, "survived", tried=20) == verdict
+
+
+def test_a_guard_that_no_scenario_runs_is_not_reached():
+    assert Verdict(WAKEUP.ident, "not reached") == judge(Trial(WAKEUP.ident, ()))
+
+
+def test_a_known_finding_is_not_taken_for_the_mutant_s(monkeypatch):
+    monkeypatch.setattr(subject, "explain", lambda *_: "a known one")
+    assert "survived" == judge(Trial(WAKEUP.ident, (ATOMIC,), 5)).outcome
+
+
+def test_a_trial_that_cannot_be_made_is_an_error():
+    verdict = judge(Trial(WAKEUP.ident, (Place("no_such_scenario", "atomic"),)))
+    assert ("error", False) == (verdict.outcome, verdict.killed)
+
+
+# -- many -----------------------------------------------------------------------------------------
+
+
+def test_every_trial_comes_to_a_verdict():
+    trials = [Trial(WAKEUP.ident, (ATOMIC,), 20), Trial(FLAG.ident, ()), Trial(FLAG.ident, (ATOMIC,), 3)]
+    verdicts = {(one.ident, one.outcome) for one in kill_table(trials, 2)}
+    assert {(WAKEUP.ident, "found"), (FLAG.ident, "not reached"), (FLAG.ident, "survived")} == verdicts
+
+
+def test_no_trial_makes_no_process():
+    assert [] == list(kill_table([], 2))
+
+
+def test_a_trial_that_does_not_end_is_a_hang_and_the_next_one_is_made():
+    trials = [Trial(FLAG.ident, (ATOMIC,), 10**9), Trial(FLAG.ident, ())]
+    outcomes = [verdict.outcome for verdict in kill_table(trials, 1, hang_s=3.0)]
+    assert ["hang", "not reached"] == outcomes

@@ -1,0 +1,36 @@
+"""Reach: the lines that scenarios run, at which depth."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsmp.campaign.reach import Place, reach_of
+from vmsmp.library import find_scenario
+
+WAKEUP = "vmsmp.vm.vm_page.busy:vm_page_wakeup"
+EXACT = "vmsmp.sync.spinlock:ExactSpinlock.acquire"
+OTHER = "vmsmp.sync.refcount:refcount_wait"
+
+
+@pytest.fixture(scope="module")
+def reach():
+    return reach_of([find_scenario("busy_handoff")], [WAKEUP, EXACT, OTHER])
+
+
+def test_a_line_is_run_at_both_depths(reach):
+    assert (Place("busy_handoff", "atomic"), Place("busy_handoff", "exact")) == reach[WAKEUP, 3]
+
+
+def test_a_lock_s_line_is_run_at_its_own_depth(reach):
+    places = {place for (function, _), found in reach.items() if function == EXACT for place in found}
+    assert {Place("busy_handoff", "exact")} == places
+
+
+def test_a_function_that_nobody_calls_is_not_reached(reach):
+    assert OTHER not in {function for function, _ in reach}
+
+
+def test_who_waits_is_told_which_scenario_is_looked_at():
+    said = []
+    reach_of([find_scenario("busy_handoff")], [WAKEUP], said.append)
+    assert ["which lines busy_handoff (atomic) runs", "which lines busy_handoff (exact) runs"] == said

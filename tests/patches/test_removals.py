@@ -1,0 +1,204 @@
+"""Removals: what is taken away from which line, and that each can be planted."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+import vmsmp
+from vmsmp.errors import UsageError
+from vmsmp.library import find_scenario
+from vmsmp.patches import removals
+from vmsmp.patches.patch import plant, resolve
+from vmsmp.patches.removals import all_removals, find_removal, removals_of
+
+FUNCTION = "vmsmp.vm.vm_page.busy:vm_page_wakeup"
+
+
+@pytest.fixture
+def taken_away(tmp_path, monkeypatch):
+    """The removals of a function `guarded` with that source: how, and the line or lines they leave."""
+
+    def found(source):
+        (tmp_path / "subject.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "subject", raising=False)
+        return [(one.ident.rsplit("-", 2)[1:], one.new) for one in removals_of("subject:guarded")]
+
+    removals_of.cache_clear()
+    yield found
+    removals_of.cache_clear()
+
+
+# -- what is taken away ---------------------------------------------------------------------------
+
+
+def test_the_body_of_a_test_is_run_never_or_always(taken_away):
+    source = """
+    def guarded(lock):
+        if lock.free:
+            return 1
+    """
+    assert [(["2", "never"], "if False:"), (["2", "always"], "if True:")] == taken_away(source)
+
+
+def test_each_term_of_a_condition_is_left_out(taken_away):
+    source = """
+    def guarded(m, n):
+        return m.idle and not (n or m.queue)
+    """
+    assert [
+        (["2", "term1"], "return True and not (n or m.queue)"),
+        (["2", "term2"], "return m.idle and True"),
+        (["2", "term3"], "return m.idle and not (False or m.queue)"),
+        (["2", "term4"], "return m.idle and not (n or False)"),
+    ] == taken_away(source)
+
+
+def test_a_loop_that_looks_again_looks_once(taken_away):
+    source = """
+    def guarded(m):
+        while m.busy:
+            m.sleep()
+    """
+    assert [
+        (["2", "once"], "if m.busy:"),
+        (["3", "gone"], "pass"),
+    ] == taken_away(source)
+
+
+def test_a_loop_with_a_break_stays_a_loop(taken_away):
+    source = """
+    def guarded(m):
+        while m.busy:
+            break
+    """
+    assert [] == taken_away(source)
+
+
+def test_a_call_of_its_own_is_not_made(taken_away):
+    source = """
+    def guarded(m):
+        m.lock.acquire()
+        return m.value
+    """
+    assert [(["2", "gone"], "pass")] == taken_away(source)
+
+
+def test_a_block_under_a_lock_runs_without_it(taken_away):
+    source = """
+    def guarded(m):
+        with m.lock:
+            return m.value
+    """
+    assert [(["2", "open"], "if True:")] == taken_away(source)
+
+
+def test_neighbours_change_places(taken_away):
+    source = """
+    def guarded(m):
+        m.value = 1  # first
+        m.ready = 2
+    """
+    assert [(["2", "swap"], "m.ready = 2  # first\nm.value = 1")] == taken_away(source)
+
+
+def test_a_line_that_comes_twice_is_changed_with_what_is_around_it(taken_away):
+    source = """
+    def guarded(m):
+        if m.one:
+            m.wakeup()
+        else:
+            m.wakeup()
+    """
+    gone = [new for (_, how), new in taken_away(source) if how == "gone"]
+    assert [
+        "if m.one:\n    pass\nelse:\n    m.wakeup()",
+        "if m.one:\n    m.wakeup()\nelse:\n    pass",
+    ] == gone
+
+
+@pytest.mark.parametrize("line", ["m.vm.panic('no')", "raise ValueError"])
+def test_an_assertion_is_left_alone(taken_away, line):
+    assert [] == taken_away(f"def guarded(m):\n    if m.bad:\n        {line}\n")
+
+
+@pytest.mark.parametrize("line", ["m.took(HARD)", "m.gave(HARD)", "local = m.value"])
+def test_what_no_other_cpu_sees_is_left_alone(taken_away, line):
+    assert [] == taken_away(f"def guarded(m):\n    {line}\n")
+
+
+def test_observers_are_told_in_any_case(taken_away):
+    source = """
+    def guarded(vm):
+        for hook in vm.hooks.freed:
+            hook(vm)
+    """
+    assert [] == taken_away(source)
+
+
+# -- the whole model ------------------------------------------------------------------------------
+
+
+def test_ids_are_unique():
+    idents = [removal.ident for removal in all_removals()]
+    assert len(idents) == len(set(idents))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "sync.spinlock",
+        "sync.token",
+        "sync.lockmgr",
+        "sync.sleepq",
+        "sync.refcount",
+        "vm.vm_page",
+        "vm.vm_object",
+    ],
+)
+def test_every_part_of_the_model_has_removals(part):
+    assert any(removal.ident.startswith(f"{part}.") for removal in all_removals())
+
+
+def test_every_removal_can_be_planted():
+    before = {removal.function: resolve(removal.function).__code__ for removal in all_removals()}
+    for removal in all_removals():
+        with plant([removal]):
+            assert before[removal.function] is not resolve(removal.function).__code__, removal.ident
+    assert before == {function: resolve(function).__code__ for function in before}
+
+
+def test_a_removal_is_found_by_its_id():
+    removal = removals_of(FUNCTION)[0]
+    assert removal == find_removal(removal.ident)
+
+
+@pytest.mark.parametrize(
+    "ident", ["SP-01", "nothing", "vm.vm_page.busy.vm_page_wakeup-999-never", "vm.no-1-gone"]
+)
+def test_another_id_is_no_removal_s(ident):
+    assert None is find_removal(ident)
+
+
+def test_a_function_without_a_file_is_an_error(monkeypatch):
+    monkeypatch.setattr(removals.inspect, "getsource", no_source)
+    removals_of.cache_clear()
+    with pytest.raises(UsageError, match=f"{FUNCTION}: its source cannot be read: no file"):
+        removals_of(FUNCTION)
+
+
+def no_source(_target):
+    raise OSError("no file")
+
+
+def test_a_run_with_a_removal_is_brought_back_by_its_line():
+    ident = next(one.ident for one in removals_of(FUNCTION) if one.ident.endswith("-gone"))
+    program = find_scenario("busy_handoff")
+    failure = vmsmp.explore(program, mutants=[ident], schedules=100).failure
+    assert (f"mutant={ident}" in failure.schedule, failure.signature) == (
+        True,
+        vmsmp.replay(program, failure.schedule).failure.signature,
+    )

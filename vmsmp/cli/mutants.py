@@ -1,0 +1,94 @@
+"""`vmsmp mutants`: remove guards one at a time, and see whether the scenarios notice."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from vmsmp.campaign.kill_table import BUDGET, HANG_S, Verdict, kill_table, trial_of
+from vmsmp.campaign.reach import Reach, reach_of
+from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.cli.console import Progress
+from vmsmp.library import matching
+from vmsmp.patches.catalogue import MUTANT_BY_ID, find_mutant, mutants_matching
+from vmsmp.patches.removals import Removal, all_removals
+from vmsmp.report.kill_table import kill_text
+
+
+def register(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "mutants",
+        help="remove guards one at a time, and see whether the scenarios notice",
+        description="The kill table: each guard removal against the scenarios. Written mutants are tried on "
+        "the scenario that they name; removals, which are derived from every test, lock, wakeup and order of "
+        "the model's source, on all scenarios that run their line. Known findings are repaired meanwhile.",
+        epilog="Exit code 0: all were noticed; 1: some were not; 4: interrupted, results so far shown.",
+    )
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="mutants or removals, as shell patterns (default: all mutants)"
+    )
+    parser.add_argument("--removals", action="store_true", help="all removals instead of the written mutants")
+    parser.add_argument(
+        "--budget",
+        type=number(int, 1, 10**9),
+        default=BUDGET,
+        metavar="N",
+        help=f"schedules for each on a scenario (default {BUDGET})",
+    )
+    parser.add_argument(
+        "--scenarios", default="*", metavar="GLOB", help="try removals on these only (default: all)"
+    )
+    parser.add_argument(
+        "--workers", type=number(int, 1, 256), metavar="N", help="processes (default: one a core)"
+    )
+    parser.add_argument(
+        "--hang",
+        type=number(float, 1, 10**6),
+        default=HANG_S,
+        metavar="S",
+        help=f"seconds after which a trial counts as a hang (default {HANG_S:g})",
+    )
+    add_json(parser)
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    show = Progress(quiet=args.json)
+    idents = _chosen(args)
+    verdicts: list[Verdict] = []
+    interrupted = False
+    try:
+        reach = _reach(args, idents, show)
+        trials = [trial_of(ident, reach, args.budget) for ident in idents]
+        for verdict in kill_table(trials, args.workers or len(os.sched_getaffinity(0)), args.hang):
+            verdicts.append(verdict)
+            lost = sum(not one.killed for one in verdicts)
+            show.say(f"{len(verdicts)} of {len(idents)} tried, {lost} not noticed; last: {verdict.ident}")
+    except KeyboardInterrupt:
+        interrupted = True
+    show.clear()
+    if args.json:
+        print_json([verdict.as_dict() for verdict in verdicts])
+    else:
+        print("\n".join(kill_text(verdicts, len(idents), interrupted=interrupted)))
+    if interrupted:
+        return 4
+    return 0 if all(verdict.killed for verdict in verdicts) else 1
+
+
+def _chosen(args: argparse.Namespace) -> list[str]:
+    """The ids to try.
+
+    Raises: UsageError for a pattern that matches none.
+    """
+    if args.ids:
+        return mutants_matching(args.ids)
+    return [removal.ident for removal in all_removals()] if args.removals else list(MUTANT_BY_ID)
+
+
+def _reach(args: argparse.Namespace, idents: Sequence[str], show: Progress) -> Reach:
+    """Where the lines of the removals among them are run."""
+    found = [mutant for mutant in map(find_mutant, idents) if isinstance(mutant, Removal)]
+    functions = sorted({removal.function for removal in found})
+    return reach_of(matching(args.scenarios), functions, show.say) if functions else {}

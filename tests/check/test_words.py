@@ -222,10 +222,10 @@ def test_a_sleeper_that_keeps_its_token_is_caught():
             pass
         m.join()
 
-    failure = planted(
-        program, "vmsmp.sync.token.switch:lwkt_switch", "lwkt_relalltokens(td)", "td.td_toks_have = None"
-    )
-    assert "state word of token 'l': cpu1 sleeps and owns it" == failure.message
+    switch = "vmsmp.sync.token.switch:lwkt_switch"
+    with Mutant("planted", switch, "lwkt_relalltokens(td)", "td.td_toks_have = None", "", "").plant():
+        result = vmsmp.explore(program, sched="random", schedules=300, locks="exact", stop="never")
+    assert "state word of token 'l': cpu1 sleeps and owns it" in {f.message for f in result.failures}
 
 
 def test_shared_beside_an_owner_is_caught_while_others_ask():

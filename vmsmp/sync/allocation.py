@@ -53,6 +53,7 @@ class Allocation:
         self._dead: set[int] = set()
         for key, value in values.items():
             cell = value if isinstance(value, Atomic) else machine.cell(value, f"{self.name}.{key}")
+            self._guard(cell)
             self._cells.append(cell)
             setattr(self, key, cell)
         self._deeds = [self._deed("allocated it")]
@@ -78,20 +79,20 @@ class Allocation:
                     self._deeds.append(deed)
             if again:
                 self._fail(f"{self.name} freed twice", deed)
-            self._bury(cell)
 
     def history(self) -> list[str]:
         """Who allocated it, and who freed it, oldest first."""
         return [str(deed) for deed in self._deeds]
 
-    def _bury(self, cell: Cell[Any] | Atomic) -> None:
-        """Let every later access fail, after the operation that it is."""
+    def _guard(self, cell: Cell[Any] | Atomic) -> None:
+        """Let every access look, in the step in which it is performed, whether the field is still there."""
 
-        def too_late(code: int) -> None:
+        def point(code: int) -> None:
             self._machine.point(code)
-            self._fail(f"{cell.name} used after it was freed", self._deed("uses it"))
+            if cell.ident in self._dead:
+                self._fail(f"{cell.name} used after it was freed", self._deed("uses it"))
 
-        cell.bury(too_late)
+        cell.watch(point)
 
     def _fail(self, message: str, deed: Deed) -> NoReturn:
         self._machine.fail(FailureKind.USE_AFTER_FREE, message, [*self.history(), str(deed)])

@@ -22,7 +22,7 @@ from vmsmp.sync.services import Services
 #: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 #: What fields cannot be called.
-TAKEN: Final = frozenset(("free", "freed", "name", "history"))
+TAKEN: Final = frozenset(("free", "freed", "history", "state"))
 
 
 class Deed(NamedTuple):
@@ -46,13 +46,13 @@ class Allocation:
             raise ValueError(f"allocate: fields must be some, and none of {', '.join(sorted(TAKEN))}")
         self._machine = machine
         ident = machine.enroll(self)
-        self.name = name or f"allocation {ident & 63}.{ident >> 6}"
+        self._name = name or f"allocation {ident & 63}.{ident >> 6}"
         self.freed = False
         self._host = machine.engine.host_lock()
         self._cells: list[Cell[Any] | Atomic] = []
         self._dead: set[int] = set()
         for key, value in values.items():
-            cell = value if isinstance(value, Atomic) else machine.cell(value, f"{self.name}.{key}")
+            cell = value if isinstance(value, Atomic) else machine.cell(value, f"{self._name}.{key}")
             self._guard(cell)
             self._cells.append(cell)
             setattr(self, key, cell)
@@ -78,7 +78,7 @@ class Allocation:
                     self.freed = True
                     self._deeds.append(deed)
             if again:
-                self._fail(f"{self.name} freed twice", deed)
+                self._fail(f"{self._name} freed twice", deed)
 
     def history(self) -> list[str]:
         """Who allocated it, and who freed it, oldest first."""
@@ -107,4 +107,4 @@ class Allocation:
         return "freed" if self.freed else "allocated"
 
     def __repr__(self) -> str:
-        return self.name
+        return self._name

@@ -130,7 +130,7 @@ class SyncMachine(Services):
     def futex_requeue(
         self, atomic: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
     ) -> int:
-        """Wake up to `wake` CPUs that wait on `atomic` and let others wait on `target` (`Futexes.requeue`)."""
+        """Wake some CPUs that wait on `atomic` and let others wait on `target` (see `Futexes.requeue`)."""
         return self.futexes.requeue(atomic, target, wake, requeue, expected)
 
     # -- sleeping -------------------------------------------------------------------------------

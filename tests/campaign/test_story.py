@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import vmsmp
 from vmsmp import PINTERLOCKED
 
 
@@ -238,3 +239,15 @@ def test_a_cpu_that_ends_on_fair_picks_is_still_called_so(tell):
 def test_a_story_of_the_second_half_changes_no_run(tell):
     runs = [tell(taking_turns, "1.5>2", options="+steps=80", check=check).digest for check in (True, False)]
     assert runs[0] == runs[1]
+
+
+def test_a_step_of_several_accesses_is_one_row_that_tells_them_all():
+    def program(m):
+        a, b = m.atomic(0, "a"), m.cell(5, "b")
+        with m.step():
+            a.store(1)
+            b.load()
+        m.check(False, "over")
+
+    rows = vmsmp.explore(program, schedules=1).failure.story.rows
+    assert [("step: store a 0 -> 1, load b 5", "", "")] == [(r.text, r.thing, r.change) for r in rows]

@@ -152,11 +152,11 @@ class Storyteller(LockObserver):
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
+        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         self._close_part(cpu)
         if self._parts:
             text = f"{text}: {', '.join(self._parts)}"
             self._parts = []
-        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         step = len(self._rows)
         self._rows.append(Row(step, cpu.index, text, before or after, after, place, switch, held, name))
 

@@ -560,7 +560,7 @@ def test_both_depths_of_a_semaphore_do_the_same(name):
                 diary.note(f"{who}{int(got)}")
             else:
                 got = sem.acquire() == 0
-                diary.note(f"{who}+")
+                diary.note(f"{who}{int(got)}")
             if got:
                 sem.release()
 

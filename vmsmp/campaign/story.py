@@ -186,11 +186,11 @@ class Storyteller(LockObserver):
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
+        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         self._close_part(done.cpu)
         if self._parts:
             text = f"{text}: {', '.join(self._parts)}"
             self._parts = []
-        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         note = "; ".join([*self._woken_by(done), *done.notes])
         self._rows.append(
             Row(

@@ -6,8 +6,8 @@ import pytest
 
 from page_layer import dead, made, on
 from vmsmp.vm import vm_object as o
-from vmsmp.vm.vm_object import terminate
 from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
+from vmsmp.vm.vm_object import terminate
 from vmsmp.vm.vm_page import (
     PBUSY_WANTED,
     VM_ALLOC_NORMAL,

@@ -46,10 +46,10 @@ def outcomes(body, sched="dfs", **options):
 
 
 def refines(
-    body, searches=(("random", MANY), ("pct:3", 150), ("dfs:2", 250)), *, both=False, sched="dfs", **options
+    body, searches=(("random", MANY), ("pct:3", 150), ("dfs:2", 250)), *, both=False, search="dfs", **options
 ):
     """Every outcome at the exact depth is one of the atomic depth; with `both`, each of those is reached."""
-    specified, reached = outcomes(body, search=search, **options), set()
+    specified, reached = outcomes(body, search, **options), set()
 
     def judged(m):
         log = []

@@ -8,8 +8,8 @@ from vmsmp import PINTERLOCKED
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.sched.names import make_scheduler
 from vmsmp.scenarios._kit import active_page
+from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
     vm_page_activate,
@@ -61,7 +61,6 @@ def clean(m):
     m.spawn(word.fetchadd, 1)
     m.join()
     m.check(word.load() == 2, "both increments are counted")
-
 
 
 class Shared:
@@ -228,6 +227,12 @@ def outcomes(program, sched, most):
     seen = set()
     scheduler = make_scheduler(sched, 0)
     ended = False
+    shared = []
+
+    def body(m):
+        shared.append(Shared(m))
+        program(shared[0])
+
     with WorkerPool(current_core()) as pool:
         engine = ControlledEngine(pool)
 
@@ -237,16 +242,10 @@ def outcomes(program, sched, most):
                 if not scheduler.begin():
                     ended = True
                     return
-                shared = []
-
-                def body(m):
-                    shared.append(Shared(m))
-                    program(shared[0])
-
                 execution = engine.prepare(scheduler)
                 machine = Machine(execution, seed=n)
                 execution.execute(machine, body)
-                seen.add(shared[0].outcome())
+                seen.add(shared.pop().outcome())
                 machine.close()
 
         pool.drive(loop)

@@ -21,7 +21,7 @@ Deviations:
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
@@ -42,7 +42,7 @@ FAIR_STEPS: Final = 200
 class Node:
     """The state before one step of the run: who could run, its sleep set, what is still to explore."""
 
-    __slots__ = ("chosen", "enabled", "last_resort", "sleep", "value", "values", "wakeup")
+    __slots__ = ("chosen", "enabled", "explored", "last_resort", "sleep", "value", "values", "wakeup")
 
     def __init__(self, enabled: frozenset[int], sleep: dict[int, Event], wakeup: list[Branch]) -> None:
         self.enabled = enabled
@@ -50,6 +50,8 @@ class Node:
         self.sleep = sleep
         #: The branches of the wakeup tree; the first is the one being explored.
         self.wakeup = wakeup
+        #: How many branches have been explored.
+        self.explored = 0
         self.chosen = -1
         #: Whether its step came only because no CPU could run.
         self.last_resort = False
@@ -65,6 +67,7 @@ class Node:
         self.value, self.values = 0, 1
         if self.wakeup:
             self.wakeup.pop(0)
+            self.explored += 1
             if explored is not None:
                 self.sleep[self.chosen] = explored
         while self.wakeup and self.wakeup[0].event.cpu in self.sleep:
@@ -88,7 +91,7 @@ class Dpor(Scheduler):
         self._prefix = 0
         self._cursor = LogCursor()
         self._effects = Effects()
-        self._machine: Machine | None = None
+        self._machine: Any = None
         self._events: list[Event] = []
         self._redundant = False
         #: How many nodes this run has been asked about: picks are fair after them.
@@ -113,7 +116,6 @@ class Dpor(Scheduler):
 
     def _catch_up(self) -> None:
         """Take in the steps performed since, and add nodes for those that left no choice."""
-        assert self._machine is not None
         for event in self._effects.add(self._machine, list(self._cursor.advance())):
             n = len(self._events)
             if n == len(self._nodes):
@@ -134,9 +136,7 @@ class Dpor(Scheduler):
         last = self._events[-1]
         cpu = last.cpu
         sleep = {
-            other: slept
-            for other, slept in above.sleep.items()
-            if other != cpu and not conflict(slept, last)
+            other: slept for other, slept in above.sleep.items() if other != cpu and not conflict(slept, last)
         }
         wakeup = above.wakeup[0].below if above.wakeup and above.wakeup[0].event.cpu == cpu else ()
         return Node(enabled, sleep, list(wakeup))
@@ -203,6 +203,16 @@ class Dpor(Scheduler):
             self._events[self._asked :] = _without(stopped, after)
             self._reverse_races([])
         del self._events[self._asked :]
+
+    def share(self) -> float:
+        """As `Scheduler.share`, over the branches known so far: races of runs to come may add more."""
+        share, left = 0.0, 1.0
+        for node in self._nodes:
+            left /= node.explored + max(1, len(node.wakeup))
+            share += node.explored * left
+            left /= node.values
+            share += node.value * left
+        return share + left if self._nodes else 0.0
 
     # -- between two runs -------------------------------------------------------------------------
 

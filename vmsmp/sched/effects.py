@@ -10,12 +10,9 @@ Deviation: a store is seen by the value that it leaves, so storing the value tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
-
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Machine
 
 #: The value of a field whose record has not been made.
 _UNMADE: Final = object()
@@ -60,7 +57,7 @@ class Effects:
         self._views = {}
         self._values = {}
 
-    def add(self, machine: Machine, steps: list[tuple[int, int]]) -> list[Event]:
+    def add(self, machine: Any, steps: list[tuple[int, int]]) -> list[Event]:
         """Return the steps just performed with their effects.
 
         Of several steps each counts as having stored what has changed.
@@ -77,7 +74,7 @@ class Effects:
             self._learn(machine, code)
         return events[::-1]
 
-    def _stores(self, machine: Machine) -> tuple[int, ...]:
+    def _stores(self, machine: Any) -> tuple[int, ...]:
         changed = []
         for ident, hinted in self._known.items():
             if not hinted:
@@ -89,7 +86,7 @@ class Effects:
                 changed.append(ops.op(ident, ops.STORE))
         return tuple(changed)
 
-    def _peek(self, machine: Machine, ident: int) -> Any:
+    def _peek(self, machine: Any, ident: int) -> Any:
         view = self._views.get(ident)
         if view is None:
             view = machine.find(ident)
@@ -98,7 +95,7 @@ class Effects:
             self._views[ident] = view
         return view.stored()
 
-    def _learn(self, machine: Machine, code: int) -> None:
+    def _learn(self, machine: Any, code: int) -> None:
         if code & ops.KIND_MASK != ops.LOAD or code >> ops.KIND_BITS in self._known:
             return
         ident = code >> ops.KIND_BITS

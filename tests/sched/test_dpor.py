@@ -525,10 +525,7 @@ def test_a_writer_beside_two_readers_of_a_lock_runs_nothing_in_vain():
         (attempt, attempt, attempt),
         (attempt, attempt, section),
         (attempt, attempt, shared_section),
-        pytest.param(
-            (attempt, shared_section, shared_section),
-            marks=pytest.mark.xfail(strict=True, reason="a try and two readers run traces twice"),
-        ),
+        (attempt, shared_section, shared_section),
     ],
     ids=lambda roles: " ".join(role.__name__ for role in roles),
 )

@@ -13,7 +13,7 @@ Deviations:
     they happen (`effects`).  A search that meets a hint of a field for the first time starts again.
   * a sleep that the scheduler may end (`timeouts="any"`, `spurious`) ends for no operation's sake, so
     when it ends is not enumerated, and such a search never says that it is exhaustive either.
-  * tries of a lock beside its readers, and waits for several tokens, may repeat a trace.
+  * waits for several tokens may repeat a trace.
   * of a run that reaches the fair half of its step limit the half before is explored, and what the
     other CPUs did in the next `FAIR_STEPS` steps.
 """

@@ -146,8 +146,13 @@ class PartialOrder:
         """Yield earlier steps that the step depends on, latest first."""
         code = event.code
         kind = code & ops.KIND_MASK
-        if kind in ops.EVERYWHERE or event.effects or code >> ops.KIND_BITS in self._affected:
+        if kind in ops.EVERYWHERE:
             candidates: Iterable[int] = range(n - 1, -1, -1)
+        elif event.effects or code >> ops.KIND_BITS in self._affected:
+            things = {step >> ops.KIND_BITS for step in (code, *event.effects)}
+            spawns = self._spawns if kind == ops.SPAWN else ()
+            met = (i for thing in things for i in self._on.get(thing, ()))
+            candidates = sorted({*met, *spawns, *self._everywhere}, reverse=True)
         elif kind == ops.SPAWN:
             candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
         elif self._everywhere:

@@ -120,6 +120,10 @@ def hold(t):
     vm_page_unhold(t.page)
 
 
+def count(t):
+    t.saw(t.word.fetchadd(1))
+
+
 def busy(t):
     if not vm_page_busy_try(t.page, True):
         t.saw("busied")
@@ -196,7 +200,7 @@ KERNEL_OPERATIONS = {
     "hints": (read_queue, read_act_count, read_head, read_length, unqueue),
     "queues": (unqueue, activate, deactivate, read_queue),
     "holds": (hold, busy, unqueue, read_head),
-    "objects": (hold_object, share_object, read_queue, unqueue),
+    "objects": (hold_object, share_object, read_queue, count),
     "spinlocks": (spin, spin_try, spin_shared, spin_upgrade),
     "locks": (take_token, take_lockmgr, share_lockmgr, spin_upgrade),
     "sleeps": (sleep, wake, spin_try, read_queue),

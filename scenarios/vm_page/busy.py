@@ -4,6 +4,7 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import enter_hash, idle_pages
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
+    HARD,
     PBUSY_SWAPINPROG,
     PG_MAPPEDMULTI,
     vm_page_busy_try,
@@ -26,6 +27,7 @@ from vmsmp.vm.vm_page import (
     vm_page_sbusy_hold,
     vm_page_sbusy_try,
     vm_page_set_invalid,
+    vm_page_set_valid,
     vm_page_sleep_busy,
     vm_page_wakeup,
 )
@@ -113,6 +115,61 @@ def busy_storm(m):
 
     for _ in range(m.ncpus):
         m.spawn(worker)
+    m.join()
+
+
+@scenario(cpus=3, tags={"page", "busy"}, fixed=True)
+def busy_asynchronous_io(m):
+    """One CPU starts a read and a write, another finishes them, and the third waits for the pages."""
+    vm = m.boot(pages=6, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    written, read = idle_pages(vm, obj, [0, 1])
+    device = m.semaphore(0, name="device")
+    requests = []
+
+    def write_out():
+        vm_page_busy_wait(written, True)
+        vm_page_io_start(written)
+        vm_page_wakeup(written)
+        requests.append(end_of_write)
+        device.release()
+
+    def end_of_write():
+        vm_page_busy_wait(written, False)
+        vm_page_io_finish(written)
+        vm_page_wakeup(written)
+
+    def read_in():
+        vm_page_busy_wait(read, True)
+        vm_page_set_invalid(read, 0, 4096)
+        read.handed(HARD)
+        requests.append(end_of_read)
+        device.release()
+
+    def end_of_read():
+        read.taken_over(HARD)
+        vm_page_set_valid(read, 0, 4096)
+        vm_page_wakeup(read)
+
+    def starter():
+        starts = (write_out, read_in)
+        first = m.choose(2)
+        starts[first]()
+        starts[1 - first]()
+
+    def biodone():
+        for _ in range(2):
+            device.acquire()
+            requests.pop(0)()
+
+    def user():
+        for page in (written, read):
+            vm_page_busy_wait(page, True)
+            m.check(page.valid == 0xFF, "who gets the page gets it valid")
+            vm_page_wakeup(page)
+
+    for role in (starter, biodone, user):
+        m.spawn(role)
     m.join()
 
 

@@ -40,7 +40,7 @@ from vmsmp.vm.vm_page import (
 )
 
 HARD = "the page hard-busied by the caller"
-BUSY = "the page soft- or hard-busied by the caller"
+BUSY = "the page soft- or hard-busied by the caller or by I/O"
 SPIN = "m.spin, exclusively"
 QUEUE_SPIN = "the spinlock of the page's queue"
 TOKEN = "the object's token, exclusively"

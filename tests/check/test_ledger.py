@@ -22,6 +22,7 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
+    HARD,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     WIRE,
@@ -30,6 +31,7 @@ from vmsmp.vm.vm_page import (
     vm_page_alloczwq,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_deactivate,
     vm_page_free,
     vm_page_freezwq,
     vm_page_hold,
@@ -125,15 +127,9 @@ def both(*deeds):
 
 
 SHARES = {
-    "PB1": (wait_hard, vm_page_wakeup, "hard busy", "vm_page/busy.py in vm_page_busy_wait, for wait_hard"),
-    "PB2": (soft, vm_page_sbusy_drop, "soft busy", "vm_page/busy.py in vm_page_sbusy_try, for soft"),
-    "PB2-io": (
-        hard_and_soft,
-        vm_page_io_finish,
-        "soft busy",
-        "vm_page/busy.py in vm_page_io_start, for hard_and_soft",
-    ),
-    "HW1": (held, vm_page_unhold, "hold", "vm_page/holding.py in vm_page_hold, for held"),
+    "PB1": (wait_hard, vm_page_wakeup, "hard busy", "vm/vm_page/busy.py in vm_page_busy_wait, for wait_hard"),
+    "PB2": (soft, vm_page_sbusy_drop, "soft busy", "vm/vm_page/busy.py in vm_page_sbusy_try, for soft"),
+    "PB2-io": (soft, vm_page_io_finish, "soft busy", "vm/vm_page/busy.py in vm_page_sbusy_try, for soft"),
 }
 
 
@@ -145,7 +141,7 @@ def test_a_share_given_back_by_a_cpu_that_has_none_is_found(name, locks):
     failure = found(two_roles(first, second), "accounting", message, locks=locks)
     assert ("cpu2 gave it back; it is in the hands of cpu1", 2) == (failure.facts[0], failure.cpu)
     assert f"cpu1 took a {share} at {where}" in entries(failure)
-    assert entries(failure)[-1].startswith(f"cpu2 gave a {share} back at vm_page/")
+    assert entries(failure)[-1].startswith(f"cpu2 gave a {share} back at vm/vm_page/")
 
 
 @DEPTHS
@@ -163,6 +159,124 @@ def test_a_share_given_back_by_a_cpu_that_has_none_is_found(name, locks):
 )
 def test_a_share_given_back_by_who_took_it_is_right(deed, locks):
     silent(two_roles(deed, deed), locks=locks)
+
+
+@DEPTHS
+def test_holds_may_be_given_back_by_others(locks):
+    silent(two_roles(held, vm_page_unhold), locks=locks)
+
+
+def test_the_free_engine_lets_others_give_holds_back():
+    assert None is vmsmp.run(two_roles(held, vm_page_unhold), engine="free").failure
+
+
+@DEPTHS
+def test_a_hold_given_back_that_nobody_took_is_found(locks):
+    def program(m):
+        page = active(m.boot(pages=4, l2_size=1))
+
+        def worker():
+            m.yield_()  # the page is judged, and then not before the hold is dropped
+            page.hold_count.value = 1
+            vm_page_unhold(page)
+
+        m.spawn(worker)
+        m.join()
+
+    failure = found(program, "accounting", "INV-HW1: more holds of pg given back than taken", locks=locks)
+    assert (
+        "cpu1 gave a hold back at vm/vm_page/holding.py in vm_page_unhold, for worker" == entries(failure)[-1]
+    )
+
+
+# -- shares handed on -----------------------------------------------------------------------------
+
+
+def starting(page):
+    """Start I/O and let go of the page."""
+    hard_and_soft(page)
+    vm_page_wakeup(page)
+
+
+def finishing(page):
+    """Finish I/O that somebody started."""
+    vm_page_busy_wait(page, False)
+    vm_page_io_finish(page)
+    vm_page_wakeup(page)
+
+
+def handing_on(page):
+    vm_page_busy_wait(page, False)
+    page.handed(HARD)
+
+
+def taking_over(page):
+    assert page.taken_over(HARD)
+    vm_page_wakeup(page)
+
+
+#: What one CPU begins and another finishes.
+HANDED_ON = {"io": (starting, finishing), "hard": (handing_on, taking_over)}
+HANDING = pytest.mark.parametrize("name", HANDED_ON)
+
+
+@HANDING
+@DEPTHS
+def test_a_share_handed_on_is_given_back_by_who_took_it_over(name, locks):
+    silent(two_roles(*HANDED_ON[name]), locks=locks)
+
+
+@HANDING
+def test_the_free_engine_knows_shares_that_are_handed_on(name):
+    assert None is vmsmp.run(two_roles(*HANDED_ON[name]), engine="free").failure
+
+
+@DEPTHS
+def test_a_hard_busy_handed_on_and_given_back_without_being_taken_over_is_found(locks):
+    message = "INV-PB1: hard busy of pg given back by a CPU that has none"
+    failure = found(two_roles(handing_on, vm_page_wakeup), "accounting", message, locks=locks)
+    assert "cpu2 gave it back; it is in the hands of nobody" == failure.facts[0]
+    assert [
+        "cpu1 handed a hard busy on at check/test_ledger.py in handing_on, for taker",
+        "cpu2 gave a hard busy back at vm/vm_page/busy.py in _vm_page_wakeup, for vm_page_wakeup",
+    ] == entries(failure)[-2:]
+
+
+@DEPTHS
+def test_a_share_handed_on_is_not_the_former_owner_s_to_give_back(locks):
+    message = "INV-PB2: soft busy of pg given back by a CPU that has none"
+    failure = found(
+        two_roles(both(starting, vm_page_sbusy_drop), vm_page_deactivate), "accounting", message, locks=locks
+    )
+    assert 1 == failure.cpu
+
+
+@DEPTHS
+def test_a_share_handed_on_by_a_cpu_that_has_none_is_found(locks):
+    message = "INV-PB1: hard busy of pg handed on by a CPU that has none"
+    program = two_roles(wait_hard, lambda page: page.handed(HARD))
+    failure = found(program, "accounting", message, locks=locks)
+    assert ("cpu2 handed it on; it is in the hands of cpu1", 2) == (failure.facts[0], failure.cpu)
+
+
+def test_a_share_that_was_not_handed_on_cannot_be_taken_over():
+    def program(m):
+        page = active(m.boot(pages=4, l2_size=1))
+        vm_page_busy_wait(page, False)
+        m.check(not page.taken_over(HARD), "it is the owner's")
+        vm_page_wakeup(page)
+
+    silent(program)
+
+
+@HANDING
+@DEPTHS
+def test_a_share_handed_on_that_nobody_takes_over_is_found(name, locks):
+    program = leaking_page(HANDED_ON[name][0])
+    invariant, share = {"io": ("INV-PB2", "soft busy"), "hard": ("INV-PB1", "hard busy")}[name]
+    message = f"{invariant}: {share} of pg handed on and never taken over"
+    failure = found(program, "leak", message, locks=locks)
+    assert f"cpu1 handed a {share} on" in [entry.partition(" at ")[0] for entry in entries(failure)]
 
 
 def test_a_hard_busy_given_back_twice_is_found_though_another_cpu_has_taken_it_meanwhile():
@@ -223,7 +337,9 @@ def test_an_object_hold_dropped_by_a_cpu_that_has_none_is_found(locks):
     message = "INV-O5: object hold of obj given back by a CPU that has none"
     failure = found(program, "accounting", message, locks=locks)
     assert "cpu1 gave it back; it is in the hands of cpu0" == failure.facts[0]
-    assert "cpu0 took an object hold at vm_object/hold.py in vm_object_hold, for program" in entries(failure)
+    assert "cpu0 took an object hold at vm/vm_object/hold.py in vm_object_hold, for program" in entries(
+        failure
+    )
 
 
 @DEPTHS
@@ -256,8 +372,8 @@ def test_a_page_wired_under_the_busy_of_another_cpu_is_found(locks):
     assert 2 == failure.cpu
     assert "busy LOCKED|0, hold 0, wire 1" in failure.facts[0]
     assert [
-        "cpu1 took a hard busy at vm_page/busy.py in vm_page_busy_wait, for wait_hard",
-        "cpu2 took a wire at vm_page/holding.py in vm_page_wire, for giver",
+        "cpu1 took a hard busy at vm/vm_page/busy.py in vm_page_busy_wait, for wait_hard",
+        "cpu2 took a wire at vm/vm_page/holding.py in vm_page_wire, for giver",
     ] == entries(failure)[-2:]
 
 
@@ -270,9 +386,9 @@ def test_a_page_unwired_for_the_last_time_under_the_busy_of_another_cpu_is_found
         locks=locks,
     )
     assert 2 == failure.cpu
-    assert "cpu1 took a wire at vm_page/holding.py in vm_page_wire, for wired" in entries(failure)
+    assert "cpu1 took a wire at vm/vm_page/holding.py in vm_page_wire, for wired" in entries(failure)
     assert (
-        "cpu2 gave a wire back at vm_page/holding.py in vm_page_unwire"
+        "cpu2 gave a wire back at vm/vm_page/holding.py in vm_page_unwire"
         == entries(failure)[-1].partition(",")[0]
     )
 
@@ -292,7 +408,9 @@ def test_a_wiring_given_back_that_nobody_took_is_found(locks):
         m.join()
 
     failure = found(program, "accounting", "INV-HW2: more wires of pg given back than taken", locks=locks)
-    assert "cpu1 gave a wire back at vm_page/holding.py in vm_page_unwire, for worker" == entries(failure)[-1]
+    assert (
+        "cpu1 gave a wire back at vm/vm_page/holding.py in vm_page_unwire, for worker" == entries(failure)[-1]
+    )
 
 
 @DEPTHS
@@ -341,7 +459,7 @@ def test_a_reference_given_back_that_nobody_took_is_found(locks):
     message = "INV-O4: obj: its word counts 4 references, and 0 are out"
     failure = found(program, "accounting", message, locks=locks)
     assert (
-        "cpu0 took a reference at vm_object/allocate.py in vm_object_allocate, for program"
+        "cpu0 took a reference at vm/vm_object/allocate.py in vm_object_allocate, for program"
         == entries(failure)[0]
     )
     assert ["user"] == [entry.rpartition("for ")[2] for entry in entries(failure)[1:]]
@@ -406,7 +524,7 @@ def test_a_page_freed_twice_is_found(locks):
         vm_page_unhold(page)
 
     failure = found(program, "accounting", "INV-AL1: pg freed twice", locks=locks)
-    who = {entry.partition(" ")[0] for entry in entries(failure) if "frees it at vm_page/free.py" in entry}
+    who = {entry.partition(" ")[0] for entry in entries(failure) if "frees it at vm/vm_page/free.py" in entry}
     assert {"cpu1", "cpu2"} == who
 
 
@@ -437,15 +555,24 @@ def test_pages_allocated_and_freed_in_turn_are_right(locks):
 LEAKS = [name for name in SHARES if name != "PB2-io"]
 
 
-def leaking(name):
-    deed, _, share, where = SHARES[name]
+def leaking_page(deed):
+    """A CPU does that to an active page and ends."""
 
     def program(m):
         page = active(m.boot(pages=4, l2_size=1))
         m.spawn(deed, page)
         m.join()
 
-    return program, f"INV-{name}: {share} of pg never given back", f"cpu1 took a {share} at {where}"
+    return program
+
+
+def leaking(name):
+    deed, _, share, where = SHARES[name]
+    return (
+        leaking_page(deed),
+        f"INV-{name}: {share} of pg never given back",
+        f"cpu1 took a {share} at {where}",
+    )
 
 
 @DEPTHS
@@ -463,6 +590,18 @@ def test_the_free_engine_finds_a_leak_too(name):
     failure = vmsmp.run(program, engine="free").failure
     assert ("leak", message) == (failure.kind, failure.message)
     assert entry in entries(failure)
+
+
+@DEPTHS
+def test_a_hold_that_is_not_given_back_when_all_is_over_is_found(locks):
+    failure = found(leaking_page(held), "leak", "INV-HW1: hold of pg never given back", locks=locks)
+    assert "cpu1 took a hold at vm/vm_page/holding.py in vm_page_hold, for held" in entries(failure)
+
+
+def test_the_free_engine_finds_a_hold_that_is_not_given_back():
+    failure = vmsmp.run(leaking_page(held), engine="free").failure
+    assert ("leak", "INV-HW1: hold of pg never given back") == (failure.kind, failure.message)
+    assert "cpu1 took a hold at vm/vm_page/holding.py in vm_page_hold, for held" in entries(failure)
 
 
 def test_the_boot_cpu_s_leak_is_found_once_all_others_have_ended():
@@ -484,7 +623,7 @@ def test_a_cpu_that_ends_with_an_object_hold_is_found(locks):
 
     failure = found(program, "leak", "INV-O5: object hold of obj never given back", locks=locks)
     assert "cpu1 ended with it" == failure.facts[0]
-    assert "cpu1 took an object hold at vm_object/hold.py in vm_object_hold" == entries(failure)[-1]
+    assert "cpu1 took an object hold at vm/vm_object/hold.py in vm_object_hold" == entries(failure)[-1]
 
 
 def test_a_wiring_outlives_the_cpu_that_took_it():

@@ -351,7 +351,7 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vm_page_sbusy_hold, m)
         p.soft += 1
 
-    @of_page(lambda p: p.soft)
+    @of_page(lambda p: p.soft > p.io)
     def sbusy_drop(self, p, m):
         self.do(kernel.vm_page_sbusy_drop, m)
         p.soft -= 1
@@ -360,11 +360,13 @@ class PageLayer(RuleBasedStateMachine):
     def io_start(self, p, m):
         self.do(kernel.vm_page_io_start, m)
         p.soft += 1
+        p.io += 1
 
     @of_page(lambda p: p.mine and p.soft)
     def io_finish(self, p, m):
         self.do(kernel.vm_page_io_finish, m)
         p.soft -= 1
+        p.io -= p.io > 0
 
     # -- objects
 
@@ -522,8 +524,8 @@ class PageLayer(RuleBasedStateMachine):
 
     def give_back(self):
         for p, m in zip(self.memory.pages, self.real, strict=True):
-            for _ in range(p.soft):
-                kernel.vm_page_sbusy_drop(m)
+            for n in range(p.soft):
+                (kernel.vm_page_io_finish if n < p.io else kernel.vm_page_sbusy_drop)(m)
             if not p.hard:
                 kernel.vm_page_busy_wait(m, True)
             for _ in range(p.wire):

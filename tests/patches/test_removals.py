@@ -125,7 +125,10 @@ def test_an_assertion_is_left_alone(taken_away, line):
     assert [] == taken_away(f"def guarded(m):\n    if m.bad:\n        {line}\n")
 
 
-@pytest.mark.parametrize("line", ["m.took(HARD)", "m.gave(HARD)", "local = m.value"])
+@pytest.mark.parametrize(
+    "line",
+    ["m.took(HARD)", "m.gave(HARD)", "m.handed(SOFT)", "m.taken_over(SOFT)", "local = m.value"],
+)
 def test_what_no_other_cpu_sees_is_left_alone(taken_away, line):
     assert [] == taken_away(f"def guarded(m):\n    {line}\n")
 

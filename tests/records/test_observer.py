@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from things import OWNER, WIRING, Thing, run
 from vmsmp.engine.observer import Observer
+from vmsmp.records.observer import RecordObserver
+from vmsmp.records.record import has
 
 
 class Accesses(Observer):
@@ -106,3 +108,30 @@ def test_who_watches_hears_of_every_share_taken_and_given():
     run(program, told)
     expected = [("took", OWNER), ("took", WIRING), ("gave", WIRING), ("gave", OWNER)]
     assert expected == [(what, share) for what, _, _, share in told.seen]
+
+
+class Handovers(RecordObserver):
+    """Writes down each hand-over of a share, and who has it then."""
+
+    def __init__(self):
+        self.seen = []
+
+    def handed(self, cpu, record, share):
+        self.seen.append(("handed", str(share), has(cpu, record, share)))
+
+    def taken_over(self, cpu, record, share):
+        self.seen.append(("taken over", str(share), has(cpu, record, share)))
+
+
+def test_a_hand_over_is_told_of_on_both_sides_while_a_cpu_has_the_share():
+    told = Handovers()
+
+    def program(_m, home):
+        thing = Thing(home, label="a")
+        thing.took(OWNER)
+        thing.handed(OWNER)
+        thing.taken_over(OWNER)
+        thing.taken_over(OWNER)
+
+    run(program, told)
+    assert [("handed", "owner", True), ("taken over", "owner", True)] == told.seen

@@ -83,3 +83,64 @@ def test_a_cpu_is_asked_for_any_of_several_shares(wanted, expected):
         return has(m.curcpu, thing, *wanted)
 
     assert expected is run(program)
+
+
+# -- handed on ------------------------------------------------------------------------------------
+
+
+def test_a_share_handed_on_is_in_nobody_s_hands():
+    def program(_m, home):
+        thing = Thing(home, label="a")
+        thing.took(OWNER)
+        thing.handed(OWNER)
+        return thing.holders, thing.in_progress
+
+    assert ([], (OWNER,)) == run(program)
+
+
+def test_a_share_taken_over_is_in_the_hands_of_the_cpu_that_did():
+    def program(m, home):
+        thing = Thing(home, label="a")
+
+        def starter():
+            thing.took(OWNER)
+            thing.handed(OWNER)
+
+        m.spawn(starter).join()
+        taken = thing.taken_over(OWNER)
+        return taken, [(cpu.index, share) for cpu, share in thing.holders], thing.in_progress
+
+    assert (True, [(0, OWNER)], ()) == run(program)
+
+
+@pytest.mark.parametrize("handed", [(), (READER,)], ids=["nothing", "another"])
+def test_a_share_that_was_not_handed_on_is_not_taken_over(handed):
+    def program(_m, home):
+        thing = Thing(home, label="a")
+        for share in handed:
+            thing.took(share)
+            thing.handed(share)
+        return thing.taken_over(OWNER), thing.holders
+
+    assert (False, []) == run(program)
+
+
+def test_of_two_shares_handed_on_one_is_taken_over_at_a_time():
+    def program(_m, home):
+        thing = Thing(home, label="a")
+        for _ in range(2):
+            thing.took(READER)
+            thing.handed(READER)
+        thing.taken_over(READER)
+        return thing.in_progress, len(thing.holders)
+
+    assert ((READER,), 1) == run(program)
+
+
+def test_who_has_no_share_hands_none_on():
+    def program(_m, home):
+        thing = Thing(home, label="a")
+        thing.handed(OWNER)
+        return thing.in_progress
+
+    assert () == run(program)

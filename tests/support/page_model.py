@@ -23,6 +23,8 @@ class Page:
     allocated: bool = False
     hard: bool = False
     soft: int = 0
+    #: How many of the soft busies are I/O in progress.
+    io: int = 0
     hold: int = 0
     wire: int = 0
     valid: int = 0

@@ -1,9 +1,9 @@
 """The ledger: who took each share of a record, where, and at which step.
 
-A share that a CPU owns is given back by that CPU; a counted one never goes below zero, and where it has
-an edge it leaves and comes back to zero under another share only.  A record is allocated to one, until it
-is freed (INV-AL1).  The invariant that falls is the share's own.  A leak is reported with the place that
-took the share.
+A share that a CPU owns is given back by that CPU, unless it hands it on and another takes it over; a
+counted one never goes below zero, and where it has an edge it leaves and comes back to zero under another
+share only.  A record is allocated to one, until it is freed (INV-AL1).  The invariant that falls is the
+share's own.  A leak is reported with the place that took the share.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _NO_SHARES: Final[Mapping[Share, int]] = {}
 MEMORY = 8
 #: Frames between the function that takes a share and `source.caller`: the hook and the record's method.
 _TOOK: Final = 3
+#: What follows the share in an entry.
+_AFTER: Final = {"gave": " back", "handed": " on", "took over": ""}
 
 
 #: An entry as it is written down, many times for each time that one is read.
@@ -52,7 +54,7 @@ class Entry(NamedTuple):
         step = self.cpu.machine.engine.step_at(self.at)
         what = self.did
         if self.share is not None:
-            what += f" {_a(self.share)}{' back' if self.did == 'gave' else ''}"
+            what += f" {_a(self.share)}{_AFTER.get(self.did, '')}"
         caller = ""
         if self.caller is not None and source.role_in(self.module) is not source.Role.MACHINERY:
             caller = f", for {self.caller.co_name}"
@@ -72,6 +74,8 @@ class Ledger(RecordObserver):
         self._history: dict[int, deque[_Entry]] = {}
         self._counts: dict[int, dict[Share, int]] = {}
         self._owners: dict[int, _Entry] = {}
+        # what must be back when all is over, by the record's code: in the order first taken
+        self._due: dict[tuple[int, Share], Record] = {}
         self._add = self._add_alone if parallel else self._sum
         self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
@@ -80,6 +84,7 @@ class Ledger(RecordObserver):
         self._history = {}
         self._counts = {}
         self._owners = {}
+        self._due = {}
 
     # -- the books ------------------------------------------------------------------------------
 
@@ -128,6 +133,8 @@ class Ledger(RecordObserver):
     def took(self, cpu: Cpu, record: Record, share: Share) -> None:
         self._write(cpu, record, "took", share, source.caller(inner=_TOOK))
         count = self._add(record, share, 1)
+        if share.temporary:
+            self._due[record.code, share] = record
         if share.edge is not None and count == 1 and not self._parallel:
             self._at_edge(cpu, record, share.invariant, share.edge, share.edge.first)
 
@@ -144,12 +151,23 @@ class Ledger(RecordObserver):
         if share.edge is not None and count == 0:
             self._at_edge(cpu, record, share.invariant, share.edge, share.edge.last)
 
-    def _not_yours(self, cpu: Cpu, record: Record, share: Share) -> None:
+    def handed(self, cpu: Cpu, record: Record, share: Share) -> None:
+        self._write(cpu, record, "handed", share, source.caller(inner=_TOOK))
+        self._due[record.code, share] = record
+        if not has(cpu, record, share):
+            self._not_yours(cpu, record, share, "handed on", "handed it on")
+
+    def taken_over(self, cpu: Cpu, record: Record, share: Share) -> None:
+        self._write(cpu, record, "took over", share, source.caller(inner=_TOOK))
+
+    def _not_yours(
+        self, cpu: Cpu, record: Record, share: Share, done: str = "given back", did: str = "gave it back"
+    ) -> None:
         owners = ", ".join(str(c) for c, mode in record.holders if mode is share) or "nobody"
         cpu.machine.fail(
             "accounting",
-            f"{share.invariant}: {share} of {record.klass} given back by a CPU that has none",
-            [f"{cpu} gave it back; it is in the hands of {owners}", *self.history(record)],
+            f"{share.invariant}: {share} of {record.klass} {done} by a CPU that has none",
+            [f"{cpu} {did}; it is in the hands of {owners}", *self.history(record)],
         )
 
     def _at_edge(self, cpu: Cpu, record: Record, invariant: str, edge: Edge, done: str) -> None:
@@ -177,6 +195,16 @@ class Ledger(RecordObserver):
                     "leak",
                     f"{share.invariant}: {share} of {record.klass} never given back",
                     [f"{cpu} ended with it", f"{record} is {record.dump()}", *self.history(record)],
+                )
+
+    def end(self, machine: Machine) -> None:
+        for (code, share), record in self._due.items():
+            if self._counts[code][share] and (share.temporary or share in record.in_progress):
+                how = "handed on and never taken over" if share.owned else "never given back"
+                machine.fail(
+                    "leak",
+                    f"{share.invariant}: {share} of {record.klass} {how}",
+                    [f"{record} is {record.dump()}", *self.history(record)],
                 )
 
 

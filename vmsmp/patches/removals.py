@@ -42,6 +42,8 @@ _SHOWS: Final = ("state", "dump", "name", "klass", "statistics", "check_word", "
 _GHOST: Final = (
     "took",
     "gave",
+    "handed",
+    "taken_over",
     "panic",
     "hook",
     "note_wanted",

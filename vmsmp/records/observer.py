@@ -26,6 +26,12 @@ class RecordObserver(Observer):
     def gave(self, cpu: Cpu, record: Any, share: Share) -> None:
         """`cpu` is about to return a share."""
 
+    def handed(self, cpu: Cpu, record: Any, share: Share) -> None:
+        """`cpu` is about to leave a share of its own to whoever finishes what it began."""
+
+    def taken_over(self, cpu: Cpu, record: Any, share: Share) -> None:
+        """`cpu` took over a share that was handed on."""
+
     def allocated(self, cpu: Cpu, record: Any) -> None:
         """An allocator is about to return `record`."""
 

@@ -14,14 +14,15 @@ Every record owns `STRIDE` identities: its own, its spinlock's, the spinlock wor
 an operation says which field it is about.  The spinlock is made on first use, so that a machine with a
 million pages need not have a million locks.
 
-Locks: none of its own.  The CPU that takes a ghost share (`took`, `gave`) records it in the step of the
-operation that takes it.
+Locks: none of its own.  The CPU that takes a ghost share (`took`, `gave`, `handed`, `taken_over`) records
+it in the step of the operation that takes it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, ClassVar, Final, TypeVar
 
 from vmsmp.engine import ops
@@ -51,7 +52,7 @@ class Record:
     instance numbers.
     """
 
-    __slots__ = ("code", "host", "spin_made", "vm")
+    __slots__ = ("code", "host", "in_progress", "spin_made", "vm")
 
     kind: ClassVar[str] = "record"
     legend: ClassVar[Legend] = {}
@@ -71,6 +72,8 @@ class Record:
     host: Any
     #: The spinlock, if anybody has wanted it yet.
     spin_made: Spin | None
+    #: Shares that were handed on and not taken over yet.
+    in_progress: tuple[Share, ...]
 
     def __init__(self, vm: Home, ident: int | None = None, **values: Any) -> None:
         """Initialise the record; `record` generates this from the declarations.
@@ -87,6 +90,7 @@ class Record:
         self.code = ident << ops.KIND_BITS
         self.host = threading.Lock() if vm.engine.parallel else None
         self.spin_made = None
+        self.in_progress = ()
 
     @property
     def ident(self) -> int:
@@ -174,6 +178,34 @@ class Record:
             hook(cpu, self, share)
         if share.owned:
             cpu.let_go(self, share)
+
+    def handed(self, share: Share) -> None:
+        """Record that the running CPU leaves an owned share to whoever finishes what it began.
+
+        The share is nobody's, as a buffer's lock is with I/O in progress, until a CPU takes it over.
+        """
+        vm = self.vm
+        cpu = vm.engine.current
+        for hook in vm.hooks.handed:
+            hook(cpu, self, share)
+        if cpu.let_go(self, share):
+            with self.host or nullcontext():
+                self.in_progress += (share,)
+
+    def taken_over(self, share: Share) -> bool:
+        """Record that the running CPU finishes what another began; return whether a share was handed on."""
+        vm = self.vm
+        cpu = vm.engine.current
+        with self.host or nullcontext():
+            left = list(self.in_progress)
+            if share not in left:
+                return False
+            left.remove(share)
+            self.in_progress = tuple(left)
+        cpu.held.append(Hold(self, share))
+        for hook in vm.hooks.taken_over:
+            hook(cpu, self, share)
+        return True
 
     @property
     def holders(self) -> list[tuple[Cpu, Any]]:

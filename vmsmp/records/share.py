@@ -25,14 +25,16 @@ class Edge:
 class Share:
     """One kind of share.
 
-    An `owned` share is held by the CPU that took it, and only that CPU returns it; other shares are only
-    counted.  `invariant` names the rule that is broken when the counts do not balance.
+    An `owned` share is held by the CPU that took it, and only that CPU returns it, unless it hands it on
+    (`Record.handed`); other shares are only counted, and any CPU returns them.  A `temporary` one is back
+    when all is over.  `invariant` names the rule that is broken when the counts do not balance.
     """
 
     name: str
     owned: bool
     invariant: str
     edge: Edge | None = None
+    temporary: bool = False
 
     def __str__(self) -> str:
         return self.name

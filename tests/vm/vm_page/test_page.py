@@ -127,6 +127,23 @@ def test_identity_and_valid_bits_read_without_anything_are_a_guess(found, page_o
     assert "field-lock" == complaint(found, page_on, read(name), ())
 
 
+@pytest.mark.parametrize(("finished", "verdict"), [(False, None), (True, "field-lock")])
+def test_identity_is_read_under_the_busy_of_i_o_in_progress(found, page_on, finished, verdict):
+    def program(vm):
+        m = page_on(vm, "active", vm_object_allocate(vm, 8))
+        vm_page_busy_try(m, False)
+        h.vm_page_io_start(m)
+        if finished:
+            h.vm_page_io_finish(m)
+        vm_page_wakeup(m)
+        vm.machine.spawn(getattr, m, "pindex").join()
+        if not finished:
+            h.vm_page_io_finish(m)
+
+    failure = found(program, sched="dfs:0", schedules=1)
+    assert verdict == (failure and failure[0])
+
+
 @pytest.mark.parametrize("held", [(), ("spin",), ("queue spin",), ("spin", "other queue"), ("hard",)])
 def test_a_page_s_queue_changes_under_no_less_than_both_spinlocks(found, page_on, held):
     assert "field-lock" == complaint(found, page_on, write("queue"), held)

@@ -175,9 +175,16 @@ def broken_unlocked(m: VmPage, books: Books) -> Broken | None:
 
 
 def identity_moves(cpu: Cpu, m: VmPage, field: Field, books: Books) -> Broken | None:
-    """Whether a page's identity is written while another CPU has it soft-busied (INV-PB5)."""
-    if books.counts(m).get(SOFT) and any(share is SOFT and cpu is not other for other, share in m.holders):
+    """Whether a page's identity is written while another CPU, or I/O, has it soft-busied (INV-PB5).
+
+    I/O that reads the page in makes it valid.
+    """
+    if not books.counts(m).get(SOFT):
+        return None
+    if any(share is SOFT and cpu is not other for other, share in m.holders):
         return Broken("INV-PB5", f"its {field.name} changes while another CPU has it soft-busied")
+    if field.name != "valid" and SOFT in m.in_progress:
+        return Broken("INV-PB5", f"its {field.name} changes with I/O in progress")
     return None
 
 

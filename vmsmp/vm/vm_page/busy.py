@@ -134,19 +134,24 @@ def vm_page_flash(m: VmPage) -> None:
 
 
 def vm_page_io_start(m: VmPage) -> None:
-    """Add a soft busy for I/O.  Locks: the page hard-busied by the caller."""
+    """Add a soft busy for I/O, which is handed on to whoever finishes it.
+
+    Locks: the page hard-busied by the caller.
+    """
     if not m.busy_count.fetchadd(1) & PBUSY_LOCKED:
         m.vm.panic("vm_page_io_start: page not busy")
     m.took(SOFT)
+    m.handed(SOFT)
 
 
 def vm_page_io_finish(m: VmPage) -> None:
-    """Drop a soft busy after I/O; leave waking to the `vm_page_wakeup` that must follow.
+    """Drop a soft busy after I/O, whoever started it; leave waking to the `vm_page_wakeup` that must follow.
 
     Locks: the page hard-busied by the caller.
     """
     if not m.busy_count.fetchadd(-1) & PBUSY_MASK:
         m.vm.panic("vm_page_io_finish: page not soft-busied")
+    m.taken_over(SOFT)
     m.gave(SOFT)
 
 

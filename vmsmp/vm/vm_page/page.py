@@ -25,7 +25,7 @@ from vmsmp.vm.vm_page.flags import PG_MARKER, PG_WRITEABLE, _pte_format, busy_fo
 # Shares of a page.
 HARD: Final = Share("hard busy", owned=True, invariant="INV-PB1")
 SOFT: Final = Share("soft busy", owned=True, invariant="INV-PB2")
-HOLD: Final = Share("hold", owned=True, invariant="INV-HW1")
+HOLD: Final = Share("hold", owned=False, temporary=True, invariant="INV-HW1")
 WIRE: Final = Share(
     "wire",
     owned=False,
@@ -48,10 +48,10 @@ def _hard_busied(cpu: Cpu, m: VmPage) -> bool:
 
 
 def _busied(cpu: Cpu, m: VmPage) -> bool:
-    for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
+    for hold in cpu.held:
         if hold.lock is m and (hold.mode is HARD or hold.mode is SOFT):
             return True
-    return False
+    return SOFT in m.in_progress
 
 
 def _object_token(cpu: Cpu, m: VmPage) -> bool:
@@ -97,7 +97,7 @@ def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
 
 PAGE_LEGEND: Final = {
     "B": Letter("the page hard-busied by the caller", _hard_busied),
-    "b": Letter("the page soft- or hard-busied by the caller", _busied),
+    "b": Letter("the page soft- or hard-busied by the caller or by I/O", _busied),
     "O": Letter("the object's token, exclusively", _object_token_exclusive),
     "o": Letter("the object's token", _object_token),
     "N": Letter("a page in no object", _in_no_object),

@@ -271,9 +271,13 @@ def _guard(declared: Field) -> property:
 
 
 def _watched_guard(declared: Field, *, mortal: bool) -> property:
-    """The same for a field that also reports its writes to the rules, of a mortal record its reads, too."""
+    """The same for a field that also reports its writes to the rules, of a mortal record its reads, too.
+
+    Its letters may depend on its own value (a page's token on its object), so a write must be allowed by the
+    value that it replaces and by the one that it stores.
+    """
     guard = _guard(declared)
-    get, put = guard.__get__, guard.__set__
+    get, put, may_write = guard.__get__, guard.__set__, declared.may_write
 
     def read(record: Any) -> Any:
         _tell(record.vm.hooks.watched, record, declared, False)
@@ -283,7 +287,10 @@ def _watched_guard(declared: Field, *, mortal: bool) -> property:
         vm = record.vm
         for hook in vm.hooks.watched:
             hook(vm.engine.current, record, declared, True)
+        allowed = declared.watch and may_write is not None and may_write(vm.engine.current, record)
         put(record, value)
+        if allowed and not may_write(vm.engine.current, record):  # type: ignore[misc]  # used if not None
+            _tell(vm.hooks.unlocked, record, declared, True)
 
     return property(read if mortal else guard.fget, write)
 

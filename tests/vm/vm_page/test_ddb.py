@@ -17,8 +17,11 @@ from vmsmp.vm.vm_page import (
     show_page,
     show_pageq,
     vm_page_alloc,
+    vm_page_busy_try,
     vm_page_flag_set,
     vm_page_hold,
+    vm_page_io_finish,
+    vm_page_io_start,
     vm_page_print_page,
     vm_page_sbusy_try,
     vm_page_wakeup,
@@ -230,10 +233,23 @@ def test_a_page_says_in_whose_hands_it_is_and_how(alone, page_on):
     def program(vm):
         m = page_on(vm, "none")
         assert False is vm_page_sbusy_try(m)
-        vm.machine.spawn(vm_page_hold, m, name="holder").join()
+        vm.machine.spawn(vm_page_sbusy_try, m, name="reader").join()
         return show_page(vm, m.phys)
 
-    assert "soft busy by cpu0, hold by cpu1 holder" == field(alone(program), "in hands of")
+    assert "soft busy by cpu0, soft busy by cpu1 reader" == field(alone(program), "in hands of")
+
+
+def test_a_page_says_that_i_o_is_in_progress(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "none")
+        vm_page_busy_try(m, False)
+        vm_page_io_start(m)
+        during = show_page(vm, m.phys)
+        vm_page_io_finish(m)
+        vm_page_wakeup(m)
+        return field(during, "in hands of")
+
+    assert "hard busy by cpu0, soft busy by I/O in progress" == alone(program)
 
 
 def test_a_page_just_allocated_is_in_its_allocator_s_hands_until_he_lets_go(alone):

@@ -103,6 +103,44 @@ def test_a_page_s_identity_may_change_under_hard_busy_and_exclusive_token(found,
     assert None is complaint(found, page_on, write(name), ("token", "hard"))
 
 
+@pytest.mark.parametrize(("held", "verdict"), [("here", None), ("there", "field-lock")])
+def test_a_page_is_inserted_under_the_token_of_the_object_that_it_gets_into(found, page_on, held, verdict):
+    def program(vm):
+        objects = {name: vm_object_allocate(vm, 8) for name in ("here", "there")}
+        m = page_on(vm, "free")
+
+        def insert():
+            vm_object_hold(objects[held])
+            vm_page_busy_try(m, False)
+            objects["here"].peek("rb_memq")[0] = m
+            m.object = objects["here"]
+
+        vm.machine.spawn(insert)
+
+    failure = found(program, sched="dfs:0", schedules=1)
+    assert (verdict == "field-lock") == (failure is not None and failure[0] == "field-lock")
+
+
+@pytest.mark.parametrize("name", ["object", "pindex", "valid"])
+def test_no_object_s_token_tells_of_a_page_in_no_object(found, page_on, name):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "active", vm_object_allocate(vm, 8))
+        vm_page_busy_try(m, False)
+        h.vm_page_remove(m)
+
+        def reader():
+            vm_object_hold(obj)
+            getattr(m, name)
+            vm_object_drop(obj)
+
+        vm.machine.spawn(reader).join()
+        h.vm_page_free(m)
+
+    failure = found(program, sched="dfs:0", schedules=1)
+    assert "field-lock" == (failure and failure[0])
+
+
 def test_the_index_of_a_page_in_no_object_changes_under_the_hard_busy_alone(found, page_on):
     assert None is complaint(found, page_on, write("pindex"), ("hard",), kind="free")
 

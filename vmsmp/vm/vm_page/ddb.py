@@ -57,7 +57,8 @@ def vm_page_print_pageq_info(vm: VmSystem, kind: str | None = None) -> list[str]
 
 def vm_page_print_page(m: VmPage) -> list[str]:
     """`show page N`: every field of one page, its lock, and the holders of its shares."""
-    shares = ", ".join(f"{mode} by {cpu}" for cpu, mode in m.holders) or "nobody"
+    shares = [f"{mode} by {cpu}" for cpu, mode in m.holders]
+    shares += [f"{share} by I/O in progress" for share in m.in_progress]
     return [
         f"{m.name}{' (marker)' if is_marker(m) else ''}",
         f"  queue       {m.vm.page.queue_name(m.peek('queue'))}, colour {m.pc}",
@@ -70,7 +71,7 @@ def vm_page_print_page(m: VmPage) -> list[str]:
         f"  valid       {m.peek('valid'):#04x}, dirty {m.peek('dirty'):#04x}",
         f"  act_count   {m.peek('act_count')}",
         f"  md          {m.md.state()}",
-        f"  in hands of {shares}",
+        f"  in hands of {', '.join(shares) or 'nobody'}",
     ]
 
 

@@ -56,16 +56,17 @@ def _busied(cpu: Cpu, m: VmPage) -> bool:
 
 def _object_token(cpu: Cpu, m: VmPage) -> bool:
     obj = _peek_object(m)
-    for hold in cpu.held:
-        if hold.lock.kind == "token":
-            owner = hold.lock.guards
-            if owner is not None and (obj is None or owner is obj):
-                return True
+    if obj is None:  # no token keeps others from inserting it
+        return False
+    for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
+        if hold.lock.kind == "token" and hold.lock.guards is obj:
+            return True
     return False
 
 
 def _object_token_exclusive(cpu: Cpu, m: VmPage) -> bool:
-    # a recursive get counts as shared but rests on an exclusive one
+    # a recursive get counts as shared but rests on an exclusive one; while the page is in no object it may
+    # be any object's, for the write that inserts it is judged by the object that it is in then
     obj = _peek_object(m)
     for hold in cpu.held:
         if hold.lock.kind == "token" and hold.mode == EXCLUSIVE:

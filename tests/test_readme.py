@@ -64,6 +64,23 @@ def test_the_page_layer_s_block_runs_as_it_stands():
     exec(compile(blocks("python")[1], "README.md", "exec"), {})
 
 
+@pytest.mark.parametrize("block", blocks("py"))
+def test_an_example_runs_as_it_stands(block):
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_order_of_steps_of_a_sleep_matters():
+    """Looking before the interlock, as the text says, loses the wakeup."""
+    (block,) = blocks("py")
+    program = block.split("\n\n\nassert ")[0]
+    swapped = program.replace("            m.tsleep_interlock(word)\n", "").replace(
+        "word, PINTERLOCKED", "word, 0"
+    )
+    names = {}
+    exec(compile(swapped, "README.md", "exec"), names)
+    assert "lost-wakeup" == vmsmp.explore(names["busy_word"], locks="exact", schedules=3000).failure.kind
+
+
 def test_the_block_of_tests_runs_as_it_stands(pytester):
     program = blocks("python")[0].split("\n\n\nresult = ")[0]
     pytester.makepyfile(programs=program, test_it=blocks("python")[2])

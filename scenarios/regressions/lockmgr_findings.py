@@ -14,7 +14,7 @@ from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, 
     locks="exact",
     timeouts="any",
     fixed=True,
-    schedule="v1:abandoned_upgrade_admits_writer+exact+any:4c4be8:1.3>2,2.9>3,3.6>2",
+    schedule="v1:abandoned_upgrade_admits_writer+exact+any:2b:1.3>2,2.13>3,3.10>2",
 )
 def abandoned_upgrade_admits_writer(m):
     """An upgrade that times out hands the lock to a waiting writer while a reader still holds it.
@@ -57,7 +57,7 @@ def abandoned_upgrade_admits_writer(m):
     locks="exact",
     timeouts="any",
     fixed=True,
-    schedule="v1:abandoned_writer_strands_reader+exact+any:989855:1.5>2,2.6>3,1.7>2",
+    schedule="v1:abandoned_writer_strands_reader+exact+any:2faffcd:1.5>2,2.10>2,2.12>3,1.8>2",
 )
 def abandoned_writer_strands_reader(m):
     """A writer that times out removes the only reason to wake a reader that deferred to it.
@@ -96,7 +96,7 @@ def abandoned_writer_strands_reader(m):
     locks="exact",
     timeouts="any",
     fixed=True,
-    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:7f7:1.5>3,2.4>3,3.6>1,2.5>4,4.5>3",
+    schedule="v1:abandoned_upgrade_leaves_shared_set+exact+any:73d:1.4>3,3.10>1,2.4>3,2.5>4,2.6>3",
 )
 def abandoned_upgrade_leaves_shared_set(m):
     """A grant by a request that gives up leaves SHARED set beside the exclusive count.

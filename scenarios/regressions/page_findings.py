@@ -53,7 +53,7 @@ def vm_wait_misses_a_free(m):
     cpus=2,
     tags={"page", "object", "finding"},
     fixed=True,
-    schedule="v1:hold_try_frees_a_held_object:0:1.4>2,2.17>1",
+    schedule="v1:hold_try_frees_a_held_object:0:1.4>2,2.37>1",
 )
 def hold_try_frees_a_held_object(m):
     """A failed `vm_object_hold_try` frees an object that another CPU holds, pages and all.

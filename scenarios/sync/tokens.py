@@ -166,3 +166,73 @@ def token_try_and_pool(m):
         m.spawn(role, name=f"{role.__name__}{n}")
     m.join()
     m.check(count.load() == tried.load(), "everybody inside was alone")
+
+
+@scenario(cpus=3, tags={"token"}, locks="exact")
+def token_readers_at_depth_two(m):
+    """Readers with a token below take another one twice, while writers wait for that.
+
+    A waiting writer holds off readers with no other token, outside their time window.  A reader that has
+    one more is let in, and so does not lose what it holds: between its two gets nothing is written.
+    """
+    outer = m.token("map")
+    inner = m.token("obj")
+    value = m.cell(0, name="value")
+
+    def reader():
+        outer.acquire_shared()
+        inner.acquire_shared()
+        seen = value.load()
+        inner.acquire_shared()
+        m.check(value.load() == seen, "the second get did not wait, so no token was lost")
+        inner.release()
+        inner.release()
+        outer.release()
+
+    def writer():
+        with inner:
+            value.store(value.load() + 1)
+
+    def deep_writer():
+        with outer, inner:
+            value.store(value.load() + 1)
+
+    roles = (reader, writer, deep_writer)
+    for n in range(m.ncpus):
+        m.spawn(roles[n % 3], name=f"{roles[n % 3].__name__}{n}")
+    m.join()
+    m.check(value.load() == m.ncpus - (m.ncpus + 2) // 3, "every writer's change is there")
+
+
+@scenario(cpus=2, tags={"token", "sleep"}, locks="exact")
+def token_swap_keeps_modes(m):
+    """A parent is taken shared and its child exclusively; they are swapped and lost in a sleep.
+
+    What comes back is the child exclusively and the parent shared, so a reader of the parent gets in
+    and a reader of the child does not.
+    """
+    parent = m.token("parent")
+    child = m.token("child")
+    inside = m.cell(0, name="inside")
+
+    def walker():
+        parent.acquire_shared()
+        child.acquire()
+        m.token_swap()
+        m.tsleep("nap", 0, "nap", 1)
+        inside.store(1)
+        m.check(child.held(), "the child is owned exclusively again")
+        m.check(not parent.held(), "the parent is only shared")
+        inside.store(0)
+        parent.release()
+        child.release()
+
+    def reader():
+        child.acquire_shared()
+        m.check(inside.load() == 0, "nobody owns the child exclusively")
+        child.release()
+
+    for n in range(m.ncpus):
+        role = reader if n % 2 else walker
+        m.spawn(role, name=f"{role.__name__}{n}")
+    m.join()

@@ -296,3 +296,41 @@ def test_every_search_has_a_certificate_of_its_own():
 def test_the_same_search_gives_the_same_certificate():
     one, other = (vmsmp.explore(one_word, schedules=80, seed=3).certificate.as_dict() for _ in range(2))
     assert one == other
+
+
+# -- systematic searches ------------------------------------------------------------------------------
+
+
+def three_writers(m):
+    word = m.cell(0)
+    for _ in range(3):
+        m.spawn(lambda: word.store(word.load() + 1))
+
+
+@pytest.mark.parametrize("sched", ["dfs", "dfs:1", "delay:2", "dpor"])
+def test_an_unfinished_systematic_search_tells_the_share_of_its_tree(sched):
+    few, more = (vmsmp.explore(three_writers, sched=sched, schedules=n).certificate.share for n in (2, 8))
+    assert 0.0 < few < more < 1.0
+
+
+@pytest.mark.parametrize("sched", ["dfs", "dpor"])
+def test_the_estimate_of_the_runs_is_of_the_right_size(sched):
+    program = two_words if sched == "dfs" else three_writers
+    everything = vmsmp.explore(program, sched=sched, schedules=100_000)
+    some = vmsmp.explore(program, sched=sched, schedules=everything.executions // 2)
+    estimate = some.certificate.runs_in_all(some.executions)
+    assert everything.executions / 4 < estimate < everything.executions * 4
+
+
+@pytest.mark.parametrize("sched", ["random", "portfolio", "rr"])
+def test_a_search_that_is_not_systematic_has_no_share(sched):
+    assert None is vmsmp.explore(three_writers, sched=sched, schedules=5).certificate.share
+
+
+def test_an_exhausted_search_has_no_share():
+    assert None is vmsmp.explore(three_writers, sched="dpor", schedules=100_000).certificate.share
+
+
+def test_of_a_systematic_search_nothing_is_said_about_the_next_run():
+    lines = vmsmp.explore(three_writers, sched="dfs", schedules=5).certificate.lines()
+    assert (1, False) == (len(lines), "probability" in lines[0])

@@ -249,14 +249,14 @@ def test_a_story_of_the_second_half_changes_no_run(tell):
 def sleepers(m):
     cpus = [
         m.spawn(m.tsleep, "bed", 0, "", 0, name="plain"),
-        m.spawn(m.tsleep, "bed", 0, "", 0, name="second"),
+        m.spawn(m.tsleep, "couch", 0, "", 0, name="second"),
         m.spawn(m.tsleep, "chair", PCATCH, "", 0, name="signalled"),
         m.spawn(m.tsleep, "floor", 0, "", 5, name="timed"),
     ]
 
     def waker():
         m.wakeup_one("bed")
-        m.wakeup("bed")
+        m.wakeup("couch")
         m.wakeup("nothing")
         m.signal(cpus[2])
 
@@ -317,3 +317,15 @@ def test_a_spurious_end_of_a_sleep_is_told():
 
     found = vmsmp.replay(program, "v1:program+spurious:0:2.1>1")
     assert ["sleep returns 0, for no reason"] == notes(found)
+
+
+def test_a_step_of_several_accesses_is_one_row_that_tells_them_all():
+    def program(m):
+        a, b = m.atomic(0, "a"), m.cell(5, "b")
+        with m.step():
+            a.store(1)
+            b.load()
+        m.check(False, "over")
+
+    rows = vmsmp.explore(program, schedules=1).failure.story.rows
+    assert [("step: store a 0 -> 1, load b 5", "", "")] == [(r.text, r.thing, r.change) for r in rows]

@@ -182,8 +182,6 @@ RULES = {
     (rewrite, "obj", "rb_memq"): ("obj", TOKEN, ["O"], ["", "o", "B"]),
     (read, "obj", "resident_page_count"): ("obj", "", [""], []),
     (rewrite, "obj", "resident_page_count"): ("obj", TOKEN, ["O"], ["", "o", "B"]),
-    (read, "obj", "generation"): ("obj", "", [""], []),
-    (rewrite, "obj", "generation"): ("obj", TOKEN, ["O"], ["", "o", "B"]),
     (read, "queue", "tqh_first"): ("pq.active", "the queue's spinlock", ["Q"], ["", "S"]),
     (rewrite, "queue", "tqh_first"): ("pq.active", "the queue's spinlock", ["Q"], ["", "S"]),
     (read, "queue", "tqh_last"): ("pq.active", "the queue's spinlock", ["Q"], ["", "S"]),

@@ -94,7 +94,7 @@ def look(obj):
 
 
 def count(obj):
-    obj.generation += 1
+    obj.resident_page_count += 0
 
 
 def set_flag(obj):

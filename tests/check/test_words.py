@@ -149,3 +149,113 @@ def test_the_free_engine_asks_every_word_at_a_rendezvous():
 
     failure = vmsmp.run(program, engine="free", locks="exact", time_s=20.0).failure
     assert "check: state word of spinlock 's': N writers wait but the word counts N" == failure.signature
+
+
+TAKEN = "taken, count = tok.t_count.fcmpset(count, count & ~TOK_EXCLREQ | TOK_EXCLUSIVE)"
+
+
+def users_of_a_token(m):
+    """Two writers, one of which takes it twice, and a reader."""
+    token = m.token("l")
+
+    def writer():
+        with token, token:
+            m.yield_()
+
+    def reader():
+        token.acquire_shared()
+        m.yield_()
+        token.release()
+
+    for role in (writer, writer, reader):
+        m.spawn(role)
+    m.join()
+
+
+def test_exclusive_that_its_owner_left_behind_is_caught():
+    def program(m):
+        with m.token("l"):
+            pass
+        m.yield_()
+
+    caught(
+        program,
+        "vmsmp.sync.token.exact:_lwkt_reltokref",
+        "tok.t_count.clearbits(TOK_EXCLUSIVE)",
+        "tok.t_count.clearbits(0)",
+        "state word of token 'l': 0 own it exclusively but t_count is EXCL|0",
+    )
+
+
+def test_a_count_of_nobody_beside_an_owner_is_caught():
+    failure = planted(
+        users_of_a_token,
+        "vmsmp.sync.token.exact:_lwkt_trytokref_shared",
+        "count = tok.t_count.fetchadd(-TOK_INCR) - TOK_INCR",
+        "count = tok.t_count.load()",
+    )
+    assert failure.message.startswith("state word of token 'l': ")
+    assert " count in it but t_count is " in failure.message
+
+
+def test_a_request_that_outlives_its_grant_is_caught():
+    caught(
+        users_of_a_token,
+        "vmsmp.sync.token.exact:_lwkt_trytokref_exclusive",
+        TAKEN,
+        TAKEN.replace("count & ~TOK_EXCLREQ | TOK_EXCLUSIVE", "count | TOK_EXCLUSIVE"),
+        "state word of token 'l': EXCLREQ is set and nobody has asked since the last exclusive owner",
+    )
+
+
+def test_a_sleeper_that_keeps_its_token_is_caught():
+    def program(m):
+        token = m.token("l")
+
+        def sleeper():
+            with token:
+                m.tsleep("nap", 0, "", 5)
+
+        m.spawn(sleeper)
+        m.yield_()
+        with token:
+            pass
+        m.join()
+
+    switch = "vmsmp.sync.token.switch:lwkt_switch"
+    with Mutant("planted", switch, "lwkt_relalltokens(td)", "td.td_toks_have = None", "", "").plant():
+        result = vmsmp.explore(program, sched="random", schedules=300, locks="exact", stop="never")
+    assert "state word of token 'l': cpu1 sleeps and owns it" in {f.message for f in result.failures}
+
+
+def test_shared_beside_an_owner_is_caught_while_others_ask():
+    """INV-SP3 holds at every step, not only when nobody is inside an acquire."""
+
+    def program(m):
+        lock = m.spinlock("l")
+
+        def reader():
+            lock.acquire_shared()
+            lock.release()
+
+        def writer():
+            with lock:
+                m.yield_()
+
+        for role in (reader, writer, writer):
+            m.spawn(role)
+        m.join()
+
+    caught(
+        program,
+        "vmsmp.sync.spinlock:_spin_lock_contested",
+        "if old == SPINLOCK_SHARED and word.cmpset(SPINLOCK_SHARED | 1, 1):",
+        "if old == SPINLOCK_SHARED:",
+        "state word of spinlock 'l': SHARED is set beside an exclusive owner",
+    )
+
+
+def planted(program, function, old, new):
+    """The failure that a search finds with a guard taken out."""
+    with Mutant("planted", function, old, new, "", "").plant():
+        return vmsmp.explore(program, sched="random", schedules=500, locks="exact").failure

@@ -190,10 +190,14 @@ class Follower(Scheduler):
         return run[0]
 
     def _queues_next(self, cpu: int) -> bool:
-        """Whether the CPU's next line is about its sleep queue: then an interlock comes just before it."""
+        """Whether the CPU's next line is about its sleep queue: then an interlock comes just before it.
+
+        One that moves the CPU to another queue was in its critical section before: it takes no IPI any more.
+        """
         for line in self.lines[self.at :]:
             if line.cpu == cpu:
-                return line.word.startswith(("q", "mask."))
+                moves = line.kind == "store" and line.where.startswith("_tsleep_interlock")
+                return line.word.startswith(("q", "mask.")) and not moves
         return False
 
     def _asleep(self, cpu: Any, line: Line) -> bool:

@@ -371,8 +371,7 @@ class PageLayer(RuleBasedStateMachine):
     @of_page(lambda p: p.mine and not p.place, place=PLACES)
     def insert(self, p, m, place):
         done = self.holding(place, kernel.vm_page_insert, m, self.objects[place[0]], place[1])
-        assert (self.memory.at(place) is None) == done
-        p.place = place if done else None
+        assert self.memory.insert(p, place) == done
 
     @of_page(lambda p: p.mine and not p.pte)
     def remove(self, p, m):
@@ -386,7 +385,8 @@ class PageLayer(RuleBasedStateMachine):
         move = self.objects[place[0]], place[1]
         self.holding(p.place or place, self.nested, place, kernel.vm_page_rename, m, *move)
         self.memory.remove(p)
-        p.place, p.dirty = place, plain.ALL
+        self.memory.insert(p, place)
+        p.dirty = plain.ALL
         if p.kind == "cache":
             self.memory.deactivate(p)
 
@@ -467,6 +467,10 @@ class PageLayer(RuleBasedStateMachine):
 
     @of_page(lambda p: p.mine and p.kind != "cache", deed=st.sampled_from(sorted(plain.BITS)), part=RANGES)
     def change_bits(self, p, m, deed, part):
+        if deed == "set_invalid":
+            if not p.place:
+                return
+            self.memory.generation[p.place[0]] += 1
         self.do(getattr(kernel, f"vm_page_{deed}"), m, *part)
         p.valid, p.dirty = plain.BITS[deed](p.valid, p.dirty, plain.pieces(*part))
 

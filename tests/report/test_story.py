@@ -278,6 +278,12 @@ def test_steps_of_cpus_that_run_in_turn_name_their_cpu(story):
     ]
 
 
+def test_after_a_gap_a_block_begins_anew(story):
+    lines = story_lines(story(*distinct(200)), width=30)
+    at = next(n for n, line in enumerate(lines) if "left out" in line)
+    assert "cpu1" == lines[at + 1]
+
+
 def test_blocks_say_what_is_left_out(story):
     lines = story_lines(story(*distinct(200)), width=30)
     assert f"  ... {200 - HEAD_ROWS - TAIL_ROWS} rows left out; `vmsmp replay --all` shows them" in lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vmsmp.campaign.certificate import Certificate
 from vmsmp.campaign.free_run import FreeRounds
 from vmsmp.campaign.outcome import Result
 from vmsmp.engine.options import Options
@@ -15,7 +16,7 @@ from vmsmp.sync.lock import LockStatistics
 def result():
     def made(options=None, **parts):
         whole = {"executions": 3000, "steps": 123456, "seconds": 2.04, **parts}
-        return Result("mine", "pct:3", options or Options(), 7, **whole)
+        return Result("mine", whole.pop("scheduler", "pct:3"), options or Options(), 7, **whole)
 
     return made
 
@@ -53,8 +54,57 @@ def test_a_clean_sample_says_what_it_means(result):
     assert "at 95 % fewer than one schedule in 1,000 of this kind fails" in result_text(result())
 
 
+def test_a_clean_sample_says_what_it_samples(result):
+    assert "a sample (PCT for bugs of depth D)" in result_text(result())
+
+
+def test_the_default_scheduler_need_not_be_named_to_go_on(result):
+    told = result(scheduler="portfolio")
+    assert "go on: vmsmp run mine --schedules 30000 --seed 8" == result_text(told).splitlines()[-1]
+
+
+def test_a_round_robin_is_no_sample(result):
+    assert "at 95 %" not in result_text(result(scheduler="rr"))
+
+
+SYSTEMATIC = ["dfs", "dfs:2", "delay:1", "dpor"]
+
+
+@pytest.mark.parametrize("scheduler", SYSTEMATIC)
+def test_an_unfinished_systematic_search_is_no_sample(result, scheduler):
+    told = result(scheduler=scheduler, certificate=Certificate(sampled=3000, share=0.25))
+    assert "at 95 %" not in result_text(told)
+
+
+@pytest.mark.parametrize("scheduler", SYSTEMATIC)
+def test_an_unfinished_systematic_search_says_how_much_it_has_explored(result, scheduler):
+    told = result(scheduler=scheduler, certificate=Certificate(sampled=3000, share=0.25))
+    assert "explored: 0.25 of this search's tree" in result_text(told)
+    assert (":" not in scheduler) == ("about 12,000" in result_text(told))
+
+
+@pytest.mark.parametrize("scheduler", SYSTEMATIC)
+def test_a_systematic_search_goes_on_as_it_began(result, scheduler):
+    told = result(scheduler=scheduler, certificate=Certificate(sampled=3000, share=0.25))
+    last = result_text(told).splitlines()[-1]
+    assert f"go on: vmsmp run mine --sched {scheduler} --schedules 30000 --seed 7" == last
+
+
+def test_a_systematic_search_without_an_end_of_its_tree_in_sight_says_so(result):
+    told = result(scheduler="dfs", certificate=Certificate(sampled=3000, share=1e-30))
+    assert "more than 10^9 schedules" in result_text(told)
+
+
+def test_a_search_that_ran_out_of_runs_without_seeing_everything_says_why(result):
+    told = result(scheduler="dpor", certificate=Certificate(sampled=3000, share=1.0))
+    assert "sleeps may end early" in result_text(told)
+
+
 def test_a_clean_sample_says_how_to_go_on(result):
-    assert "go on: vmsmp run mine --schedules 30000 --seed 8" == result_text(result()).splitlines()[-1]
+    assert (
+        "go on: vmsmp run mine --sched pct:3 --schedules 30000 --seed 8"
+        == result_text(result()).splitlines()[-1]
+    )
 
 
 def test_a_small_sample_goes_on_with_a_large_one(result):

@@ -394,20 +394,7 @@ def random_programs(kinds, cpus, longest, count=12):
     return [random_program(kinds, seed, cpus, longest) for seed in range(count)]
 
 
-#: `_upgrade` asks whether a writer waits, and to begin to wait is no operation.
-WAITERS = "an upgrade finds out who waits, and nothing races with that"
-each_set_that_is_seen = pytest.mark.parametrize(
-    "kinds",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=WAITERS))
-        if name == "upgrades"
-        else name
-        for name in OPERATIONS
-    ],
-)
-
-
-@each_set_that_is_seen
+@each_set
 def test_two_cpus_of_random_operations_have_the_traces_that_depth_first_search_sees(kinds):
     programs = random_programs(OPERATIONS[kinds], 2, 3)
     assert [] == [
@@ -425,7 +412,7 @@ def test_two_cpus_of_random_operations_run_no_trace_twice_and_none_in_vain(kinds
     ]
 
 
-@each_set_that_is_seen
+@each_set
 def test_three_cpus_of_random_operations_have_all_traces_that_random_walks_see(kinds):
     programs = random_programs(OPERATIONS[kinds], 3, 5)
     assert [] == [
@@ -522,7 +509,6 @@ def test_a_program_has_the_traces_that_counting_says(roles, traces):
     assert (traces, traces, 0) == (len(seen.traces), len(set(seen.traces)), seen.blocked)
 
 
-@pytest.mark.xfail(strict=True, reason=WAITERS)
 def test_a_writer_between_two_readers_of_a_lock_loses_no_trace():
     program = spawning(section, shared_section, upgrader)
     assert set(search(program, "random", executions=2_000).traces) <= set(search(program).traces)
@@ -539,10 +525,7 @@ def test_a_writer_beside_two_readers_of_a_lock_runs_nothing_in_vain():
         (attempt, attempt, attempt),
         (attempt, attempt, section),
         (attempt, attempt, shared_section),
-        pytest.param(
-            (attempt, shared_section, shared_section),
-            marks=pytest.mark.xfail(strict=True, reason="a try and two readers run traces twice"),
-        ),
+        (attempt, shared_section, shared_section),
     ],
     ids=lambda roles: " ".join(role.__name__ for role in roles),
 )

@@ -40,6 +40,8 @@ DEPENDENT = {
     "acquires": ((1, ops.ACQUIRE, LOCK), (2, ops.ACQUIRE, LOCK)),
     "a shared acquire and a release": ((1, ops.ACQUIRE_SHARED, LOCK), (2, ops.RELEASE, LOCK)),
     "a failed try and a release": ((1, ops.TRY_FAILED, LOCK), (2, ops.RELEASE, LOCK)),
+    "a failed try and a shared acquire": ((1, ops.TRY_FAILED, LOCK), (2, ops.ACQUIRE_SHARED, LOCK)),
+    "a failed try and a shared release": ((1, ops.TRY_FAILED, LOCK), (2, ops.RELEASE_SHARED, LOCK)),
     "spawns": ((1, ops.SPAWN, X), (2, ops.SPAWN, Y)),
     "an interrupt and anything": ((1, ops.IPI), (2, ops.LOAD, X)),
     "taking all back and a release": ((1, ops.REACQUIRE, X), (2, ops.RELEASE, Y)),

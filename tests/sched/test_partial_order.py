@@ -230,3 +230,30 @@ def test_what_is_still_waited_for_is_not_among_the_steps_before_it():
 
 
 # -- before it is performed ------------------------------------------------------------------------
+
+
+# -- effects ------------------------------------------------------------------------------------------
+
+HELD, HINTED = ops.identity(0, 61), ops.identity(0, 62)
+STORES = (ops.op(HINTED, ops.STORE),)
+
+
+def test_a_silent_store_happens_before_a_later_hint_and_races_with_it():
+    order = PartialOrder([Event(1, ops.op(HELD, ops.ACQUIRE), STORES), Event(2, ops.op(HINTED, ops.LOAD))])
+    assert (1, [Race(0, 1)]) == (order.before[1], order.races)
+
+
+def test_a_hint_races_with_a_later_silent_store_under_a_lock():
+    order = PartialOrder([Event(2, ops.op(HINTED, ops.LOAD)), Event(1, ops.op(HELD, ops.ACQUIRE), STORES)])
+    assert [Race(0, 1)] == order.races
+
+
+def test_a_hint_does_not_race_with_a_lock_alone():
+    order = PartialOrder([Event(2, ops.op(HINTED, ops.LOAD)), Event(1, ops.op(HELD, ops.ACQUIRE))])
+    assert [] == order.races
+
+
+def test_an_arrival_before_a_lock_races_with_an_upgrade_of_it():
+    arriving = Event(2, ops.op(HINTED, ops.RELEASE), (ops.op(HELD, ops.ACQUIRE),))
+    order = PartialOrder([arriving, Event(1, ops.op(HELD, ops.UPGRADE))])
+    assert [Race(0, 1)] == order.races

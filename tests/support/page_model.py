@@ -68,7 +68,7 @@ class Memory:
             self.pages.append(Page(number, colour))
             self.queue("free", colour).insert(0, number)
         self.shift = {"a": 0, "b": 1}
-        self.generation = {"a": 0, "b": 0}
+        self.generation = {"a": 1, "b": 1}
         self.cached = [[None, None, 0] for _ in range(4)]  # the page hash: page, place, when it was used
         self.ticks = 0
         self.unneeded = 0
@@ -126,11 +126,17 @@ class Memory:
                 self.free(p)
         p.allocated, p.hard, p.valid, p.act = True, True, 0, 0
         p.flags.clear()
-        if place and self.at(place):
+        if place and not self.insert(p, place):
             self.free(p)
             return None
-        p.place = place
         return p
+
+    def insert(self, p, place):
+        self.generation[place[0]] += 1
+        if self.at(place):
+            return False
+        p.place = place
+        return True
 
     def free(self, p):
         self.remove(p)

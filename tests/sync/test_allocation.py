@@ -55,6 +55,23 @@ def test_a_systematic_search_finds_it_whichever_field_is_used(sched):
     assert "use-after-free: thing.b used after it was freed" == failure.signature
 
 
+def test_a_cpu_that_stands_before_its_access_when_the_memory_goes_is_too_late():
+    def program(m):
+        thing = m.allocate("thing", value=1, ref=m.atomic(2, "thing.ref"))
+
+        def user():
+            last = thing.ref.fetchadd(-1) == 1
+            thing.value.load()
+            if last:
+                thing.free()
+
+        m.spawn(user)
+        m.spawn(user)
+        m.join()
+
+    found(program, "use-after-free", "thing.value used after it was freed")
+
+
 def test_a_place_in_the_program_is_named():
     def program(m):
         thing = m.allocate("thing", key=1)
@@ -142,7 +159,7 @@ def test_fields_are_cells():
     assert [2, "thing.key", "thing", "allocated", "freed"] == alone(program)
 
 
-@pytest.mark.parametrize("fields", [{}, {"free": 1}, {"name": 1}])
+@pytest.mark.parametrize("fields", [{}, {"free": 1}, {"history": 1}])
 def test_a_record_of_nothing_or_with_a_name_that_is_taken_is_refused(fields):
     def program(m, seen):
         with pytest.raises(ValueError, match="fields must be some"):

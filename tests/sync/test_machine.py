@@ -6,7 +6,7 @@ import pytest
 
 import vmsmp
 import vmsmp.machine
-from lock_runs import DEPTHS, alone, delay
+from lock_runs import DEPTHS, alone, delay, once
 from vmsmp import EINTR, ERESTART, EWOULDBLOCK, PCATCH
 from vmsmp.sync import machine as sync_machine
 from vmsmp.sync.errno import PDOMAIN_UMTX, PDOMAIN_XLOCK
@@ -42,8 +42,16 @@ def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(loc
         (lambda m: m.lockmgr(), {"exact": "ExactLockmgr", "atomic": "AtomicLockmgr"}),
         (lambda m: m.refcount(), {"exact": "ExactRefcount", "atomic": "AtomicRefcount"}),
         (lambda m: m.sleepq, {"exact": "ExactSleepQueues", "atomic": "AtomicSleepQueues"}),
+        (lambda m: m.condvar(), {"exact": "ExactCondvar", "atomic": "AtomicCondvar"}),
+        (lambda m: m.semaphore(1), {"exact": "ExactSemaphore", "atomic": "AtomicSemaphore"}),
+        (lambda m: m.barrier(1), {"exact": "ExactBarrier", "atomic": "AtomicBarrier"}),
+        (lambda m: m.rwlock(), {"exact": "ExactRwLock", "atomic": "AtomicRwLock"}),
+        (lambda m: m.futexes, {"exact": "ExactFutexes", "atomic": "AtomicFutexes"}),
     ],
-    ids=["spinlock", "token", "lockmgr", "refcount", "sleepq"],
+    ids=[
+        *("spinlock", "token", "lockmgr", "refcount", "sleepq"),
+        *("condvar", "semaphore", "barrier", "rwlock", "futexes"),
+    ],
 )
 @DEPTHS
 def test_a_primitive_is_of_the_machine_s_depth(make, depths, locks):
@@ -53,6 +61,28 @@ def test_a_primitive_is_of_the_machine_s_depth(make, depths, locks):
 @DEPTHS
 def test_the_sleep_queues_are_made_once(locks):
     assert [True] == alone(lambda m, seen: seen.append(m.sleepq is m.sleepq), locks)
+
+
+@DEPTHS
+def test_the_queues_of_futexes_are_made_once(locks):
+    assert [True] == alone(lambda m, seen: seen.append(m.futexes is m.futexes), locks)
+
+
+@DEPTHS
+def test_the_names_of_the_contract_are_taken(locks):
+    def program(m, seen):
+        word, other = m.atomic(0, name="word"), m.atomic(0, name="other")
+        seen.append(m.futex_wait(atomic=word, expected=1, timo=1))
+        seen.append(m.futex_wake(atomic=word, n=1))
+        seen.append(m.futex_requeue(word, other))
+        seen.append(m.semaphore(n=1, name="s").acquire(timo=1))
+        seen.append(m.barrier(n=1).wait())
+        with m.lockmgr("l") as lock:
+            seen.append(m.condvar(name="cv").wait(lock=lock, timo=1))
+
+    seen = []
+    once(lambda m: program(m, seen), locks, check=False)
+    assert [vmsmp.EAGAIN, 0, 0, 0, True, vmsmp.EWOULDBLOCK] == seen
 
 
 @DEPTHS

@@ -29,6 +29,25 @@ def test_no_more_are_inside_than_there_are_units(locks, sched):
 
 
 @DEPTHS
+def test_an_acquire_without_a_bound_never_gives_up(locks):
+    """Not even if a unit comes and goes while it is on its way to sleep."""
+
+    def program(m):
+        sem = m.semaphore(1, "s")
+
+        def user():
+            m.check(sem.acquire() == 0, "it has a unit")
+            sem.release()
+
+        for _ in range(3):
+            m.spawn(user)
+        m.join()
+        m.check(sem.value() == 1, "the unit is back")
+
+    assert None is failure_of(program, locks, schedules=400, sched="random")
+
+
+@DEPTHS
 def test_a_release_comes_before_the_acquire_that_it_allows(locks):
     """The cell has no other protection."""
 

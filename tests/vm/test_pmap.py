@@ -6,7 +6,7 @@ import pytest
 
 from mappings import BOTH, RW, busied, mapped, seen
 from vmsmp.vm import pmap
-from vmsmp.vm.pmap import VM_PROT_READ
+from vmsmp.vm.pmap import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_page import (
     PG_FICTITIOUS,
     PG_MAPPED,

@@ -7,6 +7,7 @@ import pytest
 import vmsmp
 from vmsmp.records.pool import record_of
 from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_page import vm_get_pg_color
 
 
 def test_identities_lead_back_to_pages_queues_counts_and_objects(alone):
@@ -80,3 +81,35 @@ def test_locks_that_were_wanted_are_there_the_queues_first(alone, locks):
         ]
 
     assert [("pq.cache[0].spin", 1), ("pg[2].spin", 1), ("pg[5].spin", 1)] == alone(program, locks=locks)
+
+
+@pytest.mark.parametrize(("declared", "expected"), [(None, [1, 1, 2]), (3, [3, 3, 3])])
+def test_a_machine_whose_cpus_are_not_declared_counts_those_that_there_are(alone, declared, expected):
+    def program(vm):
+        seen = [vm.ncpus]
+        for _ in range(2):
+            vm.machine.spawn(lambda: None)
+            seen.append(vm.ncpus)
+        vm.machine.join()
+        return seen
+
+    assert expected == alone(program, cpus=declared)
+
+
+def test_cpus_that_are_not_declared_have_colours_of_their_own(alone):
+    def program(vm):
+        for _ in range(2):
+            vm.machine.spawn(lambda: None)
+        vm.machine.join()
+        return [vm_get_pg_color(vm, cpu, None, 0) for cpu in (1, 2)]
+
+    assert [0, 2] == alone(program, l2_size=4)
+
+
+def test_the_kernel_s_console_keeps_what_was_printed(alone):
+    def program(vm):
+        vm.kprintf("first")
+        vm.kprintf("second")
+        return vm.console
+
+    assert ["first", "second"] == alone(program)

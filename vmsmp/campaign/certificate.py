@@ -2,8 +2,9 @@
 
 Fingerprints tell distinct traces apart; how many were seen only once says how likely the next run is to show
 a new one (Good and Turing, 1953).  The number of schedules is estimated as the product of the choices along
-random runs (Knuth, 1975).  PCT's bound follows from the measured number of CPUs and choices.  All of it holds
-for sequentially consistent memory.
+random runs (Knuth, 1975).  Runs of a systematic search are neighbours and no sample: of it the share of its
+tree that is explored is told, and from that how many runs it has.  PCT's bound follows from the measured
+number of CPUs and choices.  All of it holds for sequentially consistent memory.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Certificate:
     watched: int = 0
     #: Sum of the decimal logarithms of the number of schedules, as each watched run estimates it.
     magnitude: float = 0.0
+    #: Of a systematic search that is not exhausted: the share of its tree that is explored.
+    share: float | None = None
     _traces: Counter[int] = field(default_factory=Counter, repr=False)
 
     def add(self, execution: int, log: list[int], draws: Iterable[int], cpus: int) -> None:
@@ -60,6 +63,10 @@ class Certificate:
         once = list(self._traces.values()).count(1)
         return once / self.sampled
 
+    def runs_in_all(self, executions: int) -> float | None:
+        """How many runs an unfinished systematic search has if the rest of its tree is like its beginning."""
+        return executions / self.share if self.share else None
+
     def bound(self, depth: int) -> float:
         """PCT's bound: a run hits a bug of that depth with at least this probability."""
         return 1.0 / (max(1, self.cpus) * float(max(1, self.choices)) ** (depth - 1))
@@ -80,12 +87,15 @@ class Certificate:
             "schedules_log10": round(self.magnitude / self.watched, 1) if self.watched else None,
             "pct_bound": {str(depth): self.bound(depth) for depth in (1, 2, 3)},
             "memory": "sequentially consistent",
+            **({} if self.share is None else {"share": self.share}),
         }
 
     def lines(self) -> list[str]:
         """The certificate in words, a line each."""
         if not self.sampled:
             return []
+        if self.share is not None:
+            return [f"traces: {self.traces:,} in {self.sampled:,} runs looked at"]
         lines = [
             f"traces: {self.traces:,} in {self.sampled:,} runs looked at; the next run is a new one "
             f"with probability {self.unseen:.1%}"

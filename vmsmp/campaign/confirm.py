@@ -21,7 +21,7 @@ from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.wait import WaitMode
 from vmsmp.sched.rendezvous import Rendezvous
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
-from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED
+from vmsmp.sync.thread import lwkt_schedule
 
 #: Runs that a prediction is worth.
 TARGETED_RUNS: Final = 64
@@ -47,7 +47,7 @@ class _OneMoreWakeup(Observer):
         for cpu in machine.cpus:
             if cpu.wants is not None and cpu.wants.mode is WaitMode.SLEEP and cpu not in self.rescued:
                 self.rescued.append(cpu)
-                cpu.td.td_flags &= ~TDF_TSLEEP_DESCHEDULED
+                lwkt_schedule(cpu.td)
                 machine.engine.ready(cpu)
 
 

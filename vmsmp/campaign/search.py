@@ -123,9 +123,11 @@ def search(
         start = time.monotonic()
 
         def loop() -> None:
+            searching = _Search(runner, scheduler, result, stop)
             try:
-                _Search(runner, scheduler, result, stop).run(schedules, time_s, start, progress)
+                searching.run(schedules, time_s, start, progress)
             finally:
+                result.certificate.share = searching.share()
                 result.seconds = time.monotonic() - start
 
         def interrupt() -> None:
@@ -172,6 +174,14 @@ class _Search:
         self.tried: set[tuple[Breakpoint, ...]] = set()
         #: Whether an execution came into the half of its step limit where the scheduler is not asked.
         self.cut = False
+        #: Whether the scheduler has no run left.
+        self.used_up = False
+
+    def share(self) -> float | None:
+        """The share of its tree that an unfinished systematic search has explored; None for any other."""
+        if not self.scheduler.systematic or self.result.exhausted:
+            return None
+        return 1.0 if self.used_up else self.scheduler.share()
 
     def run(self, schedules: int, time_s: float | None, start: float, progress: Progress | None) -> None:
         """Search until there are so many executions, the time is up, or nothing is left."""
@@ -198,6 +208,7 @@ class _Search:
             return target
         if not self.scheduler.begin():
             self.result.exhausted = self.scheduler.complete and not self.cut
+            self.used_up = True
             return None
         return self.scheduler
 

@@ -66,8 +66,8 @@ class Way:
 #: Every way, in the order of a round: as the kernel is, and with all known findings repaired.
 WAYS = (
     Way("controlled", "exact"),
-    Way("controlled", "exact", repaired=True),
     Way("free", "exact"),
+    Way("controlled", "exact", repaired=True),
     Way("controlled", "atomic"),
     Way("controlled", "atomic", repaired=True),
     Way("controlled", "exact", "random"),

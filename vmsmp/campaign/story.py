@@ -16,7 +16,7 @@ from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.engine.protocol import Home
 from vmsmp.engine.wait import WaitEnd
 from vmsmp.sync.observer import LockObserver
-from vmsmp.sync.thread import TDF_TSLEEP_DESCHEDULED, TDF_TSLEEPQ
+from vmsmp.sync.thread import TDF_RUNQ, TDF_TSLEEP_DESCHEDULED, TDF_TSLEEPQ
 
 if TYPE_CHECKING:
     from vmsmp.sync.lock import Lock
@@ -186,11 +186,11 @@ class Storyteller(LockObserver):
         thing = machine.find(ops.object_of(code))
         after = thing.state() if hasattr(thing, "state") else ""
         text = machine.describe(code)
+        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         self._close_part(done.cpu)
         if self._parts:
             text = f"{text}: {', '.join(self._parts)}"
             self._parts = []
-        name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         note = "; ".join([*self._woken_by(done), *done.notes])
         self._rows.append(
             Row(
@@ -253,8 +253,8 @@ class Storyteller(LockObserver):
 def _sleepers(machine: Home[Cpu]) -> tuple[list[Cpu], list[Cpu]]:
     """The CPUs that sleep, and those on a sleep queue that do not sleep yet."""
     flags = [(cpu, cpu.td.td_flags) for cpu in machine.cpus if cpu.td is not None]
-    asleep = [cpu for cpu, flag in flags if flag & TDF_TSLEEP_DESCHEDULED]
-    return asleep, [cpu for cpu, flag in flags if flag & TDF_TSLEEPQ and not flag & TDF_TSLEEP_DESCHEDULED]
+    asleep = [cpu for cpu, flag in flags if flag & TDF_TSLEEP_DESCHEDULED and not flag & TDF_RUNQ]
+    return asleep, [cpu for cpu, flag in flags if flag & TDF_TSLEEPQ and flag & TDF_RUNQ]
 
 
 def _pending(cpu: Cpu) -> bool:

@@ -126,7 +126,8 @@ def _tell_clean(args: argparse.Namespace, scenario: Scenario, options: Options) 
     """The story of the search's first run, and the line that shows it again."""
     outcome = first_run(scenario, options, sched=args.sched, seed=args.seed, check=not args.no_check)
     print(clean_text(outcome))
-    print(f"replay: {replaying(outcome.program, outcome.schedule, listed=True, check=not args.no_check)}\n")
+    line = f"{outcome.schedule}:{outcome.digest}"
+    print(f"replay: {replaying(outcome.program, line, listed=True, check=not args.no_check)}\n")
 
 
 def _free(args: argparse.Namespace, scenario: Scenario) -> int:

@@ -40,6 +40,14 @@ class Scheduler:
     def ended(self, machine: Machine) -> None:
         """The execution is over, and what every CPU stands before is still there to be seen."""
 
+    def share(self) -> float:
+        """Of a systematic search between two runs: the share of its tree that is explored.
+
+        The branches of a node count alike, so it is the probability that a random descent (Knuth, 1975)
+        ends in a run that has been made.
+        """
+        return 0.0
+
     def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
         """Choose data: a number below `n`; `drawn` is what the CPU's own stream of the seed says."""
         return drawn

@@ -116,5 +116,9 @@ class FieldView(NamedTuple):
     def name(self) -> str:
         return f"{self.record.name}.{self.declared.name}"
 
+    def stored(self) -> Any:
+        """The value now, invisibly."""
+        return self.declared.peek(self.record)
+
     def state(self) -> str:
         return self.declared.format(self.declared.peek(self.record))

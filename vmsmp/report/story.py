@@ -92,6 +92,7 @@ def _blocks(cpus: Sequence[str], shown: list[Folded | int], width: int) -> list[
     for one in shown:
         if isinstance(one, int):
             lines.append(_left_out(one))
+            running = None
             continue
         row = one[0]
         if row.switch or running is None:

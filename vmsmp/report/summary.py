@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.report.table import table
+from vmsmp.sched.names import about
 
 if TYPE_CHECKING:
     from vmsmp.campaign.free_run import FreeRounds
@@ -25,20 +26,53 @@ def result_text(result: Result) -> str:
         lines.append("explored: every schedule that this search has, so within its bounds nothing is left")
         lines += result.certificate.lines()[:1]
     elif not failed:
-        lines += _sampled(result)
+        lines += _unfinished(result)
     return "\n".join(lines)
 
 
-def _sampled(result: Result) -> list[str]:
-    """Say what a sample without failures is worth, and how to go on."""
-    bound = 3.0 / result.executions if result.executions else 1.0
+def _unfinished(result: Result) -> list[str]:
+    """Say what a search without failures that has not seen everything is worth, and how to go on."""
+    sampled = result.certificate.share is None
+    seed = result.seed + sampled  # a systematic search goes on with the same data
+    sched = "" if result.scheduler == "portfolio" else f" --sched {result.scheduler}"
     return [
-        f"explored: a sample; at 95 % fewer than one schedule in {1 / bound:,.0f} of this kind fails",
+        f"explored: {_what_was_explored(result)}",
         *result.certificate.lines(),
         "not explored: other schedulers, depths, CPU counts; memory is sequentially consistent",
-        f"go on: vmsmp run {result.program} --schedules {max(10_000, result.executions * 10)} "
-        f"--seed {result.seed + 1}",
+        f"go on: vmsmp run {result.program}{sched} --schedules {max(10_000, result.executions * 10)}"
+        f" --seed {seed}",
     ]
+
+
+def _what_was_explored(result: Result) -> str:
+    """Of a systematic search the share of its tree; of any other what it is a sample of."""
+    certificate = result.certificate
+    if certificate.share is None:
+        if result.scheduler == "rr":
+            return "one order of steps, round robin; that is no sample of others"
+        bound = result.executions / 3.0 if result.executions else 1.0
+        return (
+            f"a sample ({about(result.scheduler)}); "
+            f"at 95 % fewer than one schedule in {bound:,.0f} of this kind fails"
+        )
+    if certificate.share >= 1.0:
+        return (
+            "all runs that this search tells apart, which are not all there are: sleeps may end early, "
+            "or runs reached the step limit"
+        )
+    return (
+        f"{certificate.share:.2g} of this search's tree ({about(result.scheduler)}){_size(result)}; "
+        "neighbours and no sample, so of the other schedules nothing is known"
+    )
+
+
+def _size(result: Result) -> str:
+    """The estimated number of runs; a bound makes first branches so much larger that there is no estimate."""
+    runs = result.certificate.runs_in_all(result.executions)
+    if ":" in result.scheduler or runs is None:
+        return ""
+    what = "orders of dependent steps" if result.scheduler == "dpor" else "schedules"
+    return f", of about {runs:,.0f} {what}" if runs < 1e9 else f", of more than 10^9 {what}"
 
 
 def free_text(rounds: FreeRounds) -> str:

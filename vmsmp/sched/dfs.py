@@ -65,6 +65,13 @@ class DepthFirst(Scheduler):
                 return True
         return False
 
+    def share(self) -> float:
+        share, left = 0.0, 1.0
+        for taken, width in self._path:
+            left /= width
+            share += taken * left
+        return share + left if self._path else 0.0
+
     def _node(self, width: int) -> int:
         """Return the alternative to take at the next node of the path."""
         if self._depth == len(self._path):

@@ -9,11 +9,11 @@ Deviations:
   * data (`choose`) is enumerated: a step that draws has one successor for each value.
   * a step that came only because no CPU could run (a timeout, a last look of the spinners) happens
     after everything before it.
-  * what an operation reads without being an access to it is no dependence: `try_upgrade` of a spinlock
-    looks whether anybody waits for it.  A search that has seen one never says that it is exhaustive.
+  * silent stores to fields that are read as hints, and arrivals before locks, belong to the step in which
+    they happen (`effects`).  A search that meets a hint of a field for the first time starts again.
   * a sleep that the scheduler may end (`timeouts="any"`, `spurious`) ends for no operation's sake, so
     when it ends is not enumerated, and such a search never says that it is exhaustive either.
-  * tries of a lock beside its readers, and waits for several tokens, may repeat a trace.
+  * waits for several tokens may repeat a trace.
   * of a run that reaches the fair half of its step limit the half before is explored, and what the
     other CPUs did in the next `FAIR_STEPS` steps.
 """
@@ -21,12 +21,13 @@ Deviations:
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.sched.effects import Effects, Event, conflict
 from vmsmp.sched.log_cursor import LogCursor
-from vmsmp.sched.partial_order import Event, PartialOrder
+from vmsmp.sched.partial_order import PartialOrder
 from vmsmp.sched.policy import base_policy, gave_way
 from vmsmp.sched.wakeup_tree import Branch, WakeupSequence, inserted
 
@@ -41,14 +42,16 @@ FAIR_STEPS: Final = 200
 class Node:
     """The state before one step of the run: who could run, its sleep set, what is still to explore."""
 
-    __slots__ = ("chosen", "enabled", "last_resort", "sleep", "value", "values", "wakeup")
+    __slots__ = ("chosen", "enabled", "explored", "last_resort", "sleep", "value", "values", "wakeup")
 
-    def __init__(self, enabled: frozenset[int], sleep: dict[int, int], wakeup: list[Branch]) -> None:
+    def __init__(self, enabled: frozenset[int], sleep: dict[int, Event], wakeup: list[Branch]) -> None:
         self.enabled = enabled
-        #: The sleep set: CPU -> its operation.
+        #: The sleep set: CPU -> its step.
         self.sleep = sleep
         #: The branches of the wakeup tree; the first is the one being explored.
         self.wakeup = wakeup
+        #: How many branches have been explored.
+        self.explored = 0
         self.chosen = -1
         #: Whether its step came only because no CPU could run.
         self.last_resort = False
@@ -56,7 +59,7 @@ class Node:
         self.value = 0
         self.values = 1
 
-    def next_branch(self, explored: int | None) -> bool:
+    def next_branch(self, explored: Event | None) -> bool:
         """Put the operation explored to sleep and go to the next value or branch; False if there is none."""
         if self.value + 1 < self.values:  # the same step with other data
             self.value += 1
@@ -64,6 +67,7 @@ class Node:
         self.value, self.values = 0, 1
         if self.wakeup:
             self.wakeup.pop(0)
+            self.explored += 1
             if explored is not None:
                 self.sleep[self.chosen] = explored
         while self.wakeup and self.wakeup[0].event.cpu in self.sleep:
@@ -86,6 +90,8 @@ class Dpor(Scheduler):
         #: How many nodes are to be followed; the run is free after them.
         self._prefix = 0
         self._cursor = LogCursor()
+        self._effects = Effects()
+        self._machine: Any = None
         self._events: list[Event] = []
         self._redundant = False
         #: How many nodes this run has been asked about: picks are fair after them.
@@ -102,13 +108,15 @@ class Dpor(Scheduler):
         if cpu.index == 0:
             self._events = []
             self._redundant = False
+            self._machine = cpu.machine
+            self._effects.begin()
             options = cpu.machine.options
             self._ends_sleeps = options.spurious or options.timeouts == "any"
             self.complete = self.complete and not self._ends_sleeps
 
     def _catch_up(self) -> None:
         """Take in the steps performed since, and add nodes for those that left no choice."""
-        for event in map(Event._make, self._cursor.advance()):
+        for event in self._effects.add(self._machine, list(self._cursor.advance())):
             n = len(self._events)
             if n == len(self._nodes):
                 self._nodes.append(self._next_node(frozenset((event.cpu,))))
@@ -117,19 +125,18 @@ class Dpor(Scheduler):
                 node.chosen = event.cpu
                 node.last_resort = not self._ends_sleeps
             self._events.append(event)
-            if event.code & ops.KIND_MASK == ops.UPGRADE:
-                self.complete = False
+            if event.effects and node.wakeup and node.wakeup[0].event.cpu == event.cpu:
+                node.wakeup[0] = Branch(event, node.wakeup[0].below)
 
     def _next_node(self, enabled: frozenset[int]) -> Node:
         """Return the node after the last event."""
         if not self._events or self._redundant:
             return Node(enabled, {}, [])
         above = self._nodes[len(self._events) - 1]
-        cpu, code = self._events[-1]
+        last = self._events[-1]
+        cpu = last.cpu
         sleep = {
-            other: slept
-            for other, slept in above.sleep.items()
-            if other != cpu and not ops.dependent(slept, code)
+            other: slept for other, slept in above.sleep.items() if other != cpu and not conflict(slept, last)
         }
         wakeup = above.wakeup[0].below if above.wakeup and above.wakeup[0].event.cpu == cpu else ()
         return Node(enabled, sleep, list(wakeup))
@@ -175,7 +182,11 @@ class Dpor(Scheduler):
 
     def ended(self, machine: Machine) -> None:
         self._catch_up()
-        if self._redundant:
+        if self._effects.learned:  # what was explored before did not take the hint into account
+            self._nodes = []
+            self._prefix = 0
+            self._first = True
+        elif self._redundant:
             self.sleep_set_blocked += 1
             del self._nodes[self._prefix :]
         elif len(self._cursor.log) <= machine.options.fair_from:
@@ -192,6 +203,16 @@ class Dpor(Scheduler):
             self._events[self._asked :] = _without(stopped, after)
             self._reverse_races([])
         del self._events[self._asked :]
+
+    def share(self) -> float:
+        """As `Scheduler.share`, over the branches known so far: races of runs to come may add more."""
+        share, left = 0.0, 1.0
+        for node in self._nodes:
+            left /= node.explored + max(1, len(node.wakeup))
+            share += node.explored * left
+            left /= node.values
+            share += node.value * left
+        return share + left if self._nodes else 0.0
 
     # -- between two runs -------------------------------------------------------------------------
 
@@ -230,7 +251,7 @@ class Dpor(Scheduler):
         nodes = self._nodes
         while nodes:
             n = len(nodes) - 1
-            explored = self._events[n].code if n < len(self._events) else None
+            explored = self._events[n] if n < len(self._events) else None
             if nodes[n].next_branch(explored):
                 self._prefix = len(nodes)
                 return True
@@ -251,20 +272,20 @@ def _blocked(machine: Machine) -> list[Event]:
 def _without(stopped: int, events: list[Event]) -> list[Event]:
     """The steps that would have come if that CPU had stopped: it may have held up the others."""
     away = {stopped}
-    changes: list[int] = []
+    changes: list[Event] = []
     kept: list[Event] = []
-    for cpu, code in events:
-        if cpu in away or any(ops.dependent(code, change) for change in changes):
-            away.add(cpu)
-            changes += [code] * (code & 1)
+    for event in events:
+        if event.cpu in away or any(conflict(event, change) for change in changes):
+            away.add(event.cpu)
+            changes += [event] * (event.code & 1 or bool(event.effects))
         else:
-            kept.append(Event(cpu, code))
+            kept.append(event)
     return kept
 
 
 def _insert(node: Node, sequence: WakeupSequence) -> None:
     """Add the sequence to the node's wakeup tree, unless it is explored already."""
-    if any(sequence.is_weak_initial(Event(cpu, code)) for cpu, code in node.sleep.items()):
+    if any(sequence.is_weak_initial(slept) for slept in node.sleep.values()):
         return
     # The first branch is the one just explored: it is the race's own first step.
     tree = inserted(tuple(node.wakeup), sequence, start=1)

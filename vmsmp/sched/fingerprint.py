@@ -1,6 +1,9 @@
 """The fingerprint of a run: a number that all runs of one Mazurkiewicz trace share.
 
 Searches count distinct traces by it.
+
+Deviation: what a step does beside its operation (`effects`) is in no log, so runs that differ only in the
+order of a hint and a silent store share a fingerprint unless the values read lead to other operations.
 """
 
 from __future__ import annotations
@@ -48,13 +51,15 @@ def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
     """Return a number shared by all runs of one trace with the same data drawn, and hardly any other.
 
     Each step is named by what it depends on: its CPU's step before, the last write to its object and,
-    for a write, the reads since.  The sum over all steps does not depend on the order of the log.
+    for a write, the reads since; what readers do to a lock commutes with itself alone.  The sum over all
+    steps does not depend on the order of the log.
     """
     total = cpu = interrupted = reacquired = 0
     special = _Special(draws)
     last: dict[int, int] = {}
     written = special.written
     read: dict[int, int] = {}
+    shared: dict[int, int] = {}
     for code in log:
         if code < 0:
             cpu = -1 - code
@@ -67,11 +72,15 @@ def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
             interrupted, reacquired = special.interrupted, special.reacquired
         elif code & 1 and kind not in ops.SHARED:
             name = hash((cpu, code, past, written.get(obj, interrupted), read.get(obj, 0), reacquired))
+            if obj in shared:
+                name = hash((name, shared.pop(obj)))
             written[obj] = name
             read[obj] = 0
+        elif kind in ops.SHARED:
+            name = hash((cpu, code, past, written.get(obj, interrupted), read.get(obj, 0), reacquired))
+            shared[obj] = shared.get(obj, 0) + name * name & _WORD
         else:
-            locks = reacquired if kind in ops.SHARED else 0
-            name = hash((cpu, code, past, written.get(obj, interrupted), locks))
+            name = hash((cpu, code, past, written.get(obj, interrupted), shared.get(obj, 0)))
             read[obj] = read.get(obj, 0) + name * name & _WORD
         last[cpu] = name
         total = total + name * name & _WORD  # squares: sums of close hashes would collide

@@ -78,6 +78,15 @@ CHOICES: Final = (
 )
 
 
+def about(name: str) -> str:
+    """Say in a few words what the scheduler of that name runs; the name itself if there is none."""
+    base, colon, _ = name.partition(":")
+    for choice in CHOICES:
+        if choice.name == base and (choice.parameter is not None) == bool(colon):
+            return choice.about
+    return name
+
+
 def make_scheduler(name: str, seed: int) -> Scheduler:
     """Build the scheduler that a `sched` string names.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from vmsmp.engine import ops, trace
-from vmsmp.sched.partial_order import Event, PartialOrder
+from vmsmp.sched.effects import Event
+from vmsmp.sched.partial_order import PartialOrder
 
 #: The longest run to normalize, in steps: the order takes memory by their square.
 LIMIT: Final = 20_000
@@ -48,7 +49,7 @@ def as_log(order: PartialOrder, numbers: list[int]) -> list[int]:
     log: list[int] = []
     current = 0
     for n in numbers:
-        cpu, code = order.events[n]
+        cpu, code, _ = order.events[n]
         if cpu != current:
             log.append(-1 - cpu)
             current = cpu

@@ -15,16 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from vmsmp.engine import ops
+from vmsmp.sched.effects import Event, conflict
 from vmsmp.sched.lock_holds import LockHolds
 
 _CPUS: Final = frozenset((ops.START, ops.JOIN, ops.JOIN_ALL))
-
-
-class Event(NamedTuple):
-    """One step: the CPU and its operation."""
-
-    cpu: int
-    code: int
 
 
 class Race(NamedTuple):
@@ -61,6 +55,8 @@ class PartialOrder:
         #: By CPU its last step; by object the steps that later ones may depend on.
         self._last: dict[int, int] = {}
         self._on: dict[int, list[int]] = {}
+        #: The objects of steps' effects.
+        self._affected: set[int] = set()
         self._everywhere: list[int] = []
         self._spawns: list[int] = []
         self._children: dict[int, int] = {}
@@ -74,7 +70,8 @@ class PartialOrder:
 
     def _add(self, n: int) -> None:
         """Add a step that was performed."""
-        cpu, code = self.events[n]
+        event = self.events[n]
+        cpu, code, _ = event
         kind = code & ops.KIND_MASK
         past = self._upto(self._last.get(cpu))
         before = (1 << n) - 1 if n in self._last_resort else past
@@ -84,27 +81,29 @@ class PartialOrder:
             before |= self._upto(enabler)
         if kind in _CPUS:
             before |= self._joined(cpu, code)
-        for i in self._dependences(n, code):
+        for i in self._dependences(n, event):
             if before >> i & 1 or self.events[i].cpu == cpu:
                 continue
-            first = self._holds.reversible(i, kind) if waits else i
+            by_operation = waits and ops.dependent(self.events[i].code, code)
+            first = self._holds.reversible(i, kind) if by_operation else i
             if first >= 0 and not past >> first & 1 and not (first == enabler and first == i):
                 self.races.append(Race(first, n))
             before |= self._upto(i)
         self.before.append(before | self._upto(enabler))
-        self._remember(n, cpu, code)
+        self._remember(n, event)
 
     def _add_blocked(self, n: int) -> None:
         """Add an acquire that still waits: it races with the steps by which others hold the lock."""
-        cpu, code = self.events[n]
+        cpu, code, _ = self.events[n]
         past = self._upto(self._last.get(cpu))
         for first in self._holds.taken_by_others(cpu, code):
             if not past >> first & 1:
                 self.races.append(Race(first, n))
         self.before.append(past | self._upto(self._enabled_by.get(n)))
 
-    def _remember(self, n: int, cpu: int, code: int) -> None:
+    def _remember(self, n: int, event: Event) -> None:
         """Note what later steps need to know of this one."""
+        cpu, code, effects = event
         kind = code & ops.KIND_MASK
         obj = code >> ops.KIND_BITS
         self._last[cpu] = n
@@ -112,6 +111,12 @@ class PartialOrder:
             self._on[obj] = [n]  # everything earlier on this object happens before it
         else:
             self._on.setdefault(obj, []).append(n)
+        for effect in effects:
+            affected = effect >> ops.KIND_BITS
+            self._affected.add(affected)
+            steps = self._on.setdefault(affected, [])
+            if n not in steps[-1:]:
+                steps.append(n)
         if kind in ops.EVERYWHERE:
             self._everywhere.append(n)
         elif kind == ops.SPAWN:
@@ -137,11 +142,17 @@ class PartialOrder:
             steps |= self._upto(self._last[ended])
         return steps
 
-    def _dependences(self, n: int, code: int) -> Iterator[int]:
-        """Yield earlier steps that the operation depends on, latest first."""
+    def _dependences(self, n: int, event: Event) -> Iterator[int]:
+        """Yield earlier steps that the step depends on, latest first."""
+        code = event.code
         kind = code & ops.KIND_MASK
         if kind in ops.EVERYWHERE:
             candidates: Iterable[int] = range(n - 1, -1, -1)
+        elif event.effects or code >> ops.KIND_BITS in self._affected:
+            things = {step >> ops.KIND_BITS for step in (code, *event.effects)}
+            spawns = self._spawns if kind == ops.SPAWN else ()
+            met = (i for thing in things for i in self._on.get(thing, ()))
+            candidates = sorted({*met, *spawns, *self._everywhere}, reverse=True)
         elif kind == ops.SPAWN:
             candidates = sorted({*self._spawns, *self._everywhere}, reverse=True)
         elif self._everywhere:
@@ -151,7 +162,7 @@ class PartialOrder:
             if not code & 1 and kind in ops.WORDS:  # a read comes after the last write, the first entry
                 candidates = self._on.get(code >> ops.KIND_BITS, [])[:1]
         for i in candidates:
-            if ops.dependent(self.events[i].code, code):
+            if conflict(self.events[i], event):
                 yield i
 
     # -- reversing a race -------------------------------------------------------------------------

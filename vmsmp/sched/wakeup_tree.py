@@ -9,7 +9,8 @@ from collections import deque
 from typing import NamedTuple
 
 from vmsmp.engine import ops
-from vmsmp.sched.partial_order import Event, PartialOrder, Race
+from vmsmp.sched.effects import Event, conflict
+from vmsmp.sched.partial_order import PartialOrder, Race
 
 
 class Branch(NamedTuple):
@@ -50,11 +51,11 @@ class WakeupSequence:
             self.left |= 1 << n
             self._by_cpu.setdefault(self.events[n].cpu, deque()).append(n)
         # The second step may have been a try that failed; reversed, it may succeed.
-        cpu, code = self.events[race.second]
-        self.tried = Event(cpu, ops.as_tried(code))
+        cpu, code, effects = self.events[race.second]
+        self.tried = Event(cpu, ops.as_tried(code), effects)
         self._before_tried = 0
         for n in steps[:-1]:
-            if self.events[n].cpu == cpu or ops.dependent(self.events[n].code, self.tried.code):
+            if self.events[n].cpu == cpu or conflict(self.events[n], self.tried):
                 self._before_tried |= self.before[n] | 1 << n
 
     def is_weak_initial(self, event: Event) -> bool:
@@ -63,7 +64,7 @@ class WakeupSequence:
         if mine:
             before = self._before_tried if mine[0] == self.second else self.before[mine[0]]
             return not before & self.left
-        return not any(ops.dependent(left.code, event.code) for left in self.rest())
+        return not any(conflict(left, event) for left in self.rest())
 
     def remove_first(self, cpu: int) -> None:
         """Take out the CPU's first step, if it has one."""

@@ -22,7 +22,7 @@ from vmsmp.sync.services import Services
 #: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 #: What fields cannot be called.
-TAKEN: Final = frozenset(("free", "freed", "name", "history"))
+TAKEN: Final = frozenset(("free", "freed", "history", "state"))
 
 
 class Deed(NamedTuple):
@@ -46,13 +46,14 @@ class Allocation:
             raise ValueError(f"allocate: fields must be some, and none of {', '.join(sorted(TAKEN))}")
         self._machine = machine
         ident = machine.enroll(self)
-        self.name = name or f"allocation {ident & 63}.{ident >> 6}"
+        self._name = name or f"allocation {ident & 63}.{ident >> 6}"
         self.freed = False
         self._host = machine.engine.host_lock()
         self._cells: list[Cell[Any] | Atomic] = []
         self._dead: set[int] = set()
         for key, value in values.items():
-            cell = value if isinstance(value, Atomic) else machine.cell(value, f"{self.name}.{key}")
+            cell = value if isinstance(value, Atomic) else machine.cell(value, f"{self._name}.{key}")
+            self._guard(cell)
             self._cells.append(cell)
             setattr(self, key, cell)
         self._deeds = [self._deed("allocated it")]
@@ -77,21 +78,21 @@ class Allocation:
                     self.freed = True
                     self._deeds.append(deed)
             if again:
-                self._fail(f"{self.name} freed twice", deed)
-            self._bury(cell)
+                self._fail(f"{self._name} freed twice", deed)
 
     def history(self) -> list[str]:
         """Who allocated it, and who freed it, oldest first."""
         return [str(deed) for deed in self._deeds]
 
-    def _bury(self, cell: Cell[Any] | Atomic) -> None:
-        """Let every later access fail, after the operation that it is."""
+    def _guard(self, cell: Cell[Any] | Atomic) -> None:
+        """Let every access look, in the step in which it is performed, whether the field is still there."""
 
-        def too_late(code: int) -> None:
+        def point(code: int) -> None:
             self._machine.point(code)
-            self._fail(f"{cell.name} used after it was freed", self._deed("uses it"))
+            if cell.ident in self._dead:
+                self._fail(f"{cell.name} used after it was freed", self._deed("uses it"))
 
-        cell.bury(too_late)
+        cell.watch(point)
 
     def _fail(self, message: str, deed: Deed) -> NoReturn:
         self._machine.fail(FailureKind.USE_AFTER_FREE, message, [*self.history(), str(deed)])
@@ -106,4 +107,4 @@ class Allocation:
         return "freed" if self.freed else "allocated"
 
     def __repr__(self) -> str:
-        return self.name
+        return self._name

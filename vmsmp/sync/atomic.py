@@ -39,9 +39,9 @@ class Atomic(AtomicOps):
         self._point = machine.point
         self._code = ident << ops.KIND_BITS
 
-    def bury(self, too_late: Callable[[int], None]) -> None:
-        """Let every operation from now on call `too_late` in place of the engine: its memory was freed."""
-        self._point = too_late
+    def watch(self, point: Callable[[int], None]) -> None:
+        """Let every access from now on come through `point`, which calls the engine's own."""
+        self._point = point
 
 
 class FreeAtomic(Atomic, FreeAtomicOps):

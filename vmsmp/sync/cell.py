@@ -42,9 +42,9 @@ class Cell(Generic[T]):
         self._point(self._store)
         self.value = value
 
-    def bury(self, too_late: Callable[[int], None]) -> None:
-        """Let every access from now on call `too_late` in place of the engine: its memory was freed."""
-        self._point = too_late
+    def watch(self, point: Callable[[int], None]) -> None:
+        """Let every access from now on come through `point`, which calls the engine's own."""
+        self._point = point
 
     def peek(self) -> T:
         """Read it unseen: for checkers and tests, never for a program."""

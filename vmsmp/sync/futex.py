@@ -5,7 +5,7 @@ Models: `futex(2)` of Linux (FUTEX_WAIT, FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_CMP_RE
 that changes the word and then wakes is never missed.  A wake reaches those who have slept longest.  Who
 returns does not know why, so it looks at the word again: with the machine's option `spurious` a wait
 may end for no reason, and a wake may have been meant for an earlier use of the same word.
-EAGAIN is EWOULDBLOCK, as in the kernel: the word did not have the value, or the time is up.
+EAGAIN is EWOULDBLOCK, as in the kernel: the word had another value, or the time is up; only `m.ticks` tells.
 Both depths sleep on the machine's sleep queues, each waiter on a channel of its own.  At the atomic depth
 the queue of a word is looked at and changed in one step.  The exact depth is the kernel's: queues in
 hashed buckets, each under a spinlock; the word is read, the waiter put on the queue and its sleep

@@ -120,19 +120,19 @@ class SyncMachine(Services):
                     self._futexes = ExactFutexes(self) if self.exact else AtomicFutexes(self)
         return self._futexes
 
-    def futex_wait(self, word: Atomic, expected: Any, timo: int = 0) -> int:
-        """Sleep if `word` is `expected`, until a wake; 0, EAGAIN, EWOULDBLOCK or EINTR."""
-        return self.futexes.wait(word, expected, timo)
+    def futex_wait(self, atomic: Atomic, expected: Any, timo: int = 0) -> int:
+        """Sleep if `atomic` is `expected`, until a wake; 0, EAGAIN, EWOULDBLOCK or EINTR."""
+        return self.futexes.wait(atomic, expected, timo)
 
-    def futex_wake(self, word: Atomic, n: int = 1) -> int:
-        """Wake up to `n` CPUs that wait on `word`; how many there were."""
-        return self.futexes.wake(word, n)
+    def futex_wake(self, atomic: Atomic, n: int = 1) -> int:
+        """Wake up to `n` CPUs that wait on `atomic`; how many there were."""
+        return self.futexes.wake(atomic, n)
 
     def futex_requeue(
-        self, word: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
+        self, atomic: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
     ) -> int:
-        """Wake up to `wake` CPUs that wait on `word` and let others wait on `target` (`Futexes.requeue`)."""
-        return self.futexes.requeue(word, target, wake, requeue, expected)
+        """Wake some CPUs that wait on `atomic` and let others wait on `target` (see `Futexes.requeue`)."""
+        return self.futexes.requeue(atomic, target, wake, requeue, expected)
 
     # -- sleeping -------------------------------------------------------------------------------
 

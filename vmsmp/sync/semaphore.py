@@ -119,11 +119,12 @@ class ExactSemaphore(Semaphore):
         self.waiters.fetchadd(1)
         error = 0
         while not self.try_acquire():
-            left = max(1, end - self.machine.ticks) if timo else 0
-            error = self._futexes.sleep(self.count, 0, left, overdue=self._has_units, sake=self)
-            if error == EWOULDBLOCK and self.count.peek() == 0:
+            left = end - self.machine.ticks
+            if timo and left <= 0:
+                error = EWOULDBLOCK
                 break
-            error = 0
+            # what it returns does not say whether the time is up: EAGAIN is the same number
+            self._futexes.sleep(self.count, 0, left if timo else 0, overdue=self._has_units, sake=self)
         self.waiters.fetchadd(-1)
         return error
 

@@ -8,7 +8,7 @@ Deviations:
   * backoff is one `pause` a turn; "indefinite wait" is the engine's livelock verdict.
   * a reader's time window, in which it may overrule queued writers, is drawn (one turn of two is
     inside) on each turn that could use it, instead of following a time stamp counter.
-  * the sequence-lock flavour (`spin_access_start`) is not modelled.
+  * a counter of updates (`sync.sequence`) is a word beside the lock, for locks that are used so.
 """
 
 from __future__ import annotations
@@ -274,16 +274,19 @@ class AtomicSpinlock(Spinlock):
         return True
 
     def try_upgrade(self) -> bool:
-        return bool(self._gate.alter(self._code | ops.UPGRADE, self._upgrade))
+        # A writer that stands at the gate may have been counted in the exact lock's word, or not yet.
+        counted = not self._gate.waits(EXCLUSIVE) or bool(self.machine.choose(2))
 
-    def _upgrade(self, cpu: Cpu) -> bool:
-        if self._readers != 1 or self._gate.waits(EXCLUSIVE):
-            return False  # as in the exact lock, where a waiting writer's increment makes the compare fail
-        self._readers = 0
-        self._owner = cpu
-        self.note_released(cpu, SHARED)
-        self.note_acquired(cpu, EXCLUSIVE, tried=True)
-        return True
+        def upgrade(cpu: Cpu) -> bool:
+            if self._readers != 1 or (counted and self._gate.waits(EXCLUSIVE)):
+                return False
+            self._readers = 0
+            self._owner = cpu
+            self.note_released(cpu, SHARED)
+            self.note_acquired(cpu, EXCLUSIVE, tried=True)
+            return True
+
+        return bool(self._gate.alter(self._code | ops.UPGRADE, upgrade))
 
     def release(self) -> None:
         self._gate.alter(self._code | (ops.RELEASE_SHARED if self._readers else ops.RELEASE), self._drop)

@@ -23,7 +23,7 @@ class BootConfig:
     #: Colours that a search probes before it widens, minus one (None: as the kernel computes it).
     set_assoc_mask: int | None = None
     #: Sockets, cores per socket, threads per core; CPUs are numbered through them, from CPU 1 on (None:
-    #: one socket with one core per requested CPU).
+    #: one socket with one core per CPU).
     topology: tuple[int, int, int] | None = None
     #: Pages that a CPU may count locally before it adds them to the global counts.
     adj_limit: int = 1024

@@ -113,4 +113,5 @@ def pmap_mapped_sync(m: VmPage) -> int:
     """
     if not m.md.load() & PTE_V:
         vm_page_flag_clear(m, PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE)
-    return m.flags.load()
+    flags: int = m.flags.load()
+    return flags

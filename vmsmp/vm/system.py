@@ -35,9 +35,11 @@ class VmSystem:
         self.hooks = machine.hooks
         self.point = machine.point
         self.making = machine.making
-        #: The number of CPUs that the machine is sized for.
-        self.ncpus = max(1, machine.options.cpus or machine.declared or 1)
+        #: The number of CPUs asked for or declared, or 0.
+        self._declared = machine.options.cpus or machine.declared or 0
         self.pools: list[RecordPool[Any]] = []
+        #: What the kernel has printed on its console, in order.
+        self.console: list[str] = []
 
         self.meter = vm_meter.startup(self, config)
         self.pageout = vm_pageout.startup(self, config)
@@ -48,6 +50,11 @@ class VmSystem:
         for pool in self.pools:
             pool.guard()
 
+    @property
+    def ncpus(self) -> int:
+        """The number of CPUs beside the boot CPU: as declared, else as many as there are by now."""
+        return self._declared or max(1, len(self.machine.cpus) - 1)
+
     def pool(self, type_: type[Record], size: int | None = None) -> RecordPool[Any]:
         """Make a pool for records of `type_`; checkers see its records once the machine has booted."""
         pool = RecordPool(self, type_, size)
@@ -57,6 +64,10 @@ class VmSystem:
     def panic(self, message: str) -> NoReturn:
         """Stop the machine, as the kernel's panic or a failed KKASSERT does."""
         self.machine.panic(message)
+
+    def kprintf(self, message: str) -> None:
+        """Print a line on the kernel's console."""
+        self.console.append(message)
 
     def pause_tokens(self, what: str) -> None:
         """Mark a point where the kernel may block: the CPU's tokens are released and reacquired."""

@@ -10,10 +10,9 @@ from vmsmp.sync.lockmgr import lockmgr
 
 
 @DEPTHS
-def test_an_unknown_request_is_an_error_of_the_program(locks):
+def test_an_unknown_request_is_a_panic(locks):
     failure = vmsmp.explore(lambda m: m.lockmgr("l").lock(0), schedules=1, locks=locks).failure
-    assert "exception" == failure.kind
-    assert "unknown request" in failure.message
+    assert ("check", "panic: lockmgr: unknown locktype request 0x0") == (failure.kind, failure.message)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 import vmsmp
-from lock_runs import DEPTHS, MODES, SCHEDULES, delay, once
+from lock_runs import DEPTHS, MODES, SCHEDULES, delay, once, watched
 from vmsmp import (
     EBUSY,
     ENOLCK,
@@ -17,6 +17,7 @@ from vmsmp import (
     LK_SHARED,
     LK_UPGRADE,
 )
+from vmsmp.sync.observer import LockObserver
 
 
 @DEPTHS
@@ -308,3 +309,24 @@ def test_the_last_reader_hands_the_lock_to_the_waiting_writer():
 
     once(program)
     assert [1, EBUSY] == seen
+
+
+def test_a_release_that_is_tried_again_is_told_once_and_holds_until_then():
+    seen, told = [], []
+
+    def program(m):
+        lock = m.lockmgr("l")
+        lock.acquire()
+        lock.note_released(m.curcpu, "exclusive")
+        seen.append(lock.held())
+        lock.note_kept(m.curcpu, "exclusive")
+        seen.append(lock.held())
+        lock.release()
+        seen.append(lock.held())
+
+    class Releases(LockObserver):
+        def released(self, cpu, lock, mode):
+            told.append(mode)
+
+    watched(program, Releases())
+    assert ([False, True, False], ["exclusive"]) == (seen, told)

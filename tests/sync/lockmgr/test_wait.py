@@ -8,12 +8,16 @@ from vmsmp import (
     EINTR,
     ENOLCK,
     EWOULDBLOCK,
+    LK_CANCEL_BEG,
+    LK_CANCELABLE,
     LK_EXCLUSIVE,
     LK_PCATCH,
     LK_SHARED,
     LK_SLEEPFAIL,
     LK_TIMELOCK,
 )
+from vmsmp.sync.lockmgr import LKC_CANCEL
+from vmsmp.sync.lockmgr.exact import _REQUESTS
 
 
 @DEPTHS
@@ -231,3 +235,23 @@ def test_a_writer_whose_sleeps_fail_fails_as_well_if_another_cpu_was_faster(lock
 
     result = vmsmp.explore(program, sched="random", schedules=300, locks=locks)
     assert ([], {ENOLCK}) == (result.failures, early)
+
+
+@MODES
+def test_a_cancelable_request_that_sleeps_through_a_cancel_has_lost_its_wakeup(monkeypatch, mode):
+    def silent(lkp, _flags):
+        lkp.lk_count.setbits(LKC_CANCEL)
+        return 0
+
+    def program(m):
+        lock = m.lockmgr("l")
+        lock.acquire()
+        m.spawn(lock.lock, mode | LK_CANCELABLE)
+        delay(m, 1)
+        lock.cancel_beg()
+        delay(m, 1)
+        lock.release()
+
+    monkeypatch.setitem(_REQUESTS, LK_CANCEL_BEG, silent)
+    failure = vmsmp.explore(program, sched="dfs:0", schedules=1, locks="exact").failure
+    assert "lost-wakeup: l: the lock is being canceled" == failure.signature

@@ -167,14 +167,14 @@ def test_another_writer_may_come_between_in_an_upgrade(found, locks):
 
         def upgrader():
             o.vm_object_hold_shared(obj)
-            before = obj.generation
+            before = obj.size
             o.vm_object_upgrade(obj)
-            vm.machine.check(obj.generation == before, "nobody came between")
+            vm.machine.check(obj.size == before, "nobody came between")
             o.vm_object_drop(obj)
 
         def writer():
             o.vm_object_hold(obj)
-            obj.generation += 1
+            obj.size += 1
             o.vm_object_drop(obj)
 
         vm.machine.spawn(upgrader)

@@ -7,12 +7,16 @@ import pytest
 from page_layer import dead, made, on
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
+from vmsmp.vm.vm_object import terminate
 from vmsmp.vm.vm_page import (
     PBUSY_WANTED,
+    VM_ALLOC_NORMAL,
+    vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_free,
     vm_page_hold,
+    vm_page_insert,
     vm_page_rename,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
@@ -201,6 +205,81 @@ def test_termination_of_an_object_with_references_panics(panic):
         o.vm_object_terminate(obj)
 
     assert "vm_object_terminate: object with references" == panic(program)
+
+
+def test_references_of_a_dying_object_are_found_before_its_pages_go(panic, page_on):
+    pages = []
+
+    def program(vm):
+        obj = made(vm, 1)
+        pages.append(page_on(vm, "active", obj, 3))
+        o.vm_object_hold(obj)
+        o.vm_object_terminate(obj)
+
+    assert "vm_object_terminate: object with references" == panic(program)
+    assert "active" == on(pages[0])
+
+
+def test_termination_waits_for_the_activity_on_the_object(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        m = page_on(vm, "active", obj, 3)
+        o.vm_object_pip_add(obj, 1)
+        vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.yield_()
+        seen = bool(obj.flags.peek() & o.OBJ_DEAD), on(m)
+        o.vm_object_pip_wakeup(obj)
+        vm.machine.join()
+        return seen, on(m), obj.freed
+
+    assert ((True, "active"), "free", True) == alone(program)
+
+
+def test_a_page_inserted_into_a_dying_object_behind_the_scan_is_warned_about_and_freed(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        first, late = page_on(vm, "active", obj, 3), vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        vm_page_busy_try(first, False)
+        vm.machine.spawn(o.vm_object_deallocate, obj)
+        vm.machine.yield_()  # the terminator waits for the first page
+        free = terminate.vm_page_free
+
+        def inserting(m):
+            free(m)
+            if m is first:
+                vm_page_insert(late, obj, 1)
+                vm_page_wakeup(late)
+
+        terminate.vm_page_free = inserting
+        vm_page_wakeup(first)
+        vm.machine.join()
+        terminate.vm_page_free = free
+        return vm.console, on(late), obj.freed
+
+    warning = "vm_object_terminate: obj[0] was given pages while it was terminated"
+    assert ([warning], "free", True) == alone(program)
+
+
+@pytest.mark.parametrize(("refs", "loads"), [(3, 2), (2, 3)])
+def test_references_are_tested_and_dropped_in_separate_steps(steps, refs, loads):
+    def prepare(vm):
+        obj = made(vm, refs)
+        o.vm_object_hold(obj)
+        return [obj]
+
+    rows = steps(prepare, o.vm_object_deallocate_locked)
+    assert [*["load obj[0].ref_count"] * loads, "fetchadd obj[0].ref_count"] == rows
+
+
+def test_pages_freed_by_a_termination_are_counted(alone, page_on):
+    def program(vm):
+        obj = made(vm)
+        for n in range(2):
+            page_on(vm, "active", obj, n)
+        terminating(vm, obj)
+        return vm.mycpu().v_pfree
+
+    assert 2 == alone(program)
 
 
 def test_an_object_is_dead_before_its_termination_waits_for_anything(alone, page_on):

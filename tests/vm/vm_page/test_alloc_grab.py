@@ -8,7 +8,6 @@ from page_layer import held_object, on
 from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm import vm_page as a
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
-from vmsmp.vm.vm_page import alloc
 from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PBUSY_WANTED,
@@ -20,6 +19,7 @@ from vmsmp.vm.vm_page import (
     VM_ALLOC_SYSTEM,
     VM_ALLOC_ZERO,
     VM_PAGE_BITS_ALL,
+    alloc,
     vm_page_busy_try,
     vm_page_free,
     vm_page_wakeup,

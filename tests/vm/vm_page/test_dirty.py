@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mappings import busied
 from vmsmp.vm import vm_page
 from vmsmp.vm.vm_page import (
@@ -22,9 +24,10 @@ def test_a_page_made_dirty_is_so_in_all_of_its_pieces_and_clean_in_all_again(alo
     assert (VM_PAGE_BITS_ALL, 0) == alone(program)
 
 
-def test_a_cached_page_made_dirty_panics(panic, page_on):
-    message = panic(lambda vm: vm_page.vm_page_dirty(busied(vm, page_on, "cache")))
-    assert "vm_page_dirty: page in cache" == message
+@pytest.mark.parametrize("kind", ["cache", "free"])
+def test_a_cached_or_free_page_made_dirty_panics(panic, page_on, kind):
+    message = panic(lambda vm: vm_page.vm_page_dirty(busied(vm, page_on, kind)))
+    assert "vm_page_dirty: page in free/cache queue" == message
 
 
 def test_a_page_referenced_is_marked_so(alone, page_on):

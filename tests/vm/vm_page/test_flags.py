@@ -21,8 +21,31 @@ def test_every_flag_is_one_bit_of_its_own():
     assert len(flags) == sum(flags).bit_count()
 
 
-def test_activation_starts_a_page_with_five_credits():
-    assert 5 == h.ACT_INIT
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WINATCFLS", 0x4),
+        ("FICTITIOUS", 0x8),
+        ("WRITEABLE", 0x10),
+        ("MAPPED", 0x20),
+        ("MAPPEDMULTI", 0x40),
+        ("REFERENCED", 0x80),
+        ("CLEANCHK", 0x100),
+        ("NOSYNC", 0x400),
+        ("UNQUEUED", 0x800),
+        ("MARKER", 0x1000),
+        ("RAM", 0x2000),
+        ("SWAPPED", 0x4000),
+        ("NOTMETA", 0x8000),
+        ("NEED_COMMIT", 0x40000),
+    ],
+)
+def test_every_flag_has_the_kernel_s_value(name, value):
+    assert value == getattr(h, f"PG_{name}")
+
+
+def test_the_credits_of_a_page_are_the_kernel_s():
+    assert (1, 3, 5, 64) == (h.ACT_DECLINE, h.ACT_ADVANCE, h.ACT_INIT, h.ACT_MAX)
 
 
 def test_a_request_for_a_cpu_s_colours_carries_its_number_and_no_other_request():

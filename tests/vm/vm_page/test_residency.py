@@ -56,6 +56,24 @@ def test_an_insertion_that_fails_leaves_the_page_busied_and_its_spinlock_free(al
     assert (PBUSY_LOCKED, []) == alone(program)
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_insertion_is_a_generation_even_if_it_fails_and_before_the_spinlock(steps, taken):
+    def prepare(vm):
+        obj, m = held_object(vm), busied(vm)
+        if taken:
+            p.vm_page_insert(busied(vm), obj, 5)
+        return [m, obj, 5]
+
+    rows = [row for row in steps(prepare, p.vm_page_insert) if not row.startswith("load")]
+    assert ["fetchadd obj[0].generation", "acquire", "release"] == [
+        row if "generation" in row else row.split()[0] for row in rows
+    ]
+
+
+def test_an_object_begins_with_its_first_generation(alone):
+    assert 1 == alone(lambda vm: vm_object_allocate(vm, 8).generation.peek())
+
+
 @pytest.mark.parametrize("hold", [None, vm_object_hold_shared], ids=["not at all", "shared"])
 def test_an_insertion_into_an_object_not_held_exclusively_panics(panic, hold):
     def program(vm):
@@ -108,9 +126,9 @@ def test_a_page_removed_is_in_no_object_and_the_object_is_a_generation_older(alo
         obj = vm_object_allocate(vm, 8)
         m = page_on(vm, "active", obj, 5)
         vm_page_busy_try(m, False)
-        before = obj.generation
+        before = obj.generation.peek()
         p.vm_page_remove(m)
-        return m.object, obj.rb_memq, obj.resident_page_count, obj.generation - before
+        return m.object, obj.rb_memq, obj.resident_page_count, obj.generation.peek() - before
 
     assert (None, {}, 0, 1) == alone(program)
 
@@ -126,6 +144,7 @@ def test_a_removal_holds_the_object_and_takes_the_page_s_spinlock_inside(steps, 
         "fetchadd obj[0].hold_count",
         "acquire obj[0].token",
         "acquire pg[7].spin",
+        "fetchadd obj[0].generation",
         "release pg[7].spin",
         "fetchadd obj[0].hold_count",
         "release obj[0].token",

@@ -6,6 +6,7 @@ import pytest
 
 from page_layer import busied
 from vmsmp.vm import vm_page as p
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
 
 
 @pytest.mark.parametrize(
@@ -42,12 +43,56 @@ def test_a_range_s_bits_are_those_of_the_pieces_it_touches(base, size, bits):
 )
 def test_valid_and_dirty_bits_change_in_the_range_and_nowhere_else(alone, act, piece, valid, dirty):
     def program(vm):
-        m = busied(vm)
+        obj, m = vm_object_allocate(vm, 8), busied(vm)
+        vm_object_hold(obj)
+        p.vm_page_insert(m, obj, 0)
         m.valid, m.dirty = 0x0F, 0x05
         getattr(p, act)(m, *piece)
         return m.valid, m.dirty
 
     assert (valid, dirty) == alone(program)
+
+
+@pytest.mark.parametrize(
+    "act", ["set_valid", "set_validclean", "set_validdirty", "clear_dirty", "set_invalid", "is_valid"]
+)
+def test_a_range_that_ends_beyond_the_page_panics(panic, act):
+    message = panic(lambda vm: getattr(p, f"vm_page_{act}")(busied(vm), 512, 3585))
+    assert "vm_page_bits: illegal base/size 512/3585" == message
+
+
+@pytest.mark.parametrize("act", ["vm_page_set_validclean", "vm_page_clear_dirty"])
+@pytest.mark.parametrize(("size", "left"), [(4096, 0), (3584, p.PG_NOSYNC)])
+def test_a_page_that_is_all_clean_is_synced_again(alone, act, size, left):
+    def program(vm):
+        m = busied(vm)
+        m.flags.setbits(p.PG_NOSYNC)
+        getattr(p, act)(m, 0, size)
+        return m.flags.peek()
+
+    assert left == alone(program)
+
+
+def test_an_invalidation_is_a_generation_of_the_page_s_object(alone, page_on):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "active", obj, 3)
+        before = obj.generation.peek()
+        p.vm_page_busy_try(m, False)
+        p.vm_page_set_invalid(m, 0, 512)
+        return obj.generation.peek() - before
+
+    assert 1 == alone(program)
+
+
+def test_zeroing_what_is_invalid_need_not_make_it_valid(alone):
+    def program(vm):
+        m = busied(vm)
+        m.valid = 0x0F
+        p.vm_page_zero_invalid(m, False)
+        return m.valid
+
+    assert 0x0F == alone(program)
 
 
 @pytest.mark.parametrize(

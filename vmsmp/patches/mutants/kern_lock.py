@@ -88,11 +88,7 @@ MUTANTS = (
     Mutant(
         "LK-17",
         f"{_PACKAGE}.release:lockmgr_downgrade",
-        """
-        lkp.lk_lockholder.store(None)
-        if lkp.mode_of(td.cpu) == EXCLUSIVE:
-            lkp.note_released(td.cpu, EXCLUSIVE)
-        """,
+        "lkp.lk_lockholder.store(None)",
         """
         from vmsmp.sync.lockmgr.shared import lockmgr_shared
 

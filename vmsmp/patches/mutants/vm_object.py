@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Mutant
+from vmsmp.patches.patch import Edit, Mutant
 
 _MODULE = "vmsmp.vm.vm_object"
 
@@ -10,13 +10,11 @@ MUTANTS = (
     Mutant(
         "OB-12c",
         f"{_MODULE}:vm_object_terminate",
-        """
-        again = True
-        continue
-        """,
-        "continue",
+        "while pages.failed:",
+        "while False:",
         "INV-O5",
         "a page that was busy when termination came by is not looked at again, and stays in the dead object",
         "cached_page_of_held_object",
+        also=(Edit(f"{_MODULE}:vm_object_terminate", "while obj.rb_memq:", "while False:"),),
     ),
 )

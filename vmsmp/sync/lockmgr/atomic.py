@@ -90,7 +90,7 @@ class AtomicLockmgr(LockmgrLock):
             LK_CANCEL_END: (ops.CANCEL, self._cancel_end),
         }.get(request)
         if change is None:
-            raise ValueError(f"lockmgr: unknown request {request:#x} in flags {flags:#x}")
+            self.machine.panic(f"lockmgr: unknown locktype request {request:#x}")
         self._gate.alter(self._code | change[0], change[1])
         return 0
 

@@ -46,7 +46,7 @@ def lockmgr(lkp: StructLock, flags: int) -> int:
     """
     request = _REQUESTS.get(flags & LK_TYPE_MASK)
     if request is None:
-        raise ValueError(f"lockmgr: unknown request {flags & LK_TYPE_MASK:#x} in flags {flags:#x}")
+        lkp.machine.panic(f"lockmgr: unknown locktype request {flags & LK_TYPE_MASK:#x}")
     return request(lkp, flags)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.wait import Hold
 from vmsmp.sync.errno import (
     LK_CANCEL_BEG,
     LK_CANCEL_END,
@@ -38,6 +39,8 @@ class LockmgrLock(Lock):
         self.lk_timo = timo
         self.lk_wmesg = self.name
         self.epoch = 0
+        #: CPUs whose release, which observers have been told of, lost its compare and set.
+        self._retrying: set[Cpu] = set()
 
     def lock(self, flags: int) -> int:
         """Do the request in `flags`; 0 or an error number."""
@@ -100,6 +103,20 @@ class LockmgrLock(Lock):
         if mode == EXCLUSIVE:
             self.epoch += 1
         super().note_acquired(cpu, mode, tried)
+
+    def note_kept(self, cpu: Cpu, mode: str) -> None:
+        """A release lost its compare and set: `cpu` owns the lock on, and tries again."""
+        cpu.held.append(Hold(self, mode))
+        self.holders.append((cpu, mode))
+        self._retrying.add(cpu)
+
+    def note_released(self, cpu: Cpu, mode: str) -> None:
+        if cpu not in self._retrying:
+            super().note_released(cpu, mode)
+            return
+        self._retrying.discard(cpu)
+        if cpu.let_go(self, mode):
+            self.holders.remove((cpu, mode))
 
     def note_upgraded(self, cpu: Cpu) -> None:
         """The shared hold of `cpu` is an exclusive one from this step on."""

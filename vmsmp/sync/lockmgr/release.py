@@ -27,20 +27,15 @@ def lockmgr_release(lkp: StructLock, _flags: int = LK_RELEASE) -> int:
     """LK_RELEASE: let go of the lock, and grant it to the owner of a request, if any.  Always succeeds."""
     td = curthread(lkp.machine)
     count = lkp.lk_count.load()
-    noted = None
     done = False
     while not done:
         if not count & (LKC_SMASK | LKC_XMASK):
             lkp.machine.panic(f"lockmgr: LK_RELEASE: no lock held: {lkp}")
-        mode = EXCLUSIVE if count & LKC_XMASK else SHARED
         holder = _may_release(lkp, td, count)
-        if noted != mode:
-            lkp.note_released(td.cpu, mode)
-            noted = mode
-        if mode == SHARED:
-            done, count = _release_shared(lkp, count)
+        if count & LKC_XMASK:
+            done, count = _release_exclusive(lkp, td, holder, count)
         else:
-            done, count = _release_exclusive(lkp, holder, count)
+            done, count = _release_shared(lkp, td, count)
     return 0
 
 
@@ -56,9 +51,10 @@ def _may_release(lkp: StructLock, td: Thread, count: int) -> Any:
     return holder
 
 
-def _release_exclusive(lkp: StructLock, holder: Any, count: int) -> tuple[bool, int]:
+def _release_exclusive(lkp: StructLock, td: Thread, holder: Any, count: int) -> tuple[bool, int]:
     """One try to give an exclusive hold back; whether it did, and the count found."""
     if count & LKC_XMASK != 1:
+        lkp.note_released(td.cpu, EXCLUSIVE)
         lkp.lk_count.fetchadd(-1)
         return True, count
     if count & LKC_UPREQ:
@@ -69,16 +65,19 @@ def _release_exclusive(lkp: StructLock, holder: Any, count: int) -> tuple[bool, 
         after = count - 1 & ~(LKC_CANCEL | LKC_EXREQ2) | LKC_SHARED
     wake = bool(count & (LKC_UPREQ | LKC_EXREQ | LKC_SMASK | LKC_EXREQ2))
     lkp.lk_lockholder.store(None)
+    lkp.note_released(td.cpu, EXCLUSIVE)
     done, count = lkp.lk_count.fcmpset(count, after)
     if not done:
+        lkp.note_kept(td.cpu, EXCLUSIVE)
         lkp.lk_lockholder.store(holder)
     elif wake:
         lkp.machine.wakeup(lkp)
     return done, count
 
 
-def _release_shared(lkp: StructLock, count: int) -> tuple[bool, int]:
+def _release_shared(lkp: StructLock, td: Thread, count: int) -> tuple[bool, int]:
     """One try to give a shared hold back; whether it did, and the count found."""
+    lkp.note_released(td.cpu, SHARED)
     if count & LKC_SMASK != LKC_SCOUNT:
         undo_shreq(lkp)
         return True, count
@@ -91,7 +90,9 @@ def _release_shared(lkp: StructLock, count: int) -> tuple[bool, int]:
         after = count - LKC_SCOUNT & ~LKC_CANCEL
         wake = False
     done, count = lkp.lk_count.fcmpset(count, after)
-    if done and wake:
+    if not done:
+        lkp.note_kept(td.cpu, SHARED)
+    elif wake:
         lkp.machine.wakeup(lkp)
     return done, count
 
@@ -104,15 +105,15 @@ def lockmgr_downgrade(lkp: StructLock, _flags: int) -> int:
         if lkp.lk_lockholder.load() is not td or count & LKC_XMASK != 1:
             lkp.machine.panic(f"lockmgr: not holding exclusive lock: {lkp}")
         lkp.lk_lockholder.store(None)
-        if lkp.mode_of(td.cpu) == EXCLUSIVE:
-            lkp.note_released(td.cpu, EXCLUSIVE)
         after = (count & ~(LKC_XMASK | LKC_EXREQ2)) + LKC_SCOUNT | LKC_SHARED
+        lkp.note_released(td.cpu, EXCLUSIVE)
         done, found = lkp.lk_count.fcmpset(count, after)
         if done:
             lkp.note_acquired(td.cpu, SHARED)
             if count & (LKC_SMASK | LKC_EXREQ2):
                 lkp.machine.wakeup(lkp)
             return 0
+        lkp.note_kept(td.cpu, EXCLUSIVE)
         lkp.lk_lockholder.store(td)
         count = found
 

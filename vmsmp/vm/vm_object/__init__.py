@@ -4,6 +4,7 @@
 |---|---|
 | object | struct vm_object, its flags and the legend of its locks |
 | allocate, hold, reference | allocating, locking and referencing an object |
+| paging | activity that its termination waits for |
 | terminate | terminating it |
 | startup, ddb | the objects of a machine; the debugger's commands |
 """
@@ -46,10 +47,19 @@ __getattr__, __dir__, __all__ = exports(
             "vm_object_reference_locked",
             "vm_object_reference_quick",
         ),
+        "paging": (
+            "vm_object_pip_add",
+            "vm_object_pip_wakeup",
+            "vm_object_pip_wakeup_n",
+            "vm_object_pip_wait",
+        ),
         "terminate": (
             "vm_object_deallocate",
             "vm_object_deallocate_locked",
             "vm_object_terminate",
+            "_drop_reference",
+            "_Termination",
+            "_unmap",
         ),
     },
 )

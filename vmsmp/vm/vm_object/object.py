@@ -6,7 +6,8 @@ An object is *held* (hold_count) to keep its memory, *locked* by its token to ke
 Locks: reading `rb_memq` needs the token in any mode, changing it the token exclusively; words are atomic.
 Deviations:
   * `rb_memq` is a dictionary with sorted scans; the shape of a red-black tree is not under test.
-  * no pager, no backing objects and no bucket list.
+  * no pager, no backing objects and no bucket list; no pages of a vnode or a device.
+  * a page that becomes dirty does not set OBJ_WRITEABLE and OBJ_MIGHTBEDIRTY, which nothing reads.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class VmObject(Record):
     # invariant: resident_page_count == len(rb_memq), and every page in it names this object
     rb_memq: dict[int, VmPage] = field("t", "T", factory=dict)
     resident_page_count: int = field("", "T")
-    generation: int = field("", "T")
+    generation: Word = word(default=1)
 
     _name: str = plain()
     size: int = plain()

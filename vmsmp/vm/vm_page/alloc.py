@@ -71,9 +71,10 @@ if TYPE_CHECKING:
 def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int) -> int:
     """The colour for that page on that CPU; CPUs of one core, and of one socket, get nearby colours.
 
-    CPU 0 boots; CPUs from 1 on are numbered through sockets, cores and threads.
+    CPU 0 boots; CPUs from 1 on are numbered through sockets, cores and threads.  Without a configured
+    topology every CPU is a core of one socket: those declared, or else those that there are.
     """
-    phys_ids, core_ids, ht_ids = vm.page.topology
+    phys_ids, core_ids, ht_ids = vm.page.topology or (1, vm.ncpus, 1)
     physcale = max(1, vm.page.l2_size // phys_ids)
     grpscale = max(1, physcale // core_ids)
     cpuscale = max(1, grpscale // ht_ids)

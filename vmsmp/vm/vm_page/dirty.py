@@ -2,7 +2,7 @@
 
 Models: vm_page_dirty, vm_page_undirty and vm_page_reference of sys/vm/vm_page.c and vm_page2.h.
 Locks: any CPU may dirty a page with PG_WRITEABLE set; otherwise the caller must have hard-busied it.
-Deviations: none known.
+Deviations: that of `vm_object.object` about dirty pages.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 def vm_page_dirty(m: VmPage) -> None:
     """Mark the whole page dirty.
 
-    Locks: none if PG_WRITEABLE is set, else the page hard-busied.  Never dirty a cached page.
+    Locks: none if PG_WRITEABLE is set, else the page hard-busied.  Never dirty a cached or free page.
     """
-    queue = m.peek("queue")
-    if queue and m.vm.page.vm_page_queues[queue].base == m.vm.page.PQ_CACHE:
-        m.vm.panic("vm_page_dirty: page in cache")
+    if m.vm.page.queue_type(m.peek("queue")) in ("cache", "free"):
+        m.vm.panic("vm_page_dirty: page in free/cache queue")
     if m.dirty != VM_PAGE_BITS_ALL:
         m.dirty = VM_PAGE_BITS_ALL
 

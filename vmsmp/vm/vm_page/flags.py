@@ -2,8 +2,7 @@
 
 Models: the constants of sys/vm/vm_page.h.
 Locks: none; these are constants, and functions that format a word's value for a report.
-Deviations:
-  * flags whose values our notes on the kernel's source do not give have values of our own.
+Deviations: none known.
 """
 
 from __future__ import annotations
@@ -21,17 +20,19 @@ PBUSY_MASK: Final = 0x1FFFFFFF
 
 
 # flags
+PG_WINATCFLS: Final = 0x0004
 PG_FICTITIOUS: Final = 0x0008
 PG_WRITEABLE: Final = 0x0010
 PG_MAPPED: Final = 0x0020
 PG_MAPPEDMULTI: Final = 0x0040
 PG_REFERENCED: Final = 0x0080
 PG_CLEANCHK: Final = 0x0100
-PG_WINATCFLS: Final = 0x0200
+PG_NOSYNC: Final = 0x0400
 PG_UNQUEUED: Final = 0x0800
 PG_MARKER: Final = 0x1000
 PG_RAM: Final = 0x2000
 PG_SWAPPED: Final = 0x4000
+PG_NOTMETA: Final = 0x8000
 PG_NEED_COMMIT: Final = 0x40000
 
 
@@ -45,6 +46,8 @@ PTE_M: Final = 4
 PAGE_SIZE: Final = 4096
 DEV_BSIZE: Final = 512
 VM_PAGE_BITS_ALL: Final = 0xFF
+ACT_DECLINE: Final = 1
+ACT_ADVANCE: Final = 3
 ACT_INIT: Final = 5
 ACT_MAX: Final = 64
 
@@ -58,6 +61,7 @@ VM_ALLOC_QUICK: Final = 0x0010
 VM_ALLOC_FORCE_ZERO: Final = 0x0020
 VM_ALLOC_NULL_OK: Final = 0x0040
 VM_ALLOC_RETRY: Final = 0x0080
+VM_ALLOC_USE_GD: Final = 0x0100
 VM_ALLOC_CPU_SPEC: Final = 0x0200
 VM_ALLOC_CPU_SHIFT: Final = 16
 

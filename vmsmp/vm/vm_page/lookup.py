@@ -20,7 +20,7 @@ from vmsmp.vm.vm_page.busy import _busy_overdue, vm_page_flag_set, vm_page_sbusy
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, PBUSY_LOCKED, PBUSY_WANTED, PG_FICTITIOUS, PG_REFERENCED
 from vmsmp.vm.vm_page.hash import vm_page_hash_enter
 from vmsmp.vm.vm_page.page import HARD
-from vmsmp.vm.vm_page.validity import vm_page_bits, vm_page_is_valid
+from vmsmp.vm.vm_page.validity import _bits, vm_page_is_valid
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
@@ -117,7 +117,7 @@ def vm_page_lookup_sbusy_try(
     m = obj.rb_memq.get(pindex)
     if m is None:
         return None
-    bits = vm_page_bits(pgoff, pgbytes)
+    bits = _bits(m, pgoff, pgbytes)
     valid = m.hint("valid")
     if not valid or valid & bits != bits or m.flags.load() & PG_FICTITIOUS:
         return None

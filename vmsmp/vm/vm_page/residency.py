@@ -41,13 +41,15 @@ def vm_page_rb_tree_RB_REMOVE(obj: VmObject, m: VmPage) -> None:
 
 
 def vm_page_insert(m: VmPage, obj: VmObject, pindex: int) -> bool:
-    """Insert the page into the object at that index; return False, unchanged, if the index is taken.
+    """Insert the page into the object at that index; return False if the index is taken.
 
+    The object's generation counts the attempt, even one that fails.
     Locks: the page hard-busied, the object's token exclusively.
     """
     ASSERT_OBJECT_HELD_EXCL(obj)
     if m.peek("object") is not None:
         m.vm.panic("vm_page_insert: already inserted")
+    obj.generation.fetchadd(1)
     vm_page_spin_lock(m)
     m.object = obj
     m.pindex = pindex
@@ -76,7 +78,7 @@ def vm_page_remove(m: VmPage) -> None:
     vm_page_rb_tree_RB_REMOVE(obj, m)
     obj.resident_page_count -= 1
     m.object = None
-    obj.generation += 1
+    obj.generation.fetchadd(1)
     vm_page_spin_unlock(m)
     vm_object_drop(obj)
 

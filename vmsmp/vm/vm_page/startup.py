@@ -44,7 +44,7 @@ class _Booting(Home, Protocol):
 
     @property
     def ncpus(self) -> int:
-        """The number of CPUs that the machine is sized for."""
+        """The number of CPUs beside the boot CPU, as far as it is known yet."""
 
 
 class Pages:
@@ -60,7 +60,8 @@ class Pages:
         self.PQ_FREE, self.PQ_INACTIVE, self.PQ_ACTIVE, self.PQ_CACHE, self.PQ_HOLD = (
             1 + n * size for n in range(len(PQ_TYPES))
         )
-        self.topology = config.topology or (1, vm.ncpus, 1)
+        #: As configured, or None.
+        self.topology = config.topology
         fit = self._set_assoc_mask(vm.ncpus)
         self.set_assoc_mask = fit if config.set_assoc_mask is None else config.set_assoc_mask
         queues: RecordPool[Vpgqueues] = vm.pool(Vpgqueues, 1 + size * len(PQ_TYPES))

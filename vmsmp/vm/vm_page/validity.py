@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_page.flags import DEV_BSIZE, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.busy import vm_page_flag_clear
+from vmsmp.vm.vm_page.flags import DEV_BSIZE, PAGE_SIZE, PG_NOSYNC, VM_PAGE_BITS_ALL
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_page.page import VmPage
@@ -29,43 +30,66 @@ def vm_page_bits(base: int, size: int) -> int:
     return (2 << last) - (1 << first)
 
 
-def vm_page_set_valid(m: VmPage, base: int = 0, size: int = 4096) -> None:
+def _bits(m: VmPage, base: int, size: int) -> int:
+    """Return `vm_page_bits` of a range of the page; panic if it ends beyond the page."""
+    if base + size > PAGE_SIZE:
+        m.vm.panic(f"vm_page_bits: illegal base/size {base}/{size}")
+    return vm_page_bits(base, size)
+
+
+def vm_page_set_valid(m: VmPage, base: int = 0, size: int = PAGE_SIZE) -> None:
     """Mark a range valid.  Locks: the page hard-busied."""
-    m.publish("valid", m.valid | vm_page_bits(base, size))
+    m.publish("valid", m.valid | _bits(m, base, size))
 
 
 def vm_page_set_validclean(m: VmPage, base: int, size: int) -> None:
-    """Mark a range valid and clean.  Locks: the page hard-busied."""
-    bits = vm_page_bits(base, size)
+    """Mark a range valid and clean; the syncer sees a whole page again.  Locks: the page hard-busied."""
+    bits = _bits(m, base, size)
     m.publish("valid", m.valid | bits)
     m.dirty &= ~bits
+    _sync_again(m, base, size)
 
 
 def vm_page_set_validdirty(m: VmPage, base: int, size: int) -> None:
     """Mark a range valid and dirty.  Locks: the page hard-busied."""
-    bits = vm_page_bits(base, size)
+    bits = _bits(m, base, size)
     m.publish("valid", m.valid | bits)
     m.dirty |= bits
 
 
 def vm_page_clear_dirty(m: VmPage, base: int, size: int) -> None:
-    """Mark a range clean.  Locks: the page hard-busied."""
-    m.dirty &= ~vm_page_bits(base, size)
+    """Mark a range clean; the syncer sees a whole page again.  Locks: the page hard-busied."""
+    m.dirty &= ~_bits(m, base, size)
+    _sync_again(m, base, size)
+
+
+def _sync_again(m: VmPage, base: int, size: int) -> None:
+    """Clear PG_NOSYNC if the range is the whole page."""
+    if base == 0 and size == PAGE_SIZE:
+        vm_page_flag_clear(m, PG_NOSYNC)
 
 
 def vm_page_set_invalid(m: VmPage, base: int, size: int) -> None:
-    """Mark a range neither valid nor dirty.  Locks: the page hard-busied."""
-    bits = vm_page_bits(base, size)
+    """Mark a range of an object's page neither valid nor dirty, in a new generation of the object.
+
+    Locks: the page hard-busied.
+    """
+    bits = _bits(m, base, size)
     m.publish("valid", m.valid & ~bits)
     m.dirty &= ~bits
+    m.object.generation.fetchadd(1)
 
 
 def vm_page_is_valid(m: VmPage, base: int, size: int) -> bool:
-    """Return whether all of a range is valid.  Locks: a busy or the object's token; else a guess."""
-    bits = vm_page_bits(base, size)
+    """Return whether all of a range is valid; of an empty one, whether anything of the page is.
+
+    Locks: a busy or the object's token; else a guess.
+    """
+    bits = _bits(m, base, size)
     return bool(m.valid) and m.valid & bits == bits
 
 
-def vm_page_zero_invalid(m: VmPage) -> None:
-    """Zero the invalid blocks, and mark the whole page valid.  Locks: the page hard-busied."""
-    m.publish("valid", VM_PAGE_BITS_ALL)
+def vm_page_zero_invalid(m: VmPage, setvalid: bool = True) -> None:
+    """Zero the invalid blocks; with `setvalid`, mark the whole page valid.  Locks: the page hard-busied."""
+    if setvalid:
+        m.publish("valid", VM_PAGE_BITS_ALL)

@@ -1,8 +1,8 @@
 """Waiting for free pages, and waking the waiters.
 
 Models: the vm_wait family, vm_page_free_wakeup and pagedaemon_wakeup of sys/vm/vm_page.c and vm_page2.h.
-Locks: vm_token around vm_wait's test and sleep and around vm_wait_pfault's rounds; the counters `vm_pages_needed` and `vm_pages_waiting`
-are plain words that race by design.
+Locks: vm_token around vm_wait's test and sleep, and around all rounds of vm_wait_pfault; the counters
+`vm_pages_needed` and `vm_pages_waiting` are plain words that race by design.
 The sleeps are not interlocked with their conditions.  The timeouts are the safety net: a free between
 the test and the sleep wakes no one, and the sleeper then sleeps until its timeout.
 Deviations:

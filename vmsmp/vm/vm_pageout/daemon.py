@@ -4,6 +4,9 @@ Models: vm_pageout_scan and vm_pageout_thread of sys/vm/vm_pageout.c.
 Locks: none held between scans.
 Deviations:
   * one daemon for all colours; no emergency pager and no swap.
+  * a pass runs every scan in one order over all colours, whatever is short, and does not count down
+    shortages; `vm_pageout_deficit` is not looked at.  No statistics are kept of idle queues.
+  * a pass that gained anything is followed by the next one at once, without the kernel's pauses.
   * no process is chosen to be killed.  Instead, while memory is severely short and a pass freed
     nothing, every process is marked (`p_lowmemkill`), and those that wait for memory are woken.
 """

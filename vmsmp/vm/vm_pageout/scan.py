@@ -8,7 +8,20 @@ waits for.  The sweep of the hold queues locks against the order, by trylock.
 Deviations:
   * a marker's memory is never reused; in the kernel it is on a stack, and another scan may still
     point at it.
-  * dirty pages are laundered at once, without a pager or a cluster.
+  * a scan takes the page's and the queue's spinlocks for a step, and tests the page's place under them;
+    the kernel's takes the queue's alone and cannot miss.
+  * a scan goes through the whole queue; the kernel's visits a tenth of it, and yields after each page.
+  * dirty pages are laundered at once, without a pager, a cluster, a limit or a second lap.
+  * wired pages stay on their queue; the kernel takes them off.  Held ones are requeued, and an active
+    one is not aged; the kernel ages it.
+  * an inactive page in an object without references is treated as any other; the kernel ignores its
+    PG_REFERENCED.  Pages with PG_NEED_COMMIT stay where they are.
+  * an active page that was used loses PG_REFERENCED and gains no credit; each other visit costs one.
+    The kernel adds ACT_ADVANCE and more, and requeues the page.  Deactivation here never caches.
+  * the sweep of the hold queues visits every page of every colour and moves it itself; the kernel's
+    looks at the first page of one colour for each turn, holds it and unholds it.
+  * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
+    target, by the global counts, in steps of PQ_PRIME2 colours.
 """
 
 from __future__ import annotations

@@ -482,4 +482,5 @@ def test_a_sleep_to_which_nobody_sends_a_wakeup_is_a_deadlock(locks):
         m.spawn(sleeper)
         m.join()
 
-    found(program, "deadlock", "no CPU can run; waited for: x", locks=locks)
+    failure = found(program, "deadlock", "no CPU can run; waited for: x", locks=locks)
+    assert "nobody sent a wakeup to x" in failure.facts

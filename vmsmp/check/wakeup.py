@@ -98,11 +98,11 @@ class LostWakeup(LockObserver):
             return
         self._looks.woken(cpu.index)
         self._since[cpu] = len(cpu.machine.engine.log)
-        if why is WaitEnd.WAKEUP:
+        if why in (WaitEnd.WAKEUP, WaitEnd.BEFORE):
             calls = self._calls.get(ident_name(ident), [])
             first = bisect_left(calls, self._announced.get(cpu, 0), key=attrgetter("at"))
-            if first < len(calls):  # that one woke it; later ones came while it was on its way
-                calls[first].woke = True
+            if first < len(calls):  # that one reached it; later ones came while it was on its way
+                calls[first].woke |= why is WaitEnd.WAKEUP
                 self._since[cpu] = calls[first].at
 
     # -- verdicts -------------------------------------------------------------------------------

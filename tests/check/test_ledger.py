@@ -125,15 +125,15 @@ def both(*deeds):
 
 
 SHARES = {
-    "PB1": (wait_hard, vm_page_wakeup, "hard busy", "vm_page/busy.py in vm_page_busy_wait, for wait_hard"),
-    "PB2": (soft, vm_page_sbusy_drop, "soft busy", "vm_page/busy.py in vm_page_sbusy_try, for soft"),
+    "PB1": (wait_hard, vm_page_wakeup, "hard busy", "vm/vm_page/busy.py in vm_page_busy_wait, for wait_hard"),
+    "PB2": (soft, vm_page_sbusy_drop, "soft busy", "vm/vm_page/busy.py in vm_page_sbusy_try, for soft"),
     "PB2-io": (
         hard_and_soft,
         vm_page_io_finish,
         "soft busy",
-        "vm_page/busy.py in vm_page_io_start, for hard_and_soft",
+        "vm/vm_page/busy.py in vm_page_io_start, for hard_and_soft",
     ),
-    "HW1": (held, vm_page_unhold, "hold", "vm_page/holding.py in vm_page_hold, for held"),
+    "HW1": (held, vm_page_unhold, "hold", "vm/vm_page/holding.py in vm_page_hold, for held"),
 }
 
 
@@ -145,7 +145,7 @@ def test_a_share_given_back_by_a_cpu_that_has_none_is_found(name, locks):
     failure = found(two_roles(first, second), "accounting", message, locks=locks)
     assert ("cpu2 gave it back; it is in the hands of cpu1", 2) == (failure.facts[0], failure.cpu)
     assert f"cpu1 took a {share} at {where}" in entries(failure)
-    assert entries(failure)[-1].startswith(f"cpu2 gave a {share} back at vm_page/")
+    assert entries(failure)[-1].startswith(f"cpu2 gave a {share} back at vm/vm_page/")
 
 
 @DEPTHS
@@ -223,7 +223,9 @@ def test_an_object_hold_dropped_by_a_cpu_that_has_none_is_found(locks):
     message = "INV-O5: object hold of obj given back by a CPU that has none"
     failure = found(program, "accounting", message, locks=locks)
     assert "cpu1 gave it back; it is in the hands of cpu0" == failure.facts[0]
-    assert "cpu0 took an object hold at vm_object/hold.py in vm_object_hold, for program" in entries(failure)
+    assert "cpu0 took an object hold at vm/vm_object/hold.py in vm_object_hold, for program" in entries(
+        failure
+    )
 
 
 @DEPTHS
@@ -256,8 +258,8 @@ def test_a_page_wired_under_the_busy_of_another_cpu_is_found(locks):
     assert 2 == failure.cpu
     assert "busy LOCKED|0, hold 0, wire 1" in failure.facts[0]
     assert [
-        "cpu1 took a hard busy at vm_page/busy.py in vm_page_busy_wait, for wait_hard",
-        "cpu2 took a wire at vm_page/holding.py in vm_page_wire, for giver",
+        "cpu1 took a hard busy at vm/vm_page/busy.py in vm_page_busy_wait, for wait_hard",
+        "cpu2 took a wire at vm/vm_page/holding.py in vm_page_wire, for giver",
     ] == entries(failure)[-2:]
 
 
@@ -270,9 +272,9 @@ def test_a_page_unwired_for_the_last_time_under_the_busy_of_another_cpu_is_found
         locks=locks,
     )
     assert 2 == failure.cpu
-    assert "cpu1 took a wire at vm_page/holding.py in vm_page_wire, for wired" in entries(failure)
+    assert "cpu1 took a wire at vm/vm_page/holding.py in vm_page_wire, for wired" in entries(failure)
     assert (
-        "cpu2 gave a wire back at vm_page/holding.py in vm_page_unwire"
+        "cpu2 gave a wire back at vm/vm_page/holding.py in vm_page_unwire"
         == entries(failure)[-1].partition(",")[0]
     )
 
@@ -292,7 +294,9 @@ def test_a_wiring_given_back_that_nobody_took_is_found(locks):
         m.join()
 
     failure = found(program, "accounting", "INV-HW2: more wires of pg given back than taken", locks=locks)
-    assert "cpu1 gave a wire back at vm_page/holding.py in vm_page_unwire, for worker" == entries(failure)[-1]
+    assert (
+        "cpu1 gave a wire back at vm/vm_page/holding.py in vm_page_unwire, for worker" == entries(failure)[-1]
+    )
 
 
 @DEPTHS
@@ -341,7 +345,7 @@ def test_a_reference_given_back_that_nobody_took_is_found(locks):
     message = "INV-O4: obj: its word counts 4 references, and 0 are out"
     failure = found(program, "accounting", message, locks=locks)
     assert (
-        "cpu0 took a reference at vm_object/allocate.py in vm_object_allocate, for program"
+        "cpu0 took a reference at vm/vm_object/allocate.py in vm_object_allocate, for program"
         == entries(failure)[0]
     )
     assert ["user"] == [entry.rpartition("for ")[2] for entry in entries(failure)[1:]]
@@ -406,7 +410,7 @@ def test_a_page_freed_twice_is_found(locks):
         vm_page_unhold(page)
 
     failure = found(program, "accounting", "INV-AL1: pg freed twice", locks=locks)
-    who = {entry.partition(" ")[0] for entry in entries(failure) if "frees it at vm_page/free.py" in entry}
+    who = {entry.partition(" ")[0] for entry in entries(failure) if "frees it at vm/vm_page/free.py" in entry}
     assert {"cpu1", "cpu2"} == who
 
 
@@ -484,7 +488,7 @@ def test_a_cpu_that_ends_with_an_object_hold_is_found(locks):
 
     failure = found(program, "leak", "INV-O5: object hold of obj never given back", locks=locks)
     assert "cpu1 ended with it" == failure.facts[0]
-    assert "cpu1 took an object hold at vm_object/hold.py in vm_object_hold" == entries(failure)[-1]
+    assert "cpu1 took an object hold at vm/vm_object/hold.py in vm_object_hold" == entries(failure)[-1]
 
 
 def test_a_wiring_outlives_the_cpu_that_took_it():

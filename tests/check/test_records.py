@@ -136,7 +136,7 @@ def test_an_object_used_after_its_memory_is_freed_is_found(use, locks):
         using_too_late(use), "use-after-free", "INV-UAF: obj used after it was freed", locks=locks
     )
     assert ("cpu0 uses it", 0) == (failure.facts[0], failure.cpu)
-    assert "cpu1 frees it at vm_object/hold.py in vm_object_drop, for vm_object_deallocate" in entries(
+    assert "cpu1 frees it at vm/vm_object/hold.py in vm_object_drop, for vm_object_deallocate" in entries(
         failure
     )
 

@@ -112,7 +112,7 @@ def test_an_object_that_is_broken_is_found_when_it_is_touched(deed, message, loc
 
     failure = found(program, "accounting", message, locks=locks, schedules=3)
     assert re.match(r"obj\[0\] is \d pages, refs ", failure.facts[0])
-    assert any(" took a reference at vm_object/" in fact for fact in failure.facts)
+    assert any(" took a reference at vm/vm_object/" in fact for fact in failure.facts)
 
 
 @OF_OBJECTS

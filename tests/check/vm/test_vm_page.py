@@ -220,7 +220,7 @@ def test_a_page_that_breaks_a_rule_is_found_when_it_is_touched(make, values, mes
     failure = found(program, kind, message, locks=locks, schedules=3)
     assert re.match(r"pg\[\d\] is ", failure.facts[0])
     if make is not free and make is not cached:
-        assert any(entry.startswith("cpu0 was given the page at vm_page/") for entry in entries(failure))
+        assert any(entry.startswith("cpu0 was given the page at vm/vm_page/") for entry in entries(failure))
 
 
 #: Without those in which the boot CPU keeps a share, which is a leak by itself.
@@ -272,8 +272,8 @@ def test_two_cpus_that_have_hard_busied_the_same_page_are_found(locks):
 
     failure = found(program, "accounting", "INV-PB1: pg: 2 CPUs have it hard-busied", locks=locks)
     assert [
-        "cpu1 took a hard busy at vm_page/busy.py in vm_page_busy_wait, for first",
-        "cpu2 took a hard busy at vm_page/busy.py in vm_page_busy_try, for second",
+        "cpu1 took a hard busy at vm/vm_page/busy.py in vm_page_busy_wait, for first",
+        "cpu2 took a hard busy at vm/vm_page/busy.py in vm_page_busy_try, for second",
     ] == entries(failure)[-2:]
 
 
@@ -311,7 +311,9 @@ def test_holding_a_free_page_is_found_before_the_kernel_s_own_test(locks):
         m.join()
 
     failure = found(program, "queue", "INV-Q5: pg: it is free and somebody uses it", locks=locks)
-    assert "cpu1 took a hold at vm_page/holding.py in vm_page_hold" == entries(failure)[-1].partition(",")[0]
+    assert (
+        "cpu1 took a hold at vm/vm_page/holding.py in vm_page_hold" == entries(failure)[-1].partition(",")[0]
+    )
 
 
 @DEPTHS
@@ -328,7 +330,7 @@ def test_wiring_a_free_page_is_found(locks):
 
     message = "INV-Q5: pg: it is on a free queue with something left in it"
     failure = found(program, "queue", message, locks=locks)
-    assert "cpu1 took a wire at vm_page/holding.py in vm_page_wire, for wirer" == entries(failure)[-1]
+    assert "cpu1 took a wire at vm/vm_page/holding.py in vm_page_wire, for wirer" == entries(failure)[-1]
 
 
 @DEPTHS
@@ -382,7 +384,7 @@ def test_mapping_a_page_that_stays_cached_is_found(locks):
         m.join()
 
     failure = found(program, "queue", "INV-Q7: pg: it is cached, and dirty or mapped", locks=locks)
-    assert entries(failure)[-1].startswith("cpu1 gave a hard busy back at vm_page/busy.py")
+    assert entries(failure)[-1].startswith("cpu1 gave a hard busy back at vm/vm_page/busy.py")
 
 
 @DEPTHS
@@ -477,7 +479,7 @@ def test_a_page_s_queue_is_judged_when_its_spinlock_is_free_again(locks, spin):
 def test_a_page_that_is_still_busy_when_all_is_over_is_found(locks):
     program = meddling(active, {"busy_count": PBUSY_SWAPINPROG})
     failure = found(program, "leak", "INV-PB3: pg: it is left SWAPINPROG|0", locks=locks)
-    assert "cpu0 was given the page at vm_page/alloc.py in vm_page_alloc, for active" in entries(failure)
+    assert "cpu0 was given the page at vm/vm_page/alloc.py in vm_page_alloc, for active" in entries(failure)
 
 
 @DEPTHS
@@ -492,7 +494,7 @@ def test_a_page_that_is_nowhere_when_all_is_over_is_found(locks):
         m.join()
 
     failure = found(program, "leak", "INV-Q9: pg: it is on no queue, in no object and not wired", locks=locks)
-    assert "cpu1 was given the page at vm_page/alloc.py in vm_page_alloc, for careless" in entries(failure)
+    assert "cpu1 was given the page at vm/vm_page/alloc.py in vm_page_alloc, for careless" in entries(failure)
 
 
 @DEPTHS

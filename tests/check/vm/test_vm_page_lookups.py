@@ -101,7 +101,7 @@ TREE_TRUSTS = Mutant(
 @pytest.mark.parametrize(
     ("reader", "mutant", "took"),
     [
-        (by_hash, HASH_TRUSTS, "soft busy at vm_page/busy.py in vm_page_sbusy_try, for vm_page_hash_get"),
+        (by_hash, HASH_TRUSTS, "soft busy at vm/vm_page/busy.py in vm_page_sbusy_try, for vm_page_hash_get"),
         (
             by_tree,
             TREE_TRUSTS,
@@ -146,7 +146,8 @@ def test_a_lookup_that_returns_a_page_unbusied_or_of_another_index_is_found(pind
     failure = found(program, "accounting", message)
     assert 1 == failure.cpu
     assert (
-        "cpu0 took a soft busy at vm_page/busy.py in vm_page_sbusy_try, for program" == entries(failure)[-1]
+        "cpu0 took a soft busy at vm/vm_page/busy.py in vm_page_sbusy_try, for program"
+        == entries(failure)[-1]
     )
 
 
@@ -193,7 +194,7 @@ def test_a_lookup_that_does_not_look_again_whether_the_page_is_valid_is_found(lo
         message = "INV-PB6: pg: a lookup returns a page that is not valid as asked"
         failure = found(truncating, "accounting", message, locks=locks, sched="portfolio")
     assert (
-        "cpu2 took a soft busy at vm_page/busy.py in vm_page_sbusy_try, for vm_page_lookup_sbusy_try"
+        "cpu2 took a soft busy at vm/vm_page/busy.py in vm_page_sbusy_try, for vm_page_lookup_sbusy_try"
         == entries(failure)[-1]
     )
     assert ", valid 0xfe," in failure.facts[0]

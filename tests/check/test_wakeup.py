@@ -1,6 +1,5 @@
 """Lost wakeups: who sleeps on though it happened."""
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 import vmsmp
 from verdicts import found, silent
 from vmsmp import PINTERLOCKED
-from vmsmp.check.wakeup import LostWakeup
+from vmsmp.check.looks import Looks
 from vmsmp.engine import ops
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -213,11 +212,6 @@ def test_a_sleeper_is_held_against_each_wakeup_on_its_ident_once():
     assert compared(200, asleep="nap", called="nap") <= 3 * compared(100, asleep="nap", called="nap")
 
 
-@dataclass(frozen=True)
-class Sleeper:
-    index: int
-
-
 class Log(list):
     """A log that counts how many entries are looked at."""
 
@@ -228,17 +222,265 @@ class Log(list):
         return super().__getitem__(at)
 
 
-def test_a_log_is_read_once_for_each_sleeper_however_often_it_sleeps():
+def test_a_log_is_read_once_however_often_a_cpu_sleeps():
     log = Log()
     machine = SimpleNamespace(engine=SimpleNamespace(log=log, controlled=True), words={})
-    sleepers = [Sleeper(0), Sleeper(1)]
-    judge = LostWakeup()
-    judge.begin(machine)
+    looks = Looks(machine)
     word = ops.identity(0, 1)
     for turn in range(300):
         log += [-1 - turn % 2, ops.op(word, ops.ATOMIC_LOAD), ops.op(word, ops.ATOMIC_STORE)]
-        seen = [judge._last_read(machine, cpu) for cpu in sleepers]
-        mine = len(log) - 2
-        assert mine == seen[turn % 2]
-        assert (mine - 3 if turn else -1) == seen[1 - turn % 2]
-    assert 2 * len(log) == log.looked
+        looks.read_to(len(log))
+        assert len(log) - 1 == looks.looked[turn % 2][word]
+    assert len(log) == log.looked
+
+
+# -- protocols of users ---------------------------------------------------------------------------
+
+
+def flagged(m, sleeper, waker):
+    """A flag, one CPU that waits for it and one that sets it."""
+    flag = m.atomic(0, "flag")
+    m.spawn(sleeper, flag)
+    m.spawn(waker, flag)
+    m.join()
+
+
+def looks_and_sleeps(m):
+    """Tests once, with no interlock before the test."""
+
+    def sleeper(flag):
+        if not flag.load():
+            m.tsleep("x")
+
+    def waker(flag):
+        flag.store(1)
+        m.wakeup("x")
+
+    flagged(m, sleeper, waker)
+
+
+def interlocks_after_the_test(m):
+    def sleeper(flag):
+        while not flag.load():
+            m.tsleep_interlock("x")
+            m.tsleep("x", PINTERLOCKED)
+
+    def waker(flag):
+        flag.store(1)
+        m.wakeup("x")
+
+    flagged(m, sleeper, waker)
+
+
+def wakes_before_the_change(m):
+    def sleeper(flag):
+        m.tsleep_interlock("x")
+        while not flag.load():
+            m.tsleep("x", PINTERLOCKED)
+            m.tsleep_interlock("x")
+
+    def waker(flag):
+        m.wakeup("x")
+        flag.store(1)
+
+    flagged(m, sleeper, waker)
+
+
+def sleeps_again_without_a_look(m):
+    def sleeper(flag):
+        while not flag.load():
+            m.tsleep_interlock("x")
+            if not flag.load():
+                m.tsleep("x", PINTERLOCKED)
+                m.tsleep("x")  # for the second half, which may have come
+
+    def waker(flag):
+        flag.store(1)
+        m.wakeup("x")
+        flag.store(2)
+        m.wakeup("x")
+
+    flagged(m, sleeper, waker)
+
+
+def sleeps_without_any_test(m):
+    m.spawn(m.tsleep, "x")
+    m.wakeup("x")
+    m.join()
+
+
+def wakes_another_channel(m):
+    def sleeper(flag):
+        m.tsleep_interlock("x")
+        while not flag.load():
+            m.tsleep("x", PINTERLOCKED)
+            m.tsleep_interlock("x")
+
+    def waker(flag):
+        flag.store(1)
+        m.wakeup("y")
+
+    flagged(m, sleeper, waker)
+
+
+def looks_under_a_lock_and_sleeps_outside(m):
+    lock, items = m.spinlock("l"), []
+
+    def consumer():
+        with lock:
+            empty = not items
+        if empty:
+            m.tsleep("x")
+
+    def producer():
+        with lock:
+            items.append(1)
+        m.wakeup("x")
+
+    m.spawn(consumer)
+    m.spawn(producer)
+    m.join()
+
+
+def comes_late_to_a_broadcast(m):
+    opened = m.cell(0, "opened")
+
+    def waiter():
+        if not opened.load():
+            m.tsleep("x")
+
+    def opener():
+        opened.store(1)
+        m.wakeup("x")
+
+    for role in (waiter, waiter, opener):
+        m.spawn(role)
+    m.join()
+
+
+EARLY = "x: its wakeup came before the sleep"
+SILENT = "x: what it had looked at changed, and no wakeup followed"
+PASSED = "x: its wakeup went to another CPU"
+PROTOCOLS = pytest.mark.parametrize(
+    ("program", "messages"),
+    [
+        (looks_and_sleeps, {EARLY}),
+        (interlocks_after_the_test, {EARLY}),
+        (wakes_before_the_change, {EARLY, SILENT}),
+        (sleeps_again_without_a_look, {EARLY}),
+        (sleeps_without_any_test, {EARLY}),
+        (wakes_another_channel, {SILENT}),
+        (looks_under_a_lock_and_sleeps_outside, {EARLY}),
+        (comes_late_to_a_broadcast, {EARLY, PASSED}),
+    ],
+)
+
+
+@DEPTHS
+@PROTOCOLS
+def test_a_wakeup_that_a_user_s_protocol_loses_is_called_that(program, messages, locks):
+    result = vmsmp.explore(program, locks=locks, schedules=400, stop="never", sched="random")
+    assert messages >= {f.message for f in result.failures}
+    assert {"lost-wakeup"} == {f.kind for f in result.failures}
+
+
+@DEPTHS
+@PROTOCOLS
+def test_the_facts_name_the_wakeup_or_the_change(program, messages, locks):
+    failure = vmsmp.explore(program, locks=locks, schedules=400, sched="random").failure
+    assert any("sent a wakeup to" in fact or "sent no wakeup after" in fact for fact in failure.facts)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        looks_and_sleeps,
+        interlocks_after_the_test,
+        wakes_before_the_change,
+        sleeps_without_any_test,
+        sleeps_again_without_a_look,
+        wakes_another_channel,
+        looks_under_a_lock_and_sleeps_outside,
+    ],
+)
+def test_the_verdict_does_not_depend_on_the_order_of_independent_steps(program):
+    everything = vmsmp.explore(program, sched="dfs", schedules=60_000, stop="never")
+    orders = vmsmp.explore(program, sched="dpor", schedules=60_000, stop="never")
+    assert (True, True, set(everything.counts)) == (
+        everything.exhausted,
+        orders.exhausted,
+        set(orders.counts),
+    )
+
+
+# -- waits that are right -------------------------------------------------------------------------
+
+
+@DEPTHS
+def test_a_timed_wait_over_plain_data_under_a_spinlock_is_silent(locks):
+    """The wakeup comes after the look, but tells of nothing that the sleeper has not seen."""
+
+    def program(m):
+        lock, data = m.spinlock("l"), {"mine": 0, "other": 0}
+
+        def sleeper():
+            for _ in range(2):
+                lock.acquire()
+                if data["mine"]:
+                    lock.release()
+                    return
+                m.tsleep_interlock("x")
+                lock.release()
+                m.tsleep("x", PINTERLOCKED, "", 5)
+
+        def waker(name):
+            with lock:
+                data[name] = 1
+            m.wakeup("x")
+
+        m.spawn(sleeper)
+        m.spawn(waker, "other")
+        m.join()
+
+    silent(program, locks=locks, schedules=600)
+
+
+@DEPTHS
+def test_a_cpu_that_is_only_interlocked_does_not_hide_a_loss(locks):
+    def program(m):
+        flag = m.atomic(0, "flag")
+
+        def bystander():
+            m.tsleep_interlock("x")
+            m.yield_()
+            m.tsleep("x", PINTERLOCKED, "", 3)
+
+        def sleeper():
+            if not flag.load():
+                m.tsleep("x", 0, "", 20)
+
+        def waker():
+            flag.store(1)
+            m.wakeup("x")
+
+        for role in (bystander, sleeper, waker):
+            m.spawn(role)
+        m.join()
+
+    found(program, "lost-wakeup", EARLY, locks=locks, schedules=2_000)
+
+
+@DEPTHS
+def test_a_sleep_to_which_nobody_sends_a_wakeup_is_a_deadlock(locks):
+    def program(m):
+        flag = m.atomic(0, "flag")
+
+        def sleeper():
+            while not flag.load():
+                m.tsleep("x")
+
+        m.spawn(sleeper)
+        m.join()
+
+    failure = found(program, "deadlock", "no CPU can run; waited for: x", locks=locks)
+    assert "nobody sent a wakeup to x" in failure.facts

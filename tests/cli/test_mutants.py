@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-FLAG = "vm.vm_page.busy._sleep_on-7-gone"
+from vmsmp.patches.removals import removals_of
+
+FLAG = next(
+    one.ident for one in removals_of("vmsmp.vm.vm_page.busy:_sleep_on") if one.text.startswith("vm_page_flag")
+)
 FAST = ("--workers", "1", "--budget", "60")
 
 

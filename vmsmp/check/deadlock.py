@@ -10,13 +10,24 @@ from typing import Any
 
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
-from vmsmp.engine.observer import Observer
 from vmsmp.engine.wait import WaitMode
+from vmsmp.sync.ident import ident_name
 from vmsmp.sync.lock import Lock
+from vmsmp.sync.observer import LockObserver
 
 
-class Deadlock(Observer):
-    """Reports a deadlock, naming the cycle or what the CPUs wait for."""
+class Deadlock(LockObserver):
+    """Reports a deadlock, naming the cycle or what the CPUs wait for, and sleeps that nobody was to end."""
+
+    def __init__(self) -> None:
+        # the names of all idents to which a wakeup was sent
+        self._sent: set[str] = set()
+
+    def begin(self, machine: Machine) -> None:
+        self._sent = set()
+
+    def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
+        self._sent.add(ident_name(ident))
 
     def idle(self, machine: Machine) -> None:
         if any(cpu.deadline is not None for cpu in machine.cpus):
@@ -40,8 +51,14 @@ class Deadlock(Observer):
         machine.fail(
             "deadlock",
             f"no CPU can run; waited for: {what}",
-            [_line(cpu) for cpu in waiting] + _states(waiting),
+            [_line(cpu) for cpu in waiting] + self._unsent(waiting) + _states(waiting),
         )
+
+    def _unsent(self, waiting: list[Cpu]) -> list[str]:
+        """The sleeps among these waits to which nobody sent a wakeup."""
+        waits = [cpu.wants for cpu in waiting if cpu.wants is not None]
+        asleep = {ident_name(wait.what) for wait in waits if wait.mode is WaitMode.SLEEP}
+        return [f"nobody sent a wakeup to {name}" for name in sorted(asleep - self._sent)]
 
 
 def waits_for(cpu: Cpu) -> list[Cpu]:

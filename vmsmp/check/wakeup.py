@@ -1,38 +1,56 @@
 """Lost wakeups: a CPU keeps sleeping although what it waits for has happened.
 
-There are three proofs, all tested when no CPU can run and before any timeout fires:
+All proofs are made when no CPU can run and before any timeout fires:
   * the caller's predicate (`overdue`) says that the sleep should be over;
   * the CPU sleeps but is on no sleep queue (INV-SL1): a wakeup removed it before it slept;
-  * a wakeup on the same ident found no sleeper, and the CPU has read nothing since then: it went to
-    sleep because of a stale value.
-A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
-timeouts.  INV-SL3, INV-SL4, INV-LK7.
+  * a wakeup of its ident was sent before it announced the sleep, and what it saw of what the sender had
+    written by then is older; it did not look again (`check.looks`).
+A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind timeouts.  One
+of which nothing tells that it should have been over is a delay.  Where no timeout will come, more
+counts:
+  * a wakeup that woke nobody was sent before the sleep, and nothing that the sleeper saw is newer;
+  * what the sleeper looked at has changed since, and no wakeup followed.
+INV-SL3, INV-SL4, INV-LK7.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from types import CodeType
+from typing import Any
 
-from vmsmp.engine import ops
+from vmsmp.check.deadlock import waits_for
+from vmsmp.check.looks import Looks
+from vmsmp.engine import source
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
-from vmsmp.engine.wait import WaitMode
+from vmsmp.engine.wait import WaitEnd, WaitMode
 from vmsmp.sync.ident import ident_name
 from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.thread import TDF_TSLEEPQ
 
-#: Kinds of operations that read shared state.
-_READS: Final = ops.which(lambda kind: kind.reads)
 
-
-class Missed(NamedTuple):
-    """A wakeup that found no sleeper: its ident and domain, its place in the log, and its CPU."""
+@dataclass(slots=True, eq=False)
+class Call:
+    """A wakeup: of what ident and domain, who sent it, where in the log, and from which line."""
 
     asleep: tuple[Any, int]
-    at: int
     cpu: Cpu
+    at: int
+    code: CodeType
+    instruction: int
+    #: Whether a CPU that slept was woken; one that was only interlocked does not count.
+    woke: bool = False
+    #: What the sender had written since it last sent this ident a wakeup: by object, where in the log.
+    wrote: dict[int, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        step = self.cpu.machine.engine.step_at(self.at)
+        place = source.place_of(self.code, source.line_of(self.code, self.instruction))
+        return f"step {step}: {self.cpu} sent a wakeup to {ident_name(self.asleep[0])} at {place}"
 
 
 class LostWakeup(LockObserver):
@@ -43,75 +61,150 @@ class LostWakeup(LockObserver):
 
     def __init__(self, *, logged: bool = True) -> None:
         self._logged = logged
-        # invariant: every wakeup that found no sleeper, by the name of its ident
-        self._missed: dict[str, list[Missed]] = {}
-        # per sleeper: how far its log was read, which CPU ran there, and where the sleeper read last
-        self._read: dict[Cpu, tuple[int, int, int]] = {}
+        self._looks: Looks
+        # invariant: every wakeup, by the name of its ident, in the order of the log
+        self._calls: dict[str, list[Call]] = {}
+        # how many of them have got what their senders wrote
+        self._told = 0
+        self._in_order: list[Call] = []
+        # where in the log each CPU last announced a sleep, and where it was last woken
+        self._announced: dict[Cpu, int] = {}
+        self._since: dict[Cpu, int] = {}
 
     def begin(self, machine: Machine) -> None:
-        self._missed = {}
-        self._read = {}
+        self._looks = Looks(machine)
+        self._calls = {}
+        self._told = 0
+        self._in_order = []
+        self._announced = {}
+        self._since = {}
+
+    # -- what happens ---------------------------------------------------------------------------
+
+    def interlocked(self, cpu: Cpu, ident: Any) -> None:
+        if self._logged:
+            self._announced[cpu] = len(cpu.machine.engine.log)
 
     def wakeup(self, cpu: Cpu, ident: Any, domain: int, woke: int) -> None:
-        if not woke and self._logged:
-            missed = Missed((ident, domain), len(cpu.machine.engine.log), cpu)
-            self._missed.setdefault(ident_name(ident), []).append(missed)
+        if self._logged:
+            frame = source.caller()
+            at = len(cpu.machine.engine.log)
+            call = Call((ident, domain), cpu, at, frame.f_code, frame.f_lasti)
+            self._calls.setdefault(ident_name(ident), []).append(call)
+            self._in_order.append(call)
+
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        if not self._logged:
+            return
+        self._looks.woken(cpu.index)
+        self._since[cpu] = len(cpu.machine.engine.log)
+        if why in (WaitEnd.WAKEUP, WaitEnd.BEFORE):
+            calls = self._calls.get(ident_name(ident), [])
+            first = bisect_left(calls, self._announced.get(cpu, 0), key=attrgetter("at"))
+            if first < len(calls):  # that one reached it; later ones came while it was on its way
+                calls[first].woke |= why is WaitEnd.WAKEUP
+                self._since[cpu] = calls[first].at
+
+    # -- verdicts -------------------------------------------------------------------------------
 
     def idle(self, machine: Machine) -> None:
-        for cpu in machine.cpus:
-            wait = cpu.wants
-            if wait is None or wait.mode is not WaitMode.SLEEP:
-                continue
-            timed = cpu.deadline is not None
-            tail = "; only its timeout would wake it" if timed else ""
-            reason = wait.overdue() if wait.overdue is not None else None
+        sleepers = [c for c in machine.cpus if c.wants is not None and c.wants.mode is WaitMode.SLEEP]
+        for cpu in sleepers:
+            assert cpu.wants is not None
+            name = ident_name(cpu.wants.what)
+            tail = "; only its timeout would wake it" if cpu.deadline is not None else ""
+            reason = cpu.wants.overdue() if cpu.wants.overdue is not None else None
             if reason is not None:
-                machine.fail(
-                    "lost-wakeup",
-                    f"{ident_name(wait.what)}: {reason}",
-                    [f"{cpu} sleeps on {ident_name(wait.what)}{tail}"],
-                )
+                machine.fail("lost-wakeup", f"{name}: {reason}", [f"{cpu} sleeps on {name}{tail}"])
             if not cpu.td.td_flags & TDF_TSLEEPQ:
                 machine.fail(
                     "lost-wakeup",
-                    f"{ident_name(wait.what)}: its wakeup came after the interlock, and it slept anyway",
+                    f"{name}: its wakeup came after the interlock, and it slept anyway",
                     [f"{cpu} sleeps and is on no sleep queue any more{tail}"],
                 )
-            if wait.overdue is not None:
-                continue  # the caller's predicate decides
-            missed = self._unseen(machine, cpu, wait.what)
-            if missed is not None:
+        if self._logged and sleepers:
+            self._read(machine)
+            final = all(cpu.deadline is None for cpu in machine.cpus)
+            for cpu in sleepers:
+                if cpu.wants is not None and cpu.wants.overdue is None:  # else the predicate decides
+                    self._judge(machine, cpu, final=final)
+
+    def _read(self, machine: Machine) -> None:
+        """Take in the log, and what the senders of wakeups had written by then."""
+        for call in self._in_order[self._told :]:
+            self._looks.read_to(call.at)
+            before = max(
+                (c.at for c in self._calls_of(call) if c.cpu is call.cpu and c.at < call.at), default=-1
+            )
+            written = self._looks.wrote.get(call.cpu.index, {})
+            call.wrote = {what: at for what, at in written.items() if at >= before}
+        self._told = len(self._in_order)
+        self._looks.read_to(len(machine.engine.log))
+
+    def _calls_of(self, call: Call) -> list[Call]:
+        return self._calls[ident_name(call.asleep[0])]
+
+    def _judge(self, machine: Machine, sleeper: Cpu, *, final: bool) -> None:
+        """Fail if the sleeper has missed a wakeup.  `final`: no timeout will ever come."""
+        assert sleeper.wants is not None
+        name = ident_name(sleeper.wants.what)
+        tail = "; only its timeout would wake it" if sleeper.deadline is not None else ""
+        for call in self._missed(sleeper):
+            late, knows = self._compare(sleeper, call)
+            if (late and (final or not knows)) or (final and not call.woke and not knows):
+                passed = call.woke and call.at > self._announced.get(sleeper, -1)
+                what = "went to another CPU" if passed else "came before the sleep"
+                seen = f"{sleeper} had looked before that, and sleeps" if late else f"{sleeper} sleeps"
                 machine.fail(
                     "lost-wakeup",
-                    f"{ident_name(wait.what)}: its wakeup came before the sleep",
-                    [
-                        f"{missed} woke nobody on {ident_name(wait.what)}",
-                        f"{cpu} had looked before that and went to sleep after it{tail}",
-                    ],
+                    f"{name}: its wakeup {what}",
+                    [f"{call}, which did not reach {sleeper}", f"{seen}{tail}"],
                 )
+        if final and not _holds_up(sleeper, machine):
+            self._judge_silence(machine, sleeper, name)
 
-    def _unseen(self, machine: Machine, sleeper: Cpu, ident: Any) -> Cpu | None:
-        """Return the CPU whose wakeup on `ident` the sleeper missed and cannot have noticed."""
-        asleep = (ident, sleeper.td.td_wdomain)
-        missed = self._missed.get(ident_name(ident))
-        if not missed:
-            return None
-        first = bisect_right(missed, self._last_read(machine, sleeper), key=attrgetter("at"))
-        unseen = (miss for miss in missed[first:] if miss.cpu is not sleeper and miss.asleep == asleep)
-        return next((miss.cpu for miss in unseen), None)
+    def _missed(self, sleeper: Cpu) -> Iterator[Call]:
+        """The wakeups that others sent to its ident since it last woke, last first: none has reached it."""
+        assert sleeper.wants is not None
+        asleep = (sleeper.wants.what, sleeper.td.td_wdomain)
+        since = self._since.get(sleeper, -1)
+        for call in reversed(self._calls.get(ident_name(asleep[0]), ())):
+            if call.at <= since:
+                return
+            if call.cpu is not sleeper and call.asleep == asleep:
+                yield call
 
-    def _last_read(self, machine: Machine, sleeper: Cpu) -> int:
-        """Return where in the log the sleeper last read shared state, or -1."""
-        log = machine.engine.log
-        seen, running, last_read = self._read.get(sleeper, (0, 0, -1))
-        for at in range(seen, len(log)):
-            code = log[at]
-            if code < 0:
-                running = -1 - code
-            elif running == sleeper.index:
-                kind = code & ops.KIND_MASK
-                known = code >> ops.KIND_BITS in machine.words
-                if (kind in _READS and not known) or kind in (ops.RESUME, ops.START):
-                    last_read = at
-        self._read[sleeper] = len(log), running, last_read
-        return last_read
+    def _compare(self, sleeper: Cpu, call: Call) -> tuple[bool, bool]:
+        """Whether of what the sender had written the sleeper saw anything before, and anything after."""
+        looked = self._looks.looked.get(sleeper.index, {})
+        seen = [(looked[what], at) for what, at in call.wrote.items() if what in looked]
+        return any(look < at for look, at in seen), any(look > at for look, at in seen)
+
+    def _judge_silence(self, machine: Machine, sleeper: Cpu, name: str) -> None:
+        """Fail if what the sleeper looked at has changed, and no wakeup followed."""
+        stale = {
+            what: by
+            for what, by in self._looks.writers_since(sleeper.index).items()
+            if not hasattr(machine.find(what), "holders")  # others take a lock for many reasons
+        }
+        if not stale:
+            return
+        what, (writer, at) = max(stale.items(), key=lambda item: item[1][1])
+        thing = machine.find(what)
+        step = machine.engine.step_at(at)
+        sent = [str(call) for call in self._in_order if call.cpu.index == writer and call.at > at]
+        machine.fail(
+            "lost-wakeup",
+            f"{name}: what it had looked at changed, and no wakeup followed",
+            [
+                f"step {step}: {machine.cpus[writer]} changed {getattr(thing, 'name', thing)}, "
+                f"which {sleeper} had looked at before it slept",
+                *(sent[:3] or [f"{machine.cpus[writer]} sent no wakeup after that"]),
+            ],
+        )
+
+
+def _holds_up(sleeper: Cpu, machine: Machine) -> bool:
+    """Whether another CPU waits for a lock that the sleeper holds."""
+    waiting = (c for c in machine.cpus if c.wants is not None and c.wants.mode is not WaitMode.JOIN)
+    return any(sleeper in waits_for(cpu) for cpu in waiting)

@@ -274,8 +274,9 @@ class AtomicSpinlock(Spinlock):
         return True
 
     def try_upgrade(self) -> bool:
-        # A writer that stands at the gate may have been counted in the exact lock's word, or not yet.
-        counted = not self._gate.waits(EXCLUSIVE) or bool(self.machine.choose(2))
+        # A writer that stands at the gate may have been counted in the exact lock's word, or not yet.  Drawn
+        # whether one stands there or not: to look would be a step that nothing shows.
+        counted = bool(self.machine.choose(2))
 
         def upgrade(cpu: Cpu) -> bool:
             if self._readers != 1 or (counted and self._gate.waits(EXCLUSIVE)):

@@ -370,17 +370,17 @@ class PageLayer(RuleBasedStateMachine):
 
     # -- objects
 
-    @of_page(lambda p: p.mine and not p.place, place=PLACES)
+    @of_page(lambda p: p.mine and not p.io and not p.place, place=PLACES)
     def insert(self, p, m, place):
         done = self.holding(place, kernel.vm_page_insert, m, self.objects[place[0]], place[1])
         assert self.memory.insert(p, place) == done
 
-    @of_page(lambda p: p.mine and not p.pte)
+    @of_page(lambda p: p.mine and not p.io and not p.pte)
     def remove(self, p, m):
         self.do(kernel.vm_page_remove, m)
         self.memory.remove(p)
 
-    @of_page(lambda p: p.mine, place=PLACES)
+    @of_page(lambda p: p.mine and not p.io, place=PLACES)
     def rename(self, p, m, place):
         if self.memory.at(place) not in (None, p):
             return  # it would panic

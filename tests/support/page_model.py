@@ -164,6 +164,8 @@ class Memory:
         if prot == "none" and p.flags & {"mapped", "writeable"}:
             self.unmap(p)
             p.flags -= {"mapped", "multi", "writeable"}
+        elif prot == "read" and "writeable" in p.flags and not p.pte:
+            p.flags -= {"mapped", "multi", "writeable"}  # nothing is left to be protected
         elif prot == "read" and "writeable" in p.flags:
             if p.written:
                 p.dirty = ALL

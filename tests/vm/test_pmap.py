@@ -15,7 +15,9 @@ from vmsmp.vm.vm_page import (
     PTE_V,
     PTE_W,
     VM_PAGE_BITS_ALL,
+    vm_page_io_start,
     vm_page_sbusy_try,
+    vm_page_wakeup,
 )
 
 # -- entering and storing -------------------------------------------------------------------------
@@ -79,6 +81,17 @@ def test_a_soft_busy_is_enough_to_map_a_page(alone, page_on):
     def program(vm):
         m = page_on(vm, "active")
         vm_page_sbusy_try(m)
+        pmap.pmap_enter(m, VM_PROT_READ)
+        return m.md.peek()
+
+    assert PTE_V == alone(program)
+
+
+def test_a_page_may_be_mapped_during_i_o(alone, page_on):
+    def program(vm):
+        m = busied(vm, page_on)
+        vm_page_io_start(m)
+        vm_page_wakeup(m)
         pmap.pmap_enter(m, VM_PROT_READ)
         return m.md.peek()
 

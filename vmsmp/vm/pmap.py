@@ -41,10 +41,11 @@ VM_PROT_WRITE: Final = 2
 def pmap_enter(m: VmPage, prot: int) -> None:
     """Map the page for a process.
 
-    Locks: the page soft- or hard-busied by the caller.  Set the flags before the entry, so that every
-    CPU that sees the entry also sees the flags.  A page that was mapped already is mapped more than once.
+    Locks: the page soft- or hard-busied by the caller or by I/O.  Set the flags before the entry, so that
+    every CPU that sees the entry also sees the flags.  A page that was mapped already is mapped more than
+    once.
     """
-    if not has(m.vm.engine.current, m, HARD, SOFT):
+    if not (has(m.vm.engine.current, m, HARD, SOFT) or SOFT in m.in_progress):
         m.vm.panic("pmap_enter: page not busied")
     writeable = bool(prot & VM_PROT_WRITE)
     flags = m.flags.load()

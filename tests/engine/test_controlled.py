@@ -799,6 +799,21 @@ def test_sleeps_end_in_the_order_of_their_deadlines(controlled):
     assert [(10, 10), (20, 20), (30, 30)] == order
 
 
+def test_of_sleeps_that_are_overdue_the_one_that_was_due_first_ends_first(controlled):
+    def program(m):
+        def sleeper(ticks):
+            m.engine.sleep(ops.RESUME, ticks)
+            order.append((ticks, m.ticks))
+
+        for ticks in (1, 0, -1):
+            m.spawn(sleeper, ticks)
+        m.join()
+
+    order = []
+    controlled(program, RoundRobin())
+    assert [(-1, 0), (0, 0), (1, 1)] == order
+
+
 def test_a_timeout_fires_only_when_nobody_can_run(controlled):
     def program(m):
         word = m.cell(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from family_lk import Lockmgr
+from family_pg import Page
 from family_rf import Refcount
 from family_sl import Sleeping
 from family_sp import Spinlocks
@@ -14,6 +15,7 @@ from follower import Family
 #: By the name of a file up to its first hyphen.
 FAMILIES: dict[str, type[Family]] = {
     "lk": Lockmgr,
+    "pg": Page,
     "rf": Refcount,
     "sp": Spinlocks,
     "tk": Tokens,

@@ -14,7 +14,7 @@ FLAGS = [
     if name.startswith("LK_") and value > 0x0F and not name.endswith("_MASK")
 ]
 SLEEP_FLAGS = [errno.PCATCH, errno.PINTERLOCKED, errno.PWAKEUP_ONE, errno.PDOMAIN_MASK]
-ERRORS = [errno.ERESTART, errno.EINTR, errno.EBUSY, errno.EWOULDBLOCK, errno.ENOLCK]
+ERRORS = [errno.ERESTART, errno.EINTR, errno.EDEADLK, errno.EBUSY, errno.EWOULDBLOCK, errno.ENOLCK]
 
 
 def test_every_request_has_a_number_of_its_own():

@@ -40,6 +40,7 @@ def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(loc
         (lambda m: m.spinlock(), {"exact": "ExactSpinlock", "atomic": "AtomicSpinlock"}),
         (lambda m: m.token(), {"exact": "ExactToken", "atomic": "AtomicToken"}),
         (lambda m: m.lockmgr(), {"exact": "ExactLockmgr", "atomic": "AtomicLockmgr"}),
+        (lambda m: m.mutex(), {"exact": "ExactMutex", "atomic": "AtomicMutex"}),
         (lambda m: m.refcount(), {"exact": "ExactRefcount", "atomic": "AtomicRefcount"}),
         (lambda m: m.sleepq, {"exact": "ExactSleepQueues", "atomic": "AtomicSleepQueues"}),
         (lambda m: m.condvar(), {"exact": "ExactCondvar", "atomic": "AtomicCondvar"}),
@@ -49,7 +50,7 @@ def test_parallel_cpus_that_sleep_for_the_first_time_share_one_set_of_queues(loc
         (lambda m: m.futexes, {"exact": "ExactFutexes", "atomic": "AtomicFutexes"}),
     ],
     ids=[
-        *("spinlock", "token", "lockmgr", "refcount", "sleepq"),
+        *("spinlock", "token", "lockmgr", "mutex", "refcount", "sleepq"),
         *("condvar", "semaphore", "barrier", "rwlock", "futexes"),
     ],
 )

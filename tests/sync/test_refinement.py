@@ -571,6 +571,58 @@ def test_an_exact_sleep_queue_does_what_an_atomic_one_does(name):
     )
 
 
+# -- mutexes ------------------------------------------------------------------------------------------
+
+
+def _twice(lock, diary, name):
+    lock.acquire()
+    lock.acquire()
+    diary.note(f"{name}++")
+    lock.release()
+    diary.note(f"{name}+")
+    lock.release()
+
+
+def _try_shared(lock, diary, name):
+    got = lock.try_acquire_shared()
+    diary.note(f"{name}{'+' if got else '!'}")
+    if got:
+        lock.release()
+
+
+def _downgrade(lock, diary, name):
+    lock.acquire()
+    diary.note(f"{name}+")
+    lock.downgrade()
+    diary.note(f"{name}v")
+    lock.release()
+
+
+MUTEX = {
+    "two writers": (_exclusive, _exclusive),
+    "writer and reader": (_exclusive, _shared),
+    "two readers": (_shared, _shared),
+    "writer and try": (_exclusive, _try),
+    "reader and try": (_shared, _try),
+    "two tries": (_try, _try),
+    "writer and shared try": (_exclusive, _try_shared),
+    "recursion and writer": (_twice, _exclusive),
+    "recursion and try": (_twice, _try),
+    "writer and upgrade": (_exclusive, _upgrade),
+    "two upgrades": (_upgrade, _upgrade),
+    "writer and downgrade": (_exclusive, _downgrade),
+    "writer, writer, reader": (_brief_exclusive, _brief_exclusive, _brief_shared),
+    "writer, reader, reader": (_brief_exclusive, _brief_shared, _brief_shared),
+    "writer, reader, shared try": (_brief_exclusive, _brief_shared, _try_shared),
+    "reader, upgrade, writer": (_brief_shared, _upgrade, _brief_exclusive),
+}
+
+
+@pytest.mark.parametrize("name", MUTEX)
+def test_both_depths_of_a_mutex_do_the_same(name):
+    assert 1 < len(refines(together(lambda m: m.mutex("mtx"), *MUTEX[name]), both=True))
+
+
 def test_an_exact_refcount_does_nothing_an_atomic_one_cannot():
     def body(m, log):
         ref, diary = m.refcount(2, "r"), Diary(m, log)

@@ -1,7 +1,8 @@
 """State words: the word of a lock or sleep queue must match its owners or sleepers.
 
-Checks INV-SP1, SP2, SP3, SP4, INV-TK1, TK2, TK3, TK4, TK6, INV-LK1, LK2, LK4 and LK5 after every step
-that wrote a word, INV-SP2, INV-TK6 and INV-LK3 at the end of a run, and INV-SL1 for the sleep queues.
+Checks INV-SP1, SP2, SP3, SP4, INV-TK1, TK2, TK3, TK4, TK6, INV-LK1, LK2, LK4, LK5, INV-MX1, MX2
+and MX3 after every step that wrote a word, INV-SP2, INV-TK6, INV-LK3 and INV-MX4 at the end of a run, and
+INV-SL1 for the sleep queues.
 The predicates belong to the owners (`check_word`, `check_rest`) and run at the next arrival, when all
 CPUs are parked.
 """

@@ -77,7 +77,7 @@ class Gate:
                 if timeout is None:
                     engine.stop(cur)
                 else:
-                    engine.park(cur, timeout)
+                    engine.park(cur, max(1, timeout))
             self._point(code)
         finally:  # a CPU that failed must not stay in the list
             waiting.remove(entry)

@@ -198,11 +198,14 @@ class Stepping:
         return cur.wait_end
 
     def park(self, cpu: ControlledCpu, timeout: int | None) -> None:
-        """As `stop`, of a wait that may end by a timeout, in ticks, or by the scheduler's will."""
+        """As `stop`, of a wait that may end by a timeout or by the scheduler's will.
+
+        `timeout` is in ticks from now; 0 or less if it has run out already.
+        """
         cpu.wait_end = GRANTED
         self.stop(cpu)
         if timeout is not None:
-            cpu.deadline = self.clock.ticks + max(1, timeout)
+            cpu.deadline = self.clock.ticks + timeout
             self._timers.append(cpu)
         if injection.may_end(self.machine.options, cpu, timeout):
             injection.add(self._alarmed, cpu)

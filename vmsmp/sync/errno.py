@@ -6,6 +6,7 @@ from typing import Final
 
 ERESTART: Final = -1
 EINTR: Final = 4
+EDEADLK: Final = 11
 EBUSY: Final = 16
 EAGAIN: Final = 35
 EWOULDBLOCK: Final = EAGAIN

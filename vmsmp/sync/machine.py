@@ -14,6 +14,7 @@ from vmsmp.sync.condvar import AtomicCondvar, Condvar, ExactCondvar
 from vmsmp.sync.errno import EINTR, ERESTART, PDOMAIN_MASK, PWAKEUP_MYCPU, PWAKEUP_ONE
 from vmsmp.sync.futex import ALL, AtomicFutexes, ExactFutexes, Futexes
 from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
+from vmsmp.sync.mutex import AtomicMutex, ExactMutex, Mutex
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
 from vmsmp.sync.rwlock import AtomicRwLock, ExactRwLock, RwLock
 from vmsmp.sync.semaphore import AtomicSemaphore, ExactSemaphore, Semaphore
@@ -80,6 +81,10 @@ class SyncMachine(Services):
     def lockmgr(self, name: str | None = None, timo: int = 0, flags: int = 0) -> LockmgrLock:
         """A lockmgr lock; `timo` in ticks bounds requests with LK_TIMELOCK, `flags` go with each of them."""
         return (ExactLockmgr if self.exact else AtomicLockmgr)(self, name, timo, flags)
+
+    def mutex(self, name: str | None = None) -> Mutex:
+        """The kernel's mtx: `.lock() .lock_shared() .try_lock() .unlock()`."""
+        return ExactMutex(self, name) if self.exact else AtomicMutex(self, name)
 
     def refcount(self, value: int = 0, name: str | None = None) -> ExactRefcount | AtomicRefcount:
         """A reference count that can be waited for."""

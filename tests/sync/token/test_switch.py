@@ -1,7 +1,10 @@
 """Tokens are lost at every blocking point and taken again all or nothing."""
 
+import pytest
+
 import vmsmp
 from lock_runs import DEPTHS, SCHEDULES, once
+from vmsmp.sync.token import switch
 
 
 @DEPTHS
@@ -135,3 +138,22 @@ def test_who_waits_for_a_token_keeps_none_of_its_others(locks):
         m.join()
 
     assert [] == vmsmp.explore(program, sched="random", schedules=300, locks=locks).failures
+
+
+@DEPTHS
+@pytest.mark.parametrize(("passed", "ends"), [(0, 5), (3, 5), (7, 7)])
+def test_the_ticks_of_a_sleep_run_while_it_gives_up_its_tokens(monkeypatch, locks, passed, ends):
+    give_up = switch.lwkt_relalltokens
+
+    def slowly(td):
+        give_up(td)
+        td.cpu.machine.engine.clock.advance(passed)
+
+    def program(m):
+        with m.token("a"):
+            ended.append((m.tsleep("ident", 0, "nap", 5), m.ticks))
+
+    ended = []
+    monkeypatch.setattr(switch, "lwkt_relalltokens", slowly)
+    once(program, locks)
+    assert [(vmsmp.EWOULDBLOCK, ends)] == ended

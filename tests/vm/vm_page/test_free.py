@@ -135,6 +135,16 @@ def test_a_free_of_a_mapped_page_panics(panic, page_on):
     assert "vm_page_free: page mapped or not busy" == panic(program)
 
 
+@pytest.mark.parametrize("flags", [PG_MAPPED, PG_WRITEABLE])
+def test_a_page_that_is_mapped_while_it_leaves_its_object_panics(panic, page_on, monkeypatch, flags):
+    monkeypatch.setattr("vmsmp.vm.vm_page.free.vm_page_remove", lambda m: m.flags.setbits(flags))
+
+    def program(vm):
+        f.vm_page_free(busied(page_on(vm, "active")))
+
+    assert "vm_page_free: page still mapped" == panic(program)
+
+
 @pytest.mark.parametrize("word", [0, 1, PBUSY_WANTED])
 def test_a_free_of_a_page_that_is_not_hard_busied_panics(panic, page_on, word):
     def program(vm):

@@ -18,7 +18,8 @@ def lwkt_switch(
 ) -> WaitEnd:
     """Give up the CPU: lose all tokens, idle unless on the run queue, take all tokens again.
 
-    `timeout` in ticks bounds the idling; `ended` is told how it ended before there are tokens again.
+    `timeout` in ticks bounds the idling, and runs while tokens are given up; `ended` is told how it ended
+    before there are tokens again.
     Returns the same.
     Locks: no spinlock may be held.
     """
@@ -29,11 +30,13 @@ def lwkt_switch(
         machine.panic("Attempt to switch from a fast interrupt, ipi, or hard code section")
     if td.gd_spinlocks:
         machine.panic("lwkt_switch with a spinlock held")
+    engine = machine.engine
+    deadline = None if timeout is None else engine.ticks + max(1, timeout)
     if td.td_toks_array:
         lwkt_relalltokens(td)
     else:
         td.td_toks_have = None
-    how = _idle(td, code, timeout)
+    how = _idle(td, code, deadline)
     if ended is not None:
         ended(how)
     if td.td_toks_array:
@@ -41,10 +44,9 @@ def lwkt_switch(
     return how
 
 
-def _idle(td: Thread, code: int, timeout: int | None) -> WaitEnd:
+def _idle(td: Thread, code: int, deadline: int | None) -> WaitEnd:
     """Idle until the thread is scheduled, and process IPIs meanwhile."""
     engine = td.cpu.machine.engine
-    deadline = None if timeout is None else engine.ticks + timeout
     while True:
         td.idle = True  # set before anything is read: who acts after that wakes us
         if td.ipi_pending:

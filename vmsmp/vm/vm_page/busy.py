@@ -40,14 +40,13 @@ def vm_page_busy_try(m: VmPage, also_m_busy: bool) -> bool:
     Returns: False on success, True on failure, as in the kernel.
     Sleeps: never; legal under spinlocks.
     """
-    busy_count = m.busy_count.load()
     while True:
+        busy_count = m.busy_count.load()
         if busy_count & PBUSY_LOCKED:
             return True
         if also_m_busy and busy_count & PBUSY_MASK:
             return True
-        taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)
-        if taken:
+        if m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):
             m.took(HARD)
             return False
 
@@ -160,12 +159,11 @@ def vm_page_sbusy_try(m: VmPage) -> bool:
 
     Uses compare-and-set, not add and undo, so an owner never sees a transient soft busy.
     """
-    busy_count = m.busy_count.load()
     while True:
+        busy_count = m.busy_count.load()
         if busy_count & PBUSY_LOCKED:
             return True
-        taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count + 1)
-        if taken:
+        if m.busy_count.cmpset(busy_count, busy_count + 1):
             m.took(SOFT)
             return False
 

@@ -2,9 +2,10 @@
 
 Models: sys/vm/vm_page.c.
 Locks: the page hard-busied by the caller; takes the page's spinlock, then its queues'.  A freed page
-loses its busy under its spinlock, after its queue's: a CPU that takes it off its free queue finds it
-neither locked nor busy.  A cached page loses its busy after both: an allocator may meet it hard-busied,
-and then puts it on the inactive queue.
+loses its busy under its spinlock, once its queue's is dropped, as the source says of itself (fewer
+collisions with allocators; the wakeup may not come under the queue's): a CPU that takes it off its free
+queue finds it neither locked nor busy.  A cached page loses its busy after both: an allocator may meet
+it hard-busied, and then puts it on the inactive queue.
 Deviations: none known.
 """
 
@@ -77,6 +78,8 @@ def vm_page_free_toq(m: VmPage) -> None:
     m.dirty = 0
     if m.wire_count.load() != 0:
         vm.panic("vm_page_free: freeing wired page")
+    if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
+        vm.panic("vm_page_free: page still mapped")
     vm_page_flag_clear(m, PG_NEED_COMMIT | PG_UNQUEUED)
     if m.hold_count.load() != 0:
         _vm_page_add_queue_spinlocked(m, vm.page.PQ_HOLD + m.pc)

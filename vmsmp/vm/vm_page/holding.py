@@ -113,13 +113,12 @@ def vm_page_unwire_quick(m: VmPage) -> bool:
 
     Locks: none.
     """
-    wire_count = m.wire_count.load()
+    if m.wire_count.peek() <= 0:
+        m.vm.panic("vm_page_unwire_quick: wire count is zero")
     while True:
-        if wire_count == 0:
-            m.vm.panic("vm_page_unwire_quick: wire count is zero")
+        wire_count = m.wire_count.load()
         if wire_count == 1:
             return True
-        dropped, wire_count = m.wire_count.fcmpset(wire_count, wire_count - 1)
-        if dropped:
+        if m.wire_count.cmpset(wire_count, wire_count - 1):
             m.gave(WIRE)
             return False

@@ -10,8 +10,8 @@ MUTANTS = (
     Mutant(
         "BZ-01",
         f"{_MODULE}:vm_page_busy_try",
-        "taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)",
-        "taken = m.busy_count.setbits(PBUSY_LOCKED) >= 0",
+        "if m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):",
+        "if m.busy_count.setbits(PBUSY_LOCKED) >= 0:",
         "INV-PB1",
         "two CPUs pass the test before either sets LOCKED",
         "busy_storm",
@@ -19,11 +19,8 @@ MUTANTS = (
     Mutant(
         "BZ-02",
         f"{_MODULE}:vm_page_busy_try",
-        "taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)",
-        """
-        busy_count = m.busy_count.setbits(PBUSY_LOCKED)
-        taken = not busy_count & PBUSY_LOCKED
-        """,
+        "if m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):",
+        "if not m.busy_count.setbits(PBUSY_LOCKED) & PBUSY_LOCKED:",
         "INV-PB2",
         "a soft busy comes between the test and LOCKED, and the owner frees a page that somebody reads",
         "read_against_free",
@@ -43,12 +40,12 @@ MUTANTS = (
     Mutant(
         "BZ-05",
         f"{_MODULE}:vm_page_sbusy_try",
-        "taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count + 1)",
+        "if m.busy_count.cmpset(busy_count, busy_count + 1):",
         """
         busy_count = m.busy_count.fetchadd(1)
-        taken = not busy_count & PBUSY_LOCKED
-        if not taken:
+        if busy_count & PBUSY_LOCKED:
             m.busy_count.fetchadd(-1)
+        else:
         """,
         "INV-PB2",
         "an owner sees a soft busy that is being taken back",

@@ -1,0 +1,25 @@
+"""The exact mutex: the kernel's functions as the methods that all locks have."""
+
+from __future__ import annotations
+
+from vmsmp.sync.mutex.mtx import StructMtx
+from vmsmp.sync.mutex.release import mtx_downgrade, mtx_unlock, mtx_upgrade_try
+from vmsmp.sync.mutex.request import mtx_lock, mtx_lock_ex_try, mtx_lock_sh_quick, mtx_lock_sh_try
+
+
+class ExactMutex(StructMtx):
+    """struct mtx under the functions of this package."""
+
+    acquire = mtx_lock
+    acquire_shared = mtx_lock_sh_quick
+    release = mtx_unlock
+    downgrade = mtx_downgrade
+
+    def try_acquire(self) -> bool:
+        return mtx_lock_ex_try(self) == 0
+
+    def try_acquire_shared(self) -> bool:
+        return mtx_lock_sh_try(self) == 0
+
+    def try_upgrade(self) -> bool:
+        return mtx_upgrade_try(self) == 0

@@ -1,0 +1,117 @@
+"""Requests that wait: how a link goes into a list, is waited for, and leaves without a grant."""
+
+from __future__ import annotations
+
+from vmsmp.sync.errno import ENOLCK, EWOULDBLOCK, PINTERLOCKED
+from vmsmp.sync.mutex.mtx import (
+    MTX_EXWANTED,
+    MTX_LINK_ABORTED,
+    MTX_LINK_ACQUIRED,
+    MTX_LINK_IDLE,
+    MTX_LINK_LINKED,
+    MTX_LINK_LINKED_EX,
+    MTX_LINK_LINKED_SH,
+    MTX_LINKSPIN,
+    MTX_SHWANTED,
+    MtxLink,
+    StructMtx,
+)
+from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
+
+
+def mtx_enter_link(mtx: StructMtx, link: MtxLink, td: Thread, word: int, exclusive: bool) -> int | None:
+    """Put the link at the end of its list, if the word still is `word`.
+
+    0, ENOLCK if the request was aborted before, or None if the word is another by now.
+    """
+    wanted = MTX_EXWANTED if exclusive else MTX_SHWANTED
+    links = mtx.mtx_exlink if exclusive else mtx.mtx_shlink
+    crit_enter(td)
+    if not mtx.mtx_lock.cmpset(word, word | wanted | MTX_LINKSPIN):
+        crit_exit(td)
+        return None
+    error = 0
+    if link.link_state.load() == MTX_LINK_ABORTED:
+        mtx.mtx_lock.clearbits(MTX_LINKSPIN if links else MTX_LINKSPIN | wanted)
+        link.link_state.store(MTX_LINK_IDLE)
+        error = ENOLCK
+    else:
+        link.owner = td
+        link.link_state.store(MTX_LINK_LINKED_EX if exclusive else MTX_LINK_LINKED_SH)
+        links.append(link)
+        mtx.mtx_lock.clearbits(MTX_LINKSPIN)
+    crit_exit(td)
+    return error
+
+
+def mtx_wait_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
+    """Sleep until the link leaves its list; 0 if the lock is ours, or an error number.
+
+    A sleep that ends with an error takes the link off its list.  As in the kernel, a grant that comes
+    between the look at the link's state and that is not noticed: the lock is held, and the caller is
+    told of the error.
+    """
+    error = 0
+    while link.link_state.load() & MTX_LINK_LINKED:
+        mtx.machine.tsleep_interlock(link)
+        if link.link_state.load() & MTX_LINK_LINKED:
+            error = mtx.machine.tsleep(link, flags | PINTERLOCKED, mtx.name, timo, overdue=link.overdue)
+            if error:
+                break
+    state = link.link_state.load()
+    if state == MTX_LINK_ACQUIRED:
+        error = 0
+    elif state == MTX_LINK_ABORTED:
+        error = ENOLCK
+    else:
+        mtx_delete_link(mtx, link)
+        error = error or EWOULDBLOCK
+    link.link_state.store(MTX_LINK_IDLE)
+    return error
+
+
+def _take_linkspin(mtx: StructMtx) -> None:
+    while True:
+        word = mtx.mtx_lock.load()
+        if not word & MTX_LINKSPIN and mtx.mtx_lock.cmpset(word, word | MTX_LINKSPIN):
+            return
+        mtx.machine.pause()
+
+
+def _unlink(mtx: StructMtx, link: MtxLink, state: int) -> int:
+    """Take the link off its list; the bit of the word that says so no longer, or 0."""
+    if state == MTX_LINK_LINKED_EX:
+        mtx.mtx_exlink.remove(link)
+        return 0 if mtx.mtx_exlink else MTX_EXWANTED
+    mtx.mtx_shlink.remove(link)
+    return 0 if mtx.mtx_shlink else MTX_SHWANTED
+
+
+def mtx_delete_link(mtx: StructMtx, link: MtxLink) -> None:
+    """Take the link off the list that it is on by now, if it is on one."""
+    td = curthread(mtx.machine)
+    crit_enter(td)
+    _take_linkspin(mtx)
+    stale = MTX_LINKSPIN
+    state = link.link_state.load()
+    if state & MTX_LINK_LINKED:
+        stale |= _unlink(mtx, link, state)
+    mtx.mtx_lock.clearbits(stale)
+    crit_exit(td)
+
+
+def mtx_abort_link(mtx: StructMtx, link: MtxLink) -> None:
+    """Let the link's request fail with ENOLCK, unless it has the lock; before or after it is made."""
+    td = curthread(mtx.machine)
+    crit_enter(td)
+    _take_linkspin(mtx)
+    stale = MTX_LINKSPIN
+    state = link.link_state.load()
+    if state == MTX_LINK_IDLE:
+        link.link_state.store(MTX_LINK_ABORTED)
+    elif state & MTX_LINK_LINKED:
+        stale |= _unlink(mtx, link, state)
+        link.link_state.store(MTX_LINK_ABORTED)
+        mtx.machine.wakeup(link)
+    mtx.mtx_lock.clearbits(stale)
+    crit_exit(td)

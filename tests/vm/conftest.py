@@ -120,6 +120,32 @@ def parallel():
     return run
 
 
+class RacedWord:
+    """A word that others change after each look at it but the last; `tried` are its compares."""
+
+    def __init__(self, *values):
+        self._values = [*values]
+        self._seen = None
+        self.tried = []
+
+    def load(self):
+        self._seen = self._values.pop(0)
+        return self._seen
+
+    def peek(self):
+        return self._values[0]
+
+    def cmpset(self, old, new):
+        self.tried.append((old, new))
+        return old == self._seen and not self._values
+
+
+@pytest.fixture
+def raced_word():
+    """A word that has one value after the other as it is looked at."""
+    return RacedWord
+
+
 @pytest.fixture
 def steps():
     """The visible operations of CPU 0 in `act(*prepare(vm))`, in words; `ends` is how the run ends."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from vmsmp.vm import vm_page as b
@@ -78,6 +80,22 @@ def test_a_try_adds_the_hard_busy_and_nothing_else_or_changes_nothing(alone, wor
 def test_a_try_that_fails_writes_nothing(steps):
     rows = steps(lambda vm: [page(vm, LOCKED)], lambda m: b.vm_page_busy_try(m, True))
     assert ["load pg[0].busy_count"] == rows
+
+
+@pytest.mark.parametrize(
+    ("attempt", "change"), [(lambda m: b.vm_page_busy_try(m, False), LOCKED), (b.vm_page_sbusy_try, 1)]
+)
+def test_a_try_that_loses_a_race_reads_the_word_again(raced_word, attempt, change):
+    word = raced_word(0, SWAPIN)
+    assert not attempt(SimpleNamespace(busy_count=word, took=lambda _share: None))
+    assert [(0, change), (SWAPIN, SWAPIN | change)] == word.tried
+
+
+@pytest.mark.parametrize("attempt", [lambda m: b.vm_page_busy_try(m, False), b.vm_page_sbusy_try])
+def test_a_try_that_loses_a_race_to_a_hard_busy_fails(raced_word, attempt):
+    word = raced_word(0, LOCKED)
+    assert attempt(SimpleNamespace(busy_count=word))
+    assert 1 == len(word.tried)
 
 
 @ALSO

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from page_layer import busied, on
@@ -41,6 +43,11 @@ def test_a_hold_on_a_free_page_panics(panic, page_on):
 def test_a_hold_counts_before_it_looks_at_the_queue(steps, page_on):
     rows = steps(lambda vm: [page_on(vm, "active")], p.vm_page_hold)
     assert ["fetchadd pg[7].hold_count", "load pg[7].queue"] == rows
+
+
+def test_an_unhold_reads_the_count_and_the_queue_before_it_counts_down(steps, page_on):
+    rows = steps(lambda vm: [page_on(vm, "hold")], p.vm_page_unhold)
+    assert ["load pg[7].hold_count", "load pg[7].queue", "fetchadd pg[7].hold_count"] == rows[:3]
 
 
 def test_an_unhold_of_a_page_that_nobody_holds_panics(panic, page_on):
@@ -262,6 +269,29 @@ def test_a_fictitious_page_is_neither_wired_nor_unwired(alone):
 )
 def test_a_page_neither_busied_nor_wired_can_be_neither_wired_nor_unwired(panic, page_on, act, message):
     assert message == panic(lambda vm: act(page_on(vm, "active")))
+
+
+def test_an_unwiring_reads_the_count_before_it_counts_down(steps, page_on):
+    def prepare(vm):
+        m = page_on(vm, "active")
+        vm_page_busy_try(m, False)
+        p.vm_page_wire(m)
+        return [m, True]
+
+    rows = [row for row in steps(prepare, p.vm_page_unwire) if "wire_count" in row]
+    assert ["load pg[7].wire_count", "fetchadd pg[7].wire_count"] == rows[:2]
+
+
+def test_a_quick_unwiring_that_loses_a_race_reads_the_count_again(raced_word):
+    word = raced_word(3, 2)
+    assert not p.vm_page_unwire_quick(SimpleNamespace(wire_count=word, gave=lambda _share: None))
+    assert [(3, 2), (2, 1)] == word.tried
+
+
+def test_a_quick_unwiring_that_loses_a_race_may_find_that_it_is_the_last(raced_word):
+    word = raced_word(2, 1)
+    assert p.vm_page_unwire_quick(SimpleNamespace(wire_count=word))
+    assert [(2, 1)] == word.tried
 
 
 def test_an_unwiring_too_many_panics(panic):

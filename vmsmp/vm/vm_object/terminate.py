@@ -88,7 +88,7 @@ def vm_object_terminate(obj: VmObject) -> None:
     while obj.rb_memq:
         vm.kprintf(f"vm_object_terminate: {obj.name} was given pages while it was terminated")
         pages.scan()
-    if obj.peek("resident_page_count"):
+    if obj.resident_page_count:
         vm.panic("vm_object_terminate: object with resident pages")
     if obj.ref_count.load():
         vm.panic("vm_object_terminate: object with references")

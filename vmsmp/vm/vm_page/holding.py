@@ -45,7 +45,7 @@ def vm_page_unhold(m: VmPage) -> None:
     Locks: takes the page's spinlock, then two queues' in turn.  A concurrent free may leave the page
     on a hold queue with no holds; the pageout sweeps those.
     """
-    if m.hold_count.peek() <= 0 or m.queue_base() == m.vm.page.PQ_FREE:
+    if m.hold_count.load() <= 0 or m.queue_base() == m.vm.page.PQ_FREE:
         m.vm.panic("vm_page_unhold: page not held, or free")
     last = m.hold_count.fetchadd(-1) == 1
     m.gave(HOLD)
@@ -86,7 +86,7 @@ def vm_page_unwire(m: VmPage, activate: bool) -> None:
         m.vm.panic("vm_page_unwire: page not busy")
     if m.flags.load() & PG_FICTITIOUS:
         return
-    if m.wire_count.peek() <= 0:
+    if m.wire_count.load() <= 0:
         m.vm.panic("vm_page_unwire: wire count is zero")
     last = m.wire_count.fetchadd(-1) == 1
     m.gave(WIRE)

@@ -47,7 +47,7 @@ def vm_page_insert(m: VmPage, obj: VmObject, pindex: int) -> bool:
     Locks: the page hard-busied, the object's token exclusively.
     """
     ASSERT_OBJECT_HELD_EXCL(obj)
-    if m.peek("object") is not None:
+    if m.object is not None:
         m.vm.panic("vm_page_insert: already inserted")
     obj.generation.fetchadd(1)
     vm_page_spin_lock(m)

@@ -51,6 +51,11 @@ HITS = {
     "RC-01a": (204, {"lost-wakeup"}),
     "RC-01b": (1190, {"lost-wakeup"}),
     "RC-03": (26, {"lost-wakeup"}),
+    "MX-01": (479, {"lost-wakeup"}),
+    "MX-02": (2492, {"check"}),
+    "MX-03": (2259, {"check"}),
+    "MX-04": (1447, {"check", "deadlock"}),
+    "MX-05": (650, {"check"}),
 }
 
 

@@ -6,7 +6,7 @@ There are three proofs, all tested when no CPU can run and before any timeout fi
   * a wakeup on the same ident found no sleeper, and the CPU has read nothing since then: it went to
     sleep because of a stale value.
 A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind
-timeouts.  INV-SL3, INV-SL4, INV-LK7.
+timeouts.  INV-SL3, INV-SL4, INV-LK7, INV-MX5.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ HITS = {
     "LK-18": (1537, {"check"}),
     "LK-19": (497, {"deadlock"}),
     "SL-03": (1, {"lost-wakeup"}),
+    "SL-13": (22, {"lost-wakeup", "deadlock"}),
     "RC-01a": (204, {"lost-wakeup"}),
     "RC-01b": (1190, {"lost-wakeup"}),
     "RC-03": (26, {"lost-wakeup"}),

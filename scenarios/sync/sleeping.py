@@ -129,3 +129,33 @@ def refcount_drains(m):
     m.join()
     m.check(pip.references() == 0, "all I/O is done")
     m.check(alive.load() == 0, "the terminator went on")
+
+
+@scenario(cpus=4, tags={"sleep", "interlock"}, locks="exact")
+def sleeps_that_let_go_of_a_lock(m):
+    """Tickets under a lock: takers sleep without it until there is one; givers wake once they released it."""
+    lock, sleep = (
+        (m.spinlock("spin"), m.ssleep),
+        (m.lockmgr("lk"), m.lksleep),
+        (m.mutex("mtx"), m.mtxsleep),
+    )[m.choose(3)]
+    tickets = m.cell(0, name="tickets")
+
+    def taker():
+        with lock:
+            while not tickets.load():
+                sleep("ticket", lock)
+            tickets.store(tickets.load() - 1)
+
+    def giver():
+        with lock:
+            tickets.store(tickets.load() + 1)
+        m.wakeup("ticket")
+
+    for n in range(m.ncpus):
+        role = giver if n % 2 else taker
+        m.spawn(role, name=f"{role.__name__}{n}")
+    if m.ncpus % 2:
+        giver()
+    m.join()
+    m.check(tickets.load() == 0, "every ticket was taken")

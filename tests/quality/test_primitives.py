@@ -48,9 +48,15 @@ HITS = {
     "LK-18": (1537, {"check"}),
     "LK-19": (497, {"deadlock"}),
     "SL-03": (1, {"lost-wakeup"}),
+    "SL-13": (22, {"lost-wakeup", "deadlock"}),
     "RC-01a": (204, {"lost-wakeup"}),
     "RC-01b": (1190, {"lost-wakeup"}),
     "RC-03": (26, {"lost-wakeup"}),
+    "MX-01": (479, {"lost-wakeup"}),
+    "MX-02": (2492, {"check"}),
+    "MX-03": (2259, {"check"}),
+    "MX-04": (1447, {"check", "deadlock"}),
+    "MX-05": (650, {"check"}),
 }
 
 

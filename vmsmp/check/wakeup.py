@@ -10,7 +10,7 @@ of which nothing tells that it should have been over is a delay.  Where no timeo
 counts:
   * a wakeup that woke nobody was sent before the sleep, and nothing that the sleeper saw is newer;
   * what the sleeper looked at has changed since, and no wakeup followed.
-INV-SL3, INV-SL4, INV-LK7.
+INV-SL3, INV-SL4, INV-LK7, INV-MX5.
 """
 
 from __future__ import annotations

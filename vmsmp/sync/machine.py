@@ -13,13 +13,22 @@ from vmsmp.sync.barrier import AtomicBarrier, Barrier, ExactBarrier
 from vmsmp.sync.condvar import AtomicCondvar, Condvar, ExactCondvar
 from vmsmp.sync.errno import EINTR, ERESTART, PDOMAIN_MASK, PWAKEUP_MYCPU, PWAKEUP_ONE
 from vmsmp.sync.futex import ALL, AtomicFutexes, ExactFutexes, Futexes
+from vmsmp.sync.lock import Lock
 from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
 from vmsmp.sync.mutex import AtomicMutex, ExactMutex, Mutex
 from vmsmp.sync.refcount import AtomicRefcount, ExactRefcount
 from vmsmp.sync.rwlock import AtomicRwLock, ExactRwLock, RwLock
 from vmsmp.sync.semaphore import AtomicSemaphore, ExactSemaphore, Semaphore
 from vmsmp.sync.services import Services
-from vmsmp.sync.sleepq import AtomicSleepQueues, ExactSleepQueues, SleepQueues
+from vmsmp.sync.sleepq import (
+    AtomicSleepQueues,
+    ExactSleepQueues,
+    SleepQueues,
+    lksleep,
+    mtxsleep,
+    ssleep,
+    zsleep,
+)
 from vmsmp.sync.spinlock import AtomicSpinlock, ExactSpinlock, Spinlock
 from vmsmp.sync.thread import thread_of
 from vmsmp.sync.token import AtomicToken, ExactToken, Token, lwkt_getpooltoken, lwkt_token_swap
@@ -165,6 +174,22 @@ class SyncMachine(Services):
     ) -> int:
         """Sleep on `ident` until a wakeup; 0, EWOULDBLOCK or EINTR (see `Services.tsleep`)."""
         return self.sleepq.tsleep(ident, flags, wmesg, timo, overdue)
+
+    def ssleep(self, ident: Any, spin: Spinlock, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
+        """As `tsleep`, without the spinlock meanwhile; it is held exclusively again."""
+        return ssleep(self, ident, spin, flags, wmesg, timo)
+
+    def lksleep(self, ident: Any, lkp: LockmgrLock, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
+        """As `tsleep`, without the lockmgr lock meanwhile; it is asked for exclusively again."""
+        return lksleep(self, ident, lkp, flags, wmesg, timo)
+
+    def mtxsleep(self, ident: Any, mtx: Mutex, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
+        """As `tsleep`, without the mutex meanwhile; it is held exclusively again."""
+        return mtxsleep(self, ident, mtx, flags, wmesg, timo)
+
+    def zsleep(self, ident: Any, slz: Lock, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
+        """As `tsleep`, without the lock that stands for a serializer meanwhile."""
+        return zsleep(self, ident, slz, flags, wmesg, timo)
 
     def wakeup(self, ident: Any, domain: int = 0) -> None:
         """Wake every CPU that sleeps on `ident` in that domain (bits of PDOMAIN_MASK)."""

@@ -21,4 +21,19 @@ MUTANTS = (
         "the wakeup came after the interlock, and the sleeper falls asleep anyway",
         "busy_bit_handoff",
     ),
+    Mutant(
+        "SL-13",
+        f"{_PACKAGE}.interlocked:_sleep_without",
+        """
+        machine.tsleep_interlock(ident, flags)
+        release()
+        """,
+        """
+        release()
+        machine.tsleep_interlock(ident, flags)
+        """,
+        "INV-SL3",
+        "the state changes and the wakeup comes between the release of the lock and the interlock",
+        "sleeps_that_let_go_of_a_lock",
+    ),
 )

@@ -5,6 +5,12 @@ One file per kernel file.  `stress/known.toml` lists the findings and names the 
 
 from __future__ import annotations
 
-from vmsmp.patches.repairs import kern_lock, kern_spinlock, vm_object, vm_page
+from vmsmp.patches.repairs import kern_lock, kern_mutex, kern_spinlock, vm_object, vm_page
 
-REPAIRS = (*kern_spinlock.REPAIRS, *kern_lock.REPAIRS, *vm_object.REPAIRS, *vm_page.REPAIRS)
+REPAIRS = (
+    *kern_spinlock.REPAIRS,
+    *kern_lock.REPAIRS,
+    *kern_mutex.REPAIRS,
+    *vm_object.REPAIRS,
+    *vm_page.REPAIRS,
+)

@@ -53,6 +53,8 @@ def mtx_chain_link_ex(mtx: StructMtx, td: Thread, word: int) -> bool:
     word &= ~MTX_LINKSPIN
     done = mtx.mtx_lock.cmpset(word, word | MTX_LINKSPIN | MTX_EXCLUSIVE)
     if done:
+        if not mtx.mtx_exlink:
+            mtx.machine.panic(f"mtx_chain_link_ex: nobody waits for {mtx}")
         link = mtx.mtx_exlink.pop(0)
         if link.link_state.load() != MTX_LINK_LINKED_EX:
             mtx.machine.panic(f"mtx_chain_link_ex: {link} is {link.link_state.state()}")

@@ -10,6 +10,7 @@ sleep.  An ident is a value: it is compared, never looked into.
 each queue tell a waker which CPUs to send an IPI, which wakes the sleeper on its own CPU.
 *atomic*: one list for the machine; announcing, waking and falling asleep are one step each.
 Locks: queues and hints are touched on their own CPU only, in a critical section.
+`interlocked` has the sleeps that let go of a lock meanwhile: ssleep, lksleep, mtxsleep, zsleep.
 Deviations:
   * 8 buckets instead of up to 2,000,003 in 1/16 as many queues: a queue has one mask, and, with one
     thread a CPU, one thread at most.
@@ -28,6 +29,17 @@ from __future__ import annotations
 
 from vmsmp.sync.sleepq.atomic import AtomicSleepQueues
 from vmsmp.sync.sleepq.exact import MATCH_ALL, ExactSleepQueues, bucket_of
+from vmsmp.sync.sleepq.interlocked import lksleep, mtxsleep, ssleep, zsleep
 from vmsmp.sync.sleepq.queues import SleepQueues
 
-__all__ = ["MATCH_ALL", "AtomicSleepQueues", "ExactSleepQueues", "SleepQueues", "bucket_of"]
+__all__ = [
+    "MATCH_ALL",
+    "AtomicSleepQueues",
+    "ExactSleepQueues",
+    "SleepQueues",
+    "bucket_of",
+    "lksleep",
+    "mtxsleep",
+    "ssleep",
+    "zsleep",
+]

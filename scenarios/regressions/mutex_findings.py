@@ -1,0 +1,36 @@
+"""A finding in the kernel's mutexes: the model does what kern_mutex.c does, step for step.
+
+It needs a request that gives up, by a timeout or a signal.  The VM's own requests wait as long as it
+takes, so the VM is not affected.
+"""
+
+from vmsmp import scenario
+from vmsmp.sync.mutex import mtx_lock_ex
+
+
+@scenario(
+    cpus=1,
+    tags={"mutex", "finding"},
+    locks="exact",
+    timeouts="any",
+    fixed=True,
+    schedule="v1:late_request_keeps_mutex+exact+any:4:0.5>1,1.17>1,1.21>0",
+)
+def late_request_keeps_mutex(m):
+    """A timed request fails and has the mutex all the same, which nobody will release.
+
+    The sleep on the link ends by its timeout.  `mtx_wait_link` finds the link still in its list and goes
+    to take it out; before it has the lists for itself, the owner's release grants it the mutex.
+    `mtx_delete_link` finds nothing to do, and the request returns EWOULDBLOCK.
+    Repair `late-mutex-looks-again`: with the lists in hand, a link that was granted is a success.
+    """
+    mtx = m.mutex("mtx")
+
+    def late():
+        if mtx_lock_ex(mtx, timo=1) == 0:
+            mtx.unlock()
+
+    mtx.lock()
+    m.spawn(late, name="late")
+    mtx.unlock()
+    m.join()

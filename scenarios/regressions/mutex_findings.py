@@ -5,7 +5,6 @@ takes, so the VM is not affected.
 """
 
 from vmsmp import scenario
-from vmsmp.sync.mutex import mtx_lock_ex
 
 
 @scenario(
@@ -27,7 +26,7 @@ def late_request_keeps_mutex(m):
     mtx = m.mutex("mtx")
 
     def late():
-        if mtx_lock_ex(mtx, timo=1) == 0:
+        if mtx.lock_timed(1) == 0:
             mtx.unlock()
 
     mtx.lock()

@@ -626,6 +626,20 @@ def test_both_depths_of_a_mutex_do_the_same(name):
     assert specified == outcomes(body, "dpor")
 
 
+def _timed(lock, diary, name):
+    error = lock.lock_timed(2)
+    diary.note(f"{name}{error}")
+    if not error:
+        lock.release()
+
+
+@pytest.mark.parametrize("other", [_exclusive, _brief_shared, _timed])
+def test_both_depths_of_a_mutex_do_the_same_with_a_request_that_may_be_late(other):
+    body = together(lambda m: m.mutex("mtx"), _timed, other)
+    mended = {"timeouts": "any", "repairs": ["late-mutex-looks-again"]}
+    assert any("35" in word for log in refines(body, both=True, **mended) for word in log)
+
+
 def test_an_exact_refcount_does_nothing_an_atomic_one_cannot():
     def body(m, log):
         ref, diary = m.refcount(2, "r"), Diary(m, log)

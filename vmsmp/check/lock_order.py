@@ -4,9 +4,9 @@ Asking for B while holding A, ready to wait, is an edge A -> B.  A cycle of edge
 another schedule may reach, unless one CPU made two of its edges, the edges share a lock held around
 both (a gate), a spawn or join orders them, or readers meet readers only.
 
-Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks.  A token is never an edge:
-a CPU that waits for one gives up its own.  (A spinlock held while waiting for a lockmgr lock or a token is
-misuse, not order.)  A try makes no edge, but what it took is held like anything else.
+Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks, mutexes among mutexes.  A token is
+never an edge: a CPU that waits for one gives up its own.  (A spinlock held while waiting for any of the
+others is misuse, not order.)  A try makes no edge, but what it took is held like anything else.
 Locks of one class are ordered by instance.  INV-DL.
 """
 

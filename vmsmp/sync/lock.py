@@ -41,7 +41,7 @@ class LockStatistics:
 
 
 class Lock:
-    """Base of spinlock, token and lockmgr lock at either depth.
+    """Base of spinlock, token, lockmgr lock, mutex and the like at either depth.
 
     `sleepable`: waiting for the lock is a blocking point.  The holder writes the counters, so they
     are exact for exclusive use, and approximate for shared use in the free engine.

@@ -4,6 +4,7 @@ import pytest
 
 import vmsmp
 from lock_runs import DEPTHS, SCHEDULES, alone, delay, failure_of, once
+from vmsmp import EWOULDBLOCK
 
 
 def counting(m):
@@ -102,6 +103,30 @@ def test_a_try_beside_another_cpu_s_hold(locks, hold, ask, got):
 
     once(program, locks)
     assert [got] == seen
+
+
+@DEPTHS
+@pytest.mark.parametrize(("held_for", "error"), [(9, EWOULDBLOCK), (1, 0)])
+def test_a_timed_request_waits_so_long_and_no_longer(locks, held_for, error):
+    seen = []
+
+    def program(m):
+        mtx = m.mutex("mtx")
+
+        def asks():
+            seen.append(mtx.lock_timed(3))
+            seen.append(mtx.held())
+            if mtx.held():
+                mtx.unlock()
+
+        mtx.lock()
+        m.spawn(asks)
+        delay(m, held_for)
+        mtx.unlock()
+        m.join()
+
+    once(program, locks)
+    assert [error, error == 0] == seen
 
 
 def queued(m, order, *requests):

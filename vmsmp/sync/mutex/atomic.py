@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.wait import Wait, WaitMode
+from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
+from vmsmp.sync.errno import EWOULDBLOCK
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.sync.mutex.lock import Mutex
 from vmsmp.sync.services import Services
@@ -38,6 +39,9 @@ class AtomicMutex(Mutex):
     def acquire(self) -> None:
         self._ask(EXCLUSIVE)
 
+    def lock_timed(self, timo: int) -> int:
+        return self._ask(EXCLUSIVE, timo)
+
     def acquire_shared(self) -> None:
         self._ask(SHARED)
 
@@ -62,8 +66,8 @@ class AtomicMutex(Mutex):
         self.note_acquired(cpu, SHARED, tried)
         return True
 
-    def _ask(self, mode: WaitMode) -> None:
-        """Take it, or come last among those who wait."""
+    def _ask(self, mode: WaitMode, timo: int = 0) -> int:
+        """Take it, or come last among those who wait; 0 or EWOULDBLOCK."""
         take, line = (self._own, self._writers) if mode == EXCLUSIVE else (self._share, self._readers)
 
         def first(cpu: Cpu) -> bool:
@@ -74,17 +78,31 @@ class AtomicMutex(Mutex):
 
         self.note_request(mode)
         if self._gate.alter(self._code | ops.REQUEST, first):
-            return
+            return 0
         machine = self.machine
         self.note_contest(curthread(machine))
         leave_tokens(machine, f"contested {self}")
-        self._gate.enter(
-            self._code | ops.SLEEP,
-            lambda cpu: cpu not in line,
-            lambda cpu: self.note_acquired(cpu, mode),
-            Wait(self, mode),
-        )
+        error = self._wait(mode, line, timo)
         regain_tokens(machine)
+        return error
+
+    def _wait(self, mode: WaitMode, line: list[Cpu], timo: int) -> int:
+        """Stand in the line until a release has taken us out of it, or the time is up."""
+
+        def leave(cpu: Cpu) -> int:
+            if cpu in line:
+                line.remove(cpu)
+                return EWOULDBLOCK
+            self.note_acquired(cpu, mode)
+            return 0
+
+        code, wait = self._code | ops.SLEEP, Wait(self, mode)
+        while True:
+            error = self._gate.enter(code, lambda cpu: cpu not in line, leave, wait, timo or None)
+            if error is None and self.engine.current.wait_end is WaitEnd.TIMEOUT:
+                error = self._gate.alter(code, leave)
+            if error is not None:
+                return int(error)
 
     # -- releases -------------------------------------------------------------------------------
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from vmsmp.sync.mutex.mtx import StructMtx
 from vmsmp.sync.mutex.release import mtx_downgrade, mtx_unlock, mtx_upgrade_try
-from vmsmp.sync.mutex.request import mtx_lock, mtx_lock_ex_try, mtx_lock_sh_quick, mtx_lock_sh_try
+from vmsmp.sync.mutex.request import (
+    mtx_lock,
+    mtx_lock_ex,
+    mtx_lock_ex_try,
+    mtx_lock_sh_quick,
+    mtx_lock_sh_try,
+)
 
 
 class ExactMutex(StructMtx):
@@ -14,6 +20,9 @@ class ExactMutex(StructMtx):
     acquire_shared = mtx_lock_sh_quick
     release = mtx_unlock
     downgrade = mtx_downgrade
+
+    def lock_timed(self, timo: int) -> int:
+        return mtx_lock_ex(self, timo=timo)
 
     def try_acquire(self) -> bool:
         return mtx_lock_ex_try(self) == 0

@@ -20,6 +20,10 @@ class Mutex(Lock):
         """mtx_lock: take it exclusively; wait as long as it takes."""
         self.acquire()
 
+    def lock_timed(self, timo: int) -> int:
+        """mtx_lock_ex: take it exclusively within `timo` ticks (0: no bound); 0 or EWOULDBLOCK."""
+        raise NotImplementedError
+
     def lock_shared(self) -> None:
         """mtx_lock_sh_quick: take it shared; waiting writers go first."""
         self.acquire_shared()

@@ -30,6 +30,12 @@ from vmsmp.sync.errno import PDOMAIN_UMTX
 MANY = 600
 
 
+def slow(bodies, *names):
+    """The names of all bodies; those that take long run with the long tests."""
+    assert set(names) <= set(bodies)
+    return [pytest.param(name, marks=pytest.mark.ci if name in names else ()) for name in bodies]
+
+
 def outcomes(body, sched="dfs", **options):
     """All outcomes of `body` at the atomic depth, by a search that saw everything."""
     seen = set()
@@ -555,7 +561,10 @@ SLEEPING = {
 }
 
 
-@pytest.mark.parametrize("name", SLEEPING)
+@pytest.mark.parametrize(
+    "name",
+    slow(SLEEPING, "signal and wakeup_one of two", "wakeup_one", "wakeup, then signal", "wakeup_one of two"),
+)
 def test_an_exact_sleep_queue_does_what_an_atomic_one_does(name):
     """Over logs that say who slept and how that ended, in both directions."""
     roles, timeouts = SLEEPING[name]
@@ -618,7 +627,17 @@ MUTEX = {
 }
 
 
-@pytest.mark.parametrize("name", MUTEX)
+@pytest.mark.parametrize(
+    "name",
+    slow(
+        MUTEX,
+        "recursion and try",
+        "reader, upgrade, writer",
+        "writer and try",
+        "two readers",
+        "writer, reader, shared try",
+    ),
+)
 def test_both_depths_of_a_mutex_do_the_same(name):
     body = together(lambda m: m.mutex("mtx"), *MUTEX[name])
     specified = refines(body, both=True)

@@ -6,8 +6,13 @@ the hard busy.  Removing only the entry, or storing through it, needs no lock.
 Deviations:
   * one entry per page (the word `md`: valid, writeable, modified) stands for the pv list; page tables
     and TLBs are modelled elsewhere.
-  * PG_MAPPED and PG_WRITEABLE may stay set after the entry is gone, as in the kernel, until
-    `pmap_mapped_sync` or `vm_page_protect`.
+  * PG_MAPPED and PG_WRITEABLE stay set after the entry is gone until `pmap_mapped_sync`, which clears
+    them, or `vm_page_protect`.  The kernel, with PMAP_ADVANCED, clears them when the entry of a page goes
+    that is not mapped by many, and its `pmap_mapped_sync` only returns the flags.
+  * taking away an entry and telling of what was written through it are one step.
+  * vm_page_protect blocks before entries are removed, and not at all when they become read-only; the
+    kernel may block after the removal, before it clears the flags, and in both cases.
+  * entering the entry that is there already counts as a second mapping.
 """
 
 from __future__ import annotations

@@ -280,6 +280,22 @@ def test_an_allocation_at_a_taken_index_that_may_fail_gives_its_page_back(alone)
     assert (None, True, 7) == alone(program)
 
 
+def test_an_allocation_at_a_taken_index_tells_the_pagedaemon_as_often_as_any(alone):
+    def program(vm):
+        set_limits(vm, v_paging_start=9, v_free_min=9)
+        vm.pageout.vm_pages_needed.store(2)  # from there on each call is counted
+        obj = held_object(vm)
+        told = []
+        for _ in range(2):
+            before = vm.pageout.vm_pages_needed.load()
+            a.vm_page_alloc(vm, obj, 5, NORMAL | VM_ALLOC_NULL_OK)
+            told.append(vm.pageout.vm_pages_needed.load() - before)
+        return told
+
+    first, second = alone(program)
+    assert 0 < first == second
+
+
 @DEPTHS
 @pytest.mark.parametrize("sched", ["random", "pct:3"])
 def test_no_page_is_handed_out_twice(together, locks, sched):

@@ -3,7 +3,9 @@
 Models: vmstats_rollup of sys/vm/vm_meter.c and the counting of sys/vm/vm_page2.h.
 Locks: none; the words are atomic.
 Deviations:
-  * the hardclock's rollup runs when a CPU returns from a sleep for memory, not at every tick.
+  * the hardclock's rollup runs when a CPU returns from a sleep for memory, not at every tick, and then
+    for all CPUs.
+  * counting a page less tests the value that its decrement left; the kernel reads it once more.
   * the rollup swaps every counter; the kernel skips one that is zero.
 """
 

@@ -2,7 +2,10 @@
 
 Models: _vm_object_allocate of sys/vm/vm_object.c.
 Locks: none; no other CPU can reach the object yet.
-Deviations: those of `object`.
+Deviations:
+  * those of `object`.
+  * colours of objects follow one another; the kernel steps by PQ_PRIME2 and adds the thread's address.
+  * memory for the object is always there at once.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ Models: the DB_SHOW_COMMANDs of sys/vm/vm_object.c.
 Locks: none; the machine is stopped.
 Deviations:
   * `show object` shows all objects, or one by name.
+  * the lines are the model's own; `show vmochk` and `show vmopag` are absent.
 """
 
 from __future__ import annotations

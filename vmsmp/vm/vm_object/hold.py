@@ -3,7 +3,9 @@
 Models: the vm_object_hold, _drop, _upgrade and _downgrade families of sys/vm/vm_object.c.
 Locks: take the hold before the token, because waiting for the token may block.  The last hold of a
 dead and unreferenced object frees its memory.
-Deviations: none known.
+Deviations:
+  * no NULL object, and no assertion that a hold is left when one is dropped: the ledger watches that.
+  * freeing an object that still has pages panics.
 """
 
 from __future__ import annotations

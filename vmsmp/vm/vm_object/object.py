@@ -5,7 +5,9 @@ An object is *held* (hold_count) to keep its memory, *locked* by its token to ke
 *referenced* (ref_count) by its users.
 Locks: reading `rb_memq` needs the token in any mode, changing it the token exclusively; words are atomic.
 Deviations:
-  * `rb_memq` is a dictionary with sorted scans; the shape of a red-black tree is not under test.
+  * `rb_memq` is a dictionary with sorted scans; the shape of a red-black tree is not under test.  A scan
+    looks for its next page after its callback; the kernel's before it, and so misses a page that is
+    inserted in between.
   * no pager, no backing objects and no bucket list; no pages of a vnode or a device.
   * a page that becomes dirty does not set OBJ_WRITEABLE and OBJ_MIGHTBEDIRTY, which nothing reads.
 """

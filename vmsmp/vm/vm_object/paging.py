@@ -4,6 +4,7 @@ Models: the vm_object_pip family of sys/vm/vm_object.h, built on refcounts that 
 Locks: none; one word.  REFCNTF_WAITING in it says that a waiter sleeps on the count.
 Deviations:
   * a wait that takes long prints nothing.
+  * the count is read once before a wait, not twice.
 """
 
 from __future__ import annotations

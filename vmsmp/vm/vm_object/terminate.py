@@ -4,6 +4,7 @@ Models: vm_object_deallocate and vm_object_terminate of sys/vm/vm_object.c.
 Locks: the object's token exclusively; it is lost during every wait for a busy page.
 Deviations:
   * pages are freed without I/O, since there is no pager.
+  * assertions read the word together with the step that follows them.
 """
 
 from __future__ import annotations

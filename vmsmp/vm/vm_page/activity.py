@@ -5,6 +5,7 @@ Locks: none held; take the page's spinlock, then one queue's after the other.
 Deviations:
   * the page table entry has no accessed bit, so PG_REFERENCED alone is cleared for a page not needed.
   * swap, commits and vnode write-back are not modelled; PG_SWAPPED and PG_NEED_COMMIT are only flags.
+  * vm_page_activate raises `act_count` in one step.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ Deviations:
   * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues: VM_ALLOC_ZERO makes the page valid.
   * `vm_pageout_deficit` is counted but never read.
   * a CPU that has preempted another thread may still take a cached page below the gate.
+  * without a topology colours are dealt out by `(cpuid - 1) % ncpus`, since the boot CPU only boots.
+  * vm_page_alloc asserts the object's token at entry; the kernel when it inserts the page.
+  * assertions about a page just selected look at its words unseen, and none asks for PG_UNQUEUED.
 """
 
 from __future__ import annotations
@@ -290,6 +293,7 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
             vm_page_free(m)
             if not page_req & VM_ALLOC_NULL_OK:
                 vm.panic("PAGE RACE")
+            pagedaemon_wakeup(vm)
             return None
     else:
         m.pindex = pindex

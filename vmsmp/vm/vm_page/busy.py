@@ -6,7 +6,8 @@ PBUSY_WANTED says that a waiter sleeps on the page, PBUSY_SWAPINPROG that swap r
 Locks: none; every function works on the one word, and sleeps on the page as the ident.
 The tests of "also busy" differ, as in the kernel: busy_try and sleep_busy look at the soft count,
 busy_wait and the lookups at the whole word.
-Deviations: none known.
+Deviations:
+  * dropping a soft busy that is not there panics.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ Models: the DB_SHOW_COMMANDs of sys/vm/vm_page.c (`show page`, `show pageq`).
 Locks: none; the machine is stopped.
 Deviations:
   * `show page` also takes a page number, and then shows that page.
+  * the tables are the model's own, with the hold queues.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ loses its busy under its spinlock, once its queue's is dropped, as the source sa
 collisions with allocators; the wakeup may not come under the queue's): a CPU that takes it off its free
 queue finds it neither locked nor busy.  A cached page loses its busy after both: an allocator may meet
 it hard-busied, and then puts it on the inactive queue.
-Deviations: none known.
+Deviations:
+  * the tests of `dirty` are part of the step before them, though any CPU may set it on a writeable page.
+  * vm_page_cache reads `busy_count` before the flags, and vm_page_try_to_free the queue first.
 """
 
 from __future__ import annotations

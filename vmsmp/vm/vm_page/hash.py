@@ -4,7 +4,9 @@ Models: the vm_page_hash functions of sys/vm/vm_page.c.
 Locks: none.  The four words of an element are stored one by one, so a reader may see a mix of two
 entries.  It trusts nothing until it has soft-busied the page and compared the page's own identity
 again.
-Deviations: those of `hash_table`.
+Deviations:
+  * those of `hash_table`.
+  * entering a page reads the ticks of each element before its three other words.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Models: sys/vm/vm_page.c.
 Locks: `wire_count` changes between 0 and 1 only under the hard busy.  Holds need no lock: the holder's
 own interlock keeps the page off the free queues.
-Deviations: none known.
+Deviations:
+  * assertions look at the words unseen.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ page up again afterwards: it may be gone, or belong to another object.
 The tests of "also busy" look at the whole busy word here (see `busy`).
 Deviations:
   * the variant that tries the page hash first is `vm_page_hash_get`, which callers call directly.
+  * a lost race for the busy word goes on with the value found; the kernel reads it again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Models: vm_page_protect and vm_page_test_dirty of sys/vm/vm_page.c and vm_page2.h.
 Locks: the page hard-busied by the caller.
-Deviations: none known.
+Deviations:
+  * whether the page is hard-busied is asked of the CPU's own busies, not of the word.
+  * those of `pmap`.
 """
 
 from __future__ import annotations

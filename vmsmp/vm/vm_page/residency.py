@@ -3,7 +3,10 @@
 Models: sys/vm/vm_page.c.
 Locks: a change of (object, pindex) needs the page hard-busied and the object's token exclusively; the
 page's spinlock is held around the change of the tree.
-Deviations: none known.
+Deviations:
+  * no swap pager is told of an inserted page, and that of `vm_object.object` about dirty pages.
+  * `object` and `pindex` of a page are stored in one step.
+  * vm_page_rename asserts the new object's token when it inserts, not before it removes.
 """
 
 from __future__ import annotations

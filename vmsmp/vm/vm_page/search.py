@@ -3,7 +3,10 @@
 Models: the _vm_page_list_find family of sys/vm/vm_page.c.
 Locks: none held; the page's and the queue's spinlock when a page is returned.  A search takes the
 queue's spinlock first and the page's by trylock, the only way to take it against the lock order.
-Deviations: none known.
+Deviations:
+  * `lastq` is read and stored as part of the step beside it; in the kernel another CPU may come between.
+  * with one colour, or a set mask that covers all colours, nothing is left to widen to, so an allocation
+    takes no cached page while the gate is open.
 """
 
 from __future__ import annotations

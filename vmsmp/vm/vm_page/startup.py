@@ -5,6 +5,9 @@ Locks: none; only the boot CPU runs.
 Deviations:
   * no page below vm_low_phys_reserved is reserved: contiguous memory (alist) is not modelled.
   * page 0 of the array is physical page 0; there is one range of memory.
+  * set_assoc_mask, if it is not given, is the kernel's for the CPUs known at boot, and never more than the
+    number of colours allows.  Pages are not sorted by NUMA domain.
+  * a scan's marker is neither busy nor wired.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Locks: changing the bits needs the page hard-busied.  Lookups read the valid bit
 page, so a change is a visible operation.
 Deviations:
   * bits cover whole DEV_BSIZE blocks, as in the kernel, but pages have no content.
+  * that of `vm_object.object` about dirty pages.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ The sleeps are not interlocked with their conditions.  The timeouts are the safe
 the test and the sleep wakes no one, and the sleeper then sleeps until its timeout.
 Deviations:
   * a CPU stands for a process: `nice` and `p_lowmemkill` are in the CPU's globaldata.
+  * `p_lowmemkill` is read and set unseen by other CPUs.
+  * `vm_pages_needed` is counted up from the value that was tested; the kernel reads it once more.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ Deviations:
   * a pass that gained anything is followed by the next one at once, without the kernel's pauses.
   * no process is chosen to be killed.  Instead, while memory is severely short and a pass freed
     nothing, every process is marked (`p_lowmemkill`), and those that wait for memory are woken.
+  * `vm_pages_needed` is set to 0 before a pass; the kernel sets it to 1 then, and to 0 or 2 after it.  At
+    the end of a pass waiters are woken if there are any; the kernel wakes `v_free_count` each time.
+  * the hold queues are swept in a pass only, and counts are rolled up twice in one, not three times.
 """
 
 from __future__ import annotations

@@ -22,6 +22,10 @@ Deviations:
     looks at the first page of one colour for each turn, holds it and unholds it.
   * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
     target, by the global counts, in steps of PQ_PRIME2 colours.
+  * a page is requeued whatever queue it is on by then; the kernel asks whether it is still of that type.
+  * an invalid page of an object is cached, and a valid one of none freed; the kernel frees the first, and
+    caches or launders the second.
+  * `act_count` is changed in one step.
 """
 
 from __future__ import annotations

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from vmsmp.campaign import reach as subject
 from vmsmp.campaign.reach import Place, reach_of
 from vmsmp.library import find_scenario
 
@@ -34,3 +37,9 @@ def test_who_waits_is_told_which_scenario_is_looked_at():
     said = []
     reach_of([find_scenario("busy_handoff")], [WAKEUP], said.append)
     assert ["which lines busy_handoff (atomic) runs", "which lines busy_handoff (exact) runs"] == said
+
+
+def test_ctrl_c_ends_the_look_at_scenarios(monkeypatch):
+    monkeypatch.setattr(subject, "search", lambda *_, **__: SimpleNamespace(interrupted=True))
+    with pytest.raises(KeyboardInterrupt):
+        reach_of([find_scenario("busy_handoff")], [WAKEUP])

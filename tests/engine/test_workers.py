@@ -278,3 +278,20 @@ def test_ctrl_c_in_a_replay_leaves_no_thread():
     finally:
         over = True  # a thread left behind must not run on beside the tests after this one
     assert [] == left
+
+
+def test_a_signal_sent_to_a_worker_s_thread_does_not_end_its_wait():
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+    try:
+        with WorkerPool() as pool:
+            worker = pool.worker(0)
+            for _ in range(20):  # until it is sure to wait
+                signal.pthread_kill(worker.thread.ident, signal.SIGUSR1)
+                time.sleep(0.01)
+            assert worker.thread.is_alive()
+            done = []
+            pool.drive(lambda: done.append(1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert [1] == done

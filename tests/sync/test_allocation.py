@@ -178,3 +178,13 @@ def test_a_field_that_is_not_there_is_no_field():
         seen.append(True)
 
     assert [True] == alone(program)
+
+
+def test_a_field_cannot_be_replaced_by_a_value():
+    def program(m):
+        thing = m.allocate("thing", value=1)
+        with pytest.raises(AttributeError, match=r"thing: use \.value\.store\(\.\.\.\) to change the field"):
+            thing.value = 2
+        thing.free()
+
+    silent(program)

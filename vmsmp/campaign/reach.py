@@ -70,7 +70,9 @@ def _lines(scenario: Scenario, locks: str, wanted: Iterable[CodeType]) -> Iterab
     """The lines of that code that a sample of the scenario's schedules runs."""
     options = options_for(scenario, locks=locks, repairs=REPAIR_BY_NAME)
     with _traced(frozenset(wanted)) as seen:
-        search(scenario, options, schedules=SAMPLE, stop="never", check=False)
+        result = search(scenario, options, schedules=SAMPLE, stop="never", check=False)
+    if result.interrupted:
+        raise KeyboardInterrupt
     return seen
 
 

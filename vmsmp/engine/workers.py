@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -83,6 +84,8 @@ class Worker:
         self.thread.start()
 
     def _loop(self, core: int | None) -> None:
+        # a signal is for the main thread; here it would end the wait for the baton
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         if core is not None:
             os.sched_setaffinity(0, {core})
         baton = self.baton

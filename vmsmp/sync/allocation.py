@@ -55,12 +55,18 @@ class Allocation:
             cell = value if isinstance(value, Atomic) else machine.cell(value, f"{self._name}.{key}")
             self._guard(cell)
             self._cells.append(cell)
-            setattr(self, key, cell)
+            vars(self)[key] = cell
         self._deeds = [self._deed("allocated it")]
 
     def __getattr__(self, name: str) -> Any:
         """Only for names that no field has; a type checker knows by it that there are fields."""
         raise AttributeError(f"{self!r} has no field {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A field is a cell, and stays one."""
+        if not name.startswith("_") and name != "freed":
+            raise AttributeError(f"{self!r}: use .{name}.store(...) to change the field {name!r}")
+        super().__setattr__(name, value)
 
     def free(self) -> None:
         """Give it back: one visible operation a field.

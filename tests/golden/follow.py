@@ -14,10 +14,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-from families import family_of  # noqa: E402  # both paths are set above
-from follower import Difference, follow  # noqa: E402
-from recording import folder, read  # noqa: E402
-from vmsmp.engine.workers import WorkerPool  # noqa: E402
+from families import family_of  # noqa: E402 - both paths are set above
+from follower import Difference, follow  # noqa: E402 - both paths are set above
+from recording import folder, read  # noqa: E402 - both paths are set above
+from vmsmp.engine.workers import WorkerPool  # noqa: E402 - both paths are set above
 
 
 def follow_file(path: Path, only: int | None) -> tuple[int, int, dict[str, list[str]]]:

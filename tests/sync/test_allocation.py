@@ -173,7 +173,7 @@ def test_a_field_that_is_not_there_is_no_field():
     def program(m, seen):
         thing = m.allocate("thing", key=1)
         with pytest.raises(AttributeError, match="thing has no field 'value'"):
-            thing.value  # noqa: B018
+            thing.value  # noqa: B018 - the look is what fails
         thing.free()
         seen.append(True)
 

@@ -10,6 +10,7 @@ For the primitives of users' protocols, too, the outcomes of both depths are the
 import pytest
 
 import vmsmp
+from diary import Diary
 from vmsmp import (
     ENOLCK,
     EWOULDBLOCK,
@@ -75,22 +76,6 @@ def refines(
         assert [] == [(f.message, f.schedule) for f in result.failures]
     assert set() == specified - reached
     return specified
-
-
-class Diary:
-    """What a body's CPUs write down: a word only counts once others could have written before it.
-
-    An exact operation takes several steps and is written down after the last of them, so a visible
-    operation before each word lets an atomic one be written down as late.
-    """
-
-    def __init__(self, m, log):
-        self._page = m.atomic(0, "diary")
-        self._log = log
-
-    def note(self, word):
-        self._page.fetchadd(1)
-        self._log.append(word)
 
 
 # -- roles: what one CPU does with the lock, and writes down ------------------------------------------

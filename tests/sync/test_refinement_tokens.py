@@ -7,6 +7,7 @@ those of the exact depth from samples that are large enough to see every one of 
 import pytest
 
 import vmsmp
+from diary import Diary
 
 #: Searches of the exact depth that together see every outcome of these bodies.
 SAMPLES = (("random", 1500), ("pct:3", 500), ("pos", 500))
@@ -34,18 +35,6 @@ def both(body):
     for sched, schedules in SAMPLES:
         exact |= outcomes(body, "exact", sched, schedules)[0]
     return atomic, exact
-
-
-class Diary:
-    """What CPUs write down, each word after a visible operation, so that others may come in between."""
-
-    def __init__(self, m, log):
-        self._page = m.atomic(0, "diary")
-        self._log = log
-
-    def note(self, word):
-        self._page.fetchadd(1)
-        self._log.append(word)
 
 
 # -- roles: what one CPU does with a lock ---------------------------------------------------------------

@@ -27,7 +27,6 @@ from vmsmp.vm.observer import VmObserver
 
 # Asked at every step, so without a look into another module.
 _RECORD: Final = ~PART_BITS
-_WHAT: Final = PART_BITS
 _NONE: Final = Rules(Record)
 
 
@@ -107,7 +106,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
             return
         self._touched, judges = known
         try:
-            self._asked, opens, loses = judges[code & _WHAT]
+            self._asked, opens, loses = judges[code & PART_BITS]
         except KeyError:
             self._asked, opens, loses = self._appoint(self._touched, code)
         if opens is not None:
@@ -145,7 +144,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
             opens=rules.opens.get(kind) if not self._parallel else None,
             loses=kind == ops.ATOMIC_STORE and not rules.stored,
         )
-        self._judges[type(record)][code & _WHAT] = judge
+        self._judges[type(record)][code & PART_BITS] = judge
         return judge
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:

@@ -42,6 +42,8 @@ class Call:
     at: int
     code: CodeType
     instruction: int
+    #: Where in the log the sender last sent this ident one before, or -1.
+    before: int
     #: Whether a CPU that slept was woken; one that was only interlocked does not count.
     woke: bool = False
     #: What the sender had written since it last sent this ident a wakeup: by object, where in the log.
@@ -64,6 +66,8 @@ class LostWakeup(LockObserver):
         self._looks: Looks
         # invariant: every wakeup, by the name of its ident, in the order of the log
         self._calls: dict[str, list[Call]] = {}
+        # the last one of each CPU to each name
+        self._last: dict[tuple[Cpu, str], Call] = {}
         # how many of them have got what their senders wrote
         self._told = 0
         self._in_order: list[Call] = []
@@ -74,6 +78,7 @@ class LostWakeup(LockObserver):
     def begin(self, machine: Machine) -> None:
         self._looks = Looks(machine)
         self._calls = {}
+        self._last = {}
         self._told = 0
         self._in_order = []
         self._announced = {}
@@ -89,8 +94,12 @@ class LostWakeup(LockObserver):
         if self._logged:
             frame = source.caller()
             at = len(cpu.machine.engine.log)
-            call = Call((ident, domain), cpu, at, frame.f_code, frame.f_lasti)
-            self._calls.setdefault(ident_name(ident), []).append(call)
+            name = ident_name(ident)
+            last = self._last.get((cpu, name))
+            before = -1 if last is None else last.at if last.at < at else last.before
+            call = Call((ident, domain), cpu, at, frame.f_code, frame.f_lasti, before)
+            self._calls.setdefault(name, []).append(call)
+            self._last[cpu, name] = call
             self._in_order.append(call)
 
     def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
@@ -133,16 +142,10 @@ class LostWakeup(LockObserver):
         """Take in the log, and what the senders of wakeups had written by then."""
         for call in self._in_order[self._told :]:
             self._looks.read_to(call.at)
-            before = max(
-                (c.at for c in self._calls_of(call) if c.cpu is call.cpu and c.at < call.at), default=-1
-            )
             written = self._looks.wrote.get(call.cpu.index, {})
-            call.wrote = {what: at for what, at in written.items() if at >= before}
+            call.wrote = {what: at for what, at in written.items() if at >= call.before}
         self._told = len(self._in_order)
         self._looks.read_to(len(machine.engine.log))
-
-    def _calls_of(self, call: Call) -> list[Call]:
-        return self._calls[ident_name(call.asleep[0])]
 
     def _judge(self, machine: Machine, sleeper: Cpu, *, final: bool) -> None:
         """Fail if the sleeper has missed a wakeup.  `final`: no timeout will ever come."""

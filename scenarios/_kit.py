@@ -3,21 +3,38 @@
 The builders run on the boot CPU before the others are spawned.
 """
 
-from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter
+from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
+    OBJ_MIGHTBEDIRTY,
+    OBJ_WRITEABLE,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_set_writeable_dirty,
+)
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    PG_SWAPPED,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
+    VM_PAGE_BITS_ALL,
     vm_page_activate,
     vm_page_alloc,
     vm_page_alloczwq,
     vm_page_busy_wait,
+    vm_page_dirty,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hash_enter,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
     vm_page_wakeup,
     vm_page_zero_invalid,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
+from vmsmp.vm.vm_pager import vnode_pager_alloc
+from vmsmp.vm.vnode import getnewvnode, vn_lock, vput
+from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
 
 def set_limits(vm, **limits):
@@ -57,6 +74,51 @@ def idle_pages(vm, obj, pindexes, flags=0):
         pages.append(page)
     vm_object_drop(obj)
     return pages
+
+
+def file_object(vm, size, pindexes=()):
+    """Return a new vnode and its object, with a reference to each, and valid pages at these indexes."""
+    vp = getnewvnode(vm, "file")
+    obj = vnode_pager_alloc(vp, size * PAGE_SIZE)
+    idle_pages(vm, obj, pindexes)
+    return vp, obj
+
+
+def end_of_file(vp):
+    """Reclaim the vnode, and give the reference back."""
+    vn_lock(vp)
+    vclean_vxlocked(vp)
+    vput(vp)
+
+
+def write_fault(page):
+    """Map the page writeable for a process that writes to it, as a fault does that has it busied."""
+    vm_page_busy_wait(page, True)
+    vm_page_activate(page)
+    vm_object_set_writeable_dirty(page.object)
+    vm_page_dirty(page)
+    pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
+    vm_page_wakeup(page)
+
+
+def bypass_write(obj, page):
+    """Map the page writeable as a fault does that bypasses the object's locks; return whether it could."""
+    if vm_page_sbusy_try(page):
+        return False
+    both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
+    found = (
+        page.object is obj
+        and not obj.flags.load() & OBJ_DEAD
+        and page.valid == VM_PAGE_BITS_ALL
+        and page.queue_base() == page.vm.page.PQ_ACTIVE
+        and not page.flags.load() & PG_SWAPPED
+        and obj.flags.load() & both == both
+        and page.hint("dirty") == VM_PAGE_BITS_ALL
+    )
+    if found:
+        pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
+    vm_page_sbusy_drop(page)
+    return found
 
 
 def enter_hash(page):

@@ -1,11 +1,11 @@
 """Findings in the kernel's lockmgr: the model does what kern_lock.c does, step for step.
 
-Each needs a request that gives up (a timeout, a signal, LK_SLEEPFAIL) at an unlucky moment.  The VM
-map's only timed request is shared, which triggers none of these, so the map alone is not affected;
+Each needs a request that gives up (a timeout, a signal, LK_SLEEPFAIL, a cancellation) at an unlucky moment.
+The VM map's only timed request is shared, which triggers none of these, so the map alone is not affected;
 other users of timed or interruptible exclusive requests and upgrades are.
 """
 
-from vmsmp import LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, scenario
+from vmsmp import LK_CANCELABLE, LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, scenario
 
 
 @scenario(
@@ -127,4 +127,45 @@ def abandoned_upgrade_leaves_shared_set(m):
     m.spawn(reader, name="reader2")
     m.spawn(upgrader, name="upgrader")
     m.spawn(writer, name="writer")
+    m.join()
+
+
+@scenario(
+    cpus=3,
+    tags={"lockmgr", "cancel", "finding"},
+    locks="exact",
+    fixed=True,
+    schedule="v1:polite_reader_misses_cancel+exact:1d:1.6>2,1.7>3,3.7>1",
+)
+def polite_reader_misses_cancel(m):
+    """A reader that lets a writer go first sleeps through the cancellation that is to end its wait.
+
+    A reader holds the lock and a writer waits.  A second reader, cancelable, finds no CANCEL.  The holder
+    cancels and wakes whoever sleeps; only then does the second reader announce its sleep.  It reads the word
+    again, and looks whether it still has to wait, but not at CANCEL.  The holder, who waits until all
+    cancelable requests have gone, and the reader wait for each other.
+    Repair `polite-reader-sees-cancel`: the word read after the announcement is asked for CANCEL, too.
+    """
+    lock = m.lockmgr("lk")
+    refused = m.refcount(1, name="refused")
+
+    def holder():
+        lock.acquire_shared()
+        m.spawn(writer, name="writer")
+        m.spawn(reader, name="reader")
+        lock.cancel_beg()
+        refused.wait("readers")
+        lock.cancel_end()
+        lock.release()
+
+    def writer():
+        lock.acquire()
+        lock.release()
+
+    def reader():
+        if lock.lock(LK_SHARED | LK_CANCELABLE) == 0:
+            lock.release()
+        refused.release_wakeup()
+
+    m.spawn(holder, name="holder")
     m.join()

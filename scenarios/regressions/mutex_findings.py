@@ -1,7 +1,7 @@
-"""A finding in the kernel's mutexes: the model does what kern_mutex.c does, step for step.
+"""Findings in the kernel's mutexes: the model does what kern_mutex.c does, step for step.
 
-It needs a request that gives up, by a timeout or a signal.  The VM's own requests wait as long as it
-takes, so the VM is not affected.
+They need a request that gives up, by a timeout or a signal, or a downgrade.  The VM's own requests are
+exclusive and wait as long as it takes, so the VM is not affected.
 """
 
 from vmsmp import scenario
@@ -31,5 +31,32 @@ def late_request_keeps_mutex(m):
 
     mtx.lock()
     m.spawn(late, name="late")
+    mtx.unlock()
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"mutex", "finding"},
+    locks="exact",
+    fixed=True,
+    schedule="v1:downgrade_gives_its_count_away+exact:0:0.6>1",
+)
+def downgrade_gives_its_count_away(m):
+    """After a downgrade that lets readers in the mutex counts one hold too few.
+
+    `mtx_chain_link_sh` lets readers in with the count of a release: the first of them takes that over.
+    `mtx_downgrade` calls it too, but its caller goes on to hold the mutex.
+    Repair `downgrade-keeps-its-count`: readers that a downgrade lets in are counted beside the caller.
+    """
+    mtx = m.mutex("mtx")
+
+    def reader():
+        mtx.lock_shared()
+        mtx.unlock()
+
+    mtx.lock()
+    m.spawn(reader, name="reader")
+    mtx.downgrade()
     mtx.unlock()
     m.join()

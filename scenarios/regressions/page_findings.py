@@ -1,19 +1,38 @@
 """Findings in the kernel's page layer: the model does what vm_page.c does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_pages, set_limits, take_kernel_pages, take_pages
+from vmsmp.scenarios._kit import (
+    busied_page,
+    enter_hash,
+    give_pages,
+    idle_pages,
+    set_limits,
+    take_kernel_pages,
+    take_pages,
+)
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
+    PG_MAPPEDMULTI,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     vm_page_alloc,
+    vm_page_alloczwq,
+    vm_page_busy_wait,
     vm_page_cache,
+    vm_page_dirty,
     vm_page_free,
     vm_page_freezwq,
+    vm_page_hash_get,
+    vm_page_lookup_busy_wait,
+    vm_page_sbusy_drop,
+    vm_page_unwire,
+    vm_page_wakeup,
+    vm_page_wire,
     vm_page_zero_invalid,
     vm_wait,
 )
+from vmsmp.vm.vm_pageout import vm_pageout_scan_inactive
 
 
 @scenario(
@@ -53,7 +72,7 @@ def vm_wait_misses_a_free(m):
     cpus=2,
     tags={"page", "object", "finding"},
     fixed=True,
-    schedule="v1:hold_try_frees_a_held_object:0:1.4>2,2.37>1",
+    schedule="v1:hold_try_frees_a_held_object:0:1.5>2,2.46>1",
 )
 def hold_try_frees_a_held_object(m):
     """A failed `vm_object_hold_try` frees an object that another CPU holds, pages and all.
@@ -89,3 +108,77 @@ def hold_try_frees_a_held_object(m):
     m.spawn(allocator, name="allocator")
     m.join()
     give_pages(filler)
+
+
+@scenario(
+    cpus=2,
+    tags={"page", "object", "pageout", "finding"},
+    fixed=True,
+    schedule="v1:dirty_page_outlives_object:0:",
+)
+def dirty_page_outlives_object(m):
+    """A dirty page that was wired while its object was terminated is never free again.
+
+    The termination takes the wired page out of its object and leaves it to those who wired it.  Their
+    last unwiring makes it inactive.  The pagedaemon cannot write it out, for it has no object; it does not
+    cache or free it either, for it is dirty.  Each sweep moves it to the tail of its queue.
+    Repair `pageout-frees-orphans`: free a dirty page that is in no object; nobody can want what it holds.
+    """
+    vm = m.boot(pages=2, l2_size=1)
+    set_limits(vm, v_paging_target2=100)
+    obj = vm_object_allocate(vm, 1)
+    page = busied_page(vm, obj, 0)
+    vm_page_wire(page)
+    vm_page_dirty(page)
+    vm_page_wakeup(page)
+
+    def user():
+        vm_object_deallocate(obj)
+        vm_page_busy_wait(page, False)
+        vm_page_unwire(page, False)
+        vm_page_wakeup(page)
+
+    m.spawn(user, name="user")
+    m.spawn(vm_pageout_scan_inactive, vm, name="daemon")
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"page", "hash", "finding"},
+    fixed=True,
+    schedule="v1:guess_against_kernel_page:0:1.7>2,2.80>1,1.8>2",
+)
+def guess_against_kernel_page(m):
+    """A guess of the page hash meets a kernel page as it is freed, and the kernel stops.
+
+    A lookup through the hash reads that the page is its object's, without a lock, and is about to soft-busy
+    it.  Meanwhile the page is freed and becomes a kernel page, which is not busied.  So the soft busy
+    succeeds; the lookup will find another identity now and take it back.  Before that, the kernel frees its
+    page: `vm_page_freezwq` waits for a hard busy only, and `vm_page_free` panics at the soft one.
+    `vm_page_free_contig` waits in the same way.
+    Repair `free-waits-for-guesses`: both wait until the page is not soft-busied either.
+    """
+    vm = m.boot(pages=1, l2_size=1)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0], PG_MAPPEDMULTI)
+    enter_hash(page)
+
+    def reader():
+        found = vm_page_hash_get(vm, obj, 0)
+        if found is not None:
+            vm_page_sbusy_drop(found)
+
+    def kernel():
+        vm_object_hold(obj)
+        vm_page_free(vm_page_lookup_busy_wait(obj, 0, True))
+        vm_object_drop(obj)
+        mine = vm_page_alloczwq(vm, 0, VM_ALLOC_SYSTEM)
+        if mine is not None:
+            for _ in range(8):
+                mine.flags.load()  # uses it for a while
+            vm_page_freezwq(mine)
+
+    m.spawn(reader, name="reader")
+    m.spawn(kernel, name="kernel")
+    m.join()

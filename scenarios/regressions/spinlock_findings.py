@@ -16,10 +16,10 @@ def windowed_reader_starves_writer(m):
     A queued writer has cleared SHARED, which keeps new readers out.  A reader in its window takes the
     lock before it and sets SHARED again.  Every later reader finds SHARED set and enters past the
     waiter; while the readers overlap, the count never falls to 0 and the writer starves (INV-PG2).
-    Repair `window-leaves-shared-clear`: a reader in its window counts itself but does not set SHARED.
+    Repair `window-leaves-shared-clear`: a reader that enters beside a queued writer does not set SHARED.
     """
     lock = m.spinlock("lock")
-    been_in = m.cell(0, "been in")
+    been_in = m.cell(0, "been in", sloppy="a reader that misses it takes the lock once more")
 
     def reader():
         while not been_in.load():

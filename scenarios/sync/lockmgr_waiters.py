@@ -1,10 +1,13 @@
 """Waiters for a lockmgr lock: grants, timeouts and cancellation."""
 
 from vmsmp import (
+    EBUSY,
     ENOLCK,
     EWOULDBLOCK,
     LK_CANCELABLE,
+    LK_EXCLUPGRADE,
     LK_EXCLUSIVE,
+    LK_NOWAIT,
     LK_RELEASE,
     LK_SHARED,
     LK_SLEEPFAIL,
@@ -13,6 +16,8 @@ from vmsmp import (
     scenario,
 )
 from vmsmp.scenarios._kit import Pair
+from vmsmp.sync.lockmgr import lockstatus
+from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 
 
 @scenario(cpus=4, tags={"lockmgr"}, locks="exact")
@@ -230,4 +235,119 @@ def sleepfail_passes_on(m):
     roles = [reader, impatient, patient]
     for n in range(m.ncpus):
         m.spawn(roles[n % len(roles)], name=f"{roles[n % len(roles)].__name__}{n}")
+    m.join()
+
+
+@scenario(cpus=3, tags={"lockmgr", "upgrade"}, locks="exact")
+def readers_leave_to_requests(m):
+    """Readers that have been inside from the start leave, or ask for more; who asks is granted it in order.
+
+    An upgrade is granted before a writer, whoever asked first; the last reader grants it, even if two of them
+    leave at the same moment and each sees the other one.
+    """
+    lock = m.lockmgr("lk")
+    inside = m.refcount(m.ncpus, "readers to come")
+    version = m.cell(0, name="version")
+
+    def reader():
+        lock.acquire_shared()
+        inside.release_wakeup()
+        if m.choose(2):
+            lock.release()
+            return
+        before = version.load()
+        how = (LK_EXCLUPGRADE, LK_UPGRADE)[m.choose(2)]
+        error = lock.lock(how)
+        m.check(
+            error == 0 or (how == LK_EXCLUPGRADE and error == EBUSY),
+            "it is granted, or another one was faster",
+        )
+        if not error:
+            m.check(how == LK_UPGRADE or version.load() == before, "nobody wrote during an EXCLUPGRADE")
+            version.store(version.load() + 1)
+            lock.release()
+
+    for n in range(m.ncpus):
+        m.spawn(reader, name=f"reader{n}")
+    inside.wait()
+    m.check(lock.lock(LK_EXCLUSIVE | LK_CANCELABLE) == 0, "nobody cancels")
+    version.store(version.load() + 1)
+    lock.release()
+    m.join()
+    m.check(lock.lock(LK_EXCLUSIVE | LK_NOWAIT) == 0, "the lock can be had afterwards")
+    lock.release()
+
+
+@scenario(cpus=2, tags={"lockmgr", "sleepfail"}, locks="exact")
+def sleepfail_is_told(m):
+    """Requests with LK_SLEEPFAIL to own a lock are granted if they had not to wait, and else they fail."""
+
+    def asker(lock):
+        error = lock.lock(LK_EXCLUSIVE | LK_SLEEPFAIL)
+        waited = lock.statistics().contested
+        m.check(not waited or error == ENOLCK, "it fails if it had to wait")
+        m.check(waited or error == 0, "it is granted if it had not")
+        if not error:
+            lock.release()
+
+    for n in range(m.ncpus):
+        lock = m.lockmgr(f"lk[{n}]")
+        (lock.acquire, lock.acquire_shared)[m.choose(2)]()
+        m.spawn(asker, lock, name=f"asker{n}")
+        lock.release()
+    m.join()
+
+
+@scenario(cpus=2, tags={"lockmgr"}, locks="exact")
+def readers_that_do_not_wait(m):
+    """A reader asks once more for what it holds shared, and does not let the writers go first for that.
+
+    They wait for what it holds, so it would wait for ever; TDF_DEADLKTREAT, which a thread has while it
+    copies from or to user memory, keeps it from that.
+    """
+    lock = m.lockmgr("lk")
+
+    def reader():
+        td = curthread(m)
+        lock.acquire_shared()
+        td.td_flags |= TDF_DEADLKTREAT
+        lock.acquire_shared()
+        td.td_flags &= ~TDF_DEADLKTREAT
+        lock.release()
+        lock.release()
+
+    def writer():
+        how = m.choose(2)
+        if how:
+            lock.acquire()
+        else:
+            lock.acquire_shared()
+            lock.upgrade()
+            m.check(lockstatus(lock, curthread(m)) == LK_EXCLUSIVE, "it is the owner now")
+        lock.release()
+
+    for n in range(m.ncpus):
+        m.spawn(reader if n % 2 else writer)
+    m.join()
+
+
+@scenario(cpus=2, tags={"lockmgr", "cancel"}, locks="exact")
+def cancellation_is_over(m):
+    """Once a cancellation has ended, cancelable requests wait again, though the holder still is inside."""
+    lock = m.lockmgr("lk")
+
+    def holder():
+        (lock.acquire, lock.acquire_shared)[m.choose(2)]()
+        lock.cancel_beg()
+        lock.cancel_end()
+        for n in range(m.ncpus - 1):
+            m.spawn(asker, name=f"asker{n}")
+        lock.release()
+
+    def asker():
+        request = (LK_SHARED, LK_EXCLUSIVE)[m.choose(2)]
+        m.check(lock.lock(request | LK_CANCELABLE) == 0, "nobody cancels any more")
+        lock.release()
+
+    m.spawn(holder, name="holder")
     m.join()

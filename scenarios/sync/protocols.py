@@ -1,7 +1,17 @@
 """Protocols of users: condition variables, semaphores, barriers, rwlocks, futexes, memory, steps."""
 
-from vmsmp import scenario
+from vmsmp import EAGAIN, ERESTART, EWOULDBLOCK, PCATCH, PINTERLOCKED, scenario
 from vmsmp.sync.futex import ALL
+from vmsmp.sync.sequence import (
+    SequenceLock,
+    spin_access_check_inprog,
+    spin_access_end,
+    spin_access_end_only,
+    spin_access_start,
+    spin_access_start_only,
+    spin_lock_update,
+    spin_unlock_update,
+)
 
 
 @scenario(cpus=4, tags={"condvar"})
@@ -82,17 +92,19 @@ def phases(m):
     """In each phase every CPU reads what its neighbour wrote in the phase before."""
     barrier = m.barrier(m.ncpus, "phase")
     cells = [m.cell(0, name=f"cell[{n}]") for n in range(m.ncpus)]
+    last = m.atomic(0, name="last")
 
     def worker(me):
         for phase in m.rounds(2):
             cells[me].store(phase + 1)
-            barrier.wait()
+            last.fetchadd(barrier.wait())
             m.check(cells[me - 1].load() == phase + 1, "the neighbour has come as far")
-            barrier.wait()
+            last.fetchadd(barrier.wait())
 
     for me in range(m.ncpus):
         m.spawn(worker, me)
     m.join()
+    m.check(last.load() == 2 * len(m.rounds(2)), "one CPU of each phase is told that it came last")
 
 
 @scenario(cpus=3, tags={"futex"})
@@ -219,3 +231,237 @@ def versioned_stack(m):
         m.spawn(worker, node)
     m.join()
     m.check(sorted(popped) == [*range(m.ncpus)], "each node was popped once")
+
+
+@scenario(cpus=4, tags={"condvar", "timeout"})
+def everybody_goes_on(m):
+    """Waiters, some of them with a limit, wait for a broadcast; each has the lock again after its wait."""
+    lock, opened = m.mutex("gate"), m.condvar("opened")
+    is_open = m.cell(0, name="is open")
+
+    def waiter():
+        with lock:
+            while not is_open.load():
+                m.check(opened.wait(lock) == 0, "without a limit a wait ends by a signal")
+                m.check(lock.held(), "the lock is back")
+
+    def timed_waiter():
+        with lock:
+            end = m.ticks + 3
+            while not is_open.load() and m.ticks < end:
+                error = opened.wait(lock, end - m.ticks)
+                m.check(lock.held(), "the lock is back")
+                m.check(error in (0, EWOULDBLOCK), "it ends by a signal or in time")
+
+    def opener():
+        with lock:
+            is_open.store(1)
+            opened.broadcast()
+
+    for n in range(m.ncpus):
+        role = timed_waiter if n % 2 else waiter
+        m.spawn(role, name=f"{role.__name__}{n}")
+    opener()
+    m.join()
+
+
+@scenario(cpus=2, tags={"condvar", "semaphore", "futex", "timeout"})
+def nobody_comes(m):
+    """Waits that nothing but their limit ends: they end then, and not before."""
+    lock, never = m.lockmgr("lk"), m.condvar("never")
+    units, word = m.semaphore(0, "units"), m.atomic(0, name="word")
+
+    def waiter():
+        for _ in m.rounds(2):
+            start, limit = m.ticks, 1 + m.choose(3)
+            which = m.choose(5)
+            if which == 0:
+                m.check(units.acquire(limit) == EWOULDBLOCK, "nobody gives a unit")
+                m.check(m.ticks >= start + limit, "the time is over")
+            elif which == 1:
+                with lock:
+                    error = never.wait(lock, limit)
+                m.check(error or m.options.spurious, "nobody signals")
+            elif which == 2:
+                m.signal(m.curcpu, restart=True)
+                m.check(m.tsleep("never", PCATCH, "never", limit) == ERESTART, "a signal to itself has come")
+            elif which == 3:
+                m.check(m.futex_wait(word, 0, limit) or m.options.spurious, "nobody wakes")
+            else:
+                m.check(m.futex_wait(word, 1) == EAGAIN, "the word is another one")
+                m.check(m.ticks == start or m.ncpus > 1, "so nobody waits")
+
+    for n in range(m.ncpus):
+        m.spawn(waiter, name=f"waiter{n}")
+    m.join()
+    m.check(m.futexes.waiting(word) == 0, "no waiter is left behind")
+
+
+@scenario(cpus=4, tags={"semaphore", "timeout"}, timeouts="any")
+def units_are_kept(m):
+    """Units of a semaphore are taken in every way, some in vain; none is lost and none comes twice."""
+    units = m.semaphore(1, "units")
+    inside = m.cell(0, name="inside")
+
+    def use():
+        inside.store(inside.load() + 1)
+        m.check(inside.load() == 1, "there is only one unit")
+        inside.store(inside.load() - 1)
+        units.release()
+
+    def user():
+        for _ in m.rounds(2):
+            how = m.choose(3)
+            if how == 0:
+                units.acquire()
+                use()
+            elif (units.acquire(1) == 0) if how == 1 else units.try_acquire():
+                use()
+
+    for n in range(m.ncpus):
+        m.spawn(user, name=f"user{n}")
+    m.join()
+    m.check(units.try_acquire() and not units.try_acquire(), "the unit is there, once")
+    units.release()
+
+
+@scenario(cpus=4, tags={"rwlock", "try"})
+def table_is_tried(m):
+    """Readers and writers try a reader-writer lock, and go on without it or wait; writers go first."""
+    lock = m.rwlock("table")
+    first, second = m.cell(0, name="first"), m.cell(0, name="second")
+    changes = m.atomic(0, name="changes")
+
+    def read():
+        m.check(first.load() == second.load(), "the table is whole")
+        lock.release()
+
+    def write():
+        first.store(first.load() + 1)
+        second.store(second.load() + 1)
+        changes.fetchadd(1)
+        lock.release()
+
+    def worker():
+        for _ in m.rounds(2):
+            which = m.choose(4)
+            if which == 0:
+                lock.acquire()
+                write()
+            elif which == 1:
+                lock.acquire_shared()
+                read()
+            elif which == 2 and lock.try_acquire():
+                write()
+            elif which == 3 and lock.try_acquire_shared():
+                read()
+
+    for n in range(m.ncpus):
+        m.spawn(worker, name=f"worker{n}")
+    m.join()
+    m.check(first.load() == changes.load(), "every change is there")
+    m.check(lock.try_acquire(), "the lock is free")
+    write()
+
+
+@scenario(cpus=3, tags={"futex", "requeue"})
+def wakes_are_counted(m):
+    """A wake says how many it woke; each of them goes on, and nobody else, whatever was moved meanwhile."""
+    word, other = m.atomic(0, name="word"), m.atomic(0, name="other")
+    ended = m.atomic(0, name="ended")
+
+    def waiter():
+        while m.futex_wait(word, 0):
+            m.check(False, "nobody changes the word")
+        ended.fetchadd(1)
+
+    for n in range(m.ncpus):
+        m.spawn(waiter, name=f"waiter{n}")
+    woken = 0
+    while woken < m.ncpus and (not m.options.spurious or ended.load() < m.ncpus):
+        how = m.choose(4)
+        if how == 0:
+            woken += m.futex_wake(word)
+        elif how == 1:
+            m.check(m.futex_requeue(word, other, 1, ALL, expected=7) == -EAGAIN, "the word is not 7")
+        elif how == 2:
+            m.check(m.futex_requeue(word, other, 0, 1, expected=0) >= 0, "the word is 0")
+        else:
+            woken += m.futex_wake(other, ALL)
+        m.check(m.options.spurious or ended.load() <= woken, "only who was woken goes on")
+        m.pause()
+    m.join()
+    m.check(ended.load() == m.ncpus, "everybody was woken")
+
+
+@scenario(cpus=3, tags={"spinlock", "sequence"})
+def readers_without_the_lock(m):
+    """Writers keep two words alike; who reads without the lock is told whether it may believe what it saw."""
+    lock = SequenceLock(m, m.spinlock("seq"))
+    words = m.atomic(0, name="first"), m.atomic(0, name="second")
+    writes = m.atomic(0, name="writes")
+
+    def writer():
+        for _ in m.rounds(2):
+            spin_lock_update(lock)
+            for word in words:
+                word.store(word.load() + 1)
+            spin_unlock_update(lock)
+            writes.fetchadd(1)
+
+    def look():
+        done = writes.load()
+        first, second = (word.load() for word in words)
+        return first == second and first >= done
+
+    def reader():
+        while True:
+            update = spin_access_start(lock)
+            alike = look()
+            if not spin_access_end(lock, update):
+                m.check(alike, "what may be believed is whole and not old")
+                return
+
+    def reader_without():
+        update = spin_access_start_only(lock)
+        if not spin_access_check_inprog(update):
+            alike = look()
+            m.check(alike or spin_access_end_only(lock, update), "what may be believed is whole")
+
+    roles = [writer, reader, reader_without]
+    for n in range(m.ncpus):
+        role = roles[n % 3]
+        m.spawn(role, name=f"{role.__name__}{n}")
+    m.join()
+    update = spin_access_start(lock)
+    m.check(not spin_access_end(lock, update), "nobody writes any more")
+
+
+@scenario(cpus=2, tags={"sleep", "interlock"})
+def flag_and_wakeup(m):
+    """Each CPU sleeps until the one before it has put up its flag and woken it, and then puts up its own."""
+    flags = [m.atomic(0, name=f"flag{n}") for n in range(m.ncpus)]
+
+    def wait_for(n):
+        while not flags[n].load():
+            m.tsleep_interlock(n)
+            if not flags[n].load():
+                m.tsleep(n, PINTERLOCKED, "flag")
+
+    def put_up(n):
+        flags[n].store(1)
+        sleeper = (n + 2) % (m.ncpus + 1)
+        if sleeper < len(m.cpus) and m.choose(2):
+            m.wakeup_oncpu(m.cpus[sleeper], n)
+        else:
+            m.wakeup(n)
+
+    def worker(me):
+        if me:
+            wait_for(me - 1)
+        put_up(me)
+
+    for n in range(m.ncpus):
+        m.spawn(worker, n, name=f"worker{n}")
+    wait_for(m.ncpus - 1)
+    m.join()

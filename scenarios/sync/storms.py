@@ -140,10 +140,12 @@ def token_storm(m):
 
     def dive(depth, mine):
         n = m.choose(len(tokens))
+        tokens[n].held_any()  # the answer may be old when it is given
         if n in mine or m.choose(2):
             if n in mine and not tokens[n].held():
                 return  # an exclusive request over the CPU's own shared hold is a caller's bug
             tokens[n].acquire()
+            m.check(tokens[n].held_excl(), "its owner is told so")
             pairs[n].write()
         elif m.choose(2):
             tokens[n].acquire_shared()

@@ -277,11 +277,11 @@ def lookup_against_invalidate(m):
 @scenario(cpus=3, tags={"page", "hash", "lookup"})
 def hash_against_rename(m):
     """A page moves between two objects again and again, and readers look for it in the page hash."""
-    vm = m.boot(pages=4, l2_size=1, hash_size=8)
+    vm = m.boot(pages=4, l2_size=1, hash_size=1)
     objects = [vm_object_allocate(vm, 4), vm_object_allocate(vm, 4)]
     (page,) = idle_pages(vm, objects[0], [0], PG_MAPPEDMULTI)
     enter_hash(page)
-    over = m.cell(False, name="over")
+    over = m.cell(False, name="over", sloppy="a reader that misses it looks once more")
 
     def mover():
         for obj in objects:  # hold throughout, so that each operation on the page is short

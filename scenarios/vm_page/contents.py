@@ -28,20 +28,28 @@ from vmsmp.vm.vm_page import (
 
 
 class Contents:
-    """The memory of all pages: a cell for each, which holds the name of its owner and a number."""
+    """The memory of all pages: a cell for each that holds the name of its owner, and one for a number."""
 
     def __init__(self, m, vm):
-        self.m = m
-        self.cells = {page.phys: m.cell(None, name=f"content[{page.phys}]") for page in vm.page.vm_page_array}
+        kept = "whoever holds a page may read while its owner writes, and finds the owner's name all the same"
+        pages = [page.phys for page in vm.page.vm_page_array]
+        self.owners = {n: m.cell(None, name=f"owner[{n}]", sloppy=kept) for n in pages}
+        self.numbers = {n: m.cell(0, name=f"number[{n}]") for n in pages}
         self.count = 0
 
     def write(self, page, owner):
         """Write something new; needs the page hard-busied."""
         self.count += 1
-        self.cells[page.phys].store((owner, self.count))
+        self.owners[page.phys].store(owner)
+        self.numbers[page.phys].store(self.count)
 
-    def read(self, page):
-        return self.cells[page.phys].load()
+    def owner(self, page):
+        """Who wrote it; needs the page held, or busied."""
+        return self.owners[page.phys].load()
+
+    def number(self, page):
+        """What was written; needs the page busied."""
+        return self.numbers[page.phys].load()
 
 
 @scenario(cpus=4, tags={"page", "alloc", "hold", "busy"})
@@ -60,9 +68,9 @@ def contents_stay(m):
         page = vm_page_lookup_sbusy_try(obj, pindex)
         vm_object_drop(obj)
         if page is not None:
-            first = contents.read(page)
-            m.check(first[0] == pindex, "what is read was written for that index")
-            m.check(contents.read(page) == first, "nobody writes while others read")
+            first = contents.number(page)
+            m.check(contents.owner(page) == pindex, "what is read was written for that index")
+            m.check(contents.number(page) == first, "nobody writes while others read")
             vm_page_sbusy_drop(page)
 
     def writer():
@@ -74,7 +82,7 @@ def contents_stay(m):
             contents.write(page, pindex)
             vm_page_dirty(page)
             vm_page_activate(page)
-            m.check(contents.read(page)[0] == pindex, "what was written stays while the page is busy")
+            m.check(contents.owner(page) == pindex, "what was written stays while the page is busy")
             vm_page_undirty(page)  # as if it had gone to disk
             vm_page_wakeup(page)
 
@@ -89,7 +97,7 @@ def contents_stay(m):
         vm_page_hold(page)
         vm_page_wakeup(page)
         for _ in m.rounds(2):
-            m.check(contents.read(page)[0] == pindex, "a page that is held is not used for anything else")
+            m.check(contents.owner(page) == pindex, "a page that is held is not used for anything else")
         vm_page_unhold(page)
 
     def reclaimer():
@@ -97,7 +105,7 @@ def contents_stay(m):
         page = vm_page_alloc(vm, None, 9, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
         if page is not None:
             contents.write(page, "other")
-            m.check(contents.read(page)[0] == "other", "an allocated page is its owner's alone")
+            m.check(contents.owner(page) == "other", "an allocated page is its owner's alone")
             vm_page_free(page)
 
     for n in range(m.ncpus):

@@ -13,6 +13,7 @@ from vmsmp.vm.vm_page import (
     vm_page_activate,
     vm_page_alloc,
     vm_page_alloczwq,
+    vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_free,
@@ -25,7 +26,7 @@ from vmsmp.vm.vm_page import (
     vm_wait,
     vm_wait_pfault,
 )
-from vmsmp.vm.vm_pageout import vm_pageout_shutdown, vm_pageout_thread
+from vmsmp.vm.vm_pageout import vm_pageout_scan_inactive, vm_pageout_shutdown, vm_pageout_thread
 
 
 def _allocate_and_free(vm, rounds):
@@ -37,7 +38,7 @@ def _allocate_and_free(vm, rounds):
     return mine.count(None)
 
 
-@scenario(cpus=3, tags={"page", "alloc"})
+@scenario(cpus=3, tags={"page", "alloc"}, pages=None)
 def alloc_storm_one_colour(m):
     """All CPUs allocate and free through a single queue, which has enough for all of them."""
     vm = m.boot(pages=2 * m.ncpus + 1, l2_size=1, adj_limit=2)
@@ -78,7 +79,7 @@ def alloc_into_the_reserve(m):
     m.join()
 
 
-@scenario(cpus=3, tags={"page", "alloc", "object", "wait"})
+@scenario(cpus=3, tags={"page", "alloc", "object", "wait"}, pages=1)
 def grab_the_same_page(m):
     """CPUs grab one page of an object and find it missing; one of them allocates it."""
     vm = m.boot(pages=4, l2_size=1)
@@ -96,7 +97,7 @@ def grab_the_same_page(m):
     vm_object_deallocate(obj)
 
 
-@scenario(cpus=3, tags={"page", "alloc", "wire", "wait"})
+@scenario(cpus=3, tags={"page", "alloc", "wire", "wait"}, pages=1)
 def kernel_pages(m):
     """Kernel pages, wired and in no object, while other CPUs try to free the pages they see."""
     vm = m.boot(pages=8, l2_size=1)
@@ -115,7 +116,35 @@ def kernel_pages(m):
     m.join()
 
 
-@scenario(cpus=4, tags={"page", "wait", "pageout"}, fixed=True)
+@scenario(cpus=3, tags={"page", "queue", "pageout"})
+def pages_put_aside(m):
+    """Allocators put free pages that others have busied out of their way, and sweeps make them free again."""
+    vm = m.boot(pages=3, l2_size=1)
+    set_limits(vm, v_paging_target2=100)
+
+    def meddler():
+        for page in vm.page.vm_page_array:
+            if not vm_page_busy_try(page, True):
+                vm_page_wakeup(page)
+
+    def user():
+        page = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
+        if page is not None:
+            vm_page_free(page)
+
+    def sweeper():
+        vm_pageout_scan_inactive(vm)
+
+    for n in range(m.ncpus):
+        m.spawn((meddler, user, sweeper)[n % 3])
+    m.join()
+    vm_pageout_scan_inactive(vm)
+    idle = [page for page in vm.page.vm_page_array if not page.peek("wire_count")]
+    aside = [page for page in idle if vm.page.queue_type(page.queue) != "free"]
+    m.check(not aside, "a sweep makes all pages free that nobody has")
+
+
+@scenario(cpus=4, tags={"page", "wait", "pageout"}, fixed=True, pages=2)
 def starvation_and_wakeup(m):
     """Processes fill memory and wait for more, while the pagedaemon makes clean pages free."""
     vm = m.boot(pages=12, l2_size=1, adj_limit=1)
@@ -174,11 +203,12 @@ def wait_for_a_free(m):
         vm_page_freezwq(page)
 
 
-@scenario(cpus=4, tags={"page", "stats"})
+@scenario(cpus=4, tags={"page", "stats"}, pages=None)
 def stats_rollup(m):
     """CPUs count the pages they take and wire while others roll up: none is lost or counted twice."""
     each, turns = 136 // m.ncpus, 168 // m.ncpus  # the same total work for any number of CPUs
     vm = m.boot(pages=each * m.ncpus + 1, l2_size=1, adj_limit=1)
+    wired = []
 
     def counter(n):
         for page in vm.page.vm_page_array[each * n : each * (n + 1)]:
@@ -186,6 +216,7 @@ def stats_rollup(m):
             vm_page_busy_wait(page, False)
             vm_page_wire(page)
             vm_page_wakeup(page)
+            wired.append(page)
 
     def roller():
         for _ in range(turns):
@@ -197,9 +228,11 @@ def stats_rollup(m):
         else:
             m.spawn(counter, n)
     m.join()
+    for page in wired:
+        vm_page_freezwq(page)
 
 
-@scenario(cpus=3, tags={"page", "object", "wait"})
+@scenario(cpus=3, tags={"page", "object", "wait"}, pages=2)
 def object_comes_and_goes(m):
     """Pages are inserted into and removed from an object that others use, until it is terminated."""
     vm = m.boot(pages=5, l2_size=1, scan_yield=1)

@@ -25,7 +25,7 @@ from vmsmp.vm.vm_page import (
 )
 
 
-@scenario(cpus=3, tags={"page", "queue", "history"})
+@scenario(cpus=3, tags={"page", "queue", "history"}, pages=None)
 def free_queue_history(m):
     """The free queue of one colour is a stack: pages are freed to its head and taken from there."""
     vm = m.boot(pages=3, l2_size=1)
@@ -83,6 +83,8 @@ def residency_history(m):
 
     def owner():
         page = vm_page_select_free(vm, 0)
+        if page is None:
+            return
         page.flags.setbits(PG_MAPPEDMULTI)
         for _ in m.rounds(3):
             vm_object_hold(obj)

@@ -2,7 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import active_page, busied_page, give_pages, no_stale_holds, set_limits, take_pages
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_deallocate,
@@ -49,6 +49,8 @@ def hold_against_free(m):
 
     def owner():
         page = vm_page_select_free(vm, 0)
+        if page is None:
+            return
         vm_page_hold(page)
         vm_page_free(page)  # to the hold queue
         for n in range(1, m.ncpus):
@@ -115,7 +117,9 @@ def read_against_free(m):
             found = vm_page_lookup_sbusy_try(obj, 0)
             vm_object_drop(obj)
             if found is not None:
-                m.check(found.object is obj and found.valid == 0xFF, "a page that is read stays what it is")
+                for _ in range(32):  # read piece by piece
+                    m.check(found.hint("valid") == 0xFF, "a page that is read stays what it is")
+                m.check(found.object is obj, "a page that is read stays where it is")
                 vm_page_sbusy_drop(found)
 
     def reclaimer():
@@ -221,14 +225,19 @@ def free_against_map(m):
             vm_page_wakeup(found)
         vm_object_drop(obj)
         if found is not None:
+            for _ in range(8):  # read before writing
+                found.md.load()
             if pmap_store(found):
                 written.store(True)
             if m.choose(2):
                 pmap_remove(found)
 
     def cacher():
-        if not vm_page_busy_try(page, True):
-            vm_page_try_to_cache(page)
+        vm_object_hold_shared(obj)
+        found = vm_page_lookup_busy_wait(obj, 0, True)
+        vm_object_drop(obj)
+        if found is not None:
+            vm_page_try_to_cache(found)
 
     def reclaimer():
         if m.choose(2):

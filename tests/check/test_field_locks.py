@@ -45,6 +45,8 @@ SPIN = "m.spin, exclusively"
 QUEUE_SPIN = "the spinlock of the page's queue"
 TOKEN = "the object's token, exclusively"
 ANY_TOKEN = "the object's token"
+TOKEN_OR_NEW = f"{TOKEN}, or an object that is on no list"
+BUCKET = "the token of the object's bucket, exclusively"
 silent = partial(verdicts.silent, schedules=10)
 
 
@@ -93,6 +95,12 @@ class Stage:
         vm_object_drop(obj)
 
     @contextmanager
+    def _list_shared(self):
+        self.obj.backing_lk.acquire_shared()
+        yield
+        self.obj.backing_lk.release()
+
+    @contextmanager
     def _spin_shared(self):
         self.page.spin.acquire_shared()
         yield
@@ -100,7 +108,8 @@ class Stage:
 
     def holding(self, letters):
         """Hold what the letters name: B and b busies of the page, L that of the one in no object, O and
-        o the token, X another object's, S and Q the spinlocks (s shared), W a writeable mapping."""
+        o the token, X another object's, S and Q the spinlocks (s shared), W a writeable mapping, K and k the
+        lock of the backing list, H the token of the object's bucket."""
         ways = {
             "B": lambda: self._busied(self.page),
             "L": lambda: self._busied(self.loner),
@@ -112,6 +121,9 @@ class Stage:
             "S": lambda: self.page.spin,
             "s": self._spin_shared,
             "Q": lambda: self.queue.spin,
+            "K": lambda: self.obj.backing_lk,
+            "k": self._list_shared,
+            "H": lambda: self.obj.peek("object_entry").token,
         }
         stack = ExitStack()
         for letter in letters:
@@ -175,13 +187,30 @@ RULES = {
     ),
     (rewrite, "page", "valid"): ("pg", HARD, ["B"], ["", "b", "O", "SQ"]),
     (read, "page", "dirty"): ("pg", "", [""], []),
-    (rewrite, "page", "dirty"): ("pg", f"{HARD}, or PG_WRITEABLE set", ["B", "W"], ["", "b", "O", "SQ"]),
+    (rewrite, "page", "dirty"): (
+        "pg",
+        f"{HARD}, or PG_WRITEABLE set, or the page soft-busied by I/O",
+        ["B", "W"],
+        ["", "b", "O", "SQ"],
+    ),
     (read, "page", "act_count"): ("pg", "", [""], []),
     (rewrite, "page", "act_count"): ("pg", "", [""], []),
     (read, "obj", "rb_memq"): ("obj", ANY_TOKEN, ["O", "o"], ["", "B", "S"]),
     (rewrite, "obj", "rb_memq"): ("obj", TOKEN, ["O"], ["", "o", "B"]),
     (read, "obj", "resident_page_count"): ("obj", "", [""], []),
     (rewrite, "obj", "resident_page_count"): ("obj", TOKEN, ["O"], ["", "o", "B"]),
+    **{(read, "obj", name): ("obj", "", [""], []) for name in ("type", "size", "handle", "object_entry")},
+    **{
+        (rewrite, "obj", name): ("obj", TOKEN_OR_NEW, ["O"], ["", "o", "B", "K"])
+        for name in ("type", "size", "handle")
+    },
+    (rewrite, "obj", "object_entry"): ("obj", BUCKET, ["H"], ["", "O", "K"]),
+    (read, "obj", "backing_list"): ("obj", "backing_lk", ["K", "k"], ["", "O"]),
+    (rewrite, "obj", "backing_list"): ("obj", "backing_lk, exclusively", ["K"], ["", "k", "O"]),
+    (read, "obj", "swblock_root"): ("obj", ANY_TOKEN, ["O", "o"], ["", "K"]),
+    (rewrite, "obj", "swblock_root"): ("obj", TOKEN, ["O"], ["", "o", "K"]),
+    (read, "obj", "swblock_count"): ("obj", "", [""], []),
+    (rewrite, "obj", "swblock_count"): ("obj", TOKEN, ["O"], ["", "o", "K"]),
     (read, "queue", "tqh_first"): ("pq.active", "the queue's spinlock", ["Q"], ["", "S"]),
     (rewrite, "queue", "tqh_first"): ("pq.active", "the queue's spinlock", ["Q"], ["", "S"]),
     (read, "queue", "tqh_last"): ("pq.active", "the queue's spinlock", ["Q"], ["", "S"]),

@@ -842,3 +842,65 @@ def test_a_cell_that_is_only_read_by_several_cpus_is_no_hint(monkeypatch):
 
 def test_a_systematic_search_takes_no_targeted_runs(monkeypatch):
     assert [] == targeted(hidden, monkeypatch, sched="dpor")
+
+
+# -- what may race --------------------------------------------------------------------------------
+
+
+def flagged(sloppy):
+    """A reader that looks at a word without a lock, and at another one behind it."""
+
+    def program(m):
+        x, flag = m.cell(0, name="x"), m.cell(False, name="flag", sloppy=sloppy)
+
+        def writer():
+            x.store(1)
+            flag.store(True)
+
+        def reader():
+            if flag.load():
+                x.load()
+
+        m.spawn(writer)
+        m.spawn(reader)
+        m.join()
+
+    return program
+
+
+def races_of(program, **options):
+    """The cells that a search finds to race."""
+    result = vmsmp.explore(program, races=True, stop="never", **{"sched": "dfs", **options})
+    return {failure.message.partition(":")[0] for failure in result.failures}
+
+
+def test_a_word_that_is_declared_sloppy_races_by_design():
+    def program(m):
+        flag = m.cell(0, sloppy="a store that is lost is made again")
+        for _ in range(2):
+            m.spawn(lambda: flag.store(flag.load() + 1))
+        m.join()
+
+    assert set() == races_of(program)
+
+
+def test_a_sloppy_word_orders_nothing():  # the first race of a run is the one that is told
+    assert ({"flag"}, {"x"}) == (races_of(flagged(None)), races_of(flagged("looked at again")))
+
+
+def test_a_sloppy_word_is_not_worth_a_targeted_run(monkeypatch):
+    def program(m):
+        flag = m.cell(0, sloppy="looked at again")
+        m.spawn(flag.store, 1)
+        m.spawn(flag.load)
+        m.join()
+
+    assert [] == targeted(program, monkeypatch)
+
+
+def test_a_declaration_changes_no_step():
+    digests = [
+        [vmsmp.replay(program, f"v1:program:{seed}:").digest for seed in range(5)]
+        for program in (flagged(None), flagged("looked at again"))
+    ]
+    assert digests[0] == digests[1]

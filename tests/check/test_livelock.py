@@ -231,7 +231,7 @@ def wandering(m):
 @pytest.mark.parametrize(
     ("program", "message", "fact"),
     [
-        (counting, "the same steps come back again and again", "cpu1 goes round: fetchadd word"),
+        (counting, "no end in sight after the step limit", "cpu1 goes round: fetchadd word"),
         (
             wandering,
             "no end in sight after the step limit",
@@ -245,3 +245,35 @@ def test_a_run_without_end_names_who_repeats_what(program, message, fact):
     assert "cpu0 wants: join cpu1" in failure.facts
     bare = vmsmp.explore(program, sched="random", schedules=1, max_steps=600, check=False).failure
     assert (failure.signature, failure.digest) == (bare.signature, bare.digest)
+
+
+MAY_END = "it may end all the same after more than 600 steps and hand-offs (max_steps, --max-steps)"
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("program", [counting, wandering])
+def test_a_run_that_its_limit_ended_is_said_to_end_maybe(program, check):
+    failure = vmsmp.explore(program, sched="random", schedules=1, max_steps=600, check=check).failure
+    assert MAY_END == failure.facts[-1]
+
+
+def test_a_run_that_comes_back_is_not():
+    def program(m):
+        while True:
+            m.yield_()
+
+    failure = found(program, "livelock", COMES_BACK, schedules=1, max_steps=600)
+    assert MAY_END not in failure.facts
+
+
+def test_nor_is_one_that_only_spins():
+    def program(m):
+        flag = m.atomic(0)
+        while not flag.load():
+            m.pause()
+
+    failure = vmsmp.explore(program, schedules=1, max_steps=600).failure
+    assert ("every CPU that could run spins on what nobody will write", False) == (
+        failure.message,
+        MAY_END in failure.facts,
+    )

@@ -8,7 +8,7 @@ import verdicts
 import vmsmp
 from page_layer import by_tree, shared_page
 from verdicts import entries
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
     vm_object_allocate,

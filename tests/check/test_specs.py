@@ -7,7 +7,17 @@ import pytest
 import verdicts
 import vmsmp
 from vmsmp.check.linearize import ANY, History, Operation, check
-from vmsmp.check.specs import Allocator, Mutex, PageQueue, Queue, Register, Residency, RwLock
+from vmsmp.check.specs import (
+    AddressMap,
+    Allocator,
+    BuddyBlocks,
+    Mutex,
+    PageQueue,
+    Queue,
+    Register,
+    Residency,
+    RwLock,
+)
 from vmsmp.errors import UsageError
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -109,6 +119,50 @@ POSSIBLE = {
         Allocator("pq"),
         [("alloc", (), ANY), ("alloc", (), "q"), ("alloc", (), None)],
     ),
+    "a buddy allocator": (
+        BuddyBlocks([("zone", 0, 8)], 3),
+        [
+            ("alloc", (0,), 0),
+            ("alloc", (1,), 2),
+            ("alloc", (0,), 1),
+            ("free", (2, 1), None),
+            ("alloc", (1,), 2),
+            ("alloc", (2,), 4),
+            ("alloc", (0,), None),
+            ("free", (0, 0), None),
+            ("free", (1, 0), None),
+            ("free", (2, 1), None),
+            ("free", (4, 2), None),
+            ("alloc", (3,), 0),
+        ],
+    ),
+    "a buddy allocator whose first zone is full": (
+        BuddyBlocks([("high", 2, 4), ("low", 0, 2)], 3),
+        [("alloc", (1,), 2), ("alloc", (1,), 0), ("alloc", (0,), None)],
+    ),
+    "a buddy allocator that passes a zone by": (
+        BuddyBlocks([("high", 2, 4), ("low", 0, 2)], 3, may_fail=True),
+        [("alloc", (1,), 0), ("alloc", (0,), None)],
+    ),
+    "a map": (
+        AddressMap(4, "copy", "none"),
+        [
+            ("map", (1, 2, 3), True),
+            ("map", (2, 2, 3), False),
+            ("find", (2, 1), None),
+            ("find", (1, 1), 0),
+            ("allows", (0, 3, 1), True),
+            ("allows", (0, 3, 3), False),
+            ("allows", (2, 2, 1), False),
+            ("protect", (0, 4, 1), None),
+            ("inherit", (2, 2, "none"), None),
+            ("fork", (), ((1, "copy"), (1, "copy"), None, None)),
+            ("remove", (0, 2), None),
+            ("find", (2, 3), 0),
+            ("fork", (), ((3, "copy"), (3, "copy"), None, None)),
+            ("allows", (2, 1, 1), True),
+        ],
+    ),
     "residency": (
         Residency(),
         [
@@ -167,6 +221,32 @@ IMPOSSIBLE = {
         Allocator("pq"),
         [("alloc", (), "p"), ("free", ("p",), None), ("free", ("p",), None)],
     ),
+    "two mappings of one page": (
+        AddressMap(4, "copy", "none"),
+        [("map", (0, 2, 3), True), ("map", (1, 2, 3), True)],
+    ),
+    "a hole that is passed by": (AddressMap(4, "copy", "none"), [("find", (1, 3), 1)]),
+    "a copy of half a change": (
+        AddressMap(2, "copy", "none"),
+        [("map", (0, 2, 3), True), ("protect", (0, 2, 1), None), ("fork", (), ((3, "copy"), (1, "copy")))],
+    ),
+    "a block that is not the smallest that fits": (
+        BuddyBlocks([("zone", 0, 8)], 3),
+        [("alloc", (0,), 0), ("alloc", (0,), 2)],
+    ),
+    "a block that is not the lowest": (BuddyBlocks([("zone", 0, 16)], 3), [("alloc", (3,), 8)]),
+    "a block that overlaps another": (
+        BuddyBlocks([("zone", 0, 8)], 3),
+        [("alloc", (1,), 0), ("alloc", (0,), 1)],
+    ),
+    "a block of another zone though the first has one": (
+        BuddyBlocks([("high", 2, 4), ("low", 0, 2)], 3),
+        [("alloc", (1,), 0)],
+    ),
+    "a block freed twice": (
+        BuddyBlocks([("zone", 0, 2)], 1),
+        [("alloc", (0,), 0), ("free", (0, 0), None), ("free", (0, 0), None)],
+    ),
     "two pages at one index": (
         Residency(),
         [("insert", ("o", 0, "p"), True), ("insert", ("o", 0, "q"), True)],
@@ -188,7 +268,19 @@ def test_what_cannot_be_is_impossible(name):
     assert lines[-1] == follow(spec, *lines)
 
 
-@pytest.mark.parametrize("spec", [Register(), Queue(), Mutex(), RwLock(), Allocator("p"), Residency()])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Register(),
+        Queue(),
+        Mutex(),
+        RwLock(),
+        Allocator("p"),
+        BuddyBlocks([], 0),
+        AddressMap(1, 1, 2),
+        Residency(),
+    ],
+)
 def test_an_unknown_operation_is_the_callers_mistake(spec):
     with pytest.raises(UsageError, match=rf"{type(spec).__name__} has no operation 'step', only "):
         spec.step(spec.initial(), "step", (), None)

@@ -259,3 +259,42 @@ def planted(program, function, old, new):
     """The failure that a search finds with a guard taken out."""
     with Mutant("planted", function, old, new, "", "").plant():
         return vmsmp.explore(program, sched="random", schedules=500, locks="exact").failure
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "told"),
+    [
+        ("vmsmp.sync.spinlock:_spin_leave", "crit_exit(td)", "1 critical sections and 0 spinlocks"),
+        ("vmsmp.sync.spinlock:_spin_leave", "td.gd_spinlocks -= 1", "0 critical sections and 1 spinlocks"),
+    ],
+)
+def test_a_cpu_that_ends_is_in_no_critical_section_and_counts_no_spinlock(function, old, told):
+    def program(m):
+        lock = m.spinlock("l")
+
+        def user():
+            with lock:
+                pass
+
+        m.spawn(user)
+        m.join()
+
+    assert f"INV-SP4: cpu1 ended in {told}" == planted(program, function, old, "").message
+
+
+def test_a_cpu_that_ends_with_a_spinlock_held_leaks_it():
+    def program(m):
+        m.spawn(m.spinlock("l").acquire)
+        m.join()
+
+    assert "leak" == vmsmp.explore(program, schedules=1, locks="exact").failure.kind
+
+
+def test_a_request_for_a_token_that_is_not_published_is_caught():
+    caught(
+        using(lambda m: m.token("l")),
+        "vmsmp.sync.token.exact:_lwkt_trytokref_exclusive",
+        "tok.t_count.setbits(TOK_EXCLREQ)",
+        "pass",
+        "state word of token 'l': EXCLREQ is clear and somebody has asked since the last exclusive owner",
+    )

@@ -15,6 +15,7 @@ from vmsmp.engine import ops, trace
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.options import Options
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.errors import UsageError
 from vmsmp.sched.random_walk import RandomWalk, RoundRobin
 
 
@@ -636,7 +637,8 @@ def test_the_64th_spawn_is_a_value_error_of_the_program(controlled, cpus):
 
 
 def test_no_more_cpus_run_than_were_asked_for(controlled):
-    assert "exception" == controlled(crowd(3), options=Options(cpus=2)).violation.kind
+    with pytest.raises(UsageError, match="more than the 2 CPUs that were asked for"):
+        controlled(crowd(3), options=Options(cpus=2))
 
 
 def test_two_cpus_that_spawn_at_once_do_not_exceed_the_limit_together():

@@ -99,3 +99,27 @@ def test_who_waits_is_known_by_mode(engine):
 
     assert None is engine(program).violation
     assert [False] == seen
+
+
+def test_a_wait_that_was_nearly_over_still_ends_in_time(engine):
+    """What it waits for comes and goes before it runs; its timeout is not forgotten."""
+    ended = []
+
+    def program(m):
+        gate = m.engine.gate()
+        flag = []
+
+        def waiter():
+            ended.append(gate.enter(STEP, lambda _cpu: bool(flag), lambda _cpu: "taken", wait(), 2))
+
+        cpu = m.spawn(waiter)
+        while not gate.waits(WaitMode.EXCLUSIVE):
+            m.yield_()
+        flag.append(1)
+        gate.changed()
+        flag.clear()
+        gate.changed()
+        cpu.join()
+
+    assert None is engine(program).violation
+    assert len(ended) == 1

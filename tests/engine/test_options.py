@@ -15,6 +15,8 @@ OTHER = {
     "races": (True, ["races"]),
     "cpus": (3, ["cpus=3"]),
     "rounds": (2, ["rounds=2"]),
+    "pages": (0, ["pages=0"]),
+    "pressure": (True, ["pressure"]),
     "max_steps": (500, ["steps=500"]),
     "repairs": (frozenset({"b", "a"}), ["repair=a", "repair=b"]),
     "mutants": (frozenset({"SP-04", "LK-10"}), ["mutant=LK-10", "mutant=SP-04"]),
@@ -71,7 +73,6 @@ def test_the_usual_step_limit_may_stand_on_a_line():
         "exact=1",
         "cpus",
         "cpus=",
-        "cpus=1000",
         "cpus=\u00b2",
         "repair=",
         "mutant=",
@@ -83,6 +84,12 @@ def test_an_unknown_word_is_refused_with_its_line(word):
     assert f"schedule 'v1:the line': unknown option {word!r}" == str(raised.value)
 
 
+def test_a_word_out_of_its_limits_is_refused_with_its_line():
+    with pytest.raises(UsageError) as raised:
+        Options.parse(["cpus=1000"], "v1:the line")
+    assert "schedule 'v1:the line': cpus must be a number from 1 to 63, not 1000" == str(raised.value)
+
+
 # -- limits ---------------------------------------------------------------------------------------
 
 
@@ -91,10 +98,15 @@ def test_an_unknown_word_is_refused_with_its_line(word):
     [
         ({"locks": "both"}, "locks must be 'atomic' or 'exact', not 'both'"),
         ({"timeouts": "never"}, "timeouts must be 'idle' or 'any', not 'never'"),
-        ({"cpus": 0}, "cpus must be from 1 to 63, not 0"),
-        ({"cpus": 64}, "cpus must be from 1 to 63, not 64"),
-        ({"rounds": 0}, "rounds must be at least 1, not 0"),
-        ({"max_steps": 0}, "max_steps must be at least 1, not 0"),
+        ({"cpus": 0}, "cpus must be a number from 1 to 63, not 0"),
+        ({"cpus": 64}, "cpus must be a number from 1 to 63, not 64"),
+        ({"cpus": 2.0}, "cpus must be a number from 1 to 63, not 2.0"),
+        ({"cpus": "2"}, "cpus must be a number from 1 to 63, not '2'"),
+        ({"rounds": 0}, "rounds must be a number from 1 to 1,000,000, not 0"),
+        ({"rounds": 1_000_001}, "rounds must be a number from 1 to 1,000,000, not 1000001"),
+        ({"max_steps": 0}, "max_steps must be a number from 1 to 10,000,000, not 0"),
+        ({"max_steps": None}, "max_steps must be a number from 1 to 10,000,000, not None"),
+        ({"max_steps": 999_999_999_999}, "max_steps must be a number from 1 to 10,000,000, not 999999999999"),
         ({"repairs": frozenset({"a:b"})}, "'a:b' is not a name of a repair or mutant"),
         ({"repairs": frozenset({"a+b"})}, "'a+b' is not a name of a repair or mutant"),
         ({"mutants": frozenset({""})}, "'' is not a name of a repair or mutant"),

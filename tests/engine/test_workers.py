@@ -134,6 +134,7 @@ print(*sizes)
 """
 
 
+@pytest.mark.ci
 def test_memory_stays_flat_over_thousands_of_executions():
     # In a process of its own: what the other threads of this one hold would count too.
     done = subprocess.run(
@@ -192,15 +193,15 @@ needs_main = pytest.mark.skipif(
 
 
 @needs_main
-def test_ctrl_c_ends_an_endless_execution_and_keeps_the_result():
+def test_ctrl_c_ends_an_endless_execution_which_is_not_counted():
     def endless(m):
         word = m.cell(0)
         press_ctrl_c()
         while True:
             word.store(1)
 
-    result = vmsmp.explore(endless, sched="random", max_steps=10**9)
-    assert (True, 1, {}) == (result.interrupted, result.executions, result.counts)
+    result = vmsmp.explore(endless, sched="random", max_steps=10**7)
+    assert (True, 0, {}) == (result.interrupted, result.executions, result.counts)
 
 
 @needs_main
@@ -234,7 +235,7 @@ def test_ctrl_c_leaves_no_thread():
         m.join()
 
     before = threading.enumerate()
-    vmsmp.explore(endless, sched="random", max_steps=10**9)
+    vmsmp.explore(endless, sched="random", max_steps=10**7)
     assert not set(threading.enumerate()) - set(before)
 
 
@@ -273,7 +274,7 @@ def test_ctrl_c_in_a_replay_leaves_no_thread():
     before = threading.enumerate()
     try:
         with pytest.raises(KeyboardInterrupt):
-            vmsmp.replay(endless, "v1:endless+steps=1000000000:0:", check=False)
+            vmsmp.replay(endless, "v1:endless+steps=10000000:0:", check=False)
         left = [thread for thread in threading.enumerate() if thread not in before]
     finally:
         over = True  # a thread left behind must not run on beside the tests after this one
@@ -295,3 +296,68 @@ def test_a_signal_sent_to_a_worker_s_thread_does_not_end_its_wait():
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert [1] == done
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+FORKS = """
+import os, warnings
+import vmsmp
+
+warnings.simplefilter("ignore")
+
+def forks(m):
+    word = m.cell(0)
+
+    def worker():
+        os.fork()
+        word.store(1)
+
+    m.spawn(worker)
+    m.join()
+
+try:
+    vmsmp.run(forks, engine={engine!r})
+except vmsmp.UsageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("engine", ["controlled", "free"])
+def test_a_cpu_that_forks_is_refused_in_both_processes(engine):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS.format(engine=engine)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = [done.stdout.partition(":")[0], done.stderr.partition(": the copy")[0]]
+    assert ["a CPU may not fork", "vmsmp: a CPU may not fork"] == said
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_who_is_no_cpu_may_fork():
+    def program(m):
+        m.cell(0).load()
+
+    def progress(_):
+        child = os.fork()
+        if not child:
+            os._exit(7)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    ended = []
+    vmsmp.explore(program, schedules=10**6, time_s=0.7, progress=progress)
+    assert 7 in ended
+
+
+@pytest.mark.skipif(not Path("/bin/true").exists(), reason="no program to run")
+def test_a_cpu_may_run_another_program():
+    def program(m):
+        subprocess.run(["/bin/true"], check=True)
+
+    assert vmsmp.explore(program, schedules=2).ok

@@ -226,7 +226,7 @@ OPERATIONS = [
     (reclaim_any, st.integers(0, PAGES - 1)),
     (scan, st.sampled_from([kernel.vm_pageout_scan_active, kernel.vm_pageout_scan_inactive])),
 ]
-DRAWN_ONCE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+DRAWN_ONCE = settings(derandomize=True, database=None, deadline=None, max_examples=80)
 
 
 @st.composite
@@ -266,6 +266,7 @@ def smallest_failure(operations, mutant):
     return find(drawn, fails, settings=bounds, random=Random(0))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("mutant", "operations"),
     [

@@ -103,7 +103,7 @@ class PageLayer(RuleBasedStateMachine):
             self.wakeup(n)
 
     def _boot(self, l2_size):
-        vm = self.driver.machine.boot(pages=PAGES, l2_size=l2_size, adj_limit=3, hash_size=4)
+        vm = self.driver.machine.boot(pages=PAGES, l2_size=l2_size, adj_limit=3, hash_size=1)
         vm.meter.limits.v_free_reserved = plain.RESERVED
         vm.meter.limits.v_interrupt_free_min = plain.INTERRUPT_MIN
         self.objects = {name: kernel.vm_object_allocate(vm, INDEXES, name) for name in "ab"}
@@ -236,7 +236,7 @@ class PageLayer(RuleBasedStateMachine):
             p.valid = p.valid or plain.ALL
         self.same(p, m)
 
-    @of_page(lambda p: p.mine and not p.soft and not p.wire and not p.pte)
+    @of_page(lambda p: p.mine and not p.soft and not p.wire and not p.flags & {"mapped", "writeable"})
     def free(self, p, m):
         self.do(vm_page_free, m)
         self.memory.free(p)
@@ -248,7 +248,7 @@ class PageLayer(RuleBasedStateMachine):
         if can and p.written:
             p.dirty, can = plain.ALL, False
         if can:
-            self.memory.unmap(p)
+            self.memory.protect(p, "none")
             self.memory.free(p)
         assert can == done
 
@@ -535,6 +535,7 @@ class PageLayer(RuleBasedStateMachine):
                 kernel.vm_page_unhold(m)
             if p.allocated and p.place is None:
                 kernel.vm_page_busy_wait(m, True)
+                kernel.vm_page_protect(m, kernel.VM_PROT_NONE)
                 vm_page_free(m)
         for obj in self.objects.values():
             kernel.vm_object_deallocate(obj)
@@ -567,7 +568,8 @@ def changed(function, old, new):
         changed("vm_page:vm_page_free_toq", "m.valid = 0", "pass"),
         changed("vm_page:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
         changed("vm_page:vm_page_hash_enter", "first < delta", "first <= delta"),
-        changed("pmap:pmap_remove", "_take_away(m, PTE_V | PTE_W | PTE_M)", "m.md.swap(0)"),
+        changed("page_entry:pmap_remove", "vm_page_dirty(m)", "pass"),
+        changed("pmap:pmap_removed_pte", "not flags & PG_MAPPEDMULTI", "True"),
     ],
     ids=lambda mutant: mutant.function.partition(":")[2],
 )

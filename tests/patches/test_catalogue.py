@@ -15,6 +15,7 @@ from vmsmp.patches.catalogue import (
     check_repairs,
     planted,
 )
+from vmsmp.patches.dispatch import in_place
 from vmsmp.sync import spinlock
 
 
@@ -62,24 +63,28 @@ def test_default_options_change_nothing():
         assert before is spinlock._spin_lock_contested.__code__
 
 
+def code_of(function):
+    return in_place(function).__code__
+
+
 def test_two_mutants_of_two_functions_are_planted_together():
     with planted(with_mutants("SP-05", "SP-07")):
         assert {"<mutant of _spin_lock_contested>", "<mutant of _spin_lock_shared_contested>"} == {
-            spinlock._spin_lock_contested.__code__.co_filename,
-            spinlock._spin_lock_shared_contested.__code__.co_filename,
+            code_of(spinlock._spin_lock_contested).co_filename,
+            code_of(spinlock._spin_lock_shared_contested).co_filename,
         }
 
 
 def test_two_mutants_of_one_function_are_planted_together():
     assert MUTANT_BY_ID["SP-04"].function == MUTANT_BY_ID["SP-05"].function
     with planted(with_mutants("SP-04", "SP-05")):
-        assert "<mutant of _spin_lock_contested>" == spinlock._spin_lock_contested.__code__.co_filename
+        assert "<mutant of _spin_lock_contested>" == code_of(spinlock._spin_lock_contested).co_filename
 
 
 def test_a_repair_is_planted_in_the_file_of_its_function():
-    before = spinlock._spin_lock_shared_contested.__code__
+    before = code_of(spinlock._spin_lock_shared_contested)
     with planted(with_mutants(repairs=["window-leaves-shared-clear"])):
-        during = spinlock._spin_lock_shared_contested.__code__
+        during = code_of(spinlock._spin_lock_shared_contested)
     assert before.co_code != during.co_code
     assert before.co_filename == during.co_filename
 
@@ -87,11 +92,11 @@ def test_a_repair_is_planted_in_the_file_of_its_function():
 def test_a_repair_and_a_mutant_of_one_function_are_planted_together():
     repair = REPAIR_BY_NAME["window-leaves-shared-clear"]
     with repair.plant():
-        repaired = spinlock._spin_lock_shared_contested.__code__
+        repaired = code_of(spinlock._spin_lock_shared_contested)
     with MUTANT_BY_ID["SP-08"].plant():
-        mutated = spinlock._spin_lock_shared_contested.__code__
+        mutated = code_of(spinlock._spin_lock_shared_contested)
     with planted(with_mutants("SP-08", repairs=[repair.ident])):
-        both = spinlock._spin_lock_shared_contested.__code__
+        both = code_of(spinlock._spin_lock_shared_contested)
     assert both.co_code not in (repaired.co_code, mutated.co_code)
     assert "<mutant of _spin_lock_shared_contested>" == both.co_filename
 

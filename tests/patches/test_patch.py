@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.errors import UsageError
+from vmsmp.patches.dispatch import in_place
 from vmsmp.patches.patch import Edit, Mutant, Repair, plant
 
 
@@ -127,7 +128,7 @@ def test_further_functions_belong_to_a_mutant():
 
 def test_a_frame_in_a_planted_function_says_so():
     with mutant("count > 10", "count > 0").plant():
-        assert "<mutant of price>" == price.__code__.co_filename
+        assert "<mutant of price>" == in_place(price).__code__.co_filename
 
 
 # -- put back -------------------------------------------------------------------------------------
@@ -238,4 +239,15 @@ def test_the_function_is_itself_again_after_two_patches_of_it():
 def test_a_frame_in_a_repaired_function_names_its_own_file():
     before = price.__code__.co_filename
     with Repair("mend", f"{__name__}:price", "count > 10", "count > 0", "a test").plant():
-        assert before == price.__code__.co_filename
+        assert before == in_place(price).__code__.co_filename
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+
+def test_a_patch_that_changes_the_arguments_is_refused():
+    with (
+        pytest.raises(UsageError, match="price must keep its arguments"),
+        mutant("def price(count):", "def price(count, more):").plant(),
+    ):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 
@@ -11,6 +12,7 @@ import vmsmp
 from vmsmp.errors import UsageError
 from vmsmp.library import find_scenario
 from vmsmp.patches import removals
+from vmsmp.patches.dispatch import in_place
 from vmsmp.patches.patch import plant, resolve
 from vmsmp.patches.removals import all_removals, find_removal, removals_of
 
@@ -87,6 +89,26 @@ def test_a_call_of_its_own_is_not_made(taken_away):
     assert [(["2", "gone"], "pass")] == taken_away(source)
 
 
+def test_what_keeps_ghost_state_is_left_alone(taken_away):
+    source = """
+    def guarded(lock, td):
+        lock.note_contest(td)
+        lock.inside.add(td)
+        lock.contested += 1
+        lock.word.store(1)
+    """
+    assert [(["5", "gone"], "pass")] == taken_away(source)
+
+
+def test_a_function_that_has_another_name_as_well_is_found_once():
+    assert [] == [one.ident for one in all_removals() if one.ident.startswith("sync.spinlock.ExactSpinlock.")]
+
+
+@pytest.mark.parametrize("name", [r"\.note_", r"\._check_", "_format-"])
+def test_a_function_that_only_notes_or_shows_has_no_removals(name):
+    assert [] == [one.ident for one in all_removals() if re.search(name, one.ident)]
+
+
 def test_a_block_under_a_lock_runs_without_it(taken_away):
     source = """
     def guarded(m):
@@ -120,14 +142,17 @@ def test_a_line_that_comes_twice_is_changed_with_what_is_around_it(taken_away):
     ] == gone
 
 
-@pytest.mark.parametrize("line", ["m.vm.panic('no')", "raise ValueError"])
+@pytest.mark.parametrize("line", ["m.vm.panic('no')", "raise ValueError", "m.contested += 1"])
 def test_an_assertion_is_left_alone(taken_away, line):
     assert [] == taken_away(f"def guarded(m):\n    if m.bad:\n        {line}\n")
 
 
 @pytest.mark.parametrize(
     "line",
-    ["m.took(HARD)", "m.gave(HARD)", "m.handed(SOFT)", "m.taken_over(SOFT)", "local = m.value"],
+    [
+        *("m.took(HARD)", "m.gave(HARD)", "m.handed(SOFT)", "m.taken_over(SOFT)", "local = m.value"),
+        *("m.pause()", "forbid_hard_section(td, 'told')", "lock.refused[td] = 1"),
+    ],
 )
 def test_what_no_other_cpu_sees_is_left_alone(taken_away, line):
     assert [] == taken_away(f"def guarded(m):\n    {line}\n")
@@ -170,7 +195,7 @@ def test_every_removal_can_be_planted():
     before = {removal.function: resolve(removal.function).__code__ for removal in all_removals()}
     for removal in all_removals():
         with plant([removal]):
-            assert before[removal.function] is not resolve(removal.function).__code__, removal.ident
+            assert before[removal.function] is not in_place(resolve(removal.function)).__code__, removal.ident
     assert before == {function: resolve(function).__code__ for function in before}
 
 

@@ -57,6 +57,14 @@ HITS = {
     "MX-03": (2259, {"check"}),
     "MX-04": (1447, {"check", "deadlock"}),
     "MX-05": (650, {"check"}),
+    "IP-01": (766, {"livelock"}),
+    "IP-02": (87, {"check"}),
+    "IP-03": (2813, {"livelock"}),
+    "IP-04": (2926, {"check"}),
+    "CO-01": (75, {"lost-wakeup"}),
+    "CO-02": (2960, {"check"}),
+    "CO-03": (27, {"check"}),
+    "CO-04": (291, {"lost-wakeup"}),
 }
 
 

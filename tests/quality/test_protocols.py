@@ -36,7 +36,7 @@ def test_every_broken_protocol_has_a_measured_mean():
     assert list(BROKEN) == list(MEAN)
 
 
-@pytest.mark.parametrize("locks", ["atomic", "exact"])
+@pytest.mark.parametrize("locks", ["atomic", pytest.param("exact", marks=pytest.mark.ci)])
 @pytest.mark.parametrize("name", MEAN)
 def test_the_portfolio_finds_the_mistake_with_every_seed_and_soon(name, locks):
     program, (atomic, exact, kind) = BROKEN[name], MEAN[name]

@@ -94,3 +94,50 @@ def test_the_data_drawn_are_part_of_the_name():
 def test_a_draw_is_named_with_the_cpu_that_made_it():
     steps = (1, ops.CHOOSE), (2, ops.CHOOSE)
     assert named(*steps, draws=(0, 1)) == named(*reversed(steps), draws=(1, 0))
+
+
+# -- what steps do beside their operations ----------------------------------------------------------
+
+STORED, ARRIVED = ops.op(X, ops.STORE), ops.op(LOCK, ops.ACQUIRE)
+MEETING = {
+    "a silent store and a hint": ((1, ops.ACQUIRE, Y), (2, ops.LOAD, X), STORED),
+    "a silent store and a store": ((1, ops.ACQUIRE, Y), (2, ops.STORE, X), STORED),
+    "an arrival and an upgrade": ((1, ops.RELEASE, Y), (2, ops.UPGRADE, LOCK), ARRIVED),
+}
+APART = {
+    "a silent store and a hint of another field": ((1, ops.ACQUIRE, LOCK), (2, ops.LOAD, Y), STORED),
+    "an arrival and an acquire": ((1, ops.RELEASE, Y), (2, ops.ACQUIRE, LOCK), ARRIVED),
+    "an arrival and an upgrade of another lock": ((1, ops.RELEASE, X), (2, ops.UPGRADE, Y), ARRIVED),
+}
+
+
+def both_ways(one, other, effect):
+    """The names of two steps in both orders; the first of them has the effect."""
+    return (
+        fingerprint(log_of((one, other)), (), {0: (effect,)}),
+        fingerprint(log_of((other, one)), (), {1: (effect,)}),
+    )
+
+
+@pytest.mark.parametrize("steps", MEETING.values(), ids=MEETING)
+def test_a_step_does_not_swap_with_what_its_effect_meets(steps):
+    before, after = both_ways(*steps)
+    assert before != after
+
+
+@pytest.mark.parametrize("steps", APART.values(), ids=APART)
+def test_a_step_swaps_with_what_its_effect_does_not_meet(steps):
+    before, after = both_ways(*steps)
+    assert before == after
+
+
+def test_two_silent_stores_to_a_field_do_not_swap():
+    one, other = (1, ops.ACQUIRE, Y), (2, ops.ACQUIRE, LOCK)
+    effects = {0: (STORED,), 1: (STORED,)}
+    assert fingerprint(log_of((one, other)), (), effects) != fingerprint(log_of((other, one)), (), effects)
+
+
+def test_two_arrivals_before_a_lock_swap():
+    one, other = (1, ops.RELEASE, X), (2, ops.RELEASE, Y)
+    effects = {0: (ARRIVED,), 1: (ARRIVED,)}
+    assert fingerprint(log_of((one, other)), (), effects) == fingerprint(log_of((other, one)), (), effects)

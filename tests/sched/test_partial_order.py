@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.engine import ops
+from vmsmp.sched import partial_order
+from vmsmp.sched.effects import conflict
 from vmsmp.sched.partial_order import Event, PartialOrder, Race
 
 X, Y, LOCK, CHILD = (ops.identity(0, n) for n in (1, 2, 3, 4))
@@ -17,7 +19,13 @@ def events(*steps):
 
 def before(order, n):
     """The steps that happen before step n."""
-    return [i for i in range(len(order.events)) if order.before[n] >> i & 1]
+    return [i for i in range(len(order.events)) if i != n and order.follows(n, i)]
+
+
+def reversal(order, first, second):
+    """The steps that come before `second` where a race is reversed, and it."""
+    ranges = zip(order.steps, order.independent(first), strict=True)
+    return [*sorted(n for mine, (at, end) in ranges for n in mine[at:end]), second]
 
 
 # -- happens before --------------------------------------------------------------------------------
@@ -213,12 +221,12 @@ def test_the_second_step_comes_after_all_that_does_not_follow_the_first():
     order = PartialOrder(
         events((1, ops.STORE, X), (2, ops.LOAD, Y), (1, ops.LOAD, Y), (3, ops.LOAD, Y), (2, ops.STORE, X))
     )
-    assert [1, 3, 4] == order.reversal(Race(0, 4))
+    assert [1, 3, 4] == reversal(order, 0, 4)
 
 
 def test_steps_after_the_second_come_before_it_if_they_do_not_follow_the_first():
     order = PartialOrder(events((1, ops.STORE, X), (2, ops.LOAD, X), (3, ops.LOAD, Y)))
-    assert [2, 1] == order.reversal(Race(0, 1))
+    assert [2, 1] == reversal(order, 0, 1)
 
 
 def test_what_is_still_waited_for_is_not_among_the_steps_before_it():
@@ -226,10 +234,7 @@ def test_what_is_still_waited_for_is_not_among_the_steps_before_it():
         events((1, ops.ACQUIRE, LOCK), (2, ops.LOAD, Y)),
         blocked=events((2, ops.ACQUIRE, LOCK), (3, ops.ACQUIRE, LOCK)),
     )
-    assert [1, 3] == order.reversal(Race(0, 3))
-
-
-# -- before it is performed ------------------------------------------------------------------------
+    assert [1, 3] == reversal(order, 0, 3)
 
 
 # -- effects ------------------------------------------------------------------------------------------
@@ -240,7 +245,7 @@ STORES = (ops.op(HINTED, ops.STORE),)
 
 def test_a_silent_store_happens_before_a_later_hint_and_races_with_it():
     order = PartialOrder([Event(1, ops.op(HELD, ops.ACQUIRE), STORES), Event(2, ops.op(HINTED, ops.LOAD))])
-    assert (1, [Race(0, 1)]) == (order.before[1], order.races)
+    assert ([0], [Race(0, 1)]) == (before(order, 1), order.races)
 
 
 def test_a_hint_races_with_a_later_silent_store_under_a_lock():
@@ -257,3 +262,56 @@ def test_an_arrival_before_a_lock_races_with_an_upgrade_of_it():
     arriving = Event(2, ops.op(HINTED, ops.RELEASE), (ops.op(HELD, ops.ACQUIRE),))
     order = PartialOrder([arriving, Event(1, ops.op(HELD, ops.UPGRADE))])
     assert [Race(0, 1)] == order.races
+
+
+# -- long runs ----------------------------------------------------------------------------------------
+
+TURNS = {
+    "waits": [(1, ops.PAUSE), (1, ops.ATOMIC_LOAD, X), (2, ops.YIELD), (2, ops.LOAD, Y)],
+    "locks": [(cpu, kind, LOCK) for cpu in (1, 2) for kind in (ops.ACQUIRE, ops.RELEASE)],
+    "readers": [(cpu, kind, LOCK) for cpu in (1, 2) for kind in (ops.ACQUIRE_SHARED, ops.RELEASE_SHARED)],
+    "words": [(1, ops.STORE, X), (2, ops.FETCHADD, X), (1, ops.LOAD, X)],
+    "tokens": [(1, ops.ACQUIRE, X), (1, ops.RELEASE, X), (2, ops.REACQUIRE, Y), (2, ops.RELEASE, Y)],
+    "interrupts": [(1, ops.IPI, CHILD), (2, ops.LOAD, X), (2, ops.IPI, CHILD)],
+}
+
+
+@pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
+def test_the_work_for_a_run_grows_with_its_length_alone(turn, monkeypatch):
+    looks = []
+    real = partial_order.conflict
+    monkeypatch.setattr(partial_order, "conflict", lambda *two: looks.append(two) or real(*two))
+
+    def work(turns):
+        looks.clear()
+        PartialOrder(events(*turn * turns))
+        return len(looks)
+
+    assert work(800) <= 4.1 * work(200)
+
+
+def test_a_fork_has_the_order_of_a_run_made_at_once():
+    steps = events(*TURNS["locks"] * 3)
+    fork = PartialOrder(steps[:5], cpus=3).fork()
+    fork.extend(steps[5:])
+    whole = PartialOrder(steps)
+    assert (whole.clocks, whole.races, whole.steps) == (fork.clocks, fork.races, fork.steps)
+
+
+def test_a_fork_leaves_what_it_was_made_of_alone():
+    steps = events(*TURNS["locks"] * 3)
+    order = PartialOrder(steps[:5])
+    order.fork().extend(steps[5:])
+    assert (PartialOrder(steps[:5]).clocks, PartialOrder(steps[:5]).steps) == (order.clocks, order.steps)
+    order.extend(steps[5:])
+    assert PartialOrder(steps).races == order.races
+
+
+def test_the_steps_that_meet_an_event_are_those_that_conflict_with_it():
+    steps = events(*(step for turn in TURNS.values() for step in turn), (1, ops.SPAWN, Y), (2, ops.SLEEP))
+    order = PartialOrder(steps)
+    assert all(
+        [n for n, other in enumerate(steps) if conflict(other, one)]
+        == sorted(n for numbers in order.meeting(one).values() for n in numbers)
+        for one in steps
+    )

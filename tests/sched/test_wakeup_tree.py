@@ -100,3 +100,67 @@ def test_a_tree_covers_the_sequence_that_it_holds():
 def test_branches_that_are_explored_are_left_out():
     tree = chain([load(2, Y)])
     assert (*tree, *chain([load(2, Y), store(3, X)])) == inserted(tree, reversed_race(), start=1)
+
+
+# -- long sequences --------------------------------------------------------------------------------
+
+
+def long_order(*end):
+    """CPU 1 stores to x, CPU 2 loads y many times; then that end."""
+    return PartialOrder([store(1, X), *[load(2, Y)] * 1_000, *end], cpus=5)
+
+
+def explicit(tree):
+    """The same tree with every branch made."""
+    return tuple(Branch(branch.event, explicit(branch.below)) for branch in tree)
+
+
+def placed(*sequences):
+    """The tree of these, placed one after another."""
+    tree = ()
+    for sequence in sequences:
+        tree = inserted(tree, sequence) or tree
+    return tree
+
+
+def looks_at(monkeypatch):
+    """The events that are looked at from now on: whether a sequence may begin with them."""
+    looks = []
+    real = WakeupSequence.is_weak_initial
+    monkeypatch.setattr(
+        WakeupSequence, "is_weak_initial", lambda self, event: looks.append(event) or real(self, event)
+    )
+    return looks
+
+
+def test_a_sequence_of_the_same_run_is_not_followed_step_by_step(monkeypatch):
+    order = long_order(store(3, X), store(4, X))
+    looks = looks_at(monkeypatch)
+    placed(WakeupSequence(order, Race(0, 1_001)), WakeupSequence(order, Race(0, 1_002)))
+    assert len(looks) < 10
+
+
+def test_a_sequence_of_a_fork_is_not_followed_step_by_step(monkeypatch):
+    order = long_order()
+    one, other = order.fork(), order.fork()
+    one.extend([store(3, X)])
+    other.extend([load(4, Y), store(4, X)])
+    looks = looks_at(monkeypatch)
+    placed(WakeupSequence(one, Race(0, 1_001)), WakeupSequence(other, Race(0, 1_002)))
+    assert len(looks) < 10
+
+
+@pytest.mark.parametrize("ends", [([store(3, X)], [load(4, Y), store(4, X)]), ([store(3, X)], [store(3, X)])])
+def test_a_tree_of_forks_is_that_of_runs_made_one_by_one(ends):
+    order = PartialOrder([store(1, X), load(2, Y), load(2, Z)], cpus=5)
+    forks, whole = [], []
+    for end in ends:
+        fork = order.fork()
+        fork.extend(end)
+        forks.append(fork)
+        whole.append(PartialOrder([store(1, X), load(2, Y), load(2, Z), *end], cpus=5))
+    one, other = (
+        placed(*(WakeupSequence(order, Race(0, len(order.events) - 1)) for order in orders))
+        for orders in (forks, whole)
+    )
+    assert explicit(other) == explicit(one)

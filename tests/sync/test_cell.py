@@ -76,3 +76,15 @@ def test_an_unnamed_cell_is_named_by_who_made_it_and_when():
 
     vmsmp.explore(program, schedules=1)
     assert ["cell 0.2", "cell 1.1"] == names
+
+
+def test_a_sloppy_cell_keeps_its_reason():
+    reasons = []
+    vmsmp.explore(lambda m: reasons.append(m.cell(0, sloppy="looked at twice").sloppy), schedules=1)
+    assert ["looked at twice"] == reasons
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_a_sloppy_cell_without_a_reason_is_refused(reason):
+    with pytest.raises(vmsmp.UsageError, match="needs the reason why it may race"):
+        vmsmp.explore(lambda m: m.cell(0, sloppy=reason), schedules=1)

@@ -1,7 +1,8 @@
 """The exact and the atomic depth of tokens and spinlocks have the same outcomes.
 
 An outcome is who did what in which order.  All outcomes of the atomic depth come from a search that ends;
-those of the exact depth from samples that are large enough to see every one of them.
+those of the exact depth from samples that are large enough to see every one of them.  One outcome is the
+exact depth's alone: a try may fail on the count of a reader who is backing off from an owner that has gone.
 """
 
 import pytest
@@ -163,13 +164,16 @@ STACKS = {
 }
 
 
-@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.ci if "a reader" in name else ()) for name in STACKS]
+)
 def test_stacks_of_tokens_of_both_depths_have_the_same_outcomes(name):
     atomic, exact = both(stacked(*STACKS[name]))
     assert atomic == exact
     assert 2 < len(atomic)
 
 
+@pytest.mark.ci
 def test_what_others_see_of_a_stack_that_waits_is_the_same_at_both_depths():
     """Who waits for its upper token has lost the lower one, though it takes that for a moment."""
 
@@ -188,6 +192,7 @@ def test_what_others_see_of_a_stack_that_waits_is_the_same_at_both_depths():
     assert atomic == exact
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("lower", ["acquire", "acquire_shared"])
 def test_two_tokens_in_opposite_orders_have_the_same_outcomes_at_both_depths(lower):
     def body(m, log):
@@ -208,10 +213,11 @@ def test_two_tokens_in_opposite_orders_have_the_same_outcomes_at_both_depths(low
     assert atomic == exact
 
 
-@pytest.mark.xfail(strict=True, reason="a reader's count beside an owner is no step of the atomic depth")
+@pytest.mark.ci
+@pytest.mark.parametrize(("locks", "fails"), [("exact", True), ("atomic", False)])
 @pytest.mark.parametrize("sort", ["spinlock", "token"])
-def test_a_try_that_meets_a_reader_who_backs_off_fails_at_the_atomic_depth_too(sort):
-    """The exact depth has this outcome: nobody holds the lock, and a try fails before another succeeds."""
+def test_a_try_fails_on_a_reader_who_backs_off_at_the_exact_depth_only(sort, locks, fails):
+    """Nobody holds the lock, and a try fails before another succeeds: a deviation of the atomic depth."""
 
     def body(m, log):
         lock, diary, free = getattr(m, sort)("l"), Diary(m, log), m.atomic(0, "free")
@@ -231,4 +237,5 @@ def test_a_try_that_meets_a_reader_who_backs_off_fails_at_the_atomic_depth_too(s
         m.spawn(brief_reader, lock, diary, "r")
         trier_twice()
 
-    assert ("a!", "b+", "r") in outcomes(body, "atomic", "random", 400)[0]
+    seen = outcomes(body, locks, "surw", 4000)[0]
+    assert fails is (("a!", "b+", "r") in seen)

@@ -4,6 +4,7 @@ import pytest
 
 import vmsmp
 from lock_runs import alone, delay, once
+from vmsmp.sync.ipiq import lwkt_send_ipiq
 from vmsmp.sync.thread import (
     TOK_EXCLREQ,
     TOK_EXCLUSIVE,
@@ -12,7 +13,6 @@ from vmsmp.sync.thread import (
     crit_exit,
     curthread,
     lwkt_process_ipiq,
-    lwkt_send_ipiq,
     thread_of,
 )
 from vmsmp.sync.token.switch import lwkt_switch
@@ -90,10 +90,11 @@ def test_an_ipi_to_the_own_cpu_is_a_call():
 def test_ipis_of_one_source_are_taken_in_the_order_in_which_they_were_sent():
     def program(m, seen):
         td = curthread(m)
+        crit_enter(td)
         for n in range(3):
             sent_to_boot(m, lambda n=n: seen.append(n))
         seen.append(td.state())
-        lwkt_process_ipiq(td)
+        crit_exit(td)
         seen.append(td.state())
 
     assert ["3 queued", 0, 1, 2, "0 queued"] == alone(program)
@@ -112,10 +113,11 @@ def test_of_several_sources_the_lowest_comes_first():
 
         m.spawn(sender, 1)
         m.spawn(sender, 2)
+        crit_enter(td)
         go.store(2)
         while go.load():
             m.pause()
-        lwkt_process_ipiq(td)
+        crit_exit(td)
 
     assert [1, 2] == alone(program)
 
@@ -132,7 +134,7 @@ def test_an_ipi_may_not_switch():
 
 @pytest.mark.parametrize("sched", ["random", "dfs:2"])
 def test_senders_whose_fifos_are_full_take_the_ipis_of_one_another(monkeypatch, sched):
-    monkeypatch.setattr("vmsmp.sync.thread.IPIQ_LIMITS", (2, 1))
+    monkeypatch.setattr("vmsmp.sync.ipiq.fifo.IPIQ_LIMITS", (2, 1))
     fewest = set()
 
     def program(m):
@@ -157,18 +159,6 @@ def test_senders_whose_fifos_are_full_take_the_ipis_of_one_another(monkeypatch, 
 
     assert [] == vmsmp.explore(program, sched=sched, schedules=200, locks="exact").failures
     assert 0 < max(fewest)
-
-
-def test_nobody_waits_for_a_cpu_that_has_ended(monkeypatch):
-    monkeypatch.setattr("vmsmp.sync.thread.IPIQ_LIMITS", (2, 1))
-
-    def program(m):
-        other = m.spawn(lambda: None)
-        m.join()
-        for _ in range(5):
-            lwkt_send_ipiq(m, thread_of(m, other), lambda: None)
-
-    once(program)
 
 
 def test_a_thread_that_another_cpu_needed_first_is_that_of_its_cpu():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from page_layer import held_object
+from page_layer import held_object, limit
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.sched.random_walk import RandomWalk
-from vmsmp.vm.observer import PageAllocated, PageFound, VmObserver
+from vmsmp.vm.observer import PageAllocated, PageFound, SweepBegun, SweepEnded, VmObserver
 from vmsmp.vm.vm_page import (
     PG_MAPPEDMULTI,
     VM_ALLOC_INTERRUPT,
@@ -25,6 +25,7 @@ from vmsmp.vm.vm_page import (
     vm_page_lookup_sbusy_try,
     vm_page_wakeup,
 )
+from vmsmp.vm.vm_pageout import vm_pageout_scan_active, vm_pageout_scan_inactive
 
 
 class Events(VmObserver):
@@ -117,3 +118,20 @@ def test_a_busied_page_that_a_lookup_leaves_to_its_owner_is_no_event():
 def test_an_event_does_not_change():
     with pytest.raises(AttributeError):
         PageAllocated(None, 0).request = 1
+
+
+@pytest.mark.parametrize(("enough", "whole"), [(False, True), (True, False)])
+def test_a_sweep_says_when_it_begins_and_whether_it_has_passed_all(page_on, enough, whole):
+    def program(vm):
+        page_on(vm, "inactive", None, 0)
+        limit(vm, v_paging_target2=0 if enough else 1000)
+        vm_pageout_scan_inactive(vm)
+        return vm.page.PQ_INACTIVE
+
+    base, events = heard(program)
+    assert [(0, SweepBegun(base)), (0, SweepEnded(base, whole))] == events[-2:]
+
+
+def test_a_sweep_of_empty_queues_is_a_whole_one():
+    base, events = heard(lambda vm: vm_pageout_scan_active(vm) or vm.page.PQ_ACTIVE)
+    assert [(0, SweepBegun(base)), (0, SweepEnded(base, True))] == events

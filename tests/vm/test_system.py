@@ -30,7 +30,9 @@ def test_a_machine_boots_once(alone):
 
 
 def test_parts_are_booted_in_the_order_in_which_they_need_each_other(alone):
-    types = ["Vmmeter", "Vpgqueues", "VmPage", "VmPageHashElm", "VmObject"]
+    types = ["Vmmeter", "Proc", "Vpgqueues", "VmPage", "VmPageHashElm", "VmObject"]
+    types += ["VmObjectHash", "Vnode", "VmMap", "VmMapEntry", "VmMapBacking", "VmMapIlock", "Vmspace"]
+    types += ["VmMapEntrySupply", "Pmap", "PvEntry", "PmapInvalInfo"]
     assert types == alone(lambda vm: [pool.type.__name__ for pool in vm.pools])
 
 

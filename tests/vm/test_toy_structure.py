@@ -172,6 +172,7 @@ def toyshop(tmp_path_factory):
     shop = tmp_path_factory.mktemp("toyshop")
     for folder in ("vmsmp", "scenarios"):
         shutil.copytree(CHECKOUT / folder, shop / folder)
+    shutil.copy(CHECKOUT / "pyproject.toml", shop)  # says that the folder of scenarios beside it is ours
     (shop / "vmsmp/vm/vm_page/toy.py").write_text(TOY.lstrip(), encoding="utf-8")
     for name, after, text in ADDED:
         path = shop / "vmsmp" / name

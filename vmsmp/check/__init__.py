@@ -11,9 +11,16 @@ from vmsmp.check.ledger import Ledger
 from vmsmp.check.livelock import Livelock
 from vmsmp.check.lock_order import LockOrder
 from vmsmp.check.misuse import Misuse
+from vmsmp.check.mmu import Translations
 from vmsmp.check.records import Records
 from vmsmp.check.starvation import Starvation
+from vmsmp.check.states import LockStates
+from vmsmp.check.textbook import RULES as TEXTBOOK_RULES
 from vmsmp.check.vm import RULES, SYSTEM
+from vmsmp.check.vm.memory import UserMemory
+from vmsmp.check.vm.pmap_inval import Shootdowns
+from vmsmp.check.vm.vm_map import Backings
+from vmsmp.check.vm.vm_pageout import Sweeps
 from vmsmp.check.wakeup import LostWakeup
 from vmsmp.check.words import StateWords
 from vmsmp.engine.observer import Observer
@@ -28,7 +35,7 @@ def checkers(
     """Make a fresh set of checkers: all of them if `on`, else only those that explain a lack of progress.
 
     With `free`, only those that work on the free engine; with `races`, the happens-before detector too.
-    The checker of lock words is included only at `exact` depth, where locks are words.
+    At `exact` depth locks are words, at the other one they are not: each has a checker of its own.
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
@@ -37,12 +44,17 @@ def checkers(
             LostWakeup(logged=not free),
             *made,
             Exclusion(),
-            *([StateWords()] if exact else []),
+            StateWords() if exact else LockStates(),
             LockOrder(parallel=free),
             Misuse(),
             ledger,
-            Records(ledger, RULES, SYSTEM, parallel=free),
+            Records(ledger, (*RULES, *TEXTBOOK_RULES), SYSTEM, parallel=free),
+            Sweeps(ledger),
+            Backings(),
             FieldLocks(),
+            Translations(),
+            Shootdowns(),
+            UserMemory(),
             Leak(),
         )
     if races:

@@ -66,11 +66,13 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     wait = cpu.wants
     if wait is None:
         return []
-    what = getattr(wait.what, "sake", None) or wait.what
+    sake = getattr(wait.what, "sake", None)  # it sleeps for this lock, so its own hold counts
+    what = sake or wait.what
     if isinstance(what, Cpu):
         return [what]
     if isinstance(what, Lock) and what.kind != "token":
-        return [holder for holder, _ in what.holders if holder is not cpu or wait.mode is not WaitMode.SLEEP]
+        own = sake is not None or wait.mode is not WaitMode.SLEEP
+        return [holder for holder, _ in what.holders if holder is not cpu or own]
     return []
 
 

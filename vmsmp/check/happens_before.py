@@ -9,7 +9,7 @@ In addition, the lock sets of Eraser (TOCS 1997): a cell that several CPUs use, 
 that no lock protects at every access, is a hint, even if this run happened to order the accesses.
 
 Fields of shared records are checked by the letters that name their locks (`field_locks`); hints, and
-stores that hint readers may miss, race by design.
+stores that hint readers may miss, race by design.  So do cells that are declared sloppy, with the reason.
 """
 
 from __future__ import annotations
@@ -82,7 +82,6 @@ class HappensBefore(LockObserver):
         self._stores: dict[Any, Clock] = {}
         self._readers: dict[Any, Clock] = {}
         self._channels: dict[Any, Clock] = {}
-        self._interrupts: dict[Any, Clock] = {}  # by the thread that receives an IPI
         # the atomic operation in progress: whether it failed is known at the next one
         self._open: tuple[Cpu, int] | None = None
 
@@ -120,7 +119,7 @@ class HappensBefore(LockObserver):
     def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
         if why in (WaitEnd.WAKEUP, WaitEnd.BEFORE):
             self._acquire(cpu, self._channels.get(_key(ident)))
-            self._acquire(cpu, self._interrupts.get(cpu.td.ident))
+            self._acquire(cpu, self._words.get(cpu.td.ident))  # its IPIs
 
     def _settle(self) -> None:
         """Apply the ordering of the previous atomic operation, which is now complete."""
@@ -146,7 +145,7 @@ class HappensBefore(LockObserver):
             if variable is not None:
                 self._access(cpu, code, variable)
         elif kind == ops.IPI:
-            self._release(cpu, self._interrupts, ops.object_of(code))
+            self._release(cpu, self._words, ops.object_of(code))
         elif kind not in _ELSEWHERE and ops.object_of(code) not in cpu.machine.words:
             self._open = (cpu, code)
 
@@ -168,7 +167,8 @@ class HappensBefore(LockObserver):
     def _variable(self, cpu: Cpu, ident: int) -> _Variable | None:
         if ident not in self._cells:
             thing = cpu.machine.find(ident)
-            self._cells[ident] = _Variable(thing.name) if isinstance(thing, Cell) else None
+            races = isinstance(thing, Cell) and thing.sloppy is None
+            self._cells[ident] = _Variable(thing.name) if races else None
         return self._cells[ident]
 
     def _access(self, cpu: Cpu, code: int, variable: _Variable) -> None:

@@ -1,21 +1,14 @@
 """Lassos: whether an endless run repeats a loop, how long the loop is, and where it starts.
 
 Fair picks depend only on the state, so a run that returns to a state repeats from there on: a stem and
-a loop.  A program's own variables cannot be fully observed from outside.  Therefore only runs that are
-given up at the step limit anyway are examined, to describe them: their log is searched for a loop at
-its end, and the objects used in the loop are compared from one iteration to the next.
+a loop.  Runs that near the step limit are examined: their log is searched for a loop at its end, and then
+the whole state (`check.whole_state`) is compared from one iteration to the next.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-from vmsmp.engine import ops
-from vmsmp.sync.lock import Lock
-
-if TYPE_CHECKING:
-    from vmsmp.engine.machine import Machine
+from typing import Final
 
 #: The minimum number of iterations that make a loop.
 ROUNDS: Final = 8
@@ -50,21 +43,3 @@ def loop_at_end(log: list[int], start: int) -> Loop | None:
         if p * ROUNDS > len(back):
             break
     return None
-
-
-def used(machine: Machine, turn: list[int]) -> dict[int, Any]:
-    """Return the current state of the locks and words used in one iteration, by identity.
-
-    Words with values that are not plain, and drawn data, never compare equal to a later state.
-    """
-    now: dict[int, Any] = {}
-    for code in sorted(set(turn)):
-        thing = machine.find(code >> ops.KIND_BITS) if code >= 0 else None
-        if code >= 0 and code & ops.KIND_MASK == ops.CHOOSE:
-            now[0] = object()
-        elif thing is not None and hasattr(thing, "value"):
-            plain = thing.value is None or isinstance(thing.value, int | str)
-            now[code >> ops.KIND_BITS] = thing.value if plain else object()
-        elif isinstance(thing, Lock):
-            now[code >> ops.KIND_BITS] = thing.state()
-    return now

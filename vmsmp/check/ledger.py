@@ -9,10 +9,10 @@ share's own.  A leak is reported with the place that took the share.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from types import CodeType, FrameType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import source
 from vmsmp.engine.cpu import Cpu
@@ -23,7 +23,7 @@ from vmsmp.records.share import Edge, Share
 
 #: Of a record of which nobody took a share yet.
 _NO_SHARES: Final[Mapping[Share, int]] = {}
-#: Entries remembered for each record.
+#: Entries told of each record.
 MEMORY = 8
 #: Frames between the function that takes a share and `source.caller`: the hook and the record's method.
 _TOOK: Final = 3
@@ -32,15 +32,16 @@ _AFTER: Final = {"gave": " back", "handed": " on", "took over": ""}
 
 
 #: An entry as it is written down, many times for each time that one is read.
-_Entry = tuple[int, Cpu, str, Share | None, CodeType, int, CodeType | None, str]
+_Entry = tuple[int, int, Cpu, str, Share | None, CodeType, int, CodeType | None, dict[str, Any]]
 
 
 class Entry(NamedTuple):
     """One line of a ledger: `cpu` did that, with a share or without one, in this function for its caller.
 
-    `at` is the position in the run then, `module` the caller's.
+    `record` is the code of the record, `at` the position in the run then, `module` has the caller's globals.
     """
 
+    record: int
     at: int
     cpu: Cpu
     did: str
@@ -48,7 +49,7 @@ class Entry(NamedTuple):
     code: CodeType
     instruction: int
     caller: CodeType | None
-    module: str
+    module: dict[str, Any]
 
     def __str__(self) -> str:
         step = self.cpu.machine.engine.step_at(self.at)
@@ -56,7 +57,10 @@ class Entry(NamedTuple):
         if self.share is not None:
             what += f" {_a(self.share)}{_AFTER.get(self.did, '')}"
         caller = ""
-        if self.caller is not None and source.role_in(self.module) is not source.Role.MACHINERY:
+        if (
+            self.caller is not None
+            and source.role_in(self.module.get("__name__", "")) is not source.Role.MACHINERY
+        ):
             caller = f", for {self.caller.co_name}"
         place = source.place_of(self.code, source.line_of(self.code, self.instruction))
         return f"step {step}: {self.cpu} {what} at {place}{caller}"
@@ -70,35 +74,38 @@ class Ledger(RecordObserver):
         # they agree.
         self._parallel = parallel
         self._position: Callable[[Cpu], int]
+        # in the order of the run: to look for a record's own when they are asked for is cheaper than to sort
+        self._entries: list[_Entry] = []
         # by the record's code
-        self._history: dict[int, deque[_Entry]] = {}
         self._counts: dict[int, dict[Share, int]] = {}
         self._owners: dict[int, _Entry] = {}
         # what must be back when all is over, by the record's code: in the order first taken
         self._due: dict[tuple[int, Share], Record] = {}
+        # as many as may be out when all is over of shares that must balance: those when the first CPU
+        # started; only a scenario, which declares its CPUs, promises that
+        self._before: dict[tuple[int, Share], int] | None = None
+        self._promised = False
         self._add = self._add_alone if parallel else self._sum
         self._lock = threading.Lock()  # CPUs of the free engine write at the same time
 
     def begin(self, machine: Machine) -> None:
         self._position = machine.engine.position
-        self._history = {}
+        self._entries = []
         self._counts = {}
         self._owners = {}
         self._due = {}
+        self._before = None
+        self._promised = machine.declared is not None
 
     # -- the books ------------------------------------------------------------------------------
 
     def _write(self, cpu: Cpu, record: Record, did: str, share: Share | None, frame: FrameType) -> _Entry:
         """Note who changed a share, in which frame."""
-        caller = frame.f_back
-        code = caller.f_code if caller is not None else None
-        module = caller.f_globals.get("__name__", "") if caller is not None else ""
+        caller = source.outer(frame)
+        code, module = (caller.f_code, caller.f_globals) if caller is not None else (None, {})
         # the line is told from the instruction when an entry is read, and whether the caller is machinery
-        entry = self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code, module
-        history = self._history.get(record.code)
-        if history is None:
-            history = self._history[record.code] = deque(maxlen=MEMORY)
-        history.append(entry)
+        entry = record.code, self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code, module
+        self._entries.append(entry)
         return entry
 
     def _add_alone(self, record: Record, share: Share, n: int) -> int:
@@ -114,7 +121,8 @@ class Ledger(RecordObserver):
 
     def history(self, thing: Record) -> list[str]:
         """The last entries about a record, oldest first."""
-        return [str(Entry(*entry)) for entry in self._history.get(thing.code, ())]
+        found = (entry for entry in reversed(self._entries) if entry[0] == thing.code)
+        return [str(Entry(*entry)) for entry in reversed(list(islice(found, MEMORY)))]
 
     def counts(self, record: Record) -> Mapping[Share, int]:
         """How many shares of each kind are out; kinds that nobody ever took may be left out."""
@@ -133,7 +141,7 @@ class Ledger(RecordObserver):
     def took(self, cpu: Cpu, record: Record, share: Share) -> None:
         self._write(cpu, record, "took", share, source.caller(inner=_TOOK))
         count = self._add(record, share, 1)
-        if share.temporary:
+        if share.temporary or share.balanced:
             self._due[record.code, share] = record
         if share.edge is not None and count == 1 and not self._parallel:
             self._at_edge(cpu, record, share.invariant, share.edge, share.edge.first)
@@ -187,6 +195,14 @@ class Ledger(RecordObserver):
 
     # -- leaks ----------------------------------------------------------------------------------
 
+    def spawned(self, cpu: Cpu, child: Cpu) -> None:
+        if self._promised and self._before is None:
+            self._before = self._balanced()
+
+    def _balanced(self) -> dict[tuple[int, Share], int]:
+        """How many are out of each share that must balance, by record."""
+        return {key: self._counts[key[0]][key[1]] for key in self._due if key[1].balanced}
+
     def exits(self, cpu: Cpu) -> None:
         for hold in cpu.held:
             if isinstance(hold.mode, Share):
@@ -204,6 +220,23 @@ class Ledger(RecordObserver):
                 machine.fail(
                     "leak",
                     f"{share.invariant}: {share} of {record.klass} {how}",
+                    [f"{record} is {record.dump()}", *self.history(record)],
+                )
+        self._balance(machine)
+
+    def _balance(self, machine: Machine) -> None:
+        """Compare what is out of shares that must balance with what was as the first CPU started."""
+        if self._before is None:
+            return
+        before, after = self._before, self._balanced()
+        more: dict[Share, int] = {}
+        for (code, share), count in after.items():
+            more[share] = more.get(share, 0) + count - before.get((code, share), 0)
+        for (code, share), record in self._due.items():
+            if more.get(share, 0) > 0 and after[code, share] > before.get((code, share), 0):
+                machine.fail(
+                    "leak",
+                    f"{share.invariant}: more {share}s are out than when the CPUs started",
                     [f"{record} is {record.dump()}", *self.history(record)],
                 )
 

@@ -3,7 +3,8 @@
 The engine notices when only spinning is left, or when the step limit is reached (its second half has
 fair picks).  This observer reports which steps each CPU repeats, and which CPUs wait for locks that
 others got meanwhile.  Near the step limit it looks for a lasso (`check.lasso`), to report since when the
-same steps repeat, and whether the objects they use return to the same state.  INV-PG1.
+same steps repeat.  Only where the whole state has come back, too, does it say that there is no end: other
+runs that repeat their steps may count in what is not part of them.  INV-PG1.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from collections import Counter
 from itertools import groupby
 from typing import Any
 
-from vmsmp.check.lasso import Loop, loop_at_end, used
+from vmsmp.check.lasso import Loop, loop_at_end
+from vmsmp.check.whole_state import state_of
 from vmsmp.engine import trace
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.engine.stepping import may_end
 from vmsmp.sync.lock import Lock
 
 #: The last steps that are searched for repetition if there is no lasso.
 WINDOW = 400
+#: What is said of a run that has come back to a state.
+COMES_BACK = "the same steps come back, and what they use is as it was"
 #: How many operations of one iteration a report shows per CPU.
 _SHOWN = 12
 
@@ -31,19 +36,20 @@ class Livelock(Observer):
     free = False
 
     def __init__(self) -> None:
-        # when to look next; the loop, if any, since when it is watched, and the state of its objects then
+        # when to look next; the loop, if any, since when it is watched, and the state then
         self._next = 0
         self._turn: list[int] = []
         self._since = 0
-        self._state: dict[int, Any] = {}
-        self._comes_back = False
+        self._state: object = None
+        #: Whether the state was that one whenever it was looked at since, and it was.
+        self._comes_back: bool | None = None
         #: By waiting CPU: its wait, and how often the lock had been granted when the watch began.
         self._waits: dict[Cpu, tuple[Any, int]] = {}
 
     def begin(self, machine: Machine) -> None:
         self._next = machine.options.max_steps * 7 // 8
         self._turn = []
-        self._comes_back = False
+        self._state = self._comes_back = None
         self._waits = {}
 
     def late(self, machine: Machine) -> None:
@@ -51,33 +57,36 @@ class Livelock(Observer):
         if now < self._next:
             return
         if self._turn:
-            self._comes_back = self._comes_back and used(machine, self._turn) == self._state
-        else:
-            log = machine.engine.log[:-1]  # the last operation is not performed yet and may fail
-            loop = loop_at_end(log, machine.options.fair_from)
-            if loop is None:
-                self._next = machine.options.max_steps + 1
-                return
-            self._turn, self._since = log[-loop.length :], now
-            self._state = used(machine, self._turn)
-            self._comes_back = True
-            self._waits = {
-                cpu: (cpu.wants, cpu.wants.what.acquisitions)
-                for cpu in machine.cpus
-                if cpu.wants is not None and isinstance(cpu.wants.what, Lock)
-            }
-        self._next = now + len(self._turn)
+            self._comes_back = self._comes_back is not False and state_of(machine) == self._state
+            # a look takes long, so there are few: after one turn, two, four and so on
+            self._next = now + (now - self._since if self._comes_back else machine.options.max_steps)
+            return
+        log = machine.engine.log[:-1]  # the last operation is not performed yet and may fail
+        loop = loop_at_end(log, machine.options.fair_from)
+        if loop is None:
+            self._next = machine.options.max_steps + 1
+            return
+        self._turn, self._since, self._next = log[-loop.length :], now, now + loop.length
+        self._state = state_of(machine)
+        self._waits = {
+            cpu: (cpu.wants, cpu.wants.what.acquisitions)
+            for cpu in machine.cpus
+            if cpu.wants is not None and isinstance(cpu.wants.what, Lock)
+        }
 
     def endless(self, machine: Machine, why: str) -> None:
         log = machine.engine.log[:-1]
         fair = machine.options.fair_from
         loop = loop_at_end(log, fair) if len(log) > fair else None
         if loop is None:
-            machine.fail("livelock", why, _circles(machine, log) + self._waiting(machine))
+            machine.fail(
+                "livelock", why, _circles(machine, log) + self._waiting(machine) + _at_limit(machine)
+            )
         same = self._comes_back and loop.entered < self._since
         facts = _turn(machine, log, loop) + self._waiting(machine)
-        what = ", and what they use is as it was" if same else " again and again"
-        machine.fail("livelock", f"the same steps come back{what}", facts)
+        if same:
+            machine.fail("livelock", COMES_BACK, facts)
+        machine.fail("livelock", why, facts + _at_limit(machine))
 
     def _waiting(self, machine: Machine) -> list[str]:
         """Describe what each CPU waits for, and how often others got it meanwhile."""
@@ -105,6 +114,12 @@ def _circles(machine: Machine, log: list[int]) -> list[str]:
     return facts
 
 
+def _at_limit(machine: Machine) -> list[str]:
+    """Say that the run may end, if it is its limit that has ended it."""
+    limit = machine.options.max_steps
+    return [may_end(limit)] if len(machine.engine.log) > limit else []
+
+
 def _turn(machine: Machine, log: list[int], loop: Loop) -> list[str]:
     """Describe one iteration of a loop."""
     turn = log[-loop.length :]
@@ -117,7 +132,7 @@ def _turn(machine: Machine, log: list[int], loop: Loop) -> list[str]:
     count = trace.count_steps(turn)
     again = f"the same {count} steps go" if count > 1 else "the same step goes"
     before = " or before" if loop.entered <= machine.options.fair_from else ""
-    facts = [f"from step {steps}{before} on {again} round (the program's own variables aside):"]
+    facts = [f"from step {steps}{before} on {again} round:"]
     for index, done in sorted(_by_cpu(turn).items()):
         folded = [(machine.describe(code), len(list(same))) for code, same in groupby(done)]
         said = [f"{text} x{times}" if times > 1 else text for text, times in folded]

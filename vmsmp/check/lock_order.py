@@ -102,7 +102,10 @@ class LockOrder(LockObserver):
         else:
             return
         # CPUs ask for the same again and again, and names cost more than the locks themselves
-        request = (cpu, lock, mode, *[part for hold in cpu.held for part in (hold.lock, hold.mode)])
+        parts: list[Any] = [cpu, lock, mode]
+        for hold in cpu.held:
+            parts += (hold.lock, hold.mode)
+        request = tuple(parts)
         if request not in self._seen:
             self._seen.add(request)
             self._note(_Request(cpu, lock, mode, tuple(cpu.held)))

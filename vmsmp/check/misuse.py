@@ -1,16 +1,26 @@
 """Lock misuse: what the kernel asserts or forbids, whether or not it goes wrong this time.
 
 INV-SP5, INV-TK5, INV-TK8: no sleep while a spinlock is held, no release of what another CPU holds, no
-exclusive request over the CPU's own shared hold, no recursion on a spinlock.
+exclusive request over the CPU's own shared hold, no recursion on a spinlock, no sleep with PINTERLOCKED on
+what was not interlocked (the kernel returns from it at once, and nobody notices).
 Recursion on the CPU's own exclusive token never waits, and so may come with a spinlock held.
 (Tokens out of LIFO order are caught by the token itself, as in the kernel.)
 """
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any, Final
+
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.wait import WaitEnd
+from vmsmp.sync.ident import ident_name
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.observer import LockObserver
+
+#: Announcements remembered of each CPU; one that is not slept on is forgotten in the end.
+ANNOUNCED: Final = 64
 
 
 def _held_spinlock(cpu: Cpu) -> Lock | None:
@@ -24,17 +34,31 @@ def _held_spinlock(cpu: Cpu) -> Lock | None:
 class Misuse(LockObserver):
     """Fails the CPU that does what it must not."""
 
+    def __init__(self) -> None:
+        #: What each CPU announced to sleep on, and has not slept on since.
+        self._announced: dict[Cpu, deque[Any]] = {}
+
+    def begin(self, machine: Machine) -> None:
+        self._announced = {}
+
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        if not cpu.held:
-            return
-        if lock.sleepable and not (lock.kind == "token" and cpu.holds(lock, EXCLUSIVE)):
-            spin = _held_spinlock(cpu)
-            if spin is not None:
-                cpu.machine.fail(
-                    "lock-misuse",
-                    f"{lock} wanted, which may sleep, with {spin} held",
-                    [f"{cpu} wants {lock} {mode}"],
-                )
+        sleepable = lock.sleepable
+        for hold in cpu.held:
+            held = hold.lock
+            if held is lock or (sleepable and held.kind == "spinlock"):
+                self._suspect(cpu, lock, mode)
+                return
+
+    def _suspect(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        """Judge a request for a lock in hand, or for one that sleeps with a spinlock in hand."""
+        recursion = lock.kind == "token" and cpu.holds(lock, EXCLUSIVE)
+        spin = _held_spinlock(cpu)
+        if lock.sleepable and spin is not None and not recursion:
+            cpu.machine.fail(
+                "lock-misuse",
+                f"{lock} wanted, which may sleep, with {spin} held",
+                [f"{cpu} wants {lock} {mode}"],
+            )
         for hold in cpu.held:
             if hold.lock is not lock:
                 continue
@@ -50,6 +74,24 @@ class Misuse(LockObserver):
                     f"{lock} wanted exclusive over the CPU's own shared hold",
                     [f"{cpu} waits for itself"],
                 )
+
+    def interlocked(self, cpu: Cpu, ident: Any) -> None:
+        self._announced.setdefault(cpu, deque(maxlen=ANNOUNCED)).append(ident)
+
+    def commits(self, cpu: Cpu, ident: Any) -> None:
+        if ident not in self._announced.get(cpu, ()):
+            cpu.machine.fail(
+                "lock-misuse",
+                f"tsleep on {ident_name(ident)} with PINTERLOCKED, which was not interlocked",
+                [f"{cpu} would not sleep; without PINTERLOCKED, or after tsleep_interlock, it would"],
+            )
+
+    def woken(self, cpu: Cpu, ident: Any, why: WaitEnd) -> None:
+        # a sleep for a lock in between leaves the announcement of another one as it is
+        announced = self._announced.get(cpu, ())
+        if ident in announced:
+            left = [other for other in announced if other != ident]
+            self._announced[cpu] = deque(left, maxlen=ANNOUNCED)
 
     def blocking(self, cpu: Cpu, what: str) -> None:
         spin = _held_spinlock(cpu)

@@ -30,15 +30,21 @@ _RECORD: Final = ~PART_BITS
 _NONE: Final = Rules(Record)
 
 
+class _Rare(NamedTuple):
+    """What few operations are about to do."""
+
+    #: What the operation begins, if it begins anything that is judged as a whole.
+    opens: Opens | None
+    #: Whether it stores to a word that may not be stored to.
+    loses: bool
+
+
 class _Judge(NamedTuple):
     """What to do about an operation, by what of a record it is about and how."""
 
     #: The rules to ask once the step is over.
     rules: tuple[Rule, ...]
-    #: What the operation begins, if it begins anything that is judged as a whole.
-    opens: Opens | None
-    #: Whether it stores to a word that may not be stored to.
-    loses: bool
+    rare: _Rare | None
 
 
 #: Judges by the part of a record and the kind of operation, as a code has them; made as they are needed.
@@ -85,11 +91,14 @@ class Records(RecordObserver, LockObserver, VmObserver):
     # -- after a step ---------------------------------------------------------------------------
 
     def op(self, cpu: Cpu, code: int) -> None:
-        for rule in self._asked:
-            broken = rule(self._touched, self.ledger)
-            if broken is not None:
-                self.tell(cpu.machine, self._touched, broken)
-                break
+        # at every step, so all in one function; what most steps lack comes first
+        if self._asked:
+            asked, self._asked = self._asked, ()
+            for rule in asked:
+                broken = rule(self._touched, self.ledger)
+                if broken is not None:
+                    self.tell(cpu.machine, self._touched, broken)
+                    break
         base = code & _RECORD
         if self._freed and base in self._freed:
             self._too_late(cpu, self._freed[base])
@@ -100,22 +109,26 @@ class Records(RecordObserver, LockObserver, VmObserver):
             except KeyError:
                 known = self._look_up(cpu.machine, base)
         if self._spans and cpu in self._spans:
-            self._go_on(cpu, known, code)
+            self._go_on(cpu, known or self._look_up(cpu.machine, base), code)
         if known is None:
-            self._asked = ()
             return
         self._touched, judges = known
         try:
-            self._asked, opens, loses = judges[code & PART_BITS]
+            self._asked, rare = judges[code & PART_BITS]
         except KeyError:
-            self._asked, opens, loses = self._appoint(self._touched, code)
-        if opens is not None:
-            span = opens(cpu, self._touched, code)
+            self._asked, rare = self._appoint(self._touched, code)
+        if rare is not None:
+            self._handle(cpu, self._touched, code, rare)
+
+    def _handle(self, cpu: Cpu, record: Record, code: int, rare: _Rare) -> None:
+        """Begin a span with the operation, or fail it for losing what others changed."""
+        if rare.opens is not None:
+            span = rare.opens(cpu, record, code)
             if span is not None:
                 self._spans[cpu] = span
-        if loses:
+        if rare.loses:
             text = "an atomic word is stored to, and what others changed meanwhile is lost"
-            self.tell(cpu.machine, self._touched, Broken("INV-PB7", text))
+            self.tell(cpu.machine, record, Broken("INV-PB7", text))
 
     def _go_on(self, cpu: Cpu, known: tuple[Record, _Judges] | None, code: int) -> None:
         """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
@@ -139,11 +152,12 @@ class Records(RecordObserver, LockObserver, VmObserver):
         rules = self._of[type(record)]
         kind = ops.kind_of(code)
         field = record.field_of(code)
-        judge = _Judge(
-            rules=rules.asked(field.name if field is not None else "", kind),
+        rare = _Rare(
             opens=rules.opens.get(kind) if not self._parallel else None,
             loses=kind == ops.ATOMIC_STORE and not rules.stored,
         )
+        name = field.name if field is not None else ""
+        judge = _Judge(rules.asked(name, kind), rare if any(rare) else None)
         self._judges[type(record)][code & PART_BITS] = judge
         return judge
 

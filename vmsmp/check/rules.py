@@ -39,7 +39,7 @@ class Span(Protocol):
     """What one CPU does in several operations, judged when it is done."""
 
     def lasts(self, record: Any, code: int) -> bool:
-        """Whether the CPU's next operation, a write to a record with rules, still belongs to the span."""
+        """Whether the CPU's next operation, on a record with rules, still belongs to the span."""
 
     def broken(self) -> tuple[Record, Broken] | None:
         """The verdict at the end of the span, and the record that it is about."""

@@ -272,6 +272,62 @@ class Allocator(Sequential):
             yield state - {page}, None
 
 
+class BuddyBlocks(Sequential):
+    """A buddy allocator over zones `(name, first, end)`, which are asked in this order.
+
+    A state has, by zone, the set of its free frames.  Which free blocks there are follows from it: merged as
+    far as they go.  `alloc` returns the lowest of the smallest blocks that fit, from the first zone that has
+    one; with `may_fail` it may pass zones by, since it looks at them one after the other.
+    """
+
+    operations = ("alloc", "free")
+
+    def __init__(
+        self, zones: Iterable[tuple[str, int, int]], max_order: int, *, may_fail: bool = False
+    ) -> None:
+        self.zones = tuple(zones)
+        self.max_order = max_order
+        self.may_fail = may_fail
+
+    def initial(self) -> Hashable:
+        """Return the state in which all frames are free."""
+        return tuple(frozenset(range(first, end)) for _, first, end in self.zones)
+
+    def alloc(self, state: Any, order: int) -> Outcomes:
+        """Return the first frame of a block, or None."""
+        for n, free in enumerate(state):
+            block = self._smallest(free, order)
+            if block is not None:
+                taken = free - frozenset(range(block, block + (1 << order)))
+                yield (*state[:n], taken, *state[n + 1 :]), block
+                if not self.may_fail:
+                    return
+        yield state, None
+
+    def _smallest(self, free: frozenset[int], order: int) -> int | None:
+        """Return the lowest of the smallest free blocks that fit."""
+        for fits in range(order, self.max_order + 1):
+            for block in sorted(free):
+                if self._is_block(free, block, fits):
+                    return block
+        return None
+
+    def _is_block(self, free: frozenset[int], block: int, order: int) -> bool:
+        """Whether a free block of that order starts there, and is not part of a larger one."""
+        if block % (1 << order) or not free.issuperset(range(block, block + (1 << order))):
+            return False
+        above = block & ~(1 << order)
+        whole = free.issuperset(range(above, above + (2 << order)))
+        return order == self.max_order or not whole
+
+    def free(self, state: Any, block: int, order: int) -> Outcomes:
+        """Free a block; none of its frames may be free."""
+        frames = frozenset(range(block, block + (1 << order)))
+        for n, (_, first, end) in enumerate(self.zones):
+            if first <= block < end and not frames & state[n]:
+                yield (*state[:n], state[n] | frames, *state[n + 1 :]), None
+
+
 class Residency(Sequential):
     """The page that an object has at an index; each index of each object is checked separately.
 
@@ -299,3 +355,63 @@ class Residency(Sequential):
         yield state, None
         if state:
             yield state, state[0]
+
+
+class AddressMap(Sequential):
+    """A map of so many pages: each is free, None, or mapped with `(rights, inheritance)`.
+
+    Ranges are given by their first page and their number of pages.
+    """
+
+    operations = ("map", "find", "remove", "protect", "inherit", "allows", "fork")
+
+    def __init__(self, pages: int, inheritance: Hashable, none: Hashable) -> None:
+        """`inheritance` is that of a new range, `none` that of what a fork leaves out."""
+        self.pages = pages
+        self.inheritance = inheritance
+        self.none = none
+
+    def initial(self) -> Hashable:
+        """Return the state in which nothing is mapped."""
+        return (None,) * self.pages
+
+    def map(self, state: Any, first: int, count: int, prot: int) -> Outcomes:
+        """Map a range unless a page of it is mapped; return whether that was so."""
+        if any(state[first : first + count]):
+            yield state, False
+        else:
+            yield _changed(state, first, count, (prot, self.inheritance)), True
+
+    def find(self, state: Any, count: int, prot: int) -> Outcomes:
+        """Map a range where there is room first; return its first page, or None."""
+        for first in range(self.pages - count + 1):
+            if not any(state[first : first + count]):
+                yield _changed(state, first, count, (prot, self.inheritance)), first
+                return
+        yield state, None
+
+    def remove(self, state: Any, first: int, count: int) -> Outcomes:
+        yield _changed(state, first, count, None), None
+
+    def protect(self, state: Any, first: int, count: int, prot: int) -> Outcomes:
+        """Give what is mapped in the range these rights; holes are passed over."""
+        changed = [page and (prot, page[1]) for page in state[first : first + count]]
+        yield (*state[:first], *changed, *state[first + count :]), None
+
+    def inherit(self, state: Any, first: int, count: int, inheritance: Hashable) -> Outcomes:
+        """Let what is mapped in the range be inherited so; holes are passed over."""
+        changed = [page and (page[0], inheritance) for page in state[first : first + count]]
+        yield (*state[:first], *changed, *state[first + count :]), None
+
+    def allows(self, state: Any, first: int, count: int, prot: int) -> Outcomes:
+        """Return whether the whole range is mapped with all these rights."""
+        yield state, all(page and page[0] & prot == prot for page in state[first : first + count])
+
+    def fork(self, state: Any) -> Outcomes:
+        """Return all pages as a copy of the map has them."""
+        yield state, tuple(None if page and page[1] == self.none else page for page in state)
+
+
+def _changed(state: Any, first: int, count: int, page: Hashable) -> Hashable:
+    """Return the state with the pages of a range replaced."""
+    return (*state[:first], *((page,) * count), *state[first + count :])

@@ -1,8 +1,8 @@
 """State words: the word of a lock or sleep queue must match its owners or sleepers.
 
 Checks INV-SP1, SP2, SP3, SP4, INV-TK1, TK2, TK3, TK4, TK6, INV-LK1, LK2, LK4, LK5, INV-MX1, MX2
-and MX3 after every step that wrote a word, INV-SP2, INV-TK6, INV-LK3 and INV-MX4 at the end of a run, and
-INV-SL1 for the sleep queues.
+and MX3 after every step that wrote a word, INV-SP4 when a CPU ends, INV-SP2, INV-TK6, INV-LK3 and INV-MX4
+at the end of a run, and INV-SL1 for the sleep queues.
 The predicates belong to the owners (`check_word`, `check_rest`) and run at the next arrival, when all
 CPUs are parked.
 """
@@ -39,6 +39,13 @@ class StateWords(Observer):
                 cpu.machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])
         if code & 1:
             self._written = self._words.get(code >> 6)
+
+    def exits(self, cpu: Cpu) -> None:
+        """INV-SP4 at a CPU's end: its counts are back at 0, unless it still holds locks (`leak`)."""
+        td = cpu.td
+        if td is not None and not cpu.held and (td.gd_spinlocks or td.td_critcount):
+            counts = f"{td.td_critcount} critical sections and {td.gd_spinlocks} spinlocks"
+            cpu.machine.fail("check", f"INV-SP4: {cpu} ended in {counts}")
 
     def quiescent(self, machine: Machine) -> None:
         for owner in dict.fromkeys(self._words.values()):

@@ -15,15 +15,16 @@ from typing import Any, Final
 from vmsmp.engine import ops
 from vmsmp.engine.controlled_cpu import ControlledCpu
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.host_wait import HostWaits
-from vmsmp.engine.machine import Machine, violation_of
+from vmsmp.engine.hang import Hang, Hangs
+from vmsmp.engine.machine import Machine
 from vmsmp.engine.protocol import Engine
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.stepping import Stepping
+from vmsmp.engine.trouble import internal_error, not_the_program_s, verdict_on
 from vmsmp.engine.verdict import Violation
 from vmsmp.engine.wait import JOIN, Wait
 from vmsmp.engine.workers import WorkerPool, give, take
-from vmsmp.errors import Halt, VmsmpError
+from vmsmp.errors import Halt, HostHang
 
 
 class ControlledEngine:
@@ -43,7 +44,9 @@ class ControlledEngine:
         self.execution = ControlledExecution(self, Scheduler())
         #: The machine that ran last.
         self.machine: Machine | None = None
-        self._host_waits = HostWaits()
+        self._hangs = Hangs()
+        #: The hang that ended its last execution.
+        self.hung: Hang | None = None
 
     def prepare(self, scheduler: Scheduler) -> ControlledExecution:
         """Make the next execution: its machine is made on it, then it is executed."""
@@ -59,17 +62,25 @@ class ControlledEngine:
 
     def computing(self) -> list[threading.Thread]:
         """The thread that runs; the others stand still, and unwind when their turn comes."""
-        cpu = self.execution.current if self.machine is not None else None
+        cpu = getattr(self.execution, "current", None)  # it forgets it when it is over
         return [cpu.thread] if cpu is not None and not cpu.done else []
 
     def give_up(self) -> None:
         """Nobody but CPU 0's thread is waited for."""
 
-    def hangs(self) -> str:
-        """Say what CPU waits in the host, and why that never ends."""
-        execution = self.execution
-        current = getattr(execution, "current", None)  # it forgets it when it is over
-        return self._host_waits.look(current, execution.progress())
+    def refuse(self, error: BaseException) -> None:
+        """End the execution under way with an error; the running CPU asks."""
+        self.execution._give_up(error)
+
+    def hangs(self, bound: float) -> Hang | None:
+        """What hangs if a step may take `bound` seconds; its execution is over then."""
+        if self.machine is None:
+            return None
+        found = self._hangs.look(self.execution, bound)
+        if found is not None:
+            self.hung = found
+            self.execution.halt()
+        return found
 
 
 class ControlledExecution(Stepping, Engine[Cpu]):
@@ -101,10 +112,15 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         boot = self._new_cpu(program, (machine,), None)
         self.current = boot
         self.run = [boot]
-        self.scheduler.spawned(boot)
-        for hook in machine.hooks.begin:
-            hook(machine)
+        try:
+            self.scheduler.spawned(boot)
+            for hook in machine.hooks.begin:
+                hook(machine)
+        except Exception as error:
+            raise not_the_program_s(error) or internal_error(error) from error
         self._body(boot)
+        if self.engine.hung is not None:
+            raise HostHang(self.engine.hung.violation.message, self.engine.hung)
         if self._error is not None:
             raise self._error
         if not self.halting:
@@ -118,61 +134,75 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         machine.add_cpu(cpu)
         return cpu
 
-    def _body(self, cpu: ControlledCpu) -> None:
-        """All that a CPU does, on its own thread."""
-        machine = self.machine
+    def _body(self, cpu: ControlledCpu, life: Callable[[Cpu], None] | None = None) -> None:
+        """All that a CPU does, on its own thread; whatever is raised, the baton goes on.
+
+        That is its `life`, or an interrupt after it.
+        """
+        try:
+            self._live(cpu, life or self.machine.live)
+        except Halt:
+            pass
+        except BaseException as error:  # as it was judged
+            self._give_up(not_the_program_s(error) or internal_error(error))
+        cpu.done = True
+        nxt: ControlledCpu | None = None
+        try:
+            nxt = self._after(cpu)
+        except Halt:
+            pass
+        except BaseException as error:
+            self._give_up(not_the_program_s(error) or internal_error(error))
+        if nxt is not None:
+            self._pass_to(nxt)
+        elif self.halting:
+            self._unwind(cpu)
+
+    def _live(self, cpu: ControlledCpu, life: Callable[[Cpu], None]) -> None:
+        """Run `life`, and judge what leaves it."""
         try:
             cpu.started = True
             if cpu.index:
                 if self.halting:
                     raise Halt
                 self._perform(cpu, cpu.pending)
-            machine.live(cpu)
+                if cpu.latched:
+                    self.machine.take_interrupts(cpu)
+            life(cpu)
         except Halt:
             pass
-        except VmsmpError as error:  # ours or the caller's: no verdict on the program
-            self._give_up(error)
         except BaseException as error:
-            self.abort(violation_of(cpu, error))
-        cpu.done = True
+            verdict = verdict_on(cpu, error)
+            if isinstance(verdict, Violation):
+                self.abort(verdict)
+            else:
+                self._give_up(verdict)
+
+    def _after(self, cpu: ControlledCpu) -> ControlledCpu | None:
+        """Who goes on when the CPU has ended; None if it is CPU 0, or the execution is over."""
         if cpu is self._stopped:
             self._stopped = None
             self.run = [cpu, *self._others]
             if not cpu.index:
                 self._outlast(cpu)
-        if self.halting:
-            self._unwind(cpu)
-        elif cpu.index:
-            self._retire(cpu)
+        return None if self.halting or not cpu.index else self._retire(cpu)
 
-    def _retire(self, cpu: ControlledCpu) -> None:
-        """The running CPU ended well: let another one go on."""
+    def _retire(self, cpu: ControlledCpu) -> ControlledCpu:
+        """The running CPU ended well: who goes on."""
         self.run.remove(cpu)
-        for joiner in cpu.joiners:
+        joiners, cpu.joiners = cpu.joiners, []
+        for joiner in joiners:
             alive = self._alive(joiner) if joiner.everybody else None
             if alive is None:
                 self.ready(joiner)
             else:
                 self._await_end(joiner, alive)
-        try:
-            nxt = self._next(cpu)
-        except Halt:
-            self._unwind(cpu)
-            return
-        except VmsmpError as error:
-            self._give_up(error)
-            self._unwind(cpu)
-            return
-        self._pass_to(nxt)
+        return self._next(cpu)
 
     def _outlast(self, boot: ControlledCpu) -> None:
         """The boot CPU failed alone: the execution lasts until the others have done what they can."""
         self.run.remove(boot)
-        try:
-            nxt = self._next(boot)
-        except Halt:
-            return
-        self._pass_to(nxt)
+        self._pass_to(self._next(boot))
         take(boot.baton)
 
     def _unwind(self, cpu: ControlledCpu) -> None:
@@ -224,12 +254,28 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         return True
 
     def _halt(self) -> None:
-        self.scheduler.ended(self.machine)
+        self._ended()
         self.halting = True
+
+    def _ended(self) -> None:
+        """Tell the scheduler."""
+        try:
+            self.scheduler.ended(self.machine)
+        except Exception as error:
+            self._give_up(not_the_program_s(error) or internal_error(error))
 
     def interrupt(self) -> None:
         """End the execution at its next step; any thread may ask."""
         self._limit = -1
+
+    def halt(self) -> None:
+        """Make every CPU unwind at its next arrival, with no verdict; any thread may ask."""
+        self.halting = True
+        self.run = []
+
+    def whole_log(self) -> list[int]:
+        """The log so far, without what is done inside a step of several accesses."""
+        return list(self.log if self.inside is None else self.inside.outer_log)
 
     def _perform(self, cpu: ControlledCpu, code: int) -> None:
         """What `point` does on return, for a CPU's very first step."""
@@ -260,11 +306,15 @@ class ControlledExecution(Stepping, Engine[Cpu]):
     def join(self, target: ControlledCpu) -> None:  # type: ignore[override]  # its CPUs are ours
         cur = self.current
         cur.everybody = False
-        if not target.done:
-            self.stop(cur)
-            self._await_end(cur, target)
-        self.point(target.ops_join)
-        cur.wants = None
+        while True:
+            if not target.done:
+                self._await_end(cur, target, stop=True)
+            self.point(target.ops_join)
+            cur.wants = None
+            if not cur.roused:
+                break
+            self._leave_joiners(cur)
+            self.attend(cur)
         for hook in self.machine.hooks.joined:
             hook(cur, target)
 
@@ -272,12 +322,16 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         """See all others end, in one step: seeing them one by one would be choices that change nothing."""
         cur = self.current
         cur.everybody = True
-        alive = self._alive(cur)
-        if alive is not None:
-            self.stop(cur)
-            self._await_end(cur, alive)
-        self.point(ops.JOIN_ALL)
-        cur.wants = None
+        while True:
+            alive = self._alive(cur)
+            if alive is not None:
+                self._await_end(cur, alive, stop=True)
+            self.point(ops.JOIN_ALL)
+            cur.wants = None
+            if not cur.roused:
+                break
+            self._leave_joiners(cur)
+            self.attend(cur)
         for hook in self.machine.hooks.joined:
             for cpu in self.machine.cpus[1:]:
                 if cpu is not cur:
@@ -294,8 +348,31 @@ class ControlledExecution(Stepping, Engine[Cpu]):
                 return cpu
         return None
 
-    @staticmethod
-    def _await_end(cur: ControlledCpu, cpu: ControlledCpu) -> None:
+    def _leave_joiners(self, cur: ControlledCpu) -> None:
+        for cpu in self._cpus():
+            if cur in cpu.joiners:
+                cpu.joiners.remove(cur)
+
+    def rouse(self, cpu: ControlledCpu) -> None:  # type: ignore[override]  # its CPUs are ours
+        if cpu.done:
+            cpu.done = False
+            cpu.pending = cpu.ops_join - ops.JOIN + ops.RESUME
+            cpu.worker.job = partial(self._body, cpu, self.machine.live_on)
+            self.ready(cpu)
+        elif self.spins(cpu):
+            self.ready(cpu)
+        elif cpu not in self.run and self.machine.interrupts(cpu):
+            cpu.roused = True
+            self.ready(cpu)
+        if cpu.latched and not cpu.closed and cpu.wants is None and cpu.started and not cpu.done:
+            cpu.pending = cpu.resume_code
+
+    def _await_end(self, cur: ControlledCpu, cpu: ControlledCpu, stop: bool = False) -> None:
+        """Let `cur`, which may have to `stop` for that, wait until `cpu` has ended."""
+        if stop and self.machine.interrupts(cur):
+            cur.roused = True
+        elif stop:
+            self.stop(cur)
         cpu.joiners.append(cur)
         cur.wants = Wait(cpu, JOIN)
 

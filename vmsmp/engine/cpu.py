@@ -7,31 +7,40 @@ Each engine makes CPUs of a class of its own, with what it keeps of them.
 
 from __future__ import annotations
 
+import inspect
 import random
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from vmsmp.engine.protocol import Home
 from vmsmp.engine.wait import GRANTED, Hold, Wait, WaitEnd
+from vmsmp.errors import UsageError
+
+#: Code that a call only makes ready: nothing of it would run.
+_RUNS_LATER: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Cpu:
     """A CPU of one machine; its thread comes from the pool.
 
     `pending` is the operation it stands before, `nops` how many it has performed (kept only while
-    a run is being recorded or replayed), `td` the kernel thread structure that `sync` hangs on it.
+    a run is being recorded or replayed), `td` the kernel thread structure that `sync` hangs on it, `mmu` the
+    unit of the room of that name, if the machine has such units.
     """
 
     __slots__ = (
         "alarmed",
         "args",
+        "closed",
         "deadline",
         "done",
         "fn",
         "held",
         "index",
+        "latched",
         "machine",
+        "mmu",
         "name",
         "nops",
         "ops_join",
@@ -67,6 +76,7 @@ class Cpu:
         self.rngs: dict[str, random.Random] = {}
         self.result: Any = None
         self.td: Any = None
+        self.mmu: Any = None
         self.started = False
         self.done = False
         #: The tick at which its wait times out (None: never), and how the last one ended.
@@ -74,12 +84,23 @@ class Cpu:
         self.wait_end: WaitEnd = GRANTED
         #: Whether the scheduler may end its wait.
         self.alarmed = False
+        #: Whether an interrupt has come that it takes before any operation, and whether it takes none now.
+        self.latched = False
+        self.closed = False
         #: The operation of a CPU that waits for its end.
         self.ops_join = 0
 
     def run(self) -> None:
-        """Run the program; only the CPU's own thread does."""
+        """Run the program; only the CPU's own thread does.
+
+        Raises: TypeError for a generator or a coroutine, of which nothing would run.
+        """
         assert self.fn is not None
+        code = getattr(self.fn, "__code__", None)
+        if code is not None and code.co_flags & _RUNS_LATER:
+            raise TypeError(
+                f"a CPU runs a function to its end, and {code.co_name} is a generator or a coroutine"
+            )
         self.result = self.fn(*self.args)
 
     def rng(self, stream: str) -> random.Random:
@@ -108,6 +129,29 @@ class Cpu:
                 return True
         return False
 
+    def load(self, va: int) -> Any:
+        """Read memory at a virtual address in user mode, through TLB and page tables.
+
+        Raises: UsageError on another CPU or without an MMU, and as `mmu.unit.Unit.access`.
+        """
+        return self._unit().load(va)
+
+    def store(self, va: int, value: Any) -> None:
+        """Write memory at a virtual address in user mode, through TLB and page tables.
+
+        Raises: as `load`.
+        """
+        self._unit().store(va, value)
+
+    def _unit(self) -> Any:
+        if self.mmu is None:
+            raise UsageError("this machine has no MMU: m.mmu(frames=...) makes one")
+        if self.machine.curcpu is not self:
+            raise UsageError(
+                f"{self} accesses memory itself, and {self.machine.curcpu} cannot do that for it"
+            )
+        return self.mmu
+
     def join(self) -> None:
         """Wait until this CPU has run its program to the end.  Blocks the calling CPU."""
         self.machine.engine.join(self)
@@ -117,7 +161,7 @@ class Cpu:
         self.held = []
         self.rngs = {}
         self.args = ()
-        self.fn = self.wants = self.td = self.result = None
+        self.fn = self.wants = self.td = self.mmu = self.result = None
 
     def __repr__(self) -> str:
         return f"cpu{self.index}" if self.name == f"cpu{self.index}" else f"cpu{self.index} {self.name}"

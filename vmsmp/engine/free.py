@@ -1,11 +1,8 @@
 """The free engine: the same programs on the same real threads, with nobody deciding who runs.
 
 On a free-threaded build CPUs are truly parallel; with the GIL they are preempted by the host.
-`point` here only counts, remembers and, now and then, stalls: a seeded perturbation that shakes the
-timing.  Everything rare hides behind one comparison, `nops >= fuse`: stalls, rendezvous, the end.
-
-CPUs that are spawned together start together, from a spin, else the first would be done before the
-second begins.  Meanwhile the host thread supervises (`supervisor`).
+`point` here only counts, remembers and, now and then, stalls (`timing`).  Everything rare hides behind one
+comparison, `nops >= fuse`: stalls, rendezvous, the end.  Meanwhile the host thread supervises (`supervisor`).
 Locks: host locks protect one operation each and are never held across a `point`.
 """
 
@@ -15,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from vmsmp.engine import ops
 from vmsmp.engine.clock import HZ, HostClock
@@ -23,29 +20,27 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.free_cpu import RING, FreeCpu
 from vmsmp.engine.free_gate import NAP_S, FreeGate
 from vmsmp.engine.indivisible import judge
-from vmsmp.engine.machine import Machine, violation_of
+from vmsmp.engine.machine import Machine
 from vmsmp.engine.protocol import Engine
-from vmsmp.engine.supervisor import Bound, Rendezvous, supervise
+from vmsmp.engine.supervisor import Bound, Rendezvous, supervise, unended
+from vmsmp.engine.timing import GIL, Timing
+from vmsmp.engine.trouble import foreign_thread, internal_error, not_the_program_s, verdict_on
 from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.wait import JOIN, Wait, WaitEnd
-from vmsmp.engine.workers import WorkerPool, gil_enabled, give
+from vmsmp.engine.workers import WorkerPool, give
 from vmsmp.errors import Halt
 
-#: Seconds until CPUs that stand still hang.
+#: Seconds until CPUs that stand still hang, and what is as good as never.
 HANG_S: Final = 5.0
-#: Turns for which a CPU spins for its start before it gives its core to one that is still to come.
-START_SPINS: Final = 300
-#: Seconds that CPUs spawned together wait for one another.
-START_S: Final = 0.005
-
-GIL: Final = gil_enabled()
+NEVER_S: Final = 1e9
 
 
 class FreeEngine:
     """Makes executions one after another on a pool that is pinned nowhere.
 
     `seconds` and `max_ops` bound an execution, whichever comes first; a bounded execution is no
-    failure.  `perturb` is the mean number of operations between two stalls (0: never).
+    failure.  `perturb` is the mean number of operations between two stalls (0: never).  CPUs of which none
+    gets on for `hang_s` seconds hang (0: never).
     """
 
     def __init__(
@@ -62,7 +57,7 @@ class FreeEngine:
         self.seconds = seconds
         self.max_ops = max_ops
         self.perturb = perturb
-        self.hang_s = hang_s
+        self.hang_s = hang_s or NEVER_S
         #: The execution prepared last; before the first, one that nobody runs.
         self.execution = FreeExecution(self)
         #: The machine that ran last.
@@ -86,9 +81,12 @@ class FreeEngine:
         for cpu in self.execution.cpus:
             cpu.ended.set()
 
-    def hangs(self) -> str:
+    def refuse(self, error: BaseException) -> None:
+        """End the execution under way with an error; a CPU asks."""
+        self.execution._give_up(error)
+
+    def hangs(self, bound: float) -> None:
         """Nothing to say: the supervisor of an execution tells a hang itself."""
-        return ""
 
 
 class FreeExecution(Engine[Cpu]):
@@ -96,7 +94,8 @@ class FreeExecution(Engine[Cpu]):
 
     __slots__ = (
         "_cpus",
-        "_starting",
+        "_error",
+        "_timing",
         "_tls",
         "_verdict",
         "bounded",
@@ -124,8 +123,8 @@ class FreeExecution(Engine[Cpu]):
         self._cpus: list[FreeCpu] = []
         self._tls = threading.local()
         self._verdict = threading.Lock()
-        #: CPUs spawned by the boot CPU that have not been let go.
-        self._starting: list[FreeCpu] = []
+        self._error: BaseException | None = None
+        self._timing = Timing(engine.perturb)
 
     # -- one execution --------------------------------------------------------------------------
 
@@ -159,6 +158,8 @@ class FreeExecution(Engine[Cpu]):
             self.halt()
             self._collect()
             raise
+        if self._error is not None:
+            raise self._error
 
     def operations(self) -> int:
         """Visible operations performed so far."""
@@ -167,7 +168,7 @@ class FreeExecution(Engine[Cpu]):
     def _new_cpu(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> FreeCpu:
         index = len(self._cpus)
         cpu = FreeCpu(self.machine, index, fn, args, name, self.engine.pool.worker(index))
-        cpu.fuse = self._next_stall(cpu)
+        cpu.fuse = self._timing.next_stall(cpu)
         self._cpus.append(cpu)
         self.machine.add_cpu(cpu)
         return cpu
@@ -177,16 +178,74 @@ class FreeExecution(Engine[Cpu]):
         give(cpu.worker.baton, 1)
 
     def _body(self, cpu: FreeCpu) -> None:
+        self._carry_out(cpu, self._live)
+
+    def _carry_out(self, cpu: FreeCpu, life: Callable[[FreeCpu], None]) -> None:
+        """Run `life`, which ends the CPU unless something leaves it: that is judged, and ends it here."""
         self._tls.cpu = cpu
         try:
-            if cpu.index:
-                self._await_start(cpu)
-            self.machine.live(cpu)
+            if self._survives(cpu, life):
+                return  # and an interrupt may have begun its next life
         except Halt:
             pass
-        except BaseException as error:
-            self.abort(violation_of(cpu, error))
+        except BaseException as error:  # as it was judged
+            self._give_up(not_the_program_s(error) or internal_error(error))
         cpu.end()
+
+    def _survives(self, cpu: FreeCpu, life: Callable[[FreeCpu], None]) -> bool:
+        """Run `life`, and judge what leaves it; whether nothing does."""
+        try:
+            life(cpu)
+        except Halt:
+            return False
+        except BaseException as error:
+            verdict = verdict_on(cpu, error)
+            if isinstance(verdict, Violation):
+                self.abort(verdict)
+            else:
+                self._give_up(verdict)
+            return False
+        return True
+
+    def _live(self, cpu: FreeCpu) -> None:
+        if cpu.index:
+            self._timing.await_start(cpu, self)
+            self.point(cpu.pending)
+        self.machine.live(cpu)
+        self._rest(cpu)
+
+    def _rest(self, cpu: FreeCpu) -> None:
+        """Take the interrupts that have come, and end; one that comes later begins here again."""
+        while not self._ends(cpu):
+            self.machine.live_on(cpu)
+
+    def _give_up(self, error: BaseException) -> None:
+        """End the execution without a verdict; `execute` raises the first such error."""
+        with self._verdict:
+            self._error = self._error or error
+            self.halt()
+
+    def _ends(self, cpu: FreeCpu) -> bool:
+        """End, unless an interrupt has come: `rouse` sees either the end or a CPU that looks again."""
+        with self._verdict:
+            if cpu.index and self.machine.interrupts(cpu):
+                return False
+            cpu.end()
+        return True
+
+    def rouse(self, cpu: FreeCpu) -> None:  # type: ignore[override]  # its CPUs are ours
+        """Have a CPU that has ended take its interrupts; those that wait look by themselves.
+
+        One with an interrupt latched looks at its next operation: `_due` resets the fuse before it looks.
+        """
+        if cpu.latched:
+            cpu.fuse = 0
+        with self._verdict:
+            if cpu.done and not self.halting:
+                cpu.done = False
+                cpu.ended.clear()
+                cpu.worker.job = lambda: self._carry_out(cpu, self._rest)
+                give(cpu.worker.baton, 1)
 
     def abort(self, violation: Violation, *, stop: bool = True) -> bool:
         """Keep the first verdict and make every CPU unwind at its next arrival or wake, `stop` or not."""
@@ -217,63 +276,63 @@ class FreeExecution(Engine[Cpu]):
 
     def _collect(self) -> None:
         """Wait for every CPU; one that reaches no visible operation any more is a hang."""
-        deadline = time.monotonic() + self.engine.hang_s
-        for cpu in self._cpus:
-            if not cpu.ended.wait(max(0.0, deadline - time.monotonic())):
-                self.engine.pool.abandoned = True
-                hang = f"{cpu.name} reaches no visible operation any more"
-                self._judge(Violation(FailureKind.HANG, hang, (), cpu.index))
-                return
+        cpu = unended(self, self.engine.hang_s)
+        if cpu is not None:
+            self.engine.pool.abandoned = True
+            hang = f"{cpu.name} reaches no visible operation any more"
+            self._judge(Violation(FailureKind.HANG, hang, (), cpu.index))
 
     # -- the door -------------------------------------------------------------------------------
 
     def point(self, code: int) -> None:
         """Stand before `code`: count it, and do what is due."""
-        cpu: FreeCpu = self._tls.cpu
+        try:
+            cpu: FreeCpu = self._tls.cpu
+        except AttributeError:
+            self._foreign()
         cpu.pending = code
         nops = cpu.nops
         if nops >= cpu.fuse:
             self._due(cpu, code)
+            nops, cpu.pending = cpu.nops, code
         cpu.nops = nops + 1
         cpu.ring[nops % RING] = code
+
+    def _foreign(self) -> NoReturn:
+        """A thread that is no CPU's performs an operation."""
+        error = foreign_thread()
+        self._give_up(error)
+        raise error from None
 
     def _due(self, cpu: FreeCpu, code: int) -> None:
         if cpu is self.rendezvous.caller and not self.halting:
             judge(cpu, code)
             return
-        cpu.fuse = self._next_stall(cpu)
+        cpu.fuse = self._timing.next_stall(cpu)
         if self.halting:
             cpu.fuse = 0
             raise Halt
-        if self._starting and cpu.index == 0:
+        if self._timing.starting and cpu.index == 0:
             if code & ops.KIND_MASK == ops.SPAWN:
                 cpu.fuse = 0
             else:
-                self._release_start()
+                self._timing.release()
         if self.rendezvous.called:
             cpu.blocked = True
             self.resume(cpu)
             if self.halting:
                 raise Halt
         elif self.engine.perturb:
-            self._stall(cpu)
+            self._timing.stall(cpu)
+        if cpu.latched:
+            self._serve(cpu)
 
-    def _next_stall(self, cpu: FreeCpu) -> int:
-        perturb = self.engine.perturb
-        if not perturb:
-            return 1 << 62
-        return cpu.nops + 1 + int(cpu.rng("perturb").expovariate(1.0 / perturb))
-
-    @staticmethod
-    def _stall(cpu: FreeCpu) -> None:
-        """A short delay: mostly give the host a chance to switch, now and then much longer."""
-        draw = cpu.rng("perturb").random()
-        if draw < 0.7:
-            time.sleep(0)
-        elif draw < 0.98:
-            time.sleep(draw * 1e-4)
+    def _serve(self, cpu: FreeCpu) -> None:
+        """Take the interrupt that is latched; a CPU that cannot now looks again at its next operation."""
+        if cpu.closed or cpu.wants is not None:
+            cpu.fuse = 0
         else:
-            time.sleep(1e-3)
+            self.machine.take_interrupts(cpu)
 
     def failed(self) -> None:
         """A try changed nothing; only the controlled engine's log cares."""
@@ -289,28 +348,7 @@ class FreeExecution(Engine[Cpu]):
         finally:
             self.rendezvous.end()
 
-    # -- starting together ----------------------------------------------------------------------
-
-    def _await_start(self, cpu: FreeCpu) -> None:
-        cpu.blocked = True
-        spins = 0
-        while not cpu.started and not self.halting:
-            spins += 1
-            if GIL or spins > START_SPINS:
-                time.sleep(0)
-        cpu.blocked = False
-        if self.halting:  # the halt may have come before this CPU was there to be told
-            cpu.fuse = 0
-        self.point(cpu.pending)
-
-    def _release_start(self) -> None:
-        """The boot CPU goes on after its spawns: once all have arrived, they start as one."""
-        starting, self._starting = self._starting, []
-        deadline = time.monotonic() + START_S
-        while not all(cpu.blocked for cpu in starting) and time.monotonic() < deadline:
-            time.sleep(0)
-        for cpu in starting:
-            cpu.started = True
+    # -- more CPUs ------------------------------------------------------------------------------
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> Cpu:
         parent = self.current
@@ -324,7 +362,7 @@ class FreeExecution(Engine[Cpu]):
         cpu.pending = ident << ops.KIND_BITS | ops.START
         cpu.ops_join = ident << ops.KIND_BITS | ops.JOIN
         if parent.index == 0:
-            self._starting.append(cpu)
+            self._timing.starting.append(cpu)
             parent.fuse = 0
         else:
             cpu.started = True
@@ -358,6 +396,11 @@ class FreeExecution(Engine[Cpu]):
         while not target.ended.wait(NAP_S):
             if self.halting:
                 raise Halt
+            if self.machine.interrupts(cpu):
+                self.resume(cpu)
+                self.machine.take_interrupts(cpu)
+                cpu.wants = Wait(target, JOIN)
+                cpu.blocked = True
         self.resume(cpu)
         cpu.wants = None
         for hook in self.machine.hooks.joined:
@@ -444,5 +487,5 @@ class FreeExecution(Engine[Cpu]):
         """Let go of the machine, which leads back here."""
         del self.machine
         self._cpus = []
-        self._starting = []
+        self._timing.starting.clear()
         self._tls = threading.local()

@@ -42,6 +42,6 @@ class FreeCpu(Cpu):
         self.ended = threading.Event()
 
     def end(self) -> None:
-        """It runs no more."""
+        """It runs no more, unless an interrupt comes."""
         self.done = True
         self.ended.set()

@@ -20,6 +20,7 @@ class Resting(Protocol):
     """What a gate needs of the execution it is part of."""
 
     halting: bool
+    machine: Any
 
     @property
     def current(self) -> FreeCpu:
@@ -60,16 +61,21 @@ class FreeGate:
         engine.point(code)
         cpu = engine.current
         cpu.wait_end = GRANTED
+        due = None if timeout is None else engine.ticks + max(1, timeout)
         with self.host:
-            if not ready(cpu) and not self._wait(cpu, ready, wait, timeout):
-                return None
-            result = take_it(cpu)
-            if self._waiting:
-                self._condition.notify_all()
-        return result
+            if ready(cpu) or self._wait(cpu, ready, wait, timeout):
+                result = take_it(cpu)
+                if self._waiting:
+                    self._condition.notify_all()
+                return result
+        if cpu.wait_end:
+            return None
+        cpu.wants = None
+        engine.machine.take_interrupts(cpu)
+        return self.enter(code, ready, take_it, wait, None if due is None else due - engine.ticks)
 
     def _wait(self, cpu: FreeCpu, ready: Callable[[Any], bool], wait: Wait, timeout: int | None) -> bool:
-        """Wait in the host until `ready`; False if the time was up first."""
+        """Wait in the host until `ready`; False if the time was up or an interrupt came first."""
         engine = self._engine
         deadline = None if timeout is None else time.monotonic() + max(1, timeout) / HZ
         cpu.wants = wait
@@ -83,6 +89,8 @@ class FreeGate:
                     raise Halt
                 if deadline is not None and time.monotonic() >= deadline:
                     cpu.wait_end = WaitEnd.TIMEOUT
+                    return False
+                if engine.machine.interrupts(cpu):
                     return False
                 self._condition.wait(NAP_S)
         finally:

@@ -28,6 +28,10 @@ class Runnable(Protocol):
     def run(self) -> Container[Cpu]:
         """The CPUs that can run."""
 
+    @property
+    def machine(self) -> Any:
+        """Whose execution it is."""
+
     def point(self, code: int) -> None:
         """Stand before an operation."""
 
@@ -40,8 +44,15 @@ class Runnable(Protocol):
     def park(self, cpu: Any, timeout: int | None) -> None:
         """As `stop`, of a wait that may end by a timeout."""
 
-    def unready(self, cpu: Any) -> None:
-        """`cpu` was made ready too soon."""
+    def unready(self, cpu: Any, due: int | None) -> None:
+        """`cpu` was made ready too soon; its wait may end by a timeout at `due`."""
+
+    def attend(self, cpu: Any) -> None:
+        """An interrupt ended the wait of `cpu`: take it."""
+
+    @property
+    def ticks(self) -> int:
+        """The time."""
 
 
 class Gate:
@@ -54,7 +65,8 @@ class Gate:
     def __init__(self, engine: Runnable) -> None:
         self.engine = engine
         self._point = engine.point
-        self.waiting: list[tuple[Cpu, Callable[[Cpu], bool]]] = []
+        # CPUs of its engine, what each waits for, and when its time is up
+        self.waiting: list[tuple[Any, Callable[[Cpu], bool], int | None]] = []
 
     def enter(
         self,
@@ -66,15 +78,18 @@ class Gate:
     ) -> Any:
         """Stand before `code` until `ready(cpu)`, then `take_it(cpu)` in the same step."""
         engine = self.engine
-        cur = engine.current
-        entry = (cur, ready)
+        cur: Any = engine.current  # a CPU of its engine
+        due = None if timeout is None else engine.ticks + max(1, timeout)
+        entry = (cur, ready, due)
         waiting = self.waiting
         waiting.append(entry)
         cur.wants = wait
         cur.wait_end = GRANTED
         try:
             if not ready(cur):
-                if timeout is None:
+                if engine.machine.interrupts(cur):
+                    cur.roused = True
+                elif timeout is None:
                     engine.stop(cur)
                 else:
                     engine.park(cur, max(1, timeout))
@@ -82,7 +97,10 @@ class Gate:
         finally:  # a CPU that failed must not stay in the list
             waiting.remove(entry)
         cur.wants = None
-        if timeout is not None and cur.wait_end and not ready(cur):
+        if cur.roused:  # an interrupt came
+            engine.attend(cur)
+            return self.enter(code, ready, take_it, wait, None if due is None else due - engine.ticks)
+        if due is not None and cur.wait_end and not ready(cur):
             return None
         result = take_it(cur)
         if waiting:
@@ -99,15 +117,18 @@ class Gate:
 
     def waits(self, mode: WaitMode) -> bool:
         """Whether a CPU waits here in that mode."""
-        return any(cpu.wants is not None and cpu.wants.mode is mode for cpu, _ in self.waiting)
+        return any(cpu.wants is not None and cpu.wants.mode is mode for cpu, _, _ in self.waiting)
 
     def changed(self) -> None:
         """Look again who can go on."""
         engine = self.engine
         run = engine.run
-        for cpu, ready in self.waiting:
+        for cpu, ready, due in self.waiting:
             if ready(cpu):
                 if cpu not in run:
                     engine.ready(cpu)
-            elif cpu in run and not cpu.wait_end:
-                engine.unready(cpu)
+            elif cpu in run and not cpu.wait_end and not cpu.roused:
+                if engine.machine.interrupts(cpu):  # one came while it could go on
+                    cpu.roused = True
+                else:
+                    engine.unready(cpu, due)

@@ -36,28 +36,35 @@ class Named:
 class Blocks:
     """The numbers that one CPU reserved."""
 
-    __slots__ = ("_end", "_finders", "_starts")
+    __slots__ = ("_end", "_starts", "finders")
 
     def __init__(self) -> None:
         # invariant: of equal length; starts ascend, and each block ends where the next one starts
         self._starts: list[int] = []
-        self._finders: list[Finder] = []
+        self.finders: list[Finder] = []
         self._end = FIRST_BLOCK
 
     def reserve(self, count: int, finder: Finder) -> int:
         """Set `count` numbers aside, and return the first."""
         first = self._end
         self._starts.append(first)
-        self._finders.append(finder)
+        self.finders.append(finder)
         self._end = first + count
         return first
+
+    def find(self, n: int) -> Any:
+        """The object whose number is `n`, or None if there is none."""
+        if not FIRST_BLOCK <= n < self._end:
+            return None
+        at = bisect_right(self._starts, n) - 1
+        return self.finders[at](n - self._starts[at])
 
     def block_of(self, n: int) -> tuple[Finder, int] | None:
         """The finder of the block that number `n` is in, and which of that block's it is."""
         if not FIRST_BLOCK <= n < self._end:
             return None
         at = bisect_right(self._starts, n) - 1
-        return self._finders[at], n - self._starts[at]
+        return self.finders[at], n - self._starts[at]
 
 
 class Identities:
@@ -100,8 +107,8 @@ class Identities:
             return self._named.get(ident)
         cpu, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
         if n >= FIRST_BLOCK:
-            block = self.block_of(ident)
-            return block[0](block[1]) if block is not None else None
+            blocks = self._blocks.get(cpu)
+            return blocks.find(n) if blocks is not None else None
         made = self.made[cpu] if cpu < len(self.made) else ()
         return made[n] if n < len(made) else None
 
@@ -111,6 +118,11 @@ class Identities:
             return None
         blocks = self._blocks.get(ident & ops.MAX_CPUS - 1)
         return blocks.block_of(ident >> ops.CPU_BITS) if blocks is not None else None
+
+    def finders(self) -> Iterator[Finder]:
+        """The finders of the reserved blocks, by CPU and in order of reservation."""
+        for _, blocks in sorted(self._blocks.items()):
+            yield from blocks.finders
 
     def __iter__(self) -> Iterator[Any]:
         """What was made one by one, by CPU and in order of creation."""

@@ -60,6 +60,12 @@ class Indivisible:
     ) -> None:
         self.leave()
 
+    @property
+    def outer_log(self) -> list[int]:
+        """The log of the execution, while the step keeps it."""
+        kept: list[int] = self._kept[2]
+        return kept
+
     def leave(self) -> None:
         """The step is over, or has failed."""
         run = self._run

@@ -22,7 +22,7 @@ from vmsmp.engine.options import Options
 from vmsmp.engine.protocol import Engine
 from vmsmp.engine.source import Place
 from vmsmp.engine.verdict import FailureKind, Violation
-from vmsmp.errors import Halt
+from vmsmp.errors import Halt, UsageError, in_words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +81,8 @@ class Machine:
         self.asked_how_many = False
         #: The longest loop over `rounds` that the program made.
         self.most_rounds = 0
+        #: Whether a CPU makes something large for the program, in one step that may take seconds.
+        self.setting_up = False
         #: How many CPUs there were when the boot CPU waited for all of them.
         self.awaited = 1
 
@@ -89,8 +91,11 @@ class Machine:
     def spawn(self, fn: Callable[..., Any], *args: Any, name: str | None = None) -> Cpu:
         """Start `fn(*args)` on the next CPU.
 
-        Raises: ValueError beyond the number of CPUs asked for, or beyond 63 (CPU 0 boots).
+        Raises: ValueError beyond 63 CPUs (CPU 0 boots), UsageError beyond the number of CPUs asked for,
+        TypeError for what cannot be called.
         """
+        if not callable(fn):
+            raise TypeError(f"a CPU runs a function, not {in_words(fn, repr)}")
         return self.engine.spawn(fn, args, name)
 
     def add_cpu(self, cpu: Cpu) -> None:
@@ -100,9 +105,11 @@ class Machine:
 
     def room_for_one_more(self) -> None:
         """The engine asks in the step in which it makes a CPU."""
-        limit = self.options.cpus or ops.MAX_CPUS - 1
-        if len(self.cpus) > limit:
-            raise ValueError(f"this machine has {limit} CPUs beside the boot CPU")
+        if len(self.cpus) >= ops.MAX_CPUS:
+            raise ValueError(f"this machine has {ops.MAX_CPUS - 1} CPUs beside the boot CPU")
+        asked = self.options.cpus
+        if asked is not None and len(self.cpus) > asked + self.options.pressure:
+            raise UsageError(f"the program starts more than the {asked} CPUs that were asked for (cpus)")
 
     def join(self) -> None:
         """Wait until every other CPU has run its program to the end: one visible operation."""
@@ -152,6 +159,8 @@ class Machine:
 
     def choose(self, n: int) -> int:
         """Pick a number below `n`: from the seed, or by the search where it enumerates."""
+        if not isinstance(n, int):
+            raise TypeError(f"choose({n!r}): a whole number is needed")
         if n < 1:
             raise ValueError(f"choose({n}): there is nothing to choose from")
         return self.engine.choose(n)
@@ -211,20 +220,52 @@ class Machine:
 
         Raises: ValueError for a kind that is none of `FailureKind`.
         """
-        self.engine.abort(Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index))
+        self.engine.abort(self._violation(kind, message, facts))
         raise Halt
 
     def warn(self, kind: str, message: str, facts: Iterable[str] = (), hold_at: tuple[Any, ...] = ()) -> None:
         """As `fail`, but for a failure that is only predicted: a search for whole runs goes on after it."""
-        violation = Violation(FailureKind(kind), message, tuple(facts), self.engine.current.index, hold_at)
-        if self.engine.abort(violation, stop=False):
+        if self.engine.abort(self._violation(kind, message, facts, hold_at), stop=False):
             raise Halt
 
+    def _violation(
+        self, kind: str, message: str, facts: Iterable[str], hold_at: tuple[Any, ...] = ()
+    ) -> Violation:
+        """The verdict that the running CPU speaks."""
+        lines = tuple(in_words(fact) for fact in facts)
+        return Violation(FailureKind(kind), in_words(message), lines, self.engine.current.index, hold_at)
+
+    def take_interrupts(self, cpu: Cpu) -> None:
+        """Let the running CPU, which is `cpu`, take the interrupts that have come for it."""
+
+    def interrupts(self, cpu: Cpu) -> bool:
+        """Whether interrupts have come for `cpu` that it would take where it waits or ends."""
+        return False
+
+    def arise(self, cpu: Cpu) -> None:
+        """What a CPU does before its program begins, on its own thread."""
+
+    def retire(self, cpu: Cpu) -> None:
+        """What a CPU does when its program has ended, on its own thread."""
+
+    def live_on(self, cpu: Cpu) -> None:
+        """What a CPU that has ended does when an interrupt comes, on its own thread."""
+        self.take_interrupts(cpu)
+        for hook in self.hooks.exits:
+            hook(cpu)
+
     def live(self, cpu: Cpu) -> None:
-        """A CPU's life, on its own thread; the boot CPU's ends when all others have ended."""
+        """A CPU's life, on its own thread; the boot CPU's ends when all others have ended.
+
+        A CPU that has ended is idle: an interrupt makes it go on until it has taken it.
+        """
+        self.arise(cpu)
         cpu.run()
-        if cpu.index == 0 and self.awaited < len(self.cpus):
-            self.join()
+        self.retire(cpu)
+        self.take_interrupts(cpu)
+        if cpu.index == 0:
+            while self.awaited < len(self.cpus) or any(not other.done for other in self.cpus[1:]):
+                self.join()
         for hook in self.hooks.exits:
             hook(cpu)
         if cpu.index == 0:
@@ -242,8 +283,8 @@ class Machine:
         return CpuSnapshot(
             cpu.index,
             cpu.name,
-            tuple(f"{hold.mode} {hold.lock}" for hold in list(cpu.held)),
-            f"{wait.mode} {getattr(wait.what, 'name', wait.what)}" if wait is not None else "",
+            tuple(f"{hold.mode} {in_words(hold.lock)}" for hold in list(cpu.held)),
+            f"{wait.mode} {in_words(getattr(wait.what, 'name', wait.what))}" if wait is not None else "",
             "" if cpu.done else self.describe(cpu.pending),
             cpu.done,
             _standing(cpu, frames),
@@ -256,7 +297,7 @@ class Machine:
         thing = self.find(ident)
         if thing is None or not ident:
             return name
-        return f"{name} {getattr(thing, 'name', thing)}"
+        return f"{name} {in_words(getattr(thing, 'name', thing))}"
 
     def quiesce(self) -> None:
         """Let the whole-machine predicates speak; the engine calls it when all CPUs stand still."""
@@ -264,7 +305,14 @@ class Machine:
             hook(self)
 
     def close(self) -> None:
-        """Cut the cycles of a finished execution, so that it goes without a collector."""
+        """Cut the cycles of a finished execution, so that it goes without a collector.
+
+        Raises: UsageError while it runs.
+        """
+        if self.cpus and not self.cpus[0].done:
+            raise UsageError(
+                "a program closes its machine while it runs: only who runs it may, after its end"
+            )
         for cpu in self.cpus:
             cpu.forget()
         self.cpus = []
@@ -278,15 +326,3 @@ def _standing(cpu: Cpu, frames: dict[int, FrameType]) -> tuple[Place, ...]:
     """Where a CPU stands, if its thread is still in its program."""
     frame = frames.get(cpu.thread.ident or 0)
     return () if cpu.done or frame is None else source.standing(frame)
-
-
-def violation_of(cpu: Cpu, error: BaseException) -> Violation:
-    """The verdict on an exception that left a CPU's program: an assert is a check that failed."""
-    places = list(source.raised_at(error.__traceback__))
-    facts = tuple(f"{cpu} {place}" for place, _ in places)
-    if isinstance(error, AssertionError):
-        text = str(error) or (places[-1][1] if places else None) or "assert"
-        return Violation(FailureKind.CHECK, text.splitlines()[0], facts, cpu.index)
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    where = places[-1][0].function if places else cpu.name
-    return Violation(FailureKind.EXCEPTION, f"{text} in {where}", facts, cpu.index)

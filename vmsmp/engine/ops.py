@@ -9,8 +9,8 @@ is one constant and one row.  A number never changes: schedules and digests are 
 A kind is odd if the operation may change what another CPU sees.  A try is logged under its odd kind
 while it is pending, and as the even kind below it if it failed.
 
-Free numbers, for TLB, IPI, page-table and I/O operations: the even 20 to 42 and 46 to 62 for those that
-only look, the odd 53 to 63 for those that change something.  Words of page tables need no kinds of
+Free numbers, for IPI and I/O operations: the even 22 to 42 and 46 to 62 for those that only look, the odd
+57 to 63 for those that change something.  Words of page tables and frames of memory need no kinds of
 their own: they are words like any other.
 """
 
@@ -37,6 +37,7 @@ CMPSET_FAILED: Final = 12
 TRY_FAILED: Final = 14
 RESUME: Final = 16
 JOIN_ALL: Final = 18
+FILL: Final = 20
 TRY_SHARED_FAILED: Final = 44
 
 # Kinds that may change something (odd).
@@ -66,6 +67,8 @@ TRY_ACQUIRE_SHARED: Final = 45
 RELEASE_SHARED: Final = 47
 REQUEST: Final = 49
 STEP: Final = 51
+FLUSH: Final = 53
+SETTLED: Final = 55
 
 
 class Subject(Enum):
@@ -77,6 +80,9 @@ class Subject(Enum):
     CHANNEL = "a wait channel"
     CPU = "a CPU"
     THREAD = "the IPI queue of a thread"
+    FRAME = "a frame of memory"
+    TLB = "a TLB"
+    TLBS = "all TLBs"
     NOTHING = "nothing"
 
 
@@ -242,6 +248,18 @@ TABLE: Final[tuple[Kind, ...]] = (
         reads=True,
         everywhere=True,
     ),
+    # a translation that names the frame is cached
+    Kind(number=FILL, name="fill", subject=Subject.FRAME, order=Order.ELSEWHERE, reads=True, contends=False),
+    Kind(number=FLUSH, name="flush", subject=Subject.TLB, order=Order.ELSEWHERE, contends=False),
+    # a promise about what every CPU has cached, so about whatever other CPUs do
+    Kind(
+        number=SETTLED,
+        name="settled",
+        subject=Subject.TLBS,
+        order=Order.ELSEWHERE,
+        everywhere=True,
+        contends=False,
+    ),
     _cpu(SPAWN, "spawn"),
     _cpu(START, "start"),
     _cpu(JOIN, "join"),
@@ -270,7 +288,7 @@ FAILED: Final = which(lambda kind: kind.tried_as is not None)
 WORDS: Final = which(lambda kind: kind.subject is Subject.WORD)
 _SLEEPING: Final = which(lambda kind: kind.sleeping)
 #: Kinds that may depend on whatever another CPU does.
-ON_ALL: Final = frozenset((IPI, STEP))
+ON_ALL: Final = frozenset((IPI, STEP, SETTLED))
 
 
 def identity(cpu: int, n: int) -> int:
@@ -305,7 +323,8 @@ def dependent(a: int, b: int) -> bool:
     """Whether two operations of different CPUs may fail to commute.
 
     On the safe side: an IPI may concern whatever its target does next, a step of several accesses may
-    touch any word, and a wait channel without an identity may be any other without one.
+    touch any word, a promise about all TLBs is about any access, and a wait channel without an identity may
+    be any other without one.
     """
     kind, other = a & KIND_MASK, b & KIND_MASK
     if kind in ON_ALL or other in ON_ALL:

@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from vmsmp.errors import UsageError, shorten
+from vmsmp.engine.limits import LONGEST_NAME, MOST_CPUS, MOST_FREE, MOST_ROUNDS, MOST_STEPS
+from vmsmp.errors import UsageError, in_words, quoted, shorten
 
 #: A name that a schedule line can hold.
-NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
+NAME: Final = re.compile(rf"[A-Za-z0-9_.\-]{{1,{LONGEST_NAME}}}")
+#: Digits of a number on a line: enough to say what is wrong with one that is too large.
+_DIGITS: Final = 20
 #: Log entries after which an execution counts as endless, unless somebody says otherwise.
 MAX_STEPS: Final = 100_000
 
@@ -30,7 +33,7 @@ class Choice:
     def check(self, name: str, value: str) -> None:
         """Raises: UsageError for a third value."""
         if value not in (self.usual, self.other):
-            raise UsageError(f"{name} must be {self.usual!r} or {self.other!r}, not {value!r}")
+            raise UsageError(f"{name} must be {self.usual!r} or {self.other!r}, not {quoted(value)}")
 
     def words(self, value: str) -> list[str]:
         """The value as it stands on a line."""
@@ -62,21 +65,21 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An integer from `low` to `high` (None: no limit); on a line `word=N`, of so many digits at most."""
+    """An integer from `low` to `high`; on a line `word=N`."""
 
     word: str
     low: int
-    high: int | None
-    digits: int
+    high: int
     help: str
     usual: int | None = None
 
     def check(self, name: str, value: int | None) -> None:
-        """Raises: UsageError for a number out of range."""
-        if value is None or (self.low <= value and (self.high is None or value <= self.high)):
+        """Raises: UsageError for a number out of range, and for what is no integer."""
+        if value is None and self.usual is None:
             return
-        limits = f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
-        raise UsageError(f"{name} must be {limits}, not {value}")
+        if type(value) is not int or not self.low <= value <= self.high:
+            found = shorten(in_words(value, repr))
+            raise UsageError(f"{name} must be a number from {self.low} to {self.high:,}, not {found}")
 
     def words(self, value: int | None) -> list[str]:
         """The value as it stands on a line."""
@@ -84,7 +87,7 @@ class Number:
 
     def read(self, word: str, before: int | None) -> int | None:
         """The value after a word of a line; None if the word is not of this field."""
-        found = re.fullmatch(f"{self.word}=([0-9]{{1,{self.digits}}})", word)
+        found = re.fullmatch(f"{self.word}=([0-9]{{1,{_DIGITS}}})", word)
         return int(found[1]) if found else None
 
 
@@ -100,7 +103,7 @@ class Names:
         """Raises: UsageError for a name that a line cannot hold."""
         for one in value:
             if not NAME.fullmatch(one):
-                raise UsageError(f"{one!r} is not a name of a repair or mutant")
+                raise UsageError(f"{quoted(one)} is not a name of a repair or mutant")
 
     def words(self, value: Iterable[str]) -> list[str]:
         """The value as it stands on a line."""
@@ -140,17 +143,28 @@ class Options:
     spurious: bool = _option(Flag("spurious", "sleeps may end for no reason"), False)
     races: bool = _option(Flag("races", "data races over plain cells are failures, too"), False)
     cpus: int | None = _option(
-        Number("cpus", 1, 63, 3, "CPUs that work (default: the scenario's own number)"), None
+        Number("cpus", 1, MOST_CPUS, "CPUs that work (default: the scenario's own number)"), None
     )
     rounds: int | None = _option(
-        Number("rounds", 1, None, 9, "most turns of the scenario's loops (default: its own number)"), None
+        Number("rounds", 1, MOST_ROUNDS, "most turns of the scenario's loops (default: its own number)"), None
+    )
+    pages: int | None = _option(
+        Number(
+            "pages",
+            0,
+            MOST_FREE,
+            "pages that are free as the CPUs start (default: what the scenario has left)",
+        ),
+        None,
+    )
+    pressure: bool = _option(
+        Flag("pressure", "another CPU allocates pages to the last, frees them, and begins anew"), False
     )
     max_steps: int = _option(
         Number(
             "steps",
             1,
-            None,
-            12,
+            MOST_STEPS,
             f"steps and hand-offs after which a run counts as endless (default: {MAX_STEPS})",
             MAX_STEPS,
         ),
@@ -190,8 +204,11 @@ class Options:
         for name, kind in OPTION_KINDS.items():
             value = kind.read(word, getattr(self, name))
             if value is not None:
-                return replace(self, **{name: value})
-        raise UsageError(f"schedule {shorten(line)!r}: unknown option {shorten(word)!r}")
+                try:
+                    return replace(self, **{name: value})
+                except UsageError as error:
+                    raise UsageError(f"schedule {quoted(line)}: {error}") from None
+        raise UsageError(f"schedule {quoted(line)}: unknown option {quoted(word)}")
 
 
 #: How each field of `Options` is written, checked and asked for, by its name.

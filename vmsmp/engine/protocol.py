@@ -122,6 +122,14 @@ class Engine(Protocol[C]):
     def ready(self, cpu: C) -> None:
         """`cpu` can go on."""
 
+    def rouse(self, cpu: C) -> None:
+        """An interrupt came for `cpu`.
+
+        If it spins it looks again; if it waits at a gate or for an end, or has ended, it takes its interrupts
+        (`Machine.take_interrupts`) and then waits again.  An interrupt that is latched (`Cpu.latched`) it
+        takes before its next operation wherever it is, unless it is `closed`.
+        """
+
     def gate(self) -> Gate[C]:
         """Make a place where CPUs wait for a condition and take it in one step."""
 

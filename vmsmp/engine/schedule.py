@@ -11,11 +11,11 @@ It prints to one line and parses back::
 
     v1:NAME[+OPTION...]:SEED:PREEMPTIONS[:DIGEST]        v1:lost_update:2a:1.2>2,2.3>1
 
-`OPTION` is what else decides the run: `exact` (lock depth), `any` (timeouts are choices),
-`spurious`, `cpus=N`, `rounds=N` (the most turns of a loop), `steps=N` (the step limit),
-`repair=NAME`, `mutant=ID`.  SEED is hexadecimal;
-data drawn by the program comes from named streams of it.  DIGEST is that of the run which the line was made
-of: whoever replays it can tell whether it is the same run again, or one of another program of that name.
+`OPTION` is what else decides the run: `exact` (lock depth), `any` (timeouts are choices), `spurious`,
+`cpus=N`, `rounds=N` (the most turns of a loop), `pages=N` (free pages), `pressure`, `steps=N` (the step
+limit), as large as `engine.limits` says, `repair=NAME`, `mutant=ID`.  SEED is hexadecimal; data drawn by the
+program comes from named streams of it.  DIGEST is that of the run which the line was made of: whoever replays
+it can tell whether it is the same run again, or one of another program of that name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from vmsmp.engine.limits import LONGEST_LINE, LONGEST_NAME, MOST_CPUS, NTH_DIGITS, SEED_DIGITS
 from vmsmp.engine.options import NAME, Options
-from vmsmp.errors import UsageError, shorten
+from vmsmp.errors import UsageError, quoted
 
 VERSION: Final = "v1"
-_STEP: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,9})([>=])([0-9]{1,9})")
+#: What some editors put before a text.
+BYTE_ORDER_MARK: Final = "\ufeff"
+_STEP: Final = re.compile(rf"([0-9]{{1,2}})\.([0-9]{{1,{NTH_DIGITS}}})([>=])([0-9]{{1,{NTH_DIGITS}}})")
 _DIGEST: Final = re.compile(r"[0-9a-f]{16}")
-_MAX_LINE: Final = 4_000_000
+_SEED: Final = re.compile(rf"[0-9a-f]{{1,{SEED_DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,25 +73,25 @@ class Schedule:
 
         Raises: UsageError (a ValueError) in one sentence that names what is wrong with it.
         """
-        line = line.strip()
-        if len(line) > _MAX_LINE:
-            raise UsageError(f"a schedule of {len(line):,} characters: the limit is {_MAX_LINE:,}")
+        line = line.strip().removeprefix(BYTE_ORDER_MARK)
+        if len(line) > LONGEST_LINE:
+            raise UsageError(f"a schedule of {len(line):,} characters: the limit is {LONGEST_LINE:,}")
         parts = line.split(":")
         if len(parts) not in (4, 5):
             raise UsageError(
-                f"schedule {shorten(line)!r}: expected v1:NAME:SEED:PREEMPTIONS, "
+                f"schedule {quoted(line)}: expected v1:NAME:SEED:PREEMPTIONS, "
                 f"found {len(parts)} part{'s' if len(parts) != 1 else ''} instead of 4"
             )
         version, head, seed, steps, *digest = parts
         if version != VERSION:
-            raise UsageError(f"schedule {shorten(line)!r}: version {version!r} is not {VERSION!r}")
+            raise UsageError(f"schedule {quoted(line)}: version {quoted(version)} is not {VERSION!r}")
         name, *words = head.split("+")
         if not NAME.fullmatch(name):
-            raise UsageError(f"schedule {shorten(line)!r}: {name!r} is not a program's name")
-        if not re.fullmatch(r"[0-9a-f]{1,16}", seed):
-            raise UsageError(f"schedule {shorten(line)!r}: seed {seed!r} is not hexadecimal")
+            raise UsageError(f"schedule {quoted(line)}: {quoted(name)} is not a program's name")
+        if not _SEED.fullmatch(seed):
+            raise UsageError(f"schedule {quoted(line)}: seed {quoted(seed)} is not hexadecimal")
         if digest and not _DIGEST.fullmatch(digest[0]):
-            raise UsageError(f"schedule {shorten(line)!r}: {digest[0]!r} is not a digest of 16 digits")
+            raise UsageError(f"schedule {quoted(line)}: {quoted(digest[0])} is not a digest of 16 digits")
         preemptions, options = cls.parse_steps(steps, line), Options.parse(words, line)
         return cls(name, int(seed, 16), preemptions, options, *digest)
 
@@ -100,12 +103,14 @@ class Schedule:
             match = _STEP.fullmatch(word)
             if match is None:
                 raise UsageError(
-                    f"schedule {shorten(line or text)!r}: {shorten(word)!r} is not a preemption "
+                    f"schedule {quoted(line or text)}: {quoted(word)} is not a preemption "
                     "(CPU.OPERATION>CPU or CPU.OPERATION=VALUE)"
                 )
             cpu, nth, sign, value = match.groups()
-            if int(cpu) > 63 or (sign == ">" and int(value) > 63):
-                raise UsageError(f"schedule {shorten(line or text)!r}: {word!r} names a CPU above 63")
+            if int(cpu) > MOST_CPUS or (sign == ">" and int(value) > MOST_CPUS):
+                raise UsageError(
+                    f"schedule {quoted(line or text)}: {quoted(word)} names a CPU above {MOST_CPUS}"
+                )
             steps.append(Preemption(int(cpu), int(nth), int(value), sign == "="))
         return tuple(steps)
 
@@ -119,4 +124,4 @@ def program_name(program: object) -> str:
     while hasattr(program, "func"):  # functools.partial
         program = program.func
     name = getattr(program, "__name__", type(program).__name__)
-    return re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("_") or "program"
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("_")[:LONGEST_NAME] or "program"

@@ -37,6 +37,10 @@ class Scheduler:
     def yielded(self, cpu: Cpu) -> None:
         """`cpu` cannot get on by itself: it yields, spins or failed a try."""
 
+    def is_over(self) -> bool:
+        """Whether nobody waits for more executions: what takes long between two of them may be left."""
+        return False
+
     def ended(self, machine: Machine) -> None:
         """The execution is over, and what every CPU stands before is still there to be seen."""
 

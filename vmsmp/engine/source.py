@@ -3,7 +3,8 @@
 Some frames are a kernel primitive (a lock's function) and some are machinery that a report leaves out
 (this engine, a checker, the record around a field).  A package says which by a constant `FRAMES`, one
 of `Role`, in its `__init__`; a module may say otherwise for itself.  What says nothing is the program's.
-A mutated function runs in its module's globals, so it has its module's role.
+A mutated function runs in its module's globals, so it has its module's role.  Where a call is handed on to
+such a function, the frame in between is machinery and is nobody's caller.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Final
 
 #: Frames of a CPU that are looked at for one place, at most.
 LIMIT: Final = 4
+#: The file of a frame that only hands a call on to what its function is replaced by.
+DISPATCH: Final = "<dispatch>"
 
 
 class Role(StrEnum):
@@ -34,6 +37,9 @@ class Role(StrEnum):
 #: On CPython 3.11 a member of an enum costs a call.
 _MACHINERY: Final = Role.MACHINERY
 
+
+#: Frames of their own on CPython 3.11 and part of the function around them from 3.12 on.
+_INLINED: Final = ("<listcomp>", "<setcomp>", "<dictcomp>")
 
 #: The package, and beside it in a checkout, else in it, the scenarios.
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
@@ -82,7 +88,17 @@ def role_in(module: str) -> Role:
 
 def role_of(frame: FrameType) -> Role:
     """How the frame is shown to a reader."""
+    if frame.f_code.co_filename == DISPATCH:
+        return _MACHINERY
     return role_in(frame.f_globals.get("__name__") or "")
+
+
+def outer(frame: FrameType) -> FrameType | None:
+    """The frame of the function that called the one this frame is in; what only hands a call on is none."""
+    outside = frame.f_back
+    while outside is not None and (_inlined(frame) or outside.f_code.co_filename == DISPATCH):
+        frame, outside = outside, outside.f_back
+    return outside
 
 
 def caller(out: int = 0, *, inner: int = 1) -> FrameType:
@@ -94,7 +110,7 @@ def caller(out: int = 0, *, inner: int = 1) -> FrameType:
     while frame is not None and role_of(frame) is _MACHINERY:
         frame = frame.f_back
     while out and frame is not None:
-        frame = frame.f_back
+        frame = outer(frame)
         out -= 1
     if frame is None:
         raise RuntimeError("only machinery called this")
@@ -110,8 +126,22 @@ def line_of(code: CodeType, instruction: int) -> int:
 
 
 def place_of(code: CodeType, line: int) -> Place:
-    """The place of a line in a function."""
-    return Place(short_path(code.co_filename), line, code.co_name)
+    """The place of a line in a function; a comprehension is part of the function around it."""
+    return Place(short_path(code.co_filename), line, _function(code))
+
+
+def _function(code: CodeType) -> str:
+    """The name of the function that the code is written in."""
+    name = code.co_name
+    if name not in _INLINED:
+        return name
+    around = [part for part in code.co_qualname.split(".") if part not in _INLINED and part != "<locals>"]
+    return around[-1] if around else "<module>"
+
+
+def _inlined(frame: FrameType) -> bool:
+    """Whether the frame would be none on a later CPython: its caller's is left out in its stead."""
+    return frame.f_code.co_name in _INLINED
 
 
 @lru_cache(1024)
@@ -139,15 +169,15 @@ def standing(frame: FrameType | None = None, limit: int = LIMIT) -> tuple[Place,
         role = role_of(frame)
         if role is Role.PROGRAM or (role is Role.PRIMITIVE and not found):
             found.append(place_of(frame.f_code, frame.f_lineno))
-        frame = frame.f_back
+        frame = outer(frame)
     return tuple(found)
 
 
 def raised_at(trace: TracebackType | None) -> Iterator[tuple[Place, str]]:
     """The places an exception came through, outermost first, each with its line of text."""
-    frames = (frame for frame, _ in traceback.walk_tb(trace))
-    for frame, summary in zip(frames, traceback.extract_tb(trace), strict=True):
-        if role_of(frame) is not Role.MACHINERY:
+    frames = [frame for frame, _ in traceback.walk_tb(trace)]
+    for frame, inner, summary in zip(frames, [*frames[1:], None], traceback.extract_tb(trace), strict=True):
+        if role_of(frame) is not Role.MACHINERY and (inner is None or not _inlined(inner)):
             yield place_of(frame.f_code, summary.lineno or 0), summary.line or ""
 
 

@@ -6,6 +6,8 @@ to thread and the arriving one sleeps until it is picked.  On return the caller 
 operation, and everything up to its next arrival belongs to the same step.  So deciding, performing
 and attributing an operation are one thing, and checkers that look at an arrival see all other CPUs
 parked before theirs.
+A CPU that is picked with an interrupt latched takes that instead, and then stands before its operation once
+more; where it waits for something (`Cpu.wants`) it takes it there.
 
 `run` holds the runnable CPUs in order of index.  A CPU that cannot go on leaves it before it arrives
 and is put back by the CPU that wakes it.  The scheduler is asked only when there is a choice.
@@ -16,7 +18,8 @@ second half of the step limit no spinner is held back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from _thread import get_ident
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
@@ -29,10 +32,16 @@ from vmsmp.engine.indivisible import Indivisible, refuse
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.spin import Spinners, only_read
+from vmsmp.engine.trouble import foreign_thread, internal_error, not_the_program_s
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.engine.wait import GRANTED, WaitEnd
 from vmsmp.engine.workers import give, take
 from vmsmp.errors import Halt
+
+
+def may_end(limit: int) -> str:
+    """What is to be said of a run at its step limit that has not come back to a state."""
+    return f"it may end all the same after more than {limit:,} steps and hand-offs (max_steps, --max-steps)"
 
 
 class Stepping:
@@ -98,25 +107,56 @@ class Stepping:
         cur.pending = code
         run = self.run
         log = self.log
-        if len(run) > self.forced:
-            nxt = self.pick(cur, run)
-        elif run:
-            nxt = run[0]
-        else:
-            nxt = self._idle(cur)
+        try:
+            if len(run) > self.forced:
+                nxt = self.pick(cur, run)
+            elif run:
+                nxt = run[0]
+            else:
+                nxt = self._idle(cur)
+        except Exception as error:
+            self._broken(error)
         if nxt is not cur:
+            if get_ident() != cur.ident:
+                self._foreign()
             self.current = nxt
             log.append(-1 - nxt.index)
             give(nxt.baton, 1)
             take(cur.baton)
             if self.halting:
                 raise Halt
+            if cur.latched and not cur.closed and cur.wants is None:
+                self._interrupt(cur, code)
+                return
         if self.on_op:
-            for hook in self.on_op:
-                hook(cur, code)
+            try:
+                for hook in self.on_op:
+                    hook(cur, code)
+            except Exception as error:
+                self._broken(error)
         log.append(code)
         if len(log) > self._limit:
             self._too_long()
+
+    def _broken(self, error: Exception) -> NoReturn:
+        """A scheduler or an observer raised: the execution is over, and no program may catch why.
+
+        A recursion without end is the program's own doing, wherever it comes to its limit.
+        """
+        if isinstance(error, RecursionError):
+            raise error
+        self._give_up(not_the_program_s(error) or internal_error(error))
+        raise Halt from error
+
+    def _give_up(self, error: BaseException) -> None:
+        """End the execution without a verdict; it raises the first such error at its caller."""
+        raise NotImplementedError
+
+    def _foreign(self) -> NoReturn:
+        """A thread that is no CPU's performs an operation."""
+        error = foreign_thread()
+        self._give_up(error)
+        raise error
 
     def _next(self, cur: ControlledCpu) -> ControlledCpu:
         """Who goes on after `cur`, which has ended: as `point`, which has it inline for its speed."""
@@ -134,12 +174,27 @@ class Stepping:
         """The try just performed changed nothing: write it down as its even kind."""
         self.log[-1] -= 1
 
+    def attend(self, cpu: ControlledCpu) -> None:
+        """The step just performed was an interrupt's, which ended the wait of `cpu`: take it."""
+        cpu.roused = False
+        self.log[-1] = cpu.resume_code
+        self.machine.take_interrupts(cpu)
+
+    def _interrupt(self, cpu: ControlledCpu, code: int) -> None:
+        """Take the interrupt that is latched, which is a step of its own, and stand before `code` again."""
+        resume = cpu.resume_code
+        for hook in self.on_op:
+            hook(cpu, resume)
+        self.log.append(resume)
+        self.machine.take_interrupts(cpu)
+        self.point(code)
+
     def _too_long(self) -> None:
         """The second half of the step limit is for the slow and the unlucky: no spinner is held back."""
         if self._limit < 0:
             self.machine.fail(FailureKind.INTERRUPTED, "stopped from outside")
         if len(self.log) > self.max_steps:
-            self._endless("no end in sight after the step limit")
+            self._endless("no end in sight after the step limit", [may_end(self.max_steps)])
         if self._patient:
             self._patient = False
             self._base_pick = self._fair
@@ -149,10 +204,10 @@ class Stepping:
         for hook in self.machine.hooks.late:
             hook(self.machine)
 
-    def _endless(self, why: str) -> NoReturn:
+    def _endless(self, why: str, facts: Iterable[str] = ()) -> NoReturn:
         for hook in self.machine.hooks.endless:
             hook(self.machine, why)
-        self.machine.fail(FailureKind.LIVELOCK, why)
+        self.machine.fail(FailureKind.LIVELOCK, why, facts)
 
     @staticmethod
     def _fair(cur: Cpu, run: list[Cpu]) -> Cpu:
@@ -167,6 +222,8 @@ class Stepping:
         """`cpu` can go on: it is a candidate from the next arrival on."""
         if self.halting or cpu.done or cpu in self.run:
             return
+        if self._spinners is not None:
+            self._spinners.reads.pop(cpu, None)
         run = self.run
         at = len(run)  # by hand: for so few a key costs more than the search saves
         while at and run[at - 1].index > cpu.index:
@@ -178,9 +235,11 @@ class Stepping:
         if cpu.alarmed:
             self._disarm(cpu)
 
-    def unready(self, cpu: ControlledCpu) -> None:
-        """`cpu` was made ready too soon."""
+    def unready(self, cpu: ControlledCpu, due: int | None) -> None:
+        """`cpu` was made ready too soon; its wait may end by a timeout at `due`."""
         self.run.remove(cpu)
+        if due is not None:
+            self._limit_wait(cpu, due - self.clock.ticks)
 
     def stop(self, cpu: ControlledCpu) -> None:
         """Take `cpu` out of the runnable ones; in an execution that is over, unwind it."""
@@ -204,6 +263,9 @@ class Stepping:
         """
         cpu.wait_end = GRANTED
         self.stop(cpu)
+        self._limit_wait(cpu, timeout)
+
+    def _limit_wait(self, cpu: ControlledCpu, timeout: int | None) -> None:
         if timeout is not None:
             cpu.deadline = self.clock.ticks + timeout
             self._timers.append(cpu)
@@ -323,6 +385,10 @@ class Stepping:
 
     def can_run(self, cpu: Cpu) -> bool:
         return cpu in self.run
+
+    def spins(self, cpu: ControlledCpu) -> bool:
+        """Whether `cpu` is held back because it spins."""
+        return self._spinners is not None and cpu in self._spinners.reads
 
     def anyone_spins(self) -> bool:
         return self._spinners is not None and bool(self._spinners.reads)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from vmsmp.engine.free_cpu import FreeCpu
+from vmsmp.engine.hang import has_leave
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.errors import Halt
@@ -21,6 +22,8 @@ from vmsmp.errors import Halt
 LOOK_S: Final = 0.01
 RENDEZVOUS_S: Final = 0.25
 STILL_S: Final = 0.5
+#: Seconds that a CPU gets to end which hangs.
+LAST_S: Final = 1.0
 #: Seconds that the CPUs get to come to a rendezvous.
 GATHER_S: Final = 0.2
 
@@ -152,11 +155,32 @@ def supervise(run: Supervised, limits: Limits, rendezvous: Rendezvous, boot: Fre
         signs = _signs(run)
         if signs != seen:
             seen, still_since = signs, now
-        elif now - still_since >= STILL_S:
-            _standstill(run, now - still_since, limits.hang_s)
+        elif now - still_since >= STILL_S and _standstill(run, now - still_since, limits.hang_s):
+            still_since = now
         if now - last_meeting >= RENDEZVOUS_S:
             last_meeting = now
             rendezvous.hold(run)
+
+
+def unended(run: Supervised, hang_s: float) -> FreeCpu | None:
+    """Wait until every CPU has ended; return one that does not.
+
+    After a hang, the CPU that hangs is not waited for as long again.
+    """
+    violation = run.machine.violation
+    hangs = violation is not None and violation.kind is FailureKind.HANG
+    patience = min(hang_s, LAST_S) if hangs else hang_s
+    deadline = time.monotonic() + patience
+    n = 0
+    while n < len(run.cpus):  # a CPU may spawn more while we wait
+        cpu = run.cpus[n]
+        if cpu.ended.wait(max(0.0, deadline - time.monotonic())):
+            n += 1
+        elif has_leave(run.machine, cpu):
+            deadline = time.monotonic() + patience
+        else:
+            return cpu
+    return None
 
 
 def _signs(run: Supervised) -> list[Any]:
@@ -167,8 +191,11 @@ def _signs(run: Supervised) -> list[Any]:
     return [(cpu.index, cpu.done, id(cpu.wants) if cpu.wants is not None else cpu.nops) for cpu in run.cpus]
 
 
-def _standstill(run: Supervised, seconds: float, hang_s: float) -> None:
-    """No CPU has got on for a while: ask the checkers, then call it a hang."""
+def _standstill(run: Supervised, seconds: float, hang_s: float) -> bool:
+    """No CPU has got on for a while: ask the checkers, then call it a hang.
+
+    Return whether it is none, since a CPU may take its time: time counts from here.
+    """
     machine = run.machine
     live = [cpu for cpu in run.cpus if not cpu.done]
     try:
@@ -176,7 +203,10 @@ def _standstill(run: Supervised, seconds: float, hang_s: float) -> None:
             for hook in machine.hooks.idle:
                 hook(machine)
         if seconds >= hang_s and all(cpu.deadline is None for cpu in live):
+            if any(has_leave(machine, cpu) for cpu in live if cpu.wants is None and not cpu.blocked):
+                return True
             stuck = ", ".join(sorted(str(cpu) for cpu in live))
             machine.fail(FailureKind.HANG, f"no CPU has got on for {hang_s:g} s", [f"stuck: {stuck}"])
     except Halt:
         pass
+    return False

@@ -30,7 +30,7 @@ class FailureKind(StrEnum):
     EXCEPTION = "exception", "an exception left a CPU's program"
     DEADLOCK = "deadlock", "no CPU can run", True, True
     LOST_WAKEUP = "lost-wakeup", "a CPU sleeps on though what it waits for has happened", True, True
-    LIVELOCK = "livelock", "CPUs run and nothing comes of it", True, True
+    LIVELOCK = "livelock", "CPUs run and nothing comes of it, as far as the step limit lets see", True, True
     LOCK_ORDER = "lock-order", "locks are taken in an order that can deadlock"
     LOCK_MISUSE = "lock-misuse", "a lock is used as the kernel forbids"
     DATA_RACE = "data-race", "two accesses, one of them a store, that nothing orders"
@@ -40,7 +40,7 @@ class FailureKind(StrEnum):
     LEAK = "leak", "a CPU ended and still holds something"
     USE_AFTER_FREE = "use-after-free", "a record is used after it went back to its allocator"
     LINEARIZABILITY = "linearizability", "what calls returned fits no order of them"
-    HANG = "hang", "no CPU gets on (free engine and test timeout)"
+    HANG = "hang", "a CPU arrives at no visible operation any more, or no CPU gets on in real time"
     NONDETERMINISM = "nondeterminism", "the same schedule gives different runs"
     # Never shown as a failure of a program.
     INTERRUPTED = "interrupted", "the run was stopped from outside", True
@@ -53,6 +53,7 @@ class Violation:
 
     `message` is the stable headline, `facts` the lines below it.  What is only predicted comes with
     the places at which a search would hold CPUs to see it happen, in `hold_at` (`sched.rendezvous`).
+    `by_host`: at which step it came depends on the host, so that it comes again, but not step for step.
     """
 
     kind: FailureKind
@@ -60,3 +61,4 @@ class Violation:
     facts: tuple[str, ...] = ()
     cpu: int = 0
     hold_at: tuple[Any, ...] = ()
+    by_host: bool = False

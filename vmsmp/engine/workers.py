@@ -10,14 +10,27 @@ from __future__ import annotations
 import _thread
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Final, Protocol, Self
 
+from vmsmp.engine.hang import HANG_S, LOOK_S, seconds_of, tool_attached
 from vmsmp.engine.watch import WATCH
-from vmsmp.errors import Halt, HostHang
+from vmsmp.errors import Halt, HostHang, UsageError, quoted
+
+#: Seconds that a job gets to come to its end.
+PATIENCE_S: Final = 5.0
+#: Seconds in which a CPU arrives at its next step, or unwinds when it is shaken, and how often it is shaken.
+ARRIVAL_S: Final = 0.2
+SHAKES: Final = 3
+#: Seconds after which a CPU that has used no processor time is taken to sleep in the host.
+ASLEEP_S: Final = 1.0
 
 if hasattr(os, "eventfd"):
     HAVE_EVENTFD = True
@@ -56,13 +69,18 @@ def gil_enabled() -> bool:
 def current_core() -> int | None:
     """The core to pin to: the one this process runs on now, or None where pinning is not to be had.
 
-    `VMSMP_CORE` names another one; a fleet sets it so that its workers do not share.
+    `VMSMP_CORE` is the number of another one among those allowed, round and round; a fleet sets it so that
+    its workers do not share.
+
+    Raises: UsageError if it is no number.
     """
     if not hasattr(os, "sched_setaffinity"):
         return None
     allowed = sorted(os.sched_getaffinity(0))
     wanted = os.environ.get("VMSMP_CORE", "")
-    if wanted.isdigit():
+    if wanted:
+        if not re.fullmatch("[0-9]{1,6}", wanted):
+            raise UsageError(f"VMSMP_CORE must be the number of a core, from 0, not {quoted(wanted)}")
         return allowed[int(wanted) % len(allowed)]
     try:
         with open("/proc/thread-self/stat", encoding="ascii") as stat:
@@ -72,16 +90,66 @@ def current_core() -> int | None:
     return core if core in allowed else allowed[0]
 
 
+def _raise_in(thread: int | None, error: type[BaseException] | None) -> None:
+    """Have a thread raise that when it next runs a line of Python; None takes it back."""
+    raised = ctypes.py_object(error) if error is not None else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread or 0), raised)
+
+
+class _CpuThread(threading.Thread):
+    """The thread of a CPU, which knows the pool that it belongs to."""
+
+    def __init__(self, pool: WorkerPool, name: str, loop: Callable[[], None]) -> None:
+        super().__init__(target=loop, name=name, daemon=True)
+        self.pool = pool
+
+    @classmethod
+    def running(cls) -> WorkerPool | None:
+        """The pool of the CPU that runs on this thread, if one does."""
+        thread = threading.current_thread()
+        if not isinstance(thread, cls) or thread.pool.engine is None:
+            return None
+        return thread.pool if thread in thread.pool.engine.computing() else None
+
+
+_FORKED: Final = (
+    "a CPU may not fork: the copy would share the hand-over of turns with this process "
+    "(start processes before the run, or another program by subprocess)"
+)
+
+
+def _forked() -> None:
+    """The process has been copied: if a CPU did it, its run is over."""
+    pool = _CpuThread.running()
+    if pool is not None and pool.engine is not None:
+        pool.engine.refuse(UsageError(_FORKED))
+
+
+def _end_copy() -> None:
+    """The copy ends at once if a CPU made it: it must not touch what both processes share."""
+    if _CpuThread.running() is not None:
+        os.write(2, f"vmsmp: {_FORKED}\n".encode())
+        os._exit(3)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_forked, after_in_child=_end_copy)
+
+
 class Worker:
     """One pooled thread.  `job` is what it does when the baton reaches it."""
 
     __slots__ = ("baton", "job", "thread")
 
-    def __init__(self, name: str, core: int | None) -> None:
+    def __init__(self, pool: WorkerPool, name: str, context: Context) -> None:
         self.baton = _make_baton()
         self.job: Callable[[], None] | None = None
-        self.thread = threading.Thread(target=self._loop, args=(core,), name=name, daemon=True)
-        self.thread.start()
+        self.thread = _CpuThread(pool, name, partial(context.run, self._loop, pool.core))
+        try:
+            self.thread.start()
+        except BaseException:
+            _drop_baton(self.baton)
+            raise
 
     def _loop(self, core: int | None) -> None:
         # a signal is for the main thread; here it would end the wait for the baton
@@ -95,7 +163,10 @@ class Worker:
             if job is None:
                 return
             self.job = None
-            job()
+            try:
+                job()
+            except Halt:
+                pass  # it was shaken as it came to its end
 
 
 class Driver(Protocol):
@@ -110,30 +181,37 @@ class Driver(Protocol):
     def give_up(self) -> None:
         """Wait for no CPU any longer."""
 
-    def hangs(self) -> str:
-        """What hangs in the host, "" if nothing does; asked about once a second."""
+    def refuse(self, error: BaseException) -> None:
+        """End the execution under way with an error; called by a CPU."""
+
+    def hangs(self, bound: float) -> Any:
+        """What hangs where a step may take `bound` seconds, None if nothing does; asked now and then."""
 
 
 class WorkerPool:
     """The workers of one search; a context manager that leaves no thread and no descriptor behind.
 
-    `core` pins every worker to that core (None: leave them to the host).
+    `core` pins every worker to that core (None: leave them to the host).  `hang_s` is how many seconds of
+    processor time a controlled CPU may use in one step before it hangs (0: as many as it likes).  Workers run
+    in copies of the context in which the pool is made.
     """
 
-    def __init__(self, core: int | None = None) -> None:
+    def __init__(self, core: int | None = None, *, hang_s: float = HANG_S) -> None:
         self.core = core
+        self.hang_s = hang_s
         self.workers: list[Worker] = []
         #: A job did not come back: its threads are left alone.
         self.abandoned = False
         #: The engine that works with this pool, and who may stop it from outside.
         self.engine: Driver | None = None
         self.watch = WATCH.get()
+        self._context = copy_context()
         self._finished: threading.Event | None = None
 
     def worker(self, index: int) -> Worker:
         """The thread of CPU `index`, made on first use."""
         while len(self.workers) <= index:
-            self.workers.append(Worker(f"vmsmp-cpu{len(self.workers)}", self.core))
+            self.workers.append(Worker(self, f"vmsmp-cpu{len(self.workers)}", self._context.copy()))
         return self.workers[index]
 
     def drive(self, job: Callable[[], None], interrupt: Callable[[], None] | None = None) -> None:
@@ -158,23 +236,62 @@ class WorkerPool:
         boot.job = driven
         give(boot.baton, 1)
         try:
-            while not finished.wait(timeout=1.0):
-                self._look()  # and one wait without end may miss a signal that comes as it begins
+            while not finished.wait(timeout=LOOK_S):
+                self._look(finished)  # and one wait without end may miss a signal that comes as it begins
         except KeyboardInterrupt:
             (interrupt or self.halt)()
-            self.abandoned = not finished.wait(timeout=5.0)
+            self._end(finished, PATIENCE_S)
             raise
         self.check()
         if violation:
             raise violation[0]
 
-    def _look(self) -> None:
-        """Raise `HostHang` if the run under way hangs; its threads are left behind."""
-        told = self.engine.hangs() if self.engine is not None else ""
-        if told:
-            self.abandoned = True
-            self.halt()
-            raise HostHang(told)
+    def _look(self, finished: threading.Event) -> None:
+        """Raise `HostHang` if the run under way hangs; threads that do not unwind are left behind."""
+        if self.engine is None or not self.hang_s or tool_attached():
+            return
+        hang = self.engine.hangs(self.hang_s)
+        if hang is not None:
+            self._end(finished, PATIENCE_S)
+            raise HostHang(hang.violation.message, hang)
+
+    def _end(self, finished: threading.Event, patience: float) -> None:
+        """Wait for the end of a job that has been told to end; a CPU that computes on is shaken.
+
+        What goes on all the same is left behind, and so is soon what sleeps in the host.
+        """
+        began, shaken = time.monotonic(), 0
+        used = {thread: seconds_of(thread) for thread in self._computing()}
+        while not finished.wait(timeout=ARRIVAL_S):
+            threads = self._computing()
+            waited = time.monotonic() - began
+            asleep = threads and not shaken and waited > ASLEEP_S
+            if shaken == SHAKES or asleep or waited > patience:
+                self.abandoned = True
+                break
+            if any(seconds_of(thread) > used.get(thread, 0.0) for thread in threads):
+                self.shake()
+                shaken += 1
+        if shaken:
+            self.calm()
+
+    def _computing(self) -> list[threading.Thread]:
+        return self.engine.computing() if self.engine is not None else []
+
+    def calm(self) -> None:
+        """Take back what a shaken thread has not seen; it may come too late.
+
+        CPython before 3.13 has one flag for all threads that something is to be raised, which only a thread
+        that raises takes down, and 3.11 cannot trace any thread while it is up.  So this one raises, too.
+        """
+        for worker in self.workers:
+            _raise_in(worker.thread.ident, None)
+        try:
+            _raise_in(threading.get_ident(), Halt)
+            while True:
+                pass
+        except Halt:
+            pass
 
     # -- stopped from outside (`vmsmp.engine.watch`) -----------------------------------------------
 
@@ -190,13 +307,12 @@ class WorkerPool:
 
     def shake(self) -> None:
         """Raise `Halt` in the CPUs that do not arrive, wherever they compute."""
-        for thread in self.engine.computing() if self.engine is not None else ():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Halt)
-            )
+        for thread in self._computing():
+            _raise_in(thread.ident, Halt)
 
     def abandon(self) -> None:
         """Let the caller go on without waiting for this pool."""
+        self.calm()
         self.abandoned = True
         if self._finished is not None:
             self._finished.set()

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from vmsmp.engine.options import Options
-from vmsmp.errors import UsageError
+from vmsmp.errors import UsageError, quoted
 from vmsmp.patches.mutants import MUTANTS
 from vmsmp.patches.patch import Mutant, Patch, Repair, plant
 from vmsmp.patches.removals import Removal, all_removals, find_removal
@@ -52,7 +52,7 @@ def mutants_matching(patterns: Iterable[str]) -> list[str]:
     for pattern in patterns:
         new = [ident for ident in idents if fnmatchcase(ident, pattern)]
         if not new:
-            raise UsageError(f"no mutant or removal matches {pattern!r}")
+            raise UsageError(f"no mutant or removal matches {quoted(pattern)}")
         found.update(new)
     return [ident for ident in idents if ident in found]
 
@@ -69,7 +69,7 @@ def check_repairs(names: Iterable[str]) -> frozenset[str]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    return UsageError(f"unknown {what} {name!r}: there are {', '.join(known)}")
+    return UsageError(f"unknown {what} {quoted(name)}: there are {', '.join(known)}")
 
 
 def planted(options: Options) -> AbstractContextManager[None]:

@@ -1,8 +1,10 @@
 """Patches: replace one snippet of one function for the duration of a run.
 
 Planting takes the function's source, replaces the snippet, compiles the result in the function's own module
-and swaps the code object; the file on disk and all references to the function stay valid.  A snippet that
-does not occur exactly once is an error: the code has changed, and the patch must follow.
+and has calls run that instead, in the context that plants it and in the pools made there (`dispatch`): a
+search in another thread goes on with its own patches, or none.  A patch planted where others are in place
+comes on top of them; one that is in place already is not planted twice.  A snippet that does not occur
+exactly once is an error: the code has changed, and the patch must follow.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any, ClassVar, NamedTuple
 
 from vmsmp.errors import UsageError
+from vmsmp.patches.dispatch import original, replacing, variant
 
 
 class Edit(NamedTuple):
@@ -84,27 +88,40 @@ class Repair(Patch):
         return target.__code__.co_filename
 
 
+#: The patches in place in this context, in the order in which they were planted.
+_IN_PLACE: ContextVar[tuple[Patch, ...]] = ContextVar("vmsmp_in_place", default=())
+
+
 @contextmanager
 def plant(patches: Iterable[Patch]) -> Iterator[None]:
-    """Run with all these patches in place; several may change the same function.
+    """Run with all these patches in place, too; several may change the same function.
 
     Raises: UsageError if a snippet does not occur exactly once.
     """
+    before = _IN_PLACE.get()
+    every = tuple(dict.fromkeys((*before, *patches)))
+    with replacing(_patched(every, len(before))):
+        token = _IN_PLACE.set(every)
+        try:
+            yield
+        finally:
+            _IN_PLACE.reset(token)
+
+
+def _patched(patches: tuple[Patch, ...], since: int) -> dict[FunctionType, FunctionType]:
+    """The functions that the patches from number `since` on change, each with what all of them make of it."""
+    changed = {resolve(edit.function) for patch in patches[since:] for edit in patch.edits()}
     sources: dict[FunctionType, str] = {}
-    originals: dict[FunctionType, CodeType] = {}
-    try:
-        for patch in patches:
-            for edit in patch.edits():
-                target = resolve(edit.function)
-                source = sources.get(target) or textwrap.dedent(inspect.getsource(target))
+    made: dict[FunctionType, FunctionType] = {}
+    for patch in patches:
+        for edit in patch.edits():
+            target = resolve(edit.function)
+            if target in changed:
+                model = original(target)
+                source = sources.get(target) or textwrap.dedent(inspect.getsource(model))
                 sources[target] = _edited(patch, edit, source)
-                code = _compiled(target, sources[target], patch.file_of(target))
-                originals.setdefault(target, target.__code__)
-                target.__code__ = code
-        yield
-    finally:
-        for target, original in originals.items():
-            target.__code__ = original
+                made[target] = variant(model, _compiled(model, sources[target], patch.file_of(model)))
+    return made
 
 
 def resolve(path: str) -> FunctionType:
@@ -151,9 +168,25 @@ def locate(source: str, old: str) -> tuple[str, str] | None:
 
 def _compiled(target: FunctionType, source: str, filename: str) -> CodeType:
     """Compile a changed source of `target` to a code object that fits it."""
-    source = "\n" * (target.__code__.co_firstlineno - 1) + source  # keep the file's line numbers
+    own = target.__code__
+    source = "\n" * (own.co_firstlineno - 1) + source  # keep the file's line numbers
     code = compile(source, filename, "exec", future.annotations.compiler_flag, dont_inherit=True)
     made = next(c for c in code.co_consts if isinstance(c, CodeType))
-    if made.co_freevars != target.__code__.co_freevars:
-        raise UsageError(f"{target.__qualname__} closes over {target.__code__.co_freevars}")
+    if made.co_freevars != own.co_freevars:
+        raise UsageError(f"{target.__qualname__} closes over {own.co_freevars}")
+    if _arguments(made) != _arguments(own):
+        raise UsageError(f"{target.__qualname__} must keep its arguments")
     return made
+
+
+def _arguments(code: CodeType) -> tuple[int, int, int, int, tuple[str, ...]]:
+    """How a function is called."""
+    stars = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    count = code.co_argcount + code.co_kwonlyargcount + stars.bit_count()
+    return (
+        code.co_posonlyargcount,
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        stars,
+        code.co_varnames[:count],
+    )

@@ -1,7 +1,7 @@
 """Removals: every test, lock, wakeup and order of the model, taken away one at a time.
 
 The written mutants are guards that somebody thought of.  A removal is derived from the source of a function
-of `vmsmp.sync` or `vmsmp.vm`, and so is there for each of its lines:
+of `vmsmp.sync`, `vmsmp.mmu` or `vmsmp.vm`, and so is there for each of its lines:
 
   * `never`, `always`: the body of an `if` is never, or always, run;
   * `once`: a `while` that looks again looks once only;
@@ -12,7 +12,8 @@ of `vmsmp.sync` or `vmsmp.vm`, and so is there for each of its lines:
 
 A removal's id is the path of the function below `vmsmp`, the line within the function, and the word above:
 `vm.vm_page.busy.vm_page_wakeup-7-never`.  It may be planted by that id wherever a mutant may.
-Left alone: panics and assertions, which only speak; ghost state of checkers; reports; boot, which is alone.
+Left alone: panics and assertions, which only speak; ghost state of checkers; reports and counts that are only
+shown; pauses, which are hints to the scheduler; boot, which is alone.
 """
 
 from __future__ import annotations
@@ -30,26 +31,30 @@ from types import FunctionType
 from typing import ClassVar, Final, NamedTuple
 
 from vmsmp.errors import UsageError
+from vmsmp.patches.dispatch import original
 from vmsmp.patches.patch import Patch, locate, resolve
 
 #: What is searched for removals.
-PACKAGES: Final = ("vmsmp.sync", "vmsmp.vm")
+PACKAGES: Final = ("vmsmp.sync", "vmsmp.mmu", "vmsmp.vm")
 #: Modules of them that no other CPU runs beside, or that only show.
 _ALONE: Final = ("startup", "ddb", "system", "observer", "services", "machine")
 #: How the names of functions end that only show or check.
-_SHOWS: Final = ("state", "dump", "name", "klass", "statistics", "check_word", "check_rest", "overdue")
-#: Calls that keep ghost state, or stop the machine.
+_SHOWS: Final = (
+    *("state", "dump", "name", "klass", "statistics", "format"),
+    *("check_word", "check_rest", "holds_of", "text"),
+    *("overdue", "due", "shared_admitted", "shared_granted", "missed", "has_units", "opened"),
+)
+#: How the names of functions begin that keep ghost state, or check.
+_NOTES: Final = ("note_", "_check_")
+#: Other calls that keep ghost state, may only stop the machine, or are hints to the scheduler.
 _GHOST: Final = (
-    "took",
-    "gave",
-    "handed",
-    "taken_over",
-    "panic",
-    "hook",
-    "note_wanted",
-    "note_acquired",
-    "note_released",
-    "note_blocking",
+    *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),
+    *("panic", "fail", "forbid_hard_section", "_may_release", "check_use"),
+)
+#: Attributes that are ghost state, counts that are only shown, or what reports say a CPU waits for.
+_GHOST_PARTS: Final = (
+    *("inside", "queued", "asking", "asked", "holders", "granted", "grants", "refused", "probing"),
+    *("leaving", "epoch", "contested", "t_collisions", "wants"),
 )
 
 
@@ -118,10 +123,12 @@ def _functions_in(module: str) -> Iterator[str]:
         candidates = [(name, thing), *((f"{name}.{own}", method) for own, method in methods)]
         for path, candidate in candidates:
             if isinstance(candidate, FunctionType | staticmethod):
-                code = inspect.unwrap(getattr(candidate, "__func__", candidate)).__code__
+                code = original(inspect.unwrap(getattr(candidate, "__func__", candidate))).__code__
                 # one that is generated has no source, one that uses `super` cannot be compiled alone
                 own = code.co_filename == loaded.__file__ and not code.co_freevars
-                if own and not code.co_name.startswith("__") and not code.co_name.endswith(_SHOWS):
+                # one that has another name here is found where it has its own
+                own = own and code.co_qualname == path
+                if own and not code.co_name.startswith(("__", *_NOTES)) and not code.co_name.endswith(_SHOWS):
                     yield f"{module}:{path}"
 
 
@@ -136,7 +143,7 @@ def removals_of(function: str) -> tuple[Removal, ...]:
 
     Raises: UsageError if its source cannot be read.
     """
-    target = resolve(function)
+    target = original(resolve(function))
     try:
         source = textwrap.dedent(inspect.getsource(target))
     except OSError as error:
@@ -215,12 +222,14 @@ def _leaves(body: list[ast.stmt]) -> bool:
 
 
 def _only_speaks(statement: ast.stmt) -> bool:
-    """Whether it is a test that only panics or raises, or a loop that tells observers."""
+    """Whether it is a test that only panics, raises or keeps ghost state, or a loop that tells observers."""
     match statement:
-        case ast.If(body=[ast.Raise()], orelse=[]):
+        case ast.If(body=[*body], orelse=[]) if all(map(_is_ghost, body)):
             return True
-        case ast.If(body=[ast.Expr(value=call)], orelse=[]):
-            return _called(call) in ("panic", "fail")
+        case ast.If(body=[*_, ast.Raise()], orelse=[]):
+            return True
+        case ast.If(body=[*_, ast.Expr(value=call)], orelse=[]) if _called(call) in ("panic", "fail"):
+            return True
         case ast.For(iter=ast.Attribute(value=ast.Attribute(attr="hooks"))):
             return True
     return False
@@ -229,10 +238,28 @@ def _only_speaks(statement: ast.stmt) -> bool:
 def _has_effect(statement: ast.stmt) -> bool:
     """Whether it is a call or a store that something else could see."""
     match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Attribute(attr=part)))) if (
+            part in _GHOST_PARTS
+        ):
+            return False
         case ast.Expr(value=ast.Call() as call):
-            return _called(call) not in _GHOST
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) | ast.AugAssign(target=ast.Attribute()):
-            return True
+            return _called(call) not in _GHOST and not _called(call).startswith(_NOTES)
+        case ast.Assign(targets=[ast.Attribute(attr=part)]) | ast.AugAssign(target=ast.Attribute(attr=part)):
+            return part not in _GHOST_PARTS
+        case ast.Assign(targets=[ast.Subscript(value=target)]):
+            return not (isinstance(target, ast.Attribute) and target.attr in _GHOST_PARTS)
+    return False
+
+
+def _is_ghost(statement: ast.stmt) -> bool:
+    """Whether it is a call or a store that nothing but checkers and reports can see."""
+    match statement:
+        case (
+            ast.Expr(value=ast.Call())
+            | ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
+            | ast.AugAssign(target=ast.Attribute())
+        ):
+            return not _has_effect(statement)
     return False
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.errors import ReplayDiverged
 from vmsmp.sched.fairness import Fairness
 from vmsmp.sched.policy import base_policy, gave_way, mask_of
 
@@ -76,7 +77,9 @@ class DepthFirst(Scheduler):
         """Return the alternative to take at the next node of the path."""
         if self._depth == len(self._path):
             self._path.append((0, width))
-        taken, _ = self._path[self._depth]
+        taken, known = self._path[self._depth]
+        if known != width:
+            raise ReplayDiverged(f"choice {self._depth} has {width} alternatives, and had {known}")
         self._depth += 1
         return taken
 

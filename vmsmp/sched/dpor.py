@@ -20,11 +20,13 @@ Deviations:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.errors import ReplayDiverged
 from vmsmp.sched.effects import Effects, Event, conflict
 from vmsmp.sched.log_cursor import LogCursor
 from vmsmp.sched.partial_order import PartialOrder
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Steps on fair picks whose races are looked for.
 FAIR_STEPS: Final = 200
+#: Steps that are put in order before it is asked whether the search is over.
+PART: Final = 1_000
 
 
 class Node:
@@ -100,6 +104,8 @@ class Dpor(Scheduler):
         self.sleep_set_blocked = 0
         #: Whether a sleep may end early, so that one that ended last might as well have ended before.
         self._ends_sleeps = False
+        #: Whether the races of the last run have not all been looked at.
+        self._unfinished = False
 
     # -- one run --------------------------------------------------------------------------------
 
@@ -110,6 +116,7 @@ class Dpor(Scheduler):
             self._redundant = False
             self._machine = cpu.machine
             self._effects.begin()
+            self._unfinished = False
             options = cpu.machine.options
             self._ends_sleeps = options.spurious or options.timeouts == "any"
             self.complete = self.complete and not self._ends_sleeps
@@ -126,7 +133,7 @@ class Dpor(Scheduler):
                 node.last_resort = not self._ends_sleeps
             self._events.append(event)
             if event.effects and node.wakeup and node.wakeup[0].event.cpu == event.cpu:
-                node.wakeup[0] = Branch(event, node.wakeup[0].below)
+                node.wakeup[0] = node.wakeup[0].led_by(event)
 
     def _next_node(self, enabled: frozenset[int]) -> Node:
         """Return the node after the last event."""
@@ -150,6 +157,8 @@ class Dpor(Scheduler):
             for cpu in run:
                 if cpu.index == wanted:
                     return cpu
+            if n < self._prefix - 1:
+                raise ReplayDiverged(f"step {n}: cpu{wanted} ran there and cannot run now")
             self._redundant = True
         node = self._next_node(frozenset(cpu.index for cpu in run))
         del self._nodes[n:]
@@ -177,6 +186,8 @@ class Dpor(Scheduler):
     def choose(self, cpu: Cpu, n: int, drawn: int) -> int:
         self._catch_up()
         node = self._nodes[len(self._events) - 1]
+        if node.value >= n:
+            raise ReplayDiverged(f"step {len(self._events) - 1} draws below {n} and drew {node.value} before")
         node.values = n
         return node.value
 
@@ -191,7 +202,7 @@ class Dpor(Scheduler):
             del self._nodes[self._prefix :]
         elif len(self._cursor.log) <= machine.options.fair_from:
             self._asked = len(self._events)
-            self._reverse_races(_blocked(machine))
+            self._reverse_races(self._order(self._events, _blocked(machine)))
         else:
             self._reverse_races_of_fair_run()
 
@@ -199,10 +210,13 @@ class Dpor(Scheduler):
         """Explore the half with choices, and for each CPU what would have come next without it."""
         del self._nodes[self._asked :]
         after = self._events[self._asked : self._asked + FAIR_STEPS]
-        for stopped in sorted({event.cpu for event in after}) or [0]:
-            self._events[self._asked :] = _without(stopped, after)
-            self._reverse_races([])
         del self._events[self._asked :]
+        order = self._order(self._events)
+        self._reverse_races(order)
+        for stopped in sorted({event.cpu for event in after}):
+            longer = order.fork()
+            longer.extend(_without(stopped, after))
+            self._reverse_races(longer, len(order.races))
 
     def share(self) -> float:
         """As `Scheduler.share`, over the branches known so far: races of runs to come may add more."""
@@ -212,7 +226,7 @@ class Dpor(Scheduler):
             share += node.explored * left
             left /= node.values
             share += node.value * left
-        return share + left if self._nodes else 0.0
+        return share + left if self._nodes and not self._unfinished else 0.0
 
     # -- between two runs -------------------------------------------------------------------------
 
@@ -222,18 +236,28 @@ class Dpor(Scheduler):
             return True
         return self._backtrack()
 
-    def _reverse_races(self, blocked: list[Event]) -> None:
-        """Put the sequences that reverse the run's races into the wakeup trees of its nodes."""
-        nodes = self._nodes
+    def _order(self, events: list[Event], blocked: Iterable[Event] = ()) -> PartialOrder:
         order = PartialOrder(
-            self._events,
+            cpus=len(self._machine.cpus),
             enabled_by=self._enablers(),
-            last_resort=frozenset(n for n, node in enumerate(nodes) if node.last_resort),
-            blocked=blocked,
+            last_resort=frozenset(n for n, node in enumerate(self._nodes) if node.last_resort),
         )
-        for race in order.races:
-            if race.first < self._asked and not nodes[race.first].last_resort:
-                _insert(nodes[race.first], WakeupSequence(order, race))
+        for at in range(0, len(events), PART):
+            if self.is_over():
+                self._unfinished = True
+                return order
+            order.extend(events[at : at + PART])
+        order.block(blocked)
+        return order
+
+    def _reverse_races(self, order: PartialOrder, start: int = 0) -> None:
+        """Put the sequences that reverse races, from number `start` on, into the nodes' wakeup trees."""
+        for race in order.races[start:]:
+            if self.is_over():
+                self._unfinished = True
+                return
+            if race.first < self._asked and not self._nodes[race.first].last_resort:
+                _insert(self._nodes[race.first], WakeupSequence(order, race))
 
     def _enablers(self) -> dict[int, int]:
         """For steps of CPUs that could not run for a while, the steps that enabled them."""

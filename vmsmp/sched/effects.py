@@ -10,6 +10,7 @@ Deviation: a store is seen by the value that it leaves, so storing the value tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
@@ -48,14 +49,23 @@ class Effects:
         #: Whether a field was read as a hint for the first time in this run.
         self.learned = False
         self._known: dict[int, bool] = {}
-        self._views: dict[int, Any] = {}
-        self._values: dict[int, Any] = {}
+        #: Those known objects that are read as hints.
+        self._hinted: list[int] = []
+        #: The hints of this run whose records have not been made.
+        self._unmade: list[int] = []
+        #: By hint where to look for its record: a function and a number.
+        self._blocks: dict[int, tuple[Callable[[int], Any], int]] = {}
+        # invariant: one entry for each of the others: how to look, the store as a code, the value seen last
+        self._slots: list[tuple[Callable[[Any], Any], Any]] = []
+        self._codes: list[int] = []
+        self._values: list[Any] = []
 
     def begin(self) -> None:
         """A new run starts."""
         self.learned = False
-        self._views = {}
-        self._values = {}
+        self._unmade = self._hinted[:]
+        self._blocks = {}
+        self._slots, self._codes, self._values = [], [], []
 
     def add(self, machine: Any, steps: list[tuple[int, int]]) -> list[Event]:
         """Return the steps just performed with their effects.
@@ -63,41 +73,62 @@ class Effects:
         Of several steps each counts as having stored what has changed.
         """
         stores = self._stores(machine)
-        following: dict[int, int] = {cpu.index: cpu.pending for cpu in machine.cpus if not cpu.done}
+        cpus = machine.cpus
+        following: dict[int, int] = {}
         events = []
         for cpu, code in reversed(steps):
-            arrival = following.get(cpu, 0)
+            arrival = following.get(cpu, 0 if cpus[cpu].done else cpus[cpu].pending)
             arrived = (arrival,) if arrival & ops.KIND_MASK == ops.ACQUIRE else ()
             events.append(Event(cpu, code, stores + arrived))
             following[cpu] = code
-        for _, code in steps:
-            self._learn(machine, code)
+            if code & ops.KIND_MASK == ops.LOAD and code >> ops.KIND_BITS not in self._known:
+                self._learn(machine, code)
         return events[::-1]
 
-    def _stores(self, machine: Any) -> tuple[int, ...]:
-        changed = []
-        for ident, hinted in self._known.items():
-            if not hinted:
-                continue
-            value = self._peek(machine, ident)
-            before = self._values.get(ident, _UNMADE)
-            if value is not before and value != before:
-                self._values[ident] = value
-                changed.append(ops.op(ident, ops.STORE))
-        return tuple(changed)
+    @property
+    def any_hint(self) -> bool:
+        """Whether a field is known to be read as a hint."""
+        return bool(self._hinted)
 
-    def _peek(self, machine: Any, ident: int) -> Any:
-        view = self._views.get(ident)
-        if view is None:
-            view = machine.find(ident)
-            if view is None or not hasattr(view, "stored"):
-                return _UNMADE
-            self._views[ident] = view
-        return view.stored()
+    def look_for_hints(self, machine: Any, log: list[int]) -> bool:
+        """Learn the hints of a run that is over; whether one was read for the first time in it."""
+        loads = {code for code in log if code >= 0 and code & ops.KIND_MASK == ops.LOAD}
+        for code in sorted(loads):
+            if code >> ops.KIND_BITS not in self._known:
+                self._learn(machine, code)
+        return self.learned
+
+    def _stores(self, machine: Any) -> tuple[int, ...]:
+        if self._unmade:
+            self._find(machine)
+        changed = []
+        values = self._values
+        for at, (peek, record) in enumerate(self._slots):
+            value = peek(record)
+            if value is not values[at] and value != values[at]:
+                values[at] = value
+                changed.append(self._codes[at])
+        return tuple(sorted(changed)) if changed else ()
+
+    def _find(self, machine: Any) -> None:
+        """Look for the records of hints that had not been made."""
+        for ident in self._unmade[:]:
+            block = self._blocks.get(ident) or machine.identities.block_of(ident)
+            if block is None:
+                continue
+            self._blocks[ident] = block
+            find, n = block
+            view = find(n)
+            if hasattr(view, "stored"):  # in another run the identity may be a record's of another type
+                self._unmade.remove(ident)
+                self._slots.append((view.declared.peek, view.record))
+                self._codes.append(ops.op(ident, ops.STORE))
+                self._values.append(_UNMADE)
 
     def _learn(self, machine: Any, code: int) -> None:
-        if code & ops.KIND_MASK != ops.LOAD or code >> ops.KIND_BITS in self._known:
-            return
         ident = code >> ops.KIND_BITS
         self._known[ident] = hinted = hasattr(machine.find(ident), "stored")
-        self.learned = self.learned or hinted
+        if hinted:
+            self._hinted.append(ident)
+            self._unmade.append(ident)
+            self.learned = True

@@ -1,14 +1,12 @@
 """The fingerprint of a run: a number that all runs of one Mazurkiewicz trace share.
 
-Searches count distinct traces by it.
-
-Deviation: what a step does beside its operation (`effects`) is in no log, so runs that differ only in the
-order of a hint and a silent store share a fingerprint unless the values read lead to other operations.
+Searches count distinct traces by it.  What a step does beside its operation is in no log, so whoever wants
+it to count says so (`effects.Witness`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vmsmp.engine import ops
@@ -47,12 +45,60 @@ class _Special:
         return name
 
 
-def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
+class _Beside:
+    """Names what steps do beside their operations, in the tables of the others.
+
+    The arrivals before a lock are reads of a place of its own, and upgrades write to it.
+    """
+
+    __slots__ = ("_read", "_written", "effects")
+
+    def __init__(
+        self, effects: Mapping[int, Iterable[int]], written: dict[int, int], read: dict[int, int]
+    ) -> None:
+        self.effects = effects
+        self._written = written
+        self._read = read
+
+    def past(self, n: int, code: int, past: int) -> int:
+        """Name what comes before step n: `past` on its CPU, and what its effects depend on."""
+        for effect in self.effects.get(n, ()):
+            place = _place(effect)
+            read = 0 if place < 0 else self._read.get(place, 0)
+            past = hash((past, effect, self._written.get(place, 0), read))
+        if code & ops.KIND_MASK == ops.UPGRADE:
+            past = hash((past, self._read.get(_place(code), 0)))
+        return past
+
+    def done(self, n: int, code: int, name: int) -> None:
+        """Step n, of that name, is done."""
+        for effect in self.effects.get(n, ()):
+            place = _place(effect)
+            if place < 0:
+                self._read[place] = self._read.get(place, 0) + name * name & _WORD
+            else:
+                self._written[place] = name
+                self._read[place] = 0
+        if code & ops.KIND_MASK == ops.UPGRADE:
+            self._written[_place(code)] = name
+            self._read[_place(code)] = 0
+
+
+def _place(code: int) -> int:
+    """The field that is stored to, or the place where arrivals before a lock and its upgrades meet."""
+    thing = code >> ops.KIND_BITS
+    return thing if code & ops.KIND_MASK == ops.STORE else -1 - thing
+
+
+def fingerprint(
+    log: list[int], draws: Iterable[int] = (), effects: Mapping[int, Iterable[int]] | None = None
+) -> int:
     """Return a number shared by all runs of one trace with the same data drawn, and hardly any other.
 
     Each step is named by what it depends on: its CPU's step before, the last write to its object and,
     for a write, the reads since; what readers do to a lock commutes with itself alone.  The sum over all
-    steps does not depend on the order of the log.
+    steps does not depend on the order of the log.  `effects` are by number of step what it does beside its
+    operation (`effects.Event`); None if nobody has looked.
     """
     total = cpu = interrupted = reacquired = 0
     special = _Special(draws)
@@ -60,13 +106,19 @@ def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
     written = special.written
     read: dict[int, int] = {}
     shared: dict[int, int] = {}
+    beside = None if effects is None else _Beside(effects, written, read)
+    n = -1
     for code in log:
         if code < 0:
             cpu = -1 - code
             continue
+        n += 1
         obj = code >> ops.KIND_BITS
         kind = code & ops.KIND_MASK
         past = last.get(cpu, interrupted)
+        aside = beside if beside is not None and (n in beside.effects or kind == ops.UPGRADE) else None
+        if aside is not None:
+            past = aside.past(n, code, past)
         if kind in _SPECIAL:
             name = special.name(cpu, code, past, total)
             interrupted, reacquired = special.interrupted, special.reacquired
@@ -82,6 +134,8 @@ def fingerprint(log: list[int], draws: Iterable[int] = ()) -> int:
         else:
             name = hash((cpu, code, past, written.get(obj, interrupted), shared.get(obj, 0)))
             read[obj] = read.get(obj, 0) + name * name & _WORD
+        if aside is not None:
+            aside.done(n, code, name)
         last[cpu] = name
         total = total + name * name & _WORD  # squares: sums of close hashes would collide
     return total

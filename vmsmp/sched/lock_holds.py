@@ -7,7 +7,7 @@ the step that took the lock, not the release that an acquire waited for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vmsmp.engine import ops
@@ -36,6 +36,15 @@ class LockHolds:
         #: For the step that ends a hold: the steps at which the hold, and its exclusive part, began.
         self._ended: dict[int, tuple[int, int]] = {}
         self._reacquired: dict[int, int] = {}
+
+    def fork(self) -> LockHolds:
+        """A copy that can follow other steps from here."""
+        other = LockHolds()
+        other._holds = {
+            lock: {cpu: replace(hold) for cpu, hold in holds.items()} for lock, holds in self._holds.items()
+        }
+        other._ended, other._reacquired = self._ended.copy(), self._reacquired.copy()
+        return other
 
     def step(self, n: int, cpu: int, code: int) -> None:
         """Take in step n, an operation on a lock or a sleep."""

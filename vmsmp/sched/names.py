@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.errors import UsageError
+from vmsmp.errors import UsageError, quoted
 from vmsmp.sched.dfs import DepthFirst
 from vmsmp.sched.dpor import Dpor
 from vmsmp.sched.pct import Pct
@@ -100,4 +100,4 @@ def make_scheduler(name: str, seed: int) -> Scheduler:
         if value is not None:
             return choice.make(seed, value)
     *usages, last = (choice.usage for choice in CHOICES)
-    raise UsageError(f"unknown scheduler {name!r}: use {', '.join(usages)} or {last}")
+    raise UsageError(f"unknown scheduler {quoted(name)}: use {', '.join(usages)} or {last}")

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.engine import ops, trace
+from vmsmp.engine import trace
 from vmsmp.sched.effects import Event
-from vmsmp.sched.partial_order import PartialOrder
+from vmsmp.sched.partial_order import Clock, PartialOrder
 
-#: The longest run to normalize, in steps: the order takes memory by their square.
+#: The longest run to normalize, in steps.
 LIMIT: Final = 20_000
-#: How many IPIs and reacquired tokens, which depend on everything, a run of that length may have.
-WIDE: Final = 50
 
 
 def order_of(log: list[int]) -> PartialOrder:
@@ -24,24 +22,32 @@ def order_of(log: list[int]) -> PartialOrder:
     return PartialOrder(Event(cpu, code) for cpu, code in trace.steps(log))
 
 
-def grouped(order: PartialOrder, wanted: int | None = None) -> list[int]:
-    """Return the numbers of the steps, or of those in the bit mask `wanted`, in normal form."""
+def grouped(order: PartialOrder, wanted: Clock | None = None) -> list[int]:
+    """Return the numbers of the steps, or of those in `wanted` and before, in normal form."""
     waiting: dict[int, list[int]] = {}
-    for n in range(len(order.events) - 1, -1, -1):
-        if wanted is None or wanted >> n & 1:
-            waiting.setdefault(order.events[n].cpu, []).append(n)
+    for cpu, mine in enumerate(order.steps):
+        last = len(order.events) if wanted is None else wanted[cpu]
+        if mine and mine[0] <= last:
+            waiting[cpu] = [n for n in reversed(mine) if n <= last]
     chosen: list[int] = []
-    done = 0
+    # by CPU, the number of its last step that is chosen
+    done = [-1] * len(order.steps)
     current = 0
     while waiting:
-        ready = [cpu for cpu in sorted(waiting) if not order.before[waiting[cpu][-1]] & ~done]
-        current = current if current in ready else ready[0]
+        if current not in waiting or not _is_next(order, waiting[current][-1], done):
+            current = next(cpu for cpu in waiting if _is_next(order, waiting[cpu][-1], done))
         n = waiting[current].pop()
         if not waiting[current]:
             del waiting[current]
         chosen.append(n)
-        done |= 1 << n
+        done[current] = n
     return chosen
+
+
+def _is_next(order: PartialOrder, n: int, done: list[int]) -> bool:
+    """Whether all that comes before step n is done."""
+    mine = order.events[n].cpu
+    return all(last <= done[cpu] or cpu == mine for cpu, last in enumerate(order.clocks[n]))
 
 
 def as_log(order: PartialOrder, numbers: list[int]) -> list[int]:
@@ -57,10 +63,10 @@ def as_log(order: PartialOrder, numbers: list[int]) -> list[int]:
     return log
 
 
-def causes(order: PartialOrder, cpu: int) -> int:
-    """Return the CPU's last step and all that happens before it, as a bit mask."""
-    steps = [n for n, event in enumerate(order.events) if event.cpu == cpu]
-    return order.before[steps[-1]] | 1 << steps[-1] if steps else 0
+def causes(order: PartialOrder, cpu: int) -> Clock:
+    """Return the CPU's last step and all that happens before it."""
+    mine = order.steps[cpu] if cpu < len(order.steps) else []
+    return order.clocks[mine[-1]] if mine else (-1,) * len(order.steps)
 
 
 def digest(log: list[int], cpu: int | None = None) -> str:
@@ -68,8 +74,7 @@ def digest(log: list[int], cpu: int | None = None) -> str:
 
     With `cpu`, name only what led to the last step of that CPU.
     """
-    everywhere = sum(code & ops.KIND_MASK in ops.EVERYWHERE for code in log if code >= 0)
-    if len(log) * (everywhere + 1) > LIMIT * (WIDE + 1) or len(log) > LIMIT:
+    if len(log) > LIMIT:
         return ""
     order = order_of(log)
     return trace.digest(as_log(order, grouped(order, None if cpu is None else causes(order, cpu))))

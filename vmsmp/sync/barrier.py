@@ -13,6 +13,7 @@ from __future__ import annotations
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait, WaitMode
+from vmsmp.sync.arguments import whole
 from vmsmp.sync.futex import ALL, Futexes
 from vmsmp.sync.services import Services
 from vmsmp.sync.token import leave_tokens, regain_tokens
@@ -22,7 +23,7 @@ class Barrier:
     """A barrier for `n` CPUs at either depth."""
 
     def __init__(self, machine: Services, n: int, name: str | None = None) -> None:
-        if n < 1:
+        if whole("barrier", n) < 1:
             raise ValueError(f"barrier({n}): nobody would ever come")
         self.machine = machine
         self.n = n

@@ -1,6 +1,7 @@
 """Plain shared memory: words whose loads and stores order nothing.
 
-Each access is one visible operation.  Two unordered accesses, one of them a store, are a data race.
+Each access is one visible operation.  Two unordered accesses, one of them a store, are a data race, unless
+the cell is declared sloppy: its readers may miss a store, and its writers overwrite each other.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from vmsmp.engine import ops
+from vmsmp.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +22,19 @@ T = TypeVar("T")
 
 
 class Cell(Generic[T]):
-    """A plain word of any value.  Locks: none."""
+    """A plain word of any value.  Locks: none.
 
-    __slots__ = ("_load", "_point", "_store", "ident", "name", "value")
+    `sloppy` says why its accesses may race; None if they may not.
+    """
 
-    def __init__(self, machine: Machine, value: T, name: str | None = None) -> None:
+    __slots__ = ("_load", "_point", "_store", "ident", "name", "sloppy", "value")
+
+    def __init__(
+        self, machine: Machine, value: T, name: str | None = None, *, sloppy: str | None = None
+    ) -> None:
+        if sloppy is not None and not sloppy.strip():
+            raise UsageError("a sloppy cell needs the reason why it may race")
+        self.sloppy = sloppy
         self.ident = ident = machine.enroll(self)
         self.name = name or f"cell {ident & 63}.{ident >> 6}"
         self.value = value

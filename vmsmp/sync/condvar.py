@@ -57,6 +57,8 @@ class Condvar:
         raise NotImplementedError
 
     def _enter(self, lock: Lock) -> None:
+        if not isinstance(lock, Lock):
+            raise TypeError(f"{self} is waited for with a lock, not with {lock!r}")
         cpu = self.machine.curcpu
         mine = [hold.mode for hold in cpu.held if hold.lock is lock]
         if mine != [EXCLUSIVE]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 ERESTART: Final = -1
+ENOENT: Final = 2
 EINTR: Final = 4
 EDEADLK: Final = 11
 EBUSY: Final = 16
+EINVAL: Final = 22
 EAGAIN: Final = 35
 EWOULDBLOCK: Final = EAGAIN
+EINPROGRESS: Final = 36
 ENOLCK: Final = 77
 
 # lockmgr request types (low four bits) and flags

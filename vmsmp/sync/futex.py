@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
+from vmsmp.sync.arguments import ticks
 from vmsmp.sync.atomic import Atomic
 from vmsmp.sync.errno import EAGAIN, PCATCH, PINTERLOCKED
 from vmsmp.sync.ident import ident_hash
@@ -73,6 +74,16 @@ class Waiter:
         return f"futex {self.name}"
 
 
+def futex_word(word: Any) -> Atomic:
+    """What may be waited on.
+
+    Raises: TypeError for anything but an atomic.
+    """
+    if not isinstance(word, Atomic):
+        raise TypeError(f"a futex is a machine's atomic, not {word!r}")
+    return word
+
+
 class Futexes:
     """All futexes of a machine; the depths differ in how a queue is looked at."""
 
@@ -83,6 +94,7 @@ class Futexes:
 
     def wait(self, word: Atomic, expected: Any, timo: int = 0) -> int:
         """Sleep if `word` is `expected`, until a wake; 0, EAGAIN, EWOULDBLOCK or EINTR."""
+        ticks(timo)
         return self.sleep(word, expected, timo, PCATCH)
 
     def sleep(

@@ -80,12 +80,20 @@ class Lock:
         return LockStatistics(self.name, self.acquisitions, self.contested)
 
     def check_word(self) -> str | None:
-        """What is wrong with the state word, or None; checked after every operation."""
+        """What is wrong with the state word, or what stands for it, or None, seen after every operation."""
         return None
 
     def check_rest(self) -> str | None:
-        """What is wrong with the state word, or None; checked when no CPU uses the lock."""
+        """What is wrong with it, or None; checked when no CPU uses the lock."""
         return None
+
+    def holds_of(self, mode: str) -> dict[int, int]:
+        """How often each CPU, by index, holds it in that mode: for checkers."""
+        holds: dict[int, int] = {}
+        for cpu, held in self.holders:
+            if held == mode:
+                holds[cpu.index] = holds.get(cpu.index, 0) + 1
+        return holds
 
     def state(self) -> str:
         """The state as a report shows it."""
@@ -113,12 +121,13 @@ class Lock:
         if cpu.let_go(self, mode):
             self.holders.remove((cpu, mode))
 
-    def mode_of(self, cpu: Cpu) -> str | None:
+    def mode_of(self, cpu: Cpu) -> WaitMode | None:
         """The mode of the last hold of `cpu`, or None."""
-        for hold in reversed(cpu.held):
-            if hold.lock is self:
-                return str(hold.mode)
-        return None
+        held = cpu.held
+        if held and held[-1].lock is self:  # it mostly is that one
+            mode: WaitMode = held[-1].mode
+            return mode
+        return next((hold.mode for hold in reversed(held) if hold.lock is self), None)
 
     def __enter__(self) -> Self:
         self.acquire()

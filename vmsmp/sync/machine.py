@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from vmsmp.sync.allocation import Allocation
 from vmsmp.sync.barrier import AtomicBarrier, Barrier, ExactBarrier
+from vmsmp.sync.callout import AtomicCallout, Callout, ExactCallout, Softclock
 from vmsmp.sync.condvar import AtomicCondvar, Condvar, ExactCondvar
 from vmsmp.sync.errno import EINTR, ERESTART, PDOMAIN_MASK, PWAKEUP_MYCPU, PWAKEUP_ONE
-from vmsmp.sync.futex import ALL, AtomicFutexes, ExactFutexes, Futexes
+from vmsmp.sync.futex import ALL, AtomicFutexes, ExactFutexes, Futexes, futex_word
+from vmsmp.sync.ipiq import lwkt_send_ipiq, lwkt_send_ipiq_mask, lwkt_synchronize_ipiqs, lwkt_wait_ipiq
 from vmsmp.sync.lock import Lock
 from vmsmp.sync.lockmgr import AtomicLockmgr, ExactLockmgr, LockmgrLock
 from vmsmp.sync.mutex import AtomicMutex, ExactMutex, Mutex
@@ -58,6 +60,7 @@ class SyncMachine(Services):
         super().__init__(engine, seed=seed, options=options, hooks=hooks)
         self._sleepq: SleepQueues | None = None
         self._futexes: Futexes | None = None
+        self._softclock: Softclock | None = None
         #: All memory that the program allocated, by CPU in order: whose end is looked at.
         self.allocations: dict[int, list[Allocation]] = {}
         self._pool_tokens: dict[int, Token] = {}
@@ -136,17 +139,54 @@ class SyncMachine(Services):
 
     def futex_wait(self, atomic: Atomic, expected: Any, timo: int = 0) -> int:
         """Sleep if `atomic` is `expected`, until a wake; 0, EAGAIN, EWOULDBLOCK or EINTR."""
-        return self.futexes.wait(atomic, expected, timo)
+        return self.futexes.wait(futex_word(atomic), expected, timo)
 
     def futex_wake(self, atomic: Atomic, n: int = 1) -> int:
         """Wake up to `n` CPUs that wait on `atomic`; how many there were."""
-        return self.futexes.wake(atomic, n)
+        return self.futexes.wake(futex_word(atomic), n)
 
     def futex_requeue(
         self, atomic: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
     ) -> int:
         """Wake some CPUs that wait on `atomic` and let others wait on `target` (see `Futexes.requeue`)."""
-        return self.futexes.requeue(atomic, target, wake, requeue, expected)
+        return self.futexes.requeue(futex_word(atomic), futex_word(target), wake, requeue, expected)
+
+    @property
+    def softclock(self) -> Softclock:
+        """What calls the machine's callouts."""
+        if self._softclock is None:
+            with self.making:
+                self._softclock = self._softclock or Softclock(self)
+        return self._softclock
+
+    def callout(self, name: str | None = None, lock: LockmgrLock | None = None) -> Callout:
+        """A function that is called later: `.reset(ticks, func, *args) .stop() .cancel() .terminate()`.
+
+        With a `lock` it is called with that held (callout_init_lk).
+        """
+        return (ExactCallout if self.exact else AtomicCallout)(self, self.softclock, name, lock)
+
+    # -- functions on other CPUs ----------------------------------------------------------------
+
+    def send_ipiq(self, cpu: Cpu, func: Callable[..., object], *args: Any) -> int:
+        """Have `cpu` call `func(*args)`, sooner or later; a number for `wait_ipiq` (see `sync.ipiq`)."""
+        return lwkt_send_ipiq(self, thread_of(self, cpu), func, *args)
+
+    def send_ipiq_mask(self, mask: int, func: Callable[..., object], *args: Any) -> int:
+        """Have every CPU of the mask, this one first, call `func(*args)`; how many these are."""
+        return lwkt_send_ipiq_mask(self, mask, func, *args)
+
+    def wait_ipiq(self, cpu: Cpu, seq: int) -> None:
+        """Spin until `cpu` has done what was sent to it up to that number."""
+        lwkt_wait_ipiq(self, thread_of(self, cpu), seq)
+
+    def synchronize_ipiqs(self, wmesg: str = "synci") -> None:
+        """Sleep until every other CPU has done what was sent to it before."""
+        lwkt_synchronize_ipiqs(self, wmesg)
+
+    def splz(self) -> None:
+        """Take the IPIs that have come for this CPU, as the kernel's CPU does at any instruction."""
+        self.take_interrupts(self.engine.current)
 
     # -- sleeping -------------------------------------------------------------------------------
 

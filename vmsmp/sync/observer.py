@@ -29,6 +29,9 @@ class LockObserver(Observer):
     def interlocked(self, cpu: Cpu, ident: Any) -> None:
         """`cpu` announced that it may sleep on `ident`."""
 
+    def commits(self, cpu: Cpu, ident: Any) -> None:
+        """`cpu` asks to sleep on `ident`, and says that it has announced that (PINTERLOCKED)."""
+
     def sleeps(self, cpu: Cpu, ident: Any) -> None:
         """`cpu` goes to sleep on `ident`."""
 

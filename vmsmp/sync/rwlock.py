@@ -135,6 +135,19 @@ class AtomicRwLock(RwLock):
         else:
             self._readers -= 1
 
+    def check_word(self) -> str | None:
+        """It has one owner or readers only, and they are those who hold it."""
+        owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
+        if owners != ({} if self._owner is None else {self._owner.index: 1}):
+            return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
+        if sum(readers.values()) != self._readers or (owners and readers):
+            return f"it has {self._readers} readers, but is held shared by {sorted(readers)}"
+        return None
+
+    def check_rest(self) -> str | None:
+        """Nobody holds or wants it."""
+        return "nobody uses it but it is not free" if self._owner or self._readers or self._queued else None
+
 
 class ExactRwLock(RwLock):
     """The word `state`, on which CPUs sleep."""

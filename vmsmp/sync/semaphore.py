@@ -17,6 +17,7 @@ from typing import Self
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait, WaitMode
+from vmsmp.sync.arguments import ticks, whole
 from vmsmp.sync.asking import Asking
 from vmsmp.sync.errno import EWOULDBLOCK
 from vmsmp.sync.futex import Futexes
@@ -27,7 +28,7 @@ class Semaphore:
     """A semaphore at either depth."""
 
     def __init__(self, machine: Services, n: int, name: str | None = None) -> None:
-        if n < 0:
+        if whole("semaphore", n) < 0:
             raise ValueError(f"semaphore({n}): there is no less than none")
         self.machine = machine
         self.ident = ident = machine.enroll(self)
@@ -81,7 +82,7 @@ class AtomicSemaphore(Semaphore):
 
     def acquire(self, timo: int = 0) -> int:
         self._may_sleep()
-        return self._asking.until(self._code | ops.CMPSET, self._take, Wait(self, WaitMode.UNIT), timo)
+        return self._asking.until(self._code | ops.CMPSET, self._take, Wait(self, WaitMode.UNIT), ticks(timo))
 
     def try_acquire(self) -> bool:
         return self._asking.once(self._code | ops.CMPSET, self._take)
@@ -115,7 +116,7 @@ class ExactSemaphore(Semaphore):
         self._may_sleep()
         if self.try_acquire():
             return 0
-        end = self.machine.ticks + timo
+        end = self.machine.ticks + ticks(timo)
         self.waiters.fetchadd(1)
         error = 0
         while not self.try_acquire():

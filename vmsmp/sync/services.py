@@ -12,12 +12,14 @@ from vmsmp.engine import ops
 from vmsmp.engine.machine import Machine as BareMachine
 from vmsmp.sync.atomic import Atomic, FreeAtomic
 from vmsmp.sync.cell import Cell
+from vmsmp.sync.thread import splz, take_latched, takes_ipis, thread_of
 
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.hooks import Hooks
     from vmsmp.engine.options import Options
     from vmsmp.engine.protocol import Engine
+    from vmsmp.sync.thread import Switcher, Thread
 
 #: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
@@ -44,9 +46,54 @@ class Services(BareMachine):
         # Their numbers are set aside: any CPU may be the first to need another one's thread.
         self._threads = self.identities.reserve(ops.MAX_CPUS - 1, ops.MAX_CPUS, self._thread)
         self._token_gate: Any = None
+        #: What an interrupt that is latched runs, on its CPU (`ipiq.vector`).
+        self.vector: Callable[[Thread], None] | None = None
+        #: What changes the address space of a CPU that gives up its thread (`token.switch`).
+        self.switcher: Switcher | None = None
+        #: What is run by CPUs that have ended, when it is `wanted`; by index.
+        self.afterlife: dict[int, Any] = {}
 
     def _thread(self, n: int) -> Any:
         return self.cpus[n].td if n < len(self.cpus) else None
+
+    def arise(self, cpu: Cpu) -> None:
+        if self.switcher is not None:
+            self.switcher.arise(thread_of(self, cpu))
+
+    def retire(self, cpu: Cpu) -> None:
+        if self.switcher is not None:
+            self.switcher.retire(thread_of(self, cpu))
+
+    def take_interrupts(self, cpu: Cpu) -> None:
+        if cpu.latched:
+            take_latched(thread_of(self, cpu))
+        if cpu.td is not None:
+            splz(cpu.td)
+        late = self.afterlife.get(cpu.index)
+        if late is not None and late.wanted():
+            late.run()
+
+    def interrupts(self, cpu: Cpu) -> bool:
+        late = self.afterlife.get(cpu.index)
+        return (
+            (cpu.latched and not cpu.closed)
+            or (cpu.td is not None and takes_ipis(cpu.td))
+            or (late is not None and late.wanted())
+        )
+
+    def yield_(self) -> None:
+        """Give way to another runnable CPU, if there is one; then take IPIs."""
+        self.engine.yield_()
+        self.take_interrupts(self.engine.current)
+
+    def pause(self) -> None:
+        """One turn of a spin loop: the search may hold this CPU until another one writes what it read.
+
+        It takes IPIs, unless the CPU is in a critical section.
+        """
+        self.take_interrupts(self.engine.current)
+        self.engine.pause()
+        self.take_interrupts(self.engine.current)
 
     def thread_ident(self, cpu: Cpu) -> int:
         """The identity of the CPU's thread."""
@@ -54,9 +101,12 @@ class Services(BareMachine):
 
     # -- shared memory --------------------------------------------------------------------------
 
-    def cell(self, value: T, name: str | None = None) -> Cell[T]:
-        """Plain shared memory; two unordered accesses, one a store, are a data race."""
-        return Cell(self, value, name)
+    def cell(self, value: T, name: str | None = None, *, sloppy: str | None = None) -> Cell[T]:
+        """Plain shared memory; two unordered accesses, one a store, are a data race.
+
+        `sloppy` is the reason why they are none here, in a phrase: what makes a lost store harmless.
+        """
+        return Cell(self, value, name, sloppy=sloppy)
 
     def atomic(
         self,

@@ -8,6 +8,8 @@ Deviations:
   * backoff is one `pause` a turn; "indefinite wait" is the engine's livelock verdict.
   * a reader's time window, in which it may overrule queued writers, is drawn (one turn of two is
     inside) on each turn that could use it, instead of following a time stamp counter.
+  * at the atomic depth a try fails only if the lock is held.  In the kernel, and at the exact depth, the
+    count of a reader that is backing off spoils a try, too, though the owner has gone.
   * a counter of updates (`sync.sequence`) is a word beside the lock, for locks that are used so.
 """
 
@@ -301,3 +303,16 @@ class AtomicSpinlock(Spinlock):
             self._owner = None
         else:
             self._readers = max(0, self._readers - 1)
+
+    def check_word(self) -> str | None:
+        """INV-SP1, of what stands for the word."""
+        owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
+        if owners != ({} if self._owner is None else {self._owner.index: 1}):
+            return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
+        if sum(readers.values()) != self._readers or (owners and readers):
+            return f"it has {self._readers} readers, but is held shared by {sorted(readers)}"
+        return None
+
+    def check_rest(self) -> str | None:
+        """INV-SP2 at rest."""
+        return None if self._free(self.engine.current) else "nobody uses it but it is not free"

@@ -1,26 +1,29 @@
-"""The kernel's view of what runs on a CPU: struct thread, critical sections and IPI queues.
+"""The kernel's view of what runs on a CPU: struct thread, critical sections, and how IPIs are taken.
 
-Models: sys/sys/thread.h, sys/kern/lwkt_thread.c, lwkt_ipiq.c as far as locks and sleeps need them.
+Models: sys/sys/thread.h, sys/kern/lwkt_thread.c as far as locks and sleeps need them.
 Locks: a thread's fields belong to its own CPU; a FIFO of IPIs is written by its source and its target.
+`ipiq` has the sender's half.
+A CPU takes IPIs outside of critical sections (a spinlock's is one) and of IPIs:
+  * when it enters or leaves the outermost critical section, pauses in a spin loop or yields;
+  * while it is idle: asleep, waiting for a lock that is no spinlock or for a CPU's end, or at its own end;
+  * as a sender that waits for room in a FIFO or for an answer, in a critical section, too;
+  * where it says so (`splz`).
+An interrupt with a vector of its own (`ipiq.vector`) it takes before any operation, in critical sections and
+IPIs, too, unless interrupts are disabled.
 Deviations:
-  * one thread a CPU; while it sleeps its CPU is idle and takes IPIs.
-  * a running CPU takes an IPI where its effect can first be seen: on entry to or exit from the
-    outermost critical section, and before the CPU idles.  An IPI of this package acts on the receiver's
-    own sleep queue alone, which is touched in critical sections only, so taking it earlier would look
-    the same.
-  * a CPU that has run its program to the end, or waits for the end of another's, takes no IPIs, and
-    nobody waits for it to take them.
+  * one thread a CPU; while it sleeps its CPU is idle.
+  * the kernel's CPU takes them anywhere outside of critical sections; here memory may be accessed in
+    between, with the IPI late.  What has to meet an IPI at any access calls `splz` before it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.engine.wait import JOIN, WaitMode
+from vmsmp.engine.wait import WaitMode
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 
 if TYPE_CHECKING:
@@ -40,18 +43,17 @@ TDF_TIMEOUT = 0x8000
 TDF_TSLEEP_DESCHEDULED = 0x20000
 TDF_DEADLKTREAT = 0x1000000
 
-#: At how many entries of a FIFO its sender waits, and until how many; then the same inside an IPI.
-IPIQ_LIMITS: Final = (128, 64)
-IPIQ_LIMITS_NESTED: Final = (253, 251)
-
 
 class Fifo:
     """The IPIs that one CPU sent to another one and that were not taken yet."""
 
-    __slots__ = ("entries", "ip_drain")
+    __slots__ = ("entries", "ip_drain", "ip_windex", "ip_xindex")
 
     def __init__(self) -> None:
         self.entries: deque[Callable[[], object]] = deque()
+        #: How many functions were sent by `lwkt_send_ipiq`, and the word that says how many are done.
+        self.ip_windex = 0
+        self.ip_xindex: Any = None
         #: Down to how many entries the source, which waits, wants it to be drained; 0: it does not wait.
         self.ip_drain = 0
 
@@ -65,6 +67,7 @@ class Thread:
 
     __slots__ = (
         "cpu",
+        "gd_cpusyncq",
         "gd_intr_nesting_level",
         "gd_ipiq",
         "gd_processing_ipiq",
@@ -74,6 +77,7 @@ class Thread:
         "ipi_pending",
         "name",
         "td_critcount",
+        "td_cscount",
         "td_flags",
         "td_gate",
         "td_sigpending",
@@ -88,9 +92,13 @@ class Thread:
         self.ident = ident
         self.name = f"ipiq of cpu{cpu.index}"
         self.td_critcount = 0
+        #: How many other CPUs' work it holds up (`cpusync`): it is not held itself then.
+        self.td_cscount = 0
         self.gd_spinlocks = 0
         self.gd_intr_nesting_level = 0
         self.gd_processing_ipiq = 0
+        #: Calls that wait on this CPU to be tried again (`cpusync`).
+        self.gd_cpusyncq: list[Callable[[], object]] = []
         self.td_flags = TDF_RUNQ
         self.td_toks_array: list[TokRef] = []
         self.td_toks_have: int | None = None
@@ -111,6 +119,25 @@ class Thread:
 
     def __repr__(self) -> str:
         return self.name
+
+
+class Switcher(Protocol):
+    """The half of a thread switch that the hardware sees."""
+
+    def arise(self, td: Thread) -> None:
+        """The CPU comes into being, and is about to run the thread."""
+
+    def halt(self, td: Thread) -> None:
+        """The CPU gives the thread up and is about to idle."""
+
+    def wake(self, td: Thread) -> None:
+        """The CPU idles no more."""
+
+    def enter(self, td: Thread) -> None:
+        """The thread, if it was given up, goes on."""
+
+    def retire(self, td: Thread) -> None:
+        """The thread ends."""
 
 
 class TokRef:
@@ -139,7 +166,12 @@ def curthread(machine: Services) -> Thread:
 
 
 def thread_of(machine: Services, cpu: Cpu) -> Thread:
-    """The thread of a CPU, which may not have used a primitive yet."""
+    """The thread of a CPU, which may not have used a primitive yet.
+
+    Raises: TypeError for what is no CPU.
+    """
+    if not isinstance(cpu, Cpu):
+        raise TypeError(f"a CPU is needed, not {cpu!r}")
     with machine.making:
         if cpu.td is None:
             cpu.td = Thread(cpu, machine.thread_ident(cpu))
@@ -157,14 +189,61 @@ def crit_enter(td: Thread) -> None:
 def crit_exit(td: Thread) -> None:
     """Leave a critical section; the outermost exit takes the IPIs that have arrived."""
     td.td_critcount -= 1
-    if td.ipi_pending and not td.td_critcount and not td.gd_intr_nesting_level:
-        lwkt_process_ipiq(td)
+    splz(td)
 
 
 def cursig(td: Thread) -> int:
     """The error of the signal that is pending, which is taken with that; 0 if there is none."""
     error, td.td_sigpending = td.td_sigpending, 0
     return error
+
+
+def splz(td: Thread) -> None:
+    """Take the IPIs that have arrived, unless the thread holds them off.  Runs on the thread's CPU."""
+    if takes_ipis(td):
+        lwkt_process_ipiq(td)
+
+
+def takes_ipis(td: Thread) -> bool:
+    """Whether IPIs have come and the thread does not hold them off."""
+    return td.ipi_pending and not td.td_critcount and not td.gd_intr_nesting_level
+
+
+def cpu_disable_intr(td: Thread) -> None:
+    """Hold off interrupts with a vector of their own, too."""
+    td.cpu.closed = True
+
+
+def cpu_enable_intr(td: Thread) -> None:
+    """Take interrupts again, first the one that has come meanwhile."""
+    td.cpu.closed = False
+    if td.cpu.latched:
+        take_latched(td)
+
+
+def take_latched(td: Thread) -> None:
+    """Take the interrupt that is latched, unless interrupts are disabled, as one of hardware: it nests.
+
+    One that comes meanwhile is latched again.  At its end IPIs are taken, unless they are held off.
+    """
+    cpu = td.cpu
+    machine: Any = cpu.machine
+    while cpu.latched and not cpu.closed:
+        cpu.latched = False
+        cpu.closed = True
+        td.gd_intr_nesting_level += 1
+        td.td_critcount += 1
+        machine.vector(td)
+        td.td_critcount -= 1
+        td.gd_intr_nesting_level -= 1
+        cpu.closed = False
+    splz(td)
+
+
+def forbid_hard_section(td: Thread, told: str) -> None:
+    """Panic if the thread is in an IPI or a send: it may neither wait for a lock nor sleep there."""
+    if td.gd_intr_nesting_level:
+        td.cpu.machine.panic(told)
 
 
 def lwkt_schedule(td: Thread) -> None:
@@ -177,55 +256,36 @@ def lwkt_deschedule_self(td: Thread) -> None:
     td.td_flags &= ~TDF_RUNQ
 
 
-def lwkt_send_ipiq(machine: Services, target: Thread, func: Callable[[], object]) -> None:
-    """Have the target's CPU call `func`, asynchronously; the own CPU calls it at once.
-
-    Spins: while the FIFO is too full, and takes IPIs of CPUs that wait for this one in the same way.
-    """
-    td = curthread(machine)
-    if target is td:
-        func()
-        return
-    machine.point(target.ident << ops.KIND_BITS | ops.IPI)
-    crit_enter(td)
-    td.gd_intr_nesting_level += 1
-    fifo = target.gd_ipiq.setdefault(td.cpu.index, Fifo())
-    most, least = IPIQ_LIMITS_NESTED if td.gd_processing_ipiq else IPIQ_LIMITS
-    if len(fifo.entries) > most:
-        _wait_for_room(td, target, fifo, least)
-    fifo.entries.append(func)
-    target.ipi_pending = True
-    if target.idle:
-        target.idle = False
-        machine.engine.ready(target.cpu)
-    td.gd_intr_nesting_level -= 1
-    crit_exit(td)
-
-
-def _wait_for_room(td: Thread, target: Thread, fifo: Fifo, least: int) -> None:
-    before, fifo.ip_drain = fifo.ip_drain, least
-    while len(fifo.entries) > least and not _absent(target.cpu):
-        lwkt_process_ipiq_nested(td)
-        td.cpu.machine.engine.yield_()
-    fifo.ip_drain = before
-
-
-def _absent(cpu: Cpu) -> bool:
-    """Whether a CPU takes no IPIs: it has ended, or waits for another one's end."""
-    return cpu.done or (cpu.wants is not None and cpu.wants.mode is JOIN)
-
-
 def lwkt_process_ipiq(td: Thread) -> None:
-    """Take the IPIs that have arrived, lowest source first.  Runs on the CPU they were sent to."""
+    """Take the IPIs that have arrived, lowest source first.  Runs on the CPU they were sent to.
+
+    Then call what is to be tried again, once, or until nothing is left if the CPU holds up nobody else.
+    """
     td.td_critcount += 1
     td.gd_processing_ipiq += 1
-    while td.ipi_pending:
+    while True:
         td.ipi_pending = False
         for source in sorted(td.gd_ipiq):
             while _take(td, td.gd_ipiq[source], 0):
                 pass
+        _poll_cpusync(td)
+        if td.ipi_pending:
+            continue
+        if not td.gd_cpusyncq or td.td_cscount:
+            break
+        td.cpu.machine.engine.pause()  # held here by a CPU that synchronizes
     td.gd_processing_ipiq -= 1
     td.td_critcount -= 1
+
+
+def _poll_cpusync(td: Thread) -> None:
+    """Call what waits on the CPU itself to be tried again; it may put itself back."""
+    td.gd_intr_nesting_level += 1
+    for _ in range(len(td.gd_cpusyncq)):
+        if not td.gd_cpusyncq:  # one that was called took some in turn
+            break
+        td.gd_cpusyncq.pop(0)()
+    td.gd_intr_nesting_level -= 1
 
 
 def lwkt_process_ipiq_nested(td: Thread) -> None:
@@ -236,6 +296,7 @@ def lwkt_process_ipiq_nested(td: Thread) -> None:
         fifo = td.gd_ipiq[source]
         if fifo.ip_drain:
             _take(td, fifo, fifo.ip_drain)
+    _poll_cpusync(td)
     td.gd_processing_ipiq -= 1
     td.td_critcount -= 1
 

@@ -5,12 +5,22 @@
 | vm_init.c | system |
 | vm_page.c, vm_page.h, vm_page2.h | vm_page |
 | vm_object.c, vm_object.h | vm_object |
+| vm_map.c, vm_map.h | vm_map |
+| vm_zone.c | vm_zone |
 | vm_meter.c | vm_meter |
 | vm_pageout.c | vm_pageout |
-| pmap.c | pmap |
+| vm_pager.c, swap_pager.c, vnode_pager.c | vm_pager, as far as objects ask |
+| kern/vfs_subr.c and others of the vnode layer | vnode, vfs_subr, as far as objects ask |
+| vm_contig.c | vm_contig |
+| vm_fault.c | vm_fault |
+| trap.c | trap |
+| pmap.c | pmap; page_entry and pmap_range stand in for it |
+| pmap_inval.c, mp_machdep.c | pmap_inval |
+| swtch.s | swtch |
+| kern/subr_alist.c | subr_alist |
 
 Other modules: `config` (the sizes to boot with), `observer` (the events that checkers see), `exports` (lazily
-loaded names), `command` and `ddb` (the debugger's commands).
+loaded names), `command` and `ddb` (the debugger's commands), `sysctl` (numbers by name).
 
 `from vmsmp.vm.vm_page import vm_page_alloc` works for every function of a kernel file, whichever module
 of the package holds it.

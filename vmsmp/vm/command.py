@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vmsmp.errors import UsageError
+from vmsmp.errors import UsageError, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,5 @@ def whole_number(text: str) -> int:
     Raises: UsageError for anything else.
     """
     if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"ddb: {text!r} is not a number")
+        raise UsageError(f"ddb: {quoted(text)} is not a number")
     return int(text)

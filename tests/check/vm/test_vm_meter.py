@@ -7,7 +7,7 @@ import pytest
 import verdicts
 import vmsmp
 from verdicts import entries
-from vmsmp.check.vm.vm_meter import broken_counts
+from vmsmp.check.vm.vm_meter import broken_counts, broken_residents
 from vmsmp.check.vm.vm_page import entitled
 from vmsmp.vm.vm_meter import COUNTS, vmstats_add, vmstats_rem, vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
@@ -189,6 +189,39 @@ def test_the_counters_of_a_machine_just_booted_add_up():
     silent(program, schedules=1)
     text = "v_free_count and its deltas add up to 5, and there are 4 such pages"
     assert [None, ("INV-V1", text, ": ")] == seen
+
+
+def test_pages_in_objects_that_no_cpu_has_counted_are_noticed():
+    seen = []
+
+    def program(m):
+        vm = m.boot(pages=4, l2_size=1)
+        seen.append((broken_residents(vm) or (None, None))[1])
+        vm.mycpu().t_rm += 1
+        seen.append((broken_residents(vm) or (None, None))[1])
+        vm.mycpu().t_rm -= 1
+
+    silent(program, schedules=1)
+    text = "t_rm adds up to 1, and 0 pages are in objects"
+    assert [None, ("INV-V5", text, ": ")] == seen
+
+
+def test_a_page_inserted_uncounted_is_noticed_at_rest():
+    def program(m):
+        vm = m.boot(pages=4, l2_size=1)
+        obj = vm_object_allocate(vm, 4)
+
+        def worker():
+            vm_object_hold(obj)
+            vm_page_wakeup(vm_page_alloc(vm, obj, 0, VM_ALLOC_NORMAL))
+            vm_object_drop(obj)
+            vm.mycpu().t_rm -= 1
+
+        m.spawn(worker)
+        m.join()
+
+    failure = vmsmp.explore(program, schedules=1).failure
+    assert "accounting: INV-V5: vmstats: t_rm adds up to N, and N pages are in objects" == failure.signature
 
 
 # -- deltas ---------------------------------------------------------------------------------------

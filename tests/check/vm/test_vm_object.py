@@ -9,9 +9,17 @@ import pytest
 import verdicts
 import vmsmp
 from page_layer import poke
-from vmsmp.check.vm.vm_object import broken_object
-from vmsmp.scenarios._kit import active_page
+from vmsmp.check.vm.vm_object import (
+    broken_bucket,
+    broken_object,
+    freed_wrongly,
+    unknown_to_be_dirty,
+)
+from vmsmp.scenarios._kit import active_page, file_object, idle_pages
 from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
+    OBJ_MIGHTBEDIRTY,
+    OBJ_WRITEABLE,
     REF,
     vm_object_allocate,
     vm_object_deallocate,
@@ -20,6 +28,9 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
+    PG_NEED_COMMIT,
+    PTE_V,
+    PTE_W,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     vm_page_alloc,
@@ -73,6 +84,15 @@ def too_few_references(obj, pages):
 
 def too_few_holds(obj, pages):
     poke(obj, hold_count=-1)
+
+
+def is_on_no_list(obj, pages):
+    is_on_a_list_that_does_not_have_it(obj, pages)
+    poke(obj, object_entry=None)
+
+
+def is_on_a_list_that_does_not_have_it(obj, pages):
+    del obj.vm.objects.vm_object_hash[0].peek("list")[obj.code]
 
 
 BROKEN_OBJECTS = [
@@ -192,3 +212,153 @@ def test_objects_whose_pages_come_go_and_move_are_right(locks):
             vm_object_deallocate(obj)
 
     silent(program, locks=locks)
+
+
+# -- what an object may not become ------------------------------------------------------------------
+
+
+def ends_more_than_began(obj):
+    obj.paging_in_progress.fetchadd(-1)
+
+
+def is_referenced_though_dead(obj):
+    obj.flags.setbits(OBJ_DEAD)
+    vm_object_reference_quick(obj)
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("deed", "message"),
+    [
+        (ends_more_than_began, "INV-O7: obj: more activities have ended than begun"),
+        (is_referenced_though_dead, "INV-O6: obj: it is dead, and referenced"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_step_that_breaks_a_rule_is_found(deed, message, locks):
+    def program(m):
+        obj = vm_object_allocate(m.boot(pages=1, l2_size=1), 1)
+
+        def worker():
+            deed(obj)
+            m.yield_()
+
+        m.spawn(worker)
+        m.join()
+
+    found(program, "accounting", message, locks=locks, schedules=3)
+
+
+@pytest.mark.parametrize(
+    ("deed", "message"),
+    [
+        (is_on_no_list, "INV-O8: obj: it is alive, and on no list"),
+        (
+            is_on_a_list_that_does_not_have_it,
+            "INV-O8: obj: it says that it is on a list, which does not have it",
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_object_that_the_lists_do_not_have_is_found_in_the_end(deed, message):
+    def program(m):
+        obj = vm_object_allocate(m.boot(pages=1, l2_size=1, object_hash=1), 1)
+        m.yield_()
+        deed(obj, [])
+
+    found(program, "accounting", message, schedules=1)
+
+
+def forgets_where_it_is(obj):
+    poke(obj, object_entry=object())
+
+
+def is_freed(obj):
+    obj.freed = True
+
+
+@pytest.mark.parametrize(
+    ("deed", "text"),
+    [
+        (is_freed, "an object on its list is freed"),
+        (forgets_where_it_is, "an object on its list says that it is on another"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_list_with_an_object_that_is_not_of_it_is_broken(deed, text):
+    told = []
+
+    def program(m):
+        vm = m.boot(pages=1, l2_size=1, object_hash=1)
+        obj = vm_object_allocate(vm, 1)
+        (bucket,) = vm.objects.vm_object_hash
+        told.append(broken_bucket(bucket, None))
+        entry = obj.peek("object_entry")
+        deed(obj)
+        told.append(broken_bucket(bucket, None))
+        bucket.token.acquire()
+        told.append(broken_bucket(bucket, None))
+        bucket.token.release()
+        poke(obj, object_entry=entry)
+        obj.freed = False
+
+    silent(program, schedules=1)
+    assert [None, ("INV-O8", text, ": "), None] == told
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"paging_in_progress": 1}, "it is freed while something is in progress on it"),
+        ({}, "it is freed, and on the list of all objects"),
+    ],
+    ids=str,
+)
+def test_an_object_that_is_at_work_or_listed_is_not_freed(change, text):
+    told = []
+
+    def program(m):
+        obj = vm_object_allocate(m.boot(pages=1, l2_size=1), 1)
+        entry = obj.peek("object_entry")
+        poke(obj, ref_count=0, flags=OBJ_DEAD, **change)
+        if change:
+            poke(obj, object_entry=None)
+        told.append(freed_wrongly(obj, None).text)
+        poke(obj, ref_count=1, flags=0, paging_in_progress=0, object_entry=entry)
+
+    silent(program, schedules=1)
+    assert [text] == told
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"dirty": 1}, "it has a dirty page, and says that it cannot have one"),
+        ({"flags": PG_NEED_COMMIT}, "it has a dirty page, and says that it cannot have one"),
+        ({"md": PTE_V | PTE_W}, "it has a page mapped writeable, and says that it has none"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("known", [0, OBJ_MIGHTBEDIRTY, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY])
+def test_a_file_with_something_to_be_written_says_so(change, text, known):
+    told = []
+
+    def program(m):
+        vm = m.boot(pages=2, l2_size=1)
+        _vp, obj = file_object(vm, 1)
+        (page,) = idle_pages(vm, obj, [0])
+        before = {name: page.peek(name) for name in change}
+        obj.flags.value = known
+        poke(page, **change)
+        told.append(unknown_to_be_dirty(vm))
+        poke(page, **before)
+        told.append(unknown_to_be_dirty(vm))
+
+    silent(program, schedules=1)
+    if known == OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY:
+        assert [None, None] == told
+    else:
+        assert (text, None) == (told[0][1].text, told[1])

@@ -10,7 +10,7 @@ import vmsmp
 from page_layer import active, poke
 from verdicts import entries
 from vmsmp.scenarios._kit import active_page
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
@@ -26,6 +26,7 @@ from vmsmp.vm.vm_page import (
     VM_ALLOC_SYSTEM,
     vm_page_activate,
     vm_page_alloc,
+    vm_page_alloczwq,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_cache,
@@ -33,6 +34,7 @@ from vmsmp.vm.vm_page import (
     vm_page_flag_set,
     vm_page_flash,
     vm_page_free,
+    vm_page_freezwq,
     vm_page_hold,
     vm_page_io_finish,
     vm_page_io_start,
@@ -118,7 +120,8 @@ def meddling(make, values, *, restore=False, l2_size=1):
             new = values(page) if callable(values) else values
             before = {name: page.peek(name) for name in new}
             poke(page, **new)
-            page.md.setbits(0)
+            counted = [name for name in new if name in ("busy_count", "hold_count", "wire_count")]
+            getattr(page, counted[0] if counted else "md").setbits(0)
             m.yield_()
             if restore:
                 poke(page, **before)
@@ -553,9 +556,10 @@ def test_a_page_that_is_nowhere_when_all_is_over_is_found(locks):
 def test_a_page_that_is_somewhere_when_all_is_over_is_right(locks, keep):
     def program(m):
         vm = m.boot(pages=4, l2_size=1)
+        objects = [vm_object_allocate(vm, 4) if keep == "object" else None for _ in range(2)]
+        before = [vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL) for _ in range(2 * (keep == "wiring"))]
 
-        def user():
-            obj = vm_object_allocate(vm, 4) if keep == "object" else None
+        def user(obj):
             if obj is not None:
                 vm_object_hold(obj)
             page = vm_page_alloc(vm, obj, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM)
@@ -575,9 +579,11 @@ def test_a_page_that_is_somewhere_when_all_is_over_is_right(locks, keep):
                 m.yield_()
                 vm_page_unhold(page)
 
-        m.spawn(user)
-        m.spawn(user)
+        for obj in objects:
+            m.spawn(user, obj)
         m.join()
+        for page in before:  # as many are wired as when the CPUs started
+            vm_page_freezwq(page)
         vm_pageout_free_hold(vm)
 
     silent(program, locks=locks)

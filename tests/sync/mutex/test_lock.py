@@ -211,7 +211,12 @@ def test_a_downgrade_lets_the_readers_in_and_no_writer():
 
 def test_a_downgrade_gives_its_count_to_a_reader_that_waits_as_in_the_kernel():
     failure = failure_of(lambda m: downgrading(m, []), "exact", schedules=1, sched="dfs:0")
-    assert "state word of mutex 'mtx': EXCLUSIVE is set while readers hold it" == failure.message
+    assert "state word of mutex 'mtx': 2 holds but the word counts 1" == failure.message
+
+
+def test_with_its_repair_a_downgrade_does_the_same_at_both_depths():
+    mended = ["downgrade-keeps-its-count"]
+    assert ["reader", "still here", "writer"] == alone(downgrading, "exact", repairs=mended)
 
 
 @DEPTHS

@@ -7,7 +7,7 @@ import pytest
 
 import vmsmp
 import vmsmp.machine
-from lock_runs import DEPTHS, SCHEDULES, delay, once
+from lock_runs import DEPTHS, SCHEDULES, delay, failure_of, once
 from vmsmp import EINTR, EWOULDBLOCK, PCATCH, PINTERLOCKED
 from vmsmp.patches.patch import Mutant
 from vmsmp.sync.errno import PWAKEUP_ONE
@@ -287,8 +287,50 @@ def test_a_sleep_on_another_ident_than_the_interlock_returns_at_once(locks):
         m.tsleep_interlock("x")
         seen.append((m.tsleep("y", PINTERLOCKED, "", 5), m.ticks))
 
-    once(program, locks)
+    once(program, locks, check=False)  # a checker calls it misuse
     assert [(0, 0)] == seen
+
+
+@DEPTHS
+@pytest.mark.parametrize("announced", [None, "x"])
+def test_a_sleep_that_says_it_was_announced_and_was_not_is_misuse(announced, locks):
+    def program(m):
+        if announced is not None:
+            m.tsleep_interlock(announced)
+        m.tsleep("y", PINTERLOCKED, "", 5)
+
+    message = "tsleep on y with PINTERLOCKED, which was not interlocked"
+    assert message == failure_of(program, locks).message
+
+
+@DEPTHS
+def test_an_announcement_is_good_for_one_sleep(locks):
+    def program(m):
+        m.tsleep_interlock("y")
+        m.tsleep("y", PINTERLOCKED, "", 2)
+        m.tsleep("y", PINTERLOCKED, "", 2)
+
+    assert "lock-misuse" == failure_of(program, locks).kind
+
+
+@DEPTHS
+def test_an_announcement_outlasts_a_sleep_for_a_lock(locks):
+    def program(m):
+        lock = m.lockmgr("l")
+
+        def holder():
+            with lock:
+                m.tsleep("a while", 0, "", 3)
+
+        m.spawn(holder)
+        m.yield_()
+        m.tsleep_interlock("y")
+        with lock:
+            pass
+        m.tsleep("y", PINTERLOCKED, "", 2)
+        m.join()
+
+    assert [] == vmsmp.explore(program, sched="random", schedules=50, locks=locks).failures
 
 
 @DEPTHS

@@ -48,6 +48,24 @@ def test_a_count_is_another_cpu_s_business_until_it_is_rolled_up(alone):
     assert (8, 0, 8) == alone(program)
 
 
+def test_one_cpu_s_deltas_may_be_rolled_up_by_another_that_then_sees_no_more_than_before(alone):
+    def program(vm):
+        mine = vm.mycpu()
+        v.vmstats_rem(vm, FREE)
+
+        def other():
+            v.vmstats_rem(vm, FREE)
+            before = counts(vm)
+            v.vmstats_rollup_cpu(vm, mine)
+            told.append((before, counts(vm)))
+
+        told = []
+        vm.machine.spawn(other).join()
+        return told[0], counts(vm, mine)
+
+    assert (((8, -1, 7), (7, -1, 7)), (7, 0, 7)) == alone(program)
+
+
 def removed(vm, times):
     for _ in range(times):
         v.vmstats_rem(vm, FREE)
@@ -120,7 +138,26 @@ def test_a_rollup_takes_a_delta_before_it_adds_it(steps):
         return [vm]
 
     rows = [row for row in steps(prepare, v.vmstats_rollup) if FREE in row]
-    assert ["swap cpu0.gd_vmstats_adj.v_free_count", "fetchadd vmstats.v_free_count"] == rows[:2]
+    assert [
+        "load cpu0.gd_vmstats_adj.v_free_count",
+        "swap cpu0.gd_vmstats_adj.v_free_count",
+        "fetchadd vmstats.v_free_count",
+        "load vmstats.v_free_count",
+    ] == rows
+
+
+def test_a_rollup_leaves_a_delta_of_nothing_alone(steps):
+    rows = [row for row in steps(lambda vm: [vm], v.vmstats_rollup) if "adj" in row]
+    assert [f"load cpu0.gd_vmstats_adj.{name}" for name in v.COUNTS[1:]] == rows[1:]
+
+
+def test_a_delta_that_another_cpu_takes_meanwhile_is_not_handed_on_again(steps):
+    rows = steps(lambda vm: [vm, FREE], v.vmstats_rem)
+    assert [
+        "fetchadd cpu0.gd_vmstats_adj.v_free_count",
+        "fetchadd cpu0.gd_vmstats.v_free_count",
+        "load cpu0.gd_vmstats_adj.v_free_count",
+    ] == rows
 
 
 @pytest.mark.parametrize(("ticks", "seen"), [(0, 8), (1, 7)])

@@ -25,6 +25,72 @@ def test_an_object_is_held_before_its_token_is_asked_for(steps, hold, rows):
     assert rows == steps(lambda vm: [made(vm)], hold)
 
 
+@pytest.mark.parametrize(
+    ("lock", "rows"),
+    [
+        (o.vm_object_lock, ["acquire obj[0].token"]),
+        (o.vm_object_lock_shared, ["acquire shared obj[0].token"]),
+        (o.vm_object_lock_try, ["try obj[0].token"]),
+        (o.VM_OBJECT_LOCK, ["fetchadd obj[0].hold_count", "acquire obj[0].token"]),
+    ],
+)
+def test_a_lock_is_the_token_s_alone(steps, lock, rows):
+    assert rows == steps(lambda vm: [made(vm)], lock)
+
+
+@pytest.mark.parametrize(
+    ("lock", "row"), [(o.vm_object_lock, "release"), (o.vm_object_lock_shared, "release shared")]
+)
+def test_an_unlock_gives_back_the_token_in_whatever_mode(steps, lock, row):
+    def prepare(vm):
+        obj = made(vm)
+        lock(obj)
+        return [obj]
+
+    assert [f"{row} obj[0].token"] == steps(prepare, o.vm_object_unlock)
+
+
+@DEPTHS
+@pytest.mark.parametrize("lock", [o.vm_object_lock, o.vm_object_lock_shared])
+def test_a_try_to_lock_a_contended_object_fails(alone, locks, lock):
+    def program(vm):
+        obj = made(vm)
+        lock(obj)
+        cpu = vm.machine.spawn(o.vm_object_lock_try, obj)
+        cpu.join()
+        return cpu.result, o.vm_object_token(obj).held_any()
+
+    assert (False, True) == alone(program, locks=locks)
+
+
+@DEPTHS
+def test_the_first_of_two_objects_can_be_unlocked_first_after_a_swap(alone, locks):
+    def program(vm):
+        upper, lower = made(vm), made(vm)
+        o.vm_object_hold(upper)
+        o.vm_object_hold(lower)
+        o.vm_object_lock_swap(vm)
+        o.VM_OBJECT_UNLOCK(upper)
+        seen = upper.token.held(), lower.token.held()
+        o.VM_OBJECT_UNLOCK(lower)
+        return seen, lower.token.held()
+
+    assert ((False, True), False) == alone(program, locks=locks)
+
+
+def test_no_object_is_dropped_in_no_step(steps):
+    assert [] == steps(lambda vm: [None], o.vm_object_drop)
+
+
+def test_an_object_that_nobody_holds_is_not_dropped(panic):
+    def program(vm):
+        obj = made(vm)
+        o.vm_object_lock(obj)
+        o.vm_object_drop(obj)
+
+    assert "vm_object_drop: object is not held" == panic(program)
+
+
 @MODES
 def test_a_drop_gives_back_the_hold_and_then_the_token(steps, hold):
     def prepare(vm):

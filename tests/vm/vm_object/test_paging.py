@@ -17,6 +17,15 @@ def test_a_wait_without_activity_does_not_sleep(steps):
     assert ["load obj[0].paging_in_progress"] == rows
 
 
+def test_the_count_is_read_once_more_before_a_wait(steps):
+    def prepare(vm):
+        obj = made(vm)
+        obj.paging_in_progress.value = REFCNTF_WAITING  # the last activity has ended and is about to clear it
+        return [obj, "ending"]
+
+    assert ["load obj[0].paging_in_progress"] * 2 == steps(prepare, o.vm_object_pip_wait)
+
+
 def test_a_waiter_announces_itself_and_sleeps_for_ten_seconds_at_most(alone):
     def program(vm):
         obj = made(vm)

@@ -6,7 +6,7 @@ import pytest
 
 from page_layer import dead, made, on
 from vmsmp.vm import vm_object as o
-from vmsmp.vm.pmap import VM_PROT_READ, pmap_enter
+from vmsmp.vm.page_entry import VM_PROT_READ, pmap_enter
 from vmsmp.vm.vm_object import terminate
 from vmsmp.vm.vm_page import (
     PBUSY_WANTED,
@@ -41,6 +41,21 @@ def test_a_reference_beyond_the_third_is_dropped_without_the_token(steps, refs, 
     assert (locked, [refs - 1]) == ("acquire obj[0].token" in rows, seen)
 
 
+@pytest.mark.parametrize("give", [o.vm_object_deallocate, o.vm_object_deallocate_locked])
+def test_no_object_is_given_back_in_no_step(steps, give):
+    assert [] == steps(lambda vm: [None], give)
+
+
+def test_an_object_is_asked_whether_it_is_dead_before_it_is_declared_so(steps):
+    def prepare(vm):
+        obj = made(vm, 0)
+        o.vm_object_hold(obj)
+        return [obj]
+
+    rows = steps(prepare, o.vm_object_terminate)
+    assert ["load obj[0].flags", "setbits obj[0].flags"] == rows[:2]
+
+
 def test_a_reference_too_many_given_back_panics(panic):
     message = panic(lambda vm: o.vm_object_deallocate(made(vm, 0)))
     assert "vm_object_deallocate: object deallocated too many times" == message
@@ -72,7 +87,7 @@ def test_a_reference_that_is_not_the_last_leaves_the_object_alive(alone, page_on
         obj = made(vm, 2)
         m = page_on(vm, "active", obj, 3)
         o.vm_object_deallocate(obj)
-        return obj.flags.peek(), obj.freed, on(m)
+        return obj.flags.peek() & o.OBJ_DEAD, obj.freed, on(m)
 
     assert (0, False, "active") == alone(program)
 
@@ -260,7 +275,7 @@ def test_a_page_inserted_into_a_dying_object_behind_the_scan_is_warned_about_and
     assert ([warning], "free", True) == alone(program)
 
 
-@pytest.mark.parametrize(("refs", "loads"), [(3, 2), (2, 3)])
+@pytest.mark.parametrize(("refs", "loads"), [(3, 2), (2, 4)])
 def test_references_are_tested_and_dropped_in_separate_steps(steps, refs, loads):
     def prepare(vm):
         obj = made(vm, refs)

@@ -6,7 +6,7 @@ import pytest
 
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_page import (
     ACT_INIT,
     PG_FICTITIOUS,
@@ -301,3 +301,16 @@ def test_taking_a_page_in_use_off_its_queue_tells_nobody(steps, page_on, kind):
         return [m]
 
     assert "wakeup vm_pages_needed" not in steps(prepare, p.vm_page_unqueue)
+
+
+def test_a_page_deactivated_under_its_spinlock_keeps_it_and_goes_to_the_tail(alone, page_on):
+    def program(vm):
+        other, m = page_on(vm, "inactive"), page_on(vm, "active")
+        p.vm_page_spin_lock(m)
+        p.vm_page_deactivate_locked(m)
+        held = m.spin.held()
+        p.vm_page_spin_unlock(m)
+        pq = vm.page.vm_page_queues[m.queue]
+        return held, on(m), [page is m for page in pq.pages()], other.queue == m.queue
+
+    assert (True, "inactive", [False, True], True) == alone(program)

@@ -210,15 +210,11 @@ def test_a_cached_page_leaves_its_object(alone, page_on, exhaust):
     assert (True, None, {}, 0, []) == alone(program)
 
 
-@pytest.mark.parametrize("owned", [True, False], ids=["in an object", "in none"])
-def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only, owned):
+def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only):
     def program(vm):
         (m,) = cached_only(vm, 1)
         m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
         m.md.setbits(PTE_V)  # kept by a process that looked it up meanwhile
-        if not owned:
-            m.object.rb_memq.clear()
-            m.object = None
         return a.vm_page_alloc(vm, None, 0, NORMAL) is m, m.md.peek()
 
     assert (True, 0) == alone(program)
@@ -238,3 +234,28 @@ def test_a_cached_page_whose_object_is_contended_becomes_inactive_and_is_not_wai
         return cpu.result, on(m), m.busy_count.peek(), m.object is obj, obj.hold_count.peek()
 
     assert (None, "inactive", 0, True, 1) == alone(program, locks=locks)
+
+
+def test_a_cached_page_that_must_not_be_on_a_queue_panics_its_finder(panic, page_on):
+    def program(vm):
+        page_on(vm, "cache").flags.setbits(PG_UNQUEUED)
+        a.vm_page_select_cache(vm, 0)
+
+    assert "vm_page_select_cache: page must not be on a queue" == panic(program)
+
+
+def test_a_free_page_is_asked_for_flags_holds_and_wirings_under_its_spinlock(steps):
+    rows = steps(lambda vm: [vm], lambda vm: a.vm_page_select_free(vm, 0))
+    asked = [f"load pg[7].{word}" for word in ("flags", "hold_count", "wire_count")]
+    assert [*asked, "release pg[7].spin"] == rows[-4:]
+
+
+def test_a_cached_page_is_asked_for_its_flags_again_without_its_spinlock(steps, page_on):
+    def prepare(vm):
+        page_on(vm, "cache")
+        return [vm]
+
+    rows = steps(prepare, lambda vm: a.vm_page_select_cache(vm, 0))
+    words = ("flags", "hold_count", "wire_count", "dirty")
+    asked = [f"load pg[7].{word}" for word in words]
+    assert [*asked, "release pg[7].spin", "load pg[7].flags"] == rows[-6:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import COUNTS, Thresholds
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -284,11 +284,11 @@ def test_the_free_queue_is_shown_from_its_head_on(alone):
 def test_queues_that_are_empty_are_left_out(alone, page_on):
     def program(vm):
         page_on(vm, "active", pindex=1)
-        page_on(vm, "cache", pindex=2)  # of the second object, whose colours begin at 1
+        page_on(vm, "cache", pindex=2)  # of the second object, whose colours begin at PQ_PRIME2
         return show_pageq(vm)
 
     names = [line.split()[0] for line in alone(program, pages=64, l2_size=4).splitlines()]
-    assert [f"pq.free[{n}]" for n in range(4)] + ["pq.active[1]", "pq.cache[3]"] == names
+    assert [f"pq.free[{n}]" for n in range(4)] + ["pq.active[1]", "pq.cache[1]"] == names
 
 
 def test_queues_of_one_type_are_all_shown_and_no_others(alone, page_on):

@@ -7,7 +7,7 @@ import pytest
 import vmsmp
 from page_layer import on
 from vmsmp.vm import vm_page as f
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
@@ -43,6 +43,13 @@ def busied(m):
 
 
 # -- freeing --------------------------------------------------------------------------------------
+
+
+def test_a_page_known_to_be_zeroed_is_freed_by_the_same_steps(steps, page_on):
+    def rows(free):
+        return steps(lambda vm: [busied(page_on(vm, "none"))], free)
+
+    assert rows(f.vm_page_free) == rows(f.vm_page_free_zero)
 
 
 @pytest.mark.parametrize("kind", ["none", "inactive", "active", "cache"])
@@ -110,15 +117,21 @@ def test_a_free_clears_need_commit_and_unqueued(alone, page_on):
     assert ("free", PG_CLEANCHK) == alone(program)
 
 
-@pytest.mark.parametrize("flags", [PG_MAPPED, PG_WRITEABLE, PG_MAPPED | PG_WRITEABLE])
-def test_a_free_forgets_a_mapping_that_is_gone_already(alone, page_on, flags):
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (PG_MAPPED, "page mapped or not busy"),
+        (PG_WRITEABLE, "page still mapped"),
+        (PG_MAPPED | PG_WRITEABLE, "page mapped or not busy"),
+    ],
+)
+def test_a_free_believes_flags_that_say_a_page_is_mapped(panic, page_on, flags, message):
     def program(vm):
         m = busied(page_on(vm, "active"))
-        m.flags.setbits(flags)
+        m.flags.setbits(flags)  # as if it had been mapped more than once: there is no entry any more
         f.vm_page_free(m)
-        return on(m), m.flags.peek()
 
-    assert ("free", 0) == alone(program)
+    assert f"vm_page_free: {message}" == panic(program)
 
 
 def test_a_free_of_a_page_that_was_never_mapped_does_not_look_for_an_entry(steps, page_on):
@@ -650,3 +663,34 @@ def test_a_reader_never_sees_his_page_go(together, page_on, locks):
         vm.machine.join()
 
     together(program, schedules=120, locks=locks, pages=2)
+
+
+# -- the order of looks ---------------------------------------------------------------------------
+
+
+def looks(rows):
+    """What a function looks at before anything else happens, by the names of the page's fields."""
+    words = [row.split()[-1].removeprefix("pg[7].") for row in rows]
+    first = next(n for n, row in enumerate(rows) if not row.startswith("load pg[7]."))
+    return words[:first]
+
+
+def test_caching_looks_at_flags_busies_wirings_holds_and_the_queue(steps, page_on):
+    rows = steps(lambda vm: [busied(page_on(vm, "active"))], f.vm_page_cache)
+    assert ["flags", "busy_count", "wire_count", "hold_count", "queue"] == looks(rows)[:5]
+
+
+def test_a_try_to_cache_looks_at_dirt_holds_wirings_the_queue_and_flags(steps, page_on):
+    rows = steps(lambda vm: [busied(page_on(vm, "active"))], f.vm_page_try_to_cache)
+    assert ["dirty", "hold_count", "wire_count", "queue", "flags"] == looks(rows)[:5]
+
+
+def test_a_try_to_free_looks_at_dirt_holds_wirings_flags_and_the_queue(steps, page_on):
+    rows = steps(lambda vm: [page_on(vm, "active")], f.vm_page_try_to_free)
+    assert ["dirty", "hold_count", "wire_count", "flags", "queue"] == looks(rows[2:])[:5]
+
+
+def test_a_free_page_s_dirty_bits_go_under_both_spinlocks(steps, page_on):
+    rows = steps(lambda vm: [busied(page_on(vm, "active"))], f.vm_page_free)
+    order = ["release pq.active[0].spin", "store pg[7].dirty", "load pg[7].wire_count"]
+    assert order == [row for row in rows if row in order]

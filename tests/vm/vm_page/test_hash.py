@@ -22,7 +22,7 @@ from vmsmp.vm.vm_page import (
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
-ONE_SET = {"hash_size": 4, "hash_set": 4}
+ONE_SET = {"hash_size": 1}
 
 
 def known(vm, page_on, obj=None, pindex=0):
@@ -74,6 +74,18 @@ def test_other_pages_are_not_entered(alone, page_on, why):
         return entries(vm, obj, 0)
 
     assert [(None, None, 0)] * 4 == alone(program)
+
+
+@pytest.mark.parametrize(("only", "type_", "entered"), [(0, 0, True), (1, 0, False), (1, 2, True)])
+def test_pages_of_vnodes_only_are_entered_if_a_sysctl_says_so(alone, page_on, only, type_, entered):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        vm.sysctl["vm.page_hash_vnode_only"] = only
+        obj.type = type_
+        m, _ = known(vm, page_on, obj)
+        return vm_page_hash_get(vm, obj, 0) is m
+
+    assert entered is alone(program)
 
 
 def test_a_set_has_room_for_its_ways_and_every_page_of_it_is_found(alone, page_on):
@@ -361,3 +373,25 @@ def test_parallel_cpus_get_and_enter_pages_of_one_set_and_leave_none_busied(para
         return [m.peek("busy_count") for m in pages]
 
     assert [0] * 6 == parallel(program, **ONE_SET)
+
+
+def test_an_entry_s_time_is_read_after_what_it_says_and_that_of_the_first_before_all(steps, page_on):
+    def prepare(vm):
+        m, _ = known(vm, page_on)
+        return [m]
+
+    rows = steps(prepare, vm_page_hash_enter, **ONE_SET)
+    fields = [row.split(".")[-1] for row in rows if "hash[" in row]
+    assert ["ticks", "m", "object", "pindex", "ticks"] == fields
+
+
+def test_an_entry_of_another_page_is_compared_by_its_page_alone(steps, page_on):
+    def prepare(vm):
+        return [known(vm, page_on, pindex=1)[0], page_on(vm, "active", vm_object_allocate(vm, 8), 0)]
+
+    def enter(_known, other):
+        other.flags.setbits(PG_MAPPEDMULTI)
+        vm_page_hash_enter(other)
+
+    rows = [row for row in steps(prepare, enter, **ONE_SET) if row.startswith("load") and "hash[" in row]
+    assert ["ticks", *["m", "ticks"] * 4] == [row.split(".")[-1] for row in rows]

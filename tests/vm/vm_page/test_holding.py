@@ -283,13 +283,13 @@ def test_an_unwiring_reads_the_count_before_it_counts_down(steps, page_on):
 
 
 def test_a_quick_unwiring_that_loses_a_race_reads_the_count_again(raced_word):
-    word = raced_word(3, 2)
+    word = raced_word(3, 3, 2)
     assert not p.vm_page_unwire_quick(SimpleNamespace(wire_count=word, gave=lambda _share: None))
     assert [(3, 2), (2, 1)] == word.tried
 
 
 def test_a_quick_unwiring_that_loses_a_race_may_find_that_it_is_the_last(raced_word):
-    word = raced_word(2, 1)
+    word = raced_word(2, 2, 1)
     assert p.vm_page_unwire_quick(SimpleNamespace(wire_count=word))
     assert [(2, 1)] == word.tried
 
@@ -368,3 +368,26 @@ def test_parallel_cpus_wire_and_unwire_a_page_and_it_stays_wired_once(parallel):
         return m.peek("wire_count"), vm.meter.count("v_wire_count")
 
     assert (1, 1) == parallel(program)
+
+
+@pytest.mark.parametrize(
+    "act", [p.vm_page_wire, lambda m: p.vm_page_unwire(m, False)], ids=["wire", "unwire"]
+)
+def test_wiring_and_unwiring_look_at_the_busy_first(steps, page_on, act):
+    def prepare(vm):
+        m = page_on(vm, "active")
+        vm_page_busy_try(m, False)
+        p.vm_page_wire(m)
+        return [m]
+
+    assert "load pg[7].busy_count" == steps(prepare, act)[0]
+
+
+def test_a_quick_unwiring_looks_at_the_count_twice(steps, page_on):
+    def prepare(vm):
+        m = page_on(vm, "active")
+        m.wire_count.value = 2
+        return [m]
+
+    word = "pg[7].wire_count"
+    assert [f"load {word}", f"load {word}", f"cmpset {word}"] == steps(prepare, p.vm_page_unwire_quick)

@@ -419,3 +419,41 @@ def test_parallel_lookups_of_a_page_all_get_it_in_turn(parallel, page_on, locks)
         return turns.load(), m.peek("busy_count")
 
     assert (60, 0) == parallel(program, locks=locks)
+
+
+# -- the next page --------------------------------------------------------------------------------
+
+
+@HOLDS
+@pytest.mark.parametrize(("there", "found"), [([3, 4], 4), ([3, 5], None), ([2, 3], None)])
+def test_the_next_page_is_the_one_at_the_next_index(alone, page_on, hold, there, found):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        pages = {n: page_on(vm, "active", obj, n) for n in there}
+        hold(obj)
+        after = lookup.vm_page_next(pages[3])
+        return after is pages.get(found), after is not None and after.busy_count.peek()
+
+    assert (True, found is None and False) == alone(program)
+
+
+# -- races for the busy ---------------------------------------------------------------------------
+
+
+def test_a_lookup_that_lost_the_race_for_the_busy_reads_the_word_again(steps, page_on, monkeypatch):
+    def prepare(vm):
+        obj, m = held(vm, page_on)
+        word, tried = type(m.busy_count), []
+
+        def cmpset(self, old, new):
+            if self is m.busy_count and not tried:
+                tried.append(old)
+                self.value += 1  # another CPU soft-busies it
+            return cmpset_of(self, old, new)
+
+        cmpset_of = word.cmpset
+        monkeypatch.setattr(word, "cmpset", cmpset)
+        return [obj]
+
+    rows = steps(prepare, lambda obj: lookup.vm_page_lookup_busy_try(obj, 3, False))
+    assert ["load", "cmpset", "load", "cmpset"] == [row.split()[0] for row in rows if "busy_count" in row]

@@ -7,7 +7,10 @@ import pytest
 from vmsmp.vm import vm_page as h
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
     PG_FICTITIOUS,
+    PHYS_TO_VM_PAGE,
+    VM_PAGE_TO_PHYS,
     vm_page_busy_try,
     vm_page_flag_set,
     vm_page_sbusy_drop,
@@ -219,3 +222,12 @@ def test_a_page_is_made_dirty_under_the_hard_busy_or_by_anybody_while_writeable(
 
 def test_dirty_bits_may_be_looked_at_by_anybody(found, page_on):
     assert None is complaint(found, page_on, read("dirty"), ())
+
+
+def test_a_page_is_found_by_its_physical_address(alone):
+    def program(vm):
+        m = vm.page.vm_page_array[3]
+        pa = VM_PAGE_TO_PHYS(m)
+        return pa, [PHYS_TO_VM_PAGE(vm, pa + offset) is m for offset in (-1, 0, PAGE_SIZE - 1, PAGE_SIZE)]
+
+    assert (3 * PAGE_SIZE, [False, True, True, False]) == alone(program)

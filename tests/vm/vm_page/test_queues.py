@@ -28,6 +28,48 @@ def test_unlocking_both_gives_the_queue_s_spinlock_back_first(steps):
     assert ["release pq.free[0].spin", "release pg[3].spin"] == given
 
 
+@pytest.mark.parametrize("name", ["queue_spin_lock", "queue_spin_unlock", "and_queue_spin_unlock"])
+def test_a_helper_has_a_public_name_too(steps, name):
+    def rows(function):
+        def prepare(vm):
+            m = vm.page.vm_page_array[3]
+            (q.vm_page_and_queue_spin_lock if "unlock" in name else q.vm_page_spin_lock)(m)
+            return [m]
+
+        return steps(prepare, function, ends=None)
+
+    public, own = rows(getattr(q, f"vm_page_{name}")), rows(getattr(q, f"_vm_page_{name}"))
+    assert 0 < len(public)
+    assert own == public
+
+
+def test_a_queue_is_locked_by_its_index_too(steps):
+    def act(vm):
+        q.vm_page_queues_spin_lock(vm, vm.page.PQ_ACTIVE)
+        q.vm_page_queues_spin_unlock(vm, vm.page.PQ_ACTIVE)
+
+    assert ["acquire pq.active[0].spin", "release pq.active[0].spin"] == steps(lambda vm: [vm], act)
+
+
+def test_a_page_put_on_no_queue_stays_where_it_is(alone):
+    def program(vm):
+        m = vm.page.vm_page_array[3]
+        move(m, 0)
+        q.vm_page_spin_lock(m)
+        q._vm_page_add_queue_spinlocked(m, q.PQ_NONE)
+        return m.queue, spins_held(m)
+
+    assert (0, [True]) == alone(program)
+
+
+def test_no_queue_has_no_spinlock(steps):
+    def act(vm):
+        q.vm_page_queues_spin_lock(vm, q.PQ_NONE)
+        q.vm_page_queues_spin_unlock(vm, q.PQ_NONE)
+
+    assert [] == steps(lambda vm: [vm], act)
+
+
 def test_a_page_on_no_queue_has_no_queue_to_lock(steps):
     def prepare(vm):
         m = vm.page.vm_page_array[3]
@@ -119,6 +161,7 @@ def test_a_page_is_counted_off_before_its_queue_s_spinlock_goes(steps):
     assert [
         "fetchadd cpu0.gd_vmstats_adj.v_free_count",
         "fetchadd cpu0.gd_vmstats.v_free_count",
+        "load cpu0.gd_vmstats_adj.v_free_count",
         "release pq.free[0].spin",
     ] == steps(prepare, q._vm_page_rem_queue_spinlocked)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from page_layer import busied, on
@@ -16,6 +18,7 @@ from vmsmp.vm.vm_page import (
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
+STORES = ["store pg.object", "store pg.pindex"]
 
 
 def held_object(vm, size=8):
@@ -56,8 +59,8 @@ def test_an_insertion_that_fails_leaves_the_page_busied_and_its_spinlock_free(al
     assert (PBUSY_LOCKED, []) == alone(program)
 
 
-@pytest.mark.parametrize("taken", [False, True])
-def test_an_insertion_is_a_generation_even_if_it_fails_and_before_the_spinlock(steps, taken):
+@pytest.mark.parametrize(("taken", "stores"), [(False, STORES), (True, STORES * 2)])
+def test_an_insertion_is_a_generation_even_if_it_fails_and_before_the_spinlock(steps, taken, stores):
     def prepare(vm):
         obj, m = held_object(vm), busied(vm)
         if taken:
@@ -65,8 +68,8 @@ def test_an_insertion_is_a_generation_even_if_it_fails_and_before_the_spinlock(s
         return [m, obj, 5]
 
     rows = [row for row in steps(prepare, p.vm_page_insert) if not row.startswith("load")]
-    assert ["fetchadd obj[0].generation", "acquire", "release"] == [
-        row if "generation" in row else row.split()[0] for row in rows
+    assert ["fetchadd obj[0].generation", "acquire pg.spin", *stores, "release pg.spin"] == [
+        re.sub(r"pg\[.\]", "pg", row) for row in rows
     ]
 
 
@@ -144,6 +147,7 @@ def test_a_removal_holds_the_object_and_takes_the_page_s_spinlock_inside(steps, 
         "fetchadd obj[0].hold_count",
         "acquire obj[0].token",
         "acquire pg[7].spin",
+        "store pg[7].object",
         "fetchadd obj[0].generation",
         "release pg[7].spin",
         "fetchadd obj[0].hold_count",
@@ -242,3 +246,11 @@ def test_a_renaming_to_a_taken_index_panics(panic, page_on):
         p.vm_page_rename(m, target, 6)
 
     assert "vm_page_rename: target exists" == panic(program)
+
+
+def test_a_rename_asks_for_the_new_object_s_token_before_it_removes_the_page(steps, page_on):
+    def prepare(vm):
+        m, _, target = renamed(vm, page_on, "active", target_held=lambda _obj: None)
+        return [m, target, 6]
+
+    assert ["load pg[7].busy_count"] == steps(prepare, p.vm_page_rename, ends="check")

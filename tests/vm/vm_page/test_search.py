@@ -50,12 +50,18 @@ def test_a_search_returns_the_page_with_its_spinlock_and_its_queue_s_held(alone)
 
 def test_a_search_looks_at_a_queue_s_head_before_it_locks_it(steps):
     taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.page.PQ_FREE, 0))
-    assert ["load pq.free[0].tqh_first", "acquire pq.free[0].spin", "try pg[7].spin"] == taken
+    assert [
+        "load pq.free[0].tqh_first",
+        "acquire pq.free[0].spin",
+        "try pg[7].spin",
+        "store pq.free[0].lastq",
+    ] == taken
 
 
-def test_a_search_leaves_the_lock_of_an_empty_queue_alone(steps):
+def test_a_search_with_one_colour_leaves_the_lock_of_an_empty_queue_alone_and_looks_twice(steps):
     taken = steps(lambda vm: [vm], lambda vm: q._vm_page_list_find(vm, vm.page.PQ_ACTIVE, 0))
-    assert ["load pq.active[0].tqh_first"] == taken
+    head = "load pq.active[0].tqh_first"
+    assert [head, "load pq.active[0].lastq", head] == taken
 
 
 @pytest.mark.parametrize("index", [1, 5, 1025])
@@ -97,6 +103,18 @@ def test_a_page_on_the_list_of_a_queue_it_does_not_name_panics_the_search(panic)
     assert "pg is on the list of another queue than its own" == panic(program)
 
 
+def test_a_page_found_in_public_is_off_its_queue_with_its_own_spinlock_only(alone):
+    def program(vm):
+        m = q.vm_page_list_find(vm, vm.page.PQ_FREE, 0)
+        return m.phys, m.queue, spins_held(m, vm.page.PQ_FREE)
+
+    assert (7, 0, [True, False]) == alone(program)
+
+
+def test_a_search_in_public_that_finds_nothing_says_so(alone):
+    assert None is alone(lambda vm: q.vm_page_list_find(vm, vm.page.PQ_ACTIVE, 0))
+
+
 # -- widening -------------------------------------------------------------------------------------
 
 WIDE = {"pages": 4, "l2_size": 64, "set_assoc_mask": 15}
@@ -105,7 +123,8 @@ WIDE = {"pages": 4, "l2_size": 64, "set_assoc_mask": 15}
 def probes(steps, layout, find, kind="free"):
     """The colours whose queue heads a search looks at, in order."""
     rows = steps(lambda vm: [layout(vm)], find, **WIDE)
-    return [int(row.split("[")[1].split("]")[0]) for row in rows if row.startswith(f"load pq.{kind}[")]
+    heads = [row for row in rows if row.startswith(f"load pq.{kind}[") and row.endswith(".tqh_first")]
+    return [int(row.split("[")[1].split("]")[0]) for row in heads]
 
 
 def first_search(vm):
@@ -313,4 +332,27 @@ def test_a_direct_hit_of_a_free_page_forgets_what_both_remember(alone):
 def test_a_search_of_both_types_does_not_look_at_the_cached_pages_of_its_colour_first(steps):
     rows = steps(lambda vm: [lay_out(vm)], find2, **WIDE)
     first = next(n for n, row in enumerate(rows) if "pq.cache" in row)
-    assert 1 + 16 + 16 == sum("pq.free" in row for row in rows[:first])
+    assert 1 + 16 + 16 == sum("pq.free" in row and "tqh_first" in row for row in rows[:first])
+
+
+def test_a_search_of_both_types_with_one_colour_looks_twice_at_the_free_pages_and_never_at_the_cached(steps):
+    def look(vm):
+        assert find2(vm, 0) is None
+
+    rows = steps(lambda vm: [lay_out(vm, cache=[0])], look)
+    assert ["load pq.free[0].tqh_first"] * 2 == [row for row in rows if "tqh_first" in row]
+
+
+def test_a_search_stores_what_it_remembers_while_it_has_the_page(steps):
+    rows = steps(lambda vm: [lay_out(vm, free=[3])], first_search, **WIDE)
+    assert ["try pg[0].spin", "store pq.free[37].lastq"] == rows[-2:]
+
+
+@DEPTHS
+def test_a_search_may_start_where_another_s_just_ended(alone, locks):
+    def program(vm):
+        lay_out(vm, free=[3])
+        vm.machine.spawn(lambda: let_go(q._vm_page_list_find(vm, vm.page.PQ_FREE, 37))).join()
+        return vm.page.vm_page_queues[vm.page.PQ_FREE + 37].lastq
+
+    assert 3 == alone(program, locks=locks, **WIDE)

@@ -98,3 +98,14 @@ def test_the_first_group_of_a_search_is_a_cpu_s_share_of_the_colours_and_no_less
     alone, l2_size, cpus, mask
 ):
     assert mask == alone(lambda vm: vm.page.set_assoc_mask, l2_size=l2_size, cpus=cpus)
+
+
+def test_the_set_mask_of_a_machine_whose_cpus_are_not_declared_is_that_of_the_cpus_there_are(alone):
+    def program(vm):
+        masks = [vm.page.set_assoc_mask]
+        for _ in range(3):
+            vm.machine.spawn(lambda: None)
+            masks.append(vm.page.set_assoc_mask)
+        return masks
+
+    assert [1023, 1023, 511, 255] == alone(program, l2_size=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import vmsmp
 from page_layer import busied
 from vmsmp.vm import vm_page as p
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
@@ -37,6 +38,13 @@ def test_a_range_s_bits_are_those_of_the_pieces_it_touches(base, size, bits):
         ("vm_page_set_validclean", (2048, 512), 0x1F, 0x05),
         ("vm_page_set_validdirty", (2048, 512), 0x1F, 0x15),
         ("vm_page_clear_dirty", (0, 512), 0x0F, 0x04),
+        ("vm_page_clear_dirty_end_nonincl", (0, 512), 0x0F, 0x04),
+        ("vm_page_clear_dirty_end_nonincl", (0, 1535), 0x0F, 0x04),
+        ("vm_page_clear_dirty_end_nonincl", (1, 1535), 0x0F, 0x00),
+        ("vm_page_clear_dirty_end_nonincl", (0, 511), 0x0F, 0x05),
+        ("vm_page_clear_dirty_beg_nonincl", (0, 1), 0x0F, 0x04),
+        ("vm_page_clear_dirty_beg_nonincl", (1, 1024), 0x0F, 0x01),
+        ("vm_page_clear_dirty_beg_nonincl", (1, 511), 0x0F, 0x05),
         ("vm_page_set_invalid", (0, 1024), 0x0C, 0x04),
         ("vm_page_zero_invalid", (), 0xFF, 0x05),
     ],
@@ -113,3 +121,54 @@ def test_a_page_is_valid_in_a_range_if_all_of_its_pieces_are(alone, valid, base,
         return p.vm_page_is_valid(m, base, size)
 
     assert expected is alone(program)
+
+
+@pytest.mark.parametrize("act", ["vm_page_clear_dirty_end_nonincl", "vm_page_clear_dirty_beg_nonincl"])
+@pytest.mark.parametrize(("size", "left"), [(4096, 0), (3584, p.PG_NOSYNC)])
+def test_a_page_that_is_all_clean_block_by_block_is_synced_again(alone, act, size, left):
+    def program(vm):
+        m = busied(vm)
+        m.flags.setbits(p.PG_NOSYNC)
+        getattr(p, act)(m, 0, size)
+        return m.flags.peek() & p.PG_NOSYNC
+
+    assert left == alone(program)
+
+
+def test_clearing_dirty_bits_is_a_read_and_a_store(steps):
+    rows = steps(lambda vm: [busied(vm)], lambda m: p.vm_page_clear_dirty(m, 0, 512))
+    assert ["load pg[7].dirty", "store pg[7].dirty"] == rows
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_what_a_process_dirties_while_the_bits_are_cleared_may_be_lost(locks):
+    kept = set()
+
+    def program(m):
+        vm = m.boot(pages=2, l2_size=1)
+        page = busied(vm)
+        cleaner = m.spawn(p.vm_page_clear_dirty, page, 0, 512)
+        page.publish("dirty", p.VM_PAGE_BITS_ALL)
+        cleaner.join()
+        kept.add(page.dirty)
+
+    vmsmp.explore(program, sched="dfs", locks=locks, check=False, stop="never")
+    assert {0xFF, 0xFE, 0x00} == kept
+
+
+def test_a_page_copied_onto_is_all_valid_and_dirty(alone):
+    def program(vm):
+        source, target = busied(vm), busied(vm)
+        p.vm_page_copy(source, target)
+        return source.valid, source.dirty, target.valid, target.dirty
+
+    assert (0, 0, 0xFF, 0xFF) == alone(program)
+
+
+def test_a_page_zeroed_keeps_its_bits(alone):
+    def program(vm):
+        m = busied(vm)
+        m.valid, m.dirty = 0x0F, 0x05
+        return p.vm_page_zero_fill(m), m.valid, m.dirty
+
+    assert (True, 0x0F, 0x05) == alone(program)

@@ -7,7 +7,7 @@ import pytest
 import page_layer
 from vmsmp.engine.clock import HZ
 from vmsmp.vm import vm_page as w
-from vmsmp.vm.vm_meter import vmstats_rollup
+from vmsmp.vm.vm_meter import P_LOWMEMKILL, vmstats_rollup
 from vmsmp.vm.vm_page import (
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
@@ -201,6 +201,9 @@ def test_who_waits_takes_vm_token_before_it_looks(steps):
     order = [
         "acquire vm_token",
         "load vm_pages_needed",
+        "load vm_pages_needed",
+        "store vm_pages_needed",
+        "load vm_pages_waiting",
         "store vm_pages_waiting",
         "sleep vmstats.v_free_count",
     ]
@@ -267,6 +270,19 @@ def test_a_pager_that_waits_is_woken_by_a_free(alone):
     assert (1, 0, 0) == alone(program)
 
 
+def test_a_pager_that_has_slept_sees_what_others_have_counted_meanwhile(alone):
+    def program(vm):
+        vm.pageout.pagethread = vm.machine.curcpu
+        limit(vm, v_free_min=SHORT)
+        view = vm.mycpu().gd_vmstats
+        vm.machine.spawn(vm_page_alloc, vm, None, 0, VM_ALLOC_NORMAL).join()
+        before = view.peek("v_free_count")
+        w.vm_wait(vm, 5)
+        return before, view.peek("v_free_count")
+
+    assert (8, 7) == alone(program)
+
+
 # -- faults ---------------------------------------------------------------------------------------
 
 
@@ -319,7 +335,7 @@ def test_a_fault_that_is_held_back_has_vm_token_in_every_round_and_not_afterward
 
 def test_a_fault_of_a_process_that_is_being_killed_for_memory_is_held_back_once(alone):
     def program(vm):
-        vm.mycpu().p_lowmemkill = True
+        vm.mycpu().proc.p_flags.setbits(P_LOWMEMKILL)
         return waited(limit(vm, v_free_min=SHORT, v_free_severe=SHORT), w.vm_wait_pfault)
 
     assert (HZ // 10 + 1, 1, 1) == alone(program)
@@ -412,3 +428,13 @@ def test_parallel_cpus_that_want_more_than_there_is_all_get_it_in_turn(parallel)
         return done.load(), vm.meter.count("v_free_count")
 
     assert (15, 2) == parallel(program, pages=2)
+
+
+def test_who_is_not_the_first_to_need_pages_reads_the_count_again_to_count_up(steps):
+    def prepare(vm):
+        limit(vm, v_free_min=SHORT, v_paging_start=SHORT)
+        vm.pageout.vm_pages_needed.store(2)
+        return [vm]
+
+    word = "vm_pages_needed"
+    assert [f"load {word}", f"load {word}", f"store {word}"] == steps(prepare, w.pagedaemon_wakeup)

@@ -6,9 +6,11 @@ import pytest
 
 from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
-from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
+    ACT_ADVANCE,
+    ACT_INIT,
     PBUSY_LOCKED,
     PG_MAPPED,
     PG_NEED_COMMIT,
@@ -25,6 +27,7 @@ from vmsmp.vm.vm_page import (
     vm_page_deactivate,
     vm_page_free,
     vm_page_hold,
+    vm_page_remove,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
     vm_page_unhold,
@@ -126,14 +129,15 @@ def test_the_sweep_and_the_last_unhold_free_the_page_once(together, page_on, loc
 @pytest.mark.parametrize(
     ("used", "credit", "left", "after"),
     [
-        (True, 3, "active", 3),
-        (True, 0, "active", 0),
+        (True, 3, "active", 7),
+        (True, 0, "active", 4),
+        (True, 62, "active", 64),
         (False, 3, "active", 2),
-        (False, 1, "active", 0),
+        (False, 1, "inactive", 0),
         (False, 0, "inactive", 0),
     ],
 )
-def test_an_active_page_ages_unless_it_was_used_and_is_inactive_without_credit(
+def test_an_active_page_gains_credit_if_it_was_used_and_is_inactive_without_credit(
     alone, page_on, used, credit, left, after
 ):
     def program(vm):
@@ -141,10 +145,49 @@ def test_an_active_page_ages_unless_it_was_used_and_is_inactive_without_credit(
         m.act_count = credit
         if used:
             m.flags.setbits(PG_REFERENCED)
-        d.vm_pageout_scan_active(vm)
-        return on(m), m.act_count, m.flags.peek(), m.busy_count.peek(), intact(vm)
+        done = d.vm_pageout_scan_active(vm)
+        return done, on(m), m.act_count, m.flags.peek(), m.busy_count.peek(), intact(vm)
 
-    assert (left, after, 0, 0, True) == alone(program)
+    assert (left == "inactive", left, after, 0, 0, True) == alone(program)
+
+
+@pytest.mark.parametrize("how", ["unreferenced", "in no object"])
+def test_an_active_page_that_no_object_needs_is_inactive_at_once(alone, page_on, how):
+    def program(vm):
+        m = page_on(vm, "active")
+        m.act_count = 60
+        m.flags.setbits(PG_REFERENCED)
+        if how == "unreferenced":
+            m.object.ref_count.value = 0
+        else:
+            leave_object(m)
+        done = d.vm_pageout_scan_active(vm)
+        return done, on(m), m.act_count, m.flags.peek()
+
+    assert (1, "inactive", 59, 0) == alone(program)
+
+
+@pytest.mark.parametrize(("used", "order"), [(True, [1, 0]), (False, [1, 0])])
+def test_an_active_page_that_stays_goes_to_the_tail(alone, page_on, used, order):
+    def program(vm):
+        pages = [page_on(vm, "active", None, n) for n in range(2)]
+        pages[0].flags.setbits(PG_REFERENCED * used)
+        vm_page_busy_try(pages[1], False)
+        d.vm_pageout_scan_active(vm)
+        there = [m.phys for m in vm.page.vm_page_queues[vm.page.PQ_ACTIVE].pages()]
+        return [there.index(m.phys) for m in pages]
+
+    assert order == alone(program)
+
+
+def leave_object(m):
+    """Take a page out of its object, as a termination does with a wired one."""
+    vm_object_hold(m.object)
+    vm_page_busy_try(m, False)
+    obj = m.object
+    vm_page_remove(m)
+    vm_page_wakeup(m)
+    vm_object_drop(obj)
 
 
 def spare(m, how):
@@ -161,11 +204,8 @@ def spare(m, how):
         vm_page_wakeup(m)
 
 
-SPARED = pytest.mark.parametrize("how", ["busy", "soft busy", "held", "wired"])
-
-
-@SPARED
-def test_an_active_page_in_use_is_left_alone(alone, page_on, how):
+@pytest.mark.parametrize("how", ["busy", "soft busy"])
+def test_an_active_page_that_is_busy_is_left_alone(alone, page_on, how):
     def program(vm):
         m, other = page_on(vm, "active"), page_on(vm, "active", None, 1)
         m.act_count = other.act_count = 0
@@ -175,6 +215,29 @@ def test_an_active_page_in_use_is_left_alone(alone, page_on, how):
         return on(m), on(other), m.busy_count.peek() == before
 
     assert ("active", "inactive", True) == alone(program)
+
+
+@pytest.mark.parametrize("kind", ["active", "inactive"])
+def test_a_wired_page_leaves_its_queue(alone, page_on, kind):
+    def program(vm):
+        m = page_on(vm, kind)
+        m.act_count = 0
+        spare(m, "wired")
+        done = getattr(d, f"vm_pageout_scan_{kind}")(wanting(vm))
+        return done, on(m), m.busy_count.peek(), m.object is not None, intact(vm)
+
+    assert (0, "none", 0, True, True) == alone(program)
+
+
+def test_an_active_page_ages_though_it_is_held(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "active")
+        m.act_count = 0
+        spare(m, "held")
+        d.vm_pageout_scan_active(vm)
+        return on(m)
+
+    assert "inactive" == alone(program)
 
 
 # -- inactive pages -------------------------------------------------------------------------------
@@ -199,9 +262,64 @@ def test_an_inactive_page_that_was_used_becomes_active(alone, page_on):
     def program(vm):
         m = page_on(vm, "inactive")
         m.flags.setbits(PG_REFERENCED)
+        return scanned(vm, m), m.flags.peek(), m.act_count
+
+    assert ((0, "active"), 0, ACT_INIT + ACT_ADVANCE + 1) == alone(program)
+
+
+def test_an_inactive_page_that_was_used_is_cached_if_nobody_references_its_object(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.flags.setbits(PG_REFERENCED)
+        m.object.ref_count.value = 0
         return scanned(vm, m), m.flags.peek()
 
-    assert ((0, "active"), 0) == alone(program)
+    assert ((1, "cache"), 0) == alone(program)
+
+
+@pytest.mark.parametrize("dirty", [0, 1])
+def test_an_inactive_page_that_is_not_valid_is_freed(alone, page_on, dirty):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.valid, m.dirty = 0, dirty
+        obj = m.object
+        return scanned(vm, m), obj.resident_page_count
+
+    assert ((1, "free"), 0) == alone(program)
+
+
+def test_a_clean_and_valid_page_in_no_object_is_cached(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        leave_object(m)
+        return scanned(vm, m), m.valid
+
+    assert ((1, "cache"), VM_PAGE_BITS_ALL) == alone(program)
+
+
+@pytest.mark.parametrize("how", ["in no object", "in a dead one"])
+def test_a_dirty_page_that_nobody_can_write_out_stays(alone, page_on, how):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.dirty = 1
+        if how == "in no object":
+            leave_object(m)
+        else:
+            m.object.flags.setbits(OBJ_DEAD)
+        return scanned(vm, m), m.dirty
+
+    assert ((0, "inactive"), VM_PAGE_BITS_ALL) == alone(program)
+
+
+def test_a_page_with_some_dirty_blocks_becomes_dirty_altogether(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "inactive")
+        m.dirty = 1
+        m.flags.setbits(PG_NEED_COMMIT)
+        m.object.flags.setbits(OBJ_DEAD)
+        return scanned(vm, m), m.dirty
+
+    assert ((0, "inactive"), VM_PAGE_BITS_ALL) == alone(program)
 
 
 @pytest.mark.parametrize("how", ["dirty", "written"])
@@ -220,10 +338,10 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
     assert ((1, "cache"), 0, 0) == alone(program)
 
 
-def test_an_inactive_page_in_no_object_is_freed(alone):
+def test_a_page_that_an_allocator_put_aside_is_freed(alone):
     def program(vm):
         m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-        vm_page_deactivate(m)  # as by an allocator that found it busy
+        vm_page_deactivate(m)
         vm_page_wakeup(m)
         return scanned(vm, m)
 
@@ -261,7 +379,7 @@ def test_an_inactive_page_with_a_commit_pending_stays(alone, page_on):
     assert (0, "inactive") == alone(program)
 
 
-@SPARED
+@pytest.mark.parametrize("how", ["busy", "soft busy", "held"])
 def test_an_inactive_page_in_use_is_left_alone(alone, page_on, how):
     def program(vm):
         m, other = page_on(vm, "inactive"), page_on(vm, "inactive", None, 1)
@@ -347,14 +465,28 @@ def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone,
         m = page_on(vm, kind)
         m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
         m.md.setbits(PTE_V)
-        if kind == "inactive":  # such a page is freed if it is in no object
-            m.object.rb_memq.clear()
-            m.object = None
+        if kind == "inactive":  # such a page is freed if it is not valid
+            m.valid = 0
         limit(vm, v_free_min=99, v_paging_target2=99)
         done = d.vm_pageout_scan_cache(vm) if kind == "cache" else d.vm_pageout_scan_inactive(vm)
         return done, on(m), m.md.peek()
 
     assert (1, "free", 0) == alone(program)
+
+
+# -- the tail of a queue --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("base", "order"), [("PQ_INACTIVE", [1, 0]), ("PQ_ACTIVE", [0, 1])])
+def test_a_page_goes_to_the_tail_of_the_queue_of_the_type_that_is_meant(alone, page_on, base, order):
+    def program(vm):
+        pages = [page_on(vm, "inactive", None, n) for n in range(2)]
+        vm_page_busy_try(pages[0], False)
+        d.vm_page_requeue(pages[0], getattr(vm.page, base))
+        there = [m.phys for m in vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()]
+        return [there.index(m.phys) for m in pages], pages[0].spin_held(), intact(vm)
+
+    assert (order, False, True) == alone(program)
 
 
 # -- among others ---------------------------------------------------------------------------------

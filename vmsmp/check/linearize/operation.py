@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from vmsmp.errors import UsageError
+from vmsmp.errors import UsageError, in_words
 
 #: The longest text of a value.
 _SHOWN_TEXT: Final = 80
@@ -68,4 +68,4 @@ def _text(value: Any) -> str:
     if type(value) is tuple:
         inside = ", ".join(_text(one) for one in value)
         return f"({inside},)" if len(value) == 1 else f"({inside})"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", in_words(value, repr))

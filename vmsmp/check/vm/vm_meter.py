@@ -2,7 +2,8 @@
 
 INV-V1: a count and its per-CPU deltas add up to the pages of that type.  INV-V2: the same for wired
 pages.  INV-V4: a delta stays far below zero only while paging is not near.  (INV-V3, who may touch the
-reserve, is asked when a page is allocated: `check.vm.vm_page`.)
+reserve, is asked when a page is allocated: `check.vm.vm_page`.)  INV-V5: what CPUs count of the pages that
+they insert into objects and remove adds up to the pages in objects.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Vmmeter
-from vmsmp.vm.vm_page.page import VmPage
-
-_peek_queue = VmPage.fields["queue"].peek
 
 
 def broken_counts(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
@@ -24,7 +22,7 @@ def broken_counts(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
     on_queue = [0] * len(vm.page.vm_page_queues)
     wired = 0
     for m in vm.page.vm_page_array:
-        on_queue[_peek_queue(m)] += 1
+        on_queue[m.raw_queue] += 1
         wired += m.wire_count.value > 0
     lying = dict.fromkeys(COUNTS, 0) | {"v_wire_count": wired}
     for pq, pages in zip(vm.page.vm_page_queues[1:], on_queue[1:], strict=True):
@@ -36,6 +34,16 @@ def broken_counts(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
             text = f"{count} and its deltas add up to {total}, and there are {pages} such pages"
             return vm.meter.vmstats, Broken(name, text)
     return None
+
+
+def broken_residents(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
+    """Whether `t_rm` adds up to the pages in objects (INV-V5).  Only when no CPU is inside the VM."""
+    counted = sum(gd.t_rm for gd in vm.meter.cpus())
+    resident = sum(len(obj.raw_rb_memq) for obj in (*vm.objects, vm.objects.kernel_object))
+    if counted == resident:
+        return None
+    text = f"t_rm adds up to {counted}, and {resident} pages are in objects"
+    return vm.meter.vmstats, Broken("INV-V5", text)
 
 
 def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
@@ -70,7 +78,7 @@ class Counting:
         self.before = gd.gd_vmstats_adj.peek(count)
 
     def lasts(self, record: Any, code: int) -> bool:
-        """Whether the CPU writes a count of any meter."""
+        """Whether the CPU looks at or changes a count of any meter."""
         return isinstance(record, Vmmeter) and record.field_of(code) is not None
 
     def broken(self) -> tuple[Vmmeter, Broken] | None:
@@ -91,4 +99,4 @@ def counts(cpu: Cpu, meter: Vmmeter, code: int) -> Counting | None:
 
 
 RULES: Final = (Rules(Vmmeter, opens={ops.FETCHADD: counts}),)
-SYSTEM: Final = SystemRules(sums=(broken_counts,))
+SYSTEM: Final = SystemRules(sums=(broken_counts, broken_residents))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
+from vmsmp.check.vm.pmap import broken_mapping, freed_mapped
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
@@ -21,7 +22,6 @@ from vmsmp.records.record import has
 from vmsmp.vm.observer import PageAllocated, PageFound
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_meter.meter import Globaldata
-from vmsmp.vm.vm_object.object import VmObject
 from vmsmp.vm.vm_page.flags import (
     PBUSY_LOCKED,
     PBUSY_MASK,
@@ -45,16 +45,6 @@ from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues
 _TAKES_WANTED_BACK: Final = (ops.CLEARBITS, ops.CMPSET, ops.ATOMIC_LOAD)
 #: Longer lists are walked when all CPUs stand still only.
 WALK: Final = 128
-
-# Fields are read from their slots, unseen: these rules run after every step that wrote a page.
-_peek_queue, _peek_object, _peek_pindex, _peek_valid, _peek_dirty, _peek_next, _peek_prev = (
-    VmPage.fields[name].peek
-    for name in ("queue", "object", "pindex", "valid", "dirty", "tqe_next", "tqe_prev")
-)
-_peek_memq = VmObject.fields["rb_memq"].peek
-_peek_first, _peek_last, _peek_lcnt = (
-    Vpgqueues.fields[name].peek for name in ("tqh_first", "tqh_last", "lcnt")
-)
 
 
 # -- a page ---------------------------------------------------------------------------------------
@@ -113,28 +103,28 @@ def broken_place(m: VmPage, books: Books) -> Broken | None:
     if spin is not None and spin.holders:
         return None
     page = m.vm.page
-    queue = _peek_queue(m)
+    queue = m.raw_queue
     flags = m.flags.value
     if queue:
         if not 0 < queue < len(page.vm_page_queues) or page.vm_page_queues[queue].base + m.pc != queue:
             return Broken("INV-Q3", f"it is on queue {queue}, which is not one of its colour")
         if flags & (PG_FICTITIOUS | PG_UNQUEUED):
             return Broken("INV-Q8", "it is on a queue, and its flags forbid that")
-    obj = _peek_object(m)
-    if obj is not None and _peek_memq(obj).get(_peek_pindex(m)) is not m:
+    obj = m.raw_object
+    if obj is not None and obj.raw_rb_memq.get(m.raw_pindex) is not m:
         return Broken("INV-O1", f"it says it is {obj.klass}'s, and that one's tree does not have it")
     kind = page.queue_types[queue]
     if kind in ("free", "hold"):
         if books.allocated_to(m) is not None:
             return Broken("INV-AL1", f"it is on a {kind} queue and allocated")
-        if obj is not None or _peek_valid(m) or _peek_dirty(m) or m.wire_count.value:
+        if obj is not None or m.raw_valid or m.raw_dirty or m.wire_count.value:
             name = "INV-Q5" if kind == "free" else "INV-Q6"
             return Broken(name, f"it is on a {kind} queue with something left in it")
     if m.busy_count.value & PBUSY_LOCKED:
         return None
     if kind == "free" and (m.hold_count.value or flags & (PG_NEED_COMMIT | PG_MAPPED | PG_WRITEABLE)):
         return Broken("INV-Q5", "it is free and somebody uses it")
-    if kind == "cache" and (_peek_dirty(m) & _peek_valid(m) or flags & (PG_MAPPED | PG_NEED_COMMIT)):
+    if kind == "cache" and (m.raw_dirty & m.raw_valid or flags & (PG_MAPPED | PG_NEED_COMMIT)):
         return Broken("INV-Q7", "it is cached, and dirty or mapped")
     pte = m.md.value
     if pte & PTE_V and (kind in ("free", "hold", "cache") or obj is None or not flags & PG_MAPPED):
@@ -152,13 +142,13 @@ def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
 def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
     """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
     spin = m.spin_made
-    queue = _peek_queue(m)
+    queue = m.raw_queue
     if not queue or (spin is not None and spin.holders):
         return None
     pq = m.vm.page.vm_page_queues[queue]
-    before, after = _peek_prev(m), _peek_next(m)
-    first = _peek_first(pq) if before is None else _peek_next(before)
-    last = _peek_last(pq) if after is None else _peek_prev(after)
+    before, after = m.raw_tqe_prev, m.raw_tqe_next
+    first = pq.raw_tqh_first if before is None else before.raw_tqe_next
+    last = pq.raw_tqh_last if after is None else after.raw_tqe_prev
     if first is m and last is m:
         return None
     return Broken("INV-Q1", f"it says it is on {m.vm.page.queue_name(queue)}, whose list does not have it")
@@ -190,9 +180,14 @@ def identity_moves(cpu: Cpu, m: VmPage, field: Field, books: Books) -> Broken | 
 
 def freed_twice(m: VmPage, _books: Books) -> Broken | None:
     """Whether a page is about to be freed that lies on a free queue (INV-AL1)."""
-    if m.vm.page.queue_type(_peek_queue(m)) in ("free", "hold"):
+    if m.vm.page.queue_type(m.raw_queue) in ("free", "hold"):
         return Broken("INV-AL1", "freed twice", joint=" ")
     return None
+
+
+def freed_wrongly(m: VmPage, books: Books) -> Broken | None:
+    """Whether a page is about to be freed that is free, or mapped."""
+    return freed_twice(m, books) or freed_mapped(m, books)
 
 
 def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
@@ -200,7 +195,7 @@ def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
     for m in vm.page.vm_page_array:
         if m.busy_count.value:
             yield m, Broken("INV-PB3", f"it is left {busy_format(m.busy_count.value)}")
-        elif not _peek_queue(m) and not m.wire_count.value and _peek_object(m) is None:
+        elif not m.raw_queue and not m.wire_count.value and m.raw_object is None:
             yield m, Broken("INV-Q9", "it is on no queue, in no object and not wired: lost")
 
 
@@ -211,7 +206,7 @@ def broken_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
     """The first rule that a queue of no great length breaks, or None."""
     spin = pq.spin_made
     held = spin is not None and spin.holders
-    return None if held or _peek_lcnt(pq) > WALK else walked_queue(pq, _books)
+    return None if held or pq.raw_lcnt > WALK else walked_queue(pq, _books)
 
 
 def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
@@ -221,21 +216,21 @@ def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
     length = 0
     last = None
     index = pq.index
-    m = _peek_first(pq)
+    m = pq.raw_tqh_first
     left = len(pq.vm.page.vm_page_array) + len(pq.vm.page.markers) + 1  # a list with a ring has no end
     while m is not None and left:
-        if _peek_prev(m) is not last:
+        if m.raw_tqe_prev is not last:
             return Broken("INV-Q1", f"the link back from {m.klass} does not lead where it came from")
-        if _peek_queue(m) != index:
-            other = m.vm.page.queue_name(_peek_queue(m))
+        if m.raw_queue != index:
+            other = m.vm.page.queue_name(m.raw_queue)
             return Broken("INV-Q1", f"it lists {m.klass}, which says it is on {other}")
         length += not m.flags.value & PG_MARKER
-        last, m = m, _peek_next(m)
+        last, m = m, m.raw_tqe_next
         left -= 1
-    if _peek_last(pq) is not last:
+    if pq.raw_tqh_last is not last:
         return Broken("INV-Q1", "its tail is not its last page")
-    if _peek_lcnt(pq) != length:
-        return Broken("INV-Q2", f"it counts {_peek_lcnt(pq)} pages and lists {length}")
+    if pq.raw_lcnt != length:
+        return Broken("INV-Q2", f"it counts {pq.raw_lcnt} pages and lists {length}")
     return None
 
 
@@ -245,11 +240,11 @@ def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
 def found_wrongly(cpu: Cpu, found: PageFound) -> tuple[VmPage, Broken] | None:
     """Whether a lookup returns another page than the one it was asked for (INV-H1, INV-PB6)."""
     m, obj = found.page, found.object
-    if _peek_object(m) is not obj or _peek_pindex(m) != found.pindex:
+    if m.raw_object is not obj or m.raw_pindex != found.pindex:
         return m, Broken("INV-H1", f"a lookup returns a page that is not {obj.klass}'s at that index")
     if not has(cpu, m, HARD, SOFT):
         return m, Broken("INV-H1", "a lookup returns a page that it has not busied")
-    if _peek_valid(m) & found.valid != found.valid:
+    if m.raw_valid & found.valid != found.valid:
         return m, Broken("INV-PB6", "a lookup returns a page that is not valid as asked")
     if found.idle and m.busy_count.value & (PBUSY_MASK | PBUSY_SWAPINPROG):
         return m, Broken("INV-PB6", "a lookup returns a page that is busy otherwise")
@@ -285,11 +280,12 @@ RULES: Final = (
             "": (broken_unlocked,),
             "busy_count": (broken_busy, broken_unbusied),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
-            **dict.fromkeys(("flags", "md", "valid", "act_count"), (broken_page,)),
+            **dict.fromkeys(("md", "valid"), (broken_place,)),
+            "flags": (broken_place, broken_mapping),
         },
         at_rest=(broken_page, unlinked_page),
         guarded=dict.fromkeys(("object", "pindex", "valid"), identity_moves),
-        freed=freed_twice,
+        freed=freed_wrongly,
         stored=False,
     ),
     Rules(

@@ -9,7 +9,7 @@ _PACKAGE = "vmsmp.sync.mutex"
 MUTANTS = (
     Mutant(
         "MX-01",
-        f"{_PACKAGE}.link:mtx_wait_link",
+        f"{_PACKAGE}.link:_sleep_on_link",
         """
         mtx.machine.tsleep_interlock(link)
         if link.link_state.load() & MTX_LINK_LINKED:
@@ -34,7 +34,7 @@ MUTANTS = (
     Mutant(
         "MX-03",
         f"{_PACKAGE}.release:mtx_chain_link_sh",
-        "if len(mtx.mtx_shlink) > 1:  # one of them has our own count",
+        "if len(mtx.mtx_shlink) > handed:",
         "if False:",
         "INV-MX2",
         "readers are let in that the word does not count",
@@ -42,11 +42,11 @@ MUTANTS = (
     ),
     Mutant(
         "MX-04",
-        f"{_PACKAGE}.release:_release",
+        f"{_PACKAGE}.release:mtx_unlock",
         """
-        if word & MTX_LINKSPIN:
+        if word & (MTX_MASK | MTX_LINKSPIN) == MTX_LINKSPIN | 1:
             mtx.machine.pause()
-            return False
+            continue
         """,
         "",
         "INV-MX3",

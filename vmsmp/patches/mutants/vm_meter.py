@@ -9,10 +9,9 @@ _MODULE = "vmsmp.vm.vm_meter"
 MUTANTS = (
     Mutant(
         "VS-02",
-        f"{_MODULE}:vmstats_rollup",
-        "copy = getattr(gd.gd_vmstats_adj, count).swap(0)",
+        f"{_MODULE}:vmstats_rollup_cpu",
+        "copy = delta.swap(0)",
         """
-        delta = getattr(gd.gd_vmstats_adj, count)
         copy = delta.load()
         delta.store(0)
         """,
@@ -23,7 +22,7 @@ MUTANTS = (
     Mutant(
         "VS-03",
         f"{_MODULE}:vmstats_rem",
-        "if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):",
+        "if adj.load() < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):",
         "if False:",
         "INV-V4",
         "a CPU does not report how many pages it took, and the pagedaemon sleeps on",

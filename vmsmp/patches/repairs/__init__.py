@@ -5,12 +5,36 @@ One file per kernel file.  `stress/known.toml` lists the findings and names the 
 
 from __future__ import annotations
 
-from vmsmp.patches.repairs import kern_lock, kern_mutex, kern_spinlock, vm_object, vm_page
+from vmsmp.patches.repairs import (
+    kern_lock,
+    kern_mutex,
+    kern_spinlock,
+    kern_timeout,
+    pmap,
+    pmap_inval,
+    vm_contig,
+    vm_fault,
+    vm_kern,
+    vm_map,
+    vm_object,
+    vm_page,
+    vm_pageout,
+    vm_pager,
+)
 
 REPAIRS = (
     *kern_spinlock.REPAIRS,
     *kern_lock.REPAIRS,
     *kern_mutex.REPAIRS,
+    *kern_timeout.REPAIRS,
     *vm_object.REPAIRS,
     *vm_page.REPAIRS,
+    *vm_pageout.REPAIRS,
+    *vm_pager.REPAIRS,
+    *vm_contig.REPAIRS,
+    *vm_kern.REPAIRS,
+    *vm_map.REPAIRS,
+    *vm_fault.REPAIRS,
+    *pmap.REPAIRS,
+    *pmap_inval.REPAIRS,
 )

@@ -28,4 +28,21 @@ REPAIRS = (
         "~(LKC_EXREQ | LKC_EXREQ2 | LKC_SHARED)",
         "a CPU that grants the lock as it gives up clears a cached SHARED",
     ),
+    Repair(
+        "polite-reader-sees-cancel",
+        f"{_PACKAGE}.shared:_let_writers_go_first",
+        """
+        error = lk_sleep(lkp, flags, shared_admitted)
+        if error:
+            return error
+        count = lkp.lk_count.load()
+        """,
+        """
+        error = 0 if canceled(count, flags) else lk_sleep(lkp, flags, shared_admitted)
+        if error:
+            return error
+        count = lkp.lk_count.load()
+        """,
+        "a reader that lets the writers go first looks at CANCEL again before it sleeps",
+    ),
 )

@@ -6,6 +6,13 @@ from vmsmp.patches.patch import Repair
 
 REPAIRS = (
     Repair(
+        "downgrade-keeps-its-count",
+        "vmsmp.sync.mutex.release:_weaken",
+        "return mtx_chain_link_sh(mtx, td, word)",
+        "return mtx_chain_link_sh(mtx, td, word, handed=0)",
+        "readers that a downgrade lets in are counted beside the caller",
+    ),
+    Repair(
         "late-mutex-looks-again",
         "vmsmp.sync.mutex.link:mtx_wait_link",
         "error = error or EWOULDBLOCK",

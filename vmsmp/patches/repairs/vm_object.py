@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Repair
+from vmsmp.patches.patch import Edit, Repair
 
 _MODULE = "vmsmp.vm.vm_object"
 
@@ -20,5 +20,65 @@ REPAIRS = (
         return not obj.hold_count.load() and not obj.flags.setbits({OBJ_FREEING:#x}) & {OBJ_FREEING:#x}
         """,
         "a dead object is freed only if nobody holds it again, and by one of two CPUs that find it dead",
+    ),
+    Repair(
+        "termination-allows-pageout",
+        f"{_MODULE}:vm_object_terminate",
+        """
+        if obj.paging_in_progress.load():
+            vm.panic("vm_object_terminate: pageout in progress")
+        """,
+        "pass",
+        "a termination waits for activity that begins late with the page that it is about, and in the pager",
+    ),
+    Repair(
+        "reference-asks-for-the-vnode",
+        f"{_MODULE}:_vref",
+        """
+        if vp is None:
+            obj.vm.panic("vref: page fault: the object has lost its vnode")
+        vref(vp)
+        """,
+        """
+        if vp is not None:
+            vref(vp)
+        """,
+        "a reference to an object that has lost its vnode is the object's alone",
+        also=(
+            Edit(
+                f"{_MODULE}:vm_object_deallocate",
+                """
+                if vp is None:
+                    obj.vm.panic("vrele: page fault: the object has lost its vnode")
+                vrele(vp)
+                """,
+                """
+                if vp is not None:
+                    vrele(vp)
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "sync-marks-a-range",
+        f"{_MODULE}:vm_object_page_clean",
+        """
+        if start == 0 and last == obj.size - 1:
+            pages.scan(pages.vm_object_page_clean_pass1)
+            if not pages.failed:
+        """,
+        """
+        if True:
+            pages.scan(pages.vm_object_page_clean_pass1)
+            if not pages.failed and start == 0 and last == obj.size - 1:
+        """,
+        "the pages of any range are marked, and the object's flags cleared after a whole one only",
+    ),
+    Repair(
+        "sync-waits-for-bypass",
+        f"{_MODULE}:_Cleaning.vm_object_page_clean_pass1",
+        "vm_page_busy_try(m, False)",
+        "vm_page_busy_try(m, True)",
+        "a page that a fault has soft-busied keeps its flags, and the object says on that it may be dirty",
     ),
 )

@@ -10,13 +10,13 @@ REPAIRS = (
     Repair(
         "vm-wait-interlocks",
         f"{_MODULE}:_sleep_for_pages",
-        "vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)",
+        "_count_up(vm.pageout.vm_pages_waiting)",
         """
         from vmsmp.sync.errno import PINTERLOCKED
         from vmsmp.vm.vm_meter.counts import vmstats_rollup
 
         machine.tsleep_interlock(V_FREE_COUNT)
-        vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)
+        _count_up(vm.pageout.vm_pages_waiting)
         vmstats_rollup(vm)
         if not vm_paging_min_nice(vm, nice):
             return
@@ -27,6 +27,34 @@ REPAIRS = (
                 f"{_MODULE}:_sleep_for_pages",
                 "machine.tsleep(V_FREE_COUNT, 0, wmesg",
                 "machine.tsleep(V_FREE_COUNT, PINTERLOCKED, wmesg",
+            ),
+        ),
+    ),
+    Repair(
+        "free-contig-asks-the-page",
+        f"{_MODULE}:vm_page_free_contig",
+        "if reserve is None or VM_PAGE_TO_PHYS(m) >= low:",
+        "if reserve is None or not m.flags.load() & PG_FICTITIOUS:",
+        "whether a page is low is what its flag says, wherever the bound has moved meanwhile",
+        also=(
+            Edit(
+                f"{_MODULE}:vm_page_free_contig",
+                "if VM_PAGE_TO_PHYS(m) + size > reserve.vm_low_phys_reserved.load():",
+                "if m.phys + pages > reserve.booted:",
+            ),
+        ),
+    ),
+    Repair(
+        "free-waits-for-guesses",
+        f"{_MODULE}:vm_page_freezwq",
+        "vm_page_busy_wait(m, False)",
+        "vm_page_busy_wait(m, True)",
+        "a kernel page is freed only once no guess of the page hash has it soft-busied",
+        also=(
+            Edit(
+                f"{_MODULE}:_free_each",
+                'vm_page_busy_wait(m, False, "cpgfr")',
+                'vm_page_busy_wait(m, True, "cpgfr")',
             ),
         ),
     ),

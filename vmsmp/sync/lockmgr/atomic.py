@@ -108,6 +108,25 @@ class AtomicLockmgr(LockmgrLock):
         count |= LKC_SHARED | (LKC_UPREQ if self._upgrader is not None else 0)
         return count | (LKC_EXREQ if self._writers_waiting else 0)
 
+    def check_word(self) -> str | None:
+        """INV-LK1, INV-LK2 and INV-LK5, of what stands for the word."""
+        owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
+        if owners != ({} if self._owner is None else {self._owner.index: self._depth}):
+            return (
+                f"{self._owner} is its owner {self._depth} times, but it is held exclusively {owners}, by CPU"
+            )
+        if readers != self._readers or (owners and readers):
+            return f"it is read {self._readers}, by CPU, but held shared {readers}"
+        return None
+
+    def check_rest(self) -> str | None:
+        """INV-LK3, and INV-LK4: no request is left."""
+        if self._owner or self._readers or self._canceled:
+            return "nobody uses it but it is not free"
+        if self._writers_waiting or self._upgrader or self._readers_waiting or self._admitted:
+            return "nobody uses it but it counts requests"
+        return None
+
     # -- conditions -----------------------------------------------------------------------------
 
     def _impolite(self, cpu: Cpu) -> bool:

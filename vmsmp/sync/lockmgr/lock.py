@@ -6,6 +6,7 @@ from typing import Any
 
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Hold
+from vmsmp.sync.arguments import ticks
 from vmsmp.sync.errno import (
     LK_CANCEL_BEG,
     LK_CANCEL_END,
@@ -19,7 +20,7 @@ from vmsmp.sync.errno import (
 )
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.services import Services
-from vmsmp.sync.thread import Thread
+from vmsmp.sync.thread import Thread, curthread, forbid_hard_section
 
 
 class LockmgrLock(Lock):
@@ -36,7 +37,7 @@ class LockmgrLock(Lock):
     def __init__(self, machine: Services, name: str | None = None, timo: int = 0, flags: int = 0) -> None:
         super().__init__(machine, name)
         self.lk_flags = flags & LK_EXTFLG_MASK
-        self.lk_timo = timo
+        self.lk_timo = ticks(timo)
         self.lk_wmesg = self.name
         self.epoch = 0
         #: CPUs whose release, which observers have been told of, lost its compare and set.
@@ -88,6 +89,9 @@ class LockmgrLock(Lock):
 
     def note_request(self, flags: int, mode: str) -> None:
         """The running CPU makes a request; one that may wait (no try, no recursion) is wanted."""
+        if not flags & LK_NOWAIT:
+            td = curthread(self.machine)
+            forbid_hard_section(td, f"{self} called from interrupt, ipi, or hard code section")
         if self.hooks.wants and not flags & LK_NOWAIT:
             cpu = self.engine.current
             if not cpu.holds(self, EXCLUSIVE):

@@ -5,7 +5,8 @@ A request that has to wait puts a link into one of two lists, whose spin bit is 
 sleeps on the link.  The last release gives its own count to the first writer, or to all readers if no
 writer waits.  New readers wait behind writers.
 Locks: no spinlock may be held.  A contested request is a blocking point: tokens are lost.
-Deviations: there are no asynchronous requests (links with a callback) and no spinlock flavour.
+A request with a link can be aborted by others; one whose link has a callback is not waited for.  As a
+spinlock (`spinlock`, `spinunlock`) a mutex spins, in a critical section, and nobody may sleep with it.
 
 | module | contents |
 |---|---|

@@ -2,21 +2,43 @@
 
 Keeps what callers may rely on: the owner's recursion, writers first in the order in which they came, a
 release that hands the mutex over, so that nobody overtakes those who wait.
+Callbacks come right after the step that grants or aborts their request.
 Deviation: where the kernel's `mtx_upgrade_try` meets a CPU that changes the lists, it fails; here that is
 drawn while others wait or have just been granted the mutex.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
-from vmsmp.sync.errno import EWOULDBLOCK
+from vmsmp.sync.arguments import ticks
+from vmsmp.sync.errno import EINPROGRESS, ENOLCK, EWOULDBLOCK
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.sync.mutex.lock import Mutex
 from vmsmp.sync.services import Services
 from vmsmp.sync.thread import curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
+
+
+class AtomicLink:
+    """One request: whose it is while it waits, and how it ended."""
+
+    __slots__ = ("aborted", "args", "callback", "owner")
+
+    def __init__(self, callback: Callable[..., object] | None = None, args: tuple[Any, ...] = ()) -> None:
+        self.callback = callback
+        self.args = args
+        self.owner: Cpu | None = None
+        #: Whether it was aborted, and its request has not been told.
+        self.aborted = False
+
+
+#: Links to be called back after a step, and with what.
+Calls = list[tuple[AtomicLink, int]]
 
 
 class AtomicMutex(Mutex):
@@ -29,27 +51,42 @@ class AtomicMutex(Mutex):
         # invariant: who waits has no hold; with an owner, `_count` is the owner's
         self._owner: Cpu | None = None
         self._count = 0
-        self._writers: list[Cpu] = []
-        self._readers: list[Cpu] = []
+        self._writers: list[AtomicLink] = []
+        self._readers: list[AtomicLink] = []
         #: Whether the readers inside were let in by a release.
         self._handed = False
 
     # -- requests -------------------------------------------------------------------------------
 
     def acquire(self) -> None:
-        self._ask(EXCLUSIVE)
+        self._ask(EXCLUSIVE, AtomicLink())
 
     def lock_timed(self, timo: int) -> int:
-        return self._ask(EXCLUSIVE, timo)
+        return self._ask(EXCLUSIVE, AtomicLink(), timo)
 
     def acquire_shared(self) -> None:
-        self._ask(SHARED)
+        self._ask(SHARED, AtomicLink())
 
     def try_acquire(self) -> bool:
         return bool(self._gate.alter(self._code | ops.REQUEST, lambda cpu: self._own(cpu, tried=True)))
 
     def try_acquire_shared(self) -> bool:
         return bool(self._gate.alter(self._code | ops.REQUEST, lambda cpu: self._share(cpu, tried=True)))
+
+    def link(self, callback: Callable[..., object] | None = None, *args: Any) -> AtomicLink:
+        return AtomicLink(callback, args)
+
+    def lock_ex_link(self, link: AtomicLink, timo: int = 0) -> int:
+        return self._ask(EXCLUSIVE, link, timo)
+
+    def lock_sh_link(self, link: AtomicLink, timo: int = 0) -> int:
+        return self._ask(SHARED, link, timo)
+
+    def spin(self) -> None:
+        if not self.try_acquire():
+            self.contested += 1
+            code, wait = self._code | ops.SLEEP, Wait(self, EXCLUSIVE)
+            self._gate.enter(code, lambda _cpu: not self._count, self._own, wait)
 
     def _own(self, cpu: Cpu, tried: bool = False) -> bool:
         if self._count and self._owner is not cpu:
@@ -66,85 +103,139 @@ class AtomicMutex(Mutex):
         self.note_acquired(cpu, SHARED, tried)
         return True
 
-    def _ask(self, mode: WaitMode, timo: int = 0) -> int:
-        """Take it, or come last among those who wait; 0 or EWOULDBLOCK."""
+    def _ask(self, mode: WaitMode, link: AtomicLink, timo: int = 0) -> int:
+        """Take it, or come last among those who wait; 0 or an error number."""
+        ticks(timo)
         take, line = (self._own, self._writers) if mode == EXCLUSIVE else (self._share, self._readers)
 
-        def first(cpu: Cpu) -> bool:
+        def first(cpu: Cpu) -> int | None:
             if take(cpu):
-                return True
-            line.append(cpu)
-            return False
+                return 0
+            if link.aborted:
+                link.aborted = False
+                return ENOLCK
+            link.owner = cpu
+            line.append(link)
+            return None if link.callback is None else EINPROGRESS
 
-        self.note_request(mode)
-        if self._gate.alter(self._code | ops.REQUEST, first):
-            return 0
+        self.note_request(mode, link)
+        error = self._gate.alter(self._code | ops.REQUEST, first)
+        return self._wait_in(line, mode, link, timo) if error is None else int(error)
+
+    def _wait_in(self, line: list[AtomicLink], mode: WaitMode, link: AtomicLink, timo: int) -> int:
         machine = self.machine
         self.note_contest(curthread(machine))
         leave_tokens(machine, f"contested {self}")
-        error = self._wait(mode, line, timo)
+        error = self._wait(mode, line, link, timo)
         regain_tokens(machine)
         return error
 
-    def _wait(self, mode: WaitMode, line: list[Cpu], timo: int) -> int:
-        """Stand in the line until a release has taken us out of it, or the time is up."""
+    def _wait(self, mode: WaitMode, line: list[AtomicLink], link: AtomicLink, timo: int) -> int:
+        """Stand in the line until a release or an abort has taken us out of it, or the time is up."""
 
         def leave(cpu: Cpu) -> int:
-            if cpu in line:
-                line.remove(cpu)
+            link.owner = None
+            if link in line:
+                line.remove(link)
                 return EWOULDBLOCK
+            if link.aborted:
+                link.aborted = False
+                return ENOLCK
             self.note_acquired(cpu, mode)
             return 0
 
         code, wait = self._code | ops.SLEEP, Wait(self, mode)
         while True:
-            error = self._gate.enter(code, lambda cpu: cpu not in line, leave, wait, timo or None)
+            error = self._gate.enter(code, lambda _cpu: link not in line, leave, wait, timo or None)
             if error is None and self.engine.current.wait_end is WaitEnd.TIMEOUT:
                 error = self._gate.alter(code, leave)
             if error is not None:
                 return int(error)
 
+    def abort_link(self, link: AtomicLink) -> None:
+        def abort(_cpu: Cpu) -> Calls:
+            for line in (self._writers, self._readers):
+                if link in line:
+                    line.remove(link)
+                    link.aborted = link.callback is None
+                    return [(link, ENOLCK)]
+            if link.owner is None:
+                link.aborted = True
+            return []
+
+        self._call_back(self._gate.alter(self._code | ops.CANCEL, abort))
+
+    @staticmethod
+    def _call_back(calls: Calls) -> None:
+        for link, error in calls:
+            if link.callback is not None:
+                link.callback(error, *link.args)
+
+    def check_word(self) -> str | None:
+        """INV-MX1 and INV-MX2, of what stands for the word: who was granted it counts before it holds it."""
+        owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
+        if set(owners) - (set() if self._owner is None else {self._owner.index}):
+            return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
+        if (self._owner is not None and readers) or sum((*owners.values(), *readers.values())) > self._count:
+            return f"it counts {self._count} holds, but is held {owners} and shared {readers}, by CPU"
+        return None
+
+    def check_rest(self) -> str | None:
+        """INV-MX4."""
+        used = self._owner or self._count or self._writers or self._readers
+        return "nobody uses it but it is not free" if used else None
+
     # -- releases -------------------------------------------------------------------------------
 
     def release(self) -> None:
-        self._gate.alter(self._code | ops.RELEASE, self._drop)
+        self._call_back(self._gate.alter(self._code | ops.RELEASE, self._drop))
 
-    def _drop(self, cpu: Cpu) -> None:
+    def _drop(self, cpu: Cpu) -> Calls:
         if not self._count:
             self.machine.panic(f"mtx_unlock: {self} is not held")
-        if self._owner not in (cpu, None):
+        if self._count == 1 and self._owner not in (cpu, None):
             self.machine.panic(f"mtx_unlock: {self} is owned by another thread")
         self.note_leaving(cpu)
         self._count -= 1
         if self._count:
-            return
+            return []
         self._owner = None
-        if self._writers:
-            self._owner = self._writers.pop(0)
-            self._count = 1
-        else:
-            self._let_readers_in()
+        if not self._writers:
+            return self._let_readers_in()
+        link = self._writers.pop(0)
+        self._owner = link.owner
+        self._count = 1
+        return self._grant([link], EXCLUSIVE)
 
-    def _let_readers_in(self) -> None:
-        self._handed = bool(self._readers)
-        self._count += len(self._readers)
+    def _let_readers_in(self) -> Calls:
+        links = self._readers.copy()
+        self._handed = bool(links)
+        self._count += len(links)
         self._readers.clear()
+        return self._grant(links, SHARED)
+
+    def _grant(self, links: list[AtomicLink], mode: str) -> Calls:
+        """Those with a callback hold it from now on, the others when they run."""
+        for link in links:
+            if link.callback is not None and link.owner is not None:
+                self.note_acquired(link.owner, mode)
+        return [(link, 0) for link in links]
 
     def downgrade(self) -> None:
-        self._gate.alter(self._code | ops.DOWNGRADE, self._weaken)
+        self._call_back(self._gate.alter(self._code | ops.DOWNGRADE, self._weaken))
 
-    def _weaken(self, cpu: Cpu) -> None:
+    def _weaken(self, cpu: Cpu) -> Calls:
         if not self._count:
             self.machine.panic(f"mtx_downgrade: {self} is not held")
         if self._owner is None:
-            return
+            return []
         if self._owner is not cpu:
             self.machine.panic(f"mtx_downgrade: {self} is owned by another thread")
         self._owner = None
         for _ in range(self._count):
             self.note_leaving(cpu, EXCLUSIVE)
             self.note_acquired(cpu, SHARED)
-        self._let_readers_in()
+        return self._let_readers_in()
 
     def try_upgrade(self) -> bool:
         busy = bool(self.machine.choose(2))

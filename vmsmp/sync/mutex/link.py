@@ -7,6 +7,7 @@ from vmsmp.sync.mutex.mtx import (
     MTX_EXWANTED,
     MTX_LINK_ABORTED,
     MTX_LINK_ACQUIRED,
+    MTX_LINK_CALLEDBACK,
     MTX_LINK_IDLE,
     MTX_LINK_LINKED,
     MTX_LINK_LINKED_EX,
@@ -51,15 +52,9 @@ def mtx_wait_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
     between the look at the link's state and that is not noticed: the lock is held, and the caller is
     told of the error.
     """
-    error = 0
-    while link.link_state.load() & MTX_LINK_LINKED:
-        mtx.machine.tsleep_interlock(link)
-        if link.link_state.load() & MTX_LINK_LINKED:
-            error = mtx.machine.tsleep(link, flags | PINTERLOCKED, mtx.name, timo, overdue=link.overdue)
-            if error:
-                break
+    error = _sleep_on_link(mtx, link, flags, timo)
     state = link.link_state.load()
-    if state == MTX_LINK_ACQUIRED:
+    if state in (MTX_LINK_ACQUIRED, MTX_LINK_CALLEDBACK):
         error = 0
     elif state == MTX_LINK_ABORTED:
         error = ENOLCK
@@ -68,6 +63,17 @@ def mtx_wait_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
         error = error or EWOULDBLOCK
     link.link_state.store(MTX_LINK_IDLE)
     return error
+
+
+def _sleep_on_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
+    """Sleep while the link is in a list; the error of a sleep that ends with one."""
+    while link.link_state.load() & MTX_LINK_LINKED:
+        mtx.machine.tsleep_interlock(link)
+        if link.link_state.load() & MTX_LINK_LINKED:
+            error = mtx.machine.tsleep(link, flags | PINTERLOCKED, mtx.name, timo, overdue=link.overdue)
+            if error:
+                return error
+    return 0
 
 
 def _take_linkspin(mtx: StructMtx) -> None:
@@ -111,7 +117,11 @@ def mtx_abort_link(mtx: StructMtx, link: MtxLink) -> None:
         link.link_state.store(MTX_LINK_ABORTED)
     elif state & MTX_LINK_LINKED:
         stale |= _unlink(mtx, link, state)
-        link.link_state.store(MTX_LINK_ABORTED)
-        mtx.machine.wakeup(link)
+        if link.callback is None:
+            link.link_state.store(MTX_LINK_ABORTED)
+            mtx.machine.wakeup(link)
+        else:
+            link.link_state.store(MTX_LINK_CALLEDBACK)
+            link.callback(ENOLCK, *link.args)
     mtx.mtx_lock.clearbits(stale)
     crit_exit(td)

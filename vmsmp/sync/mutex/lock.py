@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from vmsmp.engine.cpu import Cpu
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
-from vmsmp.sync.thread import Thread
+from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 
 
 class Mutex(Lock):
@@ -60,11 +63,72 @@ class Mutex(Lock):
         """mtx_downgrade: turn the exclusive hold into a shared one with nobody in between."""
         raise NotImplementedError
 
+    # -- links: requests that others may abort, and that need not be waited for -------------------
+
+    def link(self, callback: Callable[..., object] | None = None, *args: Any) -> Any:
+        """mtx_link_init, mtx_link_init_async: a request to be made with the functions below.
+
+        With a `callback` the request does not wait: if the mutex is not to be had at once it returns
+        EINPROGRESS, and `callback(error, *args)` is called with 0 by whoever hands the mutex over, or
+        with ENOLCK by whoever aborts it.  It may not block.  The mutex is then the requester's.
+        """
+        raise NotImplementedError
+
+    def lock_ex_link(self, link: Any, timo: int = 0) -> int:
+        """mtx_lock_ex_link: take it exclusively; 0, EWOULDBLOCK, ENOLCK if aborted, or EINPROGRESS."""
+        raise NotImplementedError
+
+    def lock_sh_link(self, link: Any, timo: int = 0) -> int:
+        """mtx_lock_sh_link: the same, shared."""
+        raise NotImplementedError
+
+    def abort_link(self, link: Any) -> None:
+        """mtx_abort_link: let the link's request fail, now or when it is made, unless it has the mutex.
+
+        A request that need not wait does not fail.
+        """
+        raise NotImplementedError
+
+    # -- as a spinlock --------------------------------------------------------------------------
+
+    def spinlock(self) -> None:
+        """mtx_spinlock: take it exclusively, or once more, by spinning; it is a critical section."""
+        td = curthread(self.machine)
+        crit_enter(td)
+        td.gd_spinlocks += 1
+        self.spin()
+
+    def try_spinlock(self) -> bool:
+        """mtx_spinlock_try: as `spinlock`, if that needs no spinning; whether it did."""
+        td = curthread(self.machine)
+        crit_enter(td)
+        td.gd_spinlocks += 1
+        if self.try_acquire():
+            return True
+        td.gd_spinlocks -= 1
+        crit_exit(td)
+        return False
+
+    def spinunlock(self) -> None:
+        """mtx_spinunlock: release what was taken by spinning."""
+        td = curthread(self.machine)
+        if not td.gd_spinlocks:
+            self.machine.panic(f"mtx_spinunlock: {self} was not taken as a spinlock")
+        self.release()
+        td.gd_spinlocks -= 1
+        crit_exit(td)
+
+    def spin(self) -> None:
+        """Take it exclusively by spinning."""
+        raise NotImplementedError
+
     # -- the ghost ------------------------------------------------------------------------------
 
-    def note_request(self, mode: str) -> None:
-        """The running CPU makes a request that may wait; the owner's own request does not."""
+    def note_request(self, mode: str, link: Any = None) -> None:
+        """The running CPU makes a request that may wait: not the owner's own, and not one with a callback."""
         cpu = self.engine.current
+        if link is not None and link.callback is not None:
+            return
         if mode == SHARED or not cpu.holds(self, EXCLUSIVE):
             self.note_wanted(cpu, mode)
 

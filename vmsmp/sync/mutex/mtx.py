@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
@@ -30,6 +31,7 @@ MTX_LINK_LINKED: Final = 0x1000
 MTX_LINK_LINKED_SH: Final = 0x1001
 MTX_LINK_LINKED_EX: Final = 0x1002
 MTX_LINK_ACQUIRED: Final = 3
+MTX_LINK_CALLEDBACK: Final = 4
 MTX_LINK_ABORTED: Final = 5
 
 _BITS: Final = (
@@ -43,6 +45,7 @@ _STATES: Final = {
     MTX_LINK_LINKED_SH: "linked shared",
     MTX_LINK_LINKED_EX: "linked exclusive",
     MTX_LINK_ACQUIRED: "acquired",
+    MTX_LINK_CALLEDBACK: "called back",
     MTX_LINK_ABORTED: "aborted",
 }
 
@@ -56,14 +59,22 @@ def word_text(word: int) -> str:
 
 
 class MtxLink:
-    """struct mtx_link: one request that waits, and the ident that it sleeps on.
+    """struct mtx_link: one request that waits, and the ident that it sleeps on; or that is called back.
 
     The kernel's field `state` is `link_state` here.
     """
 
-    __slots__ = ("ident", "link_state", "owner", "sake")
+    __slots__ = ("args", "callback", "ident", "link_state", "owner", "sake")
 
-    def __init__(self, machine: Services, mtx: StructMtx) -> None:
+    def __init__(
+        self,
+        machine: Services,
+        mtx: StructMtx,
+        callback: Callable[..., object] | None = None,
+        args: tuple[Any, ...] = (),
+    ) -> None:
+        self.callback = callback
+        self.args = args
         self.ident = machine.enroll(self)
         self.link_state = machine.atomic(MTX_LINK_IDLE, f"{mtx.name}.link.state", format=_STATES.__getitem__)
         self.owner: Thread | None = None
@@ -102,7 +113,12 @@ class StructMtx(Mutex):
         # invariant: changed by the CPU that has set LINKSPIN
         self.mtx_exlink: list[MtxLink] = []
         self.mtx_shlink: list[MtxLink] = []
+        # ghost: links that were granted the mutex and whose threads have not run since
+        self.granted: list[MtxLink] = []
         machine.words[self.mtx_lock.ident] = machine.words[self.mtx_owner.ident] = self
+
+    def link(self, callback: Callable[..., object] | None = None, *args: Any) -> MtxLink:
+        return MtxLink(self.machine, self, callback, args)
 
     def check_word(self) -> str | None:
         """INV-MX1, INV-MX2, INV-MX3."""
@@ -115,8 +131,9 @@ class StructMtx(Mutex):
             return "EXCLUSIVE is clear while it is owned exclusively"
         if len(owners) > 1:
             return f"{len(owners)} exclusive owners"
-        if word & MTX_MASK < len(self.holders):
-            return f"{len(self.holders)} holds but the word counts {word & MTX_MASK}"
+        holds = len(self.holders) + len(self.granted)
+        if word & MTX_MASK < holds:
+            return f"{holds} holds but the word counts {word & MTX_MASK}"
         owner = self.mtx_owner.peek()
         if isinstance(owner, Thread) and owners and owner.cpu.index not in owners:
             return f"mtx_owner is cpu{owner.cpu.index}, which does not own it"

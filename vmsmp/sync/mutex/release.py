@@ -8,6 +8,7 @@ from vmsmp.sync.mutex.mtx import (
     MTX_EXCLUSIVE,
     MTX_EXWANTED,
     MTX_LINK_ACQUIRED,
+    MTX_LINK_CALLEDBACK,
     MTX_LINK_LINKED_EX,
     MTX_LINK_LINKED_SH,
     MTX_LINKSPIN,
@@ -22,23 +23,33 @@ from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 def mtx_unlock(mtx: StructMtx) -> None:
     """Release one hold; the last one hands the mutex to the first writer that waits, or to all readers."""
     td = curthread(mtx.machine)
-    mtx.note_leaving(td.cpu)
-    while not _release(mtx, td, mtx.mtx_lock.load()):
-        pass
+    noted = False
+    while True:
+        word = mtx.mtx_lock.load()
+        if word & (MTX_MASK | MTX_LINKSPIN) == MTX_LINKSPIN | 1:
+            mtx.machine.pause()
+            continue
+        _may_release(mtx, td, word)
+        if not noted:
+            mtx.note_leaving(td.cpu)
+            noted = True
+        if _release(mtx, td, word):
+            return
+
+
+def _may_release(mtx: StructMtx, td: Thread, word: int) -> None:
+    """Panic if nobody holds the mutex, or if the last hold is another thread's."""
+    if word & MTX_MASK == 0:
+        mtx.machine.panic(f"mtx_unlock: {mtx} is not held")
+    if word & (MTX_EXCLUSIVE | MTX_MASK) == MTX_EXCLUSIVE | 1 and mtx.mtx_owner.load() not in (td, None):
+        mtx.machine.panic(f"mtx_unlock: {mtx} is owned by another thread")
 
 
 def _release(mtx: StructMtx, td: Thread, word: int) -> bool:
     """Release one hold of a mutex whose word is `word`; whether it still was."""
-    if word & MTX_MASK == 0:
-        mtx.machine.panic(f"mtx_unlock: {mtx} is not held")
     if word & MTX_MASK > 1:
         return mtx.mtx_lock.cmpset(word, word - 1)
-    if word & MTX_LINKSPIN:
-        mtx.machine.pause()
-        return False
     if word & MTX_EXCLUSIVE:
-        if mtx.mtx_owner.load() not in (td, None):
-            mtx.machine.panic(f"mtx_unlock: {mtx} is owned by another thread")
         mtx.mtx_owner.store(None)
     if word & MTX_EXWANTED:
         return mtx_chain_link_ex(mtx, td, word)
@@ -59,34 +70,44 @@ def mtx_chain_link_ex(mtx: StructMtx, td: Thread, word: int) -> bool:
         if link.link_state.load() != MTX_LINK_LINKED_EX:
             mtx.machine.panic(f"mtx_chain_link_ex: {link} is {link.link_state.state()}")
         mtx.mtx_owner.store(link.owner)
-        _grant(mtx, link)
+        _grant(mtx, link, EXCLUSIVE)
         mtx.mtx_lock.clearbits(MTX_LINKSPIN if mtx.mtx_exlink else MTX_LINKSPIN | MTX_EXWANTED)
     crit_exit(td)
     return done
 
 
-def mtx_chain_link_sh(mtx: StructMtx, td: Thread, word: int) -> bool:
-    """Hand the last hold to all readers that wait; False if the word is another one by now."""
+def mtx_chain_link_sh(mtx: StructMtx, td: Thread, word: int, handed: int = 1) -> bool:
+    """Let all readers that wait in, `handed` of them with the caller's own counts.
+
+    False if the word is another one by now.
+    """
     crit_enter(td)
     word &= ~MTX_LINKSPIN
     done = mtx.mtx_lock.cmpset(word, (word | MTX_LINKSPIN) & ~MTX_EXCLUSIVE)
     if done:
-        if len(mtx.mtx_shlink) > 1:  # one of them has our own count
-            mtx.mtx_lock.fetchadd(len(mtx.mtx_shlink) - 1)
+        if len(mtx.mtx_shlink) > handed:
+            mtx.mtx_lock.fetchadd(len(mtx.mtx_shlink) - handed)
         while mtx.mtx_shlink:
             link = mtx.mtx_shlink.pop(0)
             if link.link_state.load() != MTX_LINK_LINKED_SH:
                 mtx.machine.panic(f"mtx_chain_link_sh: {link} is {link.link_state.state()}")
-            _grant(mtx, link)
+            _grant(mtx, link, SHARED)
         mtx.mtx_lock.clearbits(MTX_LINKSPIN | MTX_SHWANTED)
     crit_exit(td)
     return done
 
 
-def _grant(mtx: StructMtx, link: MtxLink) -> None:
+def _grant(mtx: StructMtx, link: MtxLink, mode: str) -> None:
     """The link's request has the mutex; from the store on the link is its thread's own again."""
-    link.link_state.store(MTX_LINK_ACQUIRED)
-    mtx.machine.wakeup(link)
+    if link.callback is None:
+        mtx.granted.append(link)
+        link.link_state.store(MTX_LINK_ACQUIRED)
+        mtx.machine.wakeup(link)
+    else:
+        link.link_state.store(MTX_LINK_CALLEDBACK)
+        assert link.owner is not None
+        mtx.note_acquired(link.owner.cpu, mode)
+        link.callback(0, *link.args)
 
 
 def mtx_upgrade_try(mtx: StructMtx) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vmsmp.sync.errno import EAGAIN
+from vmsmp.engine.wait import Wait
+from vmsmp.sync.errno import EAGAIN, EINPROGRESS
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.sync.mutex.link import mtx_enter_link, mtx_wait_link
 from vmsmp.sync.mutex.mtx import MTX_EXCLUSIVE, MTX_EXWANTED, MTX_LINKSPIN, MtxLink, StructMtx
@@ -25,7 +26,7 @@ def mtx_lock_ex(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, tim
     `link` is one's own if the request is to be aborted by others.  Sleeps: yes, if contested.
     """
     td = curthread(mtx.machine)
-    mtx.note_request(EXCLUSIVE)
+    mtx.note_request(EXCLUSIVE, link)
     if mtx.mtx_lock.cmpset(0, MTX_EXCLUSIVE | 1):
         _become_owner(mtx, td)
         return 0
@@ -44,7 +45,7 @@ def mtx_lock_ex(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, tim
 def mtx_lock_sh(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, timo: int = 0) -> int:
     """Take the mutex shared; 0, the error of a sleep, or ENOLCK if the link was aborted."""
     td = curthread(mtx.machine)
-    mtx.note_request(SHARED)
+    mtx.note_request(SHARED, link)
     while True:
         word = mtx.mtx_lock.load()
         if not word & (MTX_EXCLUSIVE | MTX_EXWANTED):
@@ -56,6 +57,20 @@ def mtx_lock_sh(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, tim
         error = _wait(mtx, td, word, link, flags, timo, exclusive=False)
         if error is not None:
             return error
+
+
+def mtx_spinlock(mtx: StructMtx) -> None:
+    """The loop of _mtx_spinlock, in a critical section: spin until the mutex is free or our own."""
+    td = curthread(mtx.machine)
+    while True:
+        got = _own(mtx, td, mtx.mtx_lock.load())
+        if got:
+            td.cpu.wants = None
+            return
+        if got is None and td.cpu.wants is None:
+            mtx.contested += 1
+            td.cpu.wants = Wait(mtx, EXCLUSIVE)
+        mtx.machine.pause()
 
 
 def mtx_lock_ex_try(mtx: StructMtx) -> int:
@@ -111,9 +126,13 @@ def _wait(
         mtx.machine.pause()
         return None
     error = mtx_enter_link(mtx, link, td, word, exclusive)
+    if error == 0 and link.callback is not None:
+        return EINPROGRESS
     if error == 0:
         mtx.note_contest(td)
         error = mtx_wait_link(mtx, link, flags, timo)
+        if link in mtx.granted:
+            mtx.granted.remove(link)
         if error == 0:
             mtx.note_acquired(td.cpu, EXCLUSIVE if exclusive else SHARED)
     return error

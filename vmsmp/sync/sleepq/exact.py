@@ -13,6 +13,7 @@ from vmsmp.sync.errno import (
     PWAKEUP_ONE,
 )
 from vmsmp.sync.ident import ident_hash, ident_name, wchan_identity
+from vmsmp.sync.ipiq import send
 from vmsmp.sync.services import Services
 from vmsmp.sync.sleepq.queues import SleepQueues
 from vmsmp.sync.thread import (
@@ -24,7 +25,6 @@ from vmsmp.sync.thread import (
     crit_exit,
     curthread,
     lwkt_schedule,
-    lwkt_send_ipiq,
     thread_of,
 )
 
@@ -211,12 +211,12 @@ class ExactSleepQueues(SleepQueues):
         for hint in self._queue(cpu, bucket_of(ident)).hints:
             if hint.load() in (ident, MATCH_ALL):
                 there = partial(self._wakeup_local, td, ident, domain)
-                lwkt_send_ipiq(self.machine, td, there)
+                send(self.machine, td, there)
                 return 1
         return 0
 
     def wakeup_oncpu(self, td: Thread, ident: Any, domain: int) -> None:
-        lwkt_send_ipiq(self.machine, td, partial(self._wakeup_local, td, ident, domain))
+        send(self.machine, td, partial(self._wakeup_local, td, ident, domain))
         for hook in self.machine.hooks.wakeup:
             hook(self.engine.current, ident, domain & PDOMAIN_MASK, 1)
 
@@ -250,4 +250,4 @@ class ExactSleepQueues(SleepQueues):
             if td.td_flags & TDF_SINTR:
                 lwkt_schedule(td)  # and it stays on its queue until it runs
 
-        lwkt_send_ipiq(self.machine, td, deliver)
+        send(self.machine, td, deliver)

@@ -7,6 +7,7 @@ from typing import Any
 
 from vmsmp.engine import ops
 from vmsmp.engine.wait import Wait, WaitEnd, WaitMode
+from vmsmp.sync.arguments import ticks
 from vmsmp.sync.errno import (
     EWOULDBLOCK,
     PCATCH,
@@ -73,8 +74,12 @@ class SleepQueues:
         machine = self.machine
         td = curthread(machine)
         cpu = td.cpu
+        ticks(timo)
         for hook in machine.hooks.blocking:
             hook(cpu, f"tsleep {wmesg or ident_name(ident)}")
+        if flags & PINTERLOCKED:
+            for hook in machine.hooks.commits:
+                hook(cpu, ident)
         channel = wchan_identity(machine, ident) << ops.KIND_BITS
         machine.point(channel | ops.SLEEP)
         crit_enter(td)

@@ -13,6 +13,8 @@ Deviations:
     failures, not after eleven.
   * the time window in which a shared try overlooks EXCLREQ is drawn (one try of two is inside), and
     only where it makes a difference.
+  * at the atomic depth a try fails only if the token is held or asked for.  In the kernel, and at the exact
+    depth, the count of a reader that is backing off spoils a try, too, though the owner has gone.
 
 | module | contents |
 |---|---|

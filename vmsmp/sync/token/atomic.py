@@ -86,6 +86,21 @@ class AtomicToken(Token):
             cpu.wants = Wait(self, name)
             lwkt_switch(td)
 
+    def check_word(self) -> str | None:
+        """INV-TK1, INV-TK2 and INV-TK4, of what stands for the word."""
+        owners, counts = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
+        if owners != ({} if self._owner is None else {self._owner.index: 1}):
+            return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
+        uses = {n: owners.get(n, 0) + counts.get(n, 0) for n in {*owners, *counts}}
+        if uses != self._users or (owners and len(uses) > 1):
+            return f"it is used {self._users}, by CPU, but held {uses}"
+        asleep = [cpu for cpu, _ in self.holders if cpu.td.idle]
+        return f"{asleep[0]} sleeps and owns it" if asleep else None
+
+    def check_rest(self) -> str | None:
+        """INV-TK6."""
+        return "nobody uses it but it is not free" if self._owner or self._users else None
+
     def acquire(self) -> None:
         self._acquire(TOK_EXCLUSIVE | TOK_EXCLREQ)
 
@@ -99,7 +114,7 @@ class AtomicToken(Token):
             if not self._grantable(cpu, True):
                 self.engine.failed()
                 return False
-            self._take_ref(push_ref(td, self, TOK_EXCLUSIVE | TOK_EXCLREQ), cpu, tried=True)
+            self._take_ref(push_ref(td, self, TOK_EXCLUSIVE | TOK_EXCLREQ, tried=True), cpu, tried=True)
             return True
 
         return bool(self._gate.alter(self._code | ops.TRY_ACQUIRE, attempt))

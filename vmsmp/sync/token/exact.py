@@ -49,6 +49,7 @@ def _lwkt_trytokref_exclusive(ref: TokRef, td: Thread, mode: int) -> bool:
             taken, count = tok.t_count.fcmpset(count, count & ~TOK_EXCLREQ | TOK_EXCLUSIVE)
             if taken:
                 tok.asked = False
+                tok.grants += 1
                 tok.note_acquired(td.cpu, EXCLUSIVE, not mode & TOK_EXCLREQ)
                 if tok.t_ref.peek() is not None:
                     tok.machine.panic(f"{tok} was taken while its t_ref was set")
@@ -64,7 +65,7 @@ def _lwkt_trytokref_exclusive(ref: TokRef, td: Thread, mode: int) -> bool:
             return True
         if mode & TOK_EXCLREQ and not count & TOK_EXCLREQ:
             tok.t_count.setbits(TOK_EXCLREQ)  # whatever the count is by now: it may even be free
-            tok.asked = True
+            tok.asked = bool(mode & TOK_EXCLREQ)
         return False
 
 
@@ -135,12 +136,16 @@ def _lwkt_gettoken(tok: ExactToken, mode: int) -> None:
     if _lwkt_trytokref(ref, td, mode):
         return
     tok.contested += 1
+    grants = tok.grants
     if _spin(ref, td, mode):
         return
+    if mode & TOK_EXCLUSIVE:
+        tok.refused[td] = grants
     tok.t_collisions += 1
     td.td_toks_have = len(td.td_toks_array) - 1
     td.cpu.wants = Wait(tok, ref.mode)
     lwkt_switch(td)
+    tok.refused.pop(td, None)
     td.cpu.wants = None
     if mode & TOK_EXCLUSIVE and ref.tr_count & TOK_EXCLUSIVE and tok.t_ref.peek() is not ref:
         tok.machine.panic(f"{tok} came back without its t_ref")
@@ -164,7 +169,7 @@ def lwkt_gettoken_shared(tok: ExactToken) -> None:
 def lwkt_trytoken(tok: ExactToken) -> bool:
     """Take `tok` exclusively if that needs no waiting; publishes no request."""
     td = curthread(tok.machine)
-    ref = push_ref(td, tok, TOK_EXCLUSIVE | TOK_EXCLREQ)
+    ref = push_ref(td, tok, TOK_EXCLUSIVE | TOK_EXCLREQ, tried=True)
     if _lwkt_trytokref(ref, td, TOK_EXCLUSIVE):
         return True
     td.td_toks_array.pop()
@@ -225,10 +230,13 @@ class ExactToken(Token):
         self.t_ref = machine.atomic(None, f"{self.name}.t_ref")
         self.t_collisions = 0
         # ghost: threads whose shared request is in the count beside an owner; refs that the next step
-        # of their thread gives back; whether anybody asked for EXCLREQ since the last exclusive owner
+        # of their thread gives back; whether anybody asked for EXCLREQ since the last exclusive owner; how
+        # often it was granted exclusively, also before the last try of each thread that waits for that
         self.probing: set[Thread] = set()
         self.leaving: set[TokRef] = set()
         self.asked = False
+        self.grants = 0
+        self.refused: dict[Thread, int] = {}
         machine.words[self.t_count.ident] = machine.words[self.t_ref.ident] = self
 
     acquire = lwkt_gettoken
@@ -247,7 +255,7 @@ class ExactToken(Token):
 
     def regain_all(self, td: Thread) -> None:
         contended = 0
-        while not lwkt_getalltokens(td, contended >= SORT_AFTER):
+        while not self._regain(td, contended >= SORT_AFTER):
             contended += 1
             if td.cpu.wants is None:
                 td.cpu.wants = Wait(td.td_toks_array[-1].tr_tok, WaitMode.ALL_TOKENS)
@@ -257,6 +265,14 @@ class ExactToken(Token):
                 self.machine.yield_()  # the next pass may go in another order, and see more
         if td.cpu.wants is not None and td.cpu.wants.mode is WaitMode.ALL_TOKENS:
             td.cpu.wants = None
+
+    @staticmethod
+    def _regain(td: Thread, sort: bool) -> bool:
+        """One pass of the scheduler, which takes no IPIs during it."""
+        td.td_critcount += 1
+        done = lwkt_getalltokens(td, sort)
+        td.td_critcount -= 1
+        return done
 
     def ref_moved(self, old: TokRef, new: TokRef) -> None:
         if self.t_ref.load() is old:
@@ -284,8 +300,12 @@ class ExactToken(Token):
             return f"{owners} own it exclusively but t_count is {_format(word)}"
         if others != word // TOK_INCR:
             return f"{others} count in it but t_count is {_format(word)}"
-        if word & TOK_EXCLREQ and not self.asked and not self.engine.parallel:
+        if self.engine.parallel:
+            return None
+        if word & TOK_EXCLREQ and not self.asked:
             return "EXCLREQ is set and nobody has asked since the last exclusive owner"
+        if not word & TOK_EXCLREQ and (self.asked or self.grants in self.refused.values()):
+            return "EXCLREQ is clear and somebody has asked since the last exclusive owner"
         return None
 
     def _check_ref(self) -> str | None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.sync.services import Services
-from vmsmp.sync.thread import LWKT_MAXTOKENS, Thread, TokRef, crit_enter, crit_exit, curthread
+from vmsmp.sync.thread import (
+    LWKT_MAXTOKENS,
+    Thread,
+    TokRef,
+    crit_enter,
+    crit_exit,
+    curthread,
+    forbid_hard_section,
+)
 from vmsmp.sync.token.lock import Token
 
 
-def push_ref(td: Thread, tok: Token, count: int) -> TokRef:
-    """Put a ref to `tok` on top of the stack."""
+def push_ref(td: Thread, tok: Token, count: int, tried: bool = False) -> TokRef:
+    """Put a ref to `tok` on top of the stack; unless `tried` the thread is ready to wait for it."""
+    if not tried:
+        forbid_hard_section(td, f"{tok} wanted from interrupt, ipi, or hard code section")
     if len(td.td_toks_array) >= LWKT_MAXTOKENS:
         tok.machine.panic(f"more than {LWKT_MAXTOKENS} tokens held")
     ref = TokRef(tok, td, count)
@@ -64,6 +74,7 @@ def leave_tokens(machine: Services, what: str) -> None:
     td = curthread(machine)
     for hook in machine.hooks.blocking:
         hook(td.cpu, what)
+    forbid_hard_section(td, f"{what} from interrupt, ipi, or hard code section")
     lwkt_relalltokens(td)
 
 

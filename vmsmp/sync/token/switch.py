@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from vmsmp.engine import ops
 from vmsmp.engine.wait import WaitEnd
-from vmsmp.sync.thread import TDF_RUNQ, Thread, lwkt_process_ipiq
+from vmsmp.sync.thread import (
+    TDF_RUNQ,
+    Switcher,
+    Thread,
+    forbid_hard_section,
+    lwkt_process_ipiq,
+    take_latched,
+)
 from vmsmp.sync.token.stack import lwkt_relalltokens
 
 
@@ -23,32 +31,41 @@ def lwkt_switch(
     Returns the same.
     Locks: no spinlock may be held.
     """
-    machine = td.cpu.machine
+    machine: Any = td.cpu.machine
     for hook in machine.hooks.blocking:
         hook(td.cpu, "lwkt_switch")
-    if td.gd_intr_nesting_level:
-        machine.panic("Attempt to switch from a fast interrupt, ipi, or hard code section")
+    forbid_hard_section(td, "Attempt to switch from a fast interrupt, ipi, or hard code section")
     if td.gd_spinlocks:
         machine.panic("lwkt_switch with a spinlock held")
-    engine = machine.engine
-    deadline = None if timeout is None else engine.ticks + max(1, timeout)
+    deadline = None if timeout is None else machine.engine.ticks + max(1, timeout)
     if td.td_toks_array:
         lwkt_relalltokens(td)
     else:
         td.td_toks_have = None
+    # The critical section is the thread's: while it is switched out its CPU takes IPIs.
+    critcount, td.td_critcount = td.td_critcount, 0
     how = _idle(td, code, deadline)
     if ended is not None:
+        td.td_critcount = critcount
         ended(how)
+        td.td_critcount = 0
     if td.td_toks_array:
         td.td_toks_array[0].tr_tok.regain_all(td)
+    td.td_critcount = critcount
+    if machine.switcher is not None:
+        machine.switcher.enter(td)
     return how
 
 
 def _idle(td: Thread, code: int, deadline: int | None) -> WaitEnd:
     """Idle until the thread is scheduled, and process IPIs meanwhile."""
-    engine = td.cpu.machine.engine
+    machine: Any = td.cpu.machine
     while True:
         td.idle = True  # set before anything is read: who acts after that wakes us
+        if td.cpu.latched:
+            td.idle = False
+            take_latched(td)
+            continue
         if td.ipi_pending:
             td.idle = False
             lwkt_process_ipiq(td)
@@ -56,7 +73,25 @@ def _idle(td: Thread, code: int, deadline: int | None) -> WaitEnd:
         if td.td_flags & TDF_RUNQ:
             td.idle = False
             return WaitEnd.GRANTED
-        how = engine.sleep(code, None if deadline is None else deadline - engine.ticks)
+        if machine.switcher is not None and not _halts(td, machine.switcher):
+            continue
+        how: WaitEnd = machine.engine.sleep(
+            code, None if deadline is None else deadline - machine.engine.ticks
+        )
         td.idle = False
+        if machine.switcher is not None:
+            machine.switcher.wake(td)
         if how:
             return how
+
+
+def _halts(td: Thread, switcher: Switcher) -> bool:
+    """Give up the thread's address space; whether nothing has come meanwhile for which to wake up again."""
+    td.idle = False
+    switcher.halt(td)
+    td.idle = True
+    if not (td.cpu.latched or td.ipi_pending or td.td_flags & TDF_RUNQ):
+        return True
+    td.idle = False
+    switcher.wake(td)
+    return False

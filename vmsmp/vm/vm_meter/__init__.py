@@ -5,6 +5,7 @@
 | meter, startup | the types of the counts and thresholds; those of a machine and its CPUs |
 | counts | counting and rolling up |
 | paging | the tests of vm_page2.h that read the counts |
+| sysctl | the thresholds by name |
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ __getattr__, __dir__, __all__ = exports(
         "meter": (
             "COUNTS",
             "Vmmeter",
+            "P_LOWMEMKILL",
+            "Proc",
+            "Lwp",
             "Globaldata",
             "Thresholds",
         ),
         "startup": ("PageCounts", "startup"),
+        "sysctl": ("SYSCTLS",),
         "counts": (
             "vmstats_add",
             "vmstats_rem",
             "vmstats_rollup",
+            "vmstats_rollup_cpu",
             "hardclock",
         ),
         "paging": (

@@ -1,12 +1,10 @@
 """Counting pages, and rolling the counts up.
 
-Models: vmstats_rollup of sys/vm/vm_meter.c and the counting of sys/vm/vm_page2.h.
+Models: vmstats_rollup and vmstats_rollup_cpu of sys/vm/vm_meter.c and the counting of sys/vm/vm_page2.h.
 Locks: none; the words are atomic.
 Deviations:
   * the hardclock's rollup runs when a CPU returns from a sleep for memory, not at every tick, and then
     for all CPUs.
-  * counting a page less tests the value that its decrement left; the kernel reads it once more.
-  * the rollup swaps every counter; the kernel skips one that is zero.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from vmsmp.vm.vm_meter.paging import vm_paging_start
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_meter.meter import Globaldata
 
 # -- counting -------------------------------------------------------------------------------------
 
@@ -33,9 +32,9 @@ def vmstats_rem(vm: VmSystem, count: str) -> None:
     """Subtract one page; add a delta far below zero to the global set when paging is near."""
     gd = vm.mycpu()
     adj = getattr(gd.gd_vmstats_adj, count)
-    left = adj.fetchadd(-1) - 1
+    adj.fetchadd(-1)
     getattr(gd.gd_vmstats, count).fetchadd(-1)
-    if left < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):
+    if adj.load() < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):
         copy = adj.swap(0)
         getattr(vm.meter.vmstats, count).fetchadd(copy)
 
@@ -45,15 +44,20 @@ def vmstats_rollup(vm: VmSystem) -> None:
 
     Locks: none.  The hardclock, an allocator before it gives up, and the pageout call it.
     """
-    for gd in vm.meter.cpus():
-        for count in COUNTS:
-            copy = getattr(gd.gd_vmstats_adj, count).swap(0)
-            vm.mycpu()  # a CPU has a globaldata from its first count on; other CPUs roll it up
-            if copy:
-                getattr(vm.meter.vmstats, count).fetchadd(copy)
     mine = vm.mycpu().gd_vmstats
+    for gd in vm.meter.cpus():
+        vmstats_rollup_cpu(vm, gd)
     for count in COUNTS:
         getattr(mine, count).value = getattr(vm.meter.vmstats, count).load()  # no other CPU reads ours
+
+
+def vmstats_rollup_cpu(vm: VmSystem, gd: Globaldata) -> None:
+    """Add one CPU's deltas to the global set.  Locks: none; any CPU may do so for any other."""
+    for count in COUNTS:
+        delta = getattr(gd.gd_vmstats_adj, count)
+        if delta.load():
+            copy = delta.swap(0)
+            getattr(vm.meter.vmstats, count).fetchadd(copy)
 
 
 def hardclock(vm: VmSystem, since: int) -> None:

@@ -13,10 +13,10 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from vmsmp.engine.cpu import Cpu
-from vmsmp.records.field import plain, word
+from vmsmp.records.field import field, plain, word
 from vmsmp.records.record import Record, record
 from vmsmp.records.word import Word
 
@@ -35,6 +35,8 @@ class Vmmeter(Record):
     v_inactive_count: Word = word()
     v_active_count: Word = word()
     v_wire_count: Word = word()
+    #: Low pages, free or not, that may be had as contiguous memory; of the global set alone.
+    v_dma_pages: int = field("")
     _name: str = plain()
 
     @property
@@ -45,42 +47,112 @@ class Vmmeter(Record):
         return ", ".join(f"{count[2:-6]} {self.peek(count)}" for count in COUNTS)
 
 
+#: In `p_flags`: the process is being killed for memory.
+P_LOWMEMKILL: Final = 0x00010000
+#: The default limit of a process' stack, in bytes; of all that it maps there is none.
+DFLSSIZ: Final = 8 << 20
+RLIM_INFINITY: Final = (1 << 63) - 1
+
+
+@record()
+class Proc(Record):
+    """struct proc: the process that a CPU runs, as far as other CPUs look at it.
+
+    `p_vmspace` is its address space, a Vmspace, or None once it was reaped.  `rlim_stack` and `rlim_vmem` are
+    the limits of its stack and of its map, in bytes; they are read without a lock.
+    """
+
+    kind = "proc"
+
+    p_flags: Word = word(format=hex)
+    p_vmspace: Any = field("", default=None)
+    rlim_stack: int = field("", default=DFLSSIZ)
+    rlim_vmem: int = field("", default=RLIM_INFINITY)
+    _name: str = plain()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def state(self) -> str:
+        return "killed for memory" if self.peek("p_flags") & P_LOWMEMKILL else "alive"
+
+
+class Lwp:
+    """struct lwp: a thread of process `lwp_proc`, and its number there."""
+
+    __slots__ = ("lwp_proc", "lwp_tid")
+
+    def __init__(self, proc: Proc, tid: int) -> None:
+        self.lwp_proc = proc
+        self.lwp_tid = tid
+
+
 class Globaldata:
     """struct globaldata: the private data of one CPU.
 
-    `nice` is the niceness of the process it runs, `p_lowmemkill` whether that process is being killed
-    for memory, `systhread` whether it runs a kernel thread, `objects` how many objects it has allocated.
+    `nice` is the niceness of the process it runs, `proc` the rest of that process, `lwp` the thread of it,
+    `systhread` whether it runs a kernel thread, `objects` how many objects it has allocated, `t_rm` how many
+    more pages it has inserted into objects than removed (of `gd_vmtotal`), `td_nest_count` how deep it is in
+    lookups of a map; the names with `v_` are those of `gd_cnt`; `lwp_flags`, `ru_majflt` and `ru_minflt` are
+    its process'.
     """
 
     __slots__ = (
         "cpu",
         "gate",
+        "gd_quick_color",
         "gd_vmstats",
         "gd_vmstats_adj",
+        "lwp",
+        "lwp_flags",
         "nice",
         "objects",
-        "p_lowmemkill",
+        "proc",
+        "ru_majflt",
+        "ru_minflt",
         "systhread",
+        "t_rm",
+        "td_nest_count",
+        "v_cow_faults",
+        "v_intrans",
+        "v_intrans_coll",
+        "v_intrans_wait",
         "v_pfree",
         "v_ppwakeups",
         "v_reactivated",
         "v_tfree",
+        "v_vm_faults",
+        "v_zfod",
     )
 
-    def __init__(self, cpu: Cpu, view: Vmmeter, adj: Vmmeter) -> None:
+    def __init__(self, cpu: Cpu, view: Vmmeter, adj: Vmmeter, proc: Proc) -> None:
         self.cpu = cpu
         self.gd_vmstats = view
         self.gd_vmstats_adj = adj
         self.nice = 0
         #: Ghost: the free and cached counts that the last allocation saw in `_gate_open`.
         self.gate = (0, 0)
+        self.gd_quick_color = 0
         self.objects = 0
-        self.p_lowmemkill = False
+        self.proc = proc
+        self.lwp = Lwp(proc, cpu.index)
         self.systhread = False
+        self.td_nest_count = 0
+        self.lwp_flags = 0
+        self.ru_majflt = 0
+        self.ru_minflt = 0
+        self.v_cow_faults = 0
+        self.v_intrans = 0
+        self.v_intrans_coll = 0
+        self.v_intrans_wait = 0
+        self.t_rm = 0
         self.v_pfree = 0
         self.v_ppwakeups = 0
         self.v_tfree = 0
         self.v_reactivated = 0
+        self.v_vm_faults = 0
+        self.v_zfod = 0
 
 
 class Thresholds:
@@ -90,6 +162,7 @@ class Thresholds:
         "v_free_min",
         "v_free_reserved",
         "v_free_severe",
+        "v_free_target",
         "v_inactive_target",
         "v_interrupt_free_min",
         "v_pageout_free_min",
@@ -107,6 +180,7 @@ class Thresholds:
         self.v_pageout_free_min = self.v_free_reserved
         self.v_free_severe = self.v_free_reserved + pages // 256
         self.v_free_min = self.v_free_severe + pages // 128
+        self.v_free_target = 2 * self.v_free_min
         self.v_paging_wait = self.v_free_min + pages // 128
         self.v_paging_start = self.v_paging_wait + pages // 128
         self.v_paging_target1 = self.v_paging_start + pages // 64

@@ -12,7 +12,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.records.home import Home
 from vmsmp.records.pool import RecordPool
 from vmsmp.vm.config import BootConfig
-from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Thresholds, Vmmeter
+from vmsmp.vm.vm_meter.meter import COUNTS, Globaldata, Proc, Thresholds, Vmmeter
 
 
 class PageCounts:
@@ -22,9 +22,11 @@ class PageCounts:
         self._engine = vm.engine
         # The global set, then two sets for each possible CPU.
         self._pool: RecordPool[Vmmeter] = vm.pool(Vmmeter, 1 + 2 * ops.MAX_CPUS)
+        self._procs: RecordPool[Proc] = vm.pool(Proc, ops.MAX_CPUS)
         self.vmstats = self._pool.make(0, _name="vmstats")
         self.globaldata: list[Globaldata | None] = [None] * ops.MAX_CPUS
         self.adj_limit = config.adj_limit
+        self.v_page_count = config.pages
         #: May be changed before CPUs are spawned.
         self.limits = Thresholds(config.pages)
 
@@ -39,7 +41,8 @@ class PageCounts:
         adj = self._pool.make(place + 1, _name=f"{cpu}.gd_vmstats_adj")
         for count in COUNTS:  # a CPU's view starts with the global counts
             getattr(view, count).value = self.vmstats.peek(count)
-        gd = self.globaldata[cpu.index] = Globaldata(cpu, view, adj)
+        proc = self._procs.make(cpu.index, _name=f"{cpu}.proc")
+        gd = self.globaldata[cpu.index] = Globaldata(cpu, view, adj, proc)
         return gd
 
     def cpus(self) -> list[Globaldata]:

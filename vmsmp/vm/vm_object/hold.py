@@ -1,10 +1,9 @@
 """Holding and locking an object.
 
-Models: the vm_object_hold, _drop, _upgrade and _downgrade families of sys/vm/vm_object.c.
+Models: the vm_object_lock, _hold, _drop, _upgrade and _downgrade families of sys/vm/vm_object.c.
 Locks: take the hold before the token, because waiting for the token may block.  The last hold of a
 dead and unreferenced object frees its memory.
 Deviations:
-  * no NULL object, and no assertion that a hold is left when one is dropped: the ledger watches that.
   * freeing an object that still has pages panics.
 """
 
@@ -14,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from vmsmp.records.record import has
 from vmsmp.sync.lock import EXCLUSIVE
+from vmsmp.sync.token import lwkt_token_swap
 from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJECT_HOLD, _holds_token
 
 if TYPE_CHECKING:
+    from vmsmp.sync.token import Token
+    from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_object.object import VmObject
 
 # -- tokens and holds -----------------------------------------------------------------------------
@@ -34,25 +36,55 @@ def ASSERT_OBJECT_HELD_EXCL(obj: VmObject) -> None:
         obj.vm.panic(f"{obj.klass}: its token is not held exclusively")
 
 
+def vm_object_token(obj: VmObject) -> Token:
+    """Return the object's token."""
+    return obj.token
+
+
+def vm_object_lock(obj: VmObject) -> None:
+    """Lock the object, whose memory the caller keeps.  Sleeps: while contended; other tokens are lost."""
+    obj.token.acquire()
+
+
+def vm_object_lock_shared(obj: VmObject) -> None:
+    """Lock the object shared.  Sleeps: as `vm_object_lock`."""
+    obj.token.acquire_shared()
+
+
+def vm_object_lock_try(obj: VmObject) -> bool:
+    """Lock the object if that needs no waiting; return whether it succeeded."""
+    return obj.token.try_acquire()
+
+
+def vm_object_unlock(obj: VmObject) -> None:
+    """Unlock the object, in whatever mode it is locked.  It must be the one that was locked last."""
+    obj.token.release()
+
+
+def vm_object_lock_swap(vm: VmSystem) -> None:
+    """Exchange the last two tokens, so that the one taken first can be released first."""
+    lwkt_token_swap(vm.machine)
+
+
 def vm_object_hold(obj: VmObject) -> None:
     """Hold the object's memory and lock it.  Sleeps: while contended; other tokens are lost."""
     obj.hold_count.fetchadd(1)
     obj.took(OBJECT_HOLD)
-    obj.token.acquire()
+    vm_object_lock(obj)
 
 
 def vm_object_hold_shared(obj: VmObject) -> None:
     """Hold the object's memory and lock it shared.  Sleeps: as `vm_object_hold`."""
     obj.hold_count.fetchadd(1)
     obj.took(OBJECT_HOLD)
-    obj.token.acquire_shared()
+    vm_object_lock_shared(obj)
 
 
 def vm_object_hold_try(obj: VmObject) -> bool:
     """Hold and lock the object if that needs no waiting; return whether it succeeded."""
     obj.hold_count.fetchadd(1)
     obj.took(OBJECT_HOLD)
-    if obj.token.try_acquire():
+    if vm_object_lock_try(obj):
         return True
     if _last_hold(obj) and _is_dead(obj):
         _free(obj)
@@ -74,14 +106,24 @@ def _is_dead(obj: VmObject) -> bool:
     return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)
 
 
-def vm_object_drop(obj: VmObject) -> None:
-    """Unlock the object and drop a hold; the last hold of a dead, unreferenced object frees it."""
-    token = obj.token
+def vm_object_drop(obj: VmObject | None) -> None:
+    """Drop a hold and unlock the object, if there is one.
+
+    The last hold of a dead, unreferenced object frees it.
+    """
+    if obj is None:
+        return
+    if obj.hold_count.load() <= 0:
+        obj.vm.panic("vm_object_drop: object is not held")
     if _last_hold(obj) and _is_dead(obj):
-        token.release()
+        vm_object_unlock(obj)
         _free(obj)
     else:
-        token.release()
+        vm_object_unlock(obj)
+
+
+VM_OBJECT_LOCK = vm_object_hold
+VM_OBJECT_UNLOCK = vm_object_drop
 
 
 def _free(obj: VmObject) -> None:
@@ -96,11 +138,11 @@ def _free(obj: VmObject) -> None:
 
 def vm_object_upgrade(obj: VmObject) -> None:
     """Turn a shared lock into an exclusive one.  Not atomic: the token is lost in between."""
-    obj.token.release()
-    obj.token.acquire()
+    vm_object_unlock(obj)
+    vm_object_lock(obj)
 
 
 def vm_object_downgrade(obj: VmObject) -> None:
     """Turn an exclusive lock into a shared one.  Not atomic: the token is lost in between."""
-    obj.token.release()
-    obj.token.acquire_shared()
+    vm_object_unlock(obj)
+    vm_object_lock_shared(obj)

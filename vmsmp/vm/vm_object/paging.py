@@ -4,7 +4,6 @@ Models: the vm_object_pip family of sys/vm/vm_object.h, built on refcounts that 
 Locks: none; one word.  REFCNTF_WAITING in it says that a waiter sleeps on the count.
 Deviations:
   * a wait that takes long prints nothing.
-  * the count is read once before a wait, not twice.
 """
 
 from __future__ import annotations
@@ -47,6 +46,8 @@ def vm_object_pip_wait(obj: VmObject, wmesg: str) -> None:
 
     The count is not read again after a sleep: the next compare-and-set fails if it has changed.
     """
+    if obj.paging_in_progress.load() == 0:
+        return
     machine = obj.vm.machine
     n = obj.paging_in_progress.load()
     while n & ~REFCNTF_WAITING:

@@ -1,70 +1,34 @@
-"""Terminating an object: dropping the last reference and freeing its pages.
+"""Terminating an object: freeing its pages once it has no references.
 
-Models: vm_object_deallocate and vm_object_terminate of sys/vm/vm_object.c.
+Models: vm_object_terminate of sys/vm/vm_object.c, and its callback.
 Locks: the object's token exclusively; it is lost during every wait for a busy page.
 Deviations:
-  * pages are freed without I/O, since there is no pager.
-  * assertions read the word together with the step that follows them.
+  * a message takes the place of the backtraces for a wired page on a queue.
+  * a pmap has nothing of an object to free.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap import VM_PROT_NONE, pmap_mapped_sync
-from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD_EXCL, vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_object.object import OBJ_DEAD, REF, scan
+from vmsmp.vm.page_entry import VM_PROT_NONE, pmap_mapped_sync
+from vmsmp.vm.vfs_subr import V_SAVE, vinvalbuf
+from vmsmp.vm.vm_object.clean import vm_object_page_clean
+from vmsmp.vm.vm_object.flags import vm_object_set_flag
+from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD
+from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJPC_SYNC, OBJT_VNODE
 from vmsmp.vm.vm_object.paging import vm_object_pip_wait
+from vmsmp.vm.vm_object.tree import scan
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_sleep_busy, vm_page_wakeup
-from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_WRITEABLE
+from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_WRITEABLE, PQ_NONE
 from vmsmp.vm.vm_page.free import vm_page_free
 from vmsmp.vm.vm_page.protect import vm_page_protect
 from vmsmp.vm.vm_page.residency import vm_page_remove
+from vmsmp.vm.vm_pager.table import vm_pager_deallocate
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
-
-
-def vm_object_deallocate(obj: VmObject) -> None:
-    """Drop a reference; the last one terminates the object.
-
-    Locks: none while more than three references are left; else takes the token exclusively.  Sleeps: yes.
-    """
-    count = obj.ref_count.load()
-    while count > 3:
-        dropped, count = obj.ref_count.fcmpset(count, count - 1)
-        if dropped:
-            obj.gave(REF)
-            return
-    vm_object_hold(obj)
-    vm_object_deallocate_locked(obj)
-    vm_object_drop(obj)
-
-
-def vm_object_deallocate_locked(obj: VmObject) -> None:
-    """Drop a reference under the exclusive token; the last one terminates the object.
-
-    The count is tested and decremented in separate steps: references may come and go without the token
-    while there are others.
-    """
-    ASSERT_OBJECT_HELD_EXCL(obj)
-    if obj.ref_count.load() == 0:
-        obj.vm.panic("vm_object_deallocate: object deallocated too many times")
-    if obj.ref_count.load() > 2:
-        _drop_reference(obj)
-        return
-    count = obj.ref_count.load()
-    if count == 0:
-        obj.vm.panic("vm_object_deallocate: object lost its references")
-    _drop_reference(obj)
-    if count < 2 and not obj.flags.load() & OBJ_DEAD:
-        vm_object_terminate(obj)
-
-
-def _drop_reference(obj: VmObject) -> None:
-    obj.ref_count.fetchadd(-1)
-    obj.gave(REF)
 
 
 def vm_object_terminate(obj: VmObject) -> None:
@@ -74,11 +38,17 @@ def vm_object_terminate(obj: VmObject) -> None:
     Locks: the token exclusively; it is lost during every wait for a busy page.
     """
     vm = obj.vm
-    if obj.flags.setbits(OBJ_DEAD) & OBJ_DEAD:
+    ASSERT_OBJECT_HELD(obj)
+    if obj.flags.load() & OBJ_DEAD:
         vm.panic("vm_object_terminate: object is dead already")
+    vm_object_set_flag(obj, OBJ_DEAD)
     vm_object_pip_wait(obj, "objtrm1")
     if obj.paging_in_progress.load():
         vm.panic("vm_object_terminate: pageout in progress")
+    if obj.type == OBJT_VNODE:
+        vinvalbuf(obj.handle, V_SAVE)
+        vm_object_page_clean(obj, 0, 0, OBJPC_SYNC)
+        vinvalbuf(obj.handle, V_SAVE)
     vm_object_pip_wait(obj, "objtrm2")
     if obj.ref_count.load():
         vm.panic("vm_object_terminate: object with references")
@@ -86,13 +56,24 @@ def vm_object_terminate(obj: VmObject) -> None:
     pages.scan()
     while pages.failed:
         pages.scan()
+    vm_pager_deallocate(obj)
     while obj.rb_memq:
         vm.kprintf(f"vm_object_terminate: {obj.name} was given pages while it was terminated")
         pages.scan()
     if obj.resident_page_count:
         vm.panic("vm_object_terminate: object with resident pages")
+    _unlist(obj)
     if obj.ref_count.load():
         vm.panic("vm_object_terminate: object with references")
+
+
+def _unlist(obj: VmObject) -> None:
+    """Take the object off its bucket's list.  Sleeps: for the bucket's token."""
+    bucket = obj.peek("object_entry")
+    bucket.token.acquire()
+    del bucket.changing("list")[obj.code]
+    obj.object_entry = None
+    bucket.token.release()
 
 
 class _Termination:
@@ -113,11 +94,14 @@ class _Termination:
 
     def _visit(self, m: VmPage) -> None:
         vm = self.obj.vm
+        if m.object is not self.obj:
+            vm.panic("vm_object_terminate: page of another object")
         if vm_page_busy_try(m, True):
             vm_page_sleep_busy(m, True, "vmotrm")
             self.failed = True
             return
-        if m.object is not self.obj:  # it left while we slept on another page
+        if m.object is not self.obj:
+            vm.kprintf(f"vm_object_terminate: page {m.name} is not {self.obj.name}'s any more")
             vm_page_wakeup(m)
             self.failed = True
         elif m.wire_count.load() == 0:
@@ -125,12 +109,24 @@ class _Termination:
             vm_page_free(m)
             vm.mycpu().v_pfree += 1
         else:
+            if m.hint("queue") != PQ_NONE:
+                _tell(m)
             _unmap(m)
             vm_page_remove(m)
             vm_page_wakeup(m)
         self.visited += 1
         if self.visited % vm.pageout.scan_yield == 0:
             vm.pause_tokens("lwkt_user_yield")  # last: the token may be lost here
+
+
+def _tell(m: VmPage) -> None:
+    """Say that a wired page is on a queue; `vm.object_debug` counts down how often more is told."""
+    vm = m.vm
+    trace = ""
+    if vm.objects.vm_object_debug > 0:
+        vm.objects.vm_object_debug -= 1
+        trace = f", for {vm.engine.current}"
+    vm.kprintf(f"vm_object_terminate: wired page {m.name} is on a queue{trace}")
 
 
 def _unmap(m: VmPage) -> None:

@@ -9,8 +9,10 @@
 | residency, holding, activity, validity, dirty, protect | operations on a page in use |
 | hash_table, hash, lookup | finding an object's page |
 | wait, free, alloc | waiting for pages, freeing, allocating |
-| startup | the page array and the queues of a machine |
-| ddb | the debugger's commands |
+| startup, fake | the page array and the queues of a machine; pages of devices |
+| reserve, contig | low pages and contiguous memory |
+| numa | sorting pages by socket |
+| ddb, sysctl | the debugger's commands; numbers by name |
 """
 
 from __future__ import annotations
@@ -39,9 +41,13 @@ __getattr__, __dir__, __all__ = exports(
             "PG_RAM",
             "PG_SWAPPED",
             "PG_NEED_COMMIT",
+            "PG_KEEP_NEWPAGE_MASK",
             "PTE_V",
             "PTE_W",
             "PTE_M",
+            "INTERLOCK",
+            "INTERLOCK_COUNT",
+            "INTERLOCK_WAITING",
             "PAGE_SIZE",
             "DEV_BSIZE",
             "VM_PAGE_BITS_ALL",
@@ -49,6 +55,7 @@ __getattr__, __dir__, __all__ = exports(
             "ACT_ADVANCE",
             "ACT_INIT",
             "ACT_MAX",
+            "WEIRD_ADDR",
             "VM_ALLOC_NORMAL",
             "VM_ALLOC_SYSTEM",
             "VM_ALLOC_INTERRUPT",
@@ -61,11 +68,16 @@ __getattr__, __dir__, __all__ = exports(
             "VM_ALLOC_CPU_SPEC",
             "VM_ALLOC_CPU_SHIFT",
             "VM_ALLOC_CPU",
+            "VM_ALLOC_GETCPU",
             "busy_format",
             "flags_format",
             "_pte_format",
             "PQ_L2_SIZE",
+            "PQ_L2_MASK",
+            "PQ_PRIME1",
+            "PQ_PRIME2",
             "PQ_NONE",
+            "LOW_PAGES_MAX",
             "PQ_TYPES",
         ),
         "page": (
@@ -80,6 +92,8 @@ __getattr__, __dir__, __all__ = exports(
             "QUEUE_LEGEND",
             "Vpgqueues",
             "is_marker",
+            "VM_PAGE_TO_PHYS",
+            "PHYS_TO_VM_PAGE",
         ),
         "search": (
             "LASTQ_PROBES",
@@ -87,6 +101,7 @@ __getattr__, __dir__, __all__ = exports(
             "_Widening",
             "_start",
             "_vm_page_list_find",
+            "vm_page_list_find",
             "_vm_page_list_find_wide",
             "_vm_page_list_find2",
             "_vm_page_list_find2_wide",
@@ -98,8 +113,13 @@ __getattr__, __dir__, __all__ = exports(
             "vm_page_spin_unlock",
             "_vm_page_queue_spin_lock",
             "_vm_page_queue_spin_unlock",
+            "vm_page_queue_spin_lock",
+            "vm_page_queue_spin_unlock",
+            "vm_page_queues_spin_lock",
+            "vm_page_queues_spin_unlock",
             "vm_page_and_queue_spin_lock",
             "_vm_page_and_queue_spin_unlock",
+            "vm_page_and_queue_spin_unlock",
             "_vm_page_rem_queue_spinlocked",
             "_vm_page_add_queue_spinlocked",
         ),
@@ -127,6 +147,7 @@ __getattr__, __dir__, __all__ = exports(
             "vm_page_activate",
             "_vm_page_deactivate_locked",
             "vm_page_deactivate",
+            "vm_page_deactivate_locked",
             "vm_page_dontneed",
             "vm_page_soft_activate",
             "_raise_act_count",
@@ -153,13 +174,18 @@ __getattr__, __dir__, __all__ = exports(
             "vm_page_set_validclean",
             "vm_page_set_validdirty",
             "vm_page_clear_dirty",
+            "vm_page_clear_dirty_end_nonincl",
+            "vm_page_clear_dirty_beg_nonincl",
             "vm_page_set_invalid",
             "vm_page_is_valid",
             "vm_page_zero_invalid",
+            "vm_page_zero_fill",
+            "vm_page_copy",
         ),
         "lookup": (
             "_found",
             "vm_page_lookup",
+            "vm_page_next",
             "vm_page_lookup_busy_wait",
             "vm_page_lookup_busy_try",
             "vm_page_lookup_sbusy_try",
@@ -170,6 +196,7 @@ __getattr__, __dir__, __all__ = exports(
             "VM_PAGE_HASH_MAX",
             "VmPageHashElm",
             "VmPageHash",
+            "vm_page_hash_hash",
         ),
         "hash": (
             "vm_page_hash_enter",
@@ -199,6 +226,7 @@ __getattr__, __dir__, __all__ = exports(
         "free": (
             "KEPT",
             "vm_page_free",
+            "vm_page_free_zero",
             "vm_page_free_toq",
             "vm_page_cache",
             "vm_page_try_to_cache",
@@ -210,6 +238,7 @@ __getattr__, __dir__, __all__ = exports(
             "VM_PAGEOUT_PAGES_NEEDED",
             "is_pagedaemon",
             "pagedaemon_wakeup",
+            "_count_up",
             "_kick",
             "vm_page_free_wakeup",
             "_sleep_for_pages",
@@ -220,6 +249,20 @@ __getattr__, __dir__, __all__ = exports(
             "_pages_overdue",
         ),
         "startup": ("Pages", "startup"),
+        "fake": ("vm_page_initfake",),
+        "reserve": ("DMA_PAGES_MAX", "DmaReserve", "dma_reserve"),
+        "sysctl": ("SYSCTLS",),
+        "numa": ("vm_numa_organize", "vm_numa_organize_finalize", "vm_numa_add_topology_mem", "_recolour"),
+        "contig": (
+            "VM_MEMATTR_DEFAULT",
+            "vm_contig_avail_pages",
+            "vm_page_alloc_contig",
+            "vm_page_free_contig",
+            "vm_page_startup_finish",
+            "_free_each",
+            "_upper_part",
+            "_give_back",
+        ),
         "ddb": (
             "show_page",
             "show_pageq",
@@ -236,6 +279,8 @@ __getattr__, __dir__, __all__ = exports(
             "vm_page_dirty",
             "vm_page_undirty",
             "vm_page_reference",
+            "vm_page_need_commit",
+            "vm_page_clear_commit",
         ),
     },
 )

@@ -5,7 +5,6 @@ Locks: none held; take the page's spinlock, then one queue's after the other.
 Deviations:
   * the page table entry has no accessed bit, so PG_REFERENCED alone is cleared for a page not needed.
   * swap, commits and vnode write-back are not modelled; PG_SWAPPED and PG_NEED_COMMIT are only flags.
-  * vm_page_activate raises `act_count` in one step.
 """
 
 from __future__ import annotations
@@ -66,13 +65,13 @@ def vm_page_activate(m: VmPage) -> None:
             oqueue = _vm_page_rem_queue_spinlocked(m)
             if oqueue == vm.page.PQ_CACHE:
                 vm.mycpu().v_reactivated += 1
-            m.act_count = max(m.act_count, ACT_INIT)
+            _raise_act_count(m)
             _vm_page_add_queue_spinlocked(m, vm.page.PQ_ACTIVE + m.pc)
             _vm_page_and_queue_spin_unlock(m)
             if oqueue in (vm.page.PQ_CACHE, vm.page.PQ_FREE):
                 _pagedaemon_wakeup(m)
             return
-        m.act_count = max(m.act_count, ACT_INIT)
+        _raise_act_count(m)
         vm_page_spin_unlock(m)
     else:
         _raise_act_count(m)
@@ -96,6 +95,11 @@ def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
         if not athead:
             vm.page.vm_page_queues[m.queue].adds += 1
     _vm_page_queue_spin_unlock(m)
+
+
+def vm_page_deactivate_locked(m: VmPage) -> None:
+    """Move the page to the tail of its inactive queue.  Locks: the page's spinlock held, also on return."""
+    _vm_page_deactivate_locked(m, athead=False)
 
 
 def vm_page_soft_activate(m: VmPage) -> None:
@@ -133,16 +137,16 @@ def vm_page_dontneed(m: VmPage) -> None:
             m.publish("act_count", act_count - 1)
         return
     vm_page_flag_clear(m, PG_REFERENCED)
-    if m.dirty == 0:
+    if m.hint("dirty") == 0:
         vm_page_test_dirty(m)
-    athead = m.dirty == 0 and weight & 0x0070 != 0
+    athead = m.hint("dirty") == 0 and weight & 0x0070 != 0
     vm_page_spin_lock(m)
     _vm_page_deactivate_locked(m, athead)
     vm_page_spin_unlock(m)
 
 
 def _raise_act_count(m: VmPage) -> None:
-    """Raise the act_count to ACT_INIT at least, without a lock."""
+    """Raise the act_count to ACT_INIT at least; no lock protects it."""
     if m.hint("act_count") < ACT_INIT:
         m.publish("act_count", ACT_INIT)
 

@@ -10,8 +10,6 @@ Deviations:
   * `vm_pageout_deficit` is counted but never read.
   * a CPU that has preempted another thread may still take a cached page below the gate.
   * without a topology colours are dealt out by `(cpuid - 1) % ncpus`, since the boot CPU only boots.
-  * vm_page_alloc asserts the object's token at entry; the kernel when it inserts the page.
-  * assertions about a page just selected look at its words unseen, and none asks for PG_UNQUEUED.
 """
 
 from __future__ import annotations
@@ -19,10 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import PageAllocated
-from vmsmp.vm.pmap import VM_PROT_NONE
+from vmsmp.vm.page_entry import VM_PROT_NONE
 from vmsmp.vm.vm_meter.counts import vmstats_rollup
 from vmsmp.vm.vm_object.hold import (
-    ASSERT_OBJECT_HELD_EXCL,
     vm_object_drop,
     vm_object_hold_shared,
     vm_object_hold_try,
@@ -39,14 +36,15 @@ from vmsmp.vm.vm_page.busy import (
 )
 from vmsmp.vm.vm_page.flags import (
     PBUSY_MASK,
+    PG_KEEP_NEWPAGE_MASK,
     PG_MAPPED,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
     PQ_NONE,
-    VM_ALLOC_CPU_SHIFT,
     VM_ALLOC_CPU_SPEC,
     VM_ALLOC_FORCE_ZERO,
+    VM_ALLOC_GETCPU,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_NULL_OK,
@@ -94,16 +92,19 @@ def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int)
 
 def _assert_free(m: VmPage) -> None:
     """Panic unless the page meets the invariants of a page from a free queue."""
-    if m.flags.peek() & (PG_UNQUEUED | PG_NEED_COMMIT):
+    if m.flags.load() & (PG_UNQUEUED | PG_NEED_COMMIT):
         m.vm.panic("vm_page_select_free: page has flags it must not have")
-    if m.hold_count.peek() or m.wire_count.peek():
+    if m.hold_count.load() or m.wire_count.load():
         m.vm.panic("vm_page_select_free: page is held or wired")
 
 
 def _cache_usable(m: VmPage) -> bool:
     """Return whether a page from a cache queue, now busied, is still reusable; it may be mapped."""
     return not (
-        m.flags.load() & PG_NEED_COMMIT or m.hold_count.load() or m.wire_count.load() or m.dirty & m.valid
+        m.flags.load() & PG_NEED_COMMIT
+        or m.hold_count.load()
+        or m.wire_count.load()
+        or m.hint("dirty") & m.valid
     )
 
 
@@ -128,9 +129,11 @@ def _reject(m: VmPage) -> None:
         m.vm.machine.wakeup(m)
 
 
-def _select(m: VmPage) -> VmPage:
+def _select(m: VmPage, cached: bool = False) -> VmPage:
     """Return the page that the search ends with.  Locks: page held; none on return."""
     vm_page_spin_unlock(m)
+    if cached and m.flags.load() & PG_UNQUEUED:
+        m.vm.panic("vm_page_select_cache: page must not be on a queue")
     pagedaemon_wakeup(m.vm)
     return m
 
@@ -160,7 +163,7 @@ def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
             _put_aside(m)
             continue
         if _cache_usable(m):
-            return _select(m)
+            return _select(m, cached=True)
         _reject(m)
 
 
@@ -182,7 +185,7 @@ def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | 
             _assert_free(m)
             return _select(m), base
         if _cache_usable(m):
-            return _select(m), base
+            return _select(m, cached=True), base
         _reject(m)
 
 
@@ -212,7 +215,7 @@ def _recycle(m: VmPage) -> None:
     Locks: the page hard-busied by the caller; consumes the busy.  Never waits for the token.
     """
     vm = m.vm
-    if m.dirty:
+    if m.hint("dirty"):
         vm.panic("vm_page_alloc: cached page is dirty")
     obj = m.object  # stable: the page is busied
     if obj is None:
@@ -245,10 +248,8 @@ def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int
     """
     if not page_req & (VM_ALLOC_NORMAL | VM_ALLOC_QUICK | VM_ALLOC_INTERRUPT | VM_ALLOC_SYSTEM):
         vm.panic("vm_page_alloc: request of no kind")
-    if obj is not None:
-        ASSERT_OBJECT_HELD_EXCL(obj)
     gd = vm.mycpu()
-    cpuid = page_req >> VM_ALLOC_CPU_SHIFT if page_req & VM_ALLOC_CPU_SPEC else gd.cpu.index
+    cpuid = VM_ALLOC_GETCPU(page_req) if page_req & VM_ALLOC_CPU_SPEC else gd.cpu.index
     if gd.systhread:
         page_req |= VM_ALLOC_SYSTEM
     pg_color = vm_get_pg_color(vm, cpuid, obj, pindex)
@@ -277,10 +278,10 @@ def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int
 def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmPage | None:
     """Initialise a selected page for the request, and insert it.  Locks: the page hard-busied."""
     vm = m.vm
-    if m.dirty or m.peek("queue") != PQ_NONE:
+    if m.hint("dirty") or m.hint("queue") != PQ_NONE:
         vm.panic("vm_page_alloc: page is dirty or on a queue")
-    vm_page_flag_clear(m, ~0)
-    if m.wire_count.peek() or m.busy_count.peek() & PBUSY_MASK:
+    vm_page_flag_clear(m, ~PG_KEEP_NEWPAGE_MASK)
+    if m.wire_count.load() or m.busy_count.load() & PBUSY_MASK:
         vm.panic("vm_page_alloc: page is wired or soft-busied")
     m.act_count = 0
     m.valid = 0
@@ -296,7 +297,7 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
             pagedaemon_wakeup(vm)
             return None
     else:
-        m.pindex = pindex
+        m.publish("pindex", pindex)
     pagedaemon_wakeup(vm)
     return m
 

@@ -34,12 +34,17 @@ PG_RAM: Final = 0x2000
 PG_SWAPPED: Final = 0x4000
 PG_NOTMETA: Final = 0x8000
 PG_NEED_COMMIT: Final = 0x40000
+#: The flags that a page keeps as it is allocated: none.
+PG_KEEP_NEWPAGE_MASK: Final = 0
 
 
-# md, the model's one page table entry per page
+# md, the model's one page table entry per page, and above it struct md_page's interlock_count
 PTE_V: Final = 1
 PTE_W: Final = 2
 PTE_M: Final = 4
+INTERLOCK: Final = 0x100
+INTERLOCK_COUNT: Final = 0xFFFFFF00
+INTERLOCK_WAITING: Final = 0x100000000
 
 
 # valid and dirty: one bit per DEV_BSIZE block of a page
@@ -50,6 +55,10 @@ ACT_DECLINE: Final = 1
 ACT_ADVANCE: Final = 3
 ACT_INIT: Final = 5
 ACT_MAX: Final = 64
+
+
+#: What freed memory is filled with, so that a use of it is noticed.
+WEIRD_ADDR: Final = 0xDEADC0DE
 
 
 # allocation requests
@@ -69,13 +78,18 @@ VM_ALLOC_CPU_SHIFT: Final = 16
 _FLAG_NAMES: Final = {
     value: name
     for name, value in list(globals().items())
-    if name.startswith("PG_") and isinstance(value, int)
+    if name.startswith("PG_") and isinstance(value, int) and value
 }
 
 
 def VM_ALLOC_CPU(n: int) -> int:
     """Return the request flags that select the colours of CPU `n`."""
     return n << VM_ALLOC_CPU_SHIFT | VM_ALLOC_CPU_SPEC
+
+
+def VM_ALLOC_GETCPU(page_req: int) -> int:
+    """Return the CPU that `VM_ALLOC_CPU` has put into request flags."""
+    return page_req >> VM_ALLOC_CPU_SHIFT
 
 
 def busy_format(value: int) -> str:
@@ -97,11 +111,21 @@ def flags_format(value: int) -> str:
 
 
 def _pte_format(value: int) -> str:
-    return "".join(letter for bit, letter in ((PTE_V, "v"), (PTE_W, "w"), (PTE_M, "m")) if value & bit) or "0"
+    """Format md: `vw`, or `vwm+1` while a CPU takes the entry away, or `0` for neither."""
+    count = (value & INTERLOCK_COUNT) // INTERLOCK
+    parts = [letter for bit, letter in ((PTE_V, "v"), (PTE_W, "w"), (PTE_M, "m")) if value & bit]
+    parts += [f"+{count}"] * bool(count) + ["|WAITING"] * bool(value & INTERLOCK_WAITING)
+    return "".join(parts) or "0"
 
 
 PQ_L2_SIZE: Final = 1024
+PQ_L2_MASK: Final = PQ_L2_SIZE - 1
+#: Colours that a walk over the queues goes on by, so that it comes to all of them.
+PQ_PRIME1: Final = 31
+PQ_PRIME2: Final = 23
 PQ_NONE: Final = 0
+#: The blocks of vm_contig_alist, and so the most pages below vm_low_phys_reserved.
+LOW_PAGES_MAX: Final = 65536
 
 
 #: The queue types in the order of their bases: base = 1 + type * l2_size.

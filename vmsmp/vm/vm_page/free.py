@@ -6,16 +6,14 @@ loses its busy under its spinlock, once its queue's is dropped, as the source sa
 collisions with allocators; the wakeup may not come under the queue's): a CPU that takes it off its free
 queue finds it neither locked nor busy.  A cached page loses its busy after both: an allocator may meet
 it hard-busied, and then puts it on the inactive queue.
-Deviations:
-  * the tests of `dirty` are part of the step before them, though any CPU may set it on a writeable page.
-  * vm_page_cache reads `busy_count` before the flags, and vm_page_try_to_free the queue first.
+Deviations: none known.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap import VM_PROT_NONE, pmap_mapped_sync
+from vmsmp.vm.page_entry import VM_PROT_NONE, pmap_mapped_sync
 from vmsmp.vm.vm_page.activity import vm_page_deactivate
 from vmsmp.vm.vm_page.busy import _vm_page_wakeup, vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
 from vmsmp.vm.vm_page.flags import (
@@ -27,6 +25,7 @@ from vmsmp.vm.vm_page.flags import (
     PG_UNQUEUED,
     PG_WRITEABLE,
     PQ_NONE,
+    WEIRD_ADDR,
 )
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
@@ -48,6 +47,11 @@ KEPT = PG_UNQUEUED | PG_NEED_COMMIT | PG_FICTITIOUS
 
 def vm_page_free(m: VmPage) -> None:
     """Free the page: `vm_page_free_toq`."""
+    vm_page_free_toq(m)
+
+
+def vm_page_free_zero(m: VmPage) -> None:
+    """Free a page that is known to be zeroed, which makes no difference: `vm_page_free_toq`."""
     vm_page_free_toq(m)
 
 
@@ -77,7 +81,8 @@ def vm_page_free_toq(m: VmPage) -> None:
     vm_page_and_queue_spin_lock(m)
     _vm_page_rem_queue_spinlocked(m)
     m.valid = 0
-    m.dirty = 0
+    m.contents = WEIRD_ADDR
+    m.publish("dirty", 0)
     if m.wire_count.load() != 0:
         vm.panic("vm_page_free: freeing wired page")
     if m.flags.load() & (PG_MAPPED | PG_WRITEABLE):
@@ -101,8 +106,12 @@ def vm_page_cache(m: VmPage) -> None:
     Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: to unmap the page.
     """
     vm = m.vm
-    busy_count = m.busy_count.load()
-    if m.flags.load() & KEPT or busy_count & PBUSY_MASK or m.wire_count.load() or m.hold_count.load():
+    if (
+        m.flags.load() & KEPT
+        or m.busy_count.load() & PBUSY_MASK
+        or m.wire_count.load()
+        or m.hold_count.load()
+    ):
         vm_page_wakeup(m)
         return
     if m.queue_base() == vm.page.PQ_CACHE:
@@ -121,7 +130,7 @@ def vm_page_cache(m: VmPage) -> None:
     ):
         vm_page_wakeup(m)
         return
-    if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
         vm_page_deactivate(m)
         vm_page_wakeup(m)
         return
@@ -140,7 +149,7 @@ def vm_page_try_to_cache(m: VmPage) -> bool:
     Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: as `vm_page_cache`.
     """
     if (
-        m.dirty
+        m.hint("dirty")
         or m.hold_count.load()
         or m.wire_count.load()
         or m.queue_base() == m.vm.page.PQ_CACHE
@@ -149,7 +158,7 @@ def vm_page_try_to_cache(m: VmPage) -> bool:
         vm_page_wakeup(m)
         return False
     vm_page_test_dirty(m)
-    if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
         if m.queue_base() == m.vm.page.PQ_ACTIVE:
             vm_page_deactivate(m)
         vm_page_wakeup(m)
@@ -166,22 +175,21 @@ def vm_page_try_to_free(m: VmPage) -> bool:
     vm = m.vm
     if vm_page_busy_try(m, True):
         return False
-    base = m.queue_base()
     if (
-        m.dirty
+        m.hint("dirty")
         or m.hold_count.load()
         or m.wire_count.load()
         or m.flags.load() & KEPT
-        or base in (vm.page.PQ_FREE, vm.page.PQ_HOLD)
+        or m.queue_base() in (vm.page.PQ_FREE, vm.page.PQ_HOLD)
     ):
         vm_page_wakeup(m)
         return False
     vm_page_test_dirty(m)
-    if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
         vm_page_wakeup(m)
         return False
     vm_page_protect(m, VM_PROT_NONE)
-    if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
         vm_page_wakeup(m)
         return False
     vm_page_free(m)

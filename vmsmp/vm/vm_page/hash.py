@@ -4,9 +4,7 @@ Models: the vm_page_hash functions of sys/vm/vm_page.c.
 Locks: none.  The four words of an element are stored one by one, so a reader may see a mix of two
 entries.  It trusts nothing until it has soft-busied the page and compared the page's own identity
 again.
-Deviations:
-  * those of `hash_table`.
-  * entering a page reads the ticks of each element before its three other words.
+Deviations: those of `hash_table`.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import PageFound
+from vmsmp.vm.vm_object.object import OBJT_VNODE
 from vmsmp.vm.vm_page.busy import vm_page_sbusy_drop, vm_page_sbusy_try
 from vmsmp.vm.vm_page.flags import PG_MAPPEDMULTI
 
@@ -29,31 +28,29 @@ def vm_page_hash_enter(m: VmPage) -> None:
     That is the last element used longer ago than the first one, or from the future by more than a
     tick; without such an element, the first.
     Locks: the page busied by the caller, or its object's token.  Only pages with PG_MAPPEDMULTI set are
-    entered.
+    entered, and with vm.page_hash_vnode_only only those of vnodes.
     """
     vm = m.vm
     if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0:
         return
     obj, pindex = m.object, m.pindex
-    if obj is None:
+    if obj is None or (vm.page.vm_page_hash_vnode_only and obj.hint("type") != OBJT_VNODE):
         return
-    now = vm.machine.ticks
     elements = vm.page.vm_page_hash.set_of(obj, pindex)
     best = elements[0]
-    first = now - best.hint("ticks")
+    first = vm.machine.ticks - best.hint("ticks")
     for mp in elements:
-        ticks = mp.hint("ticks")
         if mp.hint("m") is m and mp.hint("object") is obj and mp.hint("pindex") == pindex:
-            if ticks != now:
-                mp.publish("ticks", now)
+            if mp.hint("ticks") != vm.machine.ticks:
+                mp.publish("ticks", vm.machine.ticks)
             return
-        delta = now - ticks
+        delta = vm.machine.ticks - mp.hint("ticks")
         if delta < -1 or first < delta:
             best = mp
     best.publish("m", m)
     best.publish("object", obj)
     best.publish("pindex", pindex)
-    best.publish("ticks", now)
+    best.publish("ticks", vm.machine.ticks)
 
 
 def vm_page_hash_get(vm: VmSystem, obj: VmObject, pindex: int) -> VmPage | None:

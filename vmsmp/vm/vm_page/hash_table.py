@@ -1,22 +1,23 @@
 """The table behind the page hash, and how an identity maps to its set of elements.
 
-Models: struct vm_page_hash_elm and the sizing of the hash in sys/vm/vm_page.c.
+Models: struct vm_page_hash_elm, vm_page_hash_hash and the sizing of the hash in sys/vm/vm_page.c.
 Locks: none.  An element is four plain words (m, object, pindex, ticks) that race by design.
+An identity's set begins anywhere, so two sets may overlap; behind the last place are spare elements.
 Deviations:
   * the configured table may be smaller than the kernel's minimum; elements are made on first use.
-  * an identity's set is chosen by another function, and two sets are the same or have no element in
-    common; in the kernel they may overlap.
+  * an object's address is made of its identity.
 """
 
 from __future__ import annotations
 
 from typing import Final
+from zlib import crc32
 
 from vmsmp.errors import UsageError
 from vmsmp.records.field import field, plain
 from vmsmp.records.home import Home
 from vmsmp.records.pool import RecordPool
-from vmsmp.records.record import STRIDE, Record, record
+from vmsmp.records.record import Record, record
 from vmsmp.vm.config import BootConfig
 from vmsmp.vm.vm_page.page import VmPage
 
@@ -46,7 +47,7 @@ class VmPageHashElm(Record):
 
 
 class VmPageHash:
-    """The table: sets of `ways` elements; `size`, a power of two, is the number of elements."""
+    """The table: sets of `ways` elements; `size`, a power of two, is the number of places to begin one."""
 
     def __init__(self, vm: Home, config: BootConfig) -> None:
         size, ways = config.hash_size, config.hash_set
@@ -54,11 +55,11 @@ class VmPageHash:
             size = VM_PAGE_HASH_MIN
             while size < config.pages // 16 and size < VM_PAGE_HASH_MAX:
                 size <<= 1
-        if size < 1 or size & (size - 1) or ways < 1 or ways & (ways - 1) or ways > size:
+        if size < 1 or size & (size - 1) or ways < 1 or ways & (ways - 1):
             raise UsageError(f"a page hash has a power of two of elements and of ways, not {size} and {ways}")
         self.size = size
         self.ways = ways
-        self._pool: RecordPool[VmPageHashElm] = vm.pool(VmPageHashElm, size)
+        self._pool: RecordPool[VmPageHashElm] = vm.pool(VmPageHashElm, size + ways)
 
     def element(self, slot: int) -> VmPageHashElm:
         """Return the element in that slot, made on first use."""
@@ -66,6 +67,12 @@ class VmPageHash:
 
     def set_of(self, obj: Record, pindex: int) -> list[VmPageHashElm]:
         """Return the elements that may hold that identity."""
-        key = (obj.ident // STRIDE + pindex) * 2654435761
-        first = key % (1 << 32) % self.size & ~(self.ways - 1)
+        first = vm_page_hash_hash(self, obj, pindex)
         return [self.element(first + n) for n in range(self.ways)]
+
+
+def vm_page_hash_hash(table: VmPageHash, obj: Record, pindex: int) -> int:
+    """Return the place where the identity's set of elements begins."""
+    hi = crc32(obj.code.to_bytes(8, "little")) << 2 & 0xFFFFFFFF
+    hi ^= hi >> 21
+    return hi + pindex * table.ways & table.size - 1

@@ -3,8 +3,7 @@
 Models: sys/vm/vm_page.c.
 Locks: `wire_count` changes between 0 and 1 only under the hard busy.  Holds need no lock: the holder's
 own interlock keeps the page off the free queues.
-Deviations:
-  * assertions look at the words unseen.
+Deviations: none known.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def vm_page_wire(m: VmPage) -> None:
 
     Locks: the page hard-busied by the caller.  A fictitious page is always wired.
     """
-    if not m.busy_count.peek() & PBUSY_LOCKED:
+    if not m.busy_count.load() & PBUSY_LOCKED:
         m.vm.panic("vm_page_wire: page not busy")
     if m.flags.load() & PG_FICTITIOUS:
         return
@@ -83,7 +82,7 @@ def vm_page_unwire(m: VmPage, activate: bool) -> None:
 
     Locks: the page hard-busied by the caller.
     """
-    if not m.busy_count.peek() & PBUSY_LOCKED:
+    if not m.busy_count.load() & PBUSY_LOCKED:
         m.vm.panic("vm_page_unwire: page not busy")
     if m.flags.load() & PG_FICTITIOUS:
         return
@@ -114,7 +113,7 @@ def vm_page_unwire_quick(m: VmPage) -> bool:
 
     Locks: none.
     """
-    if m.wire_count.peek() <= 0:
+    if m.wire_count.load() <= 0:
         m.vm.panic("vm_page_unwire_quick: wire count is zero")
     while True:
         wire_count = m.wire_count.load()

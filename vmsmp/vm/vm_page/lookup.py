@@ -6,7 +6,6 @@ page up again afterwards: it may be gone, or belong to another object.
 The tests of "also busy" look at the whole busy word here (see `busy`).
 Deviations:
   * the variant that tries the page hash first is `vm_page_hash_get`, which callers call directly.
-  * a lost race for the busy word goes on with the value found; the kernel reads it again.
 """
 
 from __future__ import annotations
@@ -56,6 +55,16 @@ def vm_page_lookup(obj: VmObject, pindex: int) -> VmPage | None:
     return m
 
 
+def vm_page_next(m: VmPage) -> VmPage | None:
+    """Return the page at the next index of the page's object, not busied, or None if there is none.
+
+    Locks: the object's token, any mode.
+    """
+    obj = m.object
+    after: VmPage | None = obj.rb_memq.get(m.pindex + 1)
+    return after
+
+
 def vm_page_lookup_busy_wait(
     obj: VmObject, pindex: int, also_m_busy: bool, wmesg: str = "vmpglk"
 ) -> VmPage | None:
@@ -93,13 +102,12 @@ def vm_page_lookup_busy_try(obj: VmObject, pindex: int, also_m_busy: bool) -> tu
     m = obj.rb_memq.get(pindex)
     if m is None:
         return None, False
-    busy_count = m.busy_count.load()
     while True:
         _assert_identity(m, obj, pindex)
+        busy_count = m.busy_count.load()
         if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count):
             return m, True
-        taken, busy_count = m.busy_count.fcmpset(busy_count, busy_count | PBUSY_LOCKED)
-        if taken:
+        if m.busy_count.cmpset(busy_count, busy_count | PBUSY_LOCKED):
             m.took(HARD)
             vm_page_hash_enter(m)
             _found(m, obj, pindex, idle=also_m_busy)

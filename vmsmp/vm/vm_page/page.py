@@ -4,7 +4,8 @@ Models: sys/vm/vm_page.h, including the permission matrix of its head comment.
 Locks: each field names, by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, what a reader and what a
 writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
 Deviations:
-  * one page table entry per page, the word `md`, stands for the pv list of the pmap.
+  * the word `md` is struct md_page: interlock_count, and below it one page table entry that stands for all
+    of a page's where nobody has page tables in memory (`page_entry`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from vmsmp.records.record import Record, record
 from vmsmp.records.share import Edge, Share
 from vmsmp.records.word import Word
 from vmsmp.sync.lock import EXCLUSIVE
-from vmsmp.vm.vm_page.flags import PG_MARKER, PG_WRITEABLE, _pte_format, busy_format, flags_format
+from vmsmp.vm.vm_page.flags import (
+    PAGE_SIZE,
+    PG_MARKER,
+    PG_WRITEABLE,
+    _pte_format,
+    busy_format,
+    flags_format,
+)
 
 # Shares of a page.
 HARD: Final = Share("hard busy", owned=True, invariant="INV-PB1")
@@ -29,6 +37,7 @@ HOLD: Final = Share("hold", owned=False, temporary=True, invariant="INV-HW1")
 WIRE: Final = Share(
     "wire",
     owned=False,
+    balanced=True,
     invariant="INV-HW2",
     edge=Edge(HARD, "wired for the first time", "unwired for the last time"),
 )
@@ -55,7 +64,7 @@ def _busied(cpu: Cpu, m: VmPage) -> bool:
 
 
 def _object_token(cpu: Cpu, m: VmPage) -> bool:
-    obj = _peek_object(m)
+    obj = m.raw_object
     if obj is None:  # no token keeps others from inserting it
         return False
     for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
@@ -67,7 +76,7 @@ def _object_token(cpu: Cpu, m: VmPage) -> bool:
 def _object_token_exclusive(cpu: Cpu, m: VmPage) -> bool:
     # a recursive get counts as shared but rests on an exclusive one; while the page is in no object it may
     # be any object's, for the write that inserts it is judged by the object that it is in then
-    obj = _peek_object(m)
+    obj = m.raw_object
     for hold in cpu.held:
         if hold.lock.kind == "token" and hold.mode == EXCLUSIVE:
             owner = hold.lock.guards
@@ -77,7 +86,7 @@ def _object_token_exclusive(cpu: Cpu, m: VmPage) -> bool:
 
 
 def _in_no_object(_cpu: Cpu, m: VmPage) -> bool:
-    return _peek_object(m) is None
+    return m.raw_object is None
 
 
 def _record_spin(cpu: Cpu, thing: Record) -> bool:
@@ -90,7 +99,7 @@ def _record_spin(cpu: Cpu, thing: Record) -> bool:
 
 
 def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
-    queue = _peek_queue(m)
+    queue = m.raw_queue
     if queue:
         return _record_spin(cpu, m.vm.page.vm_page_queues[queue])
     return any(hold.lock.kind == "spinlock" and hold.lock.klass.startswith("pq.") for hold in cpu.held)
@@ -105,6 +114,7 @@ PAGE_LEGEND: Final = {
     "S": Letter("m.spin, exclusively", _record_spin),
     "Q": Letter("the spinlock of the page's queue", _queue_spin),
     "W": Letter("PG_WRITEABLE set", lambda _cpu, m: bool(m.peek("flags") & PG_WRITEABLE)),
+    "I": Letter("the page soft-busied by I/O", lambda _cpu, m: SOFT in m.in_progress),
     "C": Letter("nothing: it is constant after boot", lambda _cpu, _m: False),
 }
 
@@ -128,11 +138,22 @@ class VmPage(Record):
     object: Any = field("b|o|S", "B+O", default=None, watch=True)  # a VmObject
     pindex: int = field("b|o|S", "B+O|B+N", watch=True)
     valid: int = field("b|o|S", "B", format=hex, watch=True)
-    dirty: int = field("", "B|W", format=hex)  # tentative until unmapped or read-only
+    dirty: int = field("", "B|W|I", format=hex)  # tentative until unmapped or read-only
     act_count: int = field("")  # no lock: an approximate value suffices
 
     pc: int = plain()
     phys: int = plain()
+    #: What a process reads there; and how often the page has come to be mapped (a ghost).
+    contents: int = plain(0)
+    mappings: int = plain(0)
+
+    raw_queue: int
+    raw_tqe_next: VmPage | None
+    raw_tqe_prev: VmPage | None
+    raw_object: Any
+    raw_pindex: int
+    raw_valid: int
+    raw_dirty: int
 
     @property
     def name(self) -> str:
@@ -156,10 +177,6 @@ class VmPage(Record):
             f"valid {self.peek('valid'):#x}, dirty {self.peek('dirty'):#x}, "
             f"{flags_format(self.peek('flags'))}"
         )
-
-
-# Read invisibly, from their slots: the legend needs them.
-_peek_queue, _peek_object = (VmPage.fields[name].peek for name in ("queue", "object"))
 
 
 QUEUE_LEGEND: Final = {
@@ -187,6 +204,10 @@ class Vpgqueues(Record):
     index: int = plain()
     cnt_offset: str = plain()
 
+    raw_tqh_first: VmPage | None
+    raw_tqh_last: VmPage | None
+    raw_lcnt: int
+
     @property
     def name(self) -> str:
         name: str = self.vm.page.queue_name(self.index)
@@ -208,3 +229,14 @@ class Vpgqueues(Record):
 def is_marker(m: VmPage) -> bool:
     """Return whether `m` is a scan's marker rather than a page."""
     return bool(m.peek("flags") & PG_MARKER)
+
+
+def VM_PAGE_TO_PHYS(m: VmPage) -> int:
+    """Return the page's physical address."""
+    return m.phys * PAGE_SIZE
+
+
+def PHYS_TO_VM_PAGE(vm: Any, pa: int) -> VmPage:
+    """Return the page of the array that has that physical address."""
+    m: VmPage = vm.page.vm_page_array[pa // PAGE_SIZE]
+    return m

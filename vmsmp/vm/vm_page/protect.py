@@ -3,8 +3,8 @@
 Models: vm_page_protect and vm_page_test_dirty of sys/vm/vm_page.c and vm_page2.h.
 Locks: the page hard-busied by the caller.
 Deviations:
-  * whether the page is hard-busied is asked of the CPU's own busies, not of the word.
-  * those of `pmap`.
+  * vm_page_protect panics if another CPU has the page hard-busied; the kernel asks the word only.
+  * those of `page_entry`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.records.record import has
-from vmsmp.vm.pmap import (
+from vmsmp.vm.page_entry import (
     VM_PROT_NONE,
     VM_PROT_READ,
     pmap_is_modified,
@@ -20,7 +20,7 @@ from vmsmp.vm.pmap import (
     pmap_page_protect,
 )
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
-from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_WRITEABLE, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PG_MAPPED, PG_WRITEABLE, VM_PAGE_BITS_ALL
 from vmsmp.vm.vm_page.page import HARD
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def vm_page_protect(m: VmPage, prot: int) -> None:
 
     Locks: the page hard-busied by the caller.  Sleeps: possibly, with VM_PROT_NONE.
     """
-    if not has(m.vm.engine.current, m, HARD):
+    if not m.busy_count.load() & PBUSY_LOCKED or not has(m.vm.engine.current, m, HARD):
         m.vm.panic("vm_page_protect: page not hard-busied")
     if prot == VM_PROT_NONE:
         if pmap_mapped_sync(m) & (PG_WRITEABLE | PG_MAPPED):
@@ -43,5 +43,5 @@ def vm_page_protect(m: VmPage, prot: int) -> None:
 
 def vm_page_test_dirty(m: VmPage) -> None:
     """Mark the page dirty if processes have written to it.  Tentative while a writeable mapping is left."""
-    if m.dirty != VM_PAGE_BITS_ALL and pmap_is_modified(m):
+    if m.hint("dirty") != VM_PAGE_BITS_ALL and pmap_is_modified(m):
         vm_page_dirty(m)

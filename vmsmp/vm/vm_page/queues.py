@@ -9,10 +9,15 @@ Deviations: none known.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vmsmp.vm.vm_meter.counts import vmstats_add, vmstats_rem
 from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_UNQUEUED, PQ_NONE
 from vmsmp.vm.vm_page.page import VmPage
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_HEAD, TAILQ_INSERT_TAIL, TAILQ_REMOVE
+
+if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
 
 # -- locking a page and its queue -----------------------------------------------------------------
 
@@ -51,6 +56,28 @@ def _vm_page_queue_spin_unlock(m: VmPage) -> None:
         m.vm.page.vm_page_queues[queue].spin.release()
 
 
+def vm_page_queue_spin_lock(m: VmPage) -> None:
+    """Take the spinlock of the page's queue: `_vm_page_queue_spin_lock`."""
+    _vm_page_queue_spin_lock(m)
+
+
+def vm_page_queue_spin_unlock(m: VmPage) -> None:
+    """Release the spinlock of the page's queue: `_vm_page_queue_spin_unlock`."""
+    _vm_page_queue_spin_unlock(m)
+
+
+def vm_page_queues_spin_lock(vm: VmSystem, queue: int) -> None:
+    """Take the spinlock of the queue with that index, if it is one."""
+    if queue != PQ_NONE:
+        vm.page.vm_page_queues[queue].spin.acquire()
+
+
+def vm_page_queues_spin_unlock(vm: VmSystem, queue: int) -> None:
+    """Release the spinlock of the queue with that index, if it is one."""
+    if queue != PQ_NONE:
+        vm.page.vm_page_queues[queue].spin.release()
+
+
 def vm_page_and_queue_spin_lock(m: VmPage) -> None:
     """Take the page's spinlock and then its queue's."""
     vm_page_spin_lock(m)
@@ -61,6 +88,11 @@ def _vm_page_and_queue_spin_unlock(m: VmPage) -> None:
     """Release both, the queue's first."""
     _vm_page_queue_spin_unlock(m)
     vm_page_spin_unlock(m)
+
+
+def vm_page_and_queue_spin_unlock(m: VmPage) -> None:
+    """Release both, the queue's first: `_vm_page_and_queue_spin_unlock`."""
+    _vm_page_and_queue_spin_unlock(m)
 
 
 # -- leaving and entering a queue -----------------------------------------------------------------
@@ -86,7 +118,7 @@ def _vm_page_rem_queue_spinlocked(m: VmPage) -> int:
 
 
 def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -> None:
-    """Put the page on the queue with that index; on a free queue, always at the head.
+    """Put the page on the queue with that index, if it is one; on a free queue, always at the head.
 
     Locks: page held; page and queue on return.
     """
@@ -95,6 +127,8 @@ def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -
         vm.panic(f"{m.klass} put on a queue while on another")
     if m.flags.load() & (PG_FICTITIOUS | PG_UNQUEUED):
         vm.panic(f"{m.klass} put on a queue, and it must be on none")
+    if queue == PQ_NONE:
+        return
     pq = vm.page.vm_page_queues[queue]
     pq.spin.acquire()
     pq.lcnt += 1

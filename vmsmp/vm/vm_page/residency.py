@@ -3,21 +3,20 @@
 Models: sys/vm/vm_page.c.
 Locks: a change of (object, pindex) needs the page hard-busied and the object's token exclusively; the
 page's spinlock is held around the change of the tree.
-Deviations:
-  * no swap pager is told of an inserted page, and that of `vm_object.object` about dirty pages.
-  * `object` and `pindex` of a page are stored in one step.
-  * vm_page_rename asserts the new object's token when it inserts, not before it removes.
+Deviations: none known.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.vm_object.flags import vm_object_set_writeable_dirty
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD_EXCL, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page.activity import vm_page_deactivate
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
-from vmsmp.vm.vm_page.flags import PBUSY_LOCKED
+from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PG_NEED_COMMIT, PG_WRITEABLE
 from vmsmp.vm.vm_page.queues import vm_page_spin_lock, vm_page_spin_unlock
+from vmsmp.vm.vm_pager.swap_meta import swap_pager_page_inserted
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
@@ -54,15 +53,19 @@ def vm_page_insert(m: VmPage, obj: VmObject, pindex: int) -> bool:
         m.vm.panic("vm_page_insert: already inserted")
     obj.generation.fetchadd(1)
     vm_page_spin_lock(m)
-    m.object = obj
-    m.pindex = pindex
+    m.publish("object", obj)
+    m.publish("pindex", pindex)
     if vm_page_rb_tree_RB_INSERT(obj, m) is not None:
-        m.object = None
-        m.pindex = 0
+        m.publish("object", None)
+        m.publish("pindex", 0)
         vm_page_spin_unlock(m)
         return False
     obj.resident_page_count += 1
+    m.vm.mycpu().t_rm += 1
     vm_page_spin_unlock(m)
+    if m.valid & m.hint("dirty") or m.flags.load() & (PG_WRITEABLE | PG_NEED_COMMIT):
+        vm_object_set_writeable_dirty(obj)
+    swap_pager_page_inserted(m)
     return True
 
 
@@ -74,13 +77,14 @@ def vm_page_remove(m: VmPage) -> None:
     obj = m.object
     if obj is None:
         return
-    if not m.busy_count.peek() & PBUSY_LOCKED:
+    if not m.busy_count.load() & PBUSY_LOCKED:
         m.vm.panic("vm_page_remove: page not busy")
     vm_object_hold(obj)
     vm_page_spin_lock(m)
     vm_page_rb_tree_RB_REMOVE(obj, m)
     obj.resident_page_count -= 1
-    m.object = None
+    m.vm.mycpu().t_rm -= 1
+    m.publish("object", None)
     obj.generation.fetchadd(1)
     vm_page_spin_unlock(m)
     vm_object_drop(obj)
@@ -91,8 +95,9 @@ def vm_page_rename(m: VmPage, new_object: VmObject, new_pindex: int) -> None:
 
     Locks: the page hard-busied, both objects' tokens exclusively.
     """
-    if not m.busy_count.peek() & PBUSY_LOCKED:
+    if not m.busy_count.load() & PBUSY_LOCKED:
         m.vm.panic("vm_page_rename: page not busy")
+    ASSERT_OBJECT_HELD_EXCL(new_object)
     obj = m.object
     if obj is not None:
         ASSERT_OBJECT_HELD_EXCL(obj)

@@ -3,17 +3,18 @@
 Models: the _vm_page_list_find family of sys/vm/vm_page.c.
 Locks: none held; the page's and the queue's spinlock when a page is returned.  A search takes the
 queue's spinlock first and the page's by trylock, the only way to take it against the lock order.
+With a set mask that covers all colours, or one colour, nothing is left to widen to after the first group,
+so a search of two types probes the second one nowhere, and an allocation takes no cached page while the
+gate is open.
 Deviations:
-  * `lastq` is read and stored as part of the step beside it; in the kernel another CPU may come between.
-  * with one colour, or a set mask that covers all colours, nothing is left to widen to, so an allocation
-    takes no cached page while the gate is open.
+  * with one colour, its queue is the whole group that a widened search probes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_page.queues import vm_page_spin_trylock
+from vmsmp.vm.vm_page.queues import _vm_page_rem_queue_spinlocked, vm_page_spin_trylock
 
 if TYPE_CHECKING:
     from typing import Final
@@ -54,7 +55,7 @@ class _Widening:
     `count` is the number of turns so far; a jump over the colours of the last group is one turn.
     """
 
-    __slots__ = ("basequeue", "count", "index", "mask", "skip", "vm")
+    __slots__ = ("basequeue", "count", "index", "mask", "skip", "vm", "whole")
 
     def __init__(self, vm: VmSystem, basequeue: int, index: int) -> None:
         self.vm = vm
@@ -63,17 +64,15 @@ class _Widening:
         self.mask = vm.page.set_assoc_mask >> 1
         self.skip = range(0)
         self.count = 0
-
-    def whole(self) -> bool:
-        """Return whether the last group was all colours."""
-        return self.mask == self.vm.page.l2_mask
+        #: Whether the last group was all colours.
+        self.whole = False
 
     def widen(self) -> tuple[VmPage | None, int]:
         """Probe the next group; return a page, or None, and its colour, or -1 if it was found early.
 
         Locks: none held; page and queue when a page is returned.
         """
-        self.mask = self.mask << 1 | 1
+        self.mask = (self.mask << 1 | 1) & self.vm.page.l2_mask
         group = self.index & ~self.mask
         pqi, left = self.index, self.mask + 1
         while left > 0:
@@ -88,6 +87,7 @@ class _Widening:
             self.count += 1
             pqi = group | (pqi + 1 & self.mask)
         self.skip = range(group, group + self.mask + 1)
+        self.whole = self.mask == self.vm.page.l2_mask
         return None, -1
 
 
@@ -100,9 +100,20 @@ def _vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | Non
     index &= vm.page.l2_mask
     m = _probe(vm, basequeue, index)
     if m is not None:
-        vm.page.vm_page_queues[basequeue + index].lastq = -1
+        vm.page.vm_page_queues[basequeue + index].publish("lastq", -1)
         return m
     return _vm_page_list_find_wide(vm, basequeue, index)
+
+
+def vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
+    """Find a page as `_vm_page_list_find` does, and take it off its queue.
+
+    Locks: none held; the page when one is returned.
+    """
+    m = _vm_page_list_find(vm, basequeue, index)
+    if m is not None:
+        _vm_page_rem_queue_spinlocked(m)
+    return m
 
 
 def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
@@ -112,18 +123,18 @@ def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage 
     """
     home = vm.page.vm_page_queues[basequeue + index]
     search = _Widening(vm, basequeue, _start(home, index))
-    while not search.whole():
+    while not search.whole:
         m, lastq = search.widen()
         if m is not None:
             if lastq >= 0:
-                home.lastq = lastq
+                home.publish("lastq", lastq)
             return m
     return None
 
 
 def _start(home: Vpgqueues, index: int) -> int:
     """Return the colour around which a search for that colour widens."""
-    lastq: int = home.lastq
+    lastq: int = home.hint("lastq")
     return lastq if lastq >= 0 else index
 
 
@@ -135,8 +146,8 @@ def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: i
     index &= vm.page.l2_mask
     m = _probe(vm, basequeue1, index)
     if m is not None:
-        vm.page.vm_page_queues[basequeue1 + index].lastq = -1
-        vm.page.vm_page_queues[basequeue2 + index].lastq = -1
+        vm.page.vm_page_queues[basequeue1 + index].publish("lastq", -1)
+        vm.page.vm_page_queues[basequeue2 + index].publish("lastq", -1)
         return m
     return _vm_page_list_find2_wide(vm, basequeue1, basequeue2, index)
 
@@ -151,13 +162,13 @@ def _vm_page_list_find2_wide(vm: VmSystem, basequeue1: int, basequeue2: int, ind
     start = _start(homes[0], index)
     first, second = _Widening(vm, basequeue1, start), _Widening(vm, basequeue2, start)
     twice = vm.page.set_assoc_mask << 1 | 1
-    while not first.whole() and not second.whole():
+    while not first.whole and not second.whole:
         for search, home in ((first, homes[0]), (second, homes[1])):
             if search is second and first.mask < twice:
                 break
             m, lastq = search.widen()
             if m is not None:
                 if lastq >= 0:
-                    home.lastq = lastq
+                    home.publish("lastq", lastq)
                 return m
     return None

@@ -3,10 +3,9 @@
 Models: vm_page_startup and vm_add_new_page of sys/vm/vm_page.c.
 Locks: none; only the boot CPU runs.
 Deviations:
-  * no page below vm_low_phys_reserved is reserved: contiguous memory (alist) is not modelled.
   * page 0 of the array is physical page 0; there is one range of memory.
-  * set_assoc_mask, if it is not given, is the kernel's for the CPUs known at boot, and never more than the
-    number of colours allows.  Pages are not sorted by NUMA domain.
+  * set_assoc_mask, if it is not given, is the kernel's for the CPUs declared, or else for those that there
+    are so far, and never more than the number of colours allows.
   * a scan's marker is neither busy nor wired.
 """
 
@@ -24,6 +23,7 @@ from vmsmp.vm.vm_meter.startup import PageCounts
 from vmsmp.vm.vm_page.flags import PQ_TYPES
 from vmsmp.vm.vm_page.hash_table import VmPageHash
 from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
+from vmsmp.vm.vm_page.reserve import DmaReserve, dma_reserve
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_HEAD
 
 #: The count that includes the pages of each queue type; held pages count as active.
@@ -65,29 +65,42 @@ class Pages:
         )
         #: As configured, or None.
         self.topology = config.topology
-        fit = self._set_assoc_mask(vm.ncpus)
-        self.set_assoc_mask = fit if config.set_assoc_mask is None else config.set_assoc_mask
+        #: Bytes of memory of each socket, as far as `vm_numa_organize` was told.
+        self.phys_mem = [0] * (config.topology or (1,))[0]
+        self._asked_mask = config.set_assoc_mask
         queues: RecordPool[Vpgqueues] = vm.pool(Vpgqueues, 1 + size * len(PQ_TYPES))
         self.vm_page_queues: list[Vpgqueues] = [
             self._queue(queues, n) for n in range(1 + size * len(PQ_TYPES))
         ]
         #: The queue type of each index.
         self.queue_types = ["none", *(type_ for type_ in PQ_TYPES for _ in range(size))]
+        #: The low pages, if there are any.
+        self.reserve: DmaReserve | None
         self._pool: RecordPool[VmPage] = vm.pool(VmPage, config.pages)
         self.vm_page_array: list[VmPage] = []
+        self.reserve = dma_reserve(vm, config)
         with _collector_paused(config.pages):
             self._vm_add_new_pages(config.pages)
-        vm.meter.vmstats.v_free_count.value = config.pages
+        low = self.reserve.booted if self.reserve is not None else 0
+        vm.meter.vmstats.v_free_count.value = config.pages - low
+        vm.meter.vmstats.v_wire_count.value = vm.meter.vmstats.v_dma_pages = low
         self.vm_page_hash = VmPageHash(vm, config)
+        #: Whether only pages of vnodes are entered into the hash: a sysctl.
+        self.vm_page_hash_vnode_only = 0
         self._vm = vm
         self.markers: list[VmPage] = []
-        #: Counts the calls of `vm_page_dontneed`, sloppily.
-        self.dnweight = vm.machine.cell(0, "dnweight")
+        #: Counts the calls of `vm_page_dontneed`.
+        self.dnweight = vm.machine.cell(
+            0, "dnweight", sloppy="a call that is not counted changes how a page ages, and nothing else"
+        )
 
-    def _set_assoc_mask(self, ncpus: int) -> int:
+    @property
+    def set_assoc_mask(self) -> int:
         """The number of neighbouring colours that a search probes before it widens, minus one."""
+        if self._asked_mask is not None:
+            return self._asked_mask
         fit = 1
-        while fit < ncpus:
+        while fit < self._vm.ncpus:
             fit <<= 1
         return min(max(self.l2_size // fit - 1, 7, 15), self.l2_mask)
 
@@ -98,21 +111,25 @@ class Pages:
         return pool.make(index, index=index, base=base, cnt_offset=_CNT_OFFSET[PQ_TYPES[type_]])
 
     def _vm_add_new_pages(self, pages: int) -> None:
-        """Put every page of physical memory on the free queue of its colour.
+        """Put every page of physical memory on the free queue of its colour, and low ones into the alist.
 
         The colour is the page number, twisted by the number of full cycles through the colours, so
         that CPUs with neighbouring colours do not compete for the same cache sets.
         """
         size, mask, free = self.l2_size, self.l2_mask, self.PQ_FREE
+        low = self.reserve.booted if self.reserve is not None else 0
         colours = list(range(size))  # shared: a machine may have a million pages
         for phys in range(pages):
             pc = colours[(phys ^ phys // size ^ phys // (size * size)) & mask]
             m = self._pool.make(phys, phys=phys, pc=pc)
+            self.vm_page_array.append(m)
+            if self.reserve is not None and phys < low:
+                self.reserve.vm_add_new_page(m)
+                continue
             pq = self.vm_page_queues[free + pc]
             m.queue = pq.index
             TAILQ_INSERT_HEAD(pq, m)
             pq.lcnt += 1
-            self.vm_page_array.append(m)
 
     def marker(self, flags: int) -> VmPage:
         """Make a page without physical memory: a scan's marker, or a driver's fictitious page.

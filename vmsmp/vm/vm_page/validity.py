@@ -4,14 +4,14 @@ Models: sys/vm/vm_page.c.
 Locks: changing the bits needs the page hard-busied.  Lookups read the valid bits before they busy the
 page, so a change is a visible operation.
 Deviations:
-  * bits cover whole DEV_BSIZE blocks, as in the kernel, but pages have no content.
-  * that of `vm_object.object` about dirty pages.
+  * bits cover whole DEV_BSIZE blocks, as in the kernel, but a page's content is one number.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.vm_object.flags import vm_object_set_writeable_dirty
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear
 from vmsmp.vm.vm_page.flags import DEV_BSIZE, PAGE_SIZE, PG_NOSYNC, VM_PAGE_BITS_ALL
 
@@ -47,21 +47,42 @@ def vm_page_set_validclean(m: VmPage, base: int, size: int) -> None:
     """Mark a range valid and clean; the syncer sees a whole page again.  Locks: the page hard-busied."""
     bits = _bits(m, base, size)
     m.publish("valid", m.valid | bits)
-    m.dirty &= ~bits
+    _clear(m, bits)
     _sync_again(m, base, size)
 
 
 def vm_page_set_validdirty(m: VmPage, base: int, size: int) -> None:
-    """Mark a range valid and dirty.  Locks: the page hard-busied."""
+    """Mark a range valid and dirty, and tell the page's object.  Locks: the page hard-busied."""
     bits = _bits(m, base, size)
     m.publish("valid", m.valid | bits)
-    m.dirty |= bits
+    m.publish("dirty", m.hint("dirty") | bits)
+    if m.object is not None:
+        vm_object_set_writeable_dirty(m.object)
 
 
 def vm_page_clear_dirty(m: VmPage, base: int, size: int) -> None:
     """Mark a range clean; the syncer sees a whole page again.  Locks: the page hard-busied."""
-    m.dirty &= ~_bits(m, base, size)
+    _clear(m, _bits(m, base, size))
     _sync_again(m, base, size)
+
+
+def vm_page_clear_dirty_end_nonincl(m: VmPage, base: int, size: int) -> None:
+    """Mark a range clean but for a block of which it has the beginning only.  Locks: the page hard-busied."""
+    end = (base + size) // DEV_BSIZE * DEV_BSIZE
+    if end > base:
+        vm_page_clear_dirty(m, base, end - base)
+
+
+def vm_page_clear_dirty_beg_nonincl(m: VmPage, base: int, size: int) -> None:
+    """Mark a range clean but for a block of which it has the end only.  Locks: the page hard-busied."""
+    begin = -(-base // DEV_BSIZE) * DEV_BSIZE
+    if base + size > begin:
+        vm_page_clear_dirty(m, begin, base + size - begin)
+
+
+def _clear(m: VmPage, bits: int) -> None:
+    """Clear dirty bits, in two steps: what a process dirties between them is lost."""
+    m.publish("dirty", m.hint("dirty") & ~bits)
 
 
 def _sync_again(m: VmPage, base: int, size: int) -> None:
@@ -77,7 +98,7 @@ def vm_page_set_invalid(m: VmPage, base: int, size: int) -> None:
     """
     bits = _bits(m, base, size)
     m.publish("valid", m.valid & ~bits)
-    m.dirty &= ~bits
+    _clear(m, bits)
     m.object.generation.fetchadd(1)
 
 
@@ -92,5 +113,23 @@ def vm_page_is_valid(m: VmPage, base: int, size: int) -> bool:
 
 def vm_page_zero_invalid(m: VmPage, setvalid: bool = True) -> None:
     """Zero the invalid blocks; with `setvalid`, mark the whole page valid.  Locks: the page hard-busied."""
+    if not m.raw_valid:
+        m.contents = 0
     if setvalid:
         m.publish("valid", VM_PAGE_BITS_ALL)
+
+
+# -- whole pages ----------------------------------------------------------------------------------
+
+
+def vm_page_zero_fill(m: VmPage) -> bool:
+    """Zero the page, which leaves its bits as they are.  Locks: the page hard-busied."""
+    m.contents = 0
+    return True
+
+
+def vm_page_copy(src_m: VmPage, dest_m: VmPage) -> None:
+    """Copy a page onto another, which is all valid and dirty then.  Locks: both hard-busied."""
+    dest_m.publish("valid", VM_PAGE_BITS_ALL)
+    dest_m.contents = src_m.contents  # in the same step
+    dest_m.publish("dirty", VM_PAGE_BITS_ALL)

@@ -6,9 +6,7 @@ Locks: vm_token around vm_wait's test and sleep, and around all rounds of vm_wai
 The sleeps are not interlocked with their conditions.  The timeouts are the safety net: a free between
 the test and the sleep wakes no one, and the sleeper then sleeps until its timeout.
 Deviations:
-  * a CPU stands for a process: `nice` and `p_lowmemkill` are in the CPU's globaldata.
-  * `p_lowmemkill` is read and set unseen by other CPUs.
-  * `vm_pages_needed` is counted up from the value that was tested; the kernel reads it once more.
+  * a CPU stands for a process: `nice` and `proc` are in the CPU's globaldata.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.engine.clock import HZ
 from vmsmp.vm.vm_meter.counts import hardclock
+from vmsmp.vm.vm_meter.meter import P_LOWMEMKILL
 from vmsmp.vm.vm_meter.paging import (
     paging_extra,
     vm_paging_min,
@@ -28,6 +27,7 @@ from vmsmp.vm.vm_meter.paging import (
 )
 
 if TYPE_CHECKING:
+    from vmsmp.sync.cell import Cell
     from vmsmp.vm.system import VmSystem
 
 #: The sleep idents, by the kernel's names for their addresses.
@@ -49,19 +49,22 @@ def pagedaemon_wakeup(vm: VmSystem) -> None:
     """
     if not vm_paging_start(vm) or vm.engine.current is vm.pageout.pagethread:
         return
-    needed = vm.pageout.vm_pages_needed.load()
-    if needed <= 1:
+    if vm.pageout.vm_pages_needed.load() <= 1:
         vm.pageout.vm_pages_needed.store(1)  # CPUs may race here; sloppy by design
         vm.machine.wakeup(VM_PAGES_NEEDED)
     elif vm_paging_min(vm):
-        vm.pageout.vm_pages_needed.store(needed + 1)
+        _count_up(vm.pageout.vm_pages_needed)
+
+
+def _count_up(counter: Cell[int]) -> None:
+    """Add one to a plain counter: two steps, so CPUs that count at once may count as one."""
+    counter.store(counter.load() + 1)
 
 
 def _kick(vm: VmSystem) -> None:
     """Have a waiter wake the pagedaemon, unless it is needed by more than one already."""
-    needed = vm.pageout.vm_pages_needed.load()
-    if needed <= 1:
-        vm.pageout.vm_pages_needed.store(needed + 1)
+    if vm.pageout.vm_pages_needed.load() <= 1:
+        _count_up(vm.pageout.vm_pages_needed)
         vm.machine.wakeup(VM_PAGES_NEEDED)
 
 
@@ -85,16 +88,18 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
 
 
 def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
-    """Return why a sleep should be over: the last CPU to free sees enough pages for it (INV-PG1).
+    """Return why a sleep should be over: there are enough pages for it, and the last CPU to free sees them
+    (INV-PG1).
 
-    A freeing CPU can act only on what its own view shows.
+    A freeing CPU can act only on what its own view shows, and that may be of pages that are gone by now.
     """
     if vm.pageout.last_to_free is None:
         return None
     view = vm.pageout.last_to_free.gd_vmstats
-    free = view.peek("v_free_count")
-    if limit > free + view.peek("v_cache_count") or vm.meter.limits.v_free_reserved > free:
-        return None
+    for count in (view.peek, vm.meter.count):
+        free = count("v_free_count")
+        if limit > free + count("v_cache_count") or vm.meter.limits.v_free_reserved > free:
+            return None
     return "there are pages enough, and nobody will wake who waits for them"
 
 
@@ -102,7 +107,7 @@ def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:
     """Kick the pagedaemon, count as a waiter, and sleep until pages are free or the timeout expires."""
     machine = vm.machine
     _kick(vm)
-    vm.pageout.vm_pages_waiting.store(vm.pageout.vm_pages_waiting.load() + 1)
+    _count_up(vm.pageout.vm_pages_waiting)
     limit = vm.meter.limits.v_free_min + max(paging_extra(vm, nice), vm.meter.limits.vm_page_free_hysteresis)
     began = machine.ticks
     machine.tsleep(V_FREE_COUNT, 0, wmesg, timo, overdue=lambda: _pages_overdue(vm, limit))
@@ -119,7 +124,9 @@ def vm_wait(vm: VmSystem, timo: int = 0) -> None:
         if is_pagedaemon(vm):
             if vm_paging_min(vm):
                 vm.pageout.vm_pageout_pages_needed.store(1)
+                began = vm.machine.ticks
                 vm.machine.tsleep(VM_PAGEOUT_PAGES_NEEDED, 0, "VMWait", timo, overdue=lambda: None)
+                hardclock(vm, began)
         else:
             nice = vm.mycpu().nice + 1
             if vm_paging_min_nice(vm, nice):
@@ -137,7 +144,7 @@ def vm_wait_pfault(vm: VmSystem) -> None:
     with vm.pageout.vm_token:
         while True:
             _sleep_for_pages(vm, gd.nice, "pfault", HZ // 10 + 1)
-            if gd.p_lowmemkill or not vm_paging_severe(vm):
+            if gd.proc.p_flags.load() & P_LOWMEMKILL or not vm_paging_severe(vm):
                 return
 
 

@@ -3,6 +3,7 @@
 | module | contents |
 |---|---|
 | startup | the words that waiters and the daemon share |
+| flush | writing pages out |
 | scan | the scans of the queues |
 | daemon | the passes, and when they run |
 """
@@ -18,13 +19,26 @@ __getattr__, __dir__, __all__ = exports(
         "scan": (
             "vm_pageout_free_hold",
             "_marker",
+            "_sweep",
             "_scan",
             "vm_page_requeue",
-            "_usable",
             "vm_pageout_scan_active",
+            "_age",
             "vm_pageout_scan_inactive",
+            "vm_pageout_page",
+            "_launder",
             "vm_pageout_scan_cache",
         ),
-        "daemon": ("vm_pageout_pass", "_kill_for_memory", "vm_pageout_thread", "vm_pageout_shutdown"),
+        "flush": ("vm_pageout_flush", "_written"),
+        "daemon": (
+            "PAGING_IDLE",
+            "PAGING_TARGET1",
+            "PAGING_TARGET2",
+            "vm_pageout_pass",
+            "_kill_for_memory",
+            "_Pagedaemon",
+            "vm_pageout_thread",
+            "vm_pageout_shutdown",
+        ),
     },
 )

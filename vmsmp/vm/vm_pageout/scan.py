@@ -11,21 +11,15 @@ Deviations:
   * a scan takes the page's and the queue's spinlocks for a step, and tests the page's place under them;
     the kernel's takes the queue's alone and cannot miss.
   * a scan goes through the whole queue; the kernel's visits a tenth of it, and yields after each page.
-  * dirty pages are laundered at once, without a pager, a cluster, a limit or a second lap.
-  * wired pages stay on their queue; the kernel takes them off.  Held ones are requeued, and an active
-    one is not aged; the kernel ages it.
-  * an inactive page in an object without references is treated as any other; the kernel ignores its
-    PG_REFERENCED.  Pages with PG_NEED_COMMIT stay where they are.
-  * an active page that was used loses PG_REFERENCED and gains no credit; each other visit costs one.
-    The kernel adds ACT_ADVANCE and more, and requeues the page.  Deactivation here never caches.
+  * dirty pages are laundered at once, without a pager, a cluster, a limit or a second lap, and then
+    cached.  Pages with PG_NEED_COMMIT stay where they are.
+  * page table entries have no accessed bit: PG_REFERENCED alone says that a page was used.
+  * an active page is deactivated and never cached, however short memory is, and not more eagerly from
+    pass to pass.
   * the sweep of the hold queues visits every page of every colour and moves it itself; the kernel's
     looks at the first page of one colour for each turn, holds it and unholds it.
   * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
     target, by the global counts, in steps of PQ_PRIME2 colours.
-  * a page is requeued whatever queue it is on by then; the kernel asks whether it is still of that type.
-  * an invalid page of an object is cached, and a valid one of none freed; the kernel frees the first, and
-    caches or launders the second.
-  * `act_count` is changed in one step.
 """
 
 from __future__ import annotations
@@ -33,13 +27,25 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.observer import SweepBegun, SweepEnded
+from vmsmp.vm.page_entry import VM_PROT_NONE
 from vmsmp.vm.vm_meter.paging import vm_paging_target2
-from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_object.object import OBJ_DEAD
+from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate, vm_page_unqueue_nowakeup
 from vmsmp.vm.vm_page.alloc import vm_page_select_cache
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
-from vmsmp.vm.vm_page.dirty import vm_page_undirty
-from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_MARKER, PG_NEED_COMMIT, PG_REFERENCED, PG_UNQUEUED
+from vmsmp.vm.vm_page.dirty import vm_page_dirty, vm_page_undirty
+from vmsmp.vm.vm_page.flags import (
+    ACT_ADVANCE,
+    ACT_DECLINE,
+    ACT_MAX,
+    PG_FICTITIOUS,
+    PG_MARKER,
+    PG_NEED_COMMIT,
+    PG_REFERENCED,
+)
 from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
+from vmsmp.vm.vm_page.page import is_marker
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
     _vm_page_add_queue_spinlocked,
@@ -103,110 +109,191 @@ def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
     pq.spin.release()
 
 
-def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> None:
+def _tell(vm: VmSystem, event: SweepBegun | SweepEnded) -> None:
+    for hook in vm.hooks.event:
+        hook(vm.engine.current, event)
+
+
+def _sweep(vm: VmSystem, base: int, visit: Callable[[VmPage], bool]) -> None:
+    """Scan the queues of all colours of that type.  Locks: as `_scan`."""
+    _tell(vm, SweepBegun(base))
+    queues = vm.page.vm_page_queues[base : base + vm.page.l2_size]
+    whole = [_scan(vm, pq, visit) for pq in queues]
+    _tell(vm, SweepEnded(base, all(whole)))
+
+
+def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> bool:
     """Visit the pages of a queue behind a marker, each hard-busied, until `visit` returns False.
 
+    Return whether all that were there have been passed.
     Locks: none held; takes a page's and its queue's spinlock for each step.  The next page is read
     without them and checked again under them, since it may have moved to another queue meanwhile.
     `visit` gets the page hard-busied and must release it.
     """
     if pq.hint("tqh_first") is None:
-        return
+        return True
     with _marker(vm, pq) as marker:
         left = pq.hint("lcnt")  # leave pages that arrive meanwhile to the next pass
         while left > 0:
             m: VmPage | None = marker.hint("tqe_next")
             if m is None:
-                return
+                break
             vm_page_and_queue_spin_lock(m)
             if m is not marker.tqe_next:
                 _vm_page_and_queue_spin_unlock(m)
                 continue
-            left -= 1
             TAILQ_REMOVE(pq, marker)
             TAILQ_INSERT_AFTER(pq, m, marker)
+            left -= not is_marker(m)
             if m.flags.load() & PG_MARKER or vm_page_busy_try(m, True):
                 _vm_page_and_queue_spin_unlock(m)
                 continue
             _vm_page_and_queue_spin_unlock(m)
             if not visit(m):
-                return
+                return False
+    return True
 
 
-def vm_page_requeue(m: VmPage) -> None:
-    """Move the page to the tail of its queue, so that the next passes look at others first.
+def vm_page_requeue(m: VmPage, base: int) -> None:
+    """Move the page to the tail of its queue, if that is of type `base`, so that others are next.
 
     Locks: the page hard-busied by the caller.  Neither the queue nor its type changes, so the queue's
     spinlock alone would suffice.
     """
     vm_page_and_queue_spin_lock(m)
-    if m.queue:
+    if m.queue - m.pc == base:
         pq = m.vm.page.vm_page_queues[m.queue]
         TAILQ_REMOVE(pq, m)
         TAILQ_INSERT_TAIL(pq, m)
     _vm_page_and_queue_spin_unlock(m)
 
 
-def _usable(m: VmPage) -> bool:
-    """Return whether the pageout may process the page, which it has hard-busied."""
-    return not (m.hold_count.load() or m.wire_count.load() or m.flags.load() & (PG_UNQUEUED | PG_FICTITIOUS))
+def _leave(m: VmPage, base: int) -> int:
+    """Leave the page for later, at the tail of its queue; it counts for nothing."""
+    vm_page_requeue(m, base)
+    vm_page_wakeup(m)
+    return 0
 
 
-def vm_pageout_scan_active(vm: VmSystem) -> None:
-    """Age active pages; deactivate those whose act_count has run out."""
-
-    def visit(m: VmPage) -> bool:
-        if m.queue_base() == vm.page.PQ_ACTIVE and _usable(m):
-            if m.flags.load() & PG_REFERENCED:
-                vm_page_flag_clear(m, PG_REFERENCED)
-            elif m.act_count > 0:
-                m.act_count -= 1
-            else:
-                vm_page_deactivate(m)
-        vm_page_wakeup(m)
-        return True
-
-    for colour in range(vm.page.l2_size):
-        _scan(vm, vm.page.vm_page_queues[vm.page.PQ_ACTIVE + colour], visit)
+def _unqueue_wired(m: VmPage) -> int:
+    """Take a wired page off its queue; its last unwiring puts it back."""
+    vm_page_unqueue_nowakeup(m)
+    vm_page_wakeup(m)
+    return 0
 
 
-def vm_pageout_scan_inactive(vm: VmSystem) -> int:
-    """Cache clean inactive pages, launder dirty ones, activate used ones; return how many it gained."""
+def _referenced_object(m: VmPage) -> bool:
+    """Return whether the page is in an object that somebody references."""
+    return m.object is not None and m.object.ref_count.load() != 0
+
+
+# -- active pages ---------------------------------------------------------------------------------
+
+
+def vm_pageout_scan_active(vm: VmSystem) -> int:
+    """Age active pages; deactivate those whose act_count has run out, and return how many."""
     done = 0
 
     def visit(m: VmPage) -> bool:
         nonlocal done
-        if m.queue_base() != vm.page.PQ_INACTIVE:
-            vm_page_wakeup(m)
-            return True
-        if not _usable(m):
-            vm_page_requeue(m)
-            vm_page_wakeup(m)
-            return True
-        if m.object is None:
-            vm_page_protect(m, 0)
-            vm_page_free(m)  # an allocator had set it aside
-            done += 1
-            return vm_paging_target2(vm)
-        if m.flags.load() & PG_REFERENCED:
-            vm_page_flag_clear(m, PG_REFERENCED)
-            vm_page_activate(m)
-            vm_page_wakeup(m)
-            return True
-        vm_page_test_dirty(m)
-        if m.dirty:
-            vm_page_protect(m, 0)
-            vm_page_undirty(m)
-        if m.flags.load() & PG_NEED_COMMIT:
-            vm_page_wakeup(m)
-            return True
-        vm_page_cache(m)
-        done += 1
+        done += _age(m)
+        return True
+
+    _sweep(vm, vm.page.PQ_ACTIVE, visit)
+    return done
+
+
+def _age(m: VmPage) -> int:
+    """Age an active page; return 1 if it is deactivated.  Locks: the page hard-busied; consumes the busy.
+
+    A page that was used gains credit; any other loses some, and its place when it has none.
+    """
+    if m.wire_count.load():
+        return _unqueue_wired(m)
+    base = m.vm.page.PQ_ACTIVE
+    used = _referenced_object(m) and bool(m.flags.load() & PG_REFERENCED)
+    if used:
+        m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + 1, ACT_MAX))
+    vm_page_flag_clear(m, PG_REFERENCED)
+    if used and _referenced_object(m):
+        return _leave(m, base)
+    act_count = m.hint("act_count")
+    act_count -= min(act_count, ACT_DECLINE)
+    m.publish("act_count", act_count)
+    if act_count > 0 and _referenced_object(m):
+        return _leave(m, base)
+    vm_page_deactivate(m)
+    vm_page_wakeup(m)
+    return 1
+
+
+# -- inactive pages -------------------------------------------------------------------------------
+
+
+def vm_pageout_scan_inactive(vm: VmSystem) -> int:
+    """Free, cache or launder inactive pages, activate used ones; return how many it gained."""
+    done = 0
+
+    def visit(m: VmPage) -> bool:
+        nonlocal done
+        done += vm_pageout_page(m)
         return vm_paging_target2(vm)
 
-    for colour in range(vm.page.l2_size):
-        _scan(vm, vm.page.vm_page_queues[vm.page.PQ_INACTIVE + colour], visit)
+    _sweep(vm, vm.page.PQ_INACTIVE, visit)
     return done
+
+
+def vm_pageout_page(m: VmPage) -> int:
+    """Dispose of an inactive page; return 1 if it is gained.
+
+    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: to unmap the page.
+    """
+    if m.wire_count.load():
+        return _unqueue_wired(m)
+    if m.hold_count.load():
+        return _leave(m, m.vm.page.PQ_INACTIVE)
+    if not _referenced_object(m):
+        vm_page_flag_clear(m, PG_REFERENCED)
+    if m.flags.load() & PG_REFERENCED:
+        return _activate_used(m)
+    if m.hint("dirty") == 0:
+        vm_page_test_dirty(m)
+    else:
+        vm_page_dirty(m)
+    committing = bool(m.flags.load() & PG_NEED_COMMIT)
+    if m.valid == 0 and not committing:
+        vm_page_protect(m, VM_PROT_NONE)
+        vm_page_free(m)
+        return 1
+    if m.hint("dirty") == 0 and not committing:
+        vm_page_cache(m)
+        return 1
+    return _launder(m)
+
+
+def _activate_used(m: VmPage) -> int:
+    """Activate a page that was used since it became inactive, with more credit."""
+    vm_page_flag_clear(m, PG_REFERENCED)
+    vm_page_activate(m)
+    m.publish("act_count", m.hint("act_count") + ACT_ADVANCE + 1 & 0xFF)
+    vm_page_wakeup(m)
+    return 0
+
+
+def _launder(m: VmPage) -> int:
+    """Write the page out, as it were, and cache it; a page whose object is dead or gone stays."""
+    if m.object is None or m.object.flags.load() & OBJ_DEAD:
+        return _leave(m, m.vm.page.PQ_INACTIVE)
+    vm_page_protect(m, VM_PROT_NONE)
+    vm_page_undirty(m)
+    if m.flags.load() & PG_NEED_COMMIT:
+        vm_page_wakeup(m)
+        return 0
+    vm_page_cache(m)
+    return 1
+
+
+# -- cached pages ---------------------------------------------------------------------------------
 
 
 def vm_pageout_scan_cache(vm: VmSystem) -> int:
@@ -216,7 +303,7 @@ def vm_pageout_scan_cache(vm: VmSystem) -> int:
         m = vm_page_select_cache(vm, freed & vm.page.l2_mask)
         if m is None:
             break
-        vm_page_protect(m, 0)
+        vm_page_protect(m, VM_PROT_NONE)
         vm_page_free(m)
         freed += 1
     return freed

@@ -1,7 +1,7 @@
 """The words that waiters for pages and the pagedaemon share.
 
 Models: the globals of sys/vm/vm_pageout.c, and vm_token.
-Locks: none; the counters are plain words that any CPU reads and writes, documented as sloppy.
+Locks: none; the counters are plain words that any CPU reads and writes, and `vm_pageout_deficit` is atomic.
 Deviations:
   * `pageout_stop` makes the daemon exit; the kernel's daemon never exits.
 """
@@ -19,12 +19,22 @@ class Pageout:
 
     def __init__(self, vm: Home, config: BootConfig) -> None:
         machine = vm.machine
-        self.vm_pages_needed = machine.cell(0, "vm_pages_needed")
-        self.vm_pages_waiting = machine.cell(0, "vm_pages_waiting")
-        self.vm_pageout_pages_needed = machine.cell(0, "vm_pageout_pages_needed")
+        self.vm_pages_needed = machine.cell(
+            0,
+            "vm_pages_needed",
+            sloppy="a request that is lost is made again: the daemon looks every five seconds",
+        )
+        self.vm_pages_waiting = machine.cell(
+            0, "vm_pages_waiting", sloppy="only 0 or not counts, and a waiter that is missed has a timeout"
+        )
+        self.vm_pageout_pages_needed = machine.cell(
+            0, "vm_pageout_pages_needed", sloppy="a pager that is missed sleeps until its timeout"
+        )
         self.vm_pageout_deficit = machine.atomic(0, "vm_pageout_deficit")
         self.vm_token = machine.token("vm_token")
-        self.pageout_stop = machine.cell(False, "pageout_stop")
+        self.pageout_stop = machine.cell(
+            False, "pageout_stop", sloppy="the model's own: the daemon looks again after five seconds at most"
+        )
         self.pagethread: Cpu | None = None
         self.emergpager: Cpu | None = None
         self.scan_yield = config.scan_yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmsmp.patches.mutants.vm_page import (
     alloc,
     busy,
+    contig,
     free,
     holding,
     lookup,
@@ -24,4 +25,5 @@ MUTANTS = (
     *page_hash.MUTANTS,
     *lookup.MUTANTS,
     *wait.MUTANTS,
+    *contig.MUTANTS,
 )

@@ -10,7 +10,7 @@ MUTANTS = (
     Mutant(
         "AL-18",
         f"{_MODULE}:vm_page_cache",
-        "if m.dirty or m.flags.load() & PG_NEED_COMMIT:",
+        'if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:',
         "if False:",
         "INV-Q7",
         "what a process wrote just before it was unmapped is cached as clean, and lost",
@@ -21,7 +21,7 @@ MUTANTS = (
         f"{_MODULE}:vm_page_try_to_free",
         """
         vm_page_protect(m, VM_PROT_NONE)
-        if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+        if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
             vm_page_wakeup(m)
             return False
         """,
@@ -33,7 +33,7 @@ MUTANTS = (
     Mutant(
         "AL-20",
         f"{_MODULE}:vm_page_try_to_free",
-        "or base in (vm.page.PQ_FREE, vm.page.PQ_HOLD)",
+        "or m.queue_base() in (vm.page.PQ_FREE, vm.page.PQ_HOLD)",
         "or False",
         "INV-AL1",
         "a page that was freed meanwhile is freed again",

@@ -23,7 +23,7 @@ MUTANTS = (
         "    pass\n",
         "INV-PB2",
         "a wrong guess keeps its soft busy",
-        "hash_against_rename",
+        "hash_against_remove",
     ),
     Mutant(
         "HL-04",

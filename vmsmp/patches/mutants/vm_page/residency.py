@@ -11,8 +11,8 @@ MUTANTS = (
         "AL-10",
         f"{_MODULE}:vm_page_insert",
         """
-        m.object = None
-        m.pindex = 0
+        m.publish("object", None)
+        m.publish("pindex", 0)
         """,
         "pass",
         "INV-O1",

@@ -1,0 +1,50 @@
+"""Helpers for scenarios of processes: what a page of their memory holds, and how it comes to be there."""
+
+from copy import copy
+
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
+from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_RW, vmspace_fork, vmspace_rel
+from vmsmp.vm.vm_page import PAGE_SIZE
+
+
+def at(page):
+    """Return the address of a page."""
+    return BASE + page * PAGE_SIZE
+
+
+def new_process(m, vm, pages, top=None):
+    """Return a process with that many pages of anonymous memory, and something below them."""
+    process = Process(vm)
+    if top is not None:
+        vmspace_rel(process.vmspace)
+        _run_in(process, new_space(vm, top))
+    map_anon(m, process.map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_anon(m, process.map, BASE, pages, VM_PROT_RW, VM_PROT_RW)
+    return process
+
+
+def _run_in(process, vmspace):
+    process.vmspace, process.map = vmspace, vmspace.vm_map
+
+
+def fork(parent):
+    """Return a process with a copy of the parent's address space."""
+    child = copy(parent)
+    _run_in(child, vmspace_fork(parent.vmspace, None, None))
+    return child
+
+
+def exits(process):
+    """Let a process give its address space back."""
+    vmspace_rel(process.vmspace)
+
+
+def read(process, page):
+    """Return what a thread of the process reads there, or None if it may not."""
+    return process.enter().load(at(page))
+
+
+def write(process, page, value):
+    """Write there as a thread of the process does; return whether it may."""
+    return process.enter().store(at(page), value) is None

@@ -1,0 +1,142 @@
+"""Processes that fork while threads write: a copy is what the memory was at one moment, and stays so."""
+
+from vmsmp import scenario
+from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
+from vmsmp.scenarios.vm_map._spaces import map_anon
+from vmsmp.vm.vm_map import (
+    VM_INHERIT_SHARE,
+    vm_map_inherit,
+    vm_map_user_wiring,
+)
+
+
+@scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
+def fork_among_stores(m):
+    """A thread writes one page and then the next while others fork: no child sees the second alone."""
+    vm = m.boot(pages=24, l2_size=1)
+    parent = new_process(m, vm, 2)
+    write(parent, 0, 0)
+    exits(fork(parent))
+    write(parent, 0, 0)
+    write(parent, 1, 0)
+
+    def writer():
+        for n in m.rounds(2):
+            write(parent, 0, n + 1)
+            write(parent, 1, n + 1)
+
+    def forker():
+        child = fork(parent)
+        first, second = read(child, 0), read(child, 1)
+        m.check(second <= first <= second + 1, "a child has the memory of one moment")
+        m.check(read(child, 0) == first, "what the parent writes is its own")
+        exits(child)
+
+    for n in range(m.ncpus):
+        m.spawn(forker if n else writer)
+    m.join()
+    exits(parent)
+
+
+@scenario(cpus=3, tags={"map", "fork", "fault", "cow"})
+def parent_child_grandchild(m):
+    """A process, its child and its grandchild write to one page of which each has its own copy."""
+    vm = m.boot(pages=24, l2_size=1)
+    spaces = [new_process(m, vm, 1)]
+    write(spaces[0], 0, 100)
+    for n in range(1, m.ncpus):
+        spaces.append(fork(spaces[n - 1]))
+
+    def process(n):
+        mine = spaces[n]
+        m.check(read(mine, 0) == 100, "a page that was not written to is as it was")
+        write(mine, 0, n)
+        m.check(read(mine, 0) == n, "a process reads what it wrote")
+        exits(mine)
+
+    for n in range(m.ncpus):
+        m.spawn(process, n)
+    m.join()
+    m.check(all(space.vmspace.freed for space in spaces), "address spaces go with their processes")
+
+
+@scenario(cpus=2, tags={"map", "fork", "fault", "wire"})
+def wired_memory_of_forks(m):
+    """A process locks its memory, and forks while a thread writes there: no fault, and a child's own copy."""
+    vm = m.boot(pages=24, l2_size=1)
+    parent = new_process(m, vm, 1)
+    write(parent, 0, 1)
+    vm_map_user_wiring(parent.map, at(0), at(1), False)
+
+    def forker():
+        child = fork(parent)
+        value = read(child, 0)
+        m.check(value in (1, 2), "a child has what its parent had")
+        write(child, 0, 3)
+        m.check(read(child, 0) == 3, "a process reads what it wrote")
+        exits(child)
+
+    def writer():
+        faults = vm.mycpu().v_cow_faults
+        write(parent, 0, 2)
+        m.check(vm.mycpu().v_cow_faults == faults, "memory that is locked is not copied by a write")
+
+    for n in range(m.ncpus):
+        m.spawn(writer if n else forker)
+    m.join()
+    m.check(read(parent, 0) == (1 if m.ncpus < 2 else 2), "what a child writes is its own")
+    exits(parent)
+
+
+@scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
+def shared_memory_of_forks(m):
+    """A process with a parent begins to share its memory, and forks: its child sees what it writes."""
+    vm = m.boot(pages=24, l2_size=1)
+    parent = new_process(m, vm, 1)
+    map_anon(m, parent.map, at(4), 1)
+    write(parent, 0, 1)
+    process = fork(parent)
+    for page in (0, 4):
+        vm_map_inherit(process.map, at(page), at(page + 1), VM_INHERIT_SHARE)
+    child = fork(process)
+
+    def thread(n):
+        if n % 2:
+            write(parent, 0, 3)
+        else:
+            write(child, 0, 2)
+            write(process, 4, 2)
+
+    for n in range(m.ncpus):
+        m.spawn(thread, n)
+    m.join()
+    m.check(read(process, 0) == read(child, 4) == 2, "what is shared is the same for both")
+    m.check(read(parent, 0) == (1 if m.ncpus < 2 else 3), "what is copied is one's own")
+    for one in (parent, process, child):
+        exits(one)
+
+
+@scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
+def chains_that_are_cut(m):
+    """A process with a chain of objects forks, which cuts it, while its parent writes: nothing is lost."""
+    vm = m.boot(pages=24, l2_size=1)
+    vm.map.map_backing_limit = 1
+    parent = new_process(m, vm, 2)
+    write(parent, 1, 1)
+    child = fork(parent)
+    write(child, 0, 2)
+
+    def thread(n):
+        if n % 2:
+            write(parent, 1, 5)
+        else:
+            last = fork(child)
+            m.check((read(last, 0), read(last, 1)) == (2, 1), "a child has what its parent had")
+            exits(last)
+
+    for n in range(m.ncpus):
+        m.spawn(thread, n)
+    m.join()
+    m.check((read(child, 0), read(child, 1)) == (2, 1), "what a child has stays")
+    exits(child)
+    exits(parent)

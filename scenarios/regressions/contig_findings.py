@@ -1,0 +1,101 @@
+"""Findings in contiguous memory: the model does what vm_contig.c and vm_page.c do, step for step."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import idle_pages
+from vmsmp.vm.vm_contig import M_WAITOK, NO_RUN, vm_contig_pg_alloc, vm_contig_pg_free
+from vmsmp.vm.vm_meter import vmstats_rollup
+from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    vm_page_alloc_contig,
+    vm_page_deactivate,
+    vm_page_free_contig,
+    vm_page_startup_finish,
+)
+
+
+def _run(vm, pages):
+    """Ask for a run of pages anywhere; return the index of its first one."""
+    return vm_contig_pg_alloc(vm, pages * PAGE_SIZE, 0, 1 << 20, PAGE_SIZE, 0, M_WAITOK)
+
+
+@scenario(
+    cpus=2,
+    tags={"contig", "alloc", "finding"},
+    fixed=True,
+    schedule="v1:contig_gives_back_nothing:0:1.12>2,2.11>1,1.13>2",
+)
+def contig_gives_back_nothing(m):
+    """Two requests for contiguous memory meet at one page, and the kernel stops.
+
+    Both see a page that is free, idle and in place.  One busies it.  The other's try fails, so it gives back
+    the pages that it has of the run, which are none, since this was the first one: `vm_contig_pg_free` panics
+    when it is asked to free nothing.  An allocation that has the page busied does the same.
+    Repair `contig-gives-back-something`: give back only if there is something.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+
+    def driver():
+        start = _run(vm, 2)
+        if start != NO_RUN:
+            vm_contig_pg_free(vm, start, 2 * PAGE_SIZE)
+
+    m.spawn(driver, name="driver")
+    m.spawn(driver, name="other")
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "finding"},
+    fixed=True,
+    schedule="v1:contig_cleans_one_colour:0:",
+)
+def contig_cleans_one_colour(m):
+    """A run is not found though all pages but one of it are idle, clean and inactive.
+
+    A search that finds no run makes room: it caches the clean pages of all inactive queues.  But the cleaning
+    of a queue compares the type of each page's queue, an index without its colour, with the index of the
+    queue that it cleans.  They are equal for colour 0 alone, so the pages of all other colours stay.
+    Repair `contig-cleans-all-colours`: compare the queue itself.
+    """
+    vm = m.boot(pages=4, l2_size=2)
+    for page in idle_pages(vm, vm_object_allocate(vm, 3), range(3)):
+        vm_page_deactivate(page)
+    vmstats_rollup(vm)
+
+    def driver():
+        start = _run(vm, 3)
+        m.check(start != NO_RUN, "a run is found where pages can be cached")
+        vm_contig_pg_free(vm, start, 3 * PAGE_SIZE)
+
+    m.spawn(driver, name="driver")
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "dma", "finding"},
+    fixed=True,
+    schedule="v1:driver_outlives_the_boot:0:",
+)
+def driver_outlives_the_boot(m):
+    """A driver gives low memory back that it has had since before the end of the boot, and it is lost.
+
+    The end of the boot returns low pages that nobody uses, and moves the bound `vm_low_phys_reserved` down to
+    the last of them.  A driver has a run above that.  When it frees the run, the address is not below the
+    bound, so the pages are freed one by one like ordinary ones; but they are fictitious, and
+    `vm_page_free_toq` leaves such pages alone.  They are neither the alist's again nor on a free queue.
+    If the bound moves during the driver's free, the kernel may stop instead: it asks for the bound twice.
+    Repair `free-contig-asks-the-page`: whether a page is low is what its flag says.
+    """
+    vm = m.boot(pages=12, l2_size=1, low_pages=8, dma_pages=2)
+
+    def driver():
+        below, mine = (vm_page_alloc_contig(vm, 0, 0, 0, 0, 4 * PAGE_SIZE) for _ in range(2))
+        vm_page_free_contig(below, 4 * PAGE_SIZE)
+        vm_page_startup_finish(vm)
+        vm_page_free_contig(mine, 4 * PAGE_SIZE)
+
+    m.spawn(driver, name="driver")
+    m.join()

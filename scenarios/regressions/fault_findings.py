@@ -1,0 +1,347 @@
+"""Findings in the kernel's faults: the model does what vm_fault.c does, step for step."""
+
+from vmsmp import scenario
+from vmsmp.scenarios.vm_fault._memory import (
+    Process,
+    copy_wired,
+    cut_chain,
+    filled,
+    page_out,
+    share,
+)
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
+from vmsmp.vm.vm_fault import vm_fault, vm_fault_page
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    MADV_INVAL,
+    VM_FAULT_DIRTY,
+    VM_PROT_NONE,
+    VM_PROT_OVERRIDE_WRITE,
+    VM_PROT_READ,
+    VM_PROT_RW,
+    vm_map_entry_shadow,
+    vm_map_lock,
+    vm_map_madvise,
+    vm_map_protect,
+    vm_map_remove,
+    vm_map_unlock,
+    vm_map_user_wiring,
+    vmspace_rel,
+)
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
+
+
+def mlock(m, process, pages=1):
+    """Wire the first pages for the process."""
+    rv = vm_map_user_wiring(process.map, BASE, BASE + pages * PAGE_SIZE, False)
+    m.check(rv == KERN_SUCCESS, "memory that is mapped can be locked")
+
+
+def munlock(process, pages=1):
+    """End the process' wiring of the first pages."""
+    vm_map_user_wiring(process.map, BASE, BASE + pages * PAGE_SIZE, True)
+
+
+def read_only(process, pages=1):
+    """Take the right to write to the first pages away."""
+    vm_map_protect(process.map, BASE, BASE + pages * PAGE_SIZE, VM_PROT_READ, False)
+
+
+def fault(process):
+    """Have the first page mapped for a write, whether it is or not."""
+    vm_fault(process.map, BASE, VM_PROT_RW, VM_FAULT_DIRTY)
+
+
+def shadow(process):
+    """Give the process an object of its own in front of what it shares, with none of its pages in it."""
+    vm_map_lock(process.map)
+    vm_map_entry_shadow(process.map.raw_rb_root.at_or_before(BASE))
+    vm_map_unlock(process.map)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "swap", "finding"},
+    fixed=True,
+    schedule="v1:failed_read_ends_another_activity:0:",
+)
+def failed_read_ends_another_activity(m):
+    """A page that cannot be read from swap leaves two objects with a wrong count of what is in progress.
+
+    The page is one of an object behind the first one.  A fault has raised the activity of both by then.
+    `vm_fault_object` ends that of the object that it has read from, lets everything go, and in doing so ends
+    it again: it is below zero.  That of the first object is never ended, so who terminates it waits forever.
+    Repair `failed-read-ends-its-own`: end the activity of the first object, as every other way out does.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    origin = vm_object_allocate(vm, 2)
+    filled(vm, origin, (1, 2))
+    process = Process(vm)
+    map_private(m, process.map, origin, BASE, 2)
+
+    def user():
+        process.enter().store(BASE + PAGE_SIZE, 3)
+        page_out(origin, 0)
+        vm.pager.device.failing = True
+        m.check(process.load(BASE) is None, "what cannot be read is not there")
+
+    m.spawn(user, name="user")
+    m.join()
+    vmspace_rel(process.vmspace)
+    vm_object_deallocate(origin)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:poke_leaves_page_busy:0:",
+)
+def poke_leaves_page_busy(m):
+    """A debugger that may not write to a page leaves it busy for good.
+
+    The process has locked the page into memory and may only read it.  The lookup lets a debugger pass, who
+    overrides that, and then gives it the rights of the entry, because the entry is wired.  `vm_fault_page`
+    finds no right to write, lets everything go but the page, and returns none.  The page stays hard-busied,
+    and whoever wants it, the process' exit included, waits forever.
+    Repair `refused-page-is-let-go`: wake the page up before the refusal.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1, VM_PROT_READ)
+
+    def debugger():
+        process.enter()
+        mlock(m, process)
+        found = vm_fault_page(process.map, BASE, VM_PROT_RW | VM_PROT_OVERRIDE_WRITE, 0, False)
+        m.check(found.page is None, "what is locked and read-only is not written to")
+
+    m.spawn(debugger, name="debugger")
+    m.join()
+    munlock(process)
+    vmspace_rel(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "fork", "finding"},
+    fixed=True,
+    schedule="v1:copies_have_the_most_rights:0:",
+)
+def copies_have_the_most_rights(m):
+    """A child may write to memory that its parent, and it, may only read.
+
+    The parent has locked the memory, so a fork copies its pages.  `vm_fault_copy_entry` maps each copy with
+    the most rights that the entry could ever be given, not with those that it gives now.
+    Repair `copies-keep-their-rights`: map them with the entry's protection.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    parent, child = Process(vm), Process(vm)
+    for process in (parent, child):
+        map_anon(m, process.map, BASE, 1)
+
+    def forker():
+        parent.enter().store(BASE, 1)
+        for process in (parent, child):
+            read_only(process)
+        mlock(m, parent)
+        copy_wired(parent.map, child.map, BASE)
+        m.check(child.enter().store(BASE, 2) is not None, "what is read-only is not written to")
+        munlock(parent)
+
+    m.spawn(forker, name="forker")
+    m.join()
+    for process in (parent, child):
+        vmspace_rel(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "collapse", "finding"},
+    fixed=True,
+    schedule="v1:collapse_forgets_wirings:0:",
+)
+def collapse_forgets_wirings(m):
+    """A process that unlocks its memory panics the machine, because it has forked since it locked it.
+
+    It has written to one page of a private mapping, made all of it read-only and locked it: the other page is
+    wired where it is, in the object behind the first one.  A fork whose chain is long enough has
+    `vm_fault_collapse` copy that page to the first object and forget what is mapped.  The process reads the
+    copy, which is mapped as wired, for the entry is, and wired by nobody.  `vm_fault_unwire` unwires what it
+    finds mapped.
+    Repair `collapse-spares-wirings`: leave the chain of an entry that is wired.
+    """
+    vm = m.boot(pages=12, l2_size=1)
+    origin = vm_object_allocate(vm, 2)
+    filled(vm, origin, (1, 2))
+    process = Process(vm)
+    map_private(m, process.map, origin, BASE, 2)
+
+    def forker():
+        process.enter().store(BASE + PAGE_SIZE, 3)
+        read_only(process, 2)
+        mlock(m, process, 2)
+        cut_chain(process.map, BASE)
+        m.check(process.load(BASE) == 1, "memory has what was written to it")
+        munlock(process, 2)
+
+    m.spawn(forker, name="forker")
+    m.join()
+    vmspace_rel(process.vmspace)
+    vm_object_deallocate(origin)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:mlock_opens_what_is_closed:0:",
+)
+def mlock_opens_what_is_closed(m):
+    """Memory without any right can be read once it is locked.
+
+    A wiring that the entry's rights refuse is looked up again with those of a debugger.  The page is then
+    mapped with the rights of the entry, of which there are none; but what is mapped can be read.
+    Repair `mlock-leaves-closed-memory`: refuse to wire memory that gives no right.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1, VM_PROT_NONE)
+
+    def user():
+        process.enter()
+        vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, False)
+        m.check(process.load(BASE) is None, "what may not be read is not read")
+
+    m.spawn(user, name="user")
+    m.join()
+    vmspace_rel(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "madvise", "finding"},
+    fixed=True,
+    schedule="v1:invalidated_wirings_stay:0:",
+)
+def invalidated_wirings_stay(m):
+    """A page that was locked, and whose mapping is invalidated, stays wired for good.
+
+    `vm_fault_unwire` unwires the pages that it finds mapped.  MADV_INVAL forgets mappings, of wired entries,
+    too; unless the process touches the page before it unlocks it, nobody knows any more that it was wired.
+    Repair `invalidation-spares-wirings`: leave entries that are wired alone.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1)
+
+    def user():
+        process.enter()
+        mlock(m, process)
+        vm_map_madvise(process.map, BASE, BASE + PAGE_SIZE, MADV_INVAL)
+        munlock(process)
+
+    m.spawn(user, name="user")
+    m.join()
+    vmspace_rel(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "peek", "finding"},
+    fixed=True,
+    schedule="v1:peeked_wirings_stay:0:",
+)
+def peeked_wirings_stay(m):
+    """A page that was locked, and that a debugger looks at, stays wired for good.
+
+    `vm_fault_page` forgets the mapping at the address on every success, because it may be an older page's.
+    `vm_fault_unwire` then finds nothing mapped there, and passes the page over.
+    Repair `peeks-spare-wirings`: a wired entry has no older page; leave its mapping.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1)
+
+    def debugger():
+        process.enter()
+        mlock(m, process)
+        found = vm_fault_page(process.map, BASE, VM_PROT_READ, 0, False)
+        vm_page_unhold(found.page)
+        munlock(process)
+
+    m.spawn(debugger, name="debugger")
+    m.join()
+    vmspace_rel(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "cow", "finding"},
+    fixed=True,
+    schedule="v1:sharer_keeps_the_old_page:0:",
+)
+def sharer_keeps_the_old_page(m):
+    """Of two processes that share memory, one does not see what the other one writes.
+
+    The page is in an object behind the one that the two share, and one has read it: it is mapped there,
+    read-only.  The other one writes to it.  The fault copies the page to the object that both share, and maps
+    the copy in the writer's page table; that of the reader goes on naming the old page.
+    If the reader forks then, `vm_fault_collapse` finds all pages in the first object and forgets no mappings,
+    and the chain is cut: nobody who frees the old page finds the reader's mapping any more.
+    Repair `copy-unmaps-the-old-page`: the mappings of a page that is copied are removed.
+    """
+    vm = m.boot(pages=10, l2_size=1)
+    origin = vm_object_allocate(vm, 1)
+    filled(vm, origin, (1,))
+    reader, writer = Process(vm), Process(vm)
+    map_private(m, reader.map, origin, BASE, 1)
+    shadow(reader)
+    share(reader.map, writer.map, BASE)
+
+    def both():
+        m.check(reader.enter().load(BASE) == 1, "memory has what was written to it")
+        writer.enter().store(BASE, 2)
+        m.check(reader.enter().load(BASE) == 2, "memory has what was written to it")
+
+    m.spawn(both, name="both")
+    m.join()
+    for process in (reader, writer):
+        vmspace_rel(process.vmspace)
+    vm_object_deallocate(origin)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "delete", "finding"},
+    fixed=True,
+    schedule="v1:fault_looks_at_a_freed_entry:2:1.25>2",
+)
+def fault_looks_at_a_freed_entry(m):
+    """A fault looks at its map entry after it has unlocked the map, when the entry may have been freed.
+
+    A fault that finds its page without a lock of the object holds none of it.  At its end `vm_fault` asks
+    whether it has to let the object go: it looks whether the entry has one, and then whether that is held.
+    The map is unlocked by then, and another thread may have unmapped the range.
+    Repair `fault-asks-itself-first`: ask whether the object is held before anything else.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1)
+    process.enter().store(BASE, 1)
+    fault(process)
+    fault(process)
+
+    def user():
+        process.enter()
+        fault(process)
+
+    def unmapper():
+        process.enter()
+        vm_map_remove(process.map, BASE, BASE + PAGE_SIZE)
+
+    m.spawn(user, name="user")
+    m.spawn(unmapper, name="unmapper")
+    m.join()
+    vmspace_rel(process.vmspace)

@@ -1,0 +1,257 @@
+"""Findings in how the kernel copies address spaces: the model does what vmspace_fork does, step for step."""
+
+from vmsmp import scenario
+from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
+from vmsmp.vm.vm_map import (
+    VM_INHERIT_NONE,
+    VM_INHERIT_SHARE,
+    VM_MAX_USER_ADDRESS,
+    VM_PROT_READ,
+    exec_new_vmspace,
+    vm_map_inherit,
+    vm_map_protect,
+    vm_map_user_wiring,
+    vmspace_fork,
+    vmspace_rel,
+)
+from vmsmp.vm.vm_page import PAGE_SIZE
+
+
+@scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:fork_keeps_the_size:0:")
+def fork_keeps_the_size(m):
+    """A process forks, and its child is said to have mapped what it did not inherit.
+
+    `vmspace_fork` leaves out the entries that are not to be inherited, and the devices that show a thread of
+    the parent, and then gives the new map the size of the old one.  The limit of what a process may map is
+    compared with that size: a child may be refused memory that it has a right to, for as long as it lives.
+    Repair `fork-sums-what-it-copied`: the size is that of the entries that were copied.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    parent = new_space(vm)
+    map_anon(m, parent.vm_map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_anon(m, parent.vm_map, BASE, 1)
+
+    def process():
+        vm_map_inherit(parent.vm_map, BASE, BASE + PAGE_SIZE, VM_INHERIT_NONE)
+        vmspace_rel(vmspace_fork(parent, None, None))
+
+    m.spawn(process, name="process")
+    m.join()
+    vmspace_rel(parent)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fork", "wire", "transition", "finding"},
+    fixed=True,
+    schedule="v1:fork_copies_a_transition:0:1.16>2",
+)
+def fork_copies_a_transition(m):
+    """One thread of a process locks shared memory while another forks: the child can never exit.
+
+    While pages are faulted in to be wired the map is unlocked and the entry is marked to be in transition.
+    `vmspace_fork` does not look at the mark, and copies it.  The child's entry is in transition for nobody:
+    whoever unmaps it, and be it the child's exit, waits for an end of that which nobody will tell.
+    Repair `fork-waits-for-transitions`: a fork begins when no entry is in transition.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    parent = new_space(vm)
+    map = parent.vm_map
+    map_anon(m, map, BASE, 1)
+    vm_map_inherit(map, BASE, BASE + PAGE_SIZE, VM_INHERIT_SHARE)
+
+    def forker():
+        vmspace_rel(vmspace_fork(parent, None, None))
+
+    m.spawn(vm_map_user_wiring, map, BASE, BASE + PAGE_SIZE, False, name="wirer")
+    m.spawn(forker, name="forker")
+    m.join()
+    vmspace_rel(parent)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fork", "wire", "fault", "finding"},
+    fixed=True,
+    schedule="v1:fork_meets_a_wiring:0:1.16>2",
+)
+def fork_meets_a_wiring(m):
+    """One thread of a process locks memory while another forks: the kernel panics.
+
+    An entry is counted as wired before its pages are faulted in, with the map unlocked.  `vmspace_fork`
+    copies the pages of an entry that is counted so, and `vm_fault_copy_entry` panics for a page that is not
+    there yet.
+    Repair `fork-waits-for-transitions`: a fork begins when no entry is in transition.
+    """
+    vm = m.boot(pages=12, l2_size=1)
+    parent = new_process(m, vm, 1)
+
+    def forker():
+        exits(fork(parent))
+
+    m.spawn(vm_map_user_wiring, parent.map, at(0), at(1), False, name="wirer")
+    m.spawn(forker, name="forker")
+    m.join()
+    exits(parent)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fork", "wire", "fault", "finding"},
+    fixed=True,
+    schedule="v1:fork_tears_wired_memory:4d:0.203>2,2.114>1",
+)
+def fork_tears_wired_memory(m):
+    """A thread writes one locked page and then the next while another forks: the child has the second alone.
+
+    Locked pages are copied one after the other as the process forks, and stay mapped writeable meanwhile: a
+    thread of the process goes on writing.  What the child gets is the memory of no moment.
+    Repair `fork-protects-wired-memory`: make the range read-only before it is copied; who writes waits for
+    the map.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    parent = new_process(m, vm, 2)
+    vm_map_user_wiring(parent.map, at(0), at(2), False)
+
+    def writer():
+        write(parent, 0, 1)
+        write(parent, 1, 1)
+
+    def forker():
+        child = fork(parent)
+        m.check(read(child, 1) <= read(child, 0), "a child has the memory of one moment")
+        exits(child)
+
+    m.spawn(writer, name="writer")
+    m.spawn(forker, name="forker")
+    m.join()
+    exits(parent)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fork", "wire", "fault", "finding"},
+    fixed=True,
+    schedule="v1:fork_of_wired_memory_leaks:0:",
+)
+def fork_of_wired_memory_leaks(m):
+    """A process with locked memory forks, and that memory stays when both processes have gone.
+
+    The entry of the child gets a chain of its own, and with it a reference to each object, before the kernel
+    finds that the pages must be copied.  Then it takes the first object out of the child's entry, in the
+    belief that this one has not been referenced yet, and the reference stays with nobody.
+    Repair `fork-drops-wired-object`: give the reference back.
+    """
+    vm = m.boot(pages=12, l2_size=1)
+    parent = new_process(m, vm, 1)
+
+    def process():
+        write(parent, 0, 1)
+        vm_map_user_wiring(parent.map, at(0), at(1), False)
+        obj = parent.map.raw_rb_root.at_or_before(at(0)).ba.raw_object
+        exits(fork(parent))
+        exits(parent)
+        m.check(obj.freed, "the memory of a process goes with it and its children")
+
+    m.spawn(process, name="process")
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fork", "wire", "fault", "finding"},
+    fixed=True,
+    schedule="v1:fork_misses_wired_pages_behind:0:",
+)
+def fork_misses_wired_pages_behind(m):
+    """A process locks memory that it may only read and that it has from its parent, and forks: a panic.
+
+    A locked page of read-only memory stays in the object in which it is, behind the first one of the chain.
+    `vm_fault_copy_entry` looks for the pages of the entry in the first object alone.
+    Repair `fork-looks-for-wired-pages`: look through the chain.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    parent = new_process(m, vm, 2)
+    write(parent, 0, 1)
+    child = fork(parent)
+
+    def process():
+        write(child, 1, 2)
+        vm_map_protect(child.map, at(0), at(2), VM_PROT_READ, True)
+        vm_map_user_wiring(child.map, at(0), at(2), False)
+        grandchild = fork(child)
+        m.check((read(grandchild, 0), read(grandchild, 1)) == (1, 2), "a child has what its parent had")
+        exits(grandchild)
+
+    m.spawn(process, name="process")
+    m.join()
+    exits(child)
+    exits(parent)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "wire", "fault", "finding"},
+    fixed=True,
+    schedule="v1:exec_strands_wired_pages:0:",
+)
+def exec_strands_wired_pages(m):
+    """A process locks memory and runs another program: the page stays wired, and is nobody's.
+
+    The pages of an entry are unwired by way of their mappings.  Where a process ends, the kernel looks
+    whether anything is wired, and if so removes the map before the mappings.  Where it begins another
+    program in an address space of its own, it removes the mappings first.
+    Repair `exec-unwires-first`: remove the map first there, too, if anything is wired.
+    """
+    vm = m.boot(pages=12, l2_size=1, maxssiz=16 * PAGE_SIZE, sgrowsiz=2 * PAGE_SIZE)
+    space = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    p = vm.mycpu().proc
+    p.p_vmspace = space.vmspace
+
+    def process():
+        write(space, 0, 1)
+        vm_map_user_wiring(space.map, at(0), at(1), False)
+        page = space.map.raw_rb_root.at_or_before(at(0)).ba.raw_object.raw_rb_memq[0]
+        exec_new_vmspace(p)
+        m.check(not page.peek("wire_count"), "what a program has locked goes with it")
+
+    m.spawn(process, name="process")
+    m.join()
+    exits(space)
+
+
+@scenario(
+    cpus=3,
+    tags={"map", "fork", "fault", "cow", "finding"},
+    fixed=True,
+    schedule="v1:collapse_trusts_a_reservation:12a:1.5>2,2.69>1,1.47>2,1.50>3",
+)
+def collapse_trusts_a_reservation(m):
+    """A process forks while another one that shares its memory reads, and a page of it is zero ever after.
+
+    A fault reserves a page in the first object of a chain before it looks for the contents in those behind,
+    and gives it back if it did not need it.  A fork cuts a chain if the first object seems to have all pages:
+    it counts the reserved one, and `vm_fault_collapse` takes it for a page, too.  The chain behind goes, then
+    the reservation, and with both what the page held.
+    Repair `collapse-asks-for-contents`: a page that has none is not there yet.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    parent = new_process(m, vm, 2)
+    for page in range(2):
+        write(parent, page, 1)
+    child = fork(parent)
+    write(child, 0, 2)
+    vm_map_inherit(child.map, at(0), at(2), VM_INHERIT_SHARE)
+    sibling = fork(child)
+
+    def forker():
+        exits(fork(child))
+
+    m.spawn(exits, parent, name="parent")
+    m.spawn(read, sibling, 1, name="reader")
+    m.spawn(forker, name="forker")
+    m.join()
+    m.check(read(child, 1) == 1, "a page has what was written to it")
+    exits(sibling)
+    exits(child)

@@ -1,0 +1,230 @@
+"""Findings in memory objects: the model does what vm_object.c does, step for step."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import bypass_write, end_of_file, file_object, idle_pages, write_fault
+from vmsmp.vm.page_entry import pmap_remove, pmap_store
+from vmsmp.vm.vm_object import (
+    OBJPC_NOSYNC,
+    OBJPC_SYNC,
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_page_clean,
+    vm_object_reference_quick,
+)
+from vmsmp.vm.vm_page import (
+    PG_NOSYNC,
+    PTE_M,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_dirty,
+    vm_page_flag_set,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_pageout import vm_pageout_flush
+from vmsmp.vm.vm_pager import cdev_pager_allocate
+from vmsmp.vm.vnode import vn_lock, vn_unlock
+from vmsmp.vm.vnode_reclaim import vclean_vxlocked
+
+
+def _dirty(page):
+    vm_page_busy_wait(page, True)
+    vm_page_dirty(page)
+    vm_page_wakeup(page)
+
+
+def _sync(vp, obj, start, end, flags):
+    vn_lock(vp)
+    vm_object_page_clean(obj, start, end, flags)
+    vn_unlock(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "flush", "finding"},
+    fixed=True,
+    schedule="v1:termination_asserts_no_pageout:11:1.13>2",
+)
+def termination_asserts_no_pageout(m):
+    """An object is terminated while the pagedaemon begins to write a page of it, and the kernel stops.
+
+    The termination waits until nothing is in progress on the object, and asserts that this is so.  But who
+    writes a page out has only the page busied: it raises the object's activity without the object's token,
+    and may do so between the wait and the assertion.  Nothing else is wrong with that: the scan that
+    follows waits for the page, and the pager's teardown for the activity.
+    Repair `termination-allows-pageout`: do not assert it.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    _dirty(page)
+
+    def pagedaemon():
+        if vm_page_busy_try(page, True):
+            return
+        if page.object is obj:
+            vm_pageout_flush([page], 0)
+        else:
+            vm_page_wakeup(page)
+
+    m.spawn(vm_object_deallocate, obj, name="terminator")
+    m.spawn(pagedaemon)
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "reference", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:revoked_file_meets_reference:70:1.35>2",
+)
+def revoked_file_meets_reference(m):
+    """A file is revoked while a process forks that maps it, and the kernel faults.
+
+    Revocation parts the object from its vnode though it has references: the handle is cleared, then the
+    type changes.  A fork adds a reference without the token: it finds the type to be that of a file, and
+    references the vnode by the handle, which is gone.  The drop of a reference without the token does the
+    same.
+    Repair `reference-asks-for-the-vnode`: look at the handle once, and leave a vnode alone that is gone.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+
+    def revoker():
+        vn_lock(vp)
+        vclean_vxlocked(vp)
+        vn_unlock(vp)
+
+    def forker():
+        vm_object_reference_quick(obj)
+        vm_object_deallocate(obj)
+
+    m.spawn(revoker)
+    m.spawn(forker)
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:sync_of_a_range_writes_nothing:0:",
+)
+def sync_of_a_range_writes_nothing(m):
+    """A part of a file is synced, and its dirty pages are not written.
+
+    The cleaning of an object writes the pages that are marked (PG_CLEANCHK), so that it does not go on for
+    ever with those that come meanwhile.  The pass that marks them is made for the whole object only.
+    Repair `sync-marks-a-range`: mark the pages of any range, and clear the object's flags only for a whole
+    one.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2)
+    first, second = idle_pages(vm, obj, range(2))
+    _dirty(first)
+    _dirty(second)
+    _sync(vp, obj, 0, 1, OBJPC_SYNC)
+    m.check(not first.peek("dirty"), "a range that was synced is clean")
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "clean", "vnode", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:store_during_a_sync_is_forgotten:6acff1:1.65>2",
+)
+def store_during_a_sync_is_forgotten(m):
+    """A process stores to a page while that is written to its file, and the store never gets to disk.
+
+    The page is made read-only, kept by a soft busy alone, and marked clean once the file system has it.  It
+    is dirty until then, and so is its object if the sync meets a page that it passes over; that is all that
+    a fault asks for that bypasses the object's locks.  The process may write again, store, and unmap the
+    page: what it stored makes a page dirty that is dirty already, and then the sync marks it clean.
+    Repair `write-cleans-before-transfer`: mark the page clean before it is transferred.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2)
+    page, passed_over = idle_pages(vm, obj, range(2))
+    vm_page_flag_set(passed_over, PG_NOSYNC)
+    write_fault(page)
+    device = vm.pager.device
+    stored = m.atomic(-1, name="stored")
+
+    def process():
+        mapped, transfers = bypass_write(obj, page), device.transfers
+        if mapped and pmap_store(page):
+            stored.store(transfers)
+            pmap_remove(page)
+
+    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC | OBJPC_NOSYNC, name="syncer")
+    m.spawn(process)
+    m.join()
+    if not page.peek("dirty") and not page.peek("md") & PTE_M:
+        m.check(stored.peek() < device.transfers, "a page that is clean was written after the last store")
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "clean", "vnode", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:sync_unflags_a_mapping:a3:1.3>2,2.10>1",
+)
+def sync_unflags_a_mapping(m):
+    """A process maps a page writeable while a sync makes it read-only: it may write, and no flag says so.
+
+    The first pass of a cleaning takes pages that are soft-busied.  A fault that bypasses the object's locks
+    has the page soft-busied while it sets the page's flags and enters the mapping.  The pass comes between
+    the two: it finds the flag, but no entry that could be written through, and clears the flag.  Nobody who
+    looks at the flag takes the right to write away again.
+    Repair `sync-waits-for-bypass`: the pass leaves a page that is soft-busied, as one that is hard-busied.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    write_fault(page)
+    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC, name="syncer")
+    m.spawn(bypass_write, obj, page, name="process")
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "reference", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:revoked_file_keeps_references:0:",
+)
+def revoked_file_keeps_references(m):
+    """A file is revoked that somebody maps, and its vnode can never be used again.
+
+    Each reference to the object is one to the vnode.  Revocation makes it an object of no type, and the
+    references that are dropped afterwards are not the vnode's any more.
+    Repair `revocation-drops-references`: give the vnode's references back when object and vnode part.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    end_of_file(vp)
+    vm_object_deallocate(obj)
+    m.check(obj.freed, "an object without references is gone")
+    m.check(vp.peek("v_refcnt") == 0, "nobody references a vnode that was closed and is not mapped")
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "reference", "device", "finding"},
+    fixed=True,
+    schedule="v1:device_mapped_twice_never_ends:0:",
+)
+def device_mapped_twice_never_ends(m):
+    """A device is mapped twice, and its object outlives both mappings.
+
+    The lookup of an object by its handle adds a reference to it; its caller adds another for the same
+    mapping.
+    Repair `device-is-referenced-once`: let the lookup's reference be the mapping's.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    obj = cdev_pager_allocate(vm, "disk", 1)
+    m.check(cdev_pager_allocate(vm, "disk", 1) is obj, "a device has one object")
+    vm_object_deallocate(obj)
+    vm_object_deallocate(obj)
+    m.check(obj.freed, "an object ends with the last mapping")

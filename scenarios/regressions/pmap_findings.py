@@ -1,0 +1,129 @@
+"""Findings in page tables and their invalidation: the model does what pmap.c and pmap_inval.c do."""
+
+from vmsmp import scenario
+from vmsmp.mmu.entry import PG_M
+from vmsmp.scenarios._kit import idle_pages
+from vmsmp.scenarios.pmap._spaces import Space, at
+from vmsmp.vm.pmap import (
+    pmap_is_modified,
+    pmap_page_protect,
+    pmap_protect,
+    pmap_pte,
+    pmap_unwire,
+)
+from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
+from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty, vm_page_wakeup
+
+
+@scenario(
+    cpus=2,
+    tags={"finding", "pmap", "tlb"},
+    fixed=True,
+    schedule="v1:lone_cpu_misses_who_switches_in:111:1.24>2,2.10>1",
+)
+def lone_cpu_misses_who_switches_in(m):
+    """A thread replaces a page of its process while it is alone in it, and the process' second thread comes.
+
+    A CPU that is the only one in pm_active changes an entry itself and flushes its own TLB.  With PMAP_MULTI
+    it takes CPULOCK_EXCL for that, which holds off who comes; but it has looked at pm_active before.  Who
+    sets its bit and finds CPULOCK_EXCL clear in between loads the tables and the old entry, and is not told
+    that this changes: it goes on with the old page, which may be another process' by then.
+    Repair `several-threads-tell-each-other`: a pmap with PMAP_MULTI takes no shortcut.
+    """
+    vm = m.boot(pages=20, l2_size=1, memory=True)
+    obj = vm_object_allocate(vm, 2)
+    old, new = idle_pages(vm, obj, range(2))
+    space = Space(vm, obj)
+    space.fault(old, 0)
+    vm.memory.store(new.phys, 0, "new")
+    replaced = m.atomic(0, name="replaced")
+
+    def second():
+        space.load(vm)
+        m.curcpu.load(at(0))
+        if replaced.load():
+            m.check(m.curcpu.load(at(0)) == "new", "a thread that knows of the new page sees it")
+
+    def first():
+        space.load(vm)
+        space.fault(new, 0)
+        replaced.store(1)
+
+    m.spawn(first, name="first")
+    m.spawn(second, name="second")
+    m.join()
+    space.end()
+
+
+@scenario(
+    cpus=2,
+    tags={"finding", "pmap"},
+    fixed=True,
+    schedule="v1:protection_tells_too_late:0:1.45>2,1.46>2",
+)
+def protection_tells_too_late(m):
+    """A page that a process wrote to is protected by address, while somebody takes it for clean and frees it.
+
+    The callback of `pmap_protect` takes PG_M out of the entry and then dirties the page; unlike those of
+    `pmap_remove` and `pmap_enter` it does not count itself in interlock_count meanwhile.  Who has the page
+    busied asks for M, finds none, takes the entry away, waits for nobody, and sees dirty bits that are clear:
+    he may free the page, or cache it.  Then it is dirtied, which is too late, or a panic.
+    Repair `protection-counts-itself`: it does as the others do.
+    """
+    vm = m.boot(pages=20, l2_size=1, memory=True)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, range(1))
+    space = Space(vm, obj, 1)
+    for prot in (VM_PROT_READ, VM_PROT_RW):  # so its flags stay until all entries have gone
+        space.fault(page, 0, prot)
+    pmap_pte(space.pmap, at(0)).setbits(PG_M)  # a process has written to it
+
+    def reclaimer():
+        vm_page_busy_wait(page, True)
+        if pmap_is_modified(page):
+            vm_page_dirty(page)
+        pmap_page_protect(page, VM_PROT_NONE)
+        m.check(page.dirty, "a page that was written to is known to be dirty once nobody maps it")
+        vm_page_wakeup(page)
+
+    m.spawn(pmap_protect, space.pmap, at(0), at(1), VM_PROT_READ, name="protector")
+    m.spawn(reclaimer, name="reclaimer")
+    m.join()
+    space.end()
+
+
+@scenario(
+    cpus=2,
+    tags={"finding", "pmap"},
+    fixed=True,
+    schedule="v1:unwiring_finds_nothing:0:1.6>2",
+)
+def unwiring_finds_nothing(m):
+    """A wired mapping is unwired by address, while its page is taken away, as when a file is truncated.
+
+    `pmap_unwire` has the table's lock and not the entry's placemark, and scans from a page's side have
+    neither.  It looks at the entry, takes one off wired_count, clears PG_W, and looks at the entry again for
+    the page.  If the entry is gone by then, the scan has counted the wiring, too, and the page is that of
+    address 0.
+    Repair `unwiring-is-one-step`: what clearing PG_W finds says if it was wired, and of which page.
+    """
+    vm = m.boot(pages=20, l2_size=1, memory=True)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, range(1))
+    space = Space(vm, obj, 1)
+    space.fault(page, 0, wired=True)
+
+    def unwirer():
+        found = pmap_unwire(space.pmap, at(0))
+        m.check(found in (None, page), "what is unwired is the page at the address, or nothing")
+
+    def truncator():
+        vm_page_busy_wait(page, True)
+        pmap_page_protect(page, VM_PROT_NONE)
+        vm_page_wakeup(page)
+
+    m.spawn(unwirer, name="unwirer")
+    m.spawn(truncator, name="truncator")
+    m.join()
+    space.end()

@@ -1,0 +1,77 @@
+"""Helpers for scenarios of one map: ranges by page numbers, and what a process does there."""
+
+from vmsmp.vm.pmap_range import pmap_enter, pmap_pinit
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    VM_PROT_ALL,
+    VM_PROT_RW,
+    VM_SUBSYS_MMAP,
+    Mapping,
+    vm_map_find,
+    vm_map_init,
+    vm_map_lookup,
+    vm_map_lookup_done,
+    vm_map_remove,
+)
+from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_RETRY,
+    VM_ALLOC_ZERO,
+    vm_page_activate,
+    vm_page_grab,
+    vm_page_wakeup,
+)
+
+#: Where maps begin.
+BASE = 0x10000
+ANON = Mapping(prot=VM_PROT_RW, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP)
+
+
+def new_map(vm, pages=64):
+    """Return an empty map of that many pages, with page tables of its own."""
+    return vm_map_init(vm, BASE, BASE + pages * PAGE_SIZE, pmap_pinit(vm, "pmap"))
+
+
+def at(page):
+    """Return the address of a page of a map."""
+    return BASE + page * PAGE_SIZE
+
+
+def map_at(map, page, pages, what=ANON):
+    """Map pages there; return the kernel's code."""
+    return vm_map_find(map, at(page), pages * PAGE_SIZE, PAGE_SIZE, False, what)[0]
+
+
+def map_somewhere(map, pages, what=ANON, align=PAGE_SIZE):
+    """Map pages anywhere; return the kernel's code and the address."""
+    return vm_map_find(map, map.min_addr, pages * PAGE_SIZE, align, True, what)
+
+
+def over(call, map, page, pages, *rest):
+    """Do `call` to a range of pages."""
+    return call(map, at(page), at(page + pages), *rest)
+
+
+def touch(map, page, prot):
+    """Have a page mapped as a fault does; return whether that was allowed."""
+    found = vm_map_lookup(map, at(page), prot)
+    if found.rv != KERN_SUCCESS:
+        return False
+    obj = found.ba.object
+    vm_object_hold(obj)
+    m = vm_page_grab(obj, found.pindex, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+    pmap_enter(found.map.pmap, at(page), m, found.prot)
+    vm_page_activate(m)
+    vm_page_wakeup(m)
+    vm_object_drop(obj)
+    vm_map_lookup_done(found.map, found.entry, None)
+    return True
+
+
+def unmap_all(m, map):
+    """Remove everything; nothing may be left, neither entries nor mappings."""
+    vm_map_remove(map, map.min_addr, map.max_addr)
+    m.check(not map.peek("nentries") and not map.peek("size"), "an empty map has no entries and no size")
+    m.check(not map.pmap.mapped(), "an empty map has no mappings")

@@ -1,0 +1,81 @@
+"""Helpers for scenarios of address spaces: spaces, what is mapped there, and who runs in them."""
+
+from vmsmp.vm.vm_map import (
+    COWF_COPY_ON_WRITE,
+    KERN_SUCCESS,
+    VM_MAPTYPE_UKSMAP,
+    VM_PROT_ALL,
+    VM_PROT_RW,
+    VM_SUBSYS_MMAP,
+    Mapping,
+    vm_map_find,
+    vm_map_lookup,
+    vm_map_lookup_done,
+    vmspace_alloc,
+)
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_reference_quick
+from vmsmp.vm.vm_page import PAGE_SIZE, VM_ALLOC_NORMAL, VM_ALLOC_RETRY, vm_page_grab, vm_page_wakeup
+
+#: Where scenarios begin to map.
+BASE = 0x100000
+
+
+def new_space(vm, top=1 << 32):
+    """Return an empty address space with one reference, the caller's."""
+    return vmspace_alloc(vm, 0, top)
+
+
+def enter(vm, vmspace):
+    """Let the running CPU be a thread in that address space."""
+    vm.mycpu().proc.p_vmspace = vmspace
+
+
+def map_anon(m, map, at, pages, prot=VM_PROT_RW, maximum=VM_PROT_ALL):
+    """Map anonymous memory at that address; it has no object yet."""
+    what = Mapping(prot=prot, max=maximum, id=VM_SUBSYS_MMAP)
+    rv, _ = vm_map_find(map, at, pages * PAGE_SIZE, PAGE_SIZE, False, what)
+    m.check(rv == KERN_SUCCESS, "a range that is free can be mapped")
+
+
+def map_private(m, map, obj, at, pages, prot=VM_PROT_RW):
+    """Map an object there, so that writes go to a copy; take a reference to it."""
+    vm_object_reference_quick(obj)
+    what = Mapping(object=obj, prot=prot, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP, cow=COWF_COPY_ON_WRITE)
+    rv, _ = vm_map_find(map, at, pages * PAGE_SIZE, PAGE_SIZE, False, what)
+    m.check(rv == KERN_SUCCESS, "a range that is free can be mapped")
+
+
+def shared_file(vm, pages):
+    """Return an object that stands for somebody else's memory: who maps it privately must copy it."""
+    return vm_object_allocate(vm, pages)
+
+
+def map_device(m, map, device, uksmap, at, pages):
+    """Map what the kernel shows of itself, through a device's function."""
+    what = Mapping(object=uksmap, aux=device, maptype=VM_MAPTYPE_UKSMAP, prot=VM_PROT_RW, max=VM_PROT_ALL)
+    rv, _ = vm_map_find(map, at, pages * PAGE_SIZE, PAGE_SIZE, False, what)
+    m.check(rv == KERN_SUCCESS, "a range that is free can be mapped")
+
+
+def write_page(map, address, prot):
+    """Have a page at the address as a write fault does; return its object and index, or a KERN_* code."""
+    found = vm_map_lookup(map, address, prot)
+    if found.rv != KERN_SUCCESS:
+        return found.rv
+    obj = found.ba.object
+    vm_object_hold(obj)
+    page = vm_page_grab(obj, found.pindex, VM_ALLOC_NORMAL | VM_ALLOC_RETRY)
+    vm_page_wakeup(page)
+    vm_object_drop(obj)
+    vm_map_lookup_done(found.map, found.entry, None)
+    return obj, found.pindex
+
+
+def is_resident(map, address):
+    """Return whether the first object at the address has a page there; looks invisibly."""
+    entry = map.raw_rb_root.at_or_before(address)
+    if entry is None or not entry.ba.raw_start <= address < entry.ba.raw_end:
+        return False
+    ba = entry.ba
+    pindex = (ba.raw_offset + address - ba.raw_start) // PAGE_SIZE
+    return ba.raw_object is not None and pindex in ba.raw_object.raw_rb_memq

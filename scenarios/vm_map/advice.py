@@ -1,0 +1,122 @@
+"""Advice on ranges of a map, and interlocks of ranges, among lookups and others who change the map."""
+
+from vmsmp import scenario
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space, write_page
+from vmsmp.sync.errno import EINVAL
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    MADV_CORE,
+    MADV_DONTNEED,
+    MADV_FREE,
+    MADV_INVAL,
+    MADV_NOCORE,
+    MADV_NORMAL,
+    MADV_NOSYNC,
+    MADV_RANDOM,
+    MADV_SETMAP,
+    MADV_WILLNEED,
+    VM_PROT_READ,
+    VM_PROT_WRITE,
+    vm_map_deinterlock,
+    vm_map_ilock,
+    vm_map_interlock,
+    vm_map_lookup,
+    vm_map_lookup_done,
+    vm_map_madvise,
+    vm_map_remove,
+    vmspace_rel,
+)
+from vmsmp.vm.vm_page import PAGE_SIZE
+
+
+@scenario(cpus=4, tags={"map", "ilock"})
+def interlocks_that_overlap(m):
+    """Threads interlock ranges that overlap or do not: no two work on the same page, and all get a turn."""
+    vm = m.boot(pages=2, l2_size=1)
+    vmspace = new_space(vm)
+    owners = [m.atomic(0, name=f"page {n}") for n in range(4)]
+
+    def thread():
+        for _ in m.rounds(3):
+            first = m.choose(4)
+            last = first + 1 + m.choose(4 - first)
+            ilock = vm_map_ilock(vm)
+            vm_map_interlock(vmspace.vm_map, ilock, BASE + first * PAGE_SIZE, BASE + last * PAGE_SIZE)
+            for page in owners[first:last]:
+                m.check(page.fetchadd(1) == 0, "a page that is interlocked is nobody else's")
+            for page in owners[first:last]:
+                page.fetchadd(-1)
+            vm_map_deinterlock(vmspace.vm_map, ilock)
+
+    for _ in range(m.ncpus):
+        m.spawn(thread)
+    m.join()
+    vmspace_rel(vmspace)
+
+
+@scenario(cpus=3, tags={"map", "ilock", "madvise", "lookup"}, pages=2)
+def invalidations_among_lookups(m):
+    """Ranges are invalidated while other threads look their pages up, write to them and unmap others."""
+    vm = m.boot(pages=12, l2_size=1)
+    vmspace = new_space(vm)
+    map = vmspace.vm_map
+    map_anon(m, map, BASE, 4)
+
+    def range_of():
+        first = m.choose(4)
+        return BASE + first * PAGE_SIZE, BASE + (first + 1 + m.choose(4 - first)) * PAGE_SIZE
+
+    def invalidator():
+        for _ in m.rounds(2):
+            m.check(vm_map_madvise(map, *range_of(), MADV_INVAL) == 0, "a range can be invalidated")
+
+    def user():
+        for _ in m.rounds(2):
+            start, end = range_of()
+            deed = m.choose(4)
+            if deed == 0:
+                vm_map_remove(map, start, start + PAGE_SIZE)
+            elif deed == 1:
+                write_page(map, start, VM_PROT_WRITE)
+            else:
+                found = vm_map_lookup(map, end - 1, VM_PROT_READ)
+                if found.rv == KERN_SUCCESS:
+                    vm_map_lookup_done(found.map, found.entry, None)
+
+    for n in range(m.ncpus):
+        m.spawn(user if n == 1 else invalidator)
+    m.join()
+    vmspace_rel(vmspace)
+
+
+@scenario(cpus=3, tags={"map", "madvise"}, pages=4)
+def advice_of_all_kinds(m):
+    """Threads give all kinds of advice on ranges that overlap, and touch and unmap pages of them."""
+    vm = m.boot(pages=12, l2_size=1)
+    vmspace = new_space(vm)
+    map = vmspace.vm_map
+    map_anon(m, map, BASE, 4)
+    kinds = (
+        *(MADV_NORMAL, MADV_RANDOM, MADV_NOSYNC, MADV_NOCORE, MADV_CORE, MADV_SETMAP),
+        *(MADV_INVAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE),
+    )
+
+    def thread():
+        for _ in m.rounds(3):
+            first = m.choose(4)
+            start, end = BASE + first * PAGE_SIZE, BASE + (first + 1 + m.choose(4 - first)) * PAGE_SIZE
+            deed = m.choose(4)
+            if deed == 0:
+                write_page(map, start, VM_PROT_WRITE)
+            elif deed == 1:
+                vm_map_remove(map, start, start + PAGE_SIZE)
+            else:
+                kind = kinds[m.choose(len(kinds))]
+                error = vm_map_madvise(map, start, end, kind)
+                m.check(error == 0 or (error == EINVAL and kind == MADV_SETMAP), "advice is taken")
+            m.check(vm_map_madvise(map, start, end, 99) == EINVAL, "what is no advice is refused")
+
+    for _ in range(m.ncpus):
+        m.spawn(thread)
+    m.join()
+    vmspace_rel(vmspace)

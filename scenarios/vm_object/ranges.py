@@ -1,0 +1,351 @@
+"""Ranges of an object are removed, grown over, advised on and unmapped while others use their pages."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import idle_pages, write_fault
+from vmsmp.vm.page_entry import pmap_remove, pmap_store
+from vmsmp.vm.vm_object import (
+    MADV_DONTNEED,
+    MADV_FREE,
+    MADV_WILLNEED,
+    OBJ_ONEMAPPING,
+    vm_object_allocate,
+    vm_object_backing_insert,
+    vm_object_backing_remove,
+    vm_object_clear_flag,
+    vm_object_coalesce,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+    vm_object_madvise,
+    vm_object_page_remove,
+    vm_object_reference_quick,
+)
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    PTE_M,
+    PTE_V,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_NULL_OK,
+    vm_page_alloc,
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_dirty,
+    vm_page_free,
+    vm_page_lookup,
+    vm_page_lookup_busy_wait,
+    vm_page_lookup_sbusy_try,
+    vm_page_sbusy_drop,
+    vm_page_unwire,
+    vm_page_wakeup,
+    vm_page_wire,
+    vm_page_zero_invalid,
+)
+
+
+def _owner(m, obj, first, count):
+    """Busy one of these pages for a while."""
+    vm_object_hold(obj)
+    page = vm_page_lookup_busy_wait(obj, first + m.choose(count), True)
+    vm_object_drop(obj)
+    if page is not None:
+        m.yield_()
+        vm_page_wakeup(page)
+
+
+def _indexes(obj):
+    return sorted(obj.peek("rb_memq"))
+
+
+@scenario(cpus=3, tags={"object", "remove", "lookup"})
+def truncation_against_lookups(m):
+    """An object is truncated while others look its pages up and busy them: none of the range is left."""
+    vm = m.boot(pages=8, l2_size=1, object_hash=1, scan_yield=1)
+    obj = vm_object_allocate(vm, 4)
+    idle_pages(vm, obj, range(3))
+
+    def truncater():
+        vm_object_page_remove(obj, 1, 0, False)
+        m.check(_indexes(obj) == [0], "no page of a range that was removed is left")
+
+    def reader():
+        pindex = m.choose(3)
+        vm_object_hold_shared(obj)
+        page = vm_page_lookup_sbusy_try(obj, pindex)
+        vm_object_drop(obj)
+        if page is not None:
+            m.check(page.object is obj and page.pindex == pindex, "a page that is read stays where it is")
+            vm_page_sbusy_drop(page)
+
+    m.spawn(truncater)
+    for n in range(m.ncpus - 1):
+        m.spawn(*(reader,) if n % 2 else (_owner, m, obj, 1, 2))
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "remove", "alloc"})
+def truncation_against_insertions(m):
+    """An object is truncated again and again while others put pages in: every page is in it, or free."""
+    vm = m.boot(pages=6, l2_size=1, object_hash=1, scan_yield=1)
+    obj = vm_object_allocate(vm, 4)
+    idle_pages(vm, obj, range(2))
+
+    def truncater():
+        for first in m.rounds(2):
+            vm_object_page_remove(obj, first, 4, False)
+
+    def inserter():
+        for _ in m.rounds(2):
+            vm_object_hold(obj)
+            page = vm_page_alloc(vm, obj, m.choose(4), VM_ALLOC_NORMAL | VM_ALLOC_NULL_OK)
+            vm_object_drop(obj)
+            if page is not None:
+                vm_page_zero_invalid(page)
+                m.check(page.object is obj, "a busied page stays in its object")
+                vm_page_wakeup(page)
+
+    m.spawn(truncater)
+    for _ in range(m.ncpus - 1):
+        m.spawn(inserter)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "remove", "wire"})
+def truncation_against_wiring(m):
+    """An object is truncated while pages of it are wired: those stay, invalid, and are freed when unwired."""
+    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 2)
+    pages = idle_pages(vm, obj, range(2))
+
+    def truncater():
+        vm_object_page_remove(obj, 0, 0, False)
+
+    def wirer():
+        page = pages[m.choose(2)]
+        if vm_page_busy_try(page, True):
+            return
+        if page.object is not obj:
+            vm_page_wakeup(page)
+            return
+        vm_page_wire(page)
+        vm_page_wakeup(page)
+        m.yield_()
+        m.check(page.peek("object") is obj, "a wired page stays in its object")
+        vm_page_busy_wait(page, True)
+        vm_page_unwire(page, True)
+        if page.valid or page.wire_count.load():
+            vm_page_wakeup(page)
+        else:
+            vm_page_free(page)
+
+    m.spawn(truncater)
+    for _ in range(m.ncpus - 1):
+        m.spawn(wirer)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "remove", "pmap"})
+def removal_spares_what_is_stored(m):
+    """The clean pages of an object are removed while processes store to them: what was stored is not lost."""
+    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 2)
+    pages = idle_pages(vm, obj, range(2))
+    for page in pages:
+        write_fault(page)
+        page.dirty = 0  # as if it had been written out since
+    kept = m.atomic(0, name="kept")
+
+    def remover():
+        vm_object_page_remove(obj, 0, 0, True)
+
+    def process():
+        n = m.choose(2)
+        if pmap_store(pages[n]):
+            kept.setbits(1 << n)
+            if m.choose(2):
+                pmap_remove(pages[n])
+
+    m.spawn(remover)
+    for _ in range(m.ncpus - 1):
+        m.spawn(process)
+    m.join()
+    for n, page in enumerate(pages):
+        if kept.peek() & 1 << n:
+            m.check(page.peek("object") is obj, "a page that was stored to is not removed as a clean one")
+            m.check(bool(page.peek("dirty") or page.peek("md") & PTE_M), "and it is known to be dirty")
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "madvise", "busy"})
+def useless_against_fork(m):
+    """Memory is said to be of no use while its process forks: what is shared by then is not discarded."""
+    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 2)
+    pages = idle_pages(vm, obj, range(2))
+    for page in pages:
+        vm_page_busy_wait(page, True)
+        vm_page_dirty(page)
+        vm_page_wakeup(page)
+    shared = []
+
+    def discarder():
+        vm_object_madvise(obj, 0, 2, MADV_FREE)
+
+    def forker():
+        for page in pages:
+            vm_page_busy_wait(page, True)
+        vm_object_hold_shared(obj)
+        vm_object_clear_flag(obj, OBJ_ONEMAPPING)
+        shared.extend(page for page in pages if page.hint("dirty"))
+        vm_object_drop(obj)
+        for page in pages:
+            vm_page_wakeup(page)
+
+    for n in range(m.ncpus):
+        m.spawn(*((discarder,), (forker,), (_owner, m, obj, 0, 2))[min(n, 2)])
+    m.join()
+    m.check(all(page.peek("dirty") for page in shared), "memory that others share is not discarded")
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "madvise", "busy"})
+def advice_against_users(m):
+    """All kinds of advice are given on pages that are busied, written to, mapped and freed."""
+    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 3)
+    pages = idle_pages(vm, obj, range(2))
+    write_fault(pages[0])
+
+    def adviser():
+        for _ in m.rounds(2):
+            vm_object_madvise(obj, 0, 3, (MADV_WILLNEED, MADV_DONTNEED, MADV_FREE)[m.choose(3)])
+
+    def user():
+        way = m.choose(3)
+        if way == 0:
+            pmap_store(pages[0])
+        elif way == 1:
+            _owner(m, obj, 0, 2)
+        elif not vm_page_busy_try(pages[1], True):
+            if pages[1].object is obj:
+                vm_page_free(pages[1])
+            else:
+                vm_page_wakeup(pages[1])
+
+    m.spawn(adviser)
+    for _ in range(m.ncpus - 1):
+        m.spawn(user)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "coalesce", "busy"})
+def growing_over_stale_pages(m):
+    """An object grows over a range with pages that others have busied: none of them reappears."""
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 4)
+    idle_pages(vm, obj, range(4))
+
+    def grower():
+        grown = vm_object_coalesce(obj, 0, 2 * PAGE_SIZE, 3 * PAGE_SIZE)
+        m.check(grown, "an object with one reference may grow")
+        m.check(_indexes(obj) == [0, 1], "nothing is in the range that an object has grown over")
+        m.check(obj.peek("size") == 5, "it is as large as it was asked to be")
+
+    m.spawn(grower)
+    for _ in range(m.ncpus - 1):
+        m.spawn(_owner, m, obj, 2, 2)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=3, tags={"object", "coalesce", "reference"})
+def growing_against_others(m):
+    """An object grows for one user while another uses what is behind, until that drops its reference."""
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 4)
+    idle_pages(vm, obj, [0, 3])
+    for _ in range(m.ncpus - 1):
+        vm_object_reference_quick(obj)
+
+    def grower():
+        vm_object_coalesce(obj, 0, 2 * PAGE_SIZE, 2 * PAGE_SIZE)
+        vm_object_deallocate(obj)
+
+    def other():
+        for _ in m.rounds(2):
+            vm_object_hold_shared(obj)
+            m.check(vm_page_lookup(obj, 3) is not None, "a range that somebody uses is not grown over")
+            vm_object_drop(obj)
+        vm_object_deallocate(obj)
+
+    for n in range(m.ncpus):
+        m.spawn(other if n else grower)
+    m.join()
+    m.check(obj.freed, "the last reference ends it")
+
+
+class _Backing:
+    """An element of a map entry, in memory that comes and goes."""
+
+    def __init__(self, m, start, pages, pmap):
+        self.memory = m.allocate("backing", start=start, end=start + pages * PAGE_SIZE, offset=0)
+        self.pmap = pmap
+
+    @property
+    def start(self):
+        return self.memory.start.load()
+
+    @property
+    def end(self):
+        return self.memory.end.load()
+
+    @property
+    def offset(self):
+        return self.memory.offset.load()
+
+
+class _Pmap:
+    """The mappings of an address space: the pages that it maps, by address."""
+
+    def __init__(self, pages):
+        self.pages = pages
+
+    def remove(self, sva, eva):
+        """Unmap what is in the range."""
+        for va, page in self.pages.items():
+            if sva <= va < eva:
+                pmap_remove(page)
+
+
+@scenario(cpus=3, tags={"object", "backing", "remove", "pmap"})
+def removal_against_unmapping(m):
+    """Pages of an object are removed while address spaces come and go that map them."""
+    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 2)
+    pages = idle_pages(vm, obj, range(2))
+    write_fault(pages[1])
+    start = 16 * PAGE_SIZE
+    mapped = _Pmap({start + n * PAGE_SIZE: page for n, page in enumerate(pages)})
+
+    def space():
+        for _ in m.rounds(2):
+            ba = _Backing(m, start, 2, mapped)
+            vm_object_backing_insert(obj, ba)
+            m.yield_()
+            vm_object_backing_remove(obj, ba)
+            ba.memory.free()
+
+    def remover():
+        vm_object_page_remove(obj, 1, 2, False)
+        m.check(not pages[1].peek("md") & PTE_V, "a page that is removed is mapped by nobody")
+
+    m.spawn(remover)
+    for _ in range(m.ncpus - 1):
+        m.spawn(space)
+    m.join()
+    m.check(not obj.peek("backing_list"), "no backing is left")
+    vm_object_deallocate(obj)

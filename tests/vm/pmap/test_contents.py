@@ -1,0 +1,35 @@
+"""What a page holds: zeroed and copied in one step."""
+
+from __future__ import annotations
+
+from vmsmp.vm.pmap import pmap_copy_page, pmap_zero_page
+
+MEMORY = {"pages": 8, "l2_size": 1, "memory": True}
+
+
+def filled(vm):
+    """Two pages, of which the first holds something."""
+    vm.memory.store(1, 0, "one")
+    vm.memory.store(1, 512, "two")
+    vm.memory.store(2, 1024, "old")
+    return vm
+
+
+def test_a_page_is_zeroed_in_one_step(steps):
+    assert ["store frame[1]"] == steps(lambda vm: [filled(vm), 1], pmap_zero_page, **MEMORY)
+
+
+def test_a_page_is_copied_in_one_step(steps):
+    (row,) = steps(lambda vm: [filled(vm), 1, 2], pmap_copy_page, **MEMORY)
+    assert row.startswith("step: load frame[1]")
+    assert "store frame[2]" in row
+
+
+def test_a_copy_has_all_of_the_page_and_nothing_else(alone):
+    def program(vm):
+        pmap_copy_page(filled(vm), 1, 2)
+        vm.memory.store(1, 0, "new")
+        pmap_zero_page(vm, 1)
+        return [vm.memory.peek(2, offset) for offset in (0, 512, 1024)], vm.memory.peek(1, 0)
+
+    assert (["one", "two", 0], 0) == alone(program, **MEMORY)

@@ -1,0 +1,185 @@
+"""Translations: what a CPU has cached gives it nothing that it has lost.
+
+INV-T1: no CPU uses more of a page than the tables said when the last flush of the page was done, as whoever
+flushed it promised (`Mmu.settled`).  INV-T2: no CPU uses another address space's translation.  INV-T5: no
+CPU uses a translation whose frame has been given to somebody else since the tables were read.
+Judged when memory is accessed: an entry that nobody uses harms nobody, and one with fewer rights than the
+tables give is none of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.verdict import FailureKind
+from vmsmp.mmu.entry import base_of
+from vmsmp.mmu.fault import Access
+from vmsmp.mmu.observer import MmuObserver
+from vmsmp.mmu.system import pages_from
+from vmsmp.mmu.walk import Translation
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A walk under way, from its first read on."""
+
+    root: int
+    va: int
+    #: How often the frame had changed hands when the last entry was read.
+    tenure: int = 0
+    #: The flush that was done meanwhile.
+    settled: _Settled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A flush was done: by whom, at which step, and what the tables said of a page then."""
+
+    cpu: Cpu
+    step: int
+    said: Translation | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A frame changed hands."""
+
+    cpu: Cpu
+    step: int
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """An entry came into a TLB."""
+
+    step: int
+    tenure: int
+
+
+#: A CPU and an entry of its TLB.
+_Cached = tuple[int, Translation]
+
+
+class Translations(MmuObserver):
+    """Judges every access that goes through a TLB."""
+
+    def __init__(self) -> None:
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._walks: dict[int, _Walk] = {}
+        self._filled: dict[_Cached, _Filled] = {}
+        # by entry and page: the flush after which it gives more than the tables said
+        self._lost: dict[tuple[int, Translation, int], _Settled] = {}
+        # by frame: all that happened to it
+        self._given: dict[int, list[_Given]] = {}
+
+    def begin(self, machine: Any) -> None:
+        self._start_over()
+
+    # -- where entries come from ----------------------------------------------------------------
+
+    def walks(self, cpu: Cpu, root: int, va: int) -> None:
+        self._walks[cpu.index] = _Walk(root, va)
+
+    def walked(self, cpu: Cpu, found: Translation) -> None:
+        walk = self._walks[cpu.index]
+        walk.tenure = len(self._given.get(found.frame_at(walk.va), ()))
+        if walk.settled is not None and found.within(cpu.mmu.mmu.peek(walk.root, walk.va)):
+            walk.settled = None  # they have been given anew since
+
+    def filled(self, cpu: Cpu, entry: Translation) -> None:
+        walk = self._walks.pop(cpu.index)
+        self._filled[cpu.index, entry] = _Filled(step_of(cpu), walk.tenure)
+        for key in [key for key in self._lost if key[:2] == (cpu.index, entry)]:
+            del self._lost[key]
+        if walk.settled is not None and not entry.within(walk.settled.said):
+            self._lost[cpu.index, entry, base_of(walk.va, 1)] = walk.settled
+
+    # -- what takes them away -------------------------------------------------------------------
+
+    def settled(self, cpu: Cpu, root: int, va: int, npages: int) -> None:
+        mmu = cpu.mmu.mmu
+        for page in pages_from(va, npages):
+            done = _Settled(cpu, step_of(cpu), mmu.peek(root, page))
+            for unit in mmu.units:
+                for _, entry in unit.tlb.entries():
+                    if entry.root == root and entry.covers(page) and not entry.at(page).within(done.said):
+                        self._lost[unit.cpu.index, entry, page] = done
+            for walk in self._walks.copy().values():
+                if walk.root == root and base_of(walk.va, 1) == page:
+                    walk.settled = done
+
+    def assigned(self, cpu: Cpu, frame: int, owner: str | None) -> None:
+        before = cpu.mmu.mmu.memory.owners.get(frame)
+        if owner != before:
+            self._given.setdefault(frame, []).append(_Given(cpu, step_of(cpu), before, owner))
+
+    # -- their use ------------------------------------------------------------------------------
+
+    def used(self, cpu: Cpu, entry: Translation, va: int, access: Access) -> None:
+        if entry.root != cpu.mmu.root and not entry.everywhere:
+            text = "INV-T2: a translation of another address space is used"
+            facts = [
+                f"its entry is of the tables of frame[{entry.root}], and its CR3 names frame[{cpu.mmu.root}]"
+            ]
+            self._tell(cpu, FailureKind.CHECK, text, entry, va, access, facts)
+        lost = self._lost.get((cpu.index, entry, base_of(va, 1)))
+        if lost is not None and not gives(lost.said, entry, va, access):
+            text = "INV-T1: a translation is used that the tables had lost before the flush was done"
+            said = "nothing" if lost.said is None else lost.said
+            facts = [
+                f"{lost.cpu} promised at step {lost.step} that nobody uses more than the tables said: {said}"
+            ]
+            self._tell(cpu, FailureKind.CHECK, text, entry, va, access, facts)
+        given = self._given.get(entry.frame_at(va))
+        if given and (given[-1].after is None or len(given) != self._filled[cpu.index, entry].tenure):
+            text = "INV-T5: a translation is used whose frame was given to somebody else"
+            last = given[-1]
+            facts = [
+                f"{last.cpu} gave frame[{entry.frame_at(va)}] from {last.before or 'nobody'} to "
+                f"{last.after or 'nobody'} at step {last.step}"
+            ]
+            self._tell(cpu, FailureKind.USE_AFTER_FREE, text, entry, va, access, facts)
+
+    def _tell(
+        self,
+        cpu: Cpu,
+        kind: FailureKind,
+        text: str,
+        entry: Translation,
+        va: int,
+        access: Access,
+        facts: list[str],
+    ) -> None:
+        """Fail the execution, with the stale entry."""
+        cpu.machine.fail(
+            kind, text, [use(cpu, entry, va, access, self._filled[cpu.index, entry].step), *facts]
+        )
+
+
+def gives(said: Translation | None, entry: Translation, va: int, access: Access) -> bool:
+    """Whether tables that said so would have allowed the access by that entry."""
+    return (
+        said is not None
+        and (said.frame_at(va), said.key) == (entry.frame_at(va), entry.key)
+        and said.writeable >= access.write
+        and said.executable >= access.fetch
+        and said.user >= access.user
+    )
+
+
+def use(cpu: Cpu, entry: Translation, va: int, access: Access, filled: int) -> str:
+    """The use of an entry, which was filled at that step, as a report tells it."""
+    does = "stores to" if access.write else "fetches from" if access.fetch else "loads from"
+    return f"{cpu} {does} {va:#x} by an entry of its TLB: {entry}, filled at step {filled}"
+
+
+def step_of(cpu: Cpu) -> int:
+    """The step under way, as a report numbers it."""
+    engine = cpu.machine.engine
+    return engine.step_at(engine.position(cpu))

@@ -1,0 +1,46 @@
+"""Locks without words: at the atomic depth, what a lock says of itself must match its owners.
+
+The predicates belong to the locks (`check_word`, `check_rest`), as at the exact depth (`check.words`).  A
+lock is looked at before the operation that follows one of its own, and at the end of a run.
+"""
+
+from __future__ import annotations
+
+from vmsmp.engine import ops
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.machine import Machine
+from vmsmp.engine.observer import Observer
+from vmsmp.sync.lock import Lock
+
+
+class LockStates(Observer):
+    """Checks the lock that was used last; at the end of a run, all that were used."""
+
+    def __init__(self) -> None:
+        # by identity; None for what is no lock
+        self._known: dict[int, Lock | None] = {}
+        self._used: Lock | None = None
+
+    def begin(self, machine: Machine) -> None:
+        self._known = {}
+        self._used = None
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        lock = self._used
+        if lock is not None:
+            self._used = None
+            wrong = lock.check_word()
+            if wrong is not None:
+                cpu.machine.fail("check", f"state of {lock}: {wrong}", [lock.state()])
+        if code & 1:
+            ident = code >> ops.KIND_BITS
+            if ident not in self._known:
+                found = cpu.machine.find(ident)
+                self._known[ident] = found if isinstance(found, Lock) else None
+            self._used = self._known[ident]
+
+    def end(self, machine: Machine) -> None:
+        for lock in filter(None, self._known.values()):
+            wrong = lock.check_rest()
+            if wrong is not None:
+                machine.fail("check", f"state of {lock}: {wrong}", [lock.state()])

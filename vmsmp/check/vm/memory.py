@@ -1,0 +1,170 @@
+"""Memory as its users see it: an oracle for every load through a TLB.
+
+INV-UM1: a load returns what was stored last to the memory that the address names, by whichever CPU and in
+whichever address space that shares it; a copy on write starts with what it was made of.
+INV-UM2: a load returns nothing that a former owner has left in the page's frame.
+What an address names is told by the map: the page of the first object of its chain or, where nobody has
+stored to that, of the next one.  Not judged are addresses that no map knows, pages whose contents were
+dropped (a removal, MADV_FREE), a page of which only another part was stored to, and one whose object was
+merged into another.  What a pager has kept meanwhile is judged as if it had been in memory.
+Only users are judged: the kernel knows what it has written where.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from vmsmp.check.mmu import step_of
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.verdict import FailureKind
+from vmsmp.mmu.entry import DEV_BSHIFT, PAGE_SHIFT
+from vmsmp.mmu.fault import Access
+from vmsmp.mmu.memory import offset_of
+from vmsmp.mmu.observer import MmuObserver
+from vmsmp.vm.observer import ContentsDropped, PageAllocated, VmObserver
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_map.flags import VM_MAPTYPE_NORMAL
+from vmsmp.vm.vm_object.object import VmObject
+
+
+class _Stored(NamedTuple):
+    """A value, and who stored it."""
+
+    value: Any
+    cpu: Cpu
+    step: int
+
+
+class _Page(NamedTuple):
+    """A page of an object, in memory or not."""
+
+    object: VmObject
+    pindex: int
+
+    def __str__(self) -> str:
+        return f"page {self.pindex} of {self.object}"
+
+
+class UserMemory(MmuObserver, VmObserver):
+    """Keeps what every page must hold, and who has written to every frame; judges each load."""
+
+    free = False
+
+    def __init__(self) -> None:
+        self._start_over()
+
+    def _start_over(self) -> None:
+        # by page and piece, what was stored last
+        self._stored: dict[_Page, dict[int, _Stored]] = {}
+        self._dropping: list[ContentsDropped] = []
+        # by frame: how often its page was allocated, and in which of these times each piece was written
+        self._tenures: dict[int, int] = {}
+        self._written: dict[int, dict[int, int]] = {}
+
+    def begin(self, machine: Any) -> None:
+        self._start_over()
+
+    # -- frames ---------------------------------------------------------------------------------
+
+    def wrote(self, cpu: Cpu, frame: int, offset: int, source: int | None) -> None:
+        piece = offset >> DEV_BSHIFT
+        left = source is not None and self._left_over(source, piece)
+        tenure = -1 if left else self._tenures.get(frame, 0)
+        self._written.setdefault(frame, {})[piece] = tenure
+
+    def zeroed(self, cpu: Cpu, frame: int) -> None:
+        self._written.pop(frame, None)
+
+    def _left_over(self, frame: int, piece: int) -> bool:
+        """Whether a former owner has written that piece, and nobody since."""
+        written = self._written.get(frame, {}).get(piece)
+        return written is not None and written != self._tenures.get(frame, 0)
+
+    # -- pages ----------------------------------------------------------------------------------
+
+    def event(self, cpu: Cpu, event: Any) -> None:
+        if isinstance(event, PageAllocated):
+            phys = event.page.phys
+            self._tenures[phys] = self._tenures.get(phys, 0) + 1
+        elif isinstance(event, ContentsDropped):
+            self._drop(event)
+
+    def _drop(self, event: ContentsDropped) -> None:
+        if not event.done:
+            self._dropping.append(event)
+            return
+        self._dropping.remove(event._replace(done=False))
+        for page in [page for page in self._stored if _covers(event, page)]:
+            del self._stored[page]
+
+    def _judged(self, page: _Page) -> bool:
+        return not any(_covers(event, page) for event in self._dropping)
+
+    # -- accesses -------------------------------------------------------------------------------
+
+    def saw(self, cpu: Cpu, va: int, access: Access, value: Any) -> None:
+        vm: VmSystem | None = getattr(cpu.machine, "vm", None)
+        if vm is None or vm.switch is None or not access.user:
+            return
+        pages = _named(vm, cpu, va)
+        if not pages:
+            return
+        piece = offset_of(va) >> DEV_BSHIFT
+        if access.write:
+            if self._judged(pages[0]):
+                self._stored.setdefault(pages[0], {})[piece] = _Stored(value, cpu, step_of(cpu))
+            return
+        self._check_owner(cpu, va, piece)
+        self._check_value(cpu, va, piece, value, pages)
+
+    def _check_owner(self, cpu: Cpu, va: int, piece: int) -> None:
+        """Whether the frame, as the CPU has it, has what its page's owner has written."""
+        entry = cpu.mmu.tlb.peek(cpu.mmu.pcid, va)
+        frame = entry.frame_at(va)
+        if self._left_over(frame, piece):
+            cpu.machine.fail(
+                FailureKind.CHECK,
+                "INV-UM2: a load returns what a former owner has left in the page",
+                [f"{cpu} loads from {va:#x}, by {entry}"],
+            )
+
+    def _check_value(self, cpu: Cpu, va: int, piece: int, value: Any, pages: list[_Page]) -> None:
+        """Whether the value is what was stored last to the first page of the chain that was stored to."""
+        for page in pages:
+            if not self._judged(page):
+                return
+            stored = self._stored.get(page)
+            if stored is None:
+                continue
+            last = stored.get(piece)
+            if last is not None and last.value != value:
+                cpu.machine.fail(
+                    FailureKind.CHECK,
+                    "INV-UM1: a load does not return what was stored last",
+                    [
+                        f"{cpu} loads {value!r} from {va:#x}, which is in {page}",
+                        f"{last.cpu} stored {last.value!r} there at step {last.step}",
+                    ],
+                )
+            return
+
+
+def _covers(event: ContentsDropped, page: _Page) -> bool:
+    """Whether the page is one of those whose contents are dropped."""
+    return event.object is page.object and event.start <= page.pindex < (event.end or 1 << 64)
+
+
+def _named(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
+    """The pages that the address may name, by the map of what the CPU runs: those of its chain, in order."""
+    assert vm.switch is not None
+    vmspace = vm.switch.lwp(cpu.index).lwp_vmspace
+    if vmspace is None:
+        return []
+    entry = vmspace.vm_map.raw_rb_root.at_or_before(va)
+    if entry is None or va >= entry.ba.raw_end or entry.raw_maptype != VM_MAPTYPE_NORMAL:
+        return []
+    return [
+        _Page(ba.raw_object, va - ba.raw_start + ba.raw_offset >> PAGE_SHIFT)
+        for ba in entry.chain()
+        if ba.raw_object is not None
+    ]

@@ -1,0 +1,187 @@
+"""Page tables, their locks, and what pages know of the entries that name them.
+
+R4 and R5 for a placemark and a pv entry whenever its word was written: they say what the books say.  R8: the
+kernel's pmap is in use on all CPUs for ever.  P1 whenever a page's flags were written, and P2 when it is
+freed (asked by `vm_page`).  At the end: P9 and R4 (nobody owns anything), R1, R2 and R3 (the counts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from vmsmp.check.rules import Books, Broken, Rules, SystemRules
+from vmsmp.mmu.entry import ENTRIES, PG_RW, PG_V, frame_of
+from vmsmp.vm.pmap.bits import PD_BASE, PG_MANAGED, PG_W, PT_BASE, pindex_format
+from vmsmp.vm.pmap.pmap import (
+    ALL_CPUS,
+    PLACEMARK,
+    PM_NOPLACEMARK,
+    PV_HOLD,
+    PV_HOLD_LOCKED,
+    PV_HOLD_MASK,
+    PV_LOCK,
+    Placemark,
+    Pmap,
+    PvEntry,
+    hold_format,
+    mark_format,
+)
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_page.flags import (
+    INTERLOCK_COUNT,
+    INTERLOCK_WAITING,
+    PG_MAPPED,
+    PG_MAPPEDMULTI,
+    PG_WRITEABLE,
+)
+from vmsmp.vm.vm_page.page import VmPage
+
+_MANAGED: Final = PG_V | PG_MANAGED
+
+
+# -- pages ----------------------------------------------------------------------------------------
+
+
+def entries_of(m: VmPage) -> list[int]:
+    """The managed leaf entries that name a page, of all pmaps."""
+    mmu = m.vm.mmu
+    if mmu is None:
+        return []
+    return [
+        pte for _, _, pte in mmu.memory.entries() if pte & _MANAGED == _MANAGED and frame_of(pte) == m.phys
+    ]
+
+
+def broken_mapping(m: VmPage, _books: Books) -> Broken | None:
+    """Whether an entry names the page whose flags do not say so (P1)."""
+    entries = entries_of(m)
+    flags = m.flags.value
+    if entries and not flags & PG_MAPPED:
+        return Broken("INV-P1", "an entry of a page table names it, and it is not flagged as mapped")
+    if len(entries) > 1 and not flags & PG_MAPPEDMULTI:
+        return Broken("INV-P1", f"{len(entries)} entries name it, and it is flagged as mapped once")
+    if any(pte & PG_RW for pte in entries) and not flags & PG_WRITEABLE:
+        return Broken("INV-P1", "a process may write to it, and it is not flagged so")
+    return None
+
+
+def freed_mapped(m: VmPage, _books: Books) -> Broken | None:
+    """Whether a page is freed that an entry names (P2)."""
+    if entries_of(m):
+        return Broken("INV-P2", "freed while an entry of a page table names it", joint=" ")
+    return None
+
+
+def interlocked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
+    """Yield the pages of which an entry is still being taken away when all is over (P9)."""
+    for m in vm.page.vm_page_array:
+        if m.md.value & (INTERLOCK_COUNT | INTERLOCK_WAITING):
+            yield m, Broken("INV-P9", "its interlock_count is not 0 at the end")
+
+
+# -- locks ----------------------------------------------------------------------------------------
+
+
+def broken_placemark(pmark: Placemark, books: Books) -> Broken | None:
+    """Whether a slot says that it is owned, and nobody owns it, or the other way round (R4)."""
+    owners = books.counts(pmark).get(PLACEMARK, 0)
+    if owners != (pmark.mark.value != PM_NOPLACEMARK):
+        return Broken("INV-R4", f"it says {mark_format(pmark.mark.value)}, and {owners} CPUs own it")
+    return None
+
+
+def broken_hold(pv: PvEntry, books: Books) -> Broken | None:
+    """Whether pv_hold says what the books say (R5)."""
+    out = books.counts(pv)
+    hold = pv.pv_hold.value
+    if hold & PV_HOLD_MASK != out.get(PV_HOLD, 0) or bool(hold & PV_HOLD_LOCKED) != out.get(PV_LOCK, 0):
+        text = f"its word says {hold_format(hold)}, and {out.get(PV_HOLD, 0)} holds are out"
+        return Broken("INV-R5", text)
+    return None
+
+
+def freed_in_use(pv: PvEntry, _books: Books) -> Broken | None:
+    """Whether the memory of a pv entry is given back that somebody holds, or that has a pmap (R5)."""
+    if pv.pv_hold.value or pv.raw_pv_pmap is not None:
+        return Broken("INV-R5", "freed while it is held, or while it has a pmap", joint=" ")
+    return None
+
+
+# -- pmaps ----------------------------------------------------------------------------------------
+
+
+def broken_active(pmap: Pmap, _books: Books) -> Broken | None:
+    """Whether a CPU has left the kernel's pmap (R8)."""
+    if pmap.vm.mmu is not None and pmap is pmap.vm.pmaps.kernel_pmap and pmap.pm_active.value != ALL_CPUS:
+        return Broken("INV-R8", "the kernel's pm_active has changed")
+    return None
+
+
+def owned_placemarks(vm: VmSystem) -> Iterator[tuple[Placemark, Broken]]:
+    """Yield the placemarks that are owned when all is over (R4)."""
+    for pmap in vm.pmaps.pmaps:
+        for pmark in pmap.pm_placemarks:
+            if pmark.mark.value != PM_NOPLACEMARK:
+                yield pmark, Broken("INV-R4", f"it is left {mark_format(pmark.mark.value)}")
+
+
+def leaf_entries(pmap: Pmap) -> list[int]:
+    """The valid leaf entries of a user's pmap."""
+    memory = pmap.vm.mmu.memory
+    return [
+        pte
+        for pindex, pv in pmap.raw_pm_pvroot.items()
+        if PT_BASE <= pindex < PD_BASE and pv.raw_pv_m is not None
+        for pte in (memory.peek_entry(pv.raw_pv_m.phys, index) for index in range(ENTRIES))
+        if pte & PG_V
+    ]
+
+
+def wrong_counts(vm: VmSystem) -> tuple[Pmap, Broken] | None:
+    """Whether a user's pmap counts other entries than it has (R1, R2), or a table page is wired wrongly."""
+    for pmap in vm.pmaps.pmaps:
+        if vm.mmu is None or pmap is vm.pmaps.kernel_pmap:
+            continue
+        entries = leaf_entries(pmap)
+        resident = len(entries) + len(pmap.raw_pm_pvroot)
+        if pmap.resident_count.value != resident:
+            text = f"it counts {pmap.resident_count.value} resident, and there are {resident}"
+            return pmap, Broken("INV-R1", text)
+        wired = sum(bool(pte & PG_W) for pte in entries)
+        if pmap.wired_count.value != wired:
+            return pmap, Broken("INV-R2", f"it counts {pmap.wired_count.value} wired, and there are {wired}")
+        broken = _wrong_wiring(pmap)
+        if broken is not None:
+            return pmap, broken
+    return None
+
+
+def _wrong_wiring(pmap: Pmap) -> Broken | None:
+    """Whether a table page is wired other than once, and once for each entry of a user's (R3)."""
+    memory = pmap.vm.mmu.memory
+    kernel = {pte for frame, _, pte in memory.entries() if frame == pmap.vm.pmaps.kernel_pmap.root}
+    for pindex, pv in pmap.raw_pm_pvroot.items():
+        m = pv.raw_pv_m
+        if m is None:
+            return Broken("INV-R5", f"{pindex_format(pindex)} has no page")
+        entries = [memory.peek_entry(m.phys, index) for index in range(ENTRIES)]
+        due = 1 + sum(bool(pte & PG_V) and pte not in kernel for pte in entries)
+        if m.wire_count.value != due:
+            text = f"the page of {pindex_format(pindex)} is wired {m.wire_count.value} times, not {due}"
+            return Broken("INV-R3", text)
+    return None
+
+
+RULES: Final = (
+    Rules(Placemark, written={"mark": (broken_placemark,)}, at_rest=(broken_placemark,), stored=False),
+    Rules(
+        PvEntry,
+        written={"pv_hold": (broken_hold,)},
+        at_rest=(broken_hold,),
+        freed=freed_in_use,
+        stored=False,
+    ),
+    Rules(Pmap, written={"pm_active": (broken_active,)}, stored=False),
+)
+SYSTEM: Final = SystemRules(leaks=(interlocked_pages, owned_placemarks), sums=(wrong_counts,))

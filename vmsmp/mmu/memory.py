@@ -1,0 +1,212 @@
+"""Physical memory: frames with contents, page tables stored in them, and who owns a frame.
+
+A frame is 4096 bytes: either `PIECES` values, one for each DEV_BSIZE bytes, or a table of `ENTRIES` words.
+What nobody has written is 0 and costs nothing, whatever the number of frames.
+Accesses to a frame's contents and changes of its owner are operations on the frame, so their order counts.
+Locks: none.  A frame's contents are shared memory whose accesses order nothing but each other.
+Deviations:
+  * contents and entries of one frame are kept apart: a table that is used as data reads as 0.
+  * a store is seen by all CPUs at once: no store buffers.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from vmsmp.engine import ops
+from vmsmp.mmu.entry import DEV_BSHIFT, ENTRIES, PAGE_SIZE, PIECES, entry_format
+from vmsmp.records.record import STRIDE
+from vmsmp.sync.atomic import Atomic
+from vmsmp.sync.services import Services
+
+#: How a report shows this module's frames (`engine.source`).
+FRAMES = "machinery"
+_MOST_SHOWN: Final = 4
+
+
+class Frame(NamedTuple):
+    """The object of an operation on a frame, for reports."""
+
+    memory: Memory
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"frame[{self.number}]"
+
+    def state(self) -> str:
+        """Its owner and what is in it."""
+        values = self.memory.contents.get(self.number, {})
+        shown = [f"{piece << DEV_BSHIFT:#x}: {value!r}" for piece, value in sorted(values.items())]
+        return f"{self.memory.owners.get(self.number, 'nobody')}'s {{{', '.join(shown[:_MOST_SHOWN])}}}"
+
+
+class Memory:
+    """The frames of one machine.
+
+    `take` and `give` are a small allocator for programs that have no other; one with a kernel of its own
+    tells by `assign` whom it gives a frame to.
+    """
+
+    def __init__(self, machine: Services, frames: int) -> None:
+        self.machine = machine
+        self.frames = frames
+        #: By frame: the values of the pieces that were written.
+        self.contents: dict[int, dict[int, Any]] = {}
+        #: By frame: whose it is; a frame of nobody's is not there.
+        self.owners: dict[int, str] = {}
+        # by number of table entry, from frame 0 on; those that were looked at
+        self._words: dict[int, Atomic] = {}
+        self._first_word = machine.reserve(frames * ENTRIES, self._words.get)
+        room = -(-frames // STRIDE) * STRIDE  # records' identities begin at multiples of that
+        self._first_frame = machine.reserve(room, self._frame)
+        # free frames: those below `_next` that were given back, and all from there on
+        self._given: list[int] = []
+        self._next = 0
+        self.name = "memory"
+        self._code = machine.enroll(self) << ops.KIND_BITS
+
+    def _frame(self, number: int) -> Frame | None:
+        return Frame(self, number) if number < self.frames else None
+
+    def code(self, frame: int) -> int:
+        """The code of an operation of kind 0 on the frame.
+
+        Panics if there is no such frame.
+        """
+        if not 0 <= frame < self.frames:
+            self.machine.panic(f"frame {frame} is not in memory, which has {self.frames}")
+        return self._first_frame + (frame << ops.CPU_BITS) << ops.KIND_BITS
+
+    # -- contents -------------------------------------------------------------------------------
+
+    def load(self, frame: int, offset: int = 0) -> Any:
+        """Read the piece at that byte of a frame: one visible operation."""
+        self.machine.point(self.code(frame) | ops.ATOMIC_LOAD)
+        return self.peek(frame, offset)
+
+    def store(self, frame: int, offset: int, value: Any) -> None:
+        """Write the piece at that byte of a frame: one visible operation."""
+        self.machine.point(self.code(frame) | ops.ATOMIC_STORE)
+        self.write(frame, offset, value)
+
+    def zero(self, frame: int) -> None:
+        """Make all contents of a frame 0: one visible operation."""
+        self.machine.point(self.code(frame) | ops.ATOMIC_STORE)
+        self.contents.pop(frame, None)
+        for hook in self.machine.hooks.zeroed:
+            hook(self.machine.engine.current, frame)
+
+    def copy(self, source: int, target: int) -> None:
+        """Make all contents of a frame those of another one: one visible operation.  They are no tables."""
+        machine = self.machine
+        with machine.step():
+            machine.point(self.code(source) | ops.ATOMIC_LOAD)
+            pieces = dict(self.contents.get(source, {}))
+            machine.point(self.code(target) | ops.ATOMIC_STORE)
+            self.contents[target] = pieces
+        for hook in machine.hooks.zeroed:
+            hook(machine.engine.current, target)
+        for hook in machine.hooks.wrote:
+            for piece in sorted(pieces):
+                hook(machine.engine.current, target, piece << DEV_BSHIFT, source)
+
+    def peek(self, frame: int, offset: int = 0) -> Any:
+        """Read a piece as part of an operation that has been announced, or unseen by a checker."""
+        pieces = self.contents.get(frame)
+        return 0 if pieces is None else pieces.get(offset >> DEV_BSHIFT, 0)
+
+    def write(self, frame: int, offset: int, value: Any) -> None:
+        """Write a piece as part of an operation that has been announced."""
+        self.poke(frame, offset, value)
+        for hook in self.machine.hooks.wrote:
+            hook(self.machine.engine.current, frame, offset, None)
+
+    def poke(self, frame: int, offset: int, value: Any) -> None:
+        """Write a piece behind everybody's back, as a fault of the hardware does."""
+        self.contents.setdefault(frame, {})[offset >> DEV_BSHIFT] = value
+
+    # -- tables ---------------------------------------------------------------------------------
+
+    def word(self, frame: int, index: int) -> Atomic:
+        """The entry at that index of the table in a frame."""
+        number = frame * ENTRIES + index
+        word = self._words.get(number)
+        return word if word is not None else self._make_word(frame, index, number)
+
+    def _make_word(self, frame: int, index: int, number: int) -> Atomic:
+        self.code(frame)  # it is in memory
+        with self.machine.making:
+            if number not in self._words:
+                ident = self._first_word + (number << ops.CPU_BITS)
+                name = f"table[{frame}][{index}]"
+                self._words[number] = self.machine.atomic(0, name, entry_format, ident=ident)
+            return self._words[number]
+
+    def peek_entry(self, frame: int, index: int) -> int:
+        """Read an entry unseen: for checkers and the debugger."""
+        word = self._words.get(frame * ENTRIES + index)
+        return 0 if word is None else word.peek()
+
+    def entries(self) -> Iterator[tuple[int, int, int]]:
+        """Every table entry that is not 0, as frame, index and value, read unseen, in order of first use."""
+        for number, word in list(self._words.items()):
+            value = word.peek()
+            if value:
+                yield *divmod(number, ENTRIES), value
+
+    # -- owners ---------------------------------------------------------------------------------
+
+    def assign(self, frame: int, owner: str | None) -> None:
+        """Say whose the frame is from here on, None for nobody's: one visible operation on the frame."""
+        machine = self.machine
+        machine.point(self.code(frame) | ops.ATOMIC_STORE)
+        for hook in machine.hooks.assigned:
+            hook(machine.engine.current, frame, owner)
+        if owner is None:
+            self.owners.pop(frame, None)
+        else:
+            self.owners[frame] = owner
+
+    def take(self, owner: str) -> int:
+        """Give the lowest free frame to `owner`, with whatever is in it.  Two visible operations.
+
+        Panics if there is none.
+        """
+        machine = self.machine
+        machine.point(self._code | ops.RMW)
+        with machine.making:
+            frame = heapq.heappop(self._given) if self._given else self._next
+            self._next = max(self._next, frame + 1)
+        if frame == self.frames:
+            machine.panic("no frame is free")
+        self.assign(frame, owner)
+        return frame
+
+    def give(self, frame: int) -> None:
+        """The frame is nobody's any more, and free.  Two visible operations."""
+        self.assign(frame, None)
+        self.machine.point(self._code | ops.RMW)
+        with self.machine.making:
+            heapq.heappush(self._given, frame)
+
+    @property
+    def free(self) -> int:
+        """How many frames are free."""
+        return self.frames - self._next + len(self._given)
+
+    def state(self) -> str:
+        return f"{self.free} frames free"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def offset_of(va: int) -> int:
+    """Where in its frame an address is."""
+    return va & PAGE_SIZE - 1
+
+
+assert PIECES << DEV_BSHIFT == PAGE_SIZE

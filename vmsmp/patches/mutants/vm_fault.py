@@ -1,0 +1,204 @@
+"""Mutants of faults (sys/vm/vm_fault.c).
+
+Some sites have none.  FLT-04: an allocation that finds its slot taken frees its page itself.  FLT-05: no
+pager here replaces a page.  COW-08: the token of a lower object keeps its page until it is copied, whether
+it is busy or not.  COW-10: no page is marked for reading ahead, so none that is reserved is valid.  FLT-15:
+the page is busy either way.  FLT-17: a page of memory that is cached has swap, for which it is left alone.
+FLT-19: the slot of a page that is written to through its mapping is old, and the page dirty.  FLT-34 is a
+guard of the limit of resident pages, which no process has.
+"""
+
+from __future__ import annotations
+
+from vmsmp.patches.patch import Mutant
+
+_MODULE = "vmsmp.vm.vm_fault"
+_CORE = f"{_MODULE}.object_fault:_Walk"
+
+MUTANTS = (
+    # -- the core
+    Mutant(
+        "FLT-01",
+        f"{_CORE}._sleep_busy",
+        """
+        self._leave(KERN_TRY_AGAIN)
+        vm_page_sleep_busy(m, True, "vmpfw")
+        """,
+        """
+        from vmsmp.vm.vm_page.busy import vm_page_busy_wait
+
+        vm_page_busy_wait(m, True)
+        self.m = m
+        return self._resident(m)
+        """,
+        "INV-AL1",
+        "a page that was waited for is taken for that of the address, and has been freed meanwhile",
+        "faults_against_pageout",
+    ),
+    Mutant(
+        "FLT-08",
+        f"{_CORE}.look",
+        "if fs.ba.object.flags.load() & OBJ_DEAD:",
+        "if False:",
+        "INV-O5",
+        "a page is put into an object whose termination has begun, and is left in it",
+        "pages_of_an_object_that_ends",
+    ),
+    Mutant(
+        "FLT-09",
+        f"{_CORE}._absent",
+        'if self.pindex >= obj.hint("size"):',
+        "if False:",
+        "INV-C3",
+        "a file gets a page behind its new end",
+        "file_that_shrinks",
+    ),
+    Mutant(
+        "FLT-14",
+        f"{_CORE}._writeable",
+        "if fs.first_shared if self.at_first else fs.shared:",
+        "if False:",
+        "INV-TK8",
+        "swap is given back under a shared token, which cannot be taken exclusively beside that",
+        "faults_against_pageout",
+    ),
+    Mutant(
+        "FLT-29",
+        f"{_CORE}._wait_for_memory",
+        "if self.vm.mycpu().proc.p_flags.load() & P_LOWMEMKILL:",
+        "if False:",
+        "INV-F7",
+        "a process that is killed for memory waits for the memory that only its end can give",
+        "faults_without_memory",
+    ),
+    Mutant(
+        "FLT-33",
+        f"{_CORE}._writeable",
+        "vm_object_set_writeable_dirty(m.object)",
+        "pass",
+        "INV-O9",
+        "a page of a file is mapped writeable, and the file is not said to have been written to",
+        "file_that_is_read_in",
+    ),
+    Mutant(
+        "COW-07",
+        f"{_CORE}.found",
+        "fs.prot &= ~VM_PROT_WRITE",
+        "pass",
+        "INV-C1",
+        "a page that others share is mapped writeable by who reads it",
+        "copies_of_one_memory",
+    ),
+    # -- the way without locks
+    Mutant(
+        "FLT-18",
+        f"{_MODULE}.bypass:_may_write",
+        "flags & both == both and ",
+        "bool(flags) and ",
+        "INV-O9",
+        "a page of a file is mapped writeable without a lock, and the file was said to be clean meanwhile",
+        "file_that_is_synced",
+    ),
+    # -- neighbours
+    Mutant(
+        "FLT-24",
+        f"{_MODULE}.prefault:vm_prefault",
+        "if not search.error:",
+        "if True:",
+        "INV-PB1",
+        "a neighbour that is busy is mapped and woken up by who has not busied it",
+        "neighbours_that_are_busy",
+    ),
+    Mutant(
+        "FLT-26",
+        f"{_MODULE}.prefault:_Search.find",
+        "self.prot &= ~VM_PROT_WRITE",
+        "pass",
+        "INV-C1",
+        "a neighbour that others share is mapped writeable",
+        "neighbours_below",
+    ),
+    Mutant(
+        "FLT-27",
+        f"{_MODULE}.prefault:_Search.find",
+        """
+        if self.lobject.hint("type") != OBJT_DEFAULT:
+            return None
+        """,
+        "pass",
+        "INV-C3",
+        "a page of zeros hides a neighbour that is in swap",
+        "neighbours_below",
+    ),
+    # -- wiring
+    Mutant(
+        "FLT-21",
+        f"{_MODULE}.wire:_unwire",
+        """
+        vm_page_busy_wait(m, False, "vmwrpg")
+        vm_page_unwire(m, True)
+        vm_page_wakeup(m)
+        """,
+        "vm_page_unwire(m, True)",
+        "INV-HW2",
+        "a page is unwired by who has not busied it",
+        "wirings_of_used_memory",
+    ),
+    Mutant(
+        "FLT-22",
+        f"{_MODULE}.wire:vm_fault_wire",
+        "_unwire(pmap, done, fictitious)",
+        "pass",
+        "INV-HW2",
+        "a wiring that fails leaves the pages wired that it has had",
+        "wirings_of_used_memory",
+    ),
+    Mutant(
+        "FLT-23",
+        f"{_MODULE}.wire:vm_fault_wire",
+        """
+        vm_map_unlock(map)
+        rv = KERN_SUCCESS
+        """,
+        "rv = KERN_SUCCESS",
+        "INV-F7",
+        "a wiring faults with the map locked, which the fault waits for",
+        "wirings_of_used_memory",
+    ),
+    # -- forks and debuggers
+    Mutant(
+        "COW-11",
+        f"{_MODULE}.collapse:vm_fault_collapse",
+        "if not all_shadowed:",
+        "if False:",
+        "INV-B5",
+        "pages of objects that are not behind the entry any more stay mapped",
+        "collapse_among_users",
+    ),
+    Mutant(
+        "COW-12",
+        f"{_MODULE}.collapse:vm_fault_collapse",
+        """
+        if rv == KERN_TRY_AGAIN:
+            continue
+        """,
+        """
+        if rv == KERN_TRY_AGAIN:
+            rv = KERN_SUCCESS
+            scan += PAGE_SIZE
+            continue
+        """,
+        "INV-C3",
+        "a page that was busy stays behind as its chain is cut",
+        "collapse_among_users",
+    ),
+    Mutant(
+        "COW-18",
+        f"{_MODULE}.page:_PageFault.success",
+        "va = trunc_page(self._vaddr)",
+        "va = trunc_page(self._vaddr) - PAGE_SIZE",
+        "INV-C3",
+        "a process goes on reading the page that its debugger has copied and written to",
+        "peeks_and_pokes",
+    ),
+)

@@ -1,0 +1,27 @@
+"""Repairs of contiguous memory (sys/vm/vm_contig.c)."""
+
+from __future__ import annotations
+
+from vmsmp.patches.patch import Repair
+
+_MODULE = "vmsmp.vm.vm_contig"
+
+REPAIRS = (
+    Repair(
+        "contig-gives-back-something",
+        f"{_MODULE}:_take",
+        "vm_contig_pg_free(vm, start, (i - start) * PAGE_SIZE)",
+        """
+        if i > start:
+            vm_contig_pg_free(vm, start, (i - start) * PAGE_SIZE)
+        """,
+        "a run of which not even the first page could be had is given back by doing nothing",
+    ),
+    Repair(
+        "contig-cleans-all-colours",
+        f"{_MODULE}:_clean",
+        "if m.queue_base() != queue or",
+        'if m.hint("queue") != queue or',
+        "a page that is cleaned must still be on the queue itself, whatever its colour",
+    ),
+)

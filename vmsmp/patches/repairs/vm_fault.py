@@ -1,0 +1,107 @@
+"""Repairs of faults (sys/vm/vm_fault.c), and of what forgets the mappings of wired pages."""
+
+from __future__ import annotations
+
+from vmsmp.patches.patch import Repair
+
+_MODULE = "vmsmp.vm.vm_fault"
+_CORE = f"{_MODULE}.object_fault:_Walk"
+
+REPAIRS = (
+    Repair(
+        "failed-read-ends-its-own",
+        f"{_CORE}.readrest",
+        "vm_object_pip_wakeup(obj)",
+        "vm_object_pip_wakeup(fs.first_ba.object)",
+        "a read that fails ends the activity of the first object; letting go ends that of the other one",
+    ),
+    Repair(
+        "refused-page-is-let-go",
+        f"{_MODULE}.page:_PageFault.success",
+        """
+        unlock_things(fs)
+        return FaultPage(None, KERN_PROTECTION_FAILURE)
+        """,
+        """
+        vm_page_wakeup(fs.m)
+        unlock_things(fs)
+        return FaultPage(None, KERN_PROTECTION_FAILURE)
+        """,
+        "a page that may not be written to is not busy any more when the refusal is returned",
+    ),
+    Repair(
+        "copies-keep-their-rights",
+        f"{_MODULE}.copy_entry:vm_fault_copy_entry",
+        "prot = dst_entry.max_protection.load()",
+        "prot = dst_entry.protection",
+        "a copied page is mapped with the rights that its entry gives now",
+    ),
+    Repair(
+        "mlock-leaves-closed-memory",
+        f"{_MODULE}.fault:find_entry",
+        """
+        if not found.entry.protection & VM_PROT_WRITE:
+            found.entry.max_protection.clearbits(VM_PROT_WRITE)
+        """,
+        """
+        if not found.entry.protection:
+            from vmsmp.vm.vm_map.lookup import vm_map_lookup_done
+
+            vm_map_lookup_done(found.map, found.entry, None)
+            return KERN_PROTECTION_FAILURE
+        if not found.entry.protection & VM_PROT_WRITE:
+            found.entry.max_protection.clearbits(VM_PROT_WRITE)
+        """,
+        "memory that gives no right is not wired for a user",
+    ),
+    Repair(
+        "invalidation-spares-wirings",
+        "vmsmp.vm.vm_map.madvise:_advise",
+        "if entry.maptype == VM_MAPTYPE_NORMAL:",
+        "if entry.maptype == VM_MAPTYPE_NORMAL and not (behav == MADV_INVAL and entry.wired_count):",
+        "the mappings of a wired entry are not invalidated",
+    ),
+    Repair(
+        "peeks-spare-wirings",
+        f"{_MODULE}.page:_PageFault.success",
+        "pmap_remove(fs.map.pmap, va, va + PAGE_SIZE)",
+        """
+        if not fs.wflags & FW_WIRED:
+            pmap_remove(fs.map.pmap, va, va + PAGE_SIZE)
+        """,
+        "a look at a page of a wired entry leaves its mapping",
+    ),
+    Repair(
+        "collapse-spares-wirings",
+        f"{_MODULE}.collapse:vm_fault_collapse",
+        "fs = Faultstate(vm, VM_FAULT_NORMAL, 0)",
+        """
+        if entry.wired_count:
+            from vmsmp.vm.vm_map.flags import KERN_FAILURE
+
+            return KERN_FAILURE
+        fs = Faultstate(vm, VM_FAULT_NORMAL, 0)
+        """,
+        "the chain of a wired entry stays as it is",
+    ),
+    Repair(
+        "copy-unmaps-the-old-page",
+        f"{_CORE}._copy",
+        "release_page(fs)",
+        """
+        from vmsmp.vm.vm_page.protect import vm_page_protect
+
+        if fs.first_ba.object.ref_count.load() > 1:
+            vm_page_protect(m, 0)
+        release_page(fs)
+        """,
+        "where others share the first object, who has the page mapped that was copied faults again",
+    ),
+    Repair(
+        "fault-asks-itself-first",
+        f"{_MODULE}.fault:_Fault._done",
+        'if first_ba is not None and first_ba.hint("object") is not None and self.fs.first_ba_held == 1:',
+        "if first_ba is not None and self.fs.first_ba_held == 1:",
+        "a fault that holds no object does not look at its entry any more",
+    ),
+)

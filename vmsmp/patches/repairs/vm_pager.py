@@ -1,0 +1,54 @@
+"""Repairs of the pagers (sys/vm/vnode_pager.c, sys/vm/device_pager.c)."""
+
+from __future__ import annotations
+
+from vmsmp.patches.patch import Edit, Repair
+
+_MODULE = "vmsmp.vm.vm_pager"
+
+REPAIRS = (
+    Repair(
+        "write-cleans-before-transfer",
+        f"{_MODULE}:vnode_pager_putpages",
+        """
+        vp.v_track_write.fetchadd(1)
+        """,
+        """
+        for m in pages:
+            vm_page_undirty(m)
+        vp.v_track_write.fetchadd(1)
+        """,
+        "a page is marked clean before it is transferred, and what is stored meanwhile makes it dirty again",
+        also=(
+            Edit(
+                f"{_MODULE}:vnode_pager_putpages",
+                """
+                if known:
+                    vm_page_undirty(m)
+                """,
+                "pass",
+            ),
+        ),
+    ),
+    Repair(
+        "revocation-drops-references",
+        f"{_MODULE}:vnode_pager_dealloc",
+        "vclrflags(vp, VTEXT | VOBJBUF)",
+        """
+        vclrflags(vp, VTEXT | VOBJBUF)
+        for _ in range(obj.ref_count.load()):
+            vrele(vp)
+        """,
+        "the references of an object that loses its vnode are given back to that",
+    ),
+    Repair(
+        "device-is-referenced-once",
+        f"{_MODULE}:cdev_pager_allocate",
+        """
+        vm_object_reference_locked(obj)
+        if size
+        """,
+        "if size",
+        "the reference that the lookup of a device adds is that of the mapping",
+    ),
+)

@@ -1,0 +1,77 @@
+"""interlock_count, and a page's flags once an entry is gone.
+
+Models: pmap_removed_pte and the interlock_count of struct md_page in sys/platform/pc64/x86_64/pmap.c.
+A CPU that takes an entry away counts itself until the page knows what was written and its flags say what is
+left.  Who protects the page waits for such CPUs, and then looks for entries again.
+Locks: none; atomics.  Waiting needs the page hard-busied.
+Deviations:
+  * interlock_count is in the word `md`, in units of INTERLOCK.
+  * a waiter loads the count; the kernel adds a bit that means nothing, and panics after a minute.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.vm.vm_page.flags import (
+    INTERLOCK,
+    INTERLOCK_COUNT,
+    INTERLOCK_WAITING,
+    PG_MAPPED,
+    PG_MAPPEDMULTI,
+    PG_WRITEABLE,
+)
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+def pmap_removed_pte(m: VmPage) -> None:
+    """After an entry is gone, clear the page's flags, unless it was mapped more than once.  Locks: none."""
+    flags = m.flags.load()
+    while not flags & PG_MAPPEDMULTI:
+        done, flags = m.flags.fcmpset(flags, flags & ~(PG_MAPPED | PG_WRITEABLE))
+        if done:
+            break
+
+
+def interlock_bump(m: VmPage) -> None:
+    """Say that an entry of the page is about to go."""
+    m.md.fetchadd(INTERLOCK)
+
+
+def interlock_drop(m: VmPage) -> None:
+    """Be done with an entry; the last one wakes those who wait."""
+    if m.md.fetchadd(-INTERLOCK) & (INTERLOCK_WAITING | INTERLOCK_COUNT) == INTERLOCK_WAITING | INTERLOCK:
+        m.md.clearbits(INTERLOCK_WAITING)
+        m.vm.machine.wakeup(_counter(m))
+
+
+def interlock_wait(m: VmPage) -> bool:
+    """Wait for a CPU that is taking an entry away; return whether there was one.  Sleeps: for a tick.
+
+    Locks: the page hard-busied by the caller.
+    """
+    machine = m.vm.machine
+    icount = m.md.load()
+    while icount & INTERLOCK_COUNT:
+        machine.tsleep_interlock(_counter(m))
+        published, icount = m.md.fcmpset(icount, icount | INTERLOCK_WAITING)
+        if published:
+            machine.tsleep(_counter(m), PINTERLOCKED, "pgunm", 1, overdue=partial(_overdue, m))
+            return True
+    return False
+
+
+def _counter(m: VmPage) -> str:
+    """Return the sleep ident that stands for the address of `interlock_count`."""
+    return f"{m.name}.interlock_count"
+
+
+def _overdue(m: VmPage) -> str | None:
+    """Return why a wait should be over, or None if it should not."""
+    if m.peek("md") & INTERLOCK_COUNT:
+        return None
+    return "nobody takes an entry of the page away, and nobody will wake who waits for that"

@@ -1,0 +1,48 @@
+"""What a run may ask of memory, whatever its program does: how much is free, and who else wants it.
+
+Models: nothing of the kernel's; it stands for all that a kernel has memory for beside what is looked at.
+Locks: none held.
+Deviations: none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmsmp.vm.vm_page.alloc import vm_page_alloc
+from vmsmp.vm.vm_page.busy import vm_page_wakeup
+from vmsmp.vm.vm_page.flags import VM_ALLOC_INTERRUPT, VM_ALLOC_NORMAL
+from vmsmp.vm.vm_page.free import vm_page_free
+from vmsmp.vm.vm_page.holding import vm_page_wire
+
+if TYPE_CHECKING:
+    from typing import Final
+
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_page.page import VmPage
+
+#: How often the CPU of `press` takes all that there is.
+TURNS: Final = 3
+
+
+def leave_free(vm: VmSystem, pages: int) -> None:
+    """Leave that many pages free, and wire the others for the rest of the run; only the boot CPU runs."""
+    for n in range(vm.meter.count("v_free_count") - pages):
+        m = vm_page_alloc(vm, None, n, VM_ALLOC_INTERRUPT)
+        assert m is not None
+        vm_page_wire(m)
+        vm_page_wakeup(m)
+
+
+def press(vm: VmSystem) -> None:
+    """Allocate pages until an ordinary request gets none, cached ones included, and free them; begin anew."""
+    for _ in vm.machine.rounds(TURNS):
+        for m in _all_there_are(vm):
+            vm_page_free(m)
+
+
+def _all_there_are(vm: VmSystem) -> list[VmPage]:
+    pages: list[VmPage] = []
+    while (m := vm_page_alloc(vm, None, len(pages), VM_ALLOC_NORMAL)) is not None:
+        pages.append(m)
+    return pages

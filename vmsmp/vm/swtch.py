@@ -1,0 +1,175 @@
+"""Thread switches as far as address spaces go: pm_active, CR3, and what an idle CPU does.
+
+Models: cpu_heavy_switch, cpu_heavy_restore, cpu_lwkt_restore, cpu_idle_restore and cpu_exit_switch of
+sys/platform/pc64/x86_64/swtch.s; the invalidations of the idle loop, of mp_machdep.c.
+A CPU says that it may use a pmap before it loads its tables, and that it does no more after it has loaded
+others; only a switch clears the bit first, for no user address is used until CR3 is loaded once more, which
+a restore always does.
+Locks: a critical section.  A bit of pm_active belongs to its CPU.  Waits for the end of an invalidation.
+Deviations:
+  * a CPU may come into being while others run; it begins when no invalidation is in progress.
+  * one thread a CPU, so each switch is one to the idle thread or back.
+  * a CPU that waits at a lock of the atomic depth, or for a CPU's end, keeps its address space.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmsmp.engine import ops
+from vmsmp.sync.thread import (
+    cpu_disable_intr,
+    cpu_enable_intr,
+    crit_enter,
+    crit_exit,
+    curthread,
+    lwkt_process_ipiq,
+)
+from vmsmp.vm.pmap.pmap import CPULOCK_EXCL
+from vmsmp.vm.pmap_inval.intr import cpu_invltlb
+
+if TYPE_CHECKING:
+    from vmsmp.sync.thread import Thread
+    from vmsmp.vm.pmap.pmap import Pmap
+    from vmsmp.vm.system import VmSystem
+
+
+class Lwp:
+    """struct lwp: what a CPU runs.  `lwp_vmspace` is its address space, or None for a kernel thread.
+
+    `away`: its CPU has given it up, and no other address space is loaded than the kernel's.
+    """
+
+    __slots__ = ("away", "cpu", "lwp_vmspace")
+
+    def __init__(self, cpu: int) -> None:
+        self.cpu = cpu
+        self.lwp_vmspace: Any = None
+        self.away = False
+
+    @property
+    def pmap(self) -> Pmap | None:
+        """The pmap of its address space."""
+        return None if self.lwp_vmspace is None else self.lwp_vmspace.vm_pmap
+
+
+class Switch:
+    """The machine's switcher: a CPU without work runs in the kernel's address space."""
+
+    def __init__(self, vm: Any) -> None:
+        self.vm: VmSystem = vm
+        #: KPML4phys, as CR3 has it.
+        self.kernel_cr3 = vm.pmaps.kernel_pmap.cr3
+        self._lwps = [Lwp(n) for n in range(ops.MAX_CPUS)]
+        vm.mmu.first_cr3 = self.kernel_cr3
+        for unit in vm.mmu.units:
+            unit.cr3 = self.kernel_cr3
+        vm.machine.switcher = self
+
+    def lwp(self, cpu: int) -> Lwp:
+        """What a CPU runs."""
+        return self._lwps[cpu]
+
+    @property
+    def curlwp(self) -> Lwp:
+        """What the running CPU runs."""
+        return self._lwps[self.vm.engine.current.index]
+
+    # -- the switcher ---------------------------------------------------------------------------
+
+    def arise(self, td: Thread) -> None:
+        """Wait for the end of invalidations that do not know of the CPU: it did not exist as they began."""
+        mask = self.vm.inval.smp_invmask
+        if mask.peek():  # seen in the step in which the CPU starts
+            while mask.load():
+                self.vm.engine.pause()
+
+    def halt(self, td: Thread) -> None:
+        """Go to the idle thread, which tells that it halts."""
+        lp = self.lwp(td.cpu.index)
+        td.td_critcount += 1
+        if not lp.away:
+            cpu_heavy_switch(self, td, lp)
+        self.vm.inval.smp_idleinvl_mask.setbits(1 << td.cpu.index)
+
+    def wake(self, td: Thread) -> None:
+        """Halt no more; first flush what the CPU was spared meanwhile."""
+        bit = 1 << td.cpu.index
+        inval = self.vm.inval
+        inval.smp_idleinvl_mask.clearbits(bit)
+        if inval.smp_idleinvl_reqs.clearbits(bit) & bit:
+            cpu_invltlb(td)
+        td.td_critcount -= 1
+
+    def enter(self, td: Thread) -> None:
+        """Come back from the idle thread."""
+        lp = self.lwp(td.cpu.index)
+        if lp.away:
+            td.td_critcount += 1
+            cpu_heavy_restore(td, lp)
+            td.td_critcount -= 1
+
+    def retire(self, td: Thread) -> None:
+        """The thread is dying, and leaves its address space for good."""
+        lp = self.lwp(td.cpu.index)
+        if lp.pmap is not None:
+            crit_enter(td)
+            cpu_exit_switch(self, td, lp)
+            crit_exit(td)
+
+
+def cpu_heavy_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
+    """Leave a thread for the idle thread: its pmap is not in use any more, then its tables go.
+
+    Locks: a critical section.
+    """
+    lp.away = True
+    if lp.pmap is not None:
+        lp.pmap.pm_active.clearbits(1 << td.cpu.index)
+    cpu_disable_intr(td)
+    cpu_lwkt_restore(switch, td)
+    cpu_enable_intr(td)
+
+
+def cpu_lwkt_restore(switch: Switch, td: Thread) -> None:
+    """Enter a kernel thread: load the kernel's tables, unless they are."""
+    unit = td.cpu.mmu
+    if unit.cr3 != switch.kernel_cr3:
+        unit.load_cr3(switch.kernel_cr3)
+
+
+def cpu_heavy_restore(td: Thread, lp: Lwp) -> None:
+    """Enter a thread: say so, wait for the end of an invalidation that may not know, and load its tables.
+
+    Locks: a critical section.
+    """
+    lp.away = False
+    pmap = lp.pmap
+    if pmap is None:
+        return
+    pmap.pm_active.setbits(1 << td.cpu.index)
+    if pmap.pm_active_lock.load() & CPULOCK_EXCL:
+        pmap_interlock_wait(pmap)
+    td.cpu.mmu.load_cr3(pmap.cr3)
+
+
+def cpu_exit_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
+    """Leave a thread that dies: load the kernel's tables, and then its pmap is not in use any more.
+
+    Locks: a critical section.
+    """
+    cpu_lwkt_restore(switch, td)
+    if lp.pmap is not None:
+        lp.pmap.pm_active.clearbits(1 << td.cpu.index)
+    lp.lwp_vmspace = None
+
+
+def pmap_interlock_wait(pmap: Pmap) -> None:
+    """Wait for the end of the invalidation that is under way.  Spins, and takes IPIs meanwhile."""
+    td = curthread(pmap.vm.machine)
+    if pmap.pm_active_lock.load() & CPULOCK_EXCL:
+        crit_enter(td)
+        while pmap.pm_active_lock.load() & CPULOCK_EXCL:
+            lwkt_process_ipiq(td)
+            pmap.vm.engine.pause()
+        crit_exit(td)

@@ -1,0 +1,64 @@
+"""The sysctls of maps.
+
+Models: the SYSCTLs of sys/vm/vm_map.c and sys/vm/vm_kern.c, and the tunables kern.maxssiz, kern.sgrowsiz and
+kern.maxdsiz of sys/kern/subr_param.c.
+Locks: none; each number is read when it is used.
+Deviations:
+  * the tunables are numbers of BootConfig and shown as sysctls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vmsmp.vm.sysctl import Sysctl
+from vmsmp.vm.vm_map.flags import VM_MAX_KERNEL_ADDRESS, VM_MIN_KERNEL_ADDRESS
+
+if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
+
+
+def _switch(name: str, text: str) -> Sysctl:
+    """A number of the map layer that may be changed: `vm.NAME` is `vm.map.NAME`."""
+
+    def read(vm: VmSystem) -> int:
+        value: int = getattr(vm.map, name)
+        return value
+
+    def write(vm: VmSystem, value: int) -> None:
+        setattr(vm.map, name, value)
+
+    return Sysctl(f"vm.{name}", text, read, write)
+
+
+def _tunable(name: str, text: str) -> Sysctl:
+    """A number that is chosen at boot."""
+
+    def read(vm: VmSystem) -> int:
+        value: int = getattr(vm.config, name)
+        return value
+
+    return Sysctl(f"kern.{name}", text, read)
+
+
+def _kvm_free(vm: VmSystem) -> int:
+    """Addresses of the kernel that have no page tables yet."""
+    return VM_MAX_KERNEL_ADDRESS - vm.pmap.kernel_vm_end
+
+
+SYSCTLS: Final = (
+    _switch("randomize_mmap", "whether mmap chooses addresses at random"),
+    _switch("map_relock_enable", "whether a map of an object lets it go while its pages are entered"),
+    _switch("map_partition_enable", "whether a fault splits a large entry into partitions"),
+    _switch("map_backing_limit", "elements of a chain from which on fork collapses it"),
+    _switch("map_backing_shadow_test", "whether fork collapses the chain of an object with all its pages"),
+    Sysctl(
+        "vm.kvm_size",
+        "bytes of kernel addresses",
+        lambda _vm: VM_MAX_KERNEL_ADDRESS - VM_MIN_KERNEL_ADDRESS,
+    ),
+    Sysctl("vm.kvm_free", "bytes of kernel addresses without page tables", _kvm_free),
+    _tunable("maxssiz", "most bytes of a stack"),
+    _tunable("sgrowsiz", "bytes by which a stack grows"),
+    _tunable("maxdsiz", "most bytes of data"),
+)

@@ -1,0 +1,50 @@
+"""The sysctls of objects, and of the swap that they have.
+
+Models: the SYSCTLs of sys/vm/vm_object.c, and those of sys/vm/swap_pager.c that the stand-in has.
+Locks: none; numbers are read as they are.
+Deviations:
+  * vm.swap_user_async, vm.swap_free and vm.swap_size are here until there is a swap pager.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vmsmp.vm.sysctl import Sysctl
+
+if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
+
+
+def _object_debug(vm: VmSystem) -> int:
+    return vm.objects.vm_object_debug
+
+
+def _set_object_debug(vm: VmSystem, value: int) -> None:
+    vm.objects.vm_object_debug = value
+
+
+def _swap_user_async(vm: VmSystem) -> int:
+    return vm.pager.swap_user_async
+
+
+def _set_swap_user_async(vm: VmSystem, value: int) -> None:
+    vm.pager.swap_user_async = value
+
+
+SYSCTLS: Final = (
+    Sysctl(
+        "vm.object_debug",
+        "wired pages on a queue that terminations will tell more about",
+        _object_debug,
+        _set_object_debug,
+    ),
+    Sysctl(
+        "vm.swap_user_async",
+        "whether others than the pagers may write to swap without waiting",
+        _swap_user_async,
+        _set_swap_user_async,
+    ),
+    Sysctl("vm.swap_free", "free blocks of swap", lambda vm: vm.pager.vm_swap_size),
+    Sysctl("vm.swap_size", "blocks of swap", lambda vm: vm.pager.vm_swap_max),
+)

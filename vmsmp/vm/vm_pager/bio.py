@@ -1,0 +1,107 @@
+"""Block I/O: requests to a device, which a CPU of its own completes later, in any order.
+
+Models: struct bio and the way from vn_strategy to biodone of sys/kern/vfs_bio.c, as far as pagers need them.
+Locks: the device's spinlock for its queue.  A request's `done` runs without any lock.
+Deviations:
+  * one device; it never fails unless it is told to.
+  * a machine on which no CPU runs the device completes a request at once, on the CPU that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from vmsmp.records.home import Home
+
+if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
+    from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_page.page import VmPage
+
+#: The ident on which the device sleeps.
+_BIOQ: Final = "bioq"
+
+
+@dataclass(slots=True)
+class Bio:
+    """struct bio: pages to be read or written, and what is to be done afterwards."""
+
+    pages: list[VmPage]
+    write: bool
+    done: Callable[[Bio], None]
+    #: TRY_TO_CACHE was asked for.
+    ttc: bool = False
+    error: bool = False
+
+
+class Device:
+    """A disk: the requests that wait for it, and whether a CPU runs it."""
+
+    def __init__(self, vm: Home) -> None:
+        self.spin = vm.machine.spinlock("bioq")
+        self.queue: list[Bio] = []
+        #: Ghost: pages that it was told to write, each as often as it was; their contents are taken then.
+        self.transfers = 0
+        self.attached = False
+        self.stopped = False
+        #: Whether every request fails from now on.
+        self.failing = False
+
+
+def vn_strategy(vm: VmSystem, bio: Bio) -> None:
+    """Hand a request to the device.  Sleeps: never, if a CPU runs the device."""
+    device = vm.pager.device
+    if not device.attached:
+        transfer(vm, bio)
+        return
+    device.spin.acquire()
+    device.queue.append(bio)
+    device.spin.release()
+    vm.machine.wakeup(_BIOQ)
+
+
+def started(vm: VmSystem, bio: Bio) -> Bio:
+    """Count what a request is to write; return it."""
+    if bio.write and not vm.pager.device.failing:
+        vm.pager.device.transfers += len(bio.pages)
+    return bio
+
+
+def transfer(vm: VmSystem, bio: Bio) -> None:
+    """Do what is asked for, and say that it is done."""
+    bio.error = vm.pager.device.failing
+    bio.done(bio)
+
+
+def device_attach(vm: VmSystem) -> Cpu:
+    """Have a CPU run the device; return it.  `device_detach` ends it."""
+    vm.pager.device.attached = True
+    vm.pager.device.stopped = False
+    cpu: Cpu = vm.machine.spawn(device_thread, vm, name="device")
+    return cpu
+
+
+def device_thread(vm: VmSystem) -> None:
+    """Complete requests in any order until the device is detached and has none left."""
+    device = vm.pager.device
+    while True:
+        device.spin.acquire()
+        while not device.queue and not device.stopped:
+            vm.machine.ssleep(_BIOQ, device.spin, 0, "bioq")
+        if not device.queue:
+            device.spin.release()
+            return
+        bio = device.queue.pop(vm.machine.choose(len(device.queue)) if len(device.queue) > 1 else 0)
+        device.spin.release()
+        transfer(vm, bio)
+
+
+def device_detach(vm: VmSystem) -> None:
+    """Have the device's CPU end once no request is left."""
+    device = vm.pager.device
+    device.spin.acquire()
+    device.stopped = True
+    device.spin.release()
+    vm.machine.wakeup(_BIOQ)

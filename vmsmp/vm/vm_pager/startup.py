@@ -1,0 +1,36 @@
+"""What pagers keep in globals: the disk, the blocks of swap, and the objects of devices.
+
+Models: the globals of sys/vm/vm_pager.c, sys/vm/swap_pager.c and sys/vm/device_pager.c.
+Locks: the disk's spinlock for its queue, vm_token for the blocks, dev_pager_mtx for the list.
+Deviations:
+  * those of `bio` and `swap_meta`.
+"""
+
+from __future__ import annotations
+
+from vmsmp.records.home import Home
+from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_object.object import VmObject
+from vmsmp.vm.vm_pager.bio import Device
+
+
+class Pagers:
+    """The disk, and swap: `vm_swap_size` blocks are free, and `free_blocks` are those that were used."""
+
+    def __init__(self, vm: Home, config: BootConfig) -> None:
+        self.device = Device(vm)
+        self.vm_swap_max = config.swap_pages
+        self.vm_swap_size = config.swap_pages
+        self.free_blocks: list[int] = []
+        #: What was written to each block.
+        self.contents: dict[int, int] = {}
+        self.dev_pager_mtx = vm.machine.mutex("devpgr")
+        #: The objects of devices, in order of their making; under dev_pager_mtx.
+        self.dev_pager_object_list: list[VmObject] = []
+        #: vm.swap_user_async: whether others than the pagers may write without waiting.
+        self.swap_user_async = 0
+
+
+def startup(vm: Home, config: BootConfig) -> Pagers:
+    """Start with all of swap free, and no CPU that runs the device."""
+    return Pagers(vm, config)

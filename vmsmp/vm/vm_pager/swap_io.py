@@ -1,0 +1,199 @@
+"""Swap I/O: writing pages out and reading them in, and what is done when a transfer ends.
+
+Models: swap_pager_putpages, swap_pager_getpage and swp_pager_async_iodone of sys/vm/swap_pager.c.
+Locks: writing needs the pages soft-busied and the object's activity raised; both pass to whoever completes
+the transfer.  Reading needs the page hard-busied, which stays the reader's.
+Deviations:
+  * those of `swap_meta`; a transfer has one page, and never waits for a buffer.
+  * no read-ahead.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vmsmp.engine.clock import HZ
+from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.vm.vm_meter.paging import vm_paging_severe
+from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_object.object import OBJPC_SYNC, OBJPC_TRY_TO_CACHE, OBJT_SWAP
+from vmsmp.vm.vm_object.paging import vm_object_pip_add, vm_object_pip_wakeup_n
+from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page.busy import (
+    vm_page_busy_wait,
+    vm_page_flag_clear,
+    vm_page_flag_set,
+    vm_page_flash,
+    vm_page_io_finish,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page.dirty import vm_page_dirty, vm_page_undirty
+from vmsmp.vm.vm_page.flags import (
+    PBUSY_SWAPINPROG,
+    PBUSY_WANTED,
+    PG_REFERENCED,
+    PG_SWAPPED,
+    VM_PAGE_BITS_ALL,
+)
+from vmsmp.vm.vm_page.free import vm_page_try_to_cache
+from vmsmp.vm.vm_page.page import HARD
+from vmsmp.vm.vm_pager.bio import Bio, started, transfer, vn_strategy
+from vmsmp.vm.vm_pager.result import VM_PAGER_ERROR, VM_PAGER_FAIL, VM_PAGER_OK, VM_PAGER_PEND
+from vmsmp.vm.vm_pager.swap_meta import (
+    swp_pager_getswapspace,
+    swp_pager_meta_build,
+    swp_pager_meta_convert,
+    swp_pager_meta_ctl,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def swap_pager_putpages(obj: VmObject, pages: Sequence[VmPage], flags: int) -> list[int]:
+    """Begin to write the pages of an object out; return what became of each.
+
+    Only the pagers leave it at that: others wait for the end, unless vm.swap_user_async is set.
+    Locks: the pages soft-busied by the caller, the object's activity raised by their number.
+    Sleeps: for the object's token, and for the device.
+    """
+    vm = obj.vm
+    vm_object_hold(obj)
+    if pages[0].object is not obj:
+        vm.panic("swap_pager_putpages: object mismatch")
+    swp_pager_meta_convert(obj)
+    pager = vm.engine.current in (vm.pageout.pagethread, vm.pageout.emergpager)
+    if not pager and not vm.pager.swap_user_async:
+        flags |= OBJPC_SYNC
+    rtvals = [_put(obj, m, flags) for m in pages]
+    vm_object_drop(obj)
+    return rtvals
+
+
+def _put(obj: VmObject, m: VmPage, flags: int) -> int:
+    """Begin to write one page out, into a new block."""
+    blk = swp_pager_getswapspace(obj.vm)
+    if blk is None:
+        return VM_PAGER_FAIL
+    swp_pager_meta_build(obj, m.pindex, blk)
+    if obj.type == OBJT_SWAP:
+        vm_page_dirty(m)
+    m.busy_count.setbits(PBUSY_SWAPINPROG)
+    obj.vm.pager.contents[blk] = m.contents
+    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone))
+    if flags & OBJPC_SYNC:
+        bio.ttc = bool(flags & OBJPC_TRY_TO_CACHE)
+        obj.vm.pause_tokens("swwrt")
+        transfer(obj.vm, bio)
+    else:
+        vn_strategy(obj.vm, bio)
+    return VM_PAGER_PEND
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def swap_pager_getpage(obj: VmObject, m: VmPage) -> int:
+    """Read a page in; return what became of it.
+
+    Locks: the page hard-busied by the caller, who has raised the object's activity, too.
+    Sleeps: for the object's token, and for the device.
+    """
+    vm = obj.vm
+    vm_object_hold(obj)
+    if m.object is not obj:
+        vm.panic("swap_pager_getpage: object mismatch")
+    blk = swp_pager_meta_ctl(obj, m.pindex)
+    if blk is None:
+        vm_object_drop(obj)
+        return VM_PAGER_FAIL
+    m.busy_count.setbits(PBUSY_SWAPINPROG)
+    vm_object_pip_add(obj, 1)
+    m.handed(HARD)
+    vn_strategy(vm, Bio([m], write=False, done=swp_pager_async_iodone))
+    while True:
+        busy_count = m.busy_count.load()
+        if not busy_count & PBUSY_SWAPINPROG:
+            break
+        vm.machine.tsleep_interlock(m)
+        if m.busy_count.cmpset(busy_count, busy_count | PBUSY_SWAPINPROG | PBUSY_WANTED):
+            vm_page_flag_set(m, PG_REFERENCED)
+            vm.machine.tsleep(m, PINTERLOCKED, "swread", 20 * HZ, overdue=partial(_overdue, m))
+    m.taken_over(HARD)
+    vm_object_drop(obj)
+    return VM_PAGER_OK if m.valid == VM_PAGE_BITS_ALL else VM_PAGER_ERROR
+
+
+def _overdue(m: VmPage) -> str | None:
+    """Return why a wait should be over, or None if it should not."""
+    if m.peek("busy_count") & PBUSY_SWAPINPROG:
+        return None
+    return "the page has been read, and nobody will wake who waits for it"
+
+
+# -- completion -----------------------------------------------------------------------------------
+
+
+def swp_pager_async_iodone(bio: Bio) -> None:
+    """Finish a transfer.
+
+    Locks: none held; takes over the soft busies.  Sleeps: while a page is hard-busied.
+    """
+    obj = bio.pages[0].hint("object")
+    for m in bio.pages:
+        if bio.write:
+            _written(m, bio)
+        else:
+            _read(m, bio)
+    vm_object_pip_wakeup_n(obj, len(bio.pages))
+
+
+def _read(m: VmPage, bio: Bio) -> None:
+    """Store the page's bits for the reader, who has it hard-busied, and wake it."""
+    m.taken_over(HARD)
+    if bio.error:
+        m.publish("valid", 0)
+    else:
+        m.contents = m.vm.pager.contents[m.raw_object.peek("swblock_root")[m.raw_pindex]]
+        m.publish("valid", VM_PAGE_BITS_ALL)
+        vm_page_undirty(m)
+        vm_page_flag_set(m, PG_SWAPPED)
+    m.handed(HARD)
+    m.busy_count.clearbits(PBUSY_SWAPINPROG)
+    vm_page_flash(m)
+
+
+def _written(m: VmPage, bio: Bio) -> None:
+    """Say that the page is clean, or as dirty as before."""
+    vm_page_busy_wait(m, False, "swadpg")
+    if bio.error:
+        obj = m.object
+        vm_object_hold(obj)
+        swp_pager_meta_ctl(obj, m.pindex, free=True)
+        vm_page_flag_clear(m, PG_SWAPPED)
+        vm_object_drop(obj)
+        if obj.type == OBJT_SWAP:
+            vm_page_dirty(m)
+            vm_page_activate(m)
+        vm_page_io_finish(m)
+        m.busy_count.clearbits(PBUSY_SWAPINPROG)
+        vm_page_wakeup(m)
+        return
+    if m.object.type == OBJT_SWAP:
+        vm_page_undirty(m)
+    vm_page_flag_set(m, PG_SWAPPED)
+    m.busy_count.clearbits(PBUSY_SWAPINPROG)
+    if vm_paging_severe(m.vm):
+        vm_page_deactivate(m)
+    vm_page_io_finish(m)
+    if bio.ttc:
+        vm_page_try_to_cache(m)
+    else:
+        vm_page_wakeup(m)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,11 +17,20 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+import concurrent_counter
 import vmsmp
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged
-from vmsmp.hypothesis_support import ConcurrentProgram, Operation, check, programs, schedules
+from vmsmp.hypothesis_support import (
+    ConcurrentProgram,
+    Operation,
+    check,
+    concurrent_test,
+    programs,
+    schedules,
+)
+from vmsmp.hypothesis_support import runs as runs_of
 from vmsmp.library import find_scenario
 
 DRAWN_ONCE = settings(derandomize=True, database=None, deadline=None)
@@ -326,6 +337,7 @@ def test_a_lost_update_shrinks_to_two_additions_preempted_between_load_and_store
     assert ("counter(cpu1=[add(1)], cpu2=[add(1)])", "1.2>2") == (repr(program), line(schedule))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", range(4))
 def test_operations_that_do_not_matter_go(seed):
     found = find(runs(finish=nothing_is_lost), fails, settings=PLENTY, random=Random(seed))
@@ -394,7 +406,109 @@ def test_a_program_that_draws_on_something_else_is_no_failure_of_its_schedule():
         check(forgetful, Schedule("forgetful"))
 
 
+# -- a test of a class ----------------------------------------------------------------------------
+
+
+def shrunk(state, seed=0):
+    """The smallest program of the class that fails, and its schedule."""
+    return find(runs_of(state), fails, settings=PLENTY, random=Random(seed))
+
+
+@pytest.mark.ci
+def test_a_planted_bug_shrinks_to_the_program_known_for_it():
+    """The lost wakeup of the README's report: one I/O, one CPU that drains.
+
+    With the I/O on cpu1 two preemptions are enough; otherwise it has to come first, which takes another one.
+    """
+    program, schedule = shrunk(concurrent_counter.Pip)
+    assert ["[drain()]", "[io()]"] == sorted(repr([*calls]) for calls in program.lists)
+    assert (2 if "cpu1=[io()]" in repr(program) else 3) == len(schedule)
+
+
+@pytest.fixture(scope="module")
+def failed_counter():
+    """The failure of the test of a class, as pytest would show it."""
+    test = concurrent_test(concurrent_counter.Counter, derandomize=True, database=None, max_examples=300)
+    with pytest.raises(AssertionError) as failed:
+        test()
+    return failed.value
+
+
+def test_the_line_of_a_class_s_test_replays_on_the_command_line(failed_counter):
+    words = shlex.split(re.search(r"^replay: (vmsmp replay .*)$", str(failed_counter), re.MULTILINE)[1])
+    assert words[-1].endswith("concurrent_counter.py::Counter(cpu1=[add(1)], cpu2=[add(1)])")
+    home = Path(vmsmp.__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        env={**os.environ, "PYTHONPATH": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (1, "") == (done.returncode, done.stderr)
+    assert without_paths(str(failed_counter)) == without_paths(done.stdout.rstrip("\n"))
+
+
+def without_paths(report):
+    """A report without the folders of files, which the command line may load from elsewhere."""
+    return re.sub(r" at \S*/", " at ", report)
+
+
+def test_hypothesis_shows_its_own_way_to_reproduce_beside_our_line(failed_counter):
+    notes = "\n".join(failed_counter.__notes__)
+    assert "@reproduce_failure(" in notes
+    assert "run=Counter(cpu1=[add(1)], cpu2=[add(1)]) along v1:Counter:0:1.2>2" in notes
+
+
+def test_a_test_of_a_class_is_called_after_it_and_has_its_story():
+    test = concurrent_test(concurrent_counter.Counter)
+    assert ("test_Counter", "A counter without a lock.") == (test.__name__, test.__doc__)
+
+
+def test_a_class_that_keeps_its_lock_passes():
+    concurrent_test(concurrent_counter.Locked, derandomize=True, database=None, max_examples=30)()
+
+
 # -- hypothesis -----------------------------------------------------------------------------------
+
+
+def drawing(m):
+    """Keeps what a CPU draws."""
+    return SimpleNamespace(m=m)
+
+
+DRAWS = []
+
+
+def draw_some(world):
+    DRAWS.append((world.m.choose(1000), world.m.rng.random()))
+
+
+def test_what_a_run_draws_comes_of_its_seed_and_of_nothing_of_hypothesis():
+    program = ConcurrentProgram(drawing, ((Operation(draw_some),),))
+
+    @settings(DRAWN_ONCE, max_examples=20)
+    @given(schedules(program, seed=st.integers(0, 3)))
+    def every_run_of_a_seed_draws_the_same(schedule):
+        DRAWS.clear()
+        check(program, schedule)
+        inside = [*DRAWS]
+        assert inside == [alone[schedule.seed]]
+
+    alone = []
+    for seed in range(4):
+        DRAWS.clear()
+        vmsmp.replay(program, Schedule("drawing", seed))
+        alone += DRAWS
+    assert 4 == len(set(alone))
+    every_run_of_a_seed_draws_the_same()
+
+
+def test_a_seed_shrinks_too():
+    strategy = schedules(made([look], [look]), seed=st.integers(0, 2**20))
+    assert Schedule("counter") == smallest(strategy)
+    assert 7 == smallest(strategy, lambda drawn: drawn.seed >= 7).seed
 
 
 def test_without_hypothesis_the_module_says_what_to_install():
@@ -413,11 +527,11 @@ def test_without_hypothesis_the_module_says_what_to_install():
     ) == done.stderr.splitlines()[-1]
 
 
-def test_only_this_module_imports_hypothesis():
+def test_three_modules_import_hypothesis_and_no_other():
     package = Path(vmsmp.__file__).resolve().parent
     importing = [
         p.name
         for p in package.rglob("*.py")
         if re.search(r"^\s*(from|import) hypothesis\b", p.read_text("utf-8"), re.MULTILINE)
     ]
-    assert ["hypothesis_support.py"] == importing
+    assert ["blobs.py", "hypothesis_profiles.py", "hypothesis_support.py"] == sorted(importing)

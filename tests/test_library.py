@@ -10,7 +10,7 @@ import pytest
 
 from vmsmp import library, scenario
 from vmsmp.errors import UsageError
-from vmsmp.library import all_scenarios, find_scenario, is_scenario, matching
+from vmsmp.library import all_scenarios, fewest_pages, find_scenario, is_scenario, matching
 
 EVERY = list(all_scenarios().values())
 
@@ -23,6 +23,8 @@ def by_name(marked):
 def folder(tmp_path, monkeypatch):
     """A library of its own in an empty folder; `write(name, text)` adds a file."""
     monkeypatch.setattr(library, "scenario_folder", lambda: tmp_path)
+    for name in [name for name in sys.modules if f"{name}.".startswith("vmsmp.scenarios.")]:
+        monkeypatch.delitem(sys.modules, name)
     all_scenarios.cache_clear()
 
     def write(name, text):
@@ -31,6 +33,8 @@ def folder(tmp_path, monkeypatch):
         path.write_text("from vmsmp import scenario\n" + text)
 
     yield write
+    for name in [name for name in sys.modules if f"{name}.".startswith("vmsmp.scenarios.")]:
+        del sys.modules[name]
     monkeypatch.undo()
     all_scenarios.cache_clear()
 
@@ -120,6 +124,28 @@ def test_a_mark_says_what_was_said():
     assert "v1:x:0:" == mine.schedule
 
 
+def test_a_mark_says_how_little_memory_will_do():
+    made = [scenario(cpus=1, pages=pages)(lambda m: None) for pages in (0, 3, None)]
+    assert [0, 3, None] == [one.pages for one in made]
+    assert 0 == scenario(cpus=1)(lambda m: None).pages
+
+
+@pytest.mark.parametrize(
+    ("name", "fewest"),
+    [("page_storm", 0), ("kernel_pages", 1), ("stats_rollup", None), ("spin_upgrade", None)],
+)
+def test_a_scenario_copes_with_so_few_free_pages_or_has_its_own_or_none(name, fewest):
+    assert fewest == fewest_pages(find_scenario(name))
+
+
+def test_a_finding_is_told_with_its_own_memory():
+    assert None is fewest_pages(find_scenario("vm_wait_misses_a_free"))
+
+
+def test_a_program_that_is_no_scenario_may_get_any_memory():
+    assert 0 == fewest_pages(lambda m: None)
+
+
 def test_a_mark_that_says_little_means_the_usual():
     @scenario(cpus=1)
     def mine(m):
@@ -186,3 +212,41 @@ def test_a_program_of_a_user_s_package_called_scenarios_is_not_ours():
 
 def test_a_scenario_is_ours():
     assert is_scenario(find_scenario("spin_storm"))
+
+
+def test_a_folder_beside_the_package_that_is_no_checkout_is_not_ours(monkeypatch, tmp_path):
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "theirs"\n')
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "vmsmp" / "library.py"))
+    with pytest.raises(UsageError, match="this installation has no scenarios"):
+        library.scenario_folder()
+
+
+def test_a_folder_beside_the_package_in_a_checkout_is_ours(monkeypatch, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "vmsmp"\n')
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "vmsmp" / "library.py"))
+    assert tmp_path / "scenarios" == library.scenario_folder()
+
+
+def test_a_folder_in_the_package_comes_first(monkeypatch, tmp_path):
+    (tmp_path / "vmsmp" / "scenarios").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "vmsmp"\n')
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "vmsmp" / "library.py"))
+    assert tmp_path / "vmsmp" / "scenarios" == library.scenario_folder()
+
+
+def test_a_module_that_somebody_has_loaded_stays_the_one(folder, tmp_path):
+    folder("one.py", program("a"))
+    all_scenarios()
+    loaded = sys.modules["vmsmp.scenarios.one"]
+    all_scenarios.cache_clear()
+    assert loaded.a is all_scenarios()["a"]
+    assert loaded is sys.modules["vmsmp.scenarios.one"]
+
+
+def test_a_module_of_that_name_that_is_not_ours_is_not_replaced(folder, monkeypatch):
+    theirs = ModuleType("vmsmp.scenarios")
+    monkeypatch.setitem(sys.modules, "vmsmp.scenarios", theirs)
+    with pytest.raises(UsageError, match="somebody else's module"):
+        all_scenarios()
+    assert theirs is sys.modules["vmsmp.scenarios"]

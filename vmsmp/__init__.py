@@ -19,12 +19,13 @@ the package and says how to add to them.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to load than all the rest of this
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from vmsmp.campaign.free_run import run as run
     from vmsmp.campaign.minimize import minimize as minimize
     from vmsmp.campaign.outcome import Failure as Failure
@@ -67,6 +68,8 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:
+    import importlib  # here, since a command needs it later than it needs a handler of Ctrl-C
+
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'vmsmp' has no attribute {name!r}")

@@ -21,13 +21,32 @@
 The test fails, and shrinks to the program `counter(cpu1=[add(1)], cpu2=[add(1)])` and the schedule
 `v1:counter:0:1.2>2`.  A drawn program has its setup's name; to replay a schedule line, pass the same
 drawn program.
-Only this module imports hypothesis.
+
+Where there is more to say than a few functions do, write a class, and one test of it:
+
+    class Counter(ConcurrentStateMachine):
+        def setup(self):
+            self.word = self.m.cell(0, name="word")
+
+        @operation(st.integers(1, 3))
+        def add(self, n):
+            self.word.store(self.word.load() + n)
+
+        @at_end
+        def nothing_is_lost(self): ...
+
+    test_counter = concurrent_test(Counter)
+
+Program and schedule shrink together, and the report's line replays on the command line, with the program
+beside it: `vmsmp replay 'v1:Counter:0:1.2>2' 'test_it.py::Counter(cpu1=[add(1)], cpu2=[add(1)])'`.
+
+No generator of ours has to be registered with hypothesis: whatever a run draws comes from streams of its
+schedule's seed.  Draws of hypothesis happen on the test's own thread, before the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeVar
@@ -35,6 +54,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from vmsmp.campaign.options import Program, options_for
 from vmsmp.campaign.replay import parse_for, replay
 from vmsmp.campaign.runner import runner_for
+from vmsmp.concurrent import ConcurrentProgram, ConcurrentStateMachine, Operation, at_end, operation
 from vmsmp.engine.ops import MAX_CPUS
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Preemption, Schedule, program_name
@@ -43,6 +63,7 @@ from vmsmp.machine import Machine
 from vmsmp.sched.replay import OpCounter, Preempting
 
 try:
+    from hypothesis import given, settings
     from hypothesis import strategies as st
 except ModuleNotFoundError as missing:
     if missing.name != "hypothesis":
@@ -54,7 +75,21 @@ except ModuleNotFoundError as missing:
 
 T = TypeVar("T")
 
-__all__ = ["check", "programs", "schedules"]
+#: Whether to draw another one: mostly, and in the smallest case not.
+_MORE: Final = st.integers(0, 4)
+
+__all__ = [
+    "ConcurrentProgram",
+    "ConcurrentStateMachine",
+    "Operation",
+    "at_end",
+    "check",
+    "concurrent_test",
+    "operation",
+    "programs",
+    "runs",
+    "schedules",
+]
 
 #: An operation: a function of what the setup made, or a tuple of one and strategies for its other arguments.
 OperationForm = Callable[[Any], Any] | tuple[Any, ...]
@@ -65,75 +100,6 @@ MAX_OP: Final = 60
 EARLY: Final = 8
 #: The last operation that a schedule's line can name.
 LAST_OP: Final = 999_999_999
-
-
-class Operation(NamedTuple):
-    """One operation of a drawn program: `function(world, *values)`, shown without the world."""
-
-    function: Callable[..., Any]
-    values: tuple[Any, ...] = ()
-
-    def __repr__(self) -> str:
-        values = (program_name(v) if callable(v) else repr(v) for v in self.values)
-        return f"{program_name(self.function)}({', '.join(values)})"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ConcurrentProgram:
-    """A drawn program: CPU n does `lists[n - 1]`.  Call it with a machine, like any program.
-
-    CPUs without operations are spawned too, so that the others keep their numbers.
-    """
-
-    setup: Callable[[Machine], Any]
-    lists: tuple[tuple[Operation, ...], ...]
-    finish: Callable[[Any], Any] | None = None
-
-    @property
-    def __name__(self) -> str:
-        return program_name(self.setup)
-
-    @property
-    def cpus(self) -> int:
-        """How many CPUs work beside the boot CPU, as a scenario declares it."""
-        return len(self.lists)
-
-    def __call__(self, m: Machine, begun: list[list[int]] | None = None) -> None:
-        """Run it.
-
-        `begun` gets for each CPU the number of the visible operation at which each of its operations
-        begins, and of the one after the last.  They are right only if the run has an `OpCounter`.
-        """
-        world = self.setup(m)
-        for place, operations in enumerate(self.lists):
-            m.spawn(_do, m, world, operations, begun[place] if begun else [])
-        m.join()
-        if self.finish is not None:
-            self.finish(world)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.lists))
-
-    def __bool__(self) -> bool:
-        return True  # although one without operations has length 0
-
-    def __repr__(self) -> str:
-        does = ", ".join(
-            f"cpu{n}=[{', '.join(map(repr, operations))}]"
-            for n, operations in enumerate(self.lists, 1)
-            if operations
-        )
-        return f"{self.__name__}({does})"
-
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        printer.text(repr(self))  # hypothesis would show the fields of a dataclass
-
-
-def _do(m: Machine, world: Any, operations: tuple[Operation, ...], begun: list[int]) -> None:
-    for function, values in operations:
-        begun.append(m.curcpu.nops)
-        function(world, *values)
-    begun.append(m.curcpu.nops)
 
 
 def programs(
@@ -178,32 +144,34 @@ def schedules(
     cpus: int | None = None,
     max_preemptions: int = 4,
     max_op: int | None = None,
-    seed: int = 0,
+    seed: int | st.SearchStrategy[int] = 0,
     options: Options | None = None,
 ) -> st.SearchStrategy[Schedule]:
     """Draw schedules of a program: a few preemptions, at operations up to `max_op` of each CPU.
 
     `program` is a program or its name.  `cpus` work beside the boot CPU, by default as many as the program
-    declares.  `max_op` is 60 by default.  `seed` is for what the program draws.  `options` are those of a
-    schedule, by default those that a scenario declares.
-    A program drawn by `programs` is run once first.  Its schedules preempt only CPUs that do something,
-    anywhere in what they do up to `max_op`.  A preemption is drawn relative to an operation of the list,
-    so it stays with that operation when others are removed.
+    declares.  `max_op` is 60 by default.  `seed` is for what the program draws, or a strategy for it.
+    `options` are those of a schedule, by default those that a scenario declares.
+    A program drawn by `programs` is run before each preemption is drawn.  Its schedules preempt only CPUs
+    that do something, anywhere in what they do up to `max_op`.  A preemption is drawn relative to an
+    operation of the list, so it stays with that operation when others are removed.
     A preemption that does not apply is ignored, so every schedule can be run.  Shrinks to no preemptions,
     and to early operations.
     Raises: UsageError for impossible bounds.
     """
+    if not isinstance(seed, int):
+        of_seed = partial(
+            schedules, program, cpus=cpus, max_preemptions=max_preemptions, max_op=max_op, options=options
+        )
+        return seed.flatmap(lambda drawn: of_seed(seed=drawn))
     cpus = _working_cpus(program, cpus)
     _in_range("max_preemptions", max_preemptions, 0)
     if max_op is not None:
         _in_range("max_op", max_op, 0, LAST_OP)
     empty = _empty_schedule(program, seed, options)
     if isinstance(program, ConcurrentProgram):
-        step = _steps_inside(program, empty, max_op)
-    else:
-        step = _steps_anywhere(cpus, MAX_OP if max_op is None else max_op)
-    if step is None:
-        return st.just(empty)
+        return _schedules_inside(program, empty, max_preemptions, LAST_OP if max_op is None else max_op)
+    step = _steps_anywhere(cpus, MAX_OP if max_op is None else max_op)
     steps = st.lists(step, max_size=max_preemptions, unique_by=lambda p: (p.cpu, p.nth))
     return steps.map(lambda drawn: empty.with_steps(tuple(sorted(drawn))))
 
@@ -237,39 +205,92 @@ def _steps_anywhere(cpus: int, max_op: int) -> st.SearchStrategy[Preemption]:
     return st.builds(lambda pair, n: Preemption(pair[0], n, pair[1]), st.sampled_from(pairs), nth)
 
 
-def _steps_inside(
-    program: ConcurrentProgram, schedule: Schedule, max_op: int | None
-) -> st.SearchStrategy[Preemption] | None:
-    """Draw preemptions of a drawn program: the CPU, which of its operations, how far into that one.
+@st.composite
+def _schedules_inside(
+    draw: st.DrawFn, program: ConcurrentProgram, empty: Schedule, max_preemptions: int, last: int
+) -> Schedule:
+    """Draw a schedule of a drawn program, one preemption after the other.
 
-    None if there is nothing to preempt.
+    A preemption is drawn as the CPU, which of its operations, how far into that one: as they are in the run
+    along the preemptions before it, since an operation takes another way where somebody is in its way.
     """
-    spans = _spans(program, schedule, LAST_OP if max_op is None else max_op)
-    preempted = [cpu for cpu, its in spans.items() if its]
     working = [cpu for cpu, operations in enumerate(program.lists, 1) if operations]
-    if not preempted or len(working) < 2:
-        return None
-
-    @st.composite
-    def step(draw: st.DrawFn) -> Preemption:
+    drawn: dict[tuple[int, int], Preemption] = {}
+    schedule = empty
+    while len(drawn) < max_preemptions and len(working) > 1 and draw(_MORE):
+        spans = _spans(program, schedule, last)
+        preempted = [cpu for cpu in working if spans[cpu]]
+        if not preempted:
+            break
         cpu = _pick(draw, preempted)
         other = _pick(draw, [other for other in working if other != cpu])
         nth = _pick(draw, _pick(draw, spans[cpu]))
-        return Preemption(cpu, nth, other)
-
-    return step()
+        if (cpu, nth) in drawn:
+            break
+        drawn[cpu, nth] = Preemption(cpu, nth, other)
+        schedule = empty.with_steps(tuple(sorted(drawn.values())))
+    return schedule
 
 
 def _spans(program: ConcurrentProgram, schedule: Schedule, last: int) -> dict[int, list[range]]:
-    """Run the program once; return by CPU the visible operations up to `last` of each of its operations."""
+    """Run the program; return by CPU the visible operations up to `last` of each of its operations."""
     begun: list[list[int]] = [[] for _ in program.lists]
-    _run(program, schedule, instead=partial(program, begun=begun))
-    return {
-        cpu: [
-            range(first, min(end, last + 1)) for first, end in pairwise(numbers) if first < min(end, last + 1)
-        ]
-        for cpu, numbers in enumerate(begun, 1)
-    }
+    ends = _run(program, schedule, instead=partial(program, begun=begun)).ends
+    spans = {}
+    for cpu, (numbers, end) in enumerate(zip(begun, ends, strict=True), 1):
+        edges = [min(number, last + 1) for number in (*numbers, end)]  # one that never ended ends there
+        spans[cpu] = [range(*edge) for edge in pairwise(edges) if edge[0] < edge[1]]
+    return spans
+
+
+class Run(NamedTuple):
+    """A program and a schedule of it."""
+
+    program: ConcurrentProgram
+    schedule: Schedule
+
+    def __repr__(self) -> str:
+        return f"{self.program!r} along {self.schedule}"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+@st.composite
+def runs(
+    draw: st.DrawFn,
+    state: type[ConcurrentStateMachine],
+    *,
+    seed: int | st.SearchStrategy[int] = 0,
+) -> Run:
+    """Draw a program of the operations of `state`, and a schedule of it.
+
+    Shrinks to few operations and few preemptions, and keeps each preemption with its operation.
+    """
+    program = draw(
+        programs(state, state.operations(), cpus=state.cpus, max_ops=state.max_ops, finish=state.finish)
+    )
+    return Run(
+        program,
+        draw(schedules(program, max_preemptions=state.max_preemptions, seed=seed, options=state.options)),
+    )
+
+
+def concurrent_test(state: type[ConcurrentStateMachine], **bounds: Any) -> Callable[[], None]:
+    """A test that no program of `state` fails along any schedule.
+
+    `bounds` are hypothesis' settings by name, such as `max_examples`.  Unless they say otherwise, there is no
+    deadline, as runs take longer on a busy machine, and hypothesis shows how to reproduce a failure, too.
+    """
+
+    def test(run: Run) -> None:
+        check(*run)
+
+    # By its name hypothesis keeps the examples that failed.
+    test.__name__ = test.__qualname__ = f"test_{program_name(state)}"
+    test.__module__ = state.__module__
+    test.__doc__ = state.__doc__
+    return settings(**{"deadline": None, "print_blob": True} | bounds)(given(runs(state))(test))
 
 
 def _pick(draw: st.DrawFn, choices: Sequence[T]) -> T:
@@ -294,25 +315,32 @@ def check(program: Program, schedule: Schedule) -> None:
     Raises: AssertionError with the report of the failure; UsageError for a schedule of another
     program.
     """
-    if _run(program, parse_for(program, schedule), check=True):
+    if _run(program, parse_for(program, schedule), check=True).failed:
         failure = replay(program, schedule).failure  # with its story, which is three times slower
         if failure is None:
             raise ReplayDiverged("the program failed once along this schedule and not again")
         raise AssertionError(failure.report())
 
 
+class _Ran(NamedTuple):
+    """Whether a run failed, and how many visible operations each CPU beside the boot CPU did."""
+
+    failed: bool
+    ends: list[int]
+
+
 def _run(
     program: Program, schedule: Schedule, *, check: bool = False, instead: Program | None = None
-) -> bool:
-    """Whether one run along the schedule fails.  `instead` is run under the program's name."""
+) -> _Ran:
+    """One run along the schedule.  `instead` is run under the program's name."""
     with runner_for(program, schedule.options, check=check) as runner:
         runner.program = instead or program
-        failed: list[bool] = []
+        ran: list[_Ran] = []
 
         def run() -> None:
             machine = runner.run(Preempting(schedule.preemptions), schedule.seed, (OpCounter(),))
-            failed.append(machine.violation is not None)
+            ran.append(_Ran(machine.violation is not None, [cpu.nops for cpu in machine.cpus[1:]]))
             machine.close()
 
         runner.drive(run)
-    return failed[0]
+    return ran[0]

@@ -122,9 +122,10 @@ def test_the_caller_s_depth_wins():
 
 def test_a_mutant_is_planted_in_a_free_run():
     def program(m):
+        from vmsmp.patches.dispatch import in_place
         from vmsmp.sync import spinlock
 
-        seen.append(spinlock._spin_lock_contested.__code__.co_filename)
+        seen.append(in_place(spinlock._spin_lock_contested).__code__.co_filename)
 
     seen = []
     vmsmp.run(program, mutants=["SP-05"])

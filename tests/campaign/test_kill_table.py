@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
 import pytest
 
 from vmsmp.campaign import kill_table as subject
-from vmsmp.campaign.kill_table import Trial, Verdict, judge, kill_table, trial_of
+from vmsmp.campaign.kill_table import GLANCE, Trial, Verdict, judge, kill_table, trial_of
 from vmsmp.campaign.reach import Place
 from vmsmp.patches.removals import removals_of
 
 ATOMIC = Place("busy_handoff", "atomic")
+EXACT = Place("busy_handoff", "exact")
 WAKEUP = next(
     one for one in removals_of("vmsmp.vm.vm_page.busy:vm_page_wakeup") if one.ident.endswith("gone")
 )
@@ -69,6 +76,22 @@ def test_a_known_finding_is_not_taken_for_the_mutant_s(monkeypatch):
     assert "survived" == judge(Trial(WAKEUP.ident, (ATOMIC,), 5)).outcome
 
 
+def test_all_scenarios_are_tried_shortly_before_any_is_tried_for_long():
+    verdict = judge(Trial(FLAG.ident, (ATOMIC, EXACT), 30))
+    assert Verdict(FLAG.ident, "survived", tried=2 * GLANCE + 2 * 30) == verdict
+
+
+def test_a_guard_that_the_last_scenario_misses_is_found_soon():
+    verdict = judge(Trial(WAKEUP.ident, (Place("refcount_drains", "atomic"), ATOMIC), 10**6))
+    assert ("found", True) == (verdict.outcome, verdict.tried <= 2 * GLANCE)
+
+
+def test_a_trial_says_that_it_is_at_work():
+    said = []
+    judge(Trial(FLAG.ident, (ATOMIC, EXACT), 20), lambda: said.append(1))
+    assert len(said) >= 4
+
+
 def test_a_trial_that_cannot_be_made_is_an_error():
     verdict = judge(Trial(WAKEUP.ident, (Place("no_such_scenario", "atomic"),)))
     assert ("error", False) == (verdict.outcome, verdict.killed)
@@ -87,7 +110,26 @@ def test_no_trial_makes_no_process():
     assert [] == list(kill_table([], 2))
 
 
-def test_a_trial_that_does_not_end_is_a_hang_and_the_next_one_is_made():
+@pytest.mark.ci
+def test_a_trial_that_says_nothing_is_a_hang_and_the_next_one_is_made():
+    def freeze():
+        children = Path(f"/proc/{os.getpid()}/task/{threading.main_thread().native_id}/children")
+        while not (child := children.read_text().split()):
+            time.sleep(0.01)
+        while len(list(Path(f"/proc/{child[0]}/task").iterdir())) < 2:  # until it has CPUs
+            time.sleep(0.01)
+        os.kill(int(child[0]), signal.SIGSTOP)
+
     trials = [Trial(FLAG.ident, (ATOMIC,), 10**9), Trial(FLAG.ident, ())]
-    outcomes = [verdict.outcome for verdict in kill_table(trials, 1, hang_s=3.0)]
+    frost = threading.Thread(target=freeze)
+    frost.start()
+    outcomes = [verdict.outcome for verdict in kill_table(trials, 1, hang_s=5.0)]
+    frost.join()
     assert ["hang", "not reached"] == outcomes
+
+
+@pytest.mark.nightly
+def test_a_long_trial_is_no_hang():
+    begin = time.monotonic()
+    (verdict,) = kill_table([Trial(FLAG.ident, (ATOMIC,), 15_000)], 1, hang_s=4.0)
+    assert ("survived", True) == (verdict.outcome, time.monotonic() - begin > 4.0)

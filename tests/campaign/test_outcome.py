@@ -72,6 +72,12 @@ def test_a_line_is_shown_again_by_a_command_or_a_call(listed, check, words):
     assert words == replaying("mine", LINE, listed=listed, check=check)
 
 
+@pytest.mark.parametrize("place", ["my file.py", "mine.py::one"])
+def test_a_line_of_a_program_in_a_file_is_shown_again_by_a_command_that_names_it(place):
+    quoted = f"'{place}'" if " " in place else place
+    assert f"vmsmp replay '{LINE}' {quoted}" == replaying("mine", LINE, listed=False, place=place)
+
+
 def test_a_failure_s_report_is_its_text():
     assert failure_text(failure()) == failure().report()
 

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from vmsmp.campaign import reach as subject
-from vmsmp.campaign.reach import Place, reach_of
+from vmsmp.campaign.reach import Place, reach_of, repairs_beside
 from vmsmp.library import find_scenario
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 WAKEUP = "vmsmp.vm.vm_page.busy:vm_page_wakeup"
 EXACT = "vmsmp.sync.spinlock:ExactSpinlock.acquire"
+SHARED = "vmsmp.sync.spinlock:_spin_lock_shared_contested"
 OTHER = "vmsmp.sync.refcount:refcount_wait"
 
 
@@ -43,3 +45,12 @@ def test_ctrl_c_ends_the_look_at_scenarios(monkeypatch):
     monkeypatch.setattr(subject, "search", lambda *_, **__: SimpleNamespace(interrupted=True))
     with pytest.raises(KeyboardInterrupt):
         reach_of([find_scenario("busy_handoff")], [WAKEUP])
+
+
+def test_a_function_that_a_repair_changes_is_looked_at_as_it_is():
+    found = reach_of([find_scenario("spin_readers_and_writers")], [SHARED])
+    assert {function for function, _ in found} == {SHARED}
+
+
+def test_repairs_of_other_functions_are_on():
+    assert set(REPAIR_BY_NAME) - {"window-leaves-shared-clear"} == repairs_beside([SHARED])

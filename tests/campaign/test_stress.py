@@ -1,167 +1,73 @@
-"""How slices add up to a campaign, and what cannot be one."""
+"""Campaigns: what cannot be one, and what a store makes of being stopped."""
 
 from __future__ import annotations
 
-import signal
-from concurrent.futures import Future
+import shutil
+from pathlib import Path
 
 import pytest
 
-from vmsmp.campaign.outcome import Failure
-from vmsmp.campaign.slice import Report, Slice, Way, work
-from vmsmp.campaign.stress import Campaign, Row, hand_out, run_campaign
-from vmsmp.engine.options import Options
+from stores import seen
+from vmsmp.campaign import stress
+from vmsmp.campaign.batch import Batch, Report
+from vmsmp.campaign.crew import Ended
+from vmsmp.campaign.store.read import read_store
+from vmsmp.campaign.store.schema import StoreError
+from vmsmp.campaign.store.write import Store
+from vmsmp.campaign.stress import Means, run_campaign
+from vmsmp.campaign.way import Scarcity
 from vmsmp.errors import UsageError
-from vmsmp.library import find_scenario
-
-EXACT = Way("controlled", "exact")
-FREE = Way("free", "exact")
-SHOWS = "lockmgr_storm"
-KNOWN = "check: state word of lockmgr 'lk': XMASK and SHARED are both set"
-REPAIR = "undo-grant-clears-shared"
 
 
-def failure(signature="check: bad", schedule="v1:mine:0:", program="mine", **more):
-    kind, _, message = signature.partition(": ")
-    return Failure(kind, message, signature, schedule, "00", program=program, **more)
+class Killed(Exception):
+    """Somebody kills the worker of a job."""
 
 
-def report(*failures, way=EXACT, scenario="mine", repairs=(), **more):
-    counts = {one.signature: 1 for one in failures}
-    piece = Slice(scenario, way, 0, 1.0, Options(repairs=frozenset(repairs)))
-    return Report(piece, failures=failures, **{"counts": counts, **more})
+class Inline:
+    """A fleet that does its jobs in this process, one at a time; `after` jobs somebody presses Ctrl-C."""
+
+    def __init__(self, after=None):
+        self.after = after
+        self.jobs = []
+        self.done = []
+        self.stopped = False
+
+    @property
+    def busy(self):
+        return len(self.jobs)
+
+    @property
+    def room(self):
+        return 1 - self.busy
+
+    def begin(self, job):
+        if self.after is not None and len(self.done) >= self.after:
+            raise KeyboardInterrupt
+        self.jobs.append(job)
+
+    def wait(self, timeout):
+        job = self.jobs.pop()
+        self.done.append(job)
+        try:
+            return [Ended(job, job.do(lambda: None))]
+        except Killed:
+            return [Ended(job, error="its worker was killed", died=True)]
+
+    def stop(self):
+        self.stopped = True
 
 
 @pytest.fixture
-def campaign():
-    return Campaign()
+def campaign(monkeypatch):
+    """Run a campaign in this process; the campaign, and who did its jobs."""
 
+    def run(glob="spin_*", *, store=None, after=None, **more):
+        fleet = Inline(after)
+        monkeypatch.setattr(stress, "_fleet", lambda means: fleet)
+        monkeypatch.setattr(stress, "gil_enabled", lambda: True)  # so that it runs the free engine, too
+        return run_campaign(glob, Means(1, store=store), **{"seconds": None, **more}), fleet
 
-# -- added up -------------------------------------------------------------------------------------
-
-
-def test_schedules_and_rounds_are_counted_apart(campaign):
-    campaign.add(report(executions=10, operations=300))
-    campaign.add(report(executions=7, operations=80, way=FREE))
-    campaign.add(report(executions=1, operations=30))
-    assert {"mine": Row(schedules=11, steps=330, rounds=7, operations=80)} == campaign.rows
-
-
-def test_schedules_with_repairs_on_are_counted_apart(campaign):
-    campaign.add(report(executions=10, operations=300))
-    campaign.add(report(executions=4, operations=90, repairs=[REPAIR]))
-    assert {"mine": Row(schedules=10, repaired=4, steps=390)} == campaign.rows
-
-
-def test_executions_are_all_schedules_and_all_rounds(campaign):
-    campaign.add(report(executions=10))
-    campaign.add(report(executions=4, repairs=[REPAIR], scenario="yours"))
-    campaign.add(report(executions=7, way=FREE, repairs=[REPAIR]))
-    assert (14, 7) == campaign.executions
-
-
-def test_slices_are_counted(campaign):
-    campaign.add(report())
-    campaign.add(report(scenario="yours"))
-    assert (2, {"mine", "yours"}) == (campaign.slices, set(campaign.rows))
-
-
-def test_an_error_is_kept_with_its_slice(campaign):
-    campaign.add(report(error="UsageError: no"))
-    assert ["mine (portfolio exact): UsageError: no"] == campaign.errors
-
-
-def test_a_failure_of_nothing_known_is_new(campaign):
-    campaign.add(report(failure()))
-    assert ({"mine check: bad": failure()}, {}) == (campaign.new, campaign.known)
-
-
-def test_a_failure_that_comes_again_is_counted(campaign):
-    for _ in range(2):
-        campaign.add(report(failure(), counts={"check: bad": 5}))
-    assert (1, {"mine check: bad": 10}, 10) == (
-        len(campaign.new),
-        campaign.counts,
-        campaign.rows["mine"].failed,
-    )
-
-
-def test_the_same_failure_of_two_programs_is_two(campaign):
-    campaign.add(report(failure()))
-    campaign.add(report(failure(program="yours"), scenario="yours"))
-    assert ["mine check: bad", "yours check: bad"] == list(campaign.new)
-
-
-def test_the_first_of_two_equal_failures_is_kept(campaign):
-    campaign.add(report(failure(schedule="v1:mine:1:")))
-    campaign.add(report(failure(schedule="v1:mine:2:")))
-    assert ["v1:mine:1:"] == [one.schedule for one in campaign.new.values()]
-
-
-def test_a_failure_that_replays_displaces_one_that_does_not(campaign):
-    campaign.add(report(failure(schedule="", engine="free"), way=FREE))
-    campaign.add(report(failure(schedule="v1:mine:2:")))
-    assert ["v1:mine:2:"] == [one.schedule for one in campaign.new.values()]
-
-
-def test_a_free_failure_does_not_displace_one_that_replays(campaign):
-    campaign.add(report(failure(schedule="v1:mine:2:")))
-    campaign.add(report(failure(schedule="", engine="free"), way=FREE))
-    assert ["v1:mine:2:"] == [one.schedule for one in campaign.new.values()]
-
-
-# -- known findings -------------------------------------------------------------------------------
-
-
-def known(schedule="v1:lockmgr_storm:0:", **more):
-    return failure(KNOWN, schedule, SHOWS, **more)
-
-
-def test_a_known_finding_is_not_new(campaign):
-    campaign.add(report(known()))
-    assert ({}, ["abandoned-upgrade-leaves-shared-set"]) == (campaign.new, list(campaign.known))
-
-
-def test_a_known_finding_is_counted_as_known(campaign):
-    for _ in range(2):
-        campaign.add(report(known(), counts={KNOWN: 3}))
-    (_, _, times) = campaign.known["abandoned-upgrade-leaves-shared-set"]
-    assert (6, 6, 0) == (times, campaign.rows["mine"].known, campaign.rows["mine"].failed)
-
-
-def test_a_known_finding_in_another_scenario_is_new(campaign):
-    campaign.add(report(failure(KNOWN)))
-    assert (1, {}) == (len(campaign.new), campaign.known)
-
-
-def test_a_known_finding_at_another_step_is_new(campaign):
-    campaign.add(report(known(step="fetchadd lk.lk_count in lockmgr_shared < reader")))
-    assert (1, {}) == (len(campaign.new), campaign.known)
-
-
-def test_a_known_finding_with_its_repair_on_is_new(campaign):
-    campaign.add(report(known(f"v1:lockmgr_storm+repair={REPAIR}:0:"), repairs=[REPAIR]))
-    assert (1, {}) == (len(campaign.new), campaign.known)
-
-
-def test_a_known_finding_in_a_free_run_with_its_repair_on_is_new(campaign):
-    # A free failure has no line to read the repairs from; its slice says them.
-    campaign.add(report(known("", engine="free"), way=FREE, repairs=[REPAIR]))
-    assert (1, {}) == (len(campaign.new), campaign.known)
-
-
-def test_another_repair_does_not_make_a_known_finding_new(campaign):
-    campaign.add(report(known("v1:lockmgr_storm+repair=undo-exreq-wakes-readers:0:")))
-    assert {} == campaign.new
-
-
-@pytest.mark.parametrize(("repaired", "masked"), [(False, True), (True, False)])
-@pytest.mark.parametrize("mutant", ["TK-13", "VS-02"])
-def test_a_bug_behind_a_known_finding_is_new_where_that_is_repaired(campaign, mutant, repaired, masked):
-    scenario = find_scenario("vm_wait_misses_a_free")
-    way = Way("controlled", "atomic", repaired=repaired)
-    campaign.add(work(Slice(scenario.__name__, way, 0, 0.05, way.options_for(scenario, (), {mutant}))))
-    assert (masked, not masked) == (bool(campaign.known), bool(campaign.new))
+    return run
 
 
 # -- refused --------------------------------------------------------------------------------------
@@ -171,6 +77,7 @@ def test_a_bug_behind_a_known_finding_is_new_where_that_is_repaired(campaign, mu
     ("glob", "more", "words"),
     [
         ("nothing_*", {}, "no scenario matches"),
+        ("spin_*", {"scarcity": Scarcity(3)}, "no scenario that matches 'spin_\\*' runs with other memory"),
         ("spin_upgrade", {"repairs": ("x",)}, "unknown repair 'x'"),
         ("spin_upgrade", {"mutants": ("a b",)}, "unknown mutant 'a b'"),
         ("spin_upgrade", {"mutants": ("XX-99",)}, "unknown mutant 'XX-99'"),
@@ -178,30 +85,158 @@ def test_a_bug_behind_a_known_finding_is_new_where_that_is_repaired(campaign, mu
 )
 def test_a_campaign_that_cannot_be_is_refused_before_it_begins(glob, more, words):
     with pytest.raises(UsageError, match=words):
-        run_campaign(glob, seconds=0.5, workers=1, **more)
+        run_campaign(glob, Means(1), seconds=0.5, **more)
 
 
-# -- the workers ----------------------------------------------------------------------------------
+# -- without a store ------------------------------------------------------------------------------
 
 
-def blocked():
-    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+def test_a_campaign_of_so_many_schedules_has_exactly_these(campaign):
+    done, fleet = campaign(schedules=100)
+    assert (100, True) == (done.executions[0], fleet.stopped)
 
 
-class Pool:
-    """Remembers what was blocked when it was given something, as a worker that starts then inherits it."""
-
-    def submit(self, *_job):
-        self.blocked = blocked()
-        return Future()
+def test_a_campaign_ends_when_its_time_is_up(campaign):
+    done, _ = campaign(seconds=1.3)
+    assert 0.0 < done.seconds < 5.0
+    assert done.executions[0] > 0
 
 
-def test_a_worker_that_starts_cannot_be_reached_by_ctrl_c():
-    pool = Pool()
-    hand_out(pool, report().slice)
-    assert signal.SIGINT in pool.blocked
+def test_ctrl_c_keeps_what_has_been_done(campaign):
+    done, fleet = campaign(after=3)
+    assert (True, 3, True) == (done.interrupted, done.batches, fleet.stopped)
 
 
-def test_the_parent_can_be_reached_again_once_a_slice_is_handed_out():
-    hand_out(Pool(), report().slice)
-    assert signal.SIGINT not in blocked()
+def test_a_store_that_cannot_be_written_any_more_ends_a_campaign_with_what_it_has(campaign, monkeypatch):
+    def keep(_store, report, known):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Store, "keep", keep)
+    done, fleet = campaign(schedules=100)
+    assert (1, ["the disk is full"], "error", True) == (
+        done.batches,
+        done.errors,
+        done.outcome,
+        fleet.stopped,
+    )
+
+
+def test_a_batch_whose_worker_was_killed_is_tried_once_more(campaign, monkeypatch):
+    died = []
+
+    def do(batch, alive):
+        if len(died) < 1:
+            died.append(batch)
+            raise Killed
+        return real(batch, alive)
+
+    real = Batch.do
+    monkeypatch.setattr(Batch, "do", do)
+    done, _ = campaign(schedules=40)
+    assert (40, []) == (done.executions[0], done.errors)
+
+
+def test_a_batch_whose_workers_are_killed_is_reported_and_no_other(campaign, monkeypatch):
+    def do(batch, alive):
+        if batch.scenario == "spin_upgrade":
+            raise Killed
+        return real(batch, alive)
+
+    real = Batch.do
+    monkeypatch.setattr(Batch, "do", do)
+    done, fleet = campaign(schedules=40)
+    assert ["spin_upgrade (portfolio exact): its worker was killed"] == done.errors
+    assert (32, 2) == (done.executions[0], [job.scenario for job in fleet.done].count("spin_upgrade"))
+
+
+# -- on a store -----------------------------------------------------------------------------------
+
+BROKEN = {"glob": "spin_writers_queue", "mutants": ("SP-05",)}
+#: Schedules that are enough to break it.
+FEW = 16
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """The store of a campaign that has found something."""
+    path = tmp_path_factory.mktemp("broken") / "s"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stress, "_fleet", lambda means: Inline())
+        patch.setattr(stress, "gil_enabled", lambda: True)
+        run_campaign(means=Means(1, store=path), seconds=None, schedules=FEW, **BROKEN)
+    return path
+
+
+@pytest.fixture
+def store(broken, tmp_path):
+    """A copy of that store."""
+    return Path(shutil.copy(broken, tmp_path / "s"))
+
+
+def test_a_campaign_that_is_done_runs_nothing_again(campaign, tmp_path):
+    store = tmp_path / "s"
+    once, _ = campaign(store=store, schedules=50)
+    again, fleet = campaign(store=store, schedules=50)
+    assert ([], once.executions, once.batches) == (fleet.done, again.executions, again.before)
+
+
+def test_a_campaign_goes_on_behind_what_was_run_before(campaign, tmp_path):
+    store = tmp_path / "s"
+    campaign("spin_upgrade", store=store, schedules=24)
+    more, fleet = campaign("spin_upgrade", store=store, schedules=48)
+    assert (48, 24) == (more.executions[0], sum(job.schedules for job in fleet.done if not job.free))
+
+
+@pytest.mark.parametrize("stops", [(1, 3), pytest.param((2, 2, 2, 30), marks=pytest.mark.ci)], ids=str)
+def test_a_campaign_that_was_stopped_comes_to_what_an_undisturbed_one_does(
+    campaign, monkeypatch, tmp_path, stops
+):
+    monkeypatch.setattr("vmsmp.campaign.store.write.LINES", 1)  # to shorten one of each
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    for after in (*stops, None):
+        campaign(store=stopped, schedules=40, after=after, **BROKEN)
+    campaign(store=whole, schedules=40, **BROKEN)
+    assert seen(whole) == seen(stopped)
+    assert seen(whole)[1]
+
+
+def test_a_new_failure_is_minimized_and_kept(broken):
+    for signature in read_store(broken).signatures:
+        assert [] == [found for found in signature.findings if found.line and not found.minimized]
+
+
+def test_what_was_found_before_is_replayed_first(campaign, store):
+    again, fleet = campaign(store=store, schedules=FEW, **BROKEN)
+    findings = [f for s in read_store(store).signatures for f in s.findings if f.line]
+    assert len(findings) == len(fleet.done) > 0
+    assert again.new
+
+
+def test_what_fails_no_more_on_other_code_is_fixed(campaign, monkeypatch, store):
+    monkeypatch.setattr(stress, "code_name", lambda: "other")
+    monkeypatch.setattr("vmsmp.campaign.errand.follow", lambda *_args, **_more: Passed())
+    monkeypatch.setattr(Batch, "do", lambda batch, _alive: Report(batch, complete=True))
+    done, _ = campaign(store=store, schedules=FEW, **BROKEN)
+    statuses = {s.status for s in read_store(store).signatures if s.findings[0].line}
+    assert ({"fixed"}, []) == (statuses, done.errors)
+    assert done.fixed
+
+
+def test_what_fails_no_more_on_the_same_code_is_a_defect_of_our_own(campaign, monkeypatch, store):
+    monkeypatch.setattr("vmsmp.campaign.errand.follow", lambda *_args, **_more: Passed())
+    done, _ = campaign(store=store, schedules=FEW, **BROKEN)
+    statuses = {s.status for s in read_store(store).signatures if s.findings[0].line}
+    assert {"unsteady"} == statuses
+    assert "which is a defect of vmsmp itself: vmsmp replay 'v1:spin_writers_queue" in done.errors[0]
+
+
+class Passed:
+    """An outcome without a failure."""
+
+    failure = None
+
+
+def test_a_store_keeps_how_campaigns_ended(campaign, store):
+    campaign(store=store, schedules=8)
+    campaign(store=store, schedules=16, after=0)
+    assert ["failed", "clean", "interrupted"] == [run.outcome for run in read_store(store).runs]

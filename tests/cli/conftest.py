@@ -68,10 +68,16 @@ def call_process(*words, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=110,
         env=clean_environment(**environment),
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """The environment of a process that finds this package, without mirrors of options; and more, by name."""
+    return clean_environment
 
 
 @pytest.fixture(scope="session")

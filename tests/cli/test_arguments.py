@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
+
+from vmsmp.cli.command_line import parser
 
 COMMANDS = {
     "list": ["--tags", "--json"],
@@ -22,11 +25,26 @@ COMMANDS = {
             "--story",
         ),
     ],
-    "replay": ["--all", "--digest", "--no-check", "--json"],
+    "replay": ["--all", "--digest", "--no-check", "--json", "--scenarios", "--store"],
     "ddb": ["--command", "--step", "--json"],
     "mutants": ["--removals", "--json"],
     "minimize": ["--json"],
-    "stress": ["--minutes", "--workers", "--scenarios", "--seed", "--repair", "--mutant", "--log", "--json"],
+    "report": [
+        "--store",
+        "--html",
+        "--junit",
+        "--sarif",
+        "--github",
+        "--kills",
+        "--bench",
+        "--replays",
+        "--force",
+    ],
+    "stress": [
+        *("--minutes", "--workers", "--scenarios", "--seed", "--repair", "--mutant", "--log", "--json"),
+        *("--schedules", "--profile", "--store", "--freethreaded", "--cluster", "--verbose"),
+    ],
+    "merge": ["--store", "--json"],
     "bench": ["--seconds", "--json"],
     "doctor": ["--json"],
 }
@@ -94,6 +112,22 @@ BAD = {
     "unknown mutant in the free engine": [
         *("run", "spin_upgrade", "--engine", "free", "--mutant", "SP-99", "--time", "0.1")
     ],
+    **{
+        f"{words[0]} in the free engine": ["run", "spin_upgrade", "--engine", "free", *words]
+        for words in (
+            ["--sched", "pct:3"],
+            ["--schedules", "10"],
+            ["--races"],
+            ["--timeouts", "any"],
+            ["--max-steps", "500"],
+            ["--story"],
+        )
+    },
+    "a program's file that is not there": ["run", "no_such_file.py"],
+    "replay with an empty digest": ["replay", LINE, "--digest", ""],
+    "replay with a digest that is none": ["replay", LINE, "--digest", "zz"],
+    "replay with a digest too long": ["replay", LINE, "--digest", "0" * 17],
+    "stress with a log without a name": ["stress", "--log", ""],
     "replay of nothing": ["replay"],
     "replay of a malformed line": ["replay", "v1:spin_upgrade:0"],
     "replay of a malformed preemption": ["replay", "v1:spin_upgrade:0:1.x>2"],
@@ -129,6 +163,53 @@ def test_bad_input_ends_in_one_line_and_exit_code_2(vmsmp, words):
 @pytest.mark.parametrize("words", BAD.values(), ids=BAD)
 def test_a_complaint_says_who_complains(vmsmp, words):
     assert "vmsmp" == vmsmp(*words).err[:5]
+
+
+#: What each option refuses, by its name.  Numbers have the same everywhere.
+NUMBERS = ["", "x", "-1", "1e400", "9" * 400]
+CHOICES = ["", "diesel"]
+NAMES = ["", "x", "a b"]
+PLACES = ["", ".", "/dev/null", "no/such/file"]
+REFUSED = {
+    **dict.fromkeys(("--engine", "--locks", "--timeouts"), CHOICES),
+    **dict.fromkeys(("--repair", "--mutant"), NAMES),
+    **dict.fromkeys(("--trace", "--pytest", "--plot", "--store", "--html", "--junit", "--sarif"), PLACES),
+    "--profile": CHOICES,
+    "--freethreaded": ["", "/no/such/python"],
+    "--cluster": [""],
+    "--tags": ["no_such_tag", "spin,no_such_tag"],
+    "--sched": ["", "best", "pct:", "dfs:x"],
+    "--digest": ["", "zz", "0123456789ABCDEF"],
+    "--watch": ["", "no such thing"],
+    "--command": ["frobnicate", "show", "step x", "'"],
+    "--scenarios": ["", "no_such_*"],
+    **dict.fromkeys(("--kills", "--bench"), PLACES),
+    "--log": ["", ".", "/no/such/log"],
+}
+#: What a command needs beside its options.
+NEEDS = {
+    "run": ["spin_upgrade"],
+    "mutants": ["SP-05"],
+    "merge": ["no_such_store"],
+    **{command: [LINE] for command in ("replay", "minimize", "ddb")},
+}
+
+
+def with_values():
+    """Every option with a value of every command, and each value that it must refuse."""
+    commands = next(action for action in parser()._actions if action.dest == "command").choices
+    for command, its in commands.items():
+        for action in its._actions:
+            if action.option_strings and action.nargs is None:
+                option = action.option_strings[-1]
+                for value in REFUSED.get(option, NUMBERS):
+                    yield pytest.param(command, option, value, id=f"{command} {option} {value[:20]!r}")
+
+
+@pytest.mark.parametrize(("command", "option", "value"), [*with_values()])
+def test_every_option_refuses_what_it_cannot_be_in_one_line(vmsmp, command, option, value):
+    ended = vmsmp(command, *NEEDS.get(command, ()), f"{option}={value}")
+    assert (2, 1, True) == (ended.code, ended.err.count("\n"), len(ended.err) < 1100)
 
 
 def test_an_unknown_scenario_is_told_its_near_miss(vmsmp):
@@ -177,13 +258,13 @@ def test_the_environment_mirrors_a_choice(vmsmp, monkeypatch):
     assert "free" == vmsmp("run", "spin_upgrade", "--time", 0.1, "--json").json["engine"]
 
 
-@pytest.mark.parametrize("value", ["1", "yes", "true"])
+@pytest.mark.parametrize("value", ["1", "yes", "true", "ON"])
 def test_the_environment_mirrors_a_switch(vmsmp, monkeypatch, value):
     monkeypatch.setenv("VMSMP_JSON", value)
     assert {"facts", "advice"} == set(vmsmp("doctor").json)
 
 
-@pytest.mark.parametrize("value", ["0", "no", "false", "False", ""])
+@pytest.mark.parametrize("value", ["0", "no", "false", "False", "off", ""])
 def test_the_environment_leaves_a_switch_off(vmsmp, monkeypatch, value):
     monkeypatch.setenv("VMSMP_JSON", value)
     assert "vmsmp " == vmsmp("doctor").out[:6]
@@ -219,6 +300,13 @@ def test_the_command_line_wins_over_the_environment(vmsmp, monkeypatch):
         ("VMSMP_SCHED", "best"),
         ("VMSMP_REPAIR", "everything"),
         ("VMSMP_MUTANT", "SP-05,SP-99"),
+        ("VMSMP_RACES", "maybe"),
+        ("VMSMP_SPURIOUS", "2"),
+        ("VMSMP_JSON", "yes please"),
+        ("VMSMP_CORE", "first"),
+        ("VMSMP_CORE", "-1"),
+        ("VMSMP_CORE", "\N{SUPERSCRIPT TWO}"),
+        ("VMSMP_CORE", "9" * 5000),
     ],
 )
 def test_a_bad_value_in_the_environment_is_bad_input(vmsmp, monkeypatch, name, value):
@@ -226,14 +314,34 @@ def test_a_bad_value_in_the_environment_is_bad_input(vmsmp, monkeypatch, name, v
     assert (2, "", 1) == vmsmp("run", "spin_upgrade").complaint
 
 
-@pytest.mark.parametrize(("name", "value"), [("VMSMP_ENGINE", "diesel"), ("VMSMP_LOCKS", "deep")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("VMSMP_ENGINE", "diesel"), ("VMSMP_LOCKS", "deep"), ("VMSMP_RACES", "maybe")]
+)
 def test_a_bad_value_for_one_command_does_not_stop_another(vmsmp, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     assert 0 == vmsmp("doctor").code
 
 
-@pytest.mark.parametrize("name", ["VMSMP_REPAIR", "VMSMP_MUTANT"])
-def test_an_empty_list_in_the_environment_is_no_list(vmsmp, monkeypatch, name):
+@pytest.mark.parametrize(
+    ("name", "value"), [("VMSMP_SEED", "x"), ("VMSMP_RACES", "x"), ("VMSMP_ENGINE", "x")]
+)
+def test_a_complaint_about_the_environment_names_the_variable(vmsmp, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert f"(from {name})" in vmsmp("run", "spin_upgrade").err
+
+
+def test_a_complaint_about_the_command_line_names_no_variable(vmsmp, monkeypatch):
+    monkeypatch.setenv("VMSMP_SEED", "5")
+    assert "VMSMP" not in vmsmp("run", "spin_upgrade", "--seed", "x").err
+
+
+def test_a_core_may_be_named_by_the_environment(vmsmp, monkeypatch):
+    monkeypatch.setenv("VMSMP_CORE", "1")
+    assert 0 == vmsmp("run", "spin_upgrade", "--schedules", 2).code
+
+
+@pytest.mark.parametrize("name", ["VMSMP_REPAIR", "VMSMP_MUTANT", "VMSMP_SEED", "VMSMP_ENGINE", "VMSMP_CORE"])
+def test_an_empty_variable_says_nothing(vmsmp, monkeypatch, name):
     monkeypatch.setenv(name, "")
     assert 0 == vmsmp("run", "spin_upgrade", "--schedules", 2).code
 
@@ -279,3 +387,31 @@ def test_an_error_inside_is_told_as_one(vmsmp, monkeypatch):
         ended.code,
         ended.err.splitlines()[-1],
     )
+
+
+@pytest.mark.parametrize("option", ["--cpus", "--rounds", "--max-steps"])
+def test_an_option_beyond_its_limit_is_refused_in_one_line(vmsmp, option):
+    ended = vmsmp("run", "spin_upgrade", option, "999999999999")
+    assert (2, "") == (ended.code, ended.out)
+    assert re.fullmatch(rf"[^\n]*{option}[^\n]* is not from 1 to [^\n]*\n", ended.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("spin_upgrade", "--pages", "3"), "scenario 'spin_upgrade' takes no option 'pages'"),
+        (("spin_upgrade", "--pressure"), "scenario 'spin_upgrade' takes no option 'pressure'"),
+        (("kernel_pages", "--pages", "0"), "scenario 'kernel_pages' needs 1 free pages as its CPUs start"),
+        (("page_storm", "--pages", "65537"), "is not from 0 to 65,536"),
+    ],
+)
+def test_memory_that_a_scenario_does_not_run_with_is_refused_in_one_line(vmsmp, words, said):
+    ended = vmsmp("run", *words)
+    assert (2, "") == (ended.code, ended.out)
+    assert re.fullmatch(rf"[^\n]*{re.escape(said)}[^\n]*\n", ended.err)
+
+
+def test_a_line_beyond_its_limit_is_refused_in_one_line(vmsmp):
+    ended = vmsmp("replay", "v1:spin_upgrade+exact+steps=999999999999:0:")
+    assert (2, "") == (ended.code, ended.out)
+    assert re.fullmatch(r"[^\n]* must be a number from 1 to 10,000,000, not 999999999999[^\n]*\n", ended.err)

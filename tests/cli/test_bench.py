@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -20,9 +19,12 @@ CONTROLLED = [
 FREE = [Figure("free, exact, 2 CPUs, disjoint spinlocks", 20_000.0, "grants/s", 0.98, 1.5, "0.0% contested")]
 PAGES = [Figure("free, pages, 2 CPUs, 64 colours", 9_000.0, "alloc+free/s", 1.6, 1.5, "0.0% contested")]
 SIZES = [Figure("memory of 1,000,000 pages", 512.0, "bytes/page", note="growth of the process")]
+MMU = [Figure("loads that walk", 20_000.0, "loads/s", 0.125, note="to a hit")]
 TWO = [(1, Throughput(12_345.6, 0.25)), (1024, Throughput(20_000.0, 0.0))]
 ONE = [(1, Throughput(11_000.0, 0.0)), (1024, Throughput(10_000.0, 0.0))]
-FIGURES = CONTROLLED + FREE + PAGES + SIZES
+OBJECTS = [Figure("scan of an object of 1,000,000 pages", 500_000.0, "pages/s", 0.8, 0.5, "to one of 1,000")]
+MAPS = [Figure("lookup in a map of 100,000 entries", 400_000.0, "calls/s", 0.8, 0.5, "to one of 1,000")]
+FIGURES = CONTROLLED + FREE + PAGES + SIZES + OBJECTS + MAPS + MMU
 
 
 @pytest.fixture
@@ -41,6 +43,9 @@ def asked(monkeypatch):
     playing("free_figures", FREE)
     playing("page_figures", PAGES)
     playing("size_figures", SIZES)
+    playing("object_figures", OBJECTS)
+    playing("map_figures", MAPS)
+    playing("mmu_figures", MMU)
     playing("colour_curve", TWO, ONE)
     return calls
 
@@ -63,6 +68,9 @@ def test_the_time_is_shared_by_the_kinds_of_measurement(vmsmp, asked):
         ("free_figures", 2.0),
         ("page_figures", 2.0),
         ("size_figures",),
+        ("object_figures",),
+        ("map_figures",),
+        ("mmu_figures",),
     ] == asked
 
 
@@ -109,6 +117,11 @@ def test_without_a_plot_no_curve_is_shown(vmsmp, asked):
     assert (False, False) == ("\ncolours" in out, "plot:" in out)
 
 
+def test_the_help_says_what_the_seconds_bound(vmsmp):
+    told = " ".join(vmsmp("bench", "--help").out.split())
+    assert "seconds of measuring, shared by all rates (default 20); what is measured once" in told
+
+
 # -- json -----------------------------------------------------------------------------------------
 
 
@@ -147,7 +160,7 @@ def test_with_a_plot_the_json_has_the_curve_of_two_cpus_and_the_file_is_there(vm
 
 def test_a_plot_measures_the_curves_of_two_cpus_and_of_one(vmsmp, asked, tmp_path):
     vmsmp("bench", "--seconds", "6", "--plot", tmp_path / "curve.svg")
-    assert [("colour_curve", 1.0), ("colour_curve", 1.0, ("cpus", 1))] == asked[4:]
+    assert [("colour_curve", 1.0), ("colour_curve", 1.0, ("cpus", 1))] == asked[7:]
 
 
 def test_a_plot_is_written_and_named(vmsmp, asked, tmp_path):
@@ -172,7 +185,7 @@ def test_a_plot_s_title_says_which_python_and_whether_it_has_the_gil(
     drawn = []
     monkeypatch.setattr("sys._is_gil_enabled", lambda: gil, raising=False)
     monkeypatch.setattr(
-        "vmsmp.cli.bench.plot_colours", lambda curves, title, path: drawn.append((title, curves))
+        "vmsmp.cli.bench.plot_colours", lambda curves, title: drawn.append((title, curves)) or b"<svg/>"
     )
     vmsmp("bench", "--plot", tmp_path / "curve.svg")
     version = ".".join(map(str, sys.version_info[:3]))
@@ -213,12 +226,12 @@ def test_a_plot_in_a_folder_that_cannot_be_asked_for_is_refused_in_one_line(vmsm
 
 
 def test_a_plot_that_cannot_be_written_in_the_end_is_one_line(vmsmp, asked, tmp_path, monkeypatch):
-    def full(self, data):
+    def full(_number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     complaint, measured, words = refused(vmsmp, asked, tmp_path / "curve.svg")
-    assert ((2, 1), 6) == (complaint[::2], len(measured))
+    assert ((2, 1), 9) == (complaint[::2], len(measured))
     assert words.endswith("curve.svg': No space left on device\n")
 
 

@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(console, "sys", SimpleNamespace(stderr=screen))
-    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((11, 24)))
+    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((11, 24)))
     return screen
 
 

@@ -12,6 +12,7 @@ import pytest
 import vmsmp
 from vmsmp.campaign.debugger import stop_at
 from vmsmp.cli.ddb import HELP
+from vmsmp.mmu.space import AddressSpace
 from vmsmp.report.text import scene_lines
 from vmsmp.vm.vm_object import show_object, vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -28,6 +29,7 @@ from vmsmp.vm.vm_page import (
 CLEAN = "v1:tour:0:"
 BROKEN = "v1:tour:0:1.2>2"
 BARE = "v1:bare:0:"
+HARDWARE = "v1:hardware:0:"
 #: A line of a scenario of the library.
 LIBRARY = "v1:busy_handoff:0:"
 
@@ -58,14 +60,27 @@ def tour(m):
     m.check(turns.load() == 2, "both are counted")
 
 
+def hardware(m):
+    """A page of the only address space has been stored to; no memory is booted."""
+    mmu = m.mmu(frames=8)
+    space = AddressSpace(mmu, "process")
+    space.enter(0x1000, mmu.memory.take("process"))
+    space.activate()
+    m.curcpu.store(0x1000, 1)
+    m.choose(2)
+
+
 def bare(m):
     """No memory is booted."""
     m.spawn(m.choose, 2)
     m.join()
 
 
+PROGRAMS = {"tour": tour, "bare": bare, "hardware": hardware}
+
+
 def told(line):
-    return vmsmp.replay({"tour": tour, "bare": bare}[line.split(":")[1]], line).story.rows
+    return vmsmp.replay(PROGRAMS[line.split(":")[1]], line).story.rows
 
 
 def step_of(text, line=CLEAN, cpu=2):
@@ -88,7 +103,7 @@ def shown(line, step, view):
 @pytest.fixture
 def programs(monkeypatch):
     """The library has the programs of this file."""
-    monkeypatch.setattr("vmsmp.cli.ddb.find_scenario", {"tour": tour, "bare": bare}.__getitem__)
+    monkeypatch.setattr("vmsmp.cli.lines.find_scenario", lambda name, _: PROGRAMS[name])
 
 
 @pytest.fixture
@@ -203,10 +218,9 @@ def test_a_known_machine_is_shown_as_it_is(given):
     assert ["pg[7]", "  queue       pq.active[1], colour 1"] == page[:2]
     assert ["  object      file, pindex 3", "  busy_count  LOCKED|0"] == page[3:5]
     assert ["pq.active[0]       lcnt    0", "pq.active[1]       lcnt    1"] == [line[:28] for line in queue]
-    assert ["file: 1 pages, refs 1, holds 0, token free", "     3: pg[7], pq.active[1], file:3"] == [
-        obj[0],
-        obj[1][:35],
-    ]
+    assert "Object file: type=0, size=0x4, res=1, ref=1, flags=0x2000" == obj[0]
+    assert "  holds 0, token free, baclk free, pip 0, backings 0, swap 0" == obj[1]
+    assert "     3: pg[7], pq.active[1], file:3" == obj[2][:35]
 
 
 def test_the_cpus_of_a_program_without_memory_are_shown(given):
@@ -397,7 +411,7 @@ def test_before_it_has_booted_a_machine_has_no_memory_to_show(given, monkeypatch
         m.boot(pages=2)
         m.choose(2)
 
-    monkeypatch.setattr("vmsmp.cli.ddb.find_scenario", lambda _: late)
+    monkeypatch.setattr("vmsmp.cli.lines.find_scenario", lambda *_: late)
     assert [2, 0] == [given("v1:late:0:", step, "show page 0").code for step in (0, 1)]
 
 
@@ -486,3 +500,38 @@ def test_a_typed_command_that_cannot_be_is_answered_in_the_json(vmsmp, programs,
 
 def test_a_given_command_that_cannot_be_is_bad_input_in_the_json_too(vmsmp, programs):
     assert (2, "", 1) == vmsmp("ddb", CLEAN, "--step", 0, "-c", "show nothing", "--json").complaint
+
+
+# -- sysctls --------------------------------------------------------------------------------------
+
+
+def test_sysctl_shows_all_numbers_or_one(given):
+    every = given(CLEAN, 4, "sysctl").out.splitlines()[1:]
+    assert "vm.dma_free_pages: 0" in every
+    assert ["vm.v_free_min: 1"] == given(CLEAN, 4, "sysctl vm.v_free_min").out.splitlines()[1:]
+
+
+def test_a_sysctl_that_there_is_not_is_refused_in_one_line(given):
+    ended = given(CLEAN, 4, "sysctl vm.nothing")
+    assert (2, 1) == (ended.code, ended.err.count("\n"))
+    assert "unknown sysctl 'vm.nothing': there are kern.maxdsiz, " in ended.err
+
+
+def test_a_machine_without_memory_has_no_sysctls(given):
+    assert "this machine has not booted a VM" in given(BARE, None, "sysctl").err
+
+
+def test_tlbs_and_entries_are_shown_without_a_booted_memory(either):
+    ended = either(HARDWARE, None, "show tlb", "show tlb 0", "show pte 0x1000", "quit")
+    lines = ended.out.splitlines()[1:]
+    assert "     0  0x1000 -> frame[1] rwx user dirty" == lines[1] == lines[3]
+    assert "  PT   frame[4][1]  0x0000000000001067  frame 1 rwuAM" == lines[8]
+
+
+@pytest.mark.parametrize("command", ["show tlb", "show pte 0x1000"])
+def test_a_machine_without_an_mmu_has_no_tlb(given, command):
+    assert "this machine has no MMU" in given(CLEAN, 4, command).err
+
+
+def test_hardware_is_no_booted_memory(given):
+    assert "this machine has not booted a VM" in given(HARDWARE, None, "show page").err

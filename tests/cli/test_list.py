@@ -47,7 +47,7 @@ def test_no_tags_are_no_condition(vmsmp):
 
 
 def test_the_json_of_the_list_has_its_keys(vmsmp):
-    assert {("cpus", "locks", "name", "story", "tags")} == {
+    assert {("cpus", "locks", "name", "place", "story", "tags")} == {
         tuple(sorted(entry)) for entry in vmsmp("list", "--json").json
     }
 

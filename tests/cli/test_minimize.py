@@ -74,7 +74,7 @@ def test_a_line_that_does_not_fail_cannot_be_minimized(vmsmp):
 def test_an_interrupted_minimization_gives_the_shortest_so_far(vmsmp, found, monkeypatch):
     minimized = Schedule.parse(vmsmp("minimize", found["schedule"], "--json").json["schedule"])
 
-    def stopped(program, schedule, *, progress):
+    def stopped(program, schedule, *, progress, **_options):
         progress(1, schedule)
         progress(2, minimized)
         raise KeyboardInterrupt

@@ -31,6 +31,7 @@ def test_the_line_of_a_verdict_replays(vmsmp, noticed):
     assert (1, noticed.json[0]["signature"]) == (ended.code, ended.json["failure"]["signature"])
 
 
+@pytest.mark.ci
 def test_a_removal_that_nobody_notices_ends_with_1(vmsmp):
     ended = vmsmp("mutants", FLAG, "--scenarios", "busy_handoff", *FAST)
     assert (1, f"  {FLAG}, survived: vm_page_flag_set(m, PG_REFERENCED)") == (
@@ -49,6 +50,17 @@ def test_a_pattern_that_matches_nothing_is_refused_in_one_line(vmsmp):
     assert (2, "vmsmp: no mutant or removal matches 'XX-*'\n") == (ended.code, ended.err)
 
 
-@pytest.mark.parametrize("option", [("--budget", "0"), ("--workers", "0"), ("--hang", "0")])
+@pytest.mark.parametrize("option", [("--budget", "0"), ("--workers", "0"), ("--patience", "0")])
 def test_a_number_out_of_range_is_refused(vmsmp, option):
     assert 2 == vmsmp("mutants", *option).code
+
+
+def test_removals_that_change_nothing_are_left_out_and_counted(vmsmp):
+    ended = vmsmp("mutants", "sync.spinlock._spin_enter-*", "--scenarios", "spin_upgrade", *FAST)
+    assert "noticed; 1 that change nothing were left out" in ended.out
+
+
+def test_a_removal_that_is_named_in_full_is_tried_even_if_it_changes_nothing(vmsmp):
+    whole = "sync.spinlock._spin_enter-4-swap"
+    ended = vmsmp("mutants", whole, "--scenarios", "spin_upgrade", "--workers", "1", "--budget", "3")
+    assert f"  {whole}, survived: crit_enter(td)" in ended.out.splitlines()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from commands import FAILING
 from vmsmp.errors import HostHang
 
 BROKEN = ("run", "spin_writers_queue", "--mutant", "SP-05")
@@ -125,10 +125,10 @@ def test_an_unreadable_file_is_bad_input(vmsmp, tmp_path, monkeypatch):
     # Root reads everything, so the refusal is played.
     (tmp_path / "secret").write_text(CLEAN)
 
-    def refuse(self, **_):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path, _mode):
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr("vmsmp.cli.lines.open", refuse, raising=False)
     assert (2, "", 1) == vmsmp("replay", tmp_path / "secret").complaint
 
 
@@ -180,13 +180,35 @@ def test_all_shows_every_row(vmsmp):
     assert str(steps - 1) in rows
 
 
-def test_a_run_that_hangs_in_the_host_ends_with_3(vmsmp, monkeypatch):
+KNOWN = "v1:abandoned_upgrade_admits_writer+exact+any:2b:1.3>2,2.13>3,3.10>2"
+REASON = (
+    "known finding abandoned-upgrade-admits-writer: undo_upreq grants EXREQ without asking whether other "
+    "shared holders are left\n"
+    "  what lies behind it: vmsmp run abandoned_upgrade_admits_writer --repair undo-upreq-spares-readers\n"
+)
+
+
+@pytest.mark.parametrize("words", [(), ("--all",)])
+def test_a_known_finding_is_named_with_its_reason_and_its_repair(vmsmp, words):
+    assert vmsmp("replay", KNOWN, *words).out.endswith(REASON)
+
+
+def test_what_the_known_finding_leads_to_is_a_command(vmsmp):
+    command = vmsmp("replay", KNOWN).out.splitlines()[-1].partition("vmsmp ")[2].split()
+    assert 0 == vmsmp(*command, "--schedules", "20").code
+
+
+def test_a_failure_that_is_not_known_names_no_finding(vmsmp):
+    assert "known finding" not in vmsmp("replay", FAILING).out
+
+
+def test_a_run_that_hangs_in_the_host_ends_with_1(vmsmp, monkeypatch):
     def hang(*_, **__):
         raise HostHang("cpu2 waits in the host")
 
     monkeypatch.setattr("vmsmp.cli.replay.follow", hang)
     ended = vmsmp("replay", CLEAN)
-    assert (3, "", "vmsmp: the run hangs: cpu2 waits in the host\n") == (ended.code, ended.out, ended.err)
+    assert (1, "", "vmsmp: the run hangs: cpu2 waits in the host\n") == (ended.code, ended.out, ended.err)
 
 
 # -- files ----------------------------------------------------------------------------------------

@@ -159,12 +159,18 @@ def test_what_decides_a_run_stands_in_its_summary(vmsmp, words, part):
     assert part in vmsmp(*CLEAN, *words).out
 
 
+def test_a_search_where_memory_is_scarce_says_so(vmsmp):
+    words = ("run", "page_storm", "--schedules", "5", "--pages", "2", "--pressure")
+    assert "(pages=2 pressure)" in vmsmp(*words).out
+
+
 def test_a_known_finding_is_named_with_its_repair(vmsmp):
     out = vmsmp("run", "abandoned_upgrade_admits_writer", "--schedules", "20000", "--sched", "random").out
     assert (
         "known finding abandoned-upgrade-admits-writer: undo_upreq grants EXREQ without asking whether "
         "other shared holders are left\n"
-        "  what lies behind it: --repair undo-upreq-spares-readers\n"
+        "  what lies behind it: vmsmp run abandoned_upgrade_admits_writer "
+        "--repair undo-upreq-spares-readers\n"
     ) in out
 
 

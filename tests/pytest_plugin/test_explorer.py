@@ -228,6 +228,7 @@ def test_another_base_seed_gives_other_seeds(session):
     assert set() == set(seeds(session).values()) & set(seeds(session, "--vmsmp-seed", "1").values())
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("dist", ["load", "loadgroup"])
 def test_seeds_are_the_same_under_xdist(session, dist):
     session.pytester.makeconftest(

@@ -26,6 +26,7 @@ def stored(session):
     return {name: len(lines) for name, lines in json.loads(path.read_text()).items()}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "workers", [(), ("-n", "2"), ("-n", "2", "--dist", "loadgroup")], ids=["alone", "xdist", "loadgroup"]
 )
@@ -61,3 +62,49 @@ def test_lf_runs_everything_if_no_schedule_failed(session):
     text = session("def test_it(explore): explore(counted, schedules=2)", "--vmsmp-lf")
     assert Counts(passed=1) == session.counts
     assert "no schedule failed last time" in text
+
+
+def store(session, content):
+    """Put that into the cache."""
+    path = session.pytester.path / ".pytest_cache/v/vmsmp/failed"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    "content", ["{", "[1, 2]", '"x"', '{"test_it.py::test_it": "v1:lost_update:0:"}', "\0"]
+)
+def test_a_corrupt_cache_costs_no_test_even_where_warnings_are_errors(session, content):
+    store(session, content)
+    text = session("def test_it(explore): explore(counted, schedules=2)", "--vmsmp-lf", "-W", "error")
+    assert Counts(passed=1) == session.counts
+    assert "no schedule failed last time" in text
+
+
+def test_a_corrupt_cache_costs_a_warning(session):
+    store(session, '{"test_it.py::test_it": 7}')
+    text = session("def test_it(explore): explore(counted, schedules=2)", "--vmsmp-lf")
+    assert "no schedule lines; they are ignored" in text
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("line", ["v1:counted+mutant=NO-01:0:", "v2:counted:0:", "nonsense", ""])
+def test_a_stored_line_that_nobody_can_follow_costs_a_warning(session, line):
+    store(session, json.dumps({"test_it.py::test_it": [line]}))
+    text = session("def test_it(explore): explore(counted, schedules=2)", "--vmsmp-lf")
+    assert Counts(passed=1) == session.counts
+    assert "a schedule stored for --vmsmp-lf is ignored: " in text
+
+
+def test_a_stored_line_that_does_not_fit_costs_a_warning(session):
+    store(session, json.dumps({"test_it.py::test_it": ["v1:counted:0:9.9>1"]}))
+    text = session("def test_it(explore): explore(counted, schedules=2)", "--vmsmp-lf")
+    assert Counts(passed=1) == session.counts
+    assert "the line does not fit this program" in text
+
+
+def test_a_stored_line_of_another_program_of_the_test_is_not_followed(session):
+    store(session, json.dumps({"test_it.py::test_it": ["v1:lost_update:0:1.2>2"]}))
+    session("def test_it(explore): explore(counted, schedules=2)", "--vmsmp-lf", "-W", "error")
+    assert Counts(passed=1) == session.counts

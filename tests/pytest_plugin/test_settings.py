@@ -48,3 +48,41 @@ def test_lf_without_a_cache_is_a_usage_error(session):
     text = session("def test_it(): pass", "--vmsmp-lf", "-p", "no:cacheprovider")
     assert 4 == session.rc
     assert "ERROR: --vmsmp-lf needs pytest's cache" in text
+
+
+@pytest.mark.parametrize("option", ["seed", "schedules", "sched", "replay"])
+def test_a_complaint_about_a_long_value_is_short(session, option):
+    text = session("def test_it(): pass", f"--vmsmp-{option}={'x' * 50_000}")
+    complaint = next(line for line in text.splitlines() if line.startswith("ERROR: "))
+    assert (4, True) == (session.rc, len(complaint) < 500)
+
+
+PROJECT = '[tool.vmsmp]\nscenarios = ["races"]\nsched = "pct:2"\nschedules = 6\nseed = 9\n'
+
+
+def test_the_project_says_what_nobody_else_does(session):
+    session.pytester.makepyprojecttoml(PROJECT)
+    text = session("def test_it(explore): assert 6 == explore(counted).executions")
+    assert (0, True) == (session.rc, "vmsmp: base seed 0x9 (--vmsmp-seed)" in text and "sched pct:2" in text)
+    session.monkeypatch.setenv("VMSMP_SCHEDULES", "3")
+    session("def test_it(explore): assert 3 == explore(counted).executions")
+    assert 0 == session.rc
+
+
+@pytest.mark.ci
+def test_the_marker_names_a_scenario_of_the_project(session):
+    session.pytester.makepyprojecttoml(PROJECT)
+    session.pytester.mkdir("races").joinpath("mine.py").write_text(
+        "from vmsmp import scenario\n@scenario(cpus=1)\ndef mine(m): m.panic('mine fails')\n"
+    )
+    text = session("@pytest.mark.vmsmp(scenario='mine')\ndef test_it(explore): explore()")
+    assert 1 == session.rc
+    assert "replay: vmsmp replay 'v1:mine:" in text
+    assert "' races/mine.py::mine\n" in text
+
+
+def test_a_mistake_of_the_project_is_a_usage_error_in_one_sentence(session):
+    session.pytester.makepyprojecttoml("[tool.vmsmp]\nseeds = 9\n")
+    text = session("def test_it(): pass")
+    assert 4 == session.rc
+    assert "ERROR: pyproject.toml: [tool.vmsmp] has no key 'seeds'" in text

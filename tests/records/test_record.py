@@ -26,6 +26,18 @@ def test_a_plain_field_is_a_slot_and_no_visible_operation(made):
     assert [] == operations(program)
 
 
+def test_a_raw_name_reads_the_slot_of_a_checked_record_and_no_guard_sees_it():
+    def program(m, home):
+        seen = []
+        m.hooks.unlocked = (lambda *access: seen.append(access),)
+        thing = Thing.checked(home, label="a")
+        thing.either = 3
+        guarded = len(seen)
+        return thing.raw_either, guarded > 0, len(seen) - guarded
+
+    assert (3, True, 0) == run(program)
+
+
 @pytest.mark.parametrize("made", [Thing, Thing.checked], ids=["plain", "checked"])
 def test_a_record_has_no_room_for_what_it_did_not_declare(made):
     def program(_m, home):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
+import sortedcontainers
 
 import vmsmp
 
@@ -46,7 +49,14 @@ def lines():
 
 @cache
 def in_a_process(interpreter, hash_seed, check, lines):
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as folder:
+        # what an interpreter without packages lacks, and no other package of this one's
+        shutil.copytree(Path(sortedcontainers.__file__).parent, Path(folder, "sortedcontainers"))
+        return _in_a_process(interpreter, hash_seed, check, lines, os.pathsep.join([str(ROOT), folder]))
+
+
+def _in_a_process(interpreter, hash_seed, check, lines, path):
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
     done = subprocess.run(
         [interpreter, "-c", CHILD, str(PROGRAMS), check, *lines],
         env=environment,

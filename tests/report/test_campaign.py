@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from vmsmp.campaign.findings import Finding
-from vmsmp.campaign.stress import Campaign, Row
+from vmsmp.campaign.tally import Campaign, Row
+from vmsmp.campaign.way import Scarcity
 from vmsmp.report.campaign import campaign_dict, campaign_text
 
 FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:", ("mine",))
@@ -20,7 +24,7 @@ def campaign():
     def made(**parts):
         rows = {"mine": Row(900, 100, 20_000, 30, 4_000), "yours": Row(400, 100, 10_000, 20, 3_000)}
         return Campaign(
-            **{"rows": rows, "seconds": 59.96, "workers": 2, "slices": 12, "planned": 12, **parts}
+            **{"rows": rows, "seconds": 59.96, "workers": 2, "batches": 12, "planned": 12, **parts}
         )
 
     return made
@@ -56,21 +60,16 @@ def test_a_known_finding_is_shown_with_reason_and_line(campaign, failure):
     assert (
         "known findings, which do not fail a campaign:\n"
         "  old-one (4 times, in mine): the kernel does so too\n"
-        "    replay: vmsmp replay 'v1:mine:0:1.2>3'\n\n"
+        "    replay: vmsmp replay old-one\n\n"
     ) in told(campaign(known={"old-one": (FINDING, failure(), 4)}))
 
 
-def test_a_known_finding_seen_freely_shows_its_own_line(campaign, failure):
-    text = told(campaign(known={"old-one": (FINDING, failure(schedule="", engine="free"), 1)}))
-    assert "    replay: vmsmp replay 'v1:mine:1:'\n" in text
-
-
-def test_slices_that_were_not_done_are_confessed(campaign):
-    assert "not explored: 5 of 12 slices of the first round; give it more time" in told(campaign(slices=7))
+def test_batches_that_were_not_done_are_confessed(campaign):
+    assert "not explored: 5 of 12 batches of the first round; give it more time" in told(campaign(batches=7))
 
 
 def test_a_whole_round_has_nothing_to_confess(campaign):
-    assert "slices of the first round" not in told(campaign())
+    assert "batches of the first round" not in told(campaign())
 
 
 def test_a_scenario_that_no_search_reached_is_named(campaign):
@@ -94,6 +93,14 @@ def test_an_interrupted_campaign_says_so(campaign):
 
 def test_errors_are_shown(campaign):
     assert "\nerror: mine (free exact): it broke\n" in told(campaign(errors=["mine (free exact): it broke"]))
+
+
+def test_of_many_errors_some_are_shown(campaign):
+    text = told(campaign(errors=[f"error {n:03}" for n in range(100)]))
+    assert ("error 019\nand 80 errors more (--json has them all)\n" in text, "error 020" in text) == (
+        True,
+        False,
+    )
 
 
 def test_the_way_to_go_on_has_another_seed_and_more_time(campaign):
@@ -120,3 +127,65 @@ def test_the_json_has_a_line_for_a_known_finding_seen_freely(campaign, failure):
 def test_the_json_has_the_rows_of_the_text(campaign):
     row = {"schedules": 400, "repaired": 100, "steps": 10_000, "rounds": 20, "operations": 3_000}
     assert row | {"failed": 0, "known": 0} == campaign_dict(campaign())["scenarios"]["yours"]
+
+
+def test_a_campaign_where_memory_is_scarce_goes_on_so_and_misses_no_run_of_the_kernel_as_it_is(campaign):
+    rows = {"mine": Row(0, 100, 20_000, 30, 4_000)}
+    text = told(campaign(rows=rows, scarcity=Scarcity(4, pressure=True)))
+    assert text.endswith("go on: vmsmp stress --minutes 10 --seed 1000 --pages 4 --pressure")
+    assert "not explored under control" not in text
+
+
+# -- many scenarios, and a store ------------------------------------------------------------------
+
+MANY = {f"s{n:02}": Row(1, 1, 2) for n in range(30)} | {"bad": Row(9, 9, 9, failed=2), "none": Row(0, 1)}
+
+
+def test_of_many_scenarios_those_that_failed_are_named(campaign):
+    text = told(campaign(rows=MANY))
+    assert "\nbad " in text
+    assert "31 scenarios have no new failure (--verbose names them)" in text
+    assert "not explored under control: 1 scenarios (--verbose names them)" in text
+    assert "s07" not in text
+
+
+def test_all_of_many_scenarios_are_named_to_who_asks(campaign):
+    text = campaign_text(campaign(rows=MANY), seed=0, minutes=1.0, verbose=True)
+    assert "\ns07 " in text
+    assert "not explored under control: none\n" in text
+
+
+def test_of_many_known_findings_the_names_are_told(campaign, failure):
+    many = {f"old-{n}": (replace(FINDING, name=f"old-{n}"), failure(), n) for n in range(9)}
+    text = told(campaign(known=many))
+    assert (
+        "\n  old-7 (7 times, in mine)\n  old-8 (8 times, in mine)\n  (`vmsmp replay NAME` shows one" in text
+    )
+    assert "the kernel does so too" not in text
+    assert "the kernel does so too" in campaign_text(campaign(known=many), seed=0, minutes=1.0, verbose=True)
+
+
+def test_what_the_store_had_already_is_told(campaign):
+    assert "\n3 of 12 batches were in the store already\n" in told(campaign(before=3))
+
+
+def test_what_did_not_end_in_time_is_told(campaign):
+    assert "\n2 batches did not end in time, and are not counted\n" in told(campaign(lost=2))
+
+
+def test_what_is_fixed_is_told(campaign):
+    assert "found before, and fixed on this code:\n  mine: check: bad\n" in told(
+        campaign(fixed=["mine: check: bad"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("parallel", "words"), [(True, "truly parallel"), (False, "with the GIL, so preemptive")]
+)
+def test_free_rounds_say_whether_they_were_parallel(campaign, parallel, words):
+    assert f"free rounds ({words})" in told(campaign(parallel=parallel))
+
+
+def test_a_campaign_with_a_store_goes_on_with_the_same_seed(campaign):
+    text = told(campaign(store=Path("my store")), seed=7, minutes=5)
+    assert "go on: vmsmp stress --store 'my store' --seed 7" == text.splitlines()[-1]

@@ -162,6 +162,7 @@ def test_a_trace_is_plain_ascii(run):
 
 def test_a_trace_says_what_it_is_of(lost):
     assert {
+        "schema": "vmsmp.trace/1",
         "program": "lost_update",
         "schedule": "v1:lost_update:0:1.2>2",
         "digest": lost.digest,

@@ -96,8 +96,29 @@ def test_a_systematic_search_without_an_end_of_its_tree_in_sight_says_so(result)
 
 
 def test_a_search_that_ran_out_of_runs_without_seeing_everything_says_why(result):
-    told = result(scheduler="dpor", certificate=Certificate(sampled=3000, share=1.0))
-    assert "sleeps may end early" in result_text(told)
+    told = result(scheduler="dpor", certificate=Certificate(sampled=3000, limits=("this", "that")))
+    assert "which are not all there are: this; that" in result_text(told)
+
+
+def test_a_search_that_ran_out_of_runs_is_followed_by_a_sample(result):
+    told = result(scheduler="dpor", certificate=Certificate(sampled=3000, limits=("this",)))
+    assert "go on: vmsmp run mine --schedules 30000 --seed 8" == result_text(told).splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0, "next to nothing"), (0.994, "0.99"), (0.9999999, "more than 0.99")]
+)
+def test_a_share_is_never_rounded_to_all_or_to_none(result, share, said):
+    told = result(scheduler="dpor", certificate=Certificate(sampled=3000, share=share))
+    assert f"explored: {said} of this search's tree" in result_text(told)
+
+
+def test_a_search_goes_on_under_its_options(result):
+    told = result(scheduler="portfolio", arguments=("--locks", "exact", "--repair", "x", "--no-check"))
+    assert (
+        "go on: vmsmp run mine --locks exact --repair x --no-check --schedules 30000 --seed 8"
+        == result_text(told).splitlines()[-1]
+    )
 
 
 def test_a_clean_sample_says_how_to_go_on(result):
@@ -166,4 +187,11 @@ def test_the_most_contested_lock_comes_first(rounds):
 def test_a_lock_that_nobody_took_has_no_share(rounds):
     assert ["a", "0", "0", "0.0%"] == (
         free_text(rounds(locks={"a": LockStatistics("a", 0, 0)})).splitlines()[4].split()
+    )
+
+
+def test_free_rounds_are_followed_by_a_search_under_their_options(rounds):
+    told = rounds(arguments=("--locks", "exact", "--no-check"))
+    assert (
+        "go on: vmsmp run mine --locks exact --no-check --schedules 10000" == free_text(told).splitlines()[-1]
     )

@@ -229,3 +229,7 @@ def test_no_cpu_is_no_error():
 def test_a_scenario_is_replayed_by_a_command_and_a_program_of_one_s_own_by_a_call(lost):
     assert f"vmsmp.replay(lost_update, '{lost.line}')" in lost.report()
     assert f"vmsmp replay '{lost.line}'" in replace(lost, listed=True).report()
+
+
+def test_a_program_in_a_file_is_replayed_by_a_command_that_names_the_file(lost):
+    assert f"vmsmp replay '{lost.line}' lost.py" in replace(lost, place="lost.py").report()

@@ -4,7 +4,9 @@ import pytest
 
 import vmsmp
 from vmsmp.library import all_scenarios, find_scenario
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 from vmsmp.sync.token import AtomicToken
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 HISTORIES = [name for name, program in all_scenarios().items() if "history" in program.tags]
 
@@ -34,6 +36,18 @@ def test_a_removed_guard_gives_answers_that_no_order_explains(mutant, name, spec
     assert failure.message == f"{specification}: no order of the operations explains their results"
 
 
+def test_rights_that_change_a_page_too_few_are_no_map_s(monkeypatch):
+    program = find_scenario("map_history")
+    protect = program.__globals__["vm_map_protect"]
+
+    def short(map, start, end, *rest):
+        return protect(map, start, max(start + PAGE_SIZE, end - PAGE_SIZE), *rest)
+
+    monkeypatch.setitem(program.__globals__, "vm_map_protect", short)
+    failure = told("map_history", repairs=REPAIR_BY_NAME, schedules=400)
+    assert "AddressMap: no order of the operations explains their results" == failure.message
+
+
 def test_a_token_that_lets_writers_in_together_is_no_readers_writer_lock(monkeypatch):
     monkeypatch.setattr(AtomicToken, "acquire", AtomicToken.acquire_shared)
     assert "RwLock" in told("token_history").message
@@ -54,6 +68,7 @@ def test_a_page_given_out_twice_is_no_allocation(monkeypatch):
     assert "Allocator" in told("allocation_history", schedules=5).message
 
 
+@pytest.mark.ci
 def test_a_lookup_that_misses_a_page_is_no_residency(monkeypatch):
     program = find_scenario("residency_history")
     monkeypatch.setitem(program.__globals__, "vm_page_lookup", lambda obj, pindex: None)
@@ -63,9 +78,11 @@ def test_a_lookup_that_misses_a_page_is_no_residency(monkeypatch):
 
 
 @pytest.mark.parametrize("sched", ["portfolio", pytest.param("dfs:1", marks=pytest.mark.ci)])
-@pytest.mark.parametrize("locks", ["atomic", "exact"])
+@pytest.mark.parametrize("locks", ["atomic", pytest.param("exact", marks=pytest.mark.ci)])
 @pytest.mark.parametrize("name", HISTORIES)
 def test_as_the_kernel_has_it_some_order_explains_every_answer(name, locks, sched):
-    result = vmsmp.explore(find_scenario(name), sched=sched, locks=locks, schedules=300)
+    program = find_scenario(name)
+    repairs = REPAIR_BY_NAME if "map" in program.tags else ()
+    result = vmsmp.explore(program, sched=sched, locks=locks, schedules=300, repairs=repairs)
     assert result.failure is None
     assert result.executions == 300 or result.exhausted

@@ -7,22 +7,38 @@ import pytest
 import vmsmp
 from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.options import options_for
-from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
-from vmsmp.library import all_scenarios
+from vmsmp.library import all_scenarios, fewest_pages
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 EVERY = [s for s in all_scenarios().values() if "finding" not in s.tags]
 DEPTHS = ("exact", "atomic")
+#: Both depths, where one of them says little more than the other.
+EXACT_FIRST = ("exact", pytest.param("atomic", marks=pytest.mark.nightly))
 
 
 def repairs_for(scenario):
-    """Timeouts at any moment, waits for memory and dying objects show findings of the kernel's own."""
-    shows = scenario.timeouts == "any" or scenario.tags & {"wait", "object"}
+    """Timeouts, waits, dying objects, runs and invalidations show findings of the kernel's own."""
+    shows = scenario.timeouts == "any" or scenario.tags & {"wait", "object", "contig", "map", "tlb"}
     return REPAIR_BY_NAME if shows else []
 
 
-def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, spurious=None, rounds=None):
+#: Tags of scenarios whose executions are long.
+LONG = {"map", "object", "contig", "textbook", "mmu", "stats"}
+
+
+def fewer(scenario, schedules):
+    """How many schedules: some executions are long, and the gate has minutes."""
+    return schedules // 4 if scenario.tags & LONG else schedules
+
+
+@pytest.fixture
+def nightly(request):
+    """How many times as much is run in the night."""
+    return 10 if request.config.getoption("--vmsmp-profile") == "nightly" else 1
+
+
+def search(scenario, sched, locks, schedules, cpus=None, timeouts=None, *, spurious=None, rounds=None):
     """The signatures of a search, each with its line, so that a failing test shows how to replay it."""
     result = vmsmp.explore(
         scenario,
@@ -35,7 +51,7 @@ def search(scenario, sched, locks, schedules=150, cpus=None, timeouts=None, *, s
         spurious=spurious,
         repairs=REPAIR_BY_NAME if timeouts == "any" else repairs_for(scenario),
         stop="never",
-        max_steps=20_000,
+        max_steps=50_000,
     )
     return result.executions, {failure.signature: failure.schedule for failure in result.failures}
 
@@ -53,65 +69,129 @@ def by_name(scenario):
 
 
 @pytest.mark.parametrize("locks", DEPTHS)
-@pytest.mark.parametrize("sched", [pytest.param("random", marks=pytest.mark.ci), "portfolio"])
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
-def test_a_scenario_is_clean_under_control(scenario, sched, locks):
-    assert (150, {}) == search(scenario, sched, locks)
+def test_a_scenario_is_clean_under_control(scenario, locks):
+    schedules = fewer(scenario, 16)
+    assert (schedules, {}) == search(scenario, "portfolio", locks, schedules)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("sched", ["random", "portfolio"])
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_in_many_schedules(scenario, sched, locks, nightly):
+    schedules = fewer(scenario, 60) * nightly
+    assert (schedules, {}) == search(scenario, sched, locks, schedules)
+
+
+#: Those whose story is the time at which things happen have tag "clock".
+TIMELESS = [s for s in EVERY if "clock" not in s.tags]
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("locks", DEPTHS)
-@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
-def test_a_scenario_is_clean_with_sleeps_that_end_at_any_moment(scenario, locks):
-    assert (50, {}) == search(scenario, "random", locks, 50, timeouts="any", spurious=True)
+@pytest.mark.parametrize("locks", EXACT_FIRST)
+@pytest.mark.parametrize("scenario", TIMELESS, ids=by_name)
+def test_a_scenario_is_clean_with_sleeps_that_end_at_any_moment(scenario, locks, nightly):
+    schedules = fewer(scenario, 20) * nightly
+    found = search(scenario, "random", locks, schedules, timeouts="any", spurious=True)
+    assert (schedules, {}) == found
 
 
+def racing(scenario, locks, schedules):
+    """The data races of a search, and what they come to, each with its line."""
+    result = vmsmp.explore(
+        scenario,
+        sched="random",
+        schedules=schedules,
+        locks=locks,
+        races=True,
+        repairs=REPAIR_BY_NAME,
+        stop="never",
+        max_steps=20_000,
+    )
+    return result.executions, {failure.signature: failure.schedule for failure in result.failures}
+
+
+@pytest.mark.parametrize("locks", EXACT_FIRST)
+@pytest.mark.parametrize("scenario", all_scenarios().values(), ids=by_name)
+def test_a_scenario_has_no_data_race(scenario, locks):
+    assert (2, {}) == racing(scenario, locks, 2)
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("scenario", all_scenarios().values(), ids=by_name)
+def test_a_scenario_has_no_data_race_in_many_schedules(scenario, locks, nightly):
+    schedules = fewer(scenario, 40) * nightly
+    assert (schedules, {}) == racing(scenario, locks, schedules)
+
+
+@pytest.mark.parametrize("locks", EXACT_FIRST)
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
     options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
-    rounds = free_rounds(scenario, time_s=0.15, options=options)
+    rounds = free_rounds(scenario, time_s=0.02, options=options)
     assert [] == [(failure.signature, failure.history) for failure in rounds.failures]
     assert rounds.rounds > 0
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("cpus", [1, *(pytest.param(n, marks=pytest.mark.nightly) for n in (2, 4)), 8])
 @pytest.mark.parametrize("scenario", [s for s in EVERY if not s.fixed], ids=by_name)
-def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus):
-    found = [search(scenario, "random", locks, 25, cpus) for locks in DEPTHS]
-    assert [(25, {}), (25, {})] == found
+def test_a_scenario_is_clean_with_another_number_of_cpus(scenario, cpus, nightly):
+    schedules = fewer(scenario, 4) * nightly
+    found = [search(scenario, "random", locks, schedules, cpus) for locks in DEPTHS]
+    assert [(schedules, {}), (schedules, {})] == found
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_a_scenario_is_clean_whose_loops_turn_once(scenario):
-    found = [search(scenario, "random", locks, 25, rounds=1) for locks in DEPTHS]
-    assert [(25, {}), (25, {})] == found
+    schedules = fewer(scenario, 4)
+    found = [search(scenario, "random", locks, schedules, rounds=1) for locks in DEPTHS]
+    assert [(schedules, {}), (schedules, {})] == found
 
 
-@pytest.mark.parametrize("locks", DEPTHS)
+SCARCE = [s for s in EVERY if fewest_pages(s) is not None]
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("more", [0, pytest.param(2, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "pressure", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["alone", "pressed"]
+)
+@pytest.mark.parametrize("scenario", SCARCE, ids=by_name)
+def test_a_scenario_is_clean_where_memory_is_scarce(scenario, pressure, more, nightly):
+    schedules = 6 * nightly
+    result = vmsmp.explore(
+        scenario,
+        schedules=schedules,
+        pages=fewest_pages(scenario) + more,
+        pressure=pressure,
+        repairs=REPAIR_BY_NAME,
+        stop="never",
+        max_steps=50_000,
+    )
+    assert {} == {failure.signature: failure.schedule for failure in result.failures}
+    assert schedules == result.executions
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("scenario", SCARCE, ids=by_name)
+def test_a_scenario_s_line_under_pressure_gives_the_same_run_every_time(scenario):
+    line = f"v1:{scenario.__name__}+pages={fewest_pages(scenario) + 1}+pressure:5:"
+    one, other = (vmsmp.replay(scenario, line) for _ in range(2))
+    assert (one.digest, one.steps) == (other.digest, other.steps)
+    assert "pressure" in one.story.cpus[1]
+
+
+@pytest.mark.parametrize("locks", EXACT_FIRST)
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
-    lines = [
-        str(
-            Schedule(
-                scenario.__name__, seed, (), options_for(scenario, locks=locks, repairs=repairs_for(scenario))
-            )
-        )
-        for seed in (0, 1, 7)
-    ]
-    checked, bare = (
-        [vmsmp.replay(scenario, line, check=on).digest for line in lines] for on in (True, False)
-    )
+    options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
+    line = str(Schedule(scenario.__name__, 7, (), options))
+    checked, bare = (vmsmp.replay(scenario, line, check=on).digest for on in (True, False))
     assert checked == bare
-
-
-@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
-def test_a_scenario_s_line_gives_the_same_run_every_time(scenario):
-    line = str(Schedule(scenario.__name__, 5, (), Options(locks="exact", timeouts=scenario.timeouts)))
-    one, other = (vmsmp.replay(scenario, line) for _ in range(2))
-    assert one.digest == other.digest
-    assert one.steps == other.steps
 
 
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)

@@ -1,6 +1,6 @@
 """What tests of mapped pages start from and look at."""
 
-from vmsmp.vm.pmap import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_page import PG_MAPPED, PG_WRITEABLE, vm_page_busy_try
 
 RW = VM_PROT_READ | VM_PROT_WRITE

@@ -142,8 +142,6 @@ class Memory:
 
     def free(self, p):
         self.remove(p)
-        if p.flags & {"mapped", "writeable"}:
-            p.flags -= {"mapped", "multi", "writeable"}
         p.valid = p.dirty = 0
         p.allocated = p.hard = False
         self.move(p, "hold" if p.hold else "free")
@@ -159,13 +157,13 @@ class Memory:
         if p.written:
             p.dirty = ALL
         p.pte, p.written = "", False
+        if "multi" not in p.flags:
+            p.flags -= {"mapped", "writeable"}
 
     def protect(self, p, prot):
-        if prot == "none" and p.flags & {"mapped", "writeable"}:
+        if prot == "none" and "mapped" in p.flags:
             self.unmap(p)
             p.flags -= {"mapped", "multi", "writeable"}
-        elif prot == "read" and "writeable" in p.flags and not p.pte:
-            p.flags -= {"mapped", "multi", "writeable"}  # nothing is left to be protected
         elif prot == "read" and "writeable" in p.flags:
             if p.written:
                 p.dirty = ALL

@@ -1,7 +1,7 @@
 """Tables of the README: how they are read, and what the code says must be in them.
 
 `python tests/support/readme_tables.py` makes anew what of the README the code knows: the report at its top,
-operation kinds, kinds of failure.
+operation kinds, kinds of failure, words that may race.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 
 from vmsmp.campaign.replay import replay
+from vmsmp.campaign.search import explore
 from vmsmp.engine import ops, verdict
 from vmsmp.engine.schedule import Schedule
 from vmsmp.library import find_scenario
+from vmsmp.sync.cell import Cell
 
 HOME = Path(__file__).resolve().parents[2]
 README = (HOME / "README.md").read_text(encoding="utf-8")
@@ -60,6 +62,18 @@ def failure_rows():
     ]
 
 
+def sloppy_rows():
+    """A row for each word of the booted system that is declared sloppy."""
+    found = []
+
+    def program(m):
+        m.boot(pages=4, l2_size=1, low_pages=2)
+        found.extend(thing for thing in m.identities if isinstance(thing, Cell) and thing.sloppy)
+
+    explore(program, schedules=1)
+    return sorted((f"`{cell.name}`", cell.sloppy) for cell in dict.fromkeys(found))
+
+
 def invariants_named():
     """The ids of all invariants that the package names, in messages, docstrings and mutants."""
     found = set()
@@ -91,10 +105,15 @@ def report():
 def renewed():
     """The README with its report and the tables that the code knows made anew."""
     text = re.sub(r"(?ms)(?<=^```text\n).*?(?=^```$)", lambda _: report(), README)
-    for heading, rows in (("Operation kinds", operation_rows()), ("Kinds of failure", failure_rows())):
+    tables = {
+        "Operation kinds": operation_rows(),
+        "Kinds of failure": failure_rows(),
+        "Words that may race": sloppy_rows(),
+    }
+    for heading, rows in tables.items():
         before, after = text.split(f"\n### {heading}\n")
         lines = "".join(f"| {' | '.join(row)} |\n".replace("  ", " ").replace("  ", " ") for row in rows)
-        after = re.sub(r"(?m)(?<=---\|\n)(^\|.*\n)+", lambda _, lines=lines: lines, after, count=1)
+        after = re.sub(r"(?m)(?<=---\|\n)(^\|.*\n)*", lambda _, lines=lines: lines, after, count=1)
         text = f"{before}\n### {heading}\n{after}"
     return text
 

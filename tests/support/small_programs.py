@@ -6,20 +6,57 @@ import random
 
 from vmsmp import PINTERLOCKED
 from vmsmp.engine.controlled import ControlledEngine
+from vmsmp.engine.verdict import FailureKind
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
 from vmsmp.scenarios._kit import active_page
 from vmsmp.sched.names import make_scheduler
+from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    PG_MAPPEDMULTI,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_SYSTEM,
+    VM_PAGE_BITS_ALL,
+    _vm_page_and_queue_spin_unlock,
+    _vm_page_list_find,
     vm_page_activate,
+    vm_page_alloc,
     vm_page_busy_try,
+    vm_page_cache,
+    vm_page_clear_dirty,
     vm_page_deactivate,
+    vm_page_dirty,
+    vm_page_dontneed,
+    vm_page_free,
+    vm_page_hash_enter,
+    vm_page_hash_get,
     vm_page_hold,
+    vm_page_io_finish,
+    vm_page_io_start,
+    vm_page_lookup_busy_try,
+    vm_page_lookup_sbusy_try,
+    vm_page_protect,
+    vm_page_remove,
+    vm_page_rename,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
+    vm_page_set_invalid,
+    vm_page_soft_activate,
+    vm_page_test_dirty,
+    vm_page_try_to_cache,
+    vm_page_try_to_free,
+    vm_page_undirty,
     vm_page_unhold,
     vm_page_unqueue_nowakeup,
+    vm_page_unwire,
+    vm_page_unwire_quick,
     vm_page_wakeup,
+    vm_page_wire,
+    vm_page_wire_quick,
 )
+from vmsmp.vm.vm_page.flags import PTE_M, PTE_V, PTE_W
 
 
 def noisy(m):
@@ -74,14 +111,20 @@ class Shared:
         self.queue = self.vm.page.vm_page_queues[self.page.peek("queue")]
         self.lock, self.token, self.lockmgr = m.spinlock("lock"), m.token("token"), m.lockmgr("lockmgr")
         self.word = m.atomic(0)
+        self.vm.page.dnweight.store(16)  # from here on, a page that is not needed is deactivated
         self.seen = {}
 
     def saw(self, what):
         self.seen.setdefault(self.m.curcpu.index, []).append(what)
 
     def outcome(self):
-        """What came out of it: what the CPUs saw, how the run ended, and how the page was left."""
+        """What came out of it: what the CPUs saw, how the run ended, and how the page was left.
+
+        A panic stops the others wherever they are, so of a run that panicked only that counts.
+        """
         violation = self.m.violation
+        if violation is not None and violation.kind is FailureKind.CHECK:
+            return violation.message
         queued = self.queue.peek("tqh_first") is not None, self.queue.peek("lcnt")
         ended = violation.kind.name if violation is not None else ""
         return str(sorted(self.seen.items())), ended, self.word.peek(), self.page.dump(), queued
@@ -184,6 +227,302 @@ def share_lockmgr(t):
     t.lockmgr.release()
 
 
+# -- pages in use ---------------------------------------------------------------------------------
+
+
+def wire_once(t):
+    """Before a program: wire the page."""
+    vm_page_busy_try(t.page, False)
+    vm_page_wire(t.page)
+    vm_page_wakeup(t.page)
+
+
+def map_it(t):
+    """Before a program: map the page for writing, and write to it."""
+    vm_page_busy_try(t.page, False)
+    pmap_enter(t.page, VM_PROT_READ | VM_PROT_WRITE)
+    pmap_store(t.page)
+    vm_page_wakeup(t.page)
+
+
+def enter_it(t):
+    """Before a program: put the page into the page hash."""
+    t.page.flags.setbits(PG_MAPPEDMULTI)
+    vm_object_hold(t.obj)
+    vm_page_hash_enter(t.page)
+    vm_object_drop(t.obj)
+
+
+def remember(t):
+    """Before a program: have searches of the active pages start elsewhere."""
+    t.queue.publish("lastq", 0)
+
+
+def busied(act):
+    """An operation that hard-busies the page for the action, or gives up."""
+
+    def operation(t):
+        if vm_page_busy_try(t.page, True):
+            t.saw("busy")
+            return
+        act(t)
+        vm_page_wakeup(t.page)
+
+    operation.__name__ = act.__name__
+    return operation
+
+
+def consuming(act):
+    """The same for an action that drops the busy itself."""
+
+    def operation(t):
+        if vm_page_busy_try(t.page, True):
+            t.saw("busy")
+        else:
+            t.saw(act(t.page))
+
+    operation.__name__ = act.__name__
+    return operation
+
+
+def wire_more(t):
+    vm_page_wire_quick(t.page)
+
+
+def unwire_more(t):
+    t.saw(vm_page_unwire_quick(t.page))
+
+
+@busied
+def wire(t):
+    vm_page_wire(t.page)
+
+
+@busied
+def unwire(t):
+    if t.page.wire_count.load():
+        vm_page_unwire(t.page, False)
+
+
+def wire_unbusied(t):
+    vm_page_wire(t.page)
+
+
+def unwire_unbusied(t):
+    vm_page_unwire(t.page, True)
+
+
+def remove_unbusied(t):
+    vm_object_hold(t.obj)
+    vm_page_remove(t.page)
+    vm_object_drop(t.obj)
+
+
+def rename_unbusied(t):
+    vm_object_hold(t.obj)
+    vm_page_rename(t.page, t.obj, 1)
+    vm_object_drop(t.obj)
+
+
+def free_unbusied(t):
+    vm_page_free(t.page)
+
+
+def soft_activate(t):
+    vm_page_soft_activate(t.page)
+
+
+def read_dirty(t):
+    t.saw(t.page.hint("dirty"))
+
+
+def unmap(t):
+    pmap_remove(t.page)
+
+
+def take_entry(t):
+    """What an unmapping does to the page's entry, and then to its dirt."""
+    if t.page.md.clearbits(PTE_V | PTE_W | PTE_M) & PTE_M:
+        t.page.publish("dirty", VM_PAGE_BITS_ALL)
+
+
+def write(t):
+    t.saw(pmap_store(t.page))
+
+
+def dirty(t):
+    vm_page_dirty(t.page)
+
+
+def stain(t):
+    """What a process's write does to the page in the end."""
+    t.page.publish("dirty", VM_PAGE_BITS_ALL)
+
+
+def bleach(t):
+    t.page.publish("dirty", 0)
+
+
+@busied
+def undirty(t):
+    vm_page_undirty(t.page)
+
+
+@busied
+def clear(t):
+    vm_page_clear_dirty(t.page, 0, PAGE_SIZE)
+
+
+@busied
+def look_for_dirt(t):
+    vm_page_test_dirty(t.page)
+    t.saw(t.page.hint("dirty"))
+
+
+@busied
+def not_needed(t):
+    vm_page_dontneed(t.page)
+
+
+@busied
+def forbid(t):
+    vm_page_protect(t.page, VM_PROT_READ)
+
+
+@busied
+def read_in(t):
+    vm_page_io_start(t.page)
+    vm_page_io_finish(t.page)
+
+
+def forbid_unbusied(t):
+    vm_page_protect(t.page, VM_PROT_READ)
+
+
+cache = consuming(vm_page_cache)
+try_to_cache = consuming(vm_page_try_to_cache)
+
+
+def try_to_free(t):
+    t.saw(vm_page_try_to_free(t.page))
+
+
+def soft_busy(t):
+    if not vm_page_sbusy_try(t.page):
+        vm_page_sbusy_drop(t.page)
+
+
+# -- pages and their objects ----------------------------------------------------------------------
+
+
+def look_up(t):
+    vm_object_hold_shared(t.obj)
+    m, failed = vm_page_lookup_busy_try(t.obj, 0, True)
+    t.saw((m is not None, failed))
+    if m is not None and not failed:
+        vm_page_wakeup(m)
+    vm_object_drop(t.obj)
+
+
+def look_up_softly(t):
+    vm_object_hold_shared(t.obj)
+    m = vm_page_lookup_sbusy_try(t.obj, 0)
+    t.saw(m is not None)
+    if m is not None:
+        vm_page_sbusy_drop(m)
+    vm_object_drop(t.obj)
+
+
+def look_in_hash(t):
+    m = vm_page_hash_get(t.vm, t.obj, 0)
+    t.saw(m is not None)
+    if m is not None:
+        vm_page_sbusy_drop(m)
+
+
+@busied
+def move(t):
+    vm_object_hold(t.obj)
+    vm_page_rename(t.page, t.obj, 1)
+    vm_object_drop(t.obj)
+
+
+@busied
+def remove(t):
+    vm_page_remove(t.page)
+
+
+@busied
+def invalidate(t):
+    if t.page.object is not None:
+        vm_page_set_invalid(t.page, 0, PAGE_SIZE)
+
+
+def leave(t):
+    """What a removal does to the page's identity."""
+    t.page.publish("object", None)
+
+
+def go_on(t):
+    """What an insertion at another index does to it."""
+    t.page.publish("pindex", 1)
+
+
+def spoil(t):
+    t.page.publish("valid", 0)
+
+
+def set_down(t):
+    """What the last step of caching does to the page's place."""
+    t.page.publish("queue", t.vm.page.PQ_CACHE)
+
+
+def enter(t):
+    vm_page_hash_enter(t.page)
+    t.saw([mp.hint("m") is None for mp in t.vm.page.vm_page_hash.set_of(t.obj, 0)])
+
+
+def forget(t):
+    """What the entry of another page does to the page's."""
+    t.vm.page.vm_page_hash.set_of(t.obj, 0)[0].publish("m", None)
+
+
+def keep(t):
+    """What a hold does to the page."""
+    t.page.hold_count.fetchadd(1)
+
+
+def read_identity(t):
+    t.saw((t.page.hint("object") is None, t.page.hint("pindex")))
+
+
+def read_valid(t):
+    t.saw(t.page.hint("valid"))
+
+
+# -- searches and allocation ----------------------------------------------------------------------
+
+
+def read_lastq(t):
+    t.saw(t.queue.hint("lastq"))
+
+
+def find(t):
+    m = _vm_page_list_find(t.vm, t.vm.page.PQ_ACTIVE, 0)
+    t.saw(m is not None)
+    if m is not None:
+        _vm_page_and_queue_spin_unlock(m)
+
+
+def allocate(t):
+    t.saw(vm_page_alloc(t.vm, None, 7, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM) is not None)
+
+
+def hold_free(t):
+    """A hold of a page that may be allocated: misuse, which an allocator notices."""
+    t.vm.page.vm_page_array[0].hold_count.fetchadd(1)
+
+
 def sleep(t):
     t.m.tsleep_interlock(t.obj)
     if not t.word.load():
@@ -204,7 +543,104 @@ KERNEL_OPERATIONS = {
     "spinlocks": (spin, spin_try, spin_shared, spin_upgrade),
     "locks": (take_token, take_lockmgr, share_lockmgr, spin_upgrade),
     "sleeps": (sleep, wake, spin_try, read_queue),
+    "wirings": (wire_more, unwire_more, wire, unwire, busy),
+    "dirt": (read_dirty, unmap, write, dirty, undirty, clear, look_for_dirt, forbid),
+    "caching": (try_to_cache, take_entry, dirty, keep, read_dirty, busy),
+    "leaving": (cache, unmap, soft_busy, count, not_needed, soft_activate),
+    "identity": (read_identity, read_valid, busy, invalidate, look_in_hash, soft_busy),
+    "searches": (read_lastq, find, read_head, spin),
 }
+
+#: What is done to the page before a program of that kind.
+PREPARED = {
+    "wirings": wire_once,
+    "dirt": map_it,
+    "caching": map_it,
+    "leaving": map_it,
+    "identity": enter_it,
+    "searches": remember,
+}
+
+#: Operations side by side, with what is done to the page before them; each pair reads something unlocked
+#: that the other changes.
+PAIRS = (
+    (wire_once, unwire_more, unwire),
+    (wire_once, unwire_more, unwire_more),
+    (wire_once, unwire_more, unwire_unbusied),
+    (wire_once, unwire_more, wire),
+    (None, wire_unbusied, busy),
+    (None, wire_more, wire),
+    (wire_once, unwire_unbusied, busy),
+    (None, remove_unbusied, busy),
+    (None, rename_unbusied, busy),
+    (None, free_unbusied, soft_busy),
+    (None, forbid_unbusied, busy),
+    (None, soft_busy, forbid_unbusied),
+    (map_it, try_to_cache, take_entry),
+    (map_it, try_to_free, take_entry),
+    (map_it, cache, take_entry),
+    (map_it, not_needed, take_entry),
+    (map_it, look_for_dirt, take_entry),
+    (map_it, dirty, undirty),
+    (map_it, dirty, clear),
+    (None, dirty, bleach),
+    (None, dirty, set_down),
+    (None, move, set_down),
+    (None, cache, stain),
+    (None, try_to_cache, stain),
+    (None, try_to_free, stain),
+    (None, try_to_free, read_queue),
+    (None, try_to_free, keep),
+    (map_it, take_entry, clear),
+    (map_it, forbid, write),
+    (map_it, forbid, look_for_dirt),
+    (None, cache, keep),
+    (None, try_to_cache, keep),
+    (None, cache, read_queue),
+    (None, not_needed, stain),
+    (None, not_needed, read_act_count),
+    (None, not_needed, soft_busy),
+    (None, soft_activate, read_act_count),
+    (None, read_dirty, clear),
+    (enter_it, look_in_hash, leave),
+    (enter_it, look_in_hash, go_on),
+    (enter_it, look_in_hash, spoil),
+    (enter_it, look_in_hash, forget),
+    (enter_it, enter, forget),
+    (None, look_up_softly, spoil),
+    (None, look_up, soft_busy),
+    (None, look_up, busy),
+    (None, read_identity, move),
+    (None, read_identity, remove),
+    (None, read_valid, invalidate),
+    (remember, read_lastq, find),
+    (remember, find, find),
+    (None, allocate, hold_free),
+    (None, allocate, read_act_count),
+)
+
+#: The same of operations that are too large for all of their schedules.
+LARGE_PAIRS = (
+    (map_it, try_to_cache, unmap),
+    (map_it, try_to_free, unmap),
+    (map_it, cache, unmap),
+    (map_it, not_needed, unmap),
+    (map_it, look_for_dirt, unmap),
+    (map_it, unmap, clear),
+)
+
+
+def side_by_side(prepare, *roles):
+    """A CPU for each role, the boot CPU for the first, after the preparation; a function of a `Shared`."""
+
+    def program(t):
+        if prepare is not None:
+            prepare(t)
+        for role in roles[1:]:
+            t.m.spawn(role, t)
+        roles[0](t)
+
+    return program
 
 
 def kernel_program(kinds, seed):
@@ -219,6 +655,8 @@ def kernel_program(kinds, seed):
             for step in steps:
                 step(t)
 
+        if kinds in PREPARED:
+            PREPARED[kinds](t)
         for steps in plan:
             t.m.spawn(run, steps)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,16 +32,35 @@ class Certificate:
     watched: int = 0
     #: Sum of the decimal logarithms of the number of schedules, as each watched run estimates it.
     magnitude: float = 0.0
-    #: Of a systematic search that is not exhausted: the share of its tree that is explored.
+    #: Of a systematic search that has runs left: the share of its tree that is explored, below 1.
     share: float | None = None
+    #: Of a systematic search that has none left and has not seen everything: why.
+    limits: tuple[str, ...] = ()
     _traces: Counter[int] = field(default_factory=Counter, repr=False)
 
-    def add(self, execution: int, log: list[int], draws: Iterable[int], cpus: int) -> None:
-        """Count a run, if it is one that is looked at."""
+    @staticmethod
+    def looks_at(execution: int) -> bool:
+        """Whether that run of a search is one whose trace counts."""
+        return execution <= EVERY or not execution % STRIDE
+
+    def add(
+        self,
+        execution: int,
+        log: list[int],
+        draws: Iterable[int],
+        cpus: int,
+        effects: Mapping[int, Iterable[int]] | None = None,
+    ) -> None:
+        """Count a run, if it is one that is looked at; `effects` are as `fingerprint` takes them."""
         self.cpus = max(self.cpus, cpus)
-        if execution <= EVERY or not execution % STRIDE:
+        if self.looks_at(execution):
             self.sampled += 1
-            self._traces[fingerprint(log, draws)] += 1
+            self._traces[fingerprint(log, draws, effects)] += 1
+
+    def start_anew(self) -> None:
+        """Forget the traces: they were told apart by too little."""
+        self.sampled = 0
+        self._traces.clear()
 
     def watch(self, candidates: Iterable[int]) -> None:
         """Count how many CPUs could run at each choice of a run."""
@@ -49,6 +68,11 @@ class Certificate:
         self.watched += 1
         self.choices = max(self.choices, len(widths))
         self.magnitude += sum(map(math.log10, widths))
+
+    @property
+    def seen(self) -> Mapping[int, int]:
+        """The traces that have been seen, by fingerprint, and how often."""
+        return self._traces
 
     @property
     def traces(self) -> int:
@@ -65,7 +89,7 @@ class Certificate:
 
     def runs_in_all(self, executions: int) -> float | None:
         """How many runs an unfinished systematic search has if the rest of its tree is like its beginning."""
-        return executions / self.share if self.share else None
+        return max(executions / self.share, executions + 1.0) if self.share else None
 
     def bound(self, depth: int) -> float:
         """PCT's bound: a run hits a bug of that depth with at least this probability."""
@@ -88,13 +112,14 @@ class Certificate:
             "pct_bound": {str(depth): self.bound(depth) for depth in (1, 2, 3)},
             "memory": "sequentially consistent",
             **({} if self.share is None else {"share": self.share}),
+            **({"limits": list(self.limits)} if self.limits else {}),
         }
 
     def lines(self) -> list[str]:
         """The certificate in words, a line each."""
         if not self.sampled:
             return []
-        if self.share is not None:
+        if self.share is not None or self.limits:
             return [f"traces: {self.traces:,} in {self.sampled:,} runs looked at"]
         lines = [
             f"traces: {self.traces:,} in {self.sampled:,} runs looked at; the next run is a new one "

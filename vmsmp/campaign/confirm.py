@@ -8,6 +8,7 @@ for the sleeper.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -61,8 +62,13 @@ def _with_one_more_wakeup(runner: Runner, failure: Failure) -> Failure:
     return replace(failure, confirmation=PROVEN if ended else NOT_PROVEN)
 
 
-def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int) -> Failure:
-    """The failure with what further runs show; one that simply happened stays as it is."""
+def confirmed(
+    runner: Runner, failure: Failure, violation: Violation, seed: int, is_over: Callable[[], bool]
+) -> Failure:
+    """The failure with what further runs show; one that simply happened stays as it is.
+
+    `is_over` ends them: then nothing is said of a prediction.
+    """
     if failure.kind == FailureKind.LOST_WAKEUP:
         return _with_one_more_wakeup(runner.unchecked(), failure)
     if not violation.hold_at or failure.kind == FailureKind.NONDETERMINISM:
@@ -76,13 +82,13 @@ def confirmed(runner: Runner, failure: Failure, violation: Violation, seed: int)
         machine = runner.run(recorder, seed, (OpCounter(),))
         found = machine.violation
         machine.close()
-        if runner.engine.interrupted:
-            return failure
         if found is not None:
             line = Schedule(failure.program, seed, tuple(recorder.preemptions), runner.options)
             proof = _proof(runner, failure, found, line, met=rendezvous.met)
             if proof is not None:
                 return proof
+        if runner.engine.interrupted or is_over():
+            return failure
     return replace(failure, confirmation=NOT_MET)
 
 

@@ -11,6 +11,7 @@ from vmsmp.campaign.options import Program
 from vmsmp.campaign.replay import parse_for
 from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.hang import HANG_S
 from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.schedule import Schedule
@@ -50,17 +51,20 @@ class _Stop(Observer):
         self._step += 1
 
 
-def stop_at(program: Program, line: str | Schedule, step: int | None, visit: Visit) -> Violation | None:
+def stop_at(
+    program: Program, line: str | Schedule, step: int | None, visit: Visit, *, hang_s: float = HANG_S
+) -> Violation | None:
     """Replay `line`, stop before `step` (from 0; None: only at the end) and let `visit` look around.
 
     At the end of the run `visit` is called once more, with no step, and with how every CPU stood.
     Returns: what went wrong in the run, if anything did.
-    Raises: UsageError for a malformed line or one of another program.
+    Raises: UsageError for a malformed line or one of another program, HostHang if a step takes `hang_s`
+    seconds of processor time.
     """
     schedule = parse_for(program, line)
     found: list[Violation | None] = []
     stop = _Stop(step, visit)
-    with runner_for(program, schedule.options, check=True) as runner:
+    with runner_for(program, schedule.options, check=True, hang_s=hang_s) as runner:
 
         def run() -> None:
             recorder = Recorder(Preempting(schedule.preemptions))

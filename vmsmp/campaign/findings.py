@@ -1,8 +1,8 @@
 """Known findings: suspected defects of the kernel itself, which the model reproduces faithfully.
 
 `stress/known.toml` lists them; its head says what an entry holds.  A campaign shows a known finding and does
-not fail on it.  An entry excuses as little as it can: the scenarios in which the defect was proven, one
-signature, and where one step does the damage that step alone.
+not fail on it.  An entry excuses as little as it can: the scenarios in which the defect was proven, the
+signatures that were seen to follow from it, and where one step does the damage that step alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
+from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -23,23 +24,29 @@ from vmsmp.errors import UsageError
 class Finding:
     """One entry.
 
-    `scenarios` are the names of those in which it was proven.  `signature` is a shell pattern over failure
-    signatures, `step` one over `Failure.step`, which a free run does not know.
+    `scenarios` are the names of those in which it was proven.  `signatures` are shell patterns over failure
+    signatures, `step` is one over `Failure.step`, which a free run does not know.  From the day `expires` on
+    a campaign fails for it all the same (None: it never does).
     """
 
     name: str
-    signature: str
+    signatures: tuple[str, ...]
     reason: str
     repair: str
     schedule: str
     scenarios: tuple[str, ...]
     step: str = "*"
+    expires: date | None = None
+
+    def expired(self, today: date) -> bool:
+        """Whether the entry excuses nothing any more."""
+        return self.expires is not None and self.expires <= today
 
     def explains(self, failure: Failure) -> bool:
         """Whether the failure is this finding."""
         return (
             failure.program in self.scenarios
-            and fnmatchcase(failure.signature, self.signature)
+            and any(fnmatchcase(failure.signature, pattern) for pattern in self.signatures)
             and (not failure.step or fnmatchcase(failure.step, self.step))
         )
 
@@ -91,19 +98,28 @@ def _entry(entry: Any, where: str) -> Finding:
         raise UsageError(f"{where}: {key} is missing")
     for key, value in entry.items():
         _check_value(key, value, where)
-    return Finding(**{**entry, "scenarios": tuple(entry["scenarios"])})
+    values: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in entry.items()}
+    return Finding(**values)
+
+
+#: Keys whose values are lists, and what they list.
+_LISTS = {"scenarios": "names", "signatures": "patterns"}
 
 
 def _check_value(key: str, value: object, where: str) -> None:
     """Raises: UsageError for a value of another type, or a pattern where a scenario's name belongs."""
-    if key != "scenarios":
+    if key == "expires":
+        if type(value) is not date:
+            raise UsageError(f"{where}: {key} is not a day, as in 2027-01-31 without quotes")
+        return
+    if key not in _LISTS:
         if not isinstance(value, str) or not value:
             raise UsageError(f"{where}: {key} is not a text")
         return
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
-        raise UsageError(f"{where}: scenarios is not a list of names")
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        raise UsageError(f"{where}: {key} is not a list of {_LISTS[key]}")
     for one in value:
-        if not one.isidentifier():
+        if key == "scenarios" and not one.isidentifier():
             raise UsageError(f"{where}: {one!r} is not the name of a scenario")
 
 

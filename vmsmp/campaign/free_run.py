@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmsmp.campaign.options import Program, options_for
+from vmsmp.campaign.options import Program, options_for, words_for
 from vmsmp.campaign.outcome import Failure, History, Outcome, signature_of
 from vmsmp.campaign.search import search
 from vmsmp.check import checkers
-from vmsmp.engine.free import FreeEngine
+from vmsmp.engine.free import HANG_S, FreeEngine
 from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import program_name
 from vmsmp.engine.workers import WorkerPool
 from vmsmp.errors import UsageError
-from vmsmp.library import is_scenario
+from vmsmp.library import is_scenario, own_place
 from vmsmp.machine import Machine
 from vmsmp.patches.catalogue import planted
 from vmsmp.sync.lock import Lock, LockStatistics
@@ -41,18 +41,22 @@ def run(
     perturb: int = 200,
     repairs: Iterable[str] = (),
     mutants: Iterable[str] = (),
+    pages: int | None = None,
+    pressure: bool = False,
 ) -> Outcome:
     """Run `program` once: truly parallel where the build allows ("free"), or under control.
 
     A free run ends by itself, or after `time_s` seconds or `max_ops` operations, which is not a failure.
     `perturb` is the mean number of operations between two random stalls of a CPU, 0 for none.
-    A controlled run follows one random schedule of `seed`.
+    A controlled run follows one random schedule of `seed`.  `pages` and `pressure` are as in `explore`.
 
     Raises: UsageError for arguments that cannot be.
     """
     if engine not in ("free", "controlled"):
         raise UsageError(f"engine must be 'free' or 'controlled', not {engine!r}")
-    options = options_for(program, locks=locks, cpus=cpus, repairs=repairs, mutants=mutants)
+    options = options_for(
+        program, locks=locks, cpus=cpus, pages=pages, pressure=pressure, repairs=repairs, mutants=mutants
+    )
     if engine == "controlled":
         return _controlled_once(program, options, seed, check=check)
     with planted(options), WorkerPool() as pool:
@@ -104,6 +108,7 @@ def _failure(machine: Machine, program: Program) -> Failure | None:
         engine="free",
         history=_history(machine),
         listed=is_scenario(program),
+        place=own_place(program),
     )
 
 
@@ -136,6 +141,8 @@ class FreeRounds:
     failures: list[Failure] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+    #: What the command line is told of the options, to run it in the same way again.
+    arguments: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The rounds for `--json`."""
@@ -177,25 +184,29 @@ def free_rounds(
     *,
     time_s: float,
     options: Options,
+    most: int | None = None,
     seed: int = 0,
     check: bool = True,
     perturb: int = 50,
     stop_at: int = 1,
     progress: Callable[[FreeRounds], None] | None = None,
+    hang_s: float = HANG_S,
 ) -> FreeRounds:
     """Run `program` freely again and again, with a new seed each time, for `time_s` seconds.
 
-    Ends early after `stop_at` failures.  Any time above 0 allows at least one round.
+    Ends early after `stop_at` failures, or `most` rounds.  Any time above 0 allows at least one round, which
+    hangs when no CPU gets on for `hang_s` seconds (0: it never does).
     """
-    done = FreeRounds(program_name(program))
+    arguments = (*words_for(program, options), *(() if check else ("--no-check",)))
+    done = FreeRounds(program_name(program), arguments=arguments)
     start = time.monotonic()
     hooks = Hooks(checkers(check, free=True))
     with planted(options), WorkerPool() as pool:
-        engine = FreeEngine(pool, perturb=perturb)
+        engine = FreeEngine(pool, perturb=perturb, hang_s=hang_s)
         try:
             while sum(done.counts.values()) < stop_at and not pool.abandoned:
                 left = time_s - (time.monotonic() - start)
-                if left <= 0 and (done.rounds or time_s <= 0):
+                if done.rounds == most or (left <= 0 and (done.rounds or time_s <= 0)):
                     break
                 engine.seconds = max(left, SHORTEST_S)
                 done.add(free_once(engine, program, options, seed + done.rounds, hooks))

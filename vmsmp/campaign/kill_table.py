@@ -2,36 +2,38 @@
 
 Each mutant is tried on the scenario that it names, each removal on the scenarios that run its line, under a
 budget of schedules a scenario, with the repairs of the known findings on, so that none of these hides it.
+All its scenarios are tried for a few schedules before any is tried for all, since most removals show soon
+where they show at all.
 Trials run in worker processes, since a removal may leave a CPU in a loop that never comes to a scheduling
 point: such a worker is stopped, and the removal counts as shown by a hang.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection, wait
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from vmsmp.campaign.batch import Alive
+from vmsmp.campaign.crew import Crew, Ended
 from vmsmp.campaign.findings import explain
 from vmsmp.campaign.options import options_for
-from vmsmp.campaign.outcome import Failure
-from vmsmp.campaign.reach import Place, Reach
+from vmsmp.campaign.outcome import Failure, Result
+from vmsmp.campaign.reach import Place, Reach, repairs_beside
 from vmsmp.campaign.search import search
 from vmsmp.errors import VmsmpError
 from vmsmp.library import find_scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME, find_mutant
+from vmsmp.patches.catalogue import find_mutant
 from vmsmp.patches.patch import Mutant
 from vmsmp.patches.removals import Removal
 
 #: Schedules that a mutant is given on each scenario, where nobody says how many.
 BUDGET: Final = 2_000
-#: Seconds after which a trial that does not come to an end counts as a hang.
+#: Schedules on each scenario before any is tried for the whole budget.
+GLANCE: Final = 10
+#: Seconds without an execution that comes to its end after which a trial counts as a hang.
 HANG_S: Final = 120.0
+#: Seconds between two looks at who is done.
 POLL_S: Final = 0.5
 
 
@@ -92,15 +94,15 @@ def _places_of(mutant: Mutant) -> Iterator[Place]:
 # -- one trial ------------------------------------------------------------------------------------
 
 
-def judge(trial: Trial) -> Verdict:
-    """Try a mutant on its scenarios until one shows it."""
+def judge(trial: Trial, alive: Alive = lambda: None) -> Verdict:
+    """Try a mutant on its scenarios until one shows it.  `alive` is called while executions end."""
     if not trial.places:
         return Verdict(trial.ident, "not reached")
-    repairs = _repairs_beside(trial.ident)
+    repairs = repairs_beside([edit.function for edit in find_mutant(trial.ident).edits()])
     tried = 0
-    for place in trial.places:
+    for place, budget in _turns(trial):
         try:
-            executions, failure = _tried_on(place, trial, repairs)
+            executions, failure = _tried_on(place, replace(trial, budget=budget), repairs, alive)
         except VmsmpError as error:
             return Verdict(trial.ident, "error", str(place), tried, signature=str(error))
         tried += executions
@@ -117,23 +119,27 @@ def judge(trial: Trial) -> Verdict:
     return Verdict(trial.ident, "survived", tried=tried)
 
 
-def _repairs_beside(ident: str) -> frozenset[str]:
-    """The repairs that change no function that the mutant changes, too."""
-    changed = {edit.function for edit in find_mutant(ident).edits()}
-    return frozenset(
-        name
-        for name, repair in REPAIR_BY_NAME.items()
-        if changed.isdisjoint(edit.function for edit in repair.edits())
-    )
+def _turns(trial: Trial) -> Iterator[tuple[Place, int]]:
+    """Each scenario for a few schedules, then each for the whole budget; the same ones come first."""
+    if trial.budget > GLANCE and len(trial.places) > 1:
+        yield from ((place, GLANCE) for place in trial.places)
+    yield from ((place, trial.budget) for place in trial.places)
 
 
-def _tried_on(place: Place, trial: Trial, repairs: frozenset[str]) -> tuple[int, Failure | None]:
+def _tried_on(
+    place: Place, trial: Trial, repairs: frozenset[str], alive: Alive
+) -> tuple[int, Failure | None]:
     """How many schedules were run, and the first failure that no known finding explains."""
     scenario = find_scenario(place.scenario)
     options = options_for(scenario, locks=place.locks, repairs=repairs, mutants={trial.ident})
-    result = search(scenario, options, schedules=trial.budget)
+
+    def tried(stop: str) -> Result:
+        return search(scenario, options, schedules=trial.budget, stop=stop, progress=lambda _result: alive())
+
+    result = tried("first")
+    alive()
     if result.failure is not None and explain(result.failure, repairs):
-        result = search(scenario, options, schedules=trial.budget, stop="never")
+        result = tried("never")
     fresh = (f for f in result.failures if explain(f, repairs) is None)
     return result.executions, next(fresh, None)
 
@@ -141,82 +147,39 @@ def _tried_on(place: Place, trial: Trial, repairs: frozenset[str]) -> tuple[int,
 # -- many, in worker processes --------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A trial as a job."""
+
+    trial: Trial
+
+    def do(self, alive: Alive) -> Verdict:
+        """Judge it."""
+        return judge(self.trial, alive)
+
+
 def kill_table(trials: Sequence[Trial], workers: int, hang_s: float = HANG_S) -> Iterator[Verdict]:
     """Judge the trials in that many processes; yield verdicts as they come."""
-    left = iter(trials)
-    crew: dict[Connection, _Worker] = {}
+    left = [Judgement(trial) for trial in trials][::-1]
+    crew = Crew(workers, patience_s=hang_s)
     try:
-        for core in range(min(workers, len(trials))):
-            worker = _Worker(core)
-            crew[worker.pipe] = worker
-            worker.begin(next(left, None))
-        while any(worker.trial is not None for worker in crew.values()):
-            ready = wait([pipe for pipe, worker in crew.items() if worker.trial is not None], POLL_S)
-            for pipe in list(crew):
-                worker = crew[pipe]
-                if pipe in ready:
-                    yield worker.verdict()
-                elif worker.trial is not None and worker.late(hang_s):
-                    yield Verdict(worker.trial.ident, "hang")
-                    worker.stop()
-                    del crew[pipe]
-                    worker = _Worker(worker.core)
-                    crew[worker.pipe] = worker
-                else:
-                    continue
-                worker.begin(next(left, None))
+        while left or crew.busy:
+            while left and crew.room:
+                crew.begin(left.pop())
+            for ended in crew.wait(POLL_S):
+                yield _verdict(ended)
     finally:
-        for worker in crew.values():
-            worker.stop()
+        crew.stop()
 
 
-class _Worker:
-    """A process that judges one trial after another."""
-
-    def __init__(self, core: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.core = core
-        self.pipe, theirs = context.Pipe()
-        self.trial: Trial | None = None
-        self._since = 0.0
-        self._process = context.Process(target=_serve, args=(theirs, core), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def begin(self, trial: Trial | None) -> None:
-        """Give it a trial; None if there is none left."""
-        self.trial = trial
-        self._since = time.monotonic()
-        if trial is not None:
-            self.pipe.send(trial)
-
-    def verdict(self) -> Verdict:
-        """What it says of its trial; an error if it has died of it."""
-        assert self.trial is not None
-        try:
-            verdict: Verdict = self.pipe.recv()
-        except EOFError:
-            return Verdict(self.trial.ident, "error", signature="the worker process ended")
-        return verdict
-
-    def late(self, hang_s: float) -> bool:
-        """Whether its trial has taken that long."""
-        return time.monotonic() - self._since > hang_s
-
-    def stop(self) -> None:
-        """End the process."""
-        self.pipe.close()
-        self._process.kill()
-        self._process.join()
-
-
-def _serve(pipe: Connection, core: int) -> None:
-    """What a worker process does."""
-    os.environ["VMSMP_CORE"] = str(core)
-    with closing(pipe):
-        while True:
-            try:
-                trial = pipe.recv()
-                pipe.send(judge(trial))
-            except (EOFError, OSError, KeyboardInterrupt):
-                return
+def _verdict(ended: Ended) -> Verdict:
+    """What a job came to, or how it could not be done."""
+    if isinstance(ended.result, Verdict):
+        return ended.result
+    assert isinstance(ended.job, Judgement)
+    ident = ended.job.trial.ident
+    return (
+        Verdict(ident, "hang")
+        if ended.hung
+        else Verdict(ident, "error", signature=ended.error.splitlines()[-1])
+    )

@@ -27,6 +27,7 @@ from vmsmp.campaign.outcome import signature_of
 from vmsmp.campaign.replay import parse_for
 from vmsmp.campaign.runner import Runner, runner_for
 from vmsmp.engine import ops, trace
+from vmsmp.engine.hang import HANG_S
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Preemption, Schedule
 from vmsmp.engine.scheduler import Scheduler
@@ -57,18 +58,20 @@ def minimize(
     check: bool = True,
     budget: int = BUDGET,
     progress: Progress | None = None,
+    hang_s: float = HANG_S,
 ) -> Schedule:
     """Find a schedule with fewer preemptions and the same signature.
 
     `budget` bounds the number of runs, `STEPS` their length; then the shortest so far is returned.
     `progress` is called after every run with their number and the shortest schedule so far.
 
-    Raises: UsageError if the line does not fail, is malformed, or is another program's.
+    Raises: UsageError if the line does not fail, is malformed, or is another program's; HostHang if a step
+    takes `hang_s` seconds of processor time.
     """
     schedule = parse_for(program, line)
     schedule = schedule.with_steps(schedule.preemptions)
     kept: list[Schedule] = []
-    with runner_for(program, schedule.options, check=check) as runner:
+    with runner_for(program, schedule.options, check=check, hang_s=hang_s) as runner:
         runner.drive(lambda: kept.append(_Minimizer(runner, schedule, budget, progress).run()))
     return kept[0]
 
@@ -164,11 +167,14 @@ class _Minimizer:
         before = self.schedule, self.runner
         self.schedule = replace(self.schedule, options=options)
         self.runner = self.runner.with_options(options)
-        found = self._try(steps)
-        for hit in [found] if found is not None else self._hits():
-            short = self._shortened(hit)
-            if len(short.preemptions) <= len(run.preemptions):
-                return short
+        try:
+            found = self._try(steps)
+            for hit in [found] if found is not None else self._hits():
+                short = self._shortened(hit)
+                if len(short.preemptions) <= len(run.preemptions):
+                    return short
+        except UsageError:
+            pass  # the program does not run on so few CPUs
         self.schedule, self.runner = before
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Final
@@ -33,10 +34,11 @@ def signature_of(violation: Violation) -> str:
 _NUMBER = re.compile(r"(INV-[A-Z]+\d+)|(?:(?<=[ (])-)?\d+(?:\.\d+)*")
 
 
-def replaying(program: str, line: str, *, listed: bool, check: bool = True) -> str:
-    """What to type to see a line again: a command, or (not `listed`) a call."""
-    if listed:
-        return f"vmsmp replay {'' if check else '--no-check '}'{line}'"
+def replaying(program: str, line: str, *, listed: bool, check: bool = True, place: str = "") -> str:
+    """What to type to see a line again: a command, or (neither `listed` nor in a file, `place`) a call."""
+    if listed or place:
+        where = f" {shlex.quote(place)}" if place else ""
+        return f"vmsmp replay {'' if check else '--no-check '}'{line}'{where}"
     return f"vmsmp.replay({program}, '{line}'{'' if check else ', check=False'})"
 
 
@@ -55,7 +57,8 @@ class Failure:
     `kind` and `message` are the headline, `facts` the lines below it; `signature` groups failures of one bug.
     `schedule` is the line that replays it ("" for a free run, which has a `history` instead).  `digest` names
     the exact run.  `confirmation` says whether targeted runs could make a prediction happen ("" for what did
-    happen).  `listed`: the program is a scenario, which the command line finds by its name.
+    happen).  `listed`: the program is a scenario, which the command line finds by its name; `place` is the
+    file where it finds another program, if the user named one.
 
     `step` is the last step before it failed, in words with its functions ("" for a free run).
     `trace` names what led to the failure up to the order of independent steps: of two failures with the same
@@ -76,6 +79,7 @@ class Failure:
     history: History | None = None
     confirmation: str = ""
     listed: bool = True
+    place: str = ""
     trace: str = ""
     step: str = ""
 
@@ -158,6 +162,8 @@ class Result:
     certificate: Certificate = field(default_factory=Certificate)
     failures: list[Failure] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    #: What the command line is told of the options, to search in the same way again.
+    arguments: tuple[str, ...] = ()
 
     @property
     def failure(self) -> Failure | None:

@@ -7,7 +7,7 @@ be tried on the others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -17,6 +17,7 @@ from vmsmp.campaign.options import options_for
 from vmsmp.campaign.search import search
 from vmsmp.library import Scenario
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.dispatch import original
 from vmsmp.patches.patch import resolve
 
 #: Schedules of a scenario that are looked at: one that no other scenario shows is run in most of them.
@@ -38,21 +39,35 @@ class Place:
 Reach = Mapping[tuple[str, int], tuple[Place, ...]]
 
 
+def repairs_beside(functions: Iterable[str]) -> frozenset[str]:
+    """The repairs that change none of these functions."""
+    changed = frozenset(functions)
+    return frozenset(
+        name
+        for name, repair in REPAIR_BY_NAME.items()
+        if changed.isdisjoint(edit.function for edit in repair.edits())
+    )
+
+
 def reach_of(
-    scenarios: Iterable[Scenario], functions: Iterable[str], progress: Callable[[str], None] = lambda _: None
+    scenarios: Iterable[Scenario],
+    functions: Collection[str],
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Reach:
     """Run each scenario a few times at both depths, and return where each line of the functions is run.
 
-    Functions are named as `module:qualified.name`.
+    Functions are named as `module:qualified.name`.  Repairs that change one of them are left out, since the
+    lines of a changed function are others.
     """
-    owner = {code: path for path in functions for code in _codes(resolve(path).__code__)}
-    first = {path: resolve(path).__code__.co_firstlineno for path in set(owner.values())}
+    repairs = repairs_beside(functions)
+    owner = {code: path for path in functions for code in _codes(original(resolve(path)).__code__)}
+    first = {path: original(resolve(path)).__code__.co_firstlineno for path in set(owner.values())}
     found: dict[tuple[str, int], dict[Place, None]] = {}
     for scenario in scenarios:
         for locks in ("atomic", "exact"):
             place = Place(scenario.__name__, locks)
             progress(f"which lines {place} runs")
-            for code, line in _lines(scenario, locks, owner.keys()):
+            for code, line in _lines(scenario, locks, owner.keys(), repairs):
                 path = owner[code]
                 found.setdefault((path, line - first[path] + 1), {})[place] = None
     return {key: tuple(places) for key, places in found.items()}
@@ -66,9 +81,11 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _lines(scenario: Scenario, locks: str, wanted: Iterable[CodeType]) -> Iterable[tuple[CodeType, int]]:
+def _lines(
+    scenario: Scenario, locks: str, wanted: Iterable[CodeType], repairs: frozenset[str]
+) -> Iterable[tuple[CodeType, int]]:
     """The lines of that code that a sample of the scenario's schedules runs."""
-    options = options_for(scenario, locks=locks, repairs=REPAIR_BY_NAME)
+    options = options_for(scenario, locks=locks, repairs=repairs)
     with _traced(frozenset(wanted)) as seen:
         result = search(scenario, options, schedules=SAMPLE, stop="never", check=False)
     if result.interrupted:

@@ -8,28 +8,31 @@ something outside the schedule, and that is the failure.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import Any
 
 from vmsmp.campaign.options import Program
-from vmsmp.campaign.outcome import Failure, Outcome, signature_of, without_addresses
-from vmsmp.campaign.story import Storyteller
+from vmsmp.campaign.outcome import Failure, History, Outcome, signature_of, without_addresses
+from vmsmp.campaign.story import Story, Storyteller
 from vmsmp.check import checkers
 from vmsmp.check.happens_before import HappensBefore
 from vmsmp.engine import trace
 from vmsmp.engine.controlled import ControlledEngine
+from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.hang import HANG_S
 from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.observer import Observer
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.trouble import foreign_thread
 from vmsmp.engine.verdict import FailureKind, Violation
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.errors import ReplayDiverged
-from vmsmp.library import is_scenario
+from vmsmp.library import is_scenario, own_place
 from vmsmp.machine import Machine
 from vmsmp.patches.catalogue import planted
 from vmsmp.sched import normal_form
@@ -37,10 +40,25 @@ from vmsmp.sched.replay import LogReplay, OpCounter, Preempting, Recorder, Watch
 
 
 @contextmanager
-def runner_for(program: Program, options: Options, *, check: bool) -> Iterator[Runner]:
-    """A runner on a pool of its own, with the patches that `options` names in place."""
-    with planted(options), WorkerPool(current_core()) as pool:
+def runner_for(
+    program: Program, options: Options, *, check: bool, hang_s: float = HANG_S
+) -> Iterator[Runner]:
+    """A runner on a pool of its own, with the patches that `options` names in place.
+
+    A step that takes `hang_s` seconds of processor time hangs.
+    """
+    with planted(options), WorkerPool(current_core(), hang_s=hang_s) as pool:
         yield Runner(pool, program, options, check=check)
+
+
+class OwnThread(Observer):
+    """Ends a run in which a thread of the program's own performs an operation."""
+
+    free = False
+
+    def op(self, cpu: Cpu, code: int) -> None:
+        if threading.get_ident() != cpu.thread.ident:
+            raise foreign_thread()
 
 
 class Runner:
@@ -51,6 +69,7 @@ class Runner:
         self.program = program
         self.declared = getattr(program, "cpus", None)
         self.listed = is_scenario(program)
+        self.place = own_place(program)
         self._set_up(options, check=check)
 
     def _set_up(self, options: Options, *, check: bool) -> None:
@@ -77,6 +96,8 @@ class Runner:
 
     def run(self, scheduler: Scheduler, seed: int, observers: tuple[Observer, ...] = ()) -> Machine:
         """One execution; the log is in `engine.execution`.  Runs on the pool's boot thread."""
+        if self.engine.machine is None:  # a program that is not what it should be is so in its first run
+            observers = (*observers, OwnThread())
         hooks = Hooks((*observers, *self.checkers)) if observers else self.hooks
         execution = self.engine.prepare(scheduler)
         machine = Machine(execution, seed=seed, options=self.options, hooks=hooks)
@@ -85,11 +106,13 @@ class Runner:
         self.engine.pool.check()
         return machine
 
-    def tell(self, scheduler: Scheduler, seed: int) -> tuple[Outcome, Recorder, list[int]]:
-        """One execution with its story, its schedule and, if it failed, its failure."""
+    def tell(
+        self, scheduler: Scheduler, seed: int, more: tuple[Observer, ...] = ()
+    ) -> tuple[Outcome, Recorder, list[int]]:
+        """One execution with its story, its schedule and, if it failed, its failure; `more` watch it."""
         recorder = Recorder(scheduler)
         teller = Storyteller()
-        machine = self.run(recorder, seed, (OpCounter(), teller))
+        machine = self.run(recorder, seed, (OpCounter(), teller, *more))
         log = self.engine.execution.log
         name = program_name(self.program)
         schedule = Schedule(name, seed, tuple(recorder.preemptions), self.options)
@@ -98,13 +121,13 @@ class Runner:
         if machine.violation is not None:
             done = trace.count_steps(log[: self.engine.execution.violation_at])
             culprit = None if machine.violation.kind.of_all else machine.violation.cpu
-            failure = self._failure(
+            failure = self.failure(
                 machine.violation,
                 schedule,
                 digest=trace.digest(log),
                 story=story,
                 trace=normal_form.digest(log, culprit),
-                step=story.rows[done - 1].doing if done else "",
+                step=story.rows[done - 1].doing if 0 < done <= len(story.rows) else "",
             )
         outcome = Outcome(
             name,
@@ -124,6 +147,12 @@ class Runner:
             told, recorder, again = self.tell(LogReplay(log, draws), seed)
         except ReplayDiverged as diverged:
             return self._nondeterministic(violation, seed, str(diverged))
+        if (
+            violation.by_host
+            and told.failure is not None
+            and told.failure.signature == signature_of(violation)
+        ):
+            return replace(told.failure, digest="", trace="")  # the next run may be a step longer
         parted = trace.divergence(log, again)
         before, now = violation.message, told.failure.message if told.failure is not None else ""
         if parted is None and without_addresses(before) != without_addresses(now):
@@ -158,6 +187,10 @@ class Runner:
         self.engine.execution = execution
         if parted is None or self.engine.interrupted:
             return None
+        return self.diverged(seed, parted)
+
+    def diverged(self, seed: int, parted: str) -> Failure:
+        """The failure of a program that went another way where it should have repeated a clean run."""
         return self._nondeterministic(Violation(FailureKind.CLEAN_RUN, "nothing failed"), seed, parted)
 
     def _nondeterministic(self, violation: Violation, seed: int, parted: str) -> Failure:
@@ -171,15 +204,16 @@ class Runner:
         found = Violation(
             FailureKind.NONDETERMINISM, "the same schedule gives different runs", facts, violation.cpu
         )
-        return self._failure(found, schedule)
+        return self.failure(found, schedule)
 
-    def _failure(
+    def failure(
         self,
         violation: Violation,
         schedule: Schedule,
         *,
         digest: str = "",
-        story: Any = None,
+        story: Story | None = None,
+        history: History | None = None,
         trace: str = "",
         step: str = "",
     ) -> Failure:
@@ -194,7 +228,9 @@ class Runner:
             program=schedule.program,
             cpu=violation.cpu,
             story=story,
+            history=history,
             listed=self.listed,
+            place=self.place,
             trace=trace,
             step=step,
         )

@@ -15,6 +15,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import CpuSnapshot, Machine
 from vmsmp.engine.protocol import Home
 from vmsmp.engine.wait import WaitEnd
+from vmsmp.errors import in_words
 from vmsmp.sync.observer import LockObserver
 from vmsmp.sync.thread import TDF_RUNQ, TDF_TSLEEP_DESCHEDULED, TDF_TSLEEPQ
 
@@ -125,14 +126,14 @@ class Storyteller(LockObserver):
         elif self._rows and self._rows[-1].cpu != cpu.index:
             switch = self._why(cpu.machine.cpus[self._rows[-1].cpu])
         thing = cpu.machine.find(ops.object_of(code))
-        before = thing.state() if hasattr(thing, "state") else ""
+        before = _state_of(thing)
         asleep, announced = _sleepers(cpu.machine)
         self._open = _Step(cpu, code, before, source.standing(), switch, len(cpu.held), asleep, announced)
 
     def accessed(self, cpu: Cpu, code: int) -> None:
         self._close_part(cpu)
         thing = cpu.machine.find(ops.object_of(code))
-        self._part = code, thing.state() if hasattr(thing, "state") else ""
+        self._part = code, _state_of(thing)
 
     def _close_part(self, cpu: Cpu) -> None:
         machine = cpu.machine
@@ -140,7 +141,7 @@ class Storyteller(LockObserver):
             code, before = self._part
             self._part = None
             thing = machine.find(ops.object_of(code))
-            after = thing.state() if hasattr(thing, "state") else ""
+            after = _state_of(thing)
             change = f"{before} -> {after}" if before != after else after
             self._parts.append(f"{machine.describe(code)} {change}")
 
@@ -184,7 +185,7 @@ class Storyteller(LockObserver):
         if code & 1 and next((c for c in reversed(log) if c >= 0), -1) == code - 1:
             code -= 1  # the try failed
         thing = machine.find(ops.object_of(code))
-        after = thing.state() if hasattr(thing, "state") else ""
+        after = _state_of(thing)
         text = machine.describe(code)
         name = text.removeprefix(ops.NAMES[ops.kind_of(code)]).lstrip()
         self._close_part(done.cpu)
@@ -248,6 +249,11 @@ class Storyteller(LockObserver):
             machine.ticks,
             tuple(self._grants),
         )
+
+
+def _state_of(thing: Any) -> str:
+    """What a report shows of a thing's state; a cell may hold whatever a program puts there."""
+    return in_words(thing, lambda one: one.state()) if hasattr(thing, "state") else ""
 
 
 def _sleepers(machine: Home[Cpu]) -> tuple[list[Cpu], list[Cpu]]:

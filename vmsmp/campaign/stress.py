@@ -1,183 +1,170 @@
-"""A campaign: every scenario in both engines and at both depths, slice by slice, on every core.
+"""A campaign: every scenario in both engines and at both depths, batch by batch, on every core.
 
-The time is cut into slices; rounds of slices repeat with new seeds until it is up.  Known findings mask what
-comes after them, so each scenario runs as the kernel is and with the repairs of all known findings on.
+What runs is the plan's (`campaign.plan`), who runs it is a fleet's (`campaign.crew`), what came of it is
+counted here and kept in a store.  A campaign on a store that has seen some of its batches does not run these
+again: it goes on behind them.
 """
 
 from __future__ import annotations
 
-import os
-import signal
+import math
+import platform
+import sys
 import time
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from vmsmp.campaign.findings import Finding, explain
-from vmsmp.campaign.outcome import Failure
-from vmsmp.campaign.slice import SHORTEST_S, WAYS, Report, Slice, pieces, work
-from vmsmp.library import matching
+from vmsmp import __version__
+from vmsmp.campaign.batch import Report
+from vmsmp.campaign.code import code_name, own_code
+from vmsmp.campaign.conductor import Conductor
+from vmsmp.campaign.crew import Crew, Fleet, check_free_threaded
+from vmsmp.campaign.plan import Plan
+from vmsmp.campaign.store.schema import StoreError
+from vmsmp.campaign.store.write import Store
+from vmsmp.campaign.tally import Campaign, Row
+from vmsmp.campaign.way import PLENTY, Scarcity
+from vmsmp.engine.workers import gil_enabled
+from vmsmp.errors import UsageError, quoted
+from vmsmp.library import Scenario, fewest_pages, matching
 from vmsmp.patches.catalogue import check_mutants, check_repairs
 
-#: Seconds kept back at the end for the slices under way and the summary.
-RESERVE_S = 1.0
-#: Seconds between two calls of `progress`, at most.
-PROGRESS_S = 0.5
+#: Seconds that a campaign takes where nobody says otherwise.
+USUAL_S: Final = 60.0
+#: Cores for each run of the free engine that go on at once.
+CORES_A_RUN: Final = 8
 
 
-@dataclass
-class Row:
-    """One scenario in the summary; `repaired` counts schedules with repairs on, `schedules` the others."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a campaign is run with.
 
-    schedules: int = 0
-    repaired: int = 0
-    steps: int = 0
-    rounds: int = 0
-    operations: int = 0
-    failed: int = 0
-    known: int = 0
+    `store`: the file that keeps it (None: nothing does).  `freethreaded`: another interpreter for the free
+    engine.  `cluster`: the address of a scheduler of dask.distributed, which runs the batches instead of
+    processes of this machine.
+    """
 
-
-@dataclass
-class Campaign:
-    """Everything that came out so far."""
-
-    rows: dict[str, Row] = field(default_factory=dict)
-    new: dict[str, Failure] = field(default_factory=dict)
-    known: dict[str, tuple[Finding, Failure, int]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    workers: int = 0
-    slices: int = 0
-    planned: int = 0
-    interrupted: bool = False
-
-    def add(self, report: Report) -> None:
-        """Count one slice."""
-        self.slices += 1
-        row = self.rows.setdefault(report.slice.scenario, Row())
-        if report.slice.way.engine == "free":
-            row.rounds += report.executions
-            row.operations += report.operations
-        else:
-            if report.slice.options.repairs:
-                row.repaired += report.executions
-            else:
-                row.schedules += report.executions
-            row.steps += report.operations
-        if report.error:
-            self.errors.append(f"{report.slice.scenario} ({report.slice.way}): {report.error}")
-        for failure in report.failures:
-            times = report.counts.get(failure.signature, 1)
-            finding = explain(failure, report.slice.options.repairs)
-            if finding is not None:
-                row.known += times
-                self._add_known(finding, failure, times)
-            else:
-                row.failed += times
-                self._add_new(failure, times)
-
-    @property
-    def executions(self) -> tuple[int, int]:
-        """Controlled schedules and free rounds of all scenarios together."""
-        rows = self.rows.values()
-        return sum(row.schedules + row.repaired for row in rows), sum(row.rounds for row in rows)
-
-    def _add_known(self, finding: Finding, failure: Failure, times: int) -> None:
-        _, first, before = self.known.get(finding.name, (finding, failure, 0))
-        self.known[finding.name] = (finding, first, before + times)
-
-    def _add_new(self, failure: Failure, times: int) -> None:
-        """Count the failure; one that can be replayed displaces one that cannot."""
-        key = f"{failure.program} {failure.signature}"
-        kept = self.new.get(key)
-        if kept is None or (not kept.schedule and failure.schedule):
-            self.new[key] = failure
-        self.counts[key] = self.counts.get(key, 0) + times
+    workers: int
+    store: Path | None = None
+    freethreaded: str | None = None
+    cluster: str | None = None
+    profile: str = ""
+    arguments: Sequence[str] = ()
 
 
 def run_campaign(
     glob: str,
+    means: Means,
     *,
-    seconds: float,
-    workers: int,
+    seconds: float | None = USUAL_S,
+    schedules: int | None = None,
     seed: int = 0,
     mutants: Collection[str] = (),
     repairs: Collection[str] = (),
+    scarcity: Scarcity = PLENTY,
+    hang_s: float | None = None,
     progress: Callable[[Campaign], None] = lambda _campaign: None,
     on_report: Callable[[Report], None] = lambda _report: None,
 ) -> Campaign:
-    """Stress the scenarios that match `glob` for that long, in that many processes.
+    """Stress the scenarios that match `glob` for that long, or until so many controlled schedules are run.
 
-    Raises: UsageError if none matches, or a mutant or repair is unknown.
+    None is no bound.  Where memory is to be scarce, only those that cope with it, with the repairs of all
+    known findings.  `hang_s` is when a run hangs, as the engines take it; None: what is usual there.
+    Raises: UsageError if none matches, a mutant or repair is unknown, or the store is none.
     """
-    scenarios = matching(glob)
-    patches = {"repairs": check_repairs(repairs), "mutants": check_mutants(mutants)}
-    campaign = Campaign(rows={s.__name__: Row() for s in scenarios}, workers=workers)
-    campaign.planned = len(scenarios) * len(WAYS)
     start = time.monotonic()
-    source = pieces(scenarios, max(1.0, seconds - RESERVE_S) * workers, seed, **patches)
-    pool = _pool(workers)
-    try:
-        for reports in _batches(pool, workers, source, start + seconds - RESERVE_S):
-            for report in reports:
-                campaign.add(report)
-                on_report(report)
-            campaign.seconds = time.monotonic() - start
-            progress(campaign)
-    except KeyboardInterrupt:
-        campaign.interrupted = True
-        for process in list(pool._processes.values()):  # the executor has no public way to stop
-            process.terminate()
-    finally:
-        pool.shutdown(wait=not campaign.interrupted, cancel_futures=True)
+    scenarios = _coping(glob) if scarcity else matching(glob)
+    patches = {"repairs": check_repairs(repairs), "mutants": check_mutants(mutants)}
+    campaign = Campaign(
+        rows={scenario.__name__: Row() for scenario in scenarios},
+        workers=means.workers,
+        store=means.store,
+        scarcity=scarcity,
+    )
+
+    def shown() -> None:
+        campaign.seconds = time.monotonic() - start
+        progress(campaign)
+
+    with Store(means.store, code_name() + own_code(scenarios)) as store:
+        plan = Plan(
+            scenarios,
+            seed,
+            scarcity=scarcity,
+            hang_s=hang_s,
+            schedules=schedules,
+            fresh=store.fresh,
+            **patches,
+        )
+        campaign.planned = plan.first_round
+        with _fleets(means, campaign) as (fleet, free):
+            until = math.inf if seconds is None else start + seconds
+            conductor = Conductor(
+                *(plan, store, campaign, fleet, free), until=until, progress=shown, on_report=on_report
+            )
+            try:
+                store.begin(
+                    version=__version__,
+                    python=platform.python_version(),
+                    workers=means.workers,
+                    arguments=means.arguments,
+                    profile=means.profile,
+                )
+                conductor.run()
+            except KeyboardInterrupt:
+                campaign.interrupted = True
+            except StoreError as error:
+                campaign.errors.append(str(error))
+        try:
+            store.end(campaign.outcome)
+        except StoreError as error:
+            campaign.errors += [] if str(error) in campaign.errors else [str(error)]
     campaign.seconds = time.monotonic() - start
     return campaign
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Worker processes, each with a core of its own for controlled runs."""
-    context = get_context("spawn")
-    cores = context.SimpleQueue()
-    for core in range(workers):
-        cores.put(core)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_settle, initargs=(cores,))
+@contextmanager
+def _fleets(means: Means, campaign: Campaign) -> Iterator[tuple[Fleet, Fleet]]:
+    """Who runs the controlled batches, and who the free ones; all end with the campaign.
 
-
-def _settle(cores: SimpleQueue[int]) -> None:
-    """Take a core, and leave Ctrl-C to the parent; runs as a worker begins."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    os.environ["VMSMP_CORE"] = str(cores.get())
-
-
-def hand_out(pool: ProcessPoolExecutor, piece: Slice) -> Future[Report]:
-    """Give a worker that slice.
-
-    A worker that starts for it starts with SIGINT blocked, so that Ctrl-C cannot reach it before it has
-    settled; the parent sees Ctrl-C when this is over.
+    Where threads run in parallel a free run has the machine to itself; else it is one process among others.
+    Raises: UsageError for an interpreter or a cluster that cannot be used.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    interpreter = means.freethreaded
+    if interpreter is not None:
+        check_free_threaded(interpreter)
+    elif not gil_enabled():
+        interpreter = sys.executable
+    campaign.parallel = interpreter is not None
+    fleet = _fleet(means)
+    free = fleet
+    if interpreter is not None and means.cluster is None:
+        free = Crew(max(1, means.workers // CORES_A_RUN), interpreter=interpreter, pinned=False)
     try:
-        return pool.submit(work, piece)
+        yield fleet, free
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        fleet.stop()
+        if free is not fleet:
+            free.stop()
 
 
-def _batches(
-    pool: ProcessPoolExecutor, workers: int, source: Iterator[Slice], deadline: float
-) -> Iterator[list[Report]]:
-    """Keep the workers busy until the deadline; what has come back since the last look, maybe nothing."""
-    running: set[Future[Report]] = set()
-    while True:
-        left = deadline - time.monotonic()
-        while left > SHORTEST_S and len(running) < workers:
-            piece = next(source)
-            running.add(hand_out(pool, replace(piece, seconds=min(piece.seconds, left))))
-        if not running:
-            return
-        done, running = wait(running, timeout=PROGRESS_S, return_when=FIRST_COMPLETED)
-        yield [future.result() for future in done]
+def _fleet(means: Means) -> Fleet:
+    if means.cluster is None:
+        return Crew(means.workers)
+    from vmsmp.campaign.cluster import Cluster
+
+    return Cluster(means.cluster, free=means.freethreaded)
+
+
+def _coping(glob: str) -> list[Scenario]:
+    """The scenarios that match and run with other memory than their own.
+
+    Raises: UsageError if there is none.
+    """
+    found = [scenario for scenario in matching(glob) if fewest_pages(scenario) is not None]
+    if not found:
+        raise UsageError(f"no scenario that matches {quoted(glob)} runs with other memory than its own")
+    return found

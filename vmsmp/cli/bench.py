@@ -6,13 +6,16 @@ import argparse
 import importlib.util
 import platform
 from dataclasses import asdict
-from pathlib import Path
 
 from vmsmp.campaign.measure.controlled import controlled_figures
 from vmsmp.campaign.measure.figure import Figure, ledger
 from vmsmp.campaign.measure.free import free_figures
+from vmsmp.campaign.measure.maps import map_figures
+from vmsmp.campaign.measure.mmu import mmu_figures
+from vmsmp.campaign.measure.objects import object_figures
 from vmsmp.campaign.measure.pages import Throughput, colour_curve, page_figures, size_figures
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.cli.files import OutputFile, add_force, output_file
 from vmsmp.engine.workers import gil_enabled
 from vmsmp.errors import UsageError
 from vmsmp.report.plot import plot_colours
@@ -30,25 +33,26 @@ def register(commands: Subparsers) -> None:
         type=number(float, 1, 3600),
         default=20.0,
         metavar="S",
-        help="about how long (default 20)",
+        help="seconds of measuring, shared by all rates (default 20); what is measured once, such as the "
+        "boot of a million pages, takes some ten more",
     )
     parser.add_argument(
         "--plot",
         metavar="FILE",
-        type=Path,
         help="also measure page throughput against queue colours, and write the curve as SVG",
     )
+    add_force(parser)
     add_json(parser)
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
     gil = gil_enabled()
-    if args.plot is not None:
-        _can_write(args.plot)
+    place = _place(args) if args.plot is not None else None
     figures = controlled_figures(args.seconds / 3) + free_figures(args.seconds / 3)
-    figures += page_figures(args.seconds / 3) + size_figures()
-    curve = _plot(args.plot, args.seconds / 3, gil) if args.plot is not None else []
+    figures += page_figures(args.seconds / 3) + size_figures() + object_figures()
+    figures += map_figures() + mmu_figures()
+    curve = _plot(place, args.seconds / 3, gil) if place is not None else []
     if args.json:
         found = {"python": platform.python_version(), "gil": gil, "figures": [asdict(f) for f in figures]}
         found["colours"] = [{"colours": colours, **asdict(t)} for colours, t in curve]
@@ -75,34 +79,31 @@ def _text(figures: list[Figure], gil: bool) -> list[str]:
     return lines
 
 
-def _curve(curve: list[tuple[int, Throughput]], path: Path) -> list[str]:
+def _curve(curve: list[tuple[int, Throughput]], path: str) -> list[str]:
     """Page throughput against colours as a table, and where the plot is."""
     rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
     return ["", *table(["colours", "alloc+free/s", "contested"], rows, right={0, 1, 2}), f"plot: {path}"]
 
 
-def _can_write(path: Path) -> None:
-    """Raises: UsageError now, before the measuring, if the plot could not be written after it."""
-    try:
-        there = path.exists()
-        with path.open("ab"):
-            pass
-        if not there:
-            path.unlink()
-    except OSError as error:
-        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
+def _place(args: argparse.Namespace) -> OutputFile:
+    """Where the plot goes.
+
+    Raises: UsageError now, before the measuring, if it could not be written after it.
+    """
+    place = output_file(args.plot, force=args.force)
     if importlib.util.find_spec("pygal") is None:
         raise UsageError("--plot needs pygal: pip install 'vmsmp[report]'")
+    return place
 
 
-def _plot(path: Path, seconds: float, gil: bool) -> list[tuple[int, Throughput]]:
+def _plot(place: OutputFile, seconds: float, gil: bool) -> list[tuple[int, Throughput]]:
     """Measure the curve of two CPUs, with one CPU's beside it, and write it."""
     two = colour_curve(seconds / 2)
     one = colour_curve(seconds / 2, cpus=1)
     title = (
         f"Page throughput by colours, Python {platform.python_version()}{'' if gil else ' without the GIL'}"
     )
-    plot_colours({"2 CPUs": two, "1 CPU": one}, title, path)
+    place.write(plot_colours({"2 CPUs": two, "1 CPU": one}, title))
     return two
 
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from vmsmp.campaign.debugger import stop_at
-from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
-from vmsmp.cli.replay import read_schedule
+from vmsmp.cli import INTERRUPTED
+from vmsmp.cli.arguments import Subparsers, add_hang, add_json, hang_of, number, print_json
+from vmsmp.cli.lines import add_line, line_and_program
+from vmsmp.cli.streams import asks, typed_line
 from vmsmp.engine.machine import CpuSnapshot, Machine
-from vmsmp.errors import UsageError
-from vmsmp.library import find_scenario
+from vmsmp.errors import UsageError, quoted
 from vmsmp.report.text import scene_lines
 from vmsmp.vm.command import whole_number
-from vmsmp.vm.ddb import COMMANDS
+from vmsmp.vm.ddb import COMMANDS, HARDWARE
 
 _CALLS = (
-    *(call for command in COMMANDS for call in command.help),
+    *(call for command in (*COMMANDS, *HARDWARE) for call in command.help),
     ("show cpus", "how every CPU stands"),
+    ("sysctl [NAME]", "all sysctls, or one"),
     ("step [N]", "go on for N steps (default 1)"),
     ("goto STEP", "go on to that step"),
     ("continue", "go on to the end"),
@@ -37,10 +44,10 @@ def register(commands: Subparsers) -> None:
         help="look around in a run that is stopped",
         description="Replay a schedule, stop before a step and run the debugger's commands there: those "
         "given with -c, or those typed at its prompt.",
-        epilog=f"Commands:\n{HELP}\nExit code 0, whether the run fails or not.",
+        epilog=f"Commands:\n{HELP}\nExit code 0, whether the run fails or not; 4: interrupted.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
+    add_line(parser)
     parser.add_argument(
         "-c",
         "--command",
@@ -55,14 +62,16 @@ def register(commands: Subparsers) -> None:
         metavar="N",
         help="stop before that step, as a report numbers them (default: the end)",
     )
+    add_hang(parser)
     add_json(parser)
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
-    schedule = read_schedule(args.schedule)
+    schedule, program = line_and_program(args)
     session = _Session(args.command, quiet=args.json)
-    violation = stop_at(find_scenario(schedule.program), schedule, args.step, session.visit)
+    with _interruptible(session):
+        violation = stop_at(program, schedule, args.step, session.visit, hang_s=hang_of(args))
     if session.error:
         raise UsageError(session.error)
     end = f"{violation.kind}: {violation.message}" if violation is not None else "clean"
@@ -72,6 +81,30 @@ def main(args: argparse.Namespace) -> int:
     elif not session.over:
         print(f"the run ends: {end}")
     return 0
+
+
+@contextmanager
+def _interruptible(session: _Session) -> Iterator[None]:
+    """Let Ctrl-C end the process at once while the session waits for a line.
+
+    No thread can be called back from that wait.  At any other time Ctrl-C is what it was.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if session.asking:
+            print("\nvmsmp: interrupted", file=sys.stderr, flush=True)
+            os._exit(INTERRUPTED)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Session:
@@ -84,6 +117,8 @@ class _Session:
         self.stops: list[dict[str, Any]] = []
         self.error = ""
         self.over = False
+        #: Whether the machine stands still until a line is typed.
+        self.asking = False
         self._quiet = quiet
         self._given = bool(commands)
         self._left = deque(commands)
@@ -93,10 +128,12 @@ class _Session:
         """The commands given, one by one, or what is typed until the input ends."""
         while self._left:
             yield self._left.popleft()
-        prompt = "db> " if sys.stdin.isatty() and not self._quiet else ""
+        prompt = "db> " if asks() and not self._quiet else ""
         while not self._given:
+            self.asking = True
             print(prompt, end="", flush=True)
-            line = sys.stdin.readline()
+            line = typed_line()
+            self.asking = False
             if not line:
                 return
             yield line
@@ -156,6 +193,8 @@ class _Session:
         name, *rest = words
         if name == "show" and rest:
             self._say(_show(machine, scene, rest))
+        elif name == "sysctl" and len(rest) <= 1:
+            self._say(_sysctl(machine, rest))
         elif name in ("step", "s") and len(rest) <= 1:
             return self._onward(step, (step or 0) + (whole_number(rest[0]) if rest else 1))
         elif name == "goto" and len(rest) == 1:
@@ -168,7 +207,7 @@ class _Session:
         elif name == "help" and not rest:
             self._say(HELP)
         else:
-            raise UsageError(f"ddb: unknown command {' '.join(words)!r}; `help` lists them")
+            raise UsageError(f"ddb: unknown command {quoted(' '.join(words))}; `help` lists them")
         return None
 
     @staticmethod
@@ -182,14 +221,33 @@ class _Session:
         return wanted
 
 
+def _sysctl(machine: Any, names: list[str]) -> str:
+    """The text of one `sysctl`."""
+    tree = _booted(machine).sysctl
+    return "\n".join(f"{name}: {tree[name]}" for name in names or tree)
+
+
+def _booted(machine: Any) -> Any:
+    """The machine's memory."""
+    if machine.vm is None:
+        raise UsageError("ddb: this machine has not booted a VM")
+    return machine.vm
+
+
+def _mmu(machine: Any) -> Any:
+    """The machine's memory-management units."""
+    if machine.hardware is None:
+        raise UsageError("ddb: this machine has no MMU")
+    return machine.hardware
+
+
 def _show(machine: Any, scene: tuple[CpuSnapshot, ...], what: list[str]) -> str:
     """The text of one `show`."""
     name, *rest = what
     if name == "cpus" and not rest:
         return "\n".join(scene_lines(scene))
-    command = next((command for command in COMMANDS if command.name == name), None)
+    command = next((command for command in (*COMMANDS, *HARDWARE) if command.name == name), None)
     if command is None or len(rest) > 1:
-        raise UsageError(f"ddb: cannot show {' '.join(what)!r}; `help` lists what can be shown")
-    if machine.vm is None:
-        raise UsageError("ddb: this machine has not booted a VM")
-    return command.show(machine.vm, rest[0] if rest else None)
+        raise UsageError(f"ddb: cannot show {quoted(' '.join(what))}; `help` lists what can be shown")
+    shown = _mmu(machine) if command in HARDWARE else _booted(machine)
+    return command.show(shown, rest[0] if rest else None)

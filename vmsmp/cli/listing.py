@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 
 from vmsmp.cli.arguments import Subparsers, add_json, print_json
-from vmsmp.errors import UsageError
-from vmsmp.library import Scenario, all_scenarios
+from vmsmp.cli.programs import add_places, scenarios_of
+from vmsmp.errors import UsageError, shorten
+from vmsmp.library import Scenario
 
 
 def register(commands: Subparsers) -> None:
     parser = commands.add_parser("list", help="show the scenarios", description="Show the scenarios.")
     parser.add_argument("--tags", metavar="T", help="only those with all of these tags, comma-separated")
+    add_places(parser)
     add_json(parser)
     parser.set_defaults(main=main)
 
@@ -21,7 +23,7 @@ def first_line(scenario: Scenario) -> str:
 
 
 def main(args: argparse.Namespace) -> int:
-    chosen = _chosen(args.tags or "")
+    chosen = _chosen(args.tags or "", scenarios_of(args.scenarios))
     if args.json:
         print_json([_as_dict(scenario) for scenario in chosen])
     else:
@@ -29,16 +31,17 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(tags: str) -> list[Scenario]:
+def _chosen(tags: str, known: dict[str, Scenario]) -> list[Scenario]:
     """The scenarios that have all these tags.
 
     Raises: UsageError if there is none.
     """
     wanted = {tag.strip() for tag in tags.split(",") if tag.strip()}
-    chosen = [s for s in all_scenarios().values() if wanted <= s.tags]
+    chosen = [s for s in known.values() if wanted <= s.tags]
     if not chosen:
-        known = sorted({tag for s in all_scenarios().values() for tag in s.tags})
-        raise UsageError(f"no scenario has tags {', '.join(sorted(wanted))}: there are {', '.join(known)}")
+        there = sorted({tag for s in known.values() for tag in s.tags})
+        named = shorten(", ".join(sorted(wanted)))
+        raise UsageError(f"no scenario has tags {named}: there are {', '.join(there)}")
     return chosen
 
 
@@ -49,6 +52,7 @@ def _as_dict(scenario: Scenario) -> dict[str, object]:
         "tags": sorted(scenario.tags),
         "locks": scenario.locks,
         "story": first_line(scenario),
+        "place": scenario.place,
     }
 
 

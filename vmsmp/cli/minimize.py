@@ -6,11 +6,11 @@ import argparse
 import time
 
 from vmsmp.campaign.minimize import minimize
-from vmsmp.cli.arguments import Subparsers, add_json, print_json
+from vmsmp.cli.arguments import Subparsers, add_hang, add_json, hang_of, print_json
 from vmsmp.cli.console import Progress
-from vmsmp.cli.replay import read_schedule
+from vmsmp.cli.lines import add_line, line_and_program, place_of_line
+from vmsmp.cli.programs import beside
 from vmsmp.engine.schedule import Schedule
-from vmsmp.library import find_scenario
 
 #: Seconds between two lines of progress.
 _EVERY_S = 0.5
@@ -23,13 +23,15 @@ def register(commands: Subparsers) -> None:
         description="Find a schedule with fewer preemptions and the same signature.",
         epilog="Exit code 0: this is the shortest; 4: interrupted, the shortest so far is shown.",
     )
-    parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
+    add_line(parser)
+    add_hang(parser)
     add_json(parser)
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
-    schedule = small = read_schedule(args.schedule)
+    schedule, program = line_and_program(args)
+    small = schedule
     progress = Progress(quiet=args.json)
     next_line = time.monotonic() + _EVERY_S
 
@@ -42,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
 
     code = 0
     try:
-        small = minimize(find_scenario(schedule.program), schedule, progress=say)
+        small = minimize(program, schedule, progress=say, hang_s=hang_of(args))
     except KeyboardInterrupt:
         code = 4
     progress.clear()
@@ -51,5 +53,5 @@ def main(args: argparse.Namespace) -> int:
     else:
         print(small)
         print(f"{len(schedule)} preemptions before, {len(small)} after{', interrupted' if code else ''}")
-        print(f"replay: vmsmp replay '{small}'")
+        print(f"replay: vmsmp replay '{small}'{beside(place_of_line(args, program))}")
     return code

@@ -10,8 +10,9 @@ from vmsmp.campaign.kill_table import BUDGET, HANG_S, Verdict, kill_table, trial
 from vmsmp.campaign.reach import Reach, reach_of
 from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
 from vmsmp.cli.console import Progress
-from vmsmp.library import matching
+from vmsmp.library import Scenario, matching
 from vmsmp.patches.catalogue import MUTANT_BY_ID, find_mutant, mutants_matching
+from vmsmp.patches.equivalent import equivalent
 from vmsmp.patches.removals import Removal, all_removals
 from vmsmp.report.kill_table import kill_text
 
@@ -22,7 +23,9 @@ def register(commands: Subparsers) -> None:
         help="remove guards one at a time, and see whether the scenarios notice",
         description="The kill table: each guard removal against the scenarios. Written mutants are tried on "
         "the scenario that they name; removals, which are derived from every test, lock, wakeup and order of "
-        "the model's source, on all scenarios that run their line. Known findings are repaired meanwhile.",
+        "the model's source, on all scenarios that run their line. Known findings are repaired meanwhile. "
+        "Removals that are known to change nothing (vmsmp/patches/equivalent) are tried only if named in "
+        "full.",
         epilog="Exit code 0: all were noticed; 1: some were not; 4: interrupted, results so far shown.",
     )
     parser.add_argument(
@@ -43,11 +46,11 @@ def register(commands: Subparsers) -> None:
         "--workers", type=number(int, 1, 256), metavar="N", help="processes (default: one a core)"
     )
     parser.add_argument(
-        "--hang",
+        "--patience",
         type=number(float, 1, 10**6),
         default=HANG_S,
         metavar="S",
-        help=f"seconds after which a trial counts as a hang (default {HANG_S:g})",
+        help=f"seconds without a complete run after which a trial counts as a hang (default {HANG_S:g})",
     )
     add_json(parser)
     parser.set_defaults(main=main)
@@ -55,13 +58,14 @@ def register(commands: Subparsers) -> None:
 
 def main(args: argparse.Namespace) -> int:
     show = Progress(quiet=args.json)
-    idents = _chosen(args)
+    scenarios = matching(args.scenarios)
+    idents, left_out = _chosen(args)
     verdicts: list[Verdict] = []
     interrupted = False
     try:
-        reach = _reach(args, idents, show)
+        reach = _reach(scenarios, idents, show)
         trials = [trial_of(ident, reach, args.budget) for ident in idents]
-        for verdict in kill_table(trials, args.workers or len(os.sched_getaffinity(0)), args.hang):
+        for verdict in kill_table(trials, args.workers or len(os.sched_getaffinity(0)), args.patience):
             verdicts.append(verdict)
             lost = sum(not one.killed for one in verdicts)
             show.say(f"{len(verdicts)} of {len(idents)} tried, {lost} not noticed; last: {verdict.ident}")
@@ -71,24 +75,32 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print_json([verdict.as_dict() for verdict in verdicts])
     else:
-        print("\n".join(kill_text(verdicts, len(idents), interrupted=interrupted)))
+        print("\n".join(kill_text(verdicts, len(idents), left_out=left_out, interrupted=interrupted)))
     if interrupted:
         return 4
     return 0 if all(verdict.killed for verdict in verdicts) else 1
 
 
-def _chosen(args: argparse.Namespace) -> list[str]:
-    """The ids to try.
+def _chosen(args: argparse.Namespace) -> tuple[list[str], int]:
+    """The ids to try, and how many are left out since they change nothing.
 
     Raises: UsageError for a pattern that matches none.
     """
     if args.ids:
-        return mutants_matching(args.ids)
-    return [removal.ident for removal in all_removals()] if args.removals else list(MUTANT_BY_ID)
+        chosen = mutants_matching(args.ids)
+    else:
+        chosen = [removal.ident for removal in all_removals()] if args.removals else list(MUTANT_BY_ID)
+    wanted = [ident for ident in chosen if ident in args.ids or not _is_equivalent(ident)]
+    return wanted, len(chosen) - len(wanted)
 
 
-def _reach(args: argparse.Namespace, idents: Sequence[str], show: Progress) -> Reach:
+def _is_equivalent(ident: str) -> bool:
+    mutant = find_mutant(ident)
+    return isinstance(mutant, Removal) and equivalent(mutant) is not None
+
+
+def _reach(scenarios: Sequence[Scenario], idents: Sequence[str], show: Progress) -> Reach:
     """Where the lines of the removals among them are run."""
     found = [mutant for mutant in map(find_mutant, idents) if isinstance(mutant, Removal)]
     functions = sorted({removal.function for removal in found})
-    return reach_of(matching(args.scenarios), functions, show.say) if functions else {}
+    return reach_of(scenarios, functions, show.say) if functions else {}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.replay import follow, parse_for
-from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.cli.arguments import Subparsers, add_hang, add_json, hang_of, number, pattern, print_json
+from vmsmp.cli.files import OutputFile, add_force, output_file, same_file
+from vmsmp.cli.lines import add_line, line_and_program, located, place_of_line
+from vmsmp.cli.programs import module_of
 from vmsmp.engine.schedule import Schedule
-from vmsmp.errors import ReplayDiverged, UsageError, shorten
-from vmsmp.library import find_scenario
+from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
 from vmsmp.report.story import story_lines
+from vmsmp.report.summary import known_lines
 from vmsmp.report.text import clean_text
 from vmsmp.report.watch import watch_lines
 
@@ -27,19 +29,25 @@ def register(commands: Subparsers) -> None:
         epilog="Exit code 0: the run is clean; 1: it fails; 3: it is clean and not the run that the line was "
         "made of, or it diverged from --digest.",
     )
-    parser.add_argument("schedule", help="a line as a report prints it, or a file that holds one")
+    add_line(parser)
     parser.add_argument("--all", action="store_true", help="show every row of the table")
     parser.add_argument(
         "--to", type=number(int, 0, 10**12), metavar="STEP", help="tell the story up to this step only"
     )
     parser.add_argument(
         "--watch",
+        type=pattern("(?s).+", "the name of an object"),
         action="append",
         default=[],
         metavar="NAME",
         help="show what happens to this object, and who changed it last; repeatable",
     )
-    parser.add_argument("--digest", metavar="HEX", help="the digest that the run must have")
+    parser.add_argument(
+        "--digest",
+        type=pattern("[0-9a-f]{16}", "a digest of 16 hexadecimal digits"),
+        metavar="HEX",
+        help="the digest that the run must have",
+    )
     parser.add_argument("--no-check", action="store_true", help="leave the checkers out")
     parser.add_argument(
         "--trace", metavar="FILE", help="write the run as a trace for ui.perfetto.dev (- for standard output)"
@@ -47,73 +55,56 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--pytest", metavar="FILE", help="write a pytest file that runs it again (- for standard output)"
     )
+    add_force(parser)
+    add_hang(parser)
     add_json(parser)
     parser.set_defaults(main=main)
 
 
-def read_schedule(text: str) -> Schedule:
-    """A schedule from a line or from the first one in a file.
-
-    Raises: UsageError in one sentence.
-    """
-    if text.startswith("v") and ":" in text:
-        return Schedule.parse(text)
-    try:
-        content = Path(text).read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):
-        what = "neither a schedule line (v1:NAME:SEED:PREEMPTIONS) nor a file that can be read"
-        raise UsageError(f"{shorten(text)!r} is {what}") from None
-    for word in content.split():
-        if word.strip("'\",").startswith("v1:"):
-            return Schedule.parse(word.strip("'\","))
-    raise UsageError(f"the file {shorten(text)!r} holds no schedule line")
-
-
-def _write(path: str, text: str) -> None:
-    """Put `text` into a file, replacing it if it is there.
-
-    Raises: UsageError in one sentence.
-    """
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
-    except ValueError as error:  # a path with a NUL
-        raise UsageError(f"cannot write {path!r}: {error}") from None
-
-
 def main(args: argparse.Namespace) -> int:
-    _one_place_each(args)
-    schedule = read_schedule(args.schedule)
-    scenario = find_scenario(schedule.program)
-    outcome = follow(scenario, parse_for(scenario, schedule), check=not args.no_check)
+    places = _places(args)
+    schedule, program = line_and_program(args)
+    outcome = follow(program, parse_for(program, schedule), check=not args.no_check, hang_s=hang_of(args))
+    place = place_of_line(args, program)
+    outcome = located(outcome, place)
     if args.digest and args.digest != outcome.digest:
         raise ReplayDiverged(f"its digest is {outcome.digest}, not {args.digest}")
-    files = {}
+    texts = {}
     if args.trace is not None:
-        files[args.trace] = perfetto_trace(outcome)
+        texts["--trace"] = perfetto_trace(outcome)
     if args.pytest is not None:
-        files[args.pytest] = pytest_file(outcome, check=not args.no_check)
-    for path, text in files.items():
-        if path != "-":
-            _write(path, text)
-    if "-" in files:
-        print(files["-"], end="")
+        module = module_of(program, place)
+        texts["--pytest"] = pytest_file(outcome, module=module, check=not args.no_check)
+    for option, text in texts.items():
+        if option in places:
+            places[option].write(text.encode())
+    if len(texts) > len(places):
+        print(next(text for option, text in texts.items() if option not in places), end="")
     elif args.json:
         print_json(_as_dict(schedule, outcome))
     else:
-        print("\n".join(_lines(args, outcome)))
+        print("\n".join(_lines(args, schedule, outcome)))
     if outcome.failure is None and outcome.misfit:
         raise ReplayDiverged(outcome.misfit)
     return 1 if outcome.failure else 0
 
 
-def _one_place_each(args: argparse.Namespace) -> None:
-    """Raises: UsageError if two outputs would go to one place."""
-    if "-" in (args.trace, args.pytest) and args.json:
+def _places(args: argparse.Namespace) -> dict[str, OutputFile]:
+    """The files to write, by option; an option that stands for standard output has none.
+
+    Raises: UsageError if one may not be written, or two outputs would go to one place.
+    """
+    named = {"--trace": args.trace, "--pytest": args.pytest}
+    if ("-" in named.values() and args.json) or [*named.values()] == ["-", "-"]:
         raise UsageError("only one of --json, --trace - and --pytest - can go to standard output")
-    if args.trace is not None and args.trace == args.pytest:
+    found = {
+        option: output_file(name, force=args.force)
+        for option, name in named.items()
+        if name not in (None, "-")
+    }
+    if len(found) == 2 and same_file(*found.values()):
         raise UsageError("--trace and --pytest cannot both go to the same file")
+    return found
 
 
 def _as_dict(schedule: Schedule, outcome: Outcome) -> dict[str, object]:
@@ -128,7 +119,7 @@ def _as_dict(schedule: Schedule, outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _lines(args: argparse.Namespace, outcome: Outcome) -> list[str]:
+def _lines(args: argparse.Namespace, schedule: Schedule, outcome: Outcome) -> list[str]:
     """The run in words: what was asked for, else its failure, else its story."""
     story = outcome.story
     if story is not None and (args.to is not None or args.watch):
@@ -137,5 +128,6 @@ def _lines(args: argparse.Namespace, outcome: Outcome) -> list[str]:
         return watch_lines(story, args.watch) or story_lines(story, everything=args.all)
     if outcome.failure is not None:
         note = [f"\nnote: {outcome.misfit}"] if outcome.misfit else []
-        return [outcome.failure.report(everything=args.all), *note]
+        known = known_lines(outcome.failure, schedule.options)
+        return [outcome.failure.report(everything=args.all), *known, *note]
     return [clean_text(outcome, everything=args.all)]

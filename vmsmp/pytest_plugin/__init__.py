@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vmsmp.pytest_plugin.last_failed import LastFailed, pytest_collection_modifyitems
+from vmsmp.pytest_plugin.blobs import decorate
+from vmsmp.pytest_plugin.crash import Crashes
+from vmsmp.pytest_plugin.last_failed import LastFailed, keep_failed
 from vmsmp.pytest_plugin.reports import command, pytest_runtest_call, pytest_runtest_makereport
 from vmsmp.pytest_plugin.settings import (
     DEFAULT_SCHED,
@@ -28,6 +30,7 @@ from vmsmp.pytest_plugin.settings import (
     pytest_addoption,
     read_settings,
 )
+from vmsmp.pytest_plugin.summary import FailedSchedules
 
 if TYPE_CHECKING:
     from vmsmp.pytest_plugin.explorer import Explorer
@@ -56,8 +59,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SETTINGS] = Settings(**handed)
         return
     config.stash[SETTINGS] = read_settings(config)
+    config.pluginmanager.register(FailedSchedules(), "vmsmp-summary")
+    config.pluginmanager.register(Crashes(config), "vmsmp-crashes")
     if cache_of(config) is not None:
         config.pluginmanager.register(LastFailed(config), "vmsmp-lastfailed")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    keep_failed(config, items)
+    decorate(config, items)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -16,8 +16,9 @@ from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.campaign.search import explore
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.errors import UsageError
-from vmsmp.library import find_scenario
-from vmsmp.pytest_plugin.reports import FOUND, Found, note, told
+from vmsmp.library import all_scenarios, find_scenario, with_own
+from vmsmp.pytest_plugin.crash import Note
+from vmsmp.pytest_plugin.reports import FOUND, Found, note, replay_command, told
 from vmsmp.pytest_plugin.settings import DEFAULT_SCHED, SETTINGS, gil_word, plain
 
 
@@ -67,15 +68,24 @@ class Explorer:
         __tracebackhide__ = True
         lines = self._lines(program)
         try:
-            if lines:
-                result = _follow(program, lines, options, told=self.settings.replay is not None)
-            else:
-                result = explore(program, **options)
+            result = _follow(program, lines, options) if lines else self._search(program, options)
         except UsageError as error:
             pytest.fail(f"ValueError: {error}", pytrace=False)
         if result.interrupted:
             raise KeyboardInterrupt
         return result
+
+    def _search(self, program: Program, options: dict[str, Any]) -> Result:
+        """Search, and keep a note of how far it is."""
+        sched, said = options.get("sched", DEFAULT_SCHED), options.get("progress")
+        with Note(self.item, f"{program_name(program)} under {sched}, seed {options['seed']:#x}") as kept:
+
+            def say(so_far: Result) -> None:
+                kept.write(so_far.executions)
+                if said is not None:
+                    said(so_far)
+
+            return explore(program, **options | {"progress": say})
 
     def _defaults(self) -> tuple[str | None, dict[str, Any]]:
         """The marker's scenario, and the options of the marker over those of the command line."""
@@ -115,7 +125,8 @@ class Explorer:
         if name is None:
             raise TypeError("explore() needs a program, or a marker vmsmp(scenario=...)")
         try:
-            return find_scenario(name)
+            known = all_scenarios()
+            return find_scenario(name, known if name in known else with_own(self.settings.scenarios))
         except UsageError as error:
             pytest.fail(f"ValueError: {error}", pytrace=False)
 
@@ -125,24 +136,37 @@ class Explorer:
             return [self.settings.replay]
         if not self.settings.failed:
             return []
-        name = program_name(program)
-        lines = self.settings.failed.get(self.nodeid, [])
-        return [line for line in lines if Schedule.parse(line).program == name]
+        stored = self.settings.failed.get(self.nodeid, [])
+        return [line for line in stored if self._usable(program, line)]
+
+    def _usable(self, program: Program, line: str) -> bool:
+        """Whether a stored line is one of the program; a warning if nobody can follow it any more."""
+        try:
+            schedule = Schedule.parse(line)
+            if schedule.program == program_name(program):
+                parse_for(program, schedule)
+                return True
+        except UsageError as error:
+            self.item.warn(
+                pytest.PytestWarning(f"vmsmp: a schedule stored for --vmsmp-lf is ignored: {error}")
+            )
+        return False
 
     def _write_down(self, result: Result) -> None:
         """What the result says, where reports and JUnit files look for it."""
-        properties = dict(self.item.user_properties)
+        properties: dict[str, Any] = dict(self.item.user_properties)
         before = properties.get("vmsmp.executions", 0)
-        assert isinstance(before, int)
         note(self.item, "vmsmp.executions", before + result.executions)
+        note(self.item, "vmsmp.steps", properties.get("vmsmp.steps", 0) + result.steps)
         for failure in result.failures:
             self.found.failures.append(failure)
             self.item.user_properties.append(("vmsmp.schedule", failure.schedule))
             self.item.user_properties.append(("vmsmp.signature", failure.signature))
+            self.item.user_properties.append(("vmsmp.replay", replay_command(self.item, failure)))
 
 
-def _follow(program: Program, lines: list[str], options: dict[str, Any], *, told: bool) -> Result:
-    """Replay `lines` as if they were a search, with a warning (`told`) of one that does not fit.
+def _follow(program: Program, lines: list[str], options: dict[str, Any]) -> Result:
+    """Replay `lines` as if they were a search, with a warning of one that does not fit.
 
     Raises: UsageError, as `vmsmp.replay` does.
     """
@@ -153,7 +177,7 @@ def _follow(program: Program, lines: list[str], options: dict[str, Any], *, told
     start = time.monotonic()
     for schedule in schedules:
         outcome = follow(program, schedule, **kept)
-        if told and outcome.misfit:
+        if outcome.misfit:
             warnings.warn(outcome.misfit, stacklevel=2)
         result.executions += 1
         result.steps += outcome.steps

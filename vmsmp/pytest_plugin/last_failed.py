@@ -33,9 +33,8 @@ class LastFailed:
             cache.set(CACHE_KEY, self.lines)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --vmsmp-lf, run only the tests that have a failed schedule."""
+def keep_failed(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --vmsmp-lf, keep only the tests that have a failed schedule."""
     failed = config.stash[SETTINGS].failed
     if not failed:
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from vmsmp.pytest_plugin.blobs import decorators
 from vmsmp.pytest_plugin.settings import plain
 
 if TYPE_CHECKING:
@@ -43,8 +44,13 @@ def told(item: pytest.Item, failure: Failure) -> str:
     if not failure.listed:  # only pytest knows the program
         own = f"replay: {replaying(failure.program, failure.line, listed=False)}"
         lines[:] = [f"schedule: {failure.schedule}" if line == own else line for line in lines]
-    lines.append(f"replay: {command(item)} --vmsmp-replay '{failure.line}'")
+    lines.append(f"replay: {replay_command(item, failure)}")
     return "\n".join(lines)
+
+
+def replay_command(item: pytest.Item, failure: Failure) -> str:
+    """The command that replays a failure in its test."""
+    return f"{command(item)} --vmsmp-replay '{failure.line}'"
 
 
 def command(item: pytest.Item) -> str:
@@ -68,10 +74,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the failures that the test got as results, if it failed over them."""
+    """Show the failures that the test got as results, if it failed over them, and how to see one again."""
     report = yield
+    if report.failed and report.when == "call" and call.excinfo is not None:
+        for decorator in decorators(call.excinfo.value):
+            again = f'{command(item)} --vmsmp-replay "{decorator}"'
+            item.user_properties.append(("vmsmp.reproduce", again))
+            report.sections.append(("vmsmp reproduce", f"again: {again}"))
     found = item.stash.get(FOUND, None)
     if found is not None and report.failed and report.when == "call":
         for failure in found.failures[found.told :]:

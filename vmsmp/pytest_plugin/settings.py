@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ CACHE_KEY: Final = "vmsmp/failed"
 class Settings:
     """What the command line and the environment say; the same on every xdist worker.
 
-    `failed` is None without --vmsmp-lf, else the lines that failed last time by test.
+    `blob` is what hypothesis says that reproduces a failure, its version and bytes.
+    `failed` is None without --vmsmp-lf, else the lines that failed last time by test.  `scenarios` are the
+    files and folders of the project's own.
     """
 
     seed: int = 0
@@ -28,9 +31,13 @@ class Settings:
     sched: str | None = None
     replay: str | None = None
     failed: dict[str, list[str]] | None = None
+    scenarios: tuple[str, ...] = ()
+    blob: tuple[str, bytes] | None = None
 
 
 SETTINGS: Final = pytest.StashKey[Settings]()
+#: What hypothesis prints to reproduce a failure.
+_BLOB: Final = re.compile(r"@?reproduce_failure\('([^']*)', b'([A-Za-z0-9+/=]*)'\)")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +54,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vmsmp-replay",
         metavar="LINE",
-        help="follow this schedule line instead of searching [VMSMP_REPLAY]",
+        help="follow this schedule line instead of searching, or run the example of hypothesis that "
+        "\"reproduce_failure('VERSION', b'BLOB')\" stands for [VMSMP_REPLAY]",
     )
     group.addoption(
         "--vmsmp-lf",
@@ -62,17 +70,28 @@ def read_settings(config: pytest.Config) -> Settings:
 
     Raises: pytest.UsageError.
     """
+    from vmsmp.project import project_at
+
+    try:
+        project = project_at(config.rootpath)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
     seed = _read_number(config, "seed", least=0, such_as="such as 7 or 0x2a")
+    schedules = _read_number(config, "schedules", least=1, such_as="from 1")
     return Settings(
-        0 if seed is None else seed,
-        _read_number(config, "schedules", least=1, such_as="from 1"),
-        _read_sched(config),
+        (project.seed or 0) if seed is None else seed,
+        project.schedules if schedules is None else schedules,
+        _read_sched(config) or project.sched,
         _read_replay(config),
         _read_failed(config),
+        project.scenarios,
+        _read_blob(config),
     )
 
 
 def _read_number(config: pytest.Config, name: str, *, least: int, such_as: str) -> int | None:
+    from vmsmp.errors import quoted
+
     given = _given(config, name)
     if given is None:
         return None
@@ -82,7 +101,7 @@ def _read_number(config: pytest.Config, name: str, *, least: int, such_as: str) 
     except ValueError:
         number = -1
     if number < least:
-        raise pytest.UsageError(f"{source} must be a number {such_as}, not {text!r}")
+        raise pytest.UsageError(f"{source} must be a number {such_as}, not {quoted(text)}")
     return number
 
 
@@ -104,22 +123,32 @@ def _read_replay(config: pytest.Config) -> str | None:
     from vmsmp.engine.schedule import Schedule
 
     source, line = given
+    if _BLOB.search(line):
+        return None
     _checked(source, lambda: Schedule.parse(line))
     return line
 
 
+def _read_blob(config: pytest.Config) -> tuple[str, bytes] | None:
+    given = _given(config, "replay")
+    found = _BLOB.search(given[1]) if given is not None else None
+    return (found[1], found[2].encode()) if found is not None else None
+
+
 def _read_failed(config: pytest.Config) -> dict[str, list[str]] | None:
+    from vmsmp.errors import quoted
+
     given = _given(config, "lf")
     if given is None:
         return None
     source, text = given
     if text not in ("True", "0", "1"):
-        raise pytest.UsageError(f"{source} must be 0 or 1, not {text!r}")
+        raise pytest.UsageError(f"{source} must be 0 or 1, not {quoted(text)}")
     if text == "0":
         return None
     if cache_of(config) is None:
         raise pytest.UsageError(f"{source} needs pytest's cache: leave out -p no:cacheprovider")
-    return stored_failures(config)
+    return stored_failures(config, _warner(config))
 
 
 def _given(config: pytest.Config, name: str) -> tuple[str, str] | None:
@@ -145,11 +174,34 @@ def cache_of(config: pytest.Config) -> pytest.Cache | None:
     return getattr(config, "cache", None)
 
 
-def stored_failures(config: pytest.Config) -> dict[str, list[str]]:
-    """The schedule lines that failed last time, by test."""
+def stored_failures(
+    config: pytest.Config, warn: Callable[[str], None] = lambda _: None
+) -> dict[str, list[str]]:
+    """The schedule lines that failed last time, by test; `warn` hears of what is no such thing."""
     cache = cache_of(config)
     stored = cache.get(CACHE_KEY, {}) if cache is not None else {}
-    return dict(stored) if isinstance(stored, dict) else {}
+    if not isinstance(stored, dict):
+        stored = {"": stored}
+    good = {test: lines for test, lines in stored.items() if _are_lines(lines)}
+    if len(good) < len(stored):
+        warn(f"pytest's cache has things under {CACHE_KEY!r} that are no schedule lines; they are ignored")
+    return good
+
+
+def _are_lines(lines: object) -> bool:
+    return isinstance(lines, list) and all(isinstance(line, str) for line in lines)
+
+
+def _warner(config: pytest.Config) -> Callable[[str], None]:
+    """Something to call with a warning; no filter makes an error of it, since no test has run yet."""
+
+    def warn(words: str) -> None:
+        try:
+            config.issue_config_time_warning(pytest.PytestWarning(f"vmsmp: {words}"), stacklevel=3)
+        except pytest.PytestWarning:
+            pass
+
+    return warn
 
 
 def plain(nodeid: str, config: pytest.Config) -> str:

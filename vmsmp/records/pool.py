@@ -31,8 +31,9 @@ class Block(Generic[R]):
         self.records = records
 
     def __call__(self, n: int) -> Any:
-        record = self.records.get(n // STRIDE)
-        return None if record is None else record.at(n % STRIDE)
+        place, offset = divmod(n, STRIDE)
+        record = self.records.get(place)
+        return record if record is None or not offset else record.at(offset)
 
 
 class RecordPool(Generic[R]):

@@ -6,6 +6,8 @@ constructor `(vm, ident=None, *, slot=value, ...)` is generated from them.
   * a *field* is a plain slot.  If a checker wants to see accesses, a pool makes instances of the `checked`
     twin instead, whose slots are guarded; otherwise an access costs no more than a slot's.  An access to a
     locked field is not a visible operation: code that holds the right locks cannot observe its timing.
+    `record.raw_NAME` is the slot under another name, which no twin guards: rules and letters, evaluated at
+    every step or access, read it unseen.  A class declares the types of those that are used.
   * a *hint* is a read without the lock, which the reader knows may be stale.  It is a visible operation, and
     so is a store that such readers must be able to miss (`publish`).
   * a *word* is atomic, with the operations of `records.word`.
@@ -250,24 +252,39 @@ def has(cpu: Cpu, thing: Any, *modes: Any) -> bool:
     return False
 
 
+#: The accessors of a guarded slot.  They name it, for a call of its descriptor costs twice as much.
+_ACCESSORS: Final = """
+def read(record):
+    if not may_read(record.vm.engine.current, record):
+        tell(record.vm.hooks.unlocked, record, declared, False)
+    return record.raw_{name}
+
+def write(record, value):
+    if not may_write(record.vm.engine.current, record):
+        tell(record.vm.hooks.unlocked, record, declared, True)
+    record.raw_{name} = value
+"""
+
+
 def _guard(declared: Field) -> property:
     """Return a property over a slot that reports each access without the locks of the field's letters.
 
     It evaluates the letters itself: to call a checker at every access costs more than they do.
     """
-    peek, poke, may_read, may_write = declared.peek, declared.poke, declared.may_read, declared.may_write
-
-    def read(record: Any) -> Any:
-        if not may_read(record.vm.engine.current, record):  # type: ignore[misc]  # used if not None
-            _tell(record.vm.hooks.unlocked, record, declared, False)
-        return peek(record)
-
-    def write(record: Any, value: Any) -> None:
-        if not may_write(record.vm.engine.current, record):  # type: ignore[misc]  # used if not None
-            _tell(record.vm.hooks.unlocked, record, declared, True)
-        poke(record, value)
-
-    return property(peek if may_read is None else read, poke if may_write is None else write)
+    known: dict[str, Any] = {
+        "__name__": __name__,  # a report leaves their frames out, too
+        "declared": declared,
+        "may_read": declared.may_read,
+        "may_write": declared.may_write,
+        "tell": _tell,
+    }
+    source = _ACCESSORS.format(name=declared.name)
+    exec(compile(source, "<guards of a record>", "exec"), known)  # noqa: S102 - the name of a declared slot only
+    read, write = known["read"], known["write"]
+    return property(
+        declared.peek if declared.may_read is None else read,
+        declared.poke if declared.may_write is None else write,
+    )
 
 
 def _watched_guard(declared: Field, *, mortal: bool) -> property:
@@ -340,7 +357,9 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
                 shape = {"__slots__": (), "declared": field, "_shift": offset << _FIELD_SHIFT}
                 made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
                 made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
-            elif field.read or field.write:
+            else:
+                setattr(made, f"raw_{name}", slot)
+            if field.read or field.write:
                 mortal = space["mortal"]
                 watched = field.watch or mortal
                 guards[name] = _watched_guard(field, mortal=mortal) if watched else _guard(field)

@@ -27,7 +27,9 @@ class Share:
 
     An `owned` share is held by the CPU that took it, and only that CPU returns it, unless it hands it on
     (`Record.handed`); other shares are only counted, and any CPU returns them.  A `temporary` one is back
-    when all is over.  `invariant` names the rule that is broken when the counts do not balance.
+    when all is over, and of a `balanced` one no more are out at the end of a scenario than when its first CPU
+    was started.
+    `invariant` names the rule that is broken when the counts do not balance.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Share:
     invariant: str
     edge: Edge | None = None
     temporary: bool = False
+    balanced: bool = False
 
     def __str__(self) -> str:
         return self.name

@@ -2,77 +2,109 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Final
 
-from vmsmp.engine.workers import gil_enabled
 from vmsmp.report.table import table
 from vmsmp.report.text import again
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.stress import Campaign
+    from vmsmp.campaign.tally import Campaign
 
 #: New failures reported in full; the others are only listed at the end.
 FULL_REPORTS = 3
+#: Scenarios, and errors, that are named without being asked for.
+FEW: Final = 20
 #: What is counted for each scenario, in the order of the table.
 _COUNTS = ("schedules", "repaired", "steps", "rounds", "operations", "failed", "known")
 
 
-def campaign_text(campaign: Campaign, *, seed: int, minutes: float) -> str:
-    """Return the whole summary."""
+def campaign_text(campaign: Campaign, *, seed: int, minutes: float, verbose: bool = False) -> str:
+    """Return the whole summary; `verbose` names every scenario, however many there are."""
     lines: list[str] = []
     for key, failure in list(campaign.new.items())[:FULL_REPORTS]:
         lines += [failure.report(), f"seen {campaign.counts[key]} times in this campaign", ""]
-    if campaign.known:
-        lines.append("known findings, which do not fail a campaign:")
-        for finding, failure, times in campaign.known.values():
-            lines.append(f"  {finding.name} ({times} times, in {failure.program}): {finding.reason}")
-            lines.append(f"    replay: vmsmp replay '{failure.schedule or finding.schedule}'")
-        lines.append("")
-    lines += _rows(campaign)
+    lines += _known(campaign, reasons=verbose or len(campaign.known) <= FULL_REPORTS)
+    if campaign.fixed:
+        lines += ["found before, and fixed on this code:", *(f"  {what}" for what in campaign.fixed), ""]
+    few = verbose or len(campaign.rows) <= FEW
+    lines += _rows(campaign, every=few)
     if campaign.new:
         lines += ["", "new failures:"]
         for key, failure in campaign.new.items():
             lines.append(f"  {failure.program}, {campaign.counts[key]} times: {failure.signature}")
             lines += [f"    {line}" for line in again(failure) if "vmsmp " in line]
-    lines += ["", *_explored(campaign, seed, minutes)]
+    lines += ["", *_explored(campaign, seed, minutes, every=few)]
     return "\n".join(lines)
 
 
-def _rows(campaign: Campaign) -> list[str]:
+def _known(campaign: Campaign, *, reasons: bool) -> list[str]:
+    """The known findings that were met: of many the names, since nobody needs to act on them."""
+    if not campaign.known:
+        return []
+    lines = ["known findings, which do not fail a campaign:"]
+    for finding, failure, times in campaign.known.values():
+        reason = f": {finding.reason}" if reasons else ""
+        lines.append(f"  {finding.name} ({times} times, in {failure.program}){reason}")
+        lines += [f"    replay: vmsmp replay {finding.name}"] if reasons else []
+    lines += [] if reasons else ["  (`vmsmp replay NAME` shows one, --verbose tells their reasons)"]
+    return [*lines, ""]
+
+
+def _rows(campaign: Campaign, *, every: bool) -> list[str]:
+    """The table of scenarios: all, or those that failed."""
     heads = ["scenario", "schedules", "repaired", "steps", "free rounds", "operations", "failed", "known"]
-    rows = [[name, *(f"{getattr(row, count):,}" for count in _COUNTS)] for name, row in campaign.rows.items()]
-    lines = table(heads, rows, right=range(1, len(heads)))
-    return [*lines, "", "schedules: as the kernel is; repaired: with the repairs of all known findings on"]
+    shown = {name: row for name, row in campaign.rows.items() if every or row.failed}
+    rows = [[name, *(f"{getattr(row, count):,}" for count in _COUNTS)] for name, row in shown.items()]
+    lines = table(heads, rows, right=range(1, len(heads))) if rows else []
+    left = len(campaign.rows) - len(shown)
+    more = [f"{left} scenarios have no new failure (--verbose names them)"] if left else []
+    return [
+        *lines,
+        *more,
+        "",
+        "schedules: as the kernel is; repaired: with the repairs of all known findings on",
+    ]
 
 
-def _explored(campaign: Campaign, seed: int, minutes: float) -> list[str]:
+def _explored(campaign: Campaign, seed: int, minutes: float, *, every: bool) -> list[str]:
     """Say what was explored, what was not, and how to go on."""
     lines = [_totals(campaign)]
+    if campaign.before:
+        lines.append(f"{campaign.before:,} of {campaign.batches:,} batches were in the store already")
+    if campaign.lost:
+        lines.append(f"{campaign.lost} batches did not end in time, and are not counted")
     if campaign.interrupted:
         lines.append("interrupted: these are the results until then")
-    if campaign.slices < campaign.planned:
-        missing = campaign.planned - campaign.slices
+    if campaign.batches < campaign.planned:
+        missing = campaign.planned - campaign.batches
         lines.append(
-            f"not explored: {missing} of {campaign.planned} slices of the first round; give it more time"
+            f"not explored: {missing:,} of {campaign.planned:,} batches of the first round; give it more time"
         )
     for what, count in (("under control", "schedules"), ("with known findings repaired", "repaired")):
         untouched = [name for name, row in campaign.rows.items() if not getattr(row, count)]
-        if untouched:
-            lines.append(f"not explored {what}: {', '.join(untouched)}")
-    lines += [f"error: {error}" for error in campaign.errors]
+        if untouched and not (campaign.scarcity and count == "schedules"):
+            names = ", ".join(untouched) if every else f"{len(untouched)} scenarios (--verbose names them)"
+            lines.append(f"not explored {what}: {names}")
+    lines += [f"error: {error}" for error in campaign.errors[:FEW]]
+    if len(campaign.errors) > FEW:
+        lines.append(f"and {len(campaign.errors) - FEW} errors more (--json has them all)")
     if campaign.new:
         lines.append("to see one again, run its `vmsmp replay` line; it gives the same run everywhere")
     else:
         lines.append(
             "not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory"
         )
-    lines.append(f"go on: vmsmp stress --minutes {max(10, minutes * 10):g} --seed {seed + 1000}")
+    words = ["--minutes", f"{max(10, minutes * 10):g}", "--seed", str(seed + 1000), *campaign.scarcity.words]
+    if campaign.store is not None:  # it goes on behind its last batch
+        words = ["--store", shlex.quote(str(campaign.store)), "--seed", str(seed), *campaign.scarcity.words]
+    lines.append(f"go on: vmsmp stress {' '.join(words)}")
     return lines
 
 
 def _totals(campaign: Campaign) -> str:
     schedules, rounds = campaign.executions
-    gil = "with the GIL, so preemptive" if gil_enabled() else "truly parallel"
+    gil = "truly parallel" if campaign.parallel else "with the GIL, so preemptive"
     return (
         f"{schedules:,} schedules and {rounds:,} free rounds ({gil}) in {campaign.seconds:.1f} s "
         f"on {campaign.workers} workers; {len(campaign.new) or 'no'} new "
@@ -85,8 +117,11 @@ def campaign_dict(campaign: Campaign) -> dict[str, object]:
     return {
         "seconds": round(campaign.seconds, 3),
         "workers": campaign.workers,
-        "slices": campaign.slices,
+        "batches": campaign.batches,
         "planned": campaign.planned,
+        "before": campaign.before,
+        "lost": campaign.lost,
+        "fixed": campaign.fixed,
         "interrupted": campaign.interrupted,
         "errors": campaign.errors,
         "new": [

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from vmsmp.campaign.kill_table import Verdict
 
 
-def kill_text(verdicts: Sequence[Verdict], planned: int, *, interrupted: bool) -> list[str]:
+def kill_text(
+    verdicts: Sequence[Verdict], planned: int, *, left_out: int = 0, interrupted: bool = False
+) -> list[str]:
     """Return the lines of the whole report."""
     killed = sum(verdict.killed for verdict in verdicts)
     lines = table(
@@ -28,7 +30,8 @@ def kill_text(verdicts: Sequence[Verdict], planned: int, *, interrupted: bool) -
     if lost:
         lines += ["", "not noticed:"]
         lines += [f"  {one.ident}, {one.outcome}: {_about(one.ident)}" for one in lost]
-    lines += ["", f"{killed} of {len(verdicts)} noticed"]
+    rest = f"; {left_out} that change nothing were left out" if left_out else ""
+    lines += ["", f"{killed} of {len(verdicts)} noticed{rest}"]
     if interrupted:
         lines.append(f"interrupted: {planned - len(verdicts)} of {planned} were not tried")
     found = next((one for one in verdicts if one.schedule), None)

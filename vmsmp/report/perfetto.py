@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure, Outcome
     from vmsmp.campaign.story import Story
 
+#: What a trace is, and in which version of its form.
+SCHEMA: Final = "vmsmp.trace/1"
 #: The processes of a trace.
 CPUS: Final = 1
 LOCKS: Final = 2
@@ -53,6 +55,7 @@ def perfetto_trace(outcome: Outcome) -> str:
     if outcome.story is None:
         raise UsageError("this run has no story, so there is nothing to trace: replay a schedule line")
     about = {
+        "schema": SCHEMA,
         "program": outcome.program,
         "schedule": outcome.schedule,
         "digest": outcome.digest,

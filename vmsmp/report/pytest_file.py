@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vmsmp.errors import UsageError
+from vmsmp.errors import UsageError, quoted
 from vmsmp.library import all_scenarios
 
 if TYPE_CHECKING:
@@ -98,11 +98,12 @@ def _of_program(*, fails: bool) -> dict[str, str]:
 def _program(outcome: Outcome, module: str | None) -> str:
     if module is None:
         if outcome.program not in all_scenarios():
-            raise UsageError(f"{outcome.program!r} is no scenario: say where it is, as 'module:function'")
+            name = quoted(outcome.program)
+            raise UsageError(f"{name} is no scenario: say where it is, as 'module:function'")
         return outcome.program
     where, colon, function = module.partition(":")
     if not (colon and all(part.isidentifier() for part in (*where.split("."), *function.split(".")))):
-        raise UsageError(f"{module!r} names no program: it takes the form 'module:function'")
+        raise UsageError(f"{quoted(module)} names no program: it takes the form 'module:function'")
     return module
 
 

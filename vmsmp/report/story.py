@@ -39,11 +39,16 @@ def story_lines(
 
     Of a long run `everything` shows all, else at least the steps in `keep`.
     """
-    rows = _fold(list(story.rows))
-    shown = list(_gaps(rows, set() if everything else _hidden(rows, keep)))
+    shown = shown_rows(story, everything=everything, keep=keep)
     width = output_width() if width is None else width
     lines = _table(story.cpus, shown)
     return lines if max(map(len, lines)) <= width else _blocks(story.cpus, shown, width)
+
+
+def shown_rows(story: Story, *, everything: bool = False, keep: Collection[int] = ()) -> list[Folded | int]:
+    """Return what is shown of a run: rows, those that repeat folded; a number stands for so many left out."""
+    rows = _fold(list(story.rows))
+    return list(_gaps(rows, set() if everything else _hidden(rows, keep)))
 
 
 # -- a table -----------------------------------------------------------------------------------
@@ -51,7 +56,7 @@ def story_lines(
 
 def _table(cpus: Sequence[str], shown: list[Folded | int]) -> list[str]:
     """One column a CPU, time downwards; a number stands for so many rows left out."""
-    columns = _Columns(cpus, ((one[0], _cell(one)) for one in shown if isinstance(one, tuple)))
+    columns = _Columns(cpus, ((one[0], cell_text(one)) for one in shown if isinstance(one, tuple)))
     lines = [f"{'step':>5} {columns.line(dict(enumerate(cpus)))}", columns.rule]
     for one in shown:
         if isinstance(one, int):
@@ -60,7 +65,7 @@ def _table(cpus: Sequence[str], shown: list[Folded | int]) -> list[str]:
         row = one[0]
         if row.switch:
             lines.append(f"{'':>5} {columns.line({})}   switch: {row.switch}")
-        lines.append(f"{row.step:>5} {columns.line({row.cpu: _cell(one)})}{_where(row)}")
+        lines.append(f"{row.step:>5} {columns.line({row.cpu: cell_text(one)})}{place_text(row)}")
     return [*lines, columns.rule]
 
 
@@ -99,7 +104,7 @@ def _blocks(cpus: Sequence[str], shown: list[Folded | int], width: int) -> list[
             running = row.cpu
             lines += _wrapped(cpus[running], f" ({row.switch})" if row.switch else "", width, 4)
         whose = "" if row.cpu == running else f"{cpus[row.cpu]}: "
-        lines += _wrapped(f"{row.step:>6}  {whose}{_cell(one)}", _where(row), width, 12)
+        lines += _wrapped(f"{row.step:>6}  {whose}{cell_text(one)}", place_text(row), width, 12)
     return lines
 
 
@@ -122,7 +127,8 @@ def _wrapped(text: str, tail: str, width: int, indent: int) -> list[str]:
 # -- rows --------------------------------------------------------------------------------------
 
 
-def _cell(one: Folded) -> str:
+def cell_text(one: Folded) -> str:
+    """Return what a step did, indented by the locks that its CPU held."""
     row, times, circle = one
     text = "  " * min(row.held, 4) + row.text
     if row.change:
@@ -134,7 +140,7 @@ def _cell(one: Folded) -> str:
     return f"{text}  (x{times})" if circle < 3 else f"{text}  (x{times}, these {circle} in turn)"
 
 
-def _where(row: Row) -> str:
+def place_text(row: Row) -> str:
     """Return the kernel function a step is in, if any, and the program's line that called it."""
     if not row.place:
         return ""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
+from vmsmp.campaign.findings import explain
 from vmsmp.report.table import table
 from vmsmp.sched.names import about
 
 if TYPE_CHECKING:
     from vmsmp.campaign.free_run import FreeRounds
-    from vmsmp.campaign.outcome import Result
+    from vmsmp.campaign.outcome import Failure, Result
+    from vmsmp.engine.options import Options
 
 
-def result_text(result: Result) -> str:
-    """Return a controlled search in a few lines."""
+def result_text(result: Result, place: str = "") -> str:
+    """Return a controlled search in a few lines; `place` is what its program is run as, if not its name."""
     options = " ".join(result.options.words()) or "default options"
     failed = sum(result.counts.values())
     lines = [
@@ -26,27 +29,49 @@ def result_text(result: Result) -> str:
         lines.append("explored: every schedule that this search has, so within its bounds nothing is left")
         lines += result.certificate.lines()[:1]
     elif not failed:
-        lines += _unfinished(result)
+        lines += _unfinished(result, place or result.program)
     return "\n".join(lines)
 
 
-def _unfinished(result: Result) -> list[str]:
+def known_lines(failure: Failure, options: Options) -> list[str]:
+    """Return the known finding that a failure is, and how to see what lies behind it; else nothing."""
+    finding = explain(failure, options.repairs)
+    if finding is None:
+        return []
+    return [
+        f"known finding {finding.name}: {finding.reason}",
+        f"  what lies behind it: vmsmp run {failure.program} --repair {finding.repair}",
+    ]
+
+
+def _unfinished(result: Result, place: str) -> list[str]:
     """Say what a search without failures that has not seen everything is worth, and how to go on."""
-    sampled = result.certificate.share is None
-    seed = result.seed + sampled  # a systematic search goes on with the same data
-    sched = "" if result.scheduler == "portfolio" else f" --sched {result.scheduler}"
     return [
         f"explored: {_what_was_explored(result)}",
         *result.certificate.lines(),
         "not explored: other schedulers, depths, CPU counts; memory is sequentially consistent",
-        f"go on: vmsmp run {result.program}{sched} --schedules {max(10_000, result.executions * 10)}"
-        f" --seed {seed}",
+        f"go on: {_how_to_go_on(result, place)}",
     ]
+
+
+def _how_to_go_on(result: Result, place: str) -> str:
+    """The command that shows something new."""
+    certificate = result.certificate
+    # A search that has no run left is followed by a sample; one that has some goes on with the same data.
+    sched = "portfolio" if certificate.limits else result.scheduler
+    seed = result.seed + (certificate.share is None)
+    words = [*result.arguments, *([] if sched == "portfolio" else ["--sched", sched])]
+    words += ["--schedules", str(max(10_000, result.executions * 10)), "--seed", str(seed)]
+    return shlex.join(["vmsmp", "run", place, *words])
 
 
 def _what_was_explored(result: Result) -> str:
     """Of a systematic search the share of its tree; of any other what it is a sample of."""
     certificate = result.certificate
+    if certificate.limits:
+        return "all runs that this search tells apart, which are not all there are: " + "; ".join(
+            certificate.limits
+        )
     if certificate.share is None:
         if result.scheduler == "rr":
             return "one order of steps, round robin; that is no sample of others"
@@ -55,15 +80,17 @@ def _what_was_explored(result: Result) -> str:
             f"a sample ({about(result.scheduler)}); "
             f"at 95 % fewer than one schedule in {bound:,.0f} of this kind fails"
         )
-    if certificate.share >= 1.0:
-        return (
-            "all runs that this search tells apart, which are not all there are: sleeps may end early, "
-            "or runs reached the step limit"
-        )
     return (
-        f"{certificate.share:.2g} of this search's tree ({about(result.scheduler)}){_size(result)}; "
+        f"{_portion(certificate.share)} of this search's tree ({about(result.scheduler)}){_size(result)}; "
         "neighbours and no sample, so of the other schedules nothing is known"
     )
+
+
+def _portion(share: float) -> str:
+    """A share in words that do not round it to nothing or to all."""
+    if not share:
+        return "next to nothing"
+    return f"{share:.2g}" if share < 0.995 else "more than 0.99"
 
 
 def _size(result: Result) -> str:
@@ -75,7 +102,7 @@ def _size(result: Result) -> str:
     return f", of about {runs:,.0f} {what}" if runs < 1e9 else f", of more than 10^9 {what}"
 
 
-def free_text(rounds: FreeRounds) -> str:
+def free_text(rounds: FreeRounds, place: str = "") -> str:
     """Return a series of free runs in a few lines, with the locks' contention."""
     rate = rounds.operations / rounds.seconds if rounds.seconds else 0.0
     failed = sum(rounds.counts.values())
@@ -86,10 +113,11 @@ def free_text(rounds: FreeRounds) -> str:
     if rounds.locks:
         lines += ["", *contention_lines(rounds)]
     if not failed:
+        command = ["vmsmp", "run", place or rounds.program, *rounds.arguments, "--schedules", "10000"]
         lines += [
             "",
             "explored: what the host's own timing shows; a search shows rare orders far sooner",
-            f"go on: vmsmp run {rounds.program} --schedules 10000",
+            f"go on: {shlex.join(command)}",
         ]
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -76,12 +77,12 @@ def _found(failure: Failure) -> str:
 def again(failure: Failure) -> list[str]:
     """Return the lines that say how to see it again."""
     if failure.schedule:
-        command = replaying(failure.program, failure.line, listed=failure.listed)
-        return [f"replay: {command}", f"digest: {failure.digest}"]
+        command = replaying(failure.program, failure.line, listed=failure.listed, place=failure.place)
+        return [f"replay: {command}", *([f"digest: {failure.digest}"] if failure.digest else [])]
     return [
         "a free run cannot be replayed; look for it under control:",
-        f"  vmsmp run {failure.program} --schedules 10000"
-        if failure.listed
+        f"  vmsmp run {shlex.quote(failure.place or failure.program)} --schedules 10000"
+        if failure.listed or failure.place
         else f"  vmsmp.explore({failure.program}, schedules=10_000)",
     ]
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vmsmp.errors import UsageError
+from vmsmp.errors import UsageError, quoted
 from vmsmp.report.table import table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _of_object(story: Story, name: str) -> list[str]:
     if not rows:
         known = sorted({row.thing for row in story.rows} - {""})
         close = difflib.get_close_matches(name, known, 5, 0.4) or known[:8]
-        raise UsageError(f"no operation is about {name!r}; there are {', '.join(close)}")
+        raise UsageError(f"no operation is about {quoted(name)}; there are {', '.join(close)}")
     cells = [
         [str(row.step), story.cpus[row.cpu], row.text.removesuffix(name).strip(), row.change, _place(row)]
         for row in rows

@@ -52,7 +52,11 @@ def bare_steps(pool: WorkerPool, steps: int = 20_000) -> float:
         worker.job = lambda worker=worker: body(worker, workers)
     start = time.perf_counter()
     give(workers[0].baton, 1)
-    finished.wait()
+    try:
+        finished.wait()
+    except KeyboardInterrupt:
+        pool.abandoned = True  # the loop comes to its end alone
+        raise
     return len(log) / (time.perf_counter() - start)
 
 

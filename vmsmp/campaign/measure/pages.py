@@ -18,6 +18,7 @@ from vmsmp.campaign.measure.figure import Figure
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.runner import Runner, runner_for
+from vmsmp.engine.limits import MOST_STEPS
 from vmsmp.machine import Machine
 from vmsmp.sched.names import make_scheduler
 from vmsmp.vm.system import VmSystem
@@ -114,7 +115,11 @@ def colour_curve(seconds: float, cpus: int = 2) -> list[tuple[int, Throughput]]:
     return [(colours, throughput(cpus, colours, slot)) for colours in COLOURS]
 
 
-def _run_once(runner: Runner) -> None:
+def run_once(runner: Runner) -> None:
+    """Run the runner's program once, and let it go.
+
+    Raises: RuntimeError if it failed.
+    """
     scheduler = make_scheduler("rr", 1)
     scheduler.begin()
     machine = runner.run(scheduler, 1)
@@ -147,8 +152,8 @@ class _Sizes:
                 _allocate(vm, pindex)
             self.rates[pages] = ALLOCATIONS / (time.perf_counter() - start)
 
-        with runner_for(program, options_for(program, max_steps=10**9), check=False) as runner:
-            runner.drive(partial(_run_once, runner))
+        with runner_for(program, options_for(program, max_steps=MOST_STEPS), check=False, hang_s=0) as runner:
+            runner.drive(partial(run_once, runner))
 
 
 def size_figures(pages: int = MANY_PAGES) -> list[Figure]:

@@ -1,0 +1,90 @@
+"""What a campaign does beside its batches: shorten what is new, and replay what was found before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from vmsmp.campaign.batch import Alive
+from vmsmp.campaign.minimize import minimize
+from vmsmp.campaign.outcome import Failure
+from vmsmp.campaign.replay import follow, parse_for, replay
+from vmsmp.engine.hang import HANG_S
+from vmsmp.errors import ReplayDiverged, VmsmpError
+from vmsmp.library import scenario_at
+
+#: Runs that the shortening of a failure may take.
+SHORTEN_RUNS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Shortening:
+    """Find the shortest schedule of a failure."""
+
+    failure: Failure
+    hang_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"shortening {self.failure.schedule}"
+
+    def do(self, alive: Alive) -> Shortened:
+        """Shorten it."""
+        scenario = scenario_at(self.failure.place or self.failure.program)
+        hang_s = HANG_S if self.hang_s is None else self.hang_s
+        try:
+            short = minimize(
+                scenario,
+                self.failure.schedule,
+                budget=SHORTEN_RUNS,
+                hang_s=hang_s,
+                progress=lambda _runs, _shortest: alive(),
+            )
+            told = replay(scenario, short, hang_s=hang_s).failure
+            if told is None or told.signature != self.failure.signature:
+                raise ReplayDiverged("the minimized schedule failed once and not again")
+        except VmsmpError as error:
+            return Shortened(self.failure, error=f"{type(error).__name__}: {error}")
+        first = self.failure
+        return Shortened(first, replace(told, execution=first.execution, confirmation=first.confirmation))
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """What came of a failure: a shorter one, or why there is none."""
+
+    first: Failure
+    short: Failure | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """Replay a line that showed a finding; `ident` is its name, `scenario` by what a worker finds its own."""
+
+    ident: str
+    line: str
+    scenario: str
+    hang_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"replaying {self.line}"
+
+    def do(self, alive: Alive) -> Rechecked:
+        """Replay it."""
+        alive()
+        try:
+            scenario = scenario_at(self.scenario)
+            hang_s = HANG_S if self.hang_s is None else self.hang_s
+            outcome = follow(scenario, parse_for(scenario, self.line), hang_s=hang_s)
+        except VmsmpError as error:
+            return Rechecked(self, error=f"{type(error).__name__}: {error}")
+        return Rechecked(self, outcome.failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """What a line comes to today; `error` says why it cannot be replayed."""
+
+    asked: Recheck
+    failure: Failure | None = None
+    error: str = ""

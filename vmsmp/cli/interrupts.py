@@ -1,0 +1,72 @@
+"""What Ctrl-C does, from the first moment of a command to its last.
+
+While the command's modules are loaded nothing runs yet, and Ctrl-C ends the process at once.  Then it is an
+exception, and the command keeps what it has.  Once the verdict stands Ctrl-C ends the process at once again,
+with the verdict's code.  Where Ctrl-C is ignored from the start, as in a job in the background, it stays so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+from vmsmp.cli import NOTHING_RAN
+
+
+class Interrupts:
+    """The handling of SIGINT for the time of a command; `for_good`: the process ends with it."""
+
+    def __init__(self, *, for_good: bool) -> None:
+        self._for_good = for_good
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+            self._before = before
+            self.leave_with(NOTHING_RAN)
+        return self
+
+    def leave_with(self, code: int) -> None:
+        """From here on Ctrl-C ends the process at once, with that exit code."""
+
+        def leave(_number: int, _frame: FrameType | None) -> None:
+            os._exit(code)
+
+        self._set(leave)
+
+    def begin(self) -> None:
+        """From here on Ctrl-C interrupts a command."""
+        self._set(signal.default_int_handler)
+
+    def __exit__(self, *_: object) -> None:
+        """Ctrl-C is what it was; `for_good`: ignored, as the interpreter takes handlers away at its end."""
+        self._set(signal.SIG_IGN if self._for_good else self._before)
+
+    def _set(self, handler: Any) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def endings_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP do what Ctrl-C does, so that a long command keeps its results.
+
+    One that is ignored from the start, as SIGHUP is under `nohup`, stays so.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    if threading.current_thread() is not threading.main_thread():
+        before.clear()
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

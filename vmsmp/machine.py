@@ -52,12 +52,12 @@ class Machine(SyncMachine):
             raise UsageError("this machine has booted already")
         more = self.options.pages or 0  # beside what the program needs
         config = BootConfig.of(pages=pages + more, l2_size=l2_size, **sizes)
-        if config.memory and self.hardware is not None:
+        if self.hardware is not None:
             raise UsageError("this machine has an MMU already")
         self.setting_up = True
         try:
             self.vm = VmSystem(self, config)
-            self.hardware = self.vm.mmu or self.hardware
+            self.hardware = self.vm.mmu
         finally:
             self.setting_up = False
         return self.vm

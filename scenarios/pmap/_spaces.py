@@ -43,7 +43,7 @@ class Space:
 
     def __init__(self, vm, obj, pages=2, number=0):
         self.pages = pages
-        self.pmap = pmap_pinit(vm.pmaps.make(f"pmap[{number}]"))
+        self.pmap = pmap_pinit(vm.pmap.make(f"pmap[{number}]"))
         pmap_maybethreaded(self.pmap)
         self.vmspace = vmspace_alloc(vm, BASE, at(64))
         self.vmspace.vm_pmap = self.vmspace.vm_map.pmap = self.pmap

@@ -26,7 +26,7 @@ def _restrict(page, prot):
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def enter_against_reclaim(m):
     """A process maps a page and unmaps it, while the page's mappings are taken away from the other side."""
-    vm = m.boot(pages=24, l2_size=1, memory=True)
+    vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
     space = Space(vm, obj, 1)
     space.fault(page, 0, VM_PROT_READ)
@@ -48,7 +48,7 @@ def enter_against_reclaim(m):
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def page_of_two_spaces(m):
     """One of two processes that map a page unmaps it, while the page is freed: no entry is left."""
-    vm = m.boot(pages=24, l2_size=1, memory=True)
+    vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
     spaces = [Space(vm, obj, 1, n) for n in range(2)]
     for space in spaces:
@@ -69,7 +69,7 @@ def page_of_two_spaces(m):
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def page_goes_from_space_to_space(m):
     """A process unmaps a page while another one maps it: the page is flagged as mapped all the time."""
-    vm = m.boot(pages=24, l2_size=1, memory=True)
+    vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
     spaces = [Space(vm, obj, 1, n) for n in range(2)]
     spaces[0].fault(page, 0)
@@ -83,7 +83,7 @@ def page_goes_from_space_to_space(m):
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def first_pages_of_a_table(m):
     """Two threads map the first two pages of an address space: its page tables are made once."""
-    vm = m.boot(pages=24, l2_size=1, memory=True)
+    vm = m.boot(pages=24, l2_size=1)
     obj, pages = _object(vm, 2)
     space = Space(vm, obj)
     for n, page in enumerate(pages):
@@ -97,7 +97,7 @@ def first_pages_of_a_table(m):
 @scenario(cpus=3, tags={"pmap"})
 def pages_of_one_placemark(m):
     """Three threads map and unmap pages whose placemarks are one slot: each gets its turn."""
-    vm = m.boot(pages=24, l2_size=1, memory=True)
+    vm = m.boot(pages=24, l2_size=1)
     obj = vm_object_allocate(vm, 33)
     pages = idle_pages(vm, obj, [16 * n for n in range(m.ncpus)])
     space = Space(vm, obj, 33)
@@ -116,7 +116,7 @@ def pages_of_one_placemark(m):
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def ends_of_two_spaces(m):
     """Two processes that map one page give their address spaces back: every table page is free again."""
-    vm = m.boot(pages=24, l2_size=1, memory=True)
+    vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
     free = vm.mycpu().gd_vmstats.peek("v_free_count")
     spaces = [Space(vm, obj, 1, n) for n in range(2)]

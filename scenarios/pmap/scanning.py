@@ -17,7 +17,7 @@ from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_wakeup
 
 def _space(m, pages=2):
     """A machine with an address space, and an object of idle pages that it maps nothing of yet."""
-    vm = m.boot(pages=20, l2_size=1, memory=True)
+    vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, pages)
     found = idle_pages(vm, obj, range(pages))
     return vm, Space(vm, obj, pages), found

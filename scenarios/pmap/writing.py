@@ -24,7 +24,7 @@ from vmsmp.vm.vm_page import (
 
 def _space(m, pages=1, wired=False):
     """A machine with an address space whose pages are mapped writeable, and the pages."""
-    vm = m.boot(pages=20, l2_size=1, memory=True)
+    vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, pages)
     found = idle_pages(vm, obj, range(pages))
     space = Space(vm, obj, pages)

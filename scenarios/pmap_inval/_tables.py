@@ -26,7 +26,7 @@ OTHERS = "somebody else's"
 
 def boot(m, pages=24, **sizes):
     """Boot with memory."""
-    return m.boot(pages=pages, l2_size=1, memory=True, **sizes)
+    return m.boot(pages=pages, l2_size=1, **sizes)
 
 
 def new_page(vm):
@@ -37,7 +37,7 @@ def new_page(vm):
 def new_space(vm, name, pages=2):
     """Return an address space with so many pages mapped, each to a page of its own."""
     vmspace = vmspace_alloc(vm, VM_MIN_USER_ADDRESS, VM_MAX_USER_ADDRESS)
-    vmspace.vm_pmap = pmap = vm.pmaps.make(name)
+    vmspace.vm_pmap = pmap = vm.pmap.make(name)
     tables = [new_page(vm).phys for _ in range(4)]
     pmap.root = tables[0]
     for table, below, level in zip(tables, tables[1:], (4, 3, 2), strict=False):

@@ -34,7 +34,7 @@ def kernel_pages_go_in_bulk(m):
     map_kernel(vm, 0, 1, 3)
 
     def owner():
-        bulk = pmap_inval_bulk_init(vm.pmaps.kernel_pmap)
+        bulk = pmap_inval_bulk_init(vm.pmap.kernel_pmap)
         old = [pmap_inval_bulk(bulk, KERNEL_PAGES[n], kernel_entry(vm, n), 0) for n in (0, 1, 3)]
         pmap_inval_bulk_flush(bulk)
         for pte in old:
@@ -54,7 +54,7 @@ def many_kernel_pages_go(m):
 
     def owner():
         old = [kernel_entry(vm, n).swap(0) for n in (0, 128)]
-        pmap_inval_smp(vm.pmaps.kernel_pmap, KERNEL_PAGES[0], 129, None, 0)
+        pmap_inval_smp(vm.pmap.kernel_pmap, KERNEL_PAGES[0], 129, None, 0)
         for pte in old:
             reuse(vm, pte)
 
@@ -73,7 +73,7 @@ def kernel_commands_overlap(m):
         mine = (2 * cpu, 2 * cpu + 1)
         _reader(m, range(2 * m.ncpus) if m.ncpus < 4 else mine, 1)
         for n in mine:
-            reuse(vm, pmap_inval_smp(vm.pmaps.kernel_pmap, KERNEL_PAGES[n], 1, kernel_entry(vm, n), 0))
+            reuse(vm, pmap_inval_smp(vm.pmap.kernel_pmap, KERNEL_PAGES[n], 1, kernel_entry(vm, n), 0))
             m.check(kernel_load(m, n) is None, "a page that was removed is gone")
 
     for cpu in range(m.ncpus):
@@ -91,7 +91,7 @@ def command_under_a_spinlock(m):
     def driver(n):
         kernel_load(m, 0)
         with spin:
-            old = pmap_inval_smp(vm.pmaps.kernel_pmap, KERNEL_PAGES[n], 1, kernel_entry(vm, n), 0)
+            old = pmap_inval_smp(vm.pmap.kernel_pmap, KERNEL_PAGES[n], 1, kernel_entry(vm, n), 0)
             m.check(kernel_load(m, n) is None, "a page that was removed is gone")
         reuse(vm, old)
 
@@ -120,7 +120,7 @@ def command_against_an_idle_cpu(m):
         m.check(kernel_load(m, 0) is None, "a page that was removed is gone")
 
     def owner():
-        bulk = pmap_inval_bulk_init(vm.pmaps.kernel_pmap)
+        bulk = pmap_inval_bulk_init(vm.pmap.kernel_pmap)
         old = pmap_inval_bulk(bulk, KERNEL_PAGES[0], kernel_entry(vm, 0), 0)
         pmap_inval_bulk_flush(bulk)
         reuse(vm, old)

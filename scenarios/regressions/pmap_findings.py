@@ -31,7 +31,7 @@ def lone_cpu_misses_who_switches_in(m):
     that this changes: it goes on with the old page, which may be another process' by then.
     Repair `several-threads-tell-each-other`: a pmap with PMAP_MULTI takes no shortcut.
     """
-    vm = m.boot(pages=20, l2_size=1, memory=True)
+    vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     old, new = idle_pages(vm, obj, range(2))
     space = Space(vm, obj)
@@ -71,7 +71,7 @@ def protection_tells_too_late(m):
     he may free the page, or cache it.  Then it is dirtied, which is too late, or a panic.
     Repair `protection-counts-itself`: it does as the others do.
     """
-    vm = m.boot(pages=20, l2_size=1, memory=True)
+    vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, 1)
     (page,) = idle_pages(vm, obj, range(1))
     space = Space(vm, obj, 1)
@@ -108,7 +108,7 @@ def unwiring_finds_nothing(m):
     address 0.
     Repair `unwiring-is-one-step`: what clearing PG_W finds says if it was wired, and of which page.
     """
-    vm = m.boot(pages=20, l2_size=1, memory=True)
+    vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, 1)
     (page,) = idle_pages(vm, obj, range(1))
     space = Space(vm, obj, 1)

@@ -31,7 +31,7 @@ def at(page):
 
 def new_pmap(vm, name="pmap"):
     """A pmap."""
-    return pmap_pinit(vm.pmaps.make(name))
+    return pmap_pinit(vm.pmap.make(name))
 
 
 def new_pages(vm, count=1):

@@ -25,7 +25,7 @@ def inside(vm):
 def test_a_cpu_begins_with_the_kernel_s_tables(alone):
     def program(vm):
         cpu = vm.machine.spawn(lambda: None)
-        return [unit.mmu.cr3 == vm.pmaps.kernel_pmap.cr3 for unit in (vm.machine.curcpu, cpu)]
+        return [unit.mmu.cr3 == vm.pmap.kernel_pmap.cr3 for unit in (vm.machine.curcpu, cpu)]
 
     assert [True, True] == alone(program, **MEMORY)
 
@@ -162,7 +162,7 @@ def test_a_cpu_that_comes_into_being_waits_for_the_end_of_invalidations_that_do_
         gone = m.atomic(0, name="gone")
 
         def owner():
-            pmap_inval_smp(vm.pmaps.kernel_pmap, kit.KERNEL_PAGES[0], 1, kit.kernel_entry(vm, 0), 0)
+            pmap_inval_smp(vm.pmap.kernel_pmap, kit.KERNEL_PAGES[0], 1, kit.kernel_entry(vm, 0), 0)
             gone.store(1)
 
         def reader():

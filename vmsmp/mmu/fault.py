@@ -58,12 +58,16 @@ def code_format(code: int) -> str:
 
 
 class PageFault(Exception):
-    """An access that the tables do not allow; `va` is in the CPU's CR2, too."""
+    """An access that the tables do not allow; `va` is in the CPU's CR2, too.
+
+    `signal` and its code are what a kernel tells the process for which it cannot help that; else None.
+    """
 
     def __init__(self, va: int, code: int) -> None:
         super().__init__(f"page fault at {va:#x}, code {code_format(code)}")
         self.va = va
         self.code = code
+        self.signal: tuple[int, int] | None = None
 
 
 class GeneralProtection(Exception):

@@ -12,7 +12,7 @@ Deviations:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from vmsmp.engine import ops
@@ -57,9 +57,9 @@ class Memory:
         self.contents: dict[int, dict[int, Any]] = {}
         #: By frame: whose it is; a frame of nobody's is not there.
         self.owners: dict[int, str] = {}
-        # by number of table entry, from frame 0 on; those that were looked at
-        self._words: dict[int, Atomic] = {}
-        self._first_word = machine.reserve(frames * ENTRIES, self._words.get)
+        # by frame: the table entries that were looked at, by index
+        self._tables: dict[int, dict[int, Atomic]] = {}
+        self._first_word = machine.reserve(frames * ENTRIES, self._word)
         room = -(-frames // STRIDE) * STRIDE  # records' identities begin at multiples of that
         self._first_frame = machine.reserve(room, self._frame)
         # free frames: those below `_next` that were given back, and all from there on
@@ -67,6 +67,9 @@ class Memory:
         self._next = 0
         self.name = "memory"
         self._code = machine.enroll(self) << ops.KIND_BITS
+
+    def _word(self, number: int) -> Atomic | None:
+        return self._tables.get(number // ENTRIES, {}).get(number % ENTRIES)
 
     def _frame(self, number: int) -> Frame | None:
         return Frame(self, number) if number < self.frames else None
@@ -93,11 +96,35 @@ class Memory:
         self.write(frame, offset, value)
 
     def zero(self, frame: int) -> None:
-        """Make all contents of a frame 0: one visible operation."""
+        """Make all of a frame 0, as contents and as a table: one visible operation."""
         self.machine.point(self.code(frame) | ops.ATOMIC_STORE)
+        self._clear(frame)
+
+    def zero_pieces(self, frame: int, first: int, count: int) -> None:
+        """Make some pieces of a frame 0: one visible operation."""
+        self.machine.point(self.code(frame) | ops.ATOMIC_STORE)
+        for piece in range(first, first + count):
+            self.write(frame, piece << DEV_BSHIFT, 0)
+
+    def _clear(self, frame: int) -> None:
+        """Make all of a frame 0 in the step under way."""
         self.contents.pop(frame, None)
+        for word in self._tables.get(frame, {}).values():
+            word.value = 0
         for hook in self.machine.hooks.zeroed:
             hook(self.machine.engine.current, frame)
+
+    def read_pieces(self, frame: int) -> dict[int, Any]:
+        """Read all that was written to a frame, by piece, as a device does: one visible operation."""
+        self.machine.point(self.code(frame) | ops.ATOMIC_LOAD)
+        return dict(self.contents.get(frame, {}))
+
+    def write_pieces(self, frame: int, pieces: Mapping[int, Any]) -> None:
+        """Make these the contents of a frame, as a device does: one visible operation."""
+        self.machine.point(self.code(frame) | ops.ATOMIC_STORE)
+        self._clear(frame)
+        for piece, value in sorted(pieces.items()):
+            self.write(frame, piece << DEV_BSHIFT, value)
 
     def copy(self, source: int, target: int) -> None:
         """Make all contents of a frame those of another one: one visible operation.  They are no tables."""
@@ -132,30 +159,36 @@ class Memory:
 
     def word(self, frame: int, index: int) -> Atomic:
         """The entry at that index of the table in a frame."""
-        number = frame * ENTRIES + index
-        word = self._words.get(number)
-        return word if word is not None else self._make_word(frame, index, number)
+        word = self._tables.get(frame, {}).get(index)
+        return word if word is not None else self._make_word(frame, index)
 
-    def _make_word(self, frame: int, index: int, number: int) -> Atomic:
+    def _make_word(self, frame: int, index: int) -> Atomic:
         self.code(frame)  # it is in memory
         with self.machine.making:
-            if number not in self._words:
-                ident = self._first_word + (number << ops.CPU_BITS)
+            table = self._tables.setdefault(frame, {})
+            if index not in table:
+                ident = self._first_word + (frame * ENTRIES + index << ops.CPU_BITS)
                 name = f"table[{frame}][{index}]"
-                self._words[number] = self.machine.atomic(0, name, entry_format, ident=ident)
-            return self._words[number]
+                table[index] = self.machine.atomic(0, name, entry_format, ident=ident)
+            return table[index]
 
     def peek_entry(self, frame: int, index: int) -> int:
         """Read an entry unseen: for checkers and the debugger."""
-        word = self._words.get(frame * ENTRIES + index)
+        word = self._tables.get(frame, {}).get(index)
         return 0 if word is None else word.peek()
 
     def entries(self) -> Iterator[tuple[int, int, int]]:
-        """Every table entry that is not 0, as frame, index and value, read unseen, in order of first use."""
-        for number, word in list(self._words.items()):
+        """Every table entry that is not 0, as frame, index and value, read unseen."""
+        for frame in list(self._tables):
+            for index, value in self.table(frame):
+                yield frame, index, value
+
+    def table(self, frame: int) -> Iterator[tuple[int, int]]:
+        """The entries of one table that are not 0, by index, read unseen."""
+        for index, word in sorted(self._tables.get(frame, {}).items()):
             value = word.peek()
             if value:
-                yield *divmod(number, ENTRIES), value
+                yield index, value
 
     # -- owners ---------------------------------------------------------------------------------
 

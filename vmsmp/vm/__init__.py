@@ -14,7 +14,7 @@
 | vm_contig.c | vm_contig |
 | vm_fault.c | vm_fault |
 | trap.c | trap |
-| pmap.c | pmap; page_entry and pmap_range stand in for it |
+| pmap.c | pmap |
 | pmap_inval.c, mp_machdep.c | pmap_inval |
 | swtch.s | swtch |
 | kern/subr_alist.c | subr_alist |

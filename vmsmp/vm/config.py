@@ -53,8 +53,6 @@ class BootConfig:
     object_hash: int = 4
     #: Blocks of swap, of a page each.
     swap_pages: int = 1024
-    #: Whether pages are frames of physical memory, with page tables in them and units that walk those.
-    memory: bool = False
     #: Addresses that CPUs may walk for of their own accord (`vmsmp.mmu.config`).
     guesses: tuple[int, ...] = ()
 

@@ -4,15 +4,14 @@ Models: kmem_slab_alloc and kmem_slab_free of sys/kern/kern_slaballoc.c.
 Locks: the kernel's map exclusively until the range is there and said to be wired; the token of the kernel's
 object while pages are allocated.  The pages stay hard-busied until they are mapped.
 Deviations:
-  * nobody is preempted, so who may wait does so for memory.  Which CPUs must forget what was mapped there is
-    not told.
+  * nobody is preempted, so who may wait does so for memory.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_enter
+from vmsmp.vm.pmap.enter import pmap_enter
 from vmsmp.vm.vm_map.delete import vm_map_delete, vm_map_remove
 from vmsmp.vm.vm_map.find import vm_map_findspace
 from vmsmp.vm.vm_map.flags import (
@@ -137,7 +136,7 @@ def _enter(mbase: VmPage, addr: int, size: int) -> None:
             vm.panic("kmem_slab_alloc: page fault: there is no next page")
         m.publish("valid", VM_PAGE_BITS_ALL)
         vm_page_wire(m)
-        pmap_enter(vm.pmap.kernel_pmap, at, m, VM_PROT_ALL | VM_PROT_NOSYNC, True)
+        pmap_enter(vm.pmap.kernel_pmap, at, m, VM_PROT_ALL | VM_PROT_NOSYNC, True, None)
         vm_page_flag_set(m, PG_REFERENCED)
         vm_page_wakeup(m)
         vm_object_hold(kernel_object)

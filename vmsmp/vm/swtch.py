@@ -7,6 +7,8 @@ others; only a switch clears the bit first, for no user address is used until CR
 a restore always does.
 Locks: a critical section.  A bit of pm_active belongs to its CPU.  Waits for the end of an invalidation.
 Deviations:
+  * which CPUs idle is noted only where machdep.optimized_invltlb is set: nobody else asks.
+  * a thread that has not run in any address space is not switched: the kernel's tables are loaded all along.
   * a CPU may come into being while others run; it begins when no invalidation is in progress.
   * one thread a CPU, so each switch is one to the idle thread or back.
   * a CPU that waits at a lock of the atomic depth, or for a CPU's end, keeps its address space.
@@ -16,7 +18,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vmsmp.engine import ops
 from vmsmp.sync.thread import (
     cpu_disable_intr,
     cpu_enable_intr,
@@ -32,25 +33,7 @@ if TYPE_CHECKING:
     from vmsmp.sync.thread import Thread
     from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.system import VmSystem
-
-
-class Lwp:
-    """struct lwp: what a CPU runs.  `lwp_vmspace` is its address space, or None for a kernel thread.
-
-    `away`: its CPU has given it up, and no other address space is loaded than the kernel's.
-    """
-
-    __slots__ = ("away", "cpu", "lwp_vmspace")
-
-    def __init__(self, cpu: int) -> None:
-        self.cpu = cpu
-        self.lwp_vmspace: Any = None
-        self.away = False
-
-    @property
-    def pmap(self) -> Pmap | None:
-        """The pmap of its address space."""
-        return None if self.lwp_vmspace is None else self.lwp_vmspace.vm_pmap
+    from vmsmp.vm.vm_meter.meter import Lwp
 
 
 class Switch:
@@ -59,21 +42,16 @@ class Switch:
     def __init__(self, vm: Any) -> None:
         self.vm: VmSystem = vm
         #: KPML4phys, as CR3 has it.
-        self.kernel_cr3 = vm.pmaps.kernel_pmap.cr3
-        self._lwps = [Lwp(n) for n in range(ops.MAX_CPUS)]
+        self.kernel_cr3: int = vm.pmap.kernel_pmap.cr3
         vm.mmu.first_cr3 = self.kernel_cr3
         for unit in vm.mmu.units:
             unit.cr3 = self.kernel_cr3
         vm.machine.switcher = self
 
-    def lwp(self, cpu: int) -> Lwp:
-        """What a CPU runs."""
-        return self._lwps[cpu]
-
-    @property
-    def curlwp(self) -> Lwp:
-        """What the running CPU runs."""
-        return self._lwps[self.vm.engine.current.index]
+    def lwp(self, cpu: int) -> Lwp | None:
+        """What a CPU runs; None as long as it is nothing but a kernel thread."""
+        gd = self.vm.meter.globaldata[cpu]
+        return None if gd is None else gd.lwp
 
     # -- the switcher ---------------------------------------------------------------------------
 
@@ -88,23 +66,25 @@ class Switch:
         """Go to the idle thread, which tells that it halts."""
         lp = self.lwp(td.cpu.index)
         td.td_critcount += 1
-        if not lp.away:
+        if lp is not None and lp.lwp_vmspace is not None and not lp.away:
             cpu_heavy_switch(self, td, lp)
-        self.vm.inval.smp_idleinvl_mask.setbits(1 << td.cpu.index)
+        if self.vm.inval.optimized_invltlb:
+            self.vm.inval.smp_idleinvl_mask.setbits(1 << td.cpu.index)
 
     def wake(self, td: Thread) -> None:
         """Halt no more; first flush what the CPU was spared meanwhile."""
         bit = 1 << td.cpu.index
         inval = self.vm.inval
-        inval.smp_idleinvl_mask.clearbits(bit)
-        if inval.smp_idleinvl_reqs.clearbits(bit) & bit:
-            cpu_invltlb(td)
+        if inval.optimized_invltlb:
+            inval.smp_idleinvl_mask.clearbits(bit)
+            if inval.smp_idleinvl_reqs.clearbits(bit) & bit:
+                cpu_invltlb(td)
         td.td_critcount -= 1
 
     def enter(self, td: Thread) -> None:
         """Come back from the idle thread."""
         lp = self.lwp(td.cpu.index)
-        if lp.away:
+        if lp is not None and lp.away:
             td.td_critcount += 1
             cpu_heavy_restore(td, lp)
             td.td_critcount -= 1
@@ -112,7 +92,7 @@ class Switch:
     def retire(self, td: Thread) -> None:
         """The thread is dying, and leaves its address space for good."""
         lp = self.lwp(td.cpu.index)
-        if lp.pmap is not None:
+        if lp is not None and lp.lwp_vmspace is not None:
             crit_enter(td)
             cpu_exit_switch(self, td, lp)
             crit_exit(td)
@@ -124,8 +104,7 @@ def cpu_heavy_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
     Locks: a critical section.
     """
     lp.away = True
-    if lp.pmap is not None:
-        lp.pmap.pm_active.clearbits(1 << td.cpu.index)
+    lp.lwp_vmspace.vm_pmap.pm_active.clearbits(1 << td.cpu.index)
     cpu_disable_intr(td)
     cpu_lwkt_restore(switch, td)
     cpu_enable_intr(td)
@@ -144,9 +123,7 @@ def cpu_heavy_restore(td: Thread, lp: Lwp) -> None:
     Locks: a critical section.
     """
     lp.away = False
-    pmap = lp.pmap
-    if pmap is None:
-        return
+    pmap: Pmap = lp.lwp_vmspace.vm_pmap
     pmap.pm_active.setbits(1 << td.cpu.index)
     if pmap.pm_active_lock.load() & CPULOCK_EXCL:
         pmap_interlock_wait(pmap)
@@ -159,8 +136,7 @@ def cpu_exit_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
     Locks: a critical section.
     """
     cpu_lwkt_restore(switch, td)
-    if lp.pmap is not None:
-        lp.pmap.pm_active.clearbits(1 << td.cpu.index)
+    lp.lwp_vmspace.vm_pmap.pm_active.clearbits(1 << td.cpu.index)
     lp.lwp_vmspace = None
 
 

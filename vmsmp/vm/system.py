@@ -8,10 +8,10 @@ Deviations: those of the parts.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NoReturn
 
 from vmsmp.mmu.config import MmuConfig
-from vmsmp.mmu.memory import Memory
 from vmsmp.mmu.system import Mmu
 from vmsmp.records.pool import RecordPool
 from vmsmp.records.record import Record
@@ -21,9 +21,9 @@ from vmsmp.vm.config import BootConfig
 from vmsmp.vm.pmap import startup as pmap
 from vmsmp.vm.pmap_inval import startup as pmap_inval
 from vmsmp.vm.pmap_inval import sysctl as pmap_inval_sysctl
-from vmsmp.vm.pmap_range import startup as pmap_startup
 from vmsmp.vm.swtch import Switch
 from vmsmp.vm.sysctl import SysctlTree
+from vmsmp.vm.trap import trap_access
 from vmsmp.vm.vm_fault import startup as vm_fault
 from vmsmp.vm.vm_fault import sysctl as vm_fault_sysctl
 from vmsmp.vm.vm_map import startup as vm_map
@@ -43,9 +43,8 @@ class VmSystem:
     """The virtual memory of one machine: its parts, by kernel file.
 
     `meter` (vm_meter.c), `pageout` (vm_pageout.c), `page` (vm_page.c), `objects` (vm_object.c),
-    `pager` (vm_pager.c), `pmap` and `pmaps` (pmap.c: the stand-in for maps, and page tables),
-    `inval` (pmap_inval.c), `map` (vm_map.c), `fault` (vm_fault.c); `vnodes`.  On a machine that is booted
-    with memory `mmu` is the hardware below it, and `switch` (swtch.s) what CPUs run on it.
+    `pager` (vm_pager.c), `pmap` (pmap.c), `inval` (pmap_inval.c), `switch` (swtch.s), `map` (vm_map.c),
+    `fault` (vm_fault.c); `vnodes`.  `mmu` is the hardware below it, whose frames are the pages.
     """
 
     def __init__(self, machine: SyncMachine, config: BootConfig) -> None:
@@ -63,8 +62,11 @@ class VmSystem:
         self.pools: list[RecordPool[Any]] = []
         #: What the kernel has printed on its console, in order.
         self.console: list[str] = []
+        #: The number of a page's frame is its index in `vm_page_array`.
         frames = config.pages + pmap.BOOT_FRAMES
-        self.mmu = Mmu(machine, MmuConfig(frames=frames, guesses=config.guesses)) if config.memory else None
+        self.mmu = Mmu(machine, MmuConfig(frames=frames, guesses=config.guesses))
+        self.mmu.trap = partial(trap_access, self)
+        self.memory = self.mmu.memory
 
         self.meter = vm_meter.startup(self, config)
         self.pageout = vm_pageout.startup(self, config)
@@ -73,12 +75,11 @@ class VmSystem:
         self.pager = vm_pager.startup(self, config)
         #: All vnodes, in order of their making.
         self.vnodes: RecordPool[Vnode] = self.pool(Vnode)
-        self.pmap = pmap_startup(self, config)
+        self.pmap = pmap.startup(self, config)
+        self.inval = pmap_inval.startup(self, config)
+        self.switch = Switch(self)
         self.map = vm_map.startup(self, config)
         self.fault = vm_fault.startup(self, config)
-        self.pmaps = pmap.startup(self, config)
-        self.inval = pmap_inval.startup(self, config)
-        self.switch = Switch(self) if config.memory else None
 
         #: The kernel's numbers by name: `vm.sysctl["vm.dma_reserved"]`.
         self.sysctl = SysctlTree(
@@ -100,13 +101,6 @@ class VmSystem:
     def ncpus(self) -> int:
         """The number of CPUs beside the boot CPU: as declared, else as many as there are by now."""
         return self._declared or max(1, len(self.machine.cpus) - 1)
-
-    @property
-    def memory(self) -> Memory:
-        """Physical memory: the number of a page's frame is its index in `vm_page_array`."""
-        if self.mmu is None:
-            self.panic("this machine was booted without memory")
-        return self.mmu.memory
 
     def pool(self, type_: type[Record], size: int | None = None) -> RecordPool[Any]:
         """Make a pool for records of `type_`; checkers see its records once the machine has booted."""

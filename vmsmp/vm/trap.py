@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vmsmp.mmu.fault import PGEX_I, PGEX_U, PGEX_W, PageFault
 from vmsmp.sync.thread import curthread
 from vmsmp.vm.vm_fault.fault import vm_fault
 from vmsmp.vm.vm_map.flags import (
@@ -28,6 +29,7 @@ from vmsmp.vm.vm_map.flags import (
 )
 
 if TYPE_CHECKING:
+    from vmsmp.engine.cpu import Cpu
     from vmsmp.vm.system import VmSystem
 
 SIGBUS: Final = 10
@@ -67,7 +69,7 @@ def trap_pfault(vm: VmSystem, frame: Trapframe) -> int:
             return SIGSEGV
         rv = vm_fault(vm.map.kernel_map, va, ftype, VM_FAULT_NORMAL)
     else:
-        vmspace = vm.mycpu().proc.p_vmspace
+        vmspace = vm.mycpu().lwp.lwp_vmspace
         if vmspace is None:
             return _failed(vm, frame, None)
         if not frame.usermode and (td.gd_intr_nesting_level or frame.smap or not frame.onfault):
@@ -102,3 +104,18 @@ def trap(vm: VmSystem, frame: Trapframe) -> tuple[int, int] | None:
     if answer == 0:
         return None
     return SIGSEGV, SEGV_ACCERR if answer == SIGBUS else SEGV_MAPERR
+
+
+def trap_access(vm: VmSystem, _cpu: Cpu, fault: PageFault) -> None:
+    """What the hardware calls for an access that faults: resolve it, so that the access is made again.
+
+    Locks: none.  Sleeps: yes.  Raises: the fault, with the signal, if the access is refused.
+    """
+    code = fault.code
+    refused = trap(
+        vm,
+        Trapframe(fault.va, bool(code & PGEX_W), bool(code & PGEX_I), usermode=bool(code & PGEX_U)),
+    )
+    if refused is not None:
+        fault.signal = refused
+        raise fault

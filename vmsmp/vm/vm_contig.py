@@ -7,7 +7,7 @@ What the kernel does oddly is kept: a run of which not even the first page can b
 giving back nothing is a panic; cleaning a queue of another colour than 0 cleans nothing, since its index is
 compared with the base of its type.
 Deviations:
-  * pages have no contents, so M_ZERO zeroes nothing.  Requests that fail are not told on the console.
+  * requests that fail are not told on the console.
   * no pager: a dirty page of an object is laundered at once, and vnodes are not locked.
   * there is one range of memory, so pages that follow each other in the array are contiguous.
 """
@@ -17,15 +17,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.vm.page_entry import VM_PROT_NONE, VM_PROT_READ
-from vmsmp.vm.pmap_range import (
+from vmsmp.vm.pmap.contents import pmap_zero_page
+from vmsmp.vm.pmap.kernel import (
     pmap_invalidate_range,
     pmap_kenter_noinval,
     pmap_kextract,
     pmap_qremove,
 )
 from vmsmp.vm.vm_kern import kmem_alloc_pageable, kmem_free
-from vmsmp.vm.vm_map.flags import M_NOWAIT, M_WAITOK, VM_SUBSYS_CONTIG
+from vmsmp.vm.vm_map.flags import M_NOWAIT, M_WAITOK, M_ZERO, VM_PROT_NONE, VM_PROT_READ, VM_SUBSYS_CONTIG
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page.activity import vm_page_unqueue_nowakeup
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
@@ -44,6 +44,7 @@ from vmsmp.vm.vm_page.flags import (
 )
 from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
 from vmsmp.vm.vm_page.holding import vm_page_wire
+from vmsmp.vm.vm_page.page import PHYS_TO_VM_PAGE, VM_PAGE_TO_PHYS
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import _vm_page_and_queue_spin_unlock, vm_page_and_queue_spin_lock
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_REMOVE
@@ -232,8 +233,8 @@ def vm_contig_pg_kmap(vm: VmSystem, start: int, size: int, map: VmMap) -> int:
     addr = kmem_alloc_pageable(map, size, VM_SUBSYS_CONTIG)
     if addr:
         for n, m in enumerate(vm.page.vm_page_array[start : start + size // PAGE_SIZE]):
-            pmap_kenter_noinval(vm, addr + n * PAGE_SIZE, m)
-        pmap_invalidate_range(vm, addr, addr + size)
+            pmap_kenter_noinval(vm, addr + n * PAGE_SIZE, VM_PAGE_TO_PHYS(m))
+        pmap_invalidate_range(vm.pmap.kernel_pmap, addr, addr + size)
     return addr
 
 
@@ -257,6 +258,9 @@ def contigmalloc_map(
     addr = vm_contig_pg_kmap(vm, start, size, map)
     if not addr:
         vm_contig_pg_free(vm, start, size)
+    elif mflags & M_ZERO:
+        for phys in range(start, start - -size // PAGE_SIZE):
+            pmap_zero_page(vm, phys)
     return addr
 
 
@@ -265,10 +269,10 @@ def contigfree(vm: VmSystem, addr: int, size: int) -> None:
     if size == 0:
         vm.panic("contigfree: size must not be 0")
     size = -(-size // PAGE_SIZE) * PAGE_SIZE
-    m = pmap_kextract(vm, addr)
+    pa = pmap_kextract(vm, addr)
     pmap_qremove(vm, addr, size // PAGE_SIZE)
     kmem_free(vm.map.kernel_map, addr, size)
-    vm_page_free_contig(m, size)
+    vm_page_free_contig(PHYS_TO_VM_PAGE(vm, pa), size)
 
 
 def kmem_alloc_contig(vm: VmSystem, size: int, low: int, high: int, alignment: int) -> int:

@@ -64,8 +64,8 @@ class Vnode(Record):
     v_lastwrite_ts: int = field("X")
     #: The mount point: whether its writers tell the syncer when they make a vnode's object dirty.
     mnt_thr_sync: bool = plain(True)
-    #: The file's contents, by page; what was never written is zero.
-    contents: dict[int, int] = plain(None)
+    #: The file's contents, by page and piece of that; what was never written is zero.
+    contents: dict[int, dict[int, Any]] = plain(None)
     _name: str = plain()
     v_lock: LockmgrLock = plain(None)
     v_token: Token = plain(None)

@@ -123,7 +123,7 @@ def test_memory_of_a_pv_entry_is_given_back_when_nobody_uses_it(hold, pmap, righ
 
 def test_the_kernel_s_pmap_is_in_use_for_ever():
     def program(vm):
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         before = broken_active(kernel, None)
         kernel.pm_active.value = 1
         return before, text(broken_active(kernel, None)), broken_active(Space(vm).pmap, None)

@@ -131,7 +131,7 @@ def test_a_change_during_a_walk_takes_away_what_the_walk_has_read():
 def test_a_kernel_page_is_taken_away_in_every_address_space():
     def act(m, vm, space):
         kit.map_kernel(vm, 0)
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         top = kit.index_of(kit.KERNEL_PAGES[0], 4)
         vm.memory.word(space.vm_pmap.root, top).value = vm.memory.peek_entry(kernel.root, top)
         kit.kernel_load(m, 0)

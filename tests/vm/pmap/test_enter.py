@@ -100,7 +100,7 @@ def test_a_page_that_is_replaced_learns_what_its_entry_said(alone, nosync):
 def test_the_kernel_s_own_mappings_are_not_counted_but_their_wirings_are(alone):
     def program(vm):
         space = Space(vm)
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         m = busied(space.pages[0])
         va = VM_MIN_KERNEL_ADDRESS + 0x10_0000
         pmap_enter(kernel, va, m, VM_PROT_RW, True, space.entry)

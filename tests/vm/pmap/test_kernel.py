@@ -89,9 +89,9 @@ def test_the_kernel_s_tables_grow_as_far_as_is_asked_for(alone):
     def program(vm):
         base = VM_MIN_KERNEL_ADDRESS
         pmap_growkernel(vm, base, base + 4096)
-        ends = [vm.pmaps.kernel_vm_end - base]
+        ends = [vm.pmap.kernel_vm_end - base]
         pmap_growkernel(vm, base + 2 * NBPDR, base + 2 * NBPDR + 1)
-        ends.append(vm.pmaps.kernel_vm_end - base)
+        ends.append(vm.pmap.kernel_vm_end - base)
         for far in (NBPDR, 2 * NBPDR):
             pmap_kenter_quick(vm, base + far, 0x5000)
         return ends, pmap_kextract(vm, base + NBPDR), pmap_kextract(vm, base + 2 * NBPDR)
@@ -102,7 +102,7 @@ def test_the_kernel_s_tables_grow_as_far_as_is_asked_for(alone):
 def test_a_directory_is_made_where_there_is_none(alone):
     def program(vm):
         far = VM_MIN_KERNEL_ADDRESS + NBPDP
-        vm.pmaps.kernel_vm_end = far  # as if all below were there
+        vm.pmap.kernel_vm_end = far  # as if all below were there
         pmap_growkernel(vm, far, far + 1)
         pmap_kenter_quick(vm, far, 0x5000)
         return pmap_kextract(vm, far)

@@ -28,7 +28,7 @@ def free_pages(vm):
 def test_a_new_pmap_has_a_top_table_with_the_kernel_s_part(alone):
     def program(vm):
         pmap = new_pmap(vm)
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         shared = [vm.memory.peek_entry(root, 496) for root in (pmap.root, kernel.root)]
         return pmap.peek("resident_count"), shared, pmap_kextract(vm, pmap.pm_pml4) == pmap.root << 12
 
@@ -40,9 +40,9 @@ def test_a_new_pmap_has_a_top_table_with_the_kernel_s_part(alone):
 
 def test_the_first_process_has_the_kernel_s_tables(alone):
     def program(vm):
-        pmap = vm.pmaps.make("pmap0")
+        pmap = vm.pmap.make("pmap0")
         pmap_pinit0(pmap)
-        return pmap.root == vm.pmaps.kernel_pmap.root
+        return pmap.root == vm.pmap.kernel_pmap.root
 
     assert alone(program, **MEMORY)
 

@@ -85,7 +85,7 @@ def test_where_there_is_no_table_nothing_is_unwired(alone):
 def test_the_kernel_s_entries_are_unwired_too(alone):
     def program(vm):
         space = Space(vm)
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         va = VM_MIN_KERNEL_ADDRESS + 0x10_0000
         pmap_enter(kernel, va, busied(space.pages[0]), VM_PROT_RW, True, space.entry)
         vm_page_wakeup(space.pages[0])

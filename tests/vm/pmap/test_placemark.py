@@ -17,7 +17,7 @@ from vmsmp.vm.pmap import (
 
 def owned(vm, pindex=0x12):
     """A placemark of the running CPU."""
-    _, pmark = pv_get(vm.pmaps.make("pmap"), pindex, mark=True)
+    _, pmark = pv_get(vm.pmap.make("pmap"), pindex, mark=True)
     return pmark
 
 
@@ -34,13 +34,13 @@ def test_an_owner_that_nobody_waits_for_wakes_nobody(rows):
 
 
 def test_a_slot_that_nobody_owns_is_not_waited_for(rows):
-    found = rows(lambda vm: [vm.pmaps.make("pmap").placemark(1)], pv_placemarker_wait)
+    found = rows(lambda vm: [vm.pmap.make("pmap").placemark(1)], pv_placemarker_wait)
     assert ["load pmap.placemark[1].mark"] == found
 
 
 def test_letting_go_of_what_nobody_owns_panics(panic):
     def program(vm):
-        pv_placemarker_wakeup(vm.pmaps.make("pmap").placemark(1))
+        pv_placemarker_wakeup(vm.pmap.make("pmap").placemark(1))
 
     assert "pv_placemarker_wakeup: nobody owns the placemark" == panic(program, **MEMORY)
 

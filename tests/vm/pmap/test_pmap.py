@@ -18,7 +18,7 @@ from vmsmp.vm.pmap import (
 
 def test_an_index_shares_its_slot_with_others_of_its_zone_alone(alone):
     def program(vm):
-        pmap = vm.pmaps.make("pmap")
+        pmap = vm.pmap.make("pmap")
         slots = [pmap.placemark(n).slot for n in (0, 15, 16, 17, PT_BASE, PT_BASE + 33)]
         return slots, pmap.placemark(1) is pmap.placemark(17), pmap.placemark(17).name
 
@@ -36,7 +36,7 @@ def test_a_hold_says_whether_it_is_locked():
 
 def test_counts_and_references(alone):
     def program(vm):
-        pmap = vm.pmaps.make("pmap")
+        pmap = vm.pmap.make("pmap")
         pmap.resident_count.value, pmap.wired_count.value = 5, 2
         pmap_reference(pmap)
         pmap_reference(None)
@@ -49,7 +49,7 @@ def test_counts_and_references(alone):
 
 def test_a_pv_entry_shows_what_it_is_of_and_whether_it_is_gone(alone):
     def program(vm):
-        pv = vm.pmaps.new_pv_entry()
+        pv = vm.pmap.new_pv_entry()
         before = pv.state()
         pv.freed = True
         return before, pv.state(), pv.name.startswith("pv[")
@@ -59,7 +59,7 @@ def test_a_pv_entry_shows_what_it_is_of_and_whether_it_is_gone(alone):
 
 def test_cr3_is_made_of_the_top_table_s_frame(alone):
     def program(vm):
-        pmap = vm.pmaps.make("pmap")
+        pmap = vm.pmap.make("pmap")
         pmap.root = 7
         return pmap.cr3, pmap.pm_spin is pmap.spin, pmap.state()
 

@@ -113,10 +113,10 @@ def test_memory_that_was_not_needed_is_kept_by_its_cpu(alone):
         pmap, pv = table(vm)
         pv_put(pv)
         pv_put(pv_alloc(pmap, PT)[0])
-        (spare,) = vm.pmaps.gd_newpv.values()
+        (spare,) = vm.pmap.gd_newpv.values()
         new, isnew = pv_alloc(pmap, PT + 1)
         pmap.raw_pm_pvroot.pop(PT + 1)
-        return new is spare, isnew, vm.pmaps.gd_newpv
+        return new is spare, isnew, vm.pmap.gd_newpv
 
     told = []
 

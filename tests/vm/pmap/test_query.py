@@ -34,7 +34,7 @@ def test_an_address_has_a_physical_one_if_it_is_mapped(alone):
         nothing = pmap_extract(space.pmap, at(0))
         m = space.enter()
         found = pmap_extract(space.pmap, at(0) + 5)[0] - m.phys * 4096, pmap_extract(space.pmap, at(1))
-        return nothing, found, pmap_extract(vm.pmaps.kernel_pmap, space.pmap.pm_pml4)[0]
+        return nothing, found, pmap_extract(vm.pmap.kernel_pmap, space.pmap.pm_pml4)[0]
 
     nothing, found, top = alone(program, **MEMORY)
     assert ((0, None), (5, (0, None))) == (nothing, found)

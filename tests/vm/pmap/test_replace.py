@@ -76,7 +76,7 @@ def test_a_process_goes_over_with_its_thread_and_its_references_if_asked_to(alon
 
 def test_a_pmap_stays_one_of_several_threads(alone):
     def program(vm):
-        pmap = vm.pmaps.make("P")
+        pmap = vm.pmap.make("P")
         pmap_maybethreaded(pmap)
         return pmap.pm_flags.peek()
 

@@ -63,7 +63,7 @@ def test_a_page_is_taken_away_from_all(alone):
         return bits_of(first, second), known(m), first.counts(), second.counts()
 
     assert ([0, 0], (PG_REFERENCED, VM_PAGE_BITS_ALL, 0), (4, 0), (4, 0)) == alone(
-        program, pages=40, l2_size=1, memory=True
+        program, pages=40, l2_size=1
     )
 
 
@@ -73,7 +73,7 @@ def test_a_page_is_taken_away_from_one(alone):
         pmap_remove_specific(second.pmap, m)
         return bits_of(first, second), m.flags.peek() & MINE, first.counts(), second.counts()
 
-    found = alone(program, pages=40, l2_size=1, memory=True)
+    found = alone(program, pages=40, l2_size=1)
     assert ([PG_A | PG_M | PG_RW, 0], MINE, (5, 0), (4, 0)) == found
 
 
@@ -83,7 +83,7 @@ def test_a_page_that_is_made_read_only_keeps_its_mappings(alone):
         pmap_page_protect(m, VM_PROT_READ)
         return bits_of(first, second), known(m), first.counts()
 
-    found = alone(program, pages=40, l2_size=1, memory=True)
+    found = alone(program, pages=40, l2_size=1)
     assert ([PG_A, PG_A], (PG_MAPPED | PG_MAPPEDMULTI, VM_PAGE_BITS_ALL, 0), (5, 0)) == found
 
 
@@ -120,7 +120,7 @@ def test_a_page_was_modified_if_any_entry_says_so(alone):
         return before, pmap_is_modified(m), pmap_mapped_sync(m) & MINE, bits_of(first)
 
     flags = PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE
-    assert (False, True, flags, [PG_A | PG_RW]) == alone(program, pages=40, l2_size=1, memory=True)
+    assert (False, True, flags, [PG_A | PG_RW]) == alone(program, pages=40, l2_size=1)
 
 
 def test_a_read_only_page_is_not_looked_for(rows):
@@ -137,7 +137,7 @@ def test_uses_are_counted_and_forgotten(alone):
         first, second, m = two_spaces(vm, 0)
         return pmap_ts_referenced(m), pmap_ts_referenced(m), bits_of(first, second)
 
-    assert (2, 0, [PG_RW, PG_RW]) == alone(program, pages=40, l2_size=1, memory=True)
+    assert (2, 0, [PG_RW, PG_RW]) == alone(program, pages=40, l2_size=1)
 
 
 def test_a_fictitious_page_was_neither_used_nor_modified(alone):
@@ -170,7 +170,7 @@ def test_a_scan_tries_again_goes_on_or_stops_as_it_is_told(alone):
         pmap_page_backing_scan(m, body)
         return seen, m.object.backing_lk.holders
 
-    assert (["first", "first", "second"], []) == alone(program, pages=40, l2_size=1, memory=True)
+    assert (["first", "first", "second"], []) == alone(program, pages=40, l2_size=1)
 
 
 def test_an_entry_that_names_another_page_is_not_the_page_s(alone):

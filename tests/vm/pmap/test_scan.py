@@ -70,7 +70,7 @@ def test_a_scan_goes_on_in_the_next_tables(alone):
         seen, _ = scanned(space.pmap, 0, 4 * NBPDP)
         return seen, [mark.mark.peek() for mark in marks], [pv.pv_hold.peek() for pv in _pvs(space)]
 
-    seen, marks, holds = alone(program, pages=40, l2_size=1, memory=True)
+    seen, marks, holds = alone(program, pages=40, l2_size=1)
     assert [at(page) for page in far] == seen
     assert {PM_NOPLACEMARK} == {*marks}
     assert {1} == {*holds}
@@ -104,7 +104,7 @@ def test_the_kernel_s_addresses_are_scanned_without_pv_entries(alone):
         base = VM_MIN_KERNEL_ADDRESS + 0x10_0000
         for n in (0, 2):
             vtopte(vm, base + n * 4096).swap(0x5003)
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         found = [
             [va - base >> 12 for va in scanned(kernel, base, base + size)[0]] for size in (4096, 3 * 4096)
         ]

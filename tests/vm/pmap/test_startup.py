@@ -10,7 +10,7 @@ from vmsmp.vm.vm_map import VM_MIN_KERNEL_ADDRESS
 
 def test_the_kernel_s_tables_lie_behind_the_pages_and_reach_its_first_addresses(alone):
     def program(vm):
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         word = vtopte(vm, VM_MIN_KERNEL_ADDRESS + 5 * 4096)
         return kernel.root, kernel.peek("pm_active"), word is vm.memory.word(27, 5), kernel.name
 
@@ -18,10 +18,10 @@ def test_the_kernel_s_tables_lie_behind_the_pages_and_reach_its_first_addresses(
 
 
 def test_a_machine_without_memory_has_no_kernel_pmap(panic):
-    assert "this machine was booted without memory" == panic(lambda vm: vm.pmaps.kernel_pmap)
+    assert "this machine was booted without memory" == panic(lambda vm: vm.pmap.kernel_pmap)
 
 
 def test_pmaps_have_names(alone):
     assert ("pmap[1]", "child") == alone(
-        lambda vm: (vm.pmaps.make().name, vm.pmaps.make("child").name), **MEMORY
+        lambda vm: (vm.pmap.make().name, vm.pmap.make("child").name), **MEMORY
     )

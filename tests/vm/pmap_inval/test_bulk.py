@@ -11,7 +11,7 @@ PAGE = 4096
 
 def removing(vm, kit, numbers):
     """A bulk in which these pages of the kernel were removed, and what their entries were."""
-    bulk = pmap_inval_bulk_init(vm.pmaps.kernel_pmap)
+    bulk = pmap_inval_bulk_init(vm.pmap.kernel_pmap)
     kit.map_kernel(vm, *numbers)
     before = [kit.kernel_entry(vm, n).peek() for n in numbers]
     old = [pmap_inval_bulk(bulk, kit.KERNEL_PAGES[n], kit.kernel_entry(vm, n), 0) for n in numbers]
@@ -54,7 +54,7 @@ def test_a_flush_begins_anew_and_an_empty_one_does_nothing(steps, kit, memory):
 def test_the_entry_changes_at_once_and_nobody_flushes_before_the_end(steps, kit, memory):
     def prepare(vm):
         kit.map_kernel(vm, 0)
-        return [pmap_inval_bulk_init(vm.pmaps.kernel_pmap), kit.KERNEL_PAGES[0], kit.kernel_entry(vm, 0), 0]
+        return [pmap_inval_bulk_init(vm.pmap.kernel_pmap), kit.KERNEL_PAGES[0], kit.kernel_entry(vm, 0), 0]
 
     assert ["swap table[27][0]"] == steps(prepare, pmap_inval_bulk, **memory)
 

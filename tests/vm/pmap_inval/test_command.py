@@ -96,7 +96,7 @@ def test_a_user_of_the_pmap_quiesces_before_the_entry_changes_and_flushes_after(
     import vmsmp
 
     def program(m):
-        vm = m.boot(pages=24, l2_size=1, memory=True)
+        vm = m.boot(pages=24, l2_size=1)
         space = kit.new_space(vm, "P")
         go = m.atomic(0, name="go")
 
@@ -181,7 +181,7 @@ def test_a_second_invalidation_waits_for_the_first_one_s_end(waits, kit):
 
 def test_the_kernel_s_pmap_has_no_lock(alone, memory):
     def program(vm):
-        kernel = vm.pmaps.kernel_pmap
+        kernel = vm.pmap.kernel_pmap
         td = vm.machine.curcpu
         pmap_inval_init(kernel)
         pmap_inval_init(kernel)

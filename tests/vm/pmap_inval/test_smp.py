@@ -11,7 +11,7 @@ from vmsmp.vm.pmap_inval import pmap_inval_smp, smp_invltlb, smp_smurf_fetchset,
 
 def kernel_command(vm, kit):
     """Take a page of the kernel away."""
-    return pmap_inval_smp(vm.pmaps.kernel_pmap, kit.KERNEL_PAGES[0], 1, kit.kernel_entry(vm, 0), 0)
+    return pmap_inval_smp(vm.pmap.kernel_pmap, kit.KERNEL_PAGES[0], 1, kit.kernel_entry(vm, 0), 0)
 
 
 def test_an_ipi_that_is_under_way_is_not_sent_again(alone, memory):
@@ -48,7 +48,7 @@ def test_an_ipi_to_all_is_one_where_that_is_switched_on(traced, kit, broadcast):
 @pytest.mark.parametrize("spinning", [False, True])
 def test_a_cpu_answers_in_a_critical_section(kit, spinning):
     def program(m):
-        vm = m.boot(pages=24, l2_size=1, memory=True)
+        vm = m.boot(pages=24, l2_size=1)
         kit.map_kernel(vm, 0)
         word, spin = m.atomic(0, name="word"), m.spinlock("lock")
 
@@ -80,7 +80,7 @@ def test_a_cpu_answers_in_a_critical_section(kit, spinning):
 
 def test_a_cpu_with_interrupts_disabled_answers_when_it_enables_them(kit):
     def program(m):
-        vm = m.boot(pages=24, l2_size=1, memory=True)
+        vm = m.boot(pages=24, l2_size=1)
         kit.map_kernel(vm, 0)
         word, done = m.atomic(0, name="word"), []
 
@@ -110,7 +110,7 @@ def test_a_cpu_with_interrupts_disabled_answers_when_it_enables_them(kit):
 
 def test_a_cpu_that_has_ended_or_not_begun_answers_too(kit):
     def program(m):
-        vm = m.boot(pages=24, l2_size=1, memory=True)
+        vm = m.boot(pages=24, l2_size=1)
         kit.map_kernel(vm, 0)
         for _ in range(2):
             m.spawn(lambda: None)
@@ -126,7 +126,7 @@ def test_parallel_cpus_answer_each_other(kit, parallel, memory):
         kit.map_kernel(vm, *range(3))
 
         def owner(n):
-            pmap_inval_smp(vm.pmaps.kernel_pmap, kit.KERNEL_PAGES[n], 1, kit.kernel_entry(vm, n), 0)
+            pmap_inval_smp(vm.pmap.kernel_pmap, kit.KERNEL_PAGES[n], 1, kit.kernel_entry(vm, n), 0)
 
         for n in range(3):
             m.spawn(owner, n)

@@ -16,7 +16,6 @@ from vmsmp.campaign.options import options_for
 from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.limits import MOST_STEPS
 from vmsmp.machine import Machine
-from vmsmp.vm.pmap_range import pmap_pinit
 from vmsmp.vm.vm_map.clip import vm_map_clip_end
 from vmsmp.vm.vm_map.flags import VM_MAX_USER_ADDRESS, VM_PROT_ALL, VM_PROT_RW
 from vmsmp.vm.vm_map.insert import Mapping, vm_map_insert
@@ -52,7 +51,7 @@ class _Sizes:
 
         def program(m: Machine) -> None:
             vm = m.boot(pages=8)
-            map = vm_map_init(vm, 0, VM_MAX_USER_ADDRESS, pmap_pinit(vm, "pmap"))
+            map = vm_map_init(vm, 0, VM_MAX_USER_ADDRESS, vm.pmap.make("pmap"))
             map.system_map = 1  # entries are cut without objects, whose cost is measured elsewhere
             reserved = vm_map_entry_reserve(vm, entries + 4 * ROUNDS * CHANGES)
             vm_map_lock(map)

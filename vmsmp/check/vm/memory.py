@@ -104,7 +104,7 @@ class UserMemory(MmuObserver, VmObserver):
 
     def saw(self, cpu: Cpu, va: int, access: Access, value: Any) -> None:
         vm: VmSystem | None = getattr(cpu.machine, "vm", None)
-        if vm is None or vm.switch is None or not access.user:
+        if vm is None or not access.user:
             return
         pages = _named(vm, cpu, va)
         if not pages:
@@ -156,8 +156,8 @@ def _covers(event: ContentsDropped, page: _Page) -> bool:
 
 def _named(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
     """The pages that the address may name, by the map of what the CPU runs: those of its chain, in order."""
-    assert vm.switch is not None
-    vmspace = vm.switch.lwp(cpu.index).lwp_vmspace
+    lp = vm.switch.lwp(cpu.index)
+    vmspace = None if lp is None else lp.lwp_vmspace
     if vmspace is None:
         return []
     entry = vmspace.vm_map.raw_rb_root.at_or_before(va)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
-from vmsmp.mmu.entry import ENTRIES, PG_RW, PG_V, frame_of
+from vmsmp.mmu.entry import PAGE_SHIFT, PG_RW, PG_V, TABLE_SHIFT, frame_of
 from vmsmp.vm.pmap.bits import PD_BASE, PG_MANAGED, PG_W, PT_BASE, pindex_format
 from vmsmp.vm.pmap.pmap import (
     ALL_CPUS,
@@ -29,8 +29,6 @@ from vmsmp.vm.pmap.pmap import (
 )
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_page.flags import (
-    INTERLOCK_COUNT,
-    INTERLOCK_WAITING,
     PG_MAPPED,
     PG_MAPPEDMULTI,
     PG_WRITEABLE,
@@ -45,12 +43,8 @@ _MANAGED: Final = PG_V | PG_MANAGED
 
 def entries_of(m: VmPage) -> list[int]:
     """The managed leaf entries that name a page, of all pmaps."""
-    mmu = m.vm.mmu
-    if mmu is None:
-        return []
-    return [
-        pte for _, _, pte in mmu.memory.entries() if pte & _MANAGED == _MANAGED and frame_of(pte) == m.phys
-    ]
+    memory = m.vm.memory
+    return [pte for _, _, pte in memory.entries() if pte & _MANAGED == _MANAGED and frame_of(pte) == m.phys]
 
 
 def broken_mapping(m: VmPage, _books: Books) -> Broken | None:
@@ -76,7 +70,7 @@ def freed_mapped(m: VmPage, _books: Books) -> Broken | None:
 def interlocked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
     """Yield the pages of which an entry is still being taken away when all is over (P9)."""
     for m in vm.page.vm_page_array:
-        if m.md.value & (INTERLOCK_COUNT | INTERLOCK_WAITING):
+        if m.interlock_count.value:
             yield m, Broken("INV-P9", "its interlock_count is not 0 at the end")
 
 
@@ -113,14 +107,14 @@ def freed_in_use(pv: PvEntry, _books: Books) -> Broken | None:
 
 def broken_active(pmap: Pmap, _books: Books) -> Broken | None:
     """Whether a CPU has left the kernel's pmap (R8)."""
-    if pmap.vm.mmu is not None and pmap is pmap.vm.pmaps.kernel_pmap and pmap.pm_active.value != ALL_CPUS:
+    if pmap is pmap.vm.pmap.kernel_pmap and pmap.pm_active.value != ALL_CPUS:
         return Broken("INV-R8", "the kernel's pm_active has changed")
     return None
 
 
 def owned_placemarks(vm: VmSystem) -> Iterator[tuple[Placemark, Broken]]:
     """Yield the placemarks that are owned when all is over (R4)."""
-    for pmap in vm.pmaps.pmaps:
+    for pmap in vm.pmap.pmaps:
         for pmark in pmap.pm_placemarks:
             if pmark.mark.value != PM_NOPLACEMARK:
                 yield pmark, Broken("INV-R4", f"it is left {mark_format(pmark.mark.value)}")
@@ -128,20 +122,24 @@ def owned_placemarks(vm: VmSystem) -> Iterator[tuple[Placemark, Broken]]:
 
 def leaf_entries(pmap: Pmap) -> list[int]:
     """The valid leaf entries of a user's pmap."""
-    memory = pmap.vm.mmu.memory
-    return [
-        pte
-        for pindex, pv in pmap.raw_pm_pvroot.items()
-        if PT_BASE <= pindex < PD_BASE and pv.raw_pv_m is not None
-        for pte in (memory.peek_entry(pv.raw_pv_m.phys, index) for index in range(ENTRIES))
-        if pte & PG_V
-    ]
+    return [pte for _, pte in mapped(pmap)]
+
+
+def mapped(pmap: Pmap) -> Iterator[tuple[int, int]]:
+    """The valid leaf entries of a user's pmap, by address."""
+    memory = pmap.vm.memory
+    for pindex, pv in pmap.raw_pm_pvroot.items():
+        if PT_BASE <= pindex < PD_BASE and pv.raw_pv_m is not None:
+            first = pindex - PT_BASE << TABLE_SHIFT
+            for index, pte in memory.table(pv.raw_pv_m.phys):
+                if pte & PG_V:
+                    yield first + index << PAGE_SHIFT, pte
 
 
 def wrong_counts(vm: VmSystem) -> tuple[Pmap, Broken] | None:
     """Whether a user's pmap counts other entries than it has (R1, R2), or a table page is wired wrongly."""
-    for pmap in vm.pmaps.pmaps:
-        if vm.mmu is None or pmap is vm.pmaps.kernel_pmap:
+    for pmap in vm.pmap.pmaps:
+        if pmap is vm.pmap.kernel_pmap:
             continue
         entries = leaf_entries(pmap)
         resident = len(entries) + len(pmap.raw_pm_pvroot)
@@ -159,14 +157,13 @@ def wrong_counts(vm: VmSystem) -> tuple[Pmap, Broken] | None:
 
 def _wrong_wiring(pmap: Pmap) -> Broken | None:
     """Whether a table page is wired other than once, and once for each entry of a user's (R3)."""
-    memory = pmap.vm.mmu.memory
-    kernel = {pte for frame, _, pte in memory.entries() if frame == pmap.vm.pmaps.kernel_pmap.root}
+    memory = pmap.vm.memory
+    kernel = {pte for _, pte in memory.table(pmap.vm.pmap.kernel_pmap.root)}
     for pindex, pv in pmap.raw_pm_pvroot.items():
         m = pv.raw_pv_m
         if m is None:
             return Broken("INV-R5", f"{pindex_format(pindex)} has no page")
-        entries = [memory.peek_entry(m.phys, index) for index in range(ENTRIES)]
-        due = 1 + sum(bool(pte & PG_V) and pte not in kernel for pte in entries)
+        due = 1 + sum(bool(pte & PG_V) and pte not in kernel for _, pte in memory.table(m.phys))
         if m.wire_count.value != due:
             text = f"the page of {pindex_format(pindex)} is wired {m.wire_count.value} times, not {due}"
             return Broken("INV-R3", text)

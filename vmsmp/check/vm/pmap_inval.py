@@ -170,7 +170,7 @@ class Shootdowns(MmuObserver, VmObserver):
 
     def used(self, cpu: Cpu, entry: Translation, va: int, access: Access) -> None:
         vm: VmSystem | None = getattr(cpu.machine, "vm", None)
-        if vm is None or vm.mmu is None:
+        if vm is None:
             return
         broken = (
             self._outlived(cpu, entry, va, access) or _inactive(vm, cpu, va) or self._gone(vm, cpu, entry, va)
@@ -219,7 +219,7 @@ def _inactive(vm: VmSystem, cpu: Cpu, va: int) -> tuple[FailureKind, str, str] |
     """A user address in a pmap that does not know that the CPU uses it."""
     if va >= VM_MAX_USER_ADDRESS:
         return None
-    pmap: Pmap | None = next((pmap for pmap in vm.pmaps.pmaps if pmap.root == cpu.mmu.root), None)
+    pmap: Pmap | None = next((pmap for pmap in vm.pmap.pmaps if pmap.root == cpu.mmu.root), None)
     if pmap is None or pmap.pm_active.value >> cpu.index & 1:
         return None
     return (
@@ -232,7 +232,7 @@ def _inactive(vm: VmSystem, cpu: Cpu, va: int) -> tuple[FailureKind, str, str] |
 def _concerns(event: TablesChanged, root: int, page: int) -> bool:
     """Whether the change is of that page, as it is translated from that root."""
     pmap = event.pmap
-    if pmap is pmap.vm.pmaps.kernel_pmap:
+    if pmap is pmap.vm.pmap.kernel_pmap:
         if page < VM_MIN_KERNEL_ADDRESS:
             return False
     elif root != pmap.root:

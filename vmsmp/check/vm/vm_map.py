@@ -21,12 +21,14 @@ from itertools import pairwise
 from typing import Any, Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
+from vmsmp.check.vm.pmap import mapped
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.record import Record
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.observer import LockObserver
 from vmsmp.vm.observer import MapSectionEnds
-from vmsmp.vm.pmap_range import Pmap
+from vmsmp.vm.pmap.entries import page_named
+from vmsmp.vm.pmap.pmap import Pmap
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_map.entry import VmMapBacking, VmMapEntry
 from vmsmp.vm.vm_map.flags import (
@@ -237,8 +239,10 @@ def reserved_for_good(vm: VmSystem) -> Iterator[tuple[VmMapEntrySupply, Broken]]
 
 def hidden_mapping(obj: VmObject) -> Broken | None:
     """Whether a page of the object is mapped where no backing on its list would lead a scan (INV-B5)."""
-    for pmap in obj.vm.pmap.pmap_list:
-        for va, m in pmap.mapped():
+    vm: VmSystem = obj.vm
+    for pmap in vm.pmap.pmaps:
+        for va, pte in mapped(pmap):
+            m = page_named(vm, pte)
             if m.raw_object is obj and not any(_leads(ba, pmap, va, m) for ba in obj.raw_backing_list):
                 return Broken("INV-B5", "a page of it is mapped where no backing on its list says it is")
     return None

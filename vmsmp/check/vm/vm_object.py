@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
+from vmsmp.check.vm.pmap import entries_of
+from vmsmp.mmu.entry import PG_RW
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_object.object import (
     OBJ_DEAD,
@@ -24,7 +26,7 @@ from vmsmp.vm.vm_object.object import (
     VmObject,
     VmObjectHash,
 )
-from vmsmp.vm.vm_page.flags import PG_NEED_COMMIT, PTE_W
+from vmsmp.vm.vm_page.flags import PG_NEED_COMMIT
 
 #: Larger trees are walked when all CPUs stand still only.
 WALK: Final = 64
@@ -138,7 +140,7 @@ def unknown_to_be_dirty(vm: VmSystem) -> tuple[VmObject, Broken] | None:
         for m in obj.raw_rb_memq.values():
             if m.raw_dirty & m.raw_valid or m.flags.value & PG_NEED_COMMIT:
                 return obj, Broken("INV-O9", "it has a dirty page, and says that it cannot have one")
-            if m.md.value & PTE_W:
+            if any(pte & PG_RW for pte in entries_of(m)):
                 return obj, Broken("INV-O9", "it has a page mapped writeable, and says that it has none")
     return None
 

@@ -33,8 +33,6 @@ from vmsmp.vm.vm_page.flags import (
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
-    PTE_V,
-    PTE_W,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_SYSTEM,
     busy_format,
@@ -126,11 +124,6 @@ def broken_place(m: VmPage, books: Books) -> Broken | None:
         return Broken("INV-Q5", "it is free and somebody uses it")
     if kind == "cache" and (m.raw_dirty & m.raw_valid or flags & (PG_MAPPED | PG_NEED_COMMIT)):
         return Broken("INV-Q7", "it is cached, and dirty or mapped")
-    pte = m.md.value
-    if pte & PTE_V and (kind in ("free", "hold", "cache") or obj is None or not flags & PG_MAPPED):
-        return Broken("INV-PM1", f"a process maps it, and it is on {kind}, in no object or not flagged so")
-    if pte & PTE_W and not flags & PG_WRITEABLE:
-        return Broken("INV-PM1", "a process may write to it, and it is not flagged so")
     return None
 
 
@@ -280,7 +273,7 @@ RULES: Final = (
             "": (broken_unlocked,),
             "busy_count": (broken_busy, broken_unbusied),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
-            **dict.fromkeys(("md", "valid"), (broken_place,)),
+            "valid": (broken_place,),
             "flags": (broken_place, broken_mapping),
         },
         at_rest=(broken_page, unlinked_page),

@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING, Final
 from vmsmp.campaign.search import explore
 from vmsmp.mmu.textbook.demand import Path, Process, ReadFault, cost
 from vmsmp.report.textbook.page import Chapter, Page, Table
-from vmsmp.vm.pmap_range import pmap_read, pmap_write
-from vmsmp.vm.vm_fault import vm_fault
+from vmsmp.vm.pmap import pmap_replacevm
 from vmsmp.vm.vm_map import (
-    VM_FAULT_DIRTY,
-    VM_FAULT_NORMAL,
-    VM_PROT_READ,
     VM_PROT_RW,
-    VM_PROT_WRITE,
     Mapping,
     vm_map_find,
     vmspace_alloc,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmsmp.machine import Machine
-    from vmsmp.vm.vm_map.vmspace import Vmspace
 
 PAGES: Final = 2
 #: Where the pages are, and where the address space ends.
@@ -67,30 +60,23 @@ def kernel_counts(program: Program) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
 
     def run(m: Machine) -> None:
-        vm = m.boot(pages=4 * PAGES, l2_size=1)
+        vm = m.boot(pages=16 * PAGES, l2_size=1)
+        vm.fault.vm_prefault_pages = 0  # each page by its own fault
         space = vmspace_alloc(vm, 0, _TOP)
         what = Mapping(prot=VM_PROT_RW, max=VM_PROT_RW)
         vm_map_find(space.vm_map, _BASE, PAGES * PAGE_SIZE, PAGE_SIZE, False, what)
         gd = vm.mycpu()
+        pmap_replacevm(gd.proc, space, adjrefs=False)
         for step in program.steps:
             for address in range(_BASE, _BASE + PAGES * PAGE_SIZE, PAGE_SIZE):
-                _access(space, address, VM_PROT_READ if "reads" in step else VM_PROT_WRITE)
+                if "reads" in step:
+                    m.curcpu.load(address)
+                else:
+                    m.curcpu.store(address, 1)
             found.append((program.before + gd.ru_minflt, gd.ru_majflt))
-        vmspace_rel(space)
 
     explore(run, sched="dfs:0", schedules=1)
     return found
-
-
-def _access(space: Vmspace, address: int, prot: int) -> None:
-    """Load or store as a process does, with the faults that this takes."""
-    while not (
-        pmap_write(space.vm_pmap, address, 1)
-        if prot == VM_PROT_WRITE
-        else pmap_read(space.vm_pmap, address) is not None
-    ):
-        flags = VM_FAULT_DIRTY if prot == VM_PROT_WRITE else VM_FAULT_NORMAL
-        vm_fault(space.vm_map, address, prot, flags)
 
 
 def _faults(program: Program) -> Table:

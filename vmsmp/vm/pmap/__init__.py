@@ -1,8 +1,5 @@
 """The pmap: page tables in memory, what locks them, and every way to change them.
 
-It works on machines that are booted with memory.  Maps, faults and the page layer do not use it yet:
-`pmap_range` and `page_entry` stand in for it there.
-
 | module | contents |
 |---|---|
 | bits | the bits of entries, and the indexes of entries and table pages |
@@ -126,7 +123,6 @@ __getattr__, __dir__, __all__ = exports(
         "tables": (
             "new_table_page",
             "pmap_allocpte",
-            "zero_table",
         ),
         "lifetime": (
             "pmap_pinit",
@@ -217,6 +213,7 @@ __getattr__, __dir__, __all__ = exports(
         "contents": (
             "pmap_copy_page",
             "pmap_zero_page",
+            "pmap_zero_page_area",
         ),
         "ddb": (
             "pmap_print",

@@ -1,15 +1,17 @@
 """Raw operations on what a page holds, through the direct map.
 
-Models: pmap_zero_page and pmap_copy_page of sys/platform/pc64/x86_64/pmap.c.
+Models: pmap_zero_page, pmap_zero_page_area and pmap_copy_page of sys/platform/pc64/x86_64/pmap.c.
 Locks: none, and no page need be mapped; the caller keeps others from the pages.
 Deviations:
   * each is one visible operation, whatever the number of bytes.
-  * a frame's number stands for its physical address; no pmap_zero_page_area, no pmap_copy_page_frag.
+  * a frame's number stands for its physical address; no pmap_copy_page_frag.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from vmsmp.mmu.entry import DEV_BSHIFT
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 def pmap_zero_page(vm: VmSystem, phys: int) -> None:
     """Make a page zero."""
     vm.memory.zero(phys)
+
+
+def pmap_zero_page_area(vm: VmSystem, phys: int, off: int, size: int) -> None:
+    """Make a part of a page zero; whole blocks of DEV_BSIZE."""
+    vm.memory.zero_pieces(phys, off >> DEV_BSHIFT, size >> DEV_BSHIFT)
 
 
 def pmap_copy_page(vm: VmSystem, src: int, dst: int) -> None:

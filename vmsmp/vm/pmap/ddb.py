@@ -51,7 +51,7 @@ def _leaves(pmap: Pmap, first: int, table: int) -> Iterator[str]:
 
 def show_pmap(vm: VmSystem, name: str | None = None) -> str:
     """Show one pmap by name, or all pmaps."""
-    pmaps = [*vm.pmaps.pmaps]
+    pmaps = [*vm.pmap.pmaps]
     found = pmaps if name is None else [pmap for pmap in pmaps if pmap.name == name]
     if not found and name is not None:
         known = ", ".join(pmap.name for pmap in pmaps) or "none"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.mmu.entry import PG_A, PG_M, PG_RW, PG_U, PG_V, index_of, make_entry
 from vmsmp.records.record import has
+from vmsmp.vm.observer import PageEntered
 from vmsmp.vm.pmap.bits import PG_MANAGED, PG_W, pmap_pt_pindex, pmap_pte_pindex, pte_prot
 from vmsmp.vm.pmap.entries import page_named, page_of, pv_pte_lookup, transfer, vtopte
 from vmsmp.vm.pmap.interlock import interlock_bump, interlock_drop, pmap_removed_pte
@@ -33,8 +34,8 @@ from vmsmp.vm.vm_page.flags import (
     PG_MAPPEDMULTI,
     PG_WRITEABLE,
 )
-from vmsmp.vm.vm_page.holding import vm_page_wire_quick
 from vmsmp.vm.vm_page.page import HARD, SOFT
+from vmsmp.vm.vm_page.quick import vm_page_wire_quick
 
 if TYPE_CHECKING:
     from typing import Any
@@ -58,7 +59,10 @@ def pmap_enter(pmap: Pmap | None, va: int, m: VmPage, prot: int, wired: bool, en
     user = va < VM_MAX_USER_ADDRESS
     if not (has(vm.engine.current, m, HARD, SOFT) or SOFT in m.in_progress):
         vm.panic("pmap_enter: page not busied")
-    if user == (pmap is vm.pmaps.kernel_pmap):
+    if entry is not None:
+        for hook in vm.hooks.event:
+            hook(vm.engine.current, PageEntered(m, prot, entry, va))
+    if user == (pmap is vm.pmap.kernel_pmap):
         vm.kprintf(f"Warning: pmap_enter of {va:#x} in {pmap}")
     pte_pv, pmark = pv_get(pmap, pmap_pte_pindex(va), mark=True)
     if pte_pv is not None or pmark is None:

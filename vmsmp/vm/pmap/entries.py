@@ -58,7 +58,7 @@ def pmap_pte(pmap: Pmap, va: int) -> Atomic | None:
 def vtopte(vm: VmSystem, va: int) -> Atomic:
     """The leaf entry of an address of the kernel.  A panic if the kernel's tables do not reach it."""
     memory = vm.memory
-    table = vm.pmaps.kernel_pmap.root
+    table = vm.pmap.kernel_pmap.root
     for level in range(ROOT_LEVEL, min(LEVELS), -1):
         entry = memory.peek_entry(table, index_of(va, level))
         if not entry & PG_V:

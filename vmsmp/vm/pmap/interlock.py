@@ -5,7 +5,6 @@ A CPU that takes an entry away counts itself until the page knows what was writt
 left.  Who protects the page waits for such CPUs, and then looks for entries again.
 Locks: none; atomics.  Waiting needs the page hard-busied.
 Deviations:
-  * interlock_count is in the word `md`, in units of INTERLOCK.
   * a waiter loads the count; the kernel adds a bit that means nothing, and panics after a minute.
 """
 
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.vm.vm_page.flags import (
-    INTERLOCK,
     INTERLOCK_COUNT,
     INTERLOCK_WAITING,
     PG_MAPPED,
@@ -39,13 +37,13 @@ def pmap_removed_pte(m: VmPage) -> None:
 
 def interlock_bump(m: VmPage) -> None:
     """Say that an entry of the page is about to go."""
-    m.md.fetchadd(INTERLOCK)
+    m.interlock_count.fetchadd(1)
 
 
 def interlock_drop(m: VmPage) -> None:
     """Be done with an entry; the last one wakes those who wait."""
-    if m.md.fetchadd(-INTERLOCK) & (INTERLOCK_WAITING | INTERLOCK_COUNT) == INTERLOCK_WAITING | INTERLOCK:
-        m.md.clearbits(INTERLOCK_WAITING)
+    if m.interlock_count.fetchadd(-1) == INTERLOCK_WAITING | 1:
+        m.interlock_count.clearbits(INTERLOCK_WAITING)
         m.vm.machine.wakeup(_counter(m))
 
 
@@ -55,10 +53,10 @@ def interlock_wait(m: VmPage) -> bool:
     Locks: the page hard-busied by the caller.
     """
     machine = m.vm.machine
-    icount = m.md.load()
+    icount = m.interlock_count.load()
     while icount & INTERLOCK_COUNT:
         machine.tsleep_interlock(_counter(m))
-        published, icount = m.md.fcmpset(icount, icount | INTERLOCK_WAITING)
+        published, icount = m.interlock_count.fcmpset(icount, icount | INTERLOCK_WAITING)
         if published:
             machine.tsleep(_counter(m), PINTERLOCKED, "pgunm", 1, overdue=partial(_overdue, m))
             return True
@@ -72,6 +70,6 @@ def _counter(m: VmPage) -> str:
 
 def _overdue(m: VmPage) -> str | None:
     """Return why a wait should be over, or None if it should not."""
-    if m.peek("md") & INTERLOCK_COUNT:
+    if m.peek("interlock_count") & INTERLOCK_COUNT:
         return None
     return "nobody takes an entry of the page away, and nobody will wake who waits for that"

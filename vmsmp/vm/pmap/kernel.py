@@ -17,8 +17,9 @@ from vmsmp.mmu.entry import PAGE_SHIFT, PAGE_SIZE, PG_FRAME, PG_RW, PG_V, frame_
 from vmsmp.mmu.memory import offset_of
 from vmsmp.sync.thread import curthread
 from vmsmp.vm.pmap.bits import KERNEL_TABLE_BITS, NBPDR
+from vmsmp.vm.pmap.contents import pmap_zero_page
 from vmsmp.vm.pmap.entries import pmap_pte, vtopte
-from vmsmp.vm.pmap.tables import new_table_page, zero_table
+from vmsmp.vm.pmap.tables import new_table_page
 from vmsmp.vm.pmap_inval.command import pmap_inval_smp
 from vmsmp.vm.pmap_inval.intr import cpu_invlpg
 from vmsmp.vm.vm_map.flags import VM_MAX_KERNEL_ADDRESS, VM_MIN_KERNEL_ADDRESS
@@ -49,7 +50,7 @@ def pmap_invalidate_range(pmap: Pmap, sva: int, eva: int) -> None:
 
 def pmap_kenter(vm: VmSystem, va: int, pa: int) -> None:
     """Map an address of the kernel; all CPUs have forgotten what was there before."""
-    pmap_inval_smp(vm.pmaps.kernel_pmap, va, 1, vtopte(vm, va), pa | PG_RW | PG_V)
+    pmap_inval_smp(vm.pmap.kernel_pmap, va, 1, vtopte(vm, va), pa | PG_RW | PG_V)
 
 
 def pmap_kenter_quick(vm: VmSystem, va: int, pa: int) -> bool:
@@ -66,7 +67,7 @@ def pmap_kenter_noinval(vm: VmSystem, va: int, pa: int) -> bool:
 
 def pmap_kremove(vm: VmSystem, va: int) -> None:
     """Unmap an address of the kernel on all CPUs."""
-    pmap_inval_smp(vm.pmaps.kernel_pmap, va, 1, vtopte(vm, va), 0)
+    pmap_inval_smp(vm.pmap.kernel_pmap, va, 1, vtopte(vm, va), 0)
 
 
 def pmap_kremove_quick(vm: VmSystem, va: int) -> None:
@@ -88,7 +89,7 @@ def pmap_kmodify_rw(vm: VmSystem, va: int) -> None:
 
 def pmap_kextract(vm: VmSystem, va: int) -> int:
     """The physical address behind an address of the kernel, 0 if there is none."""
-    ptep = pmap_pte(vm.pmaps.kernel_pmap, va)
+    ptep = pmap_pte(vm.pmap.kernel_pmap, va)
     pte = 0 if ptep is None else ptep.load()
     return pte & PG_FRAME | offset_of(va) if pte & PG_V else 0
 
@@ -105,7 +106,7 @@ def pmap_kvtom(vm: VmSystem, va: int) -> VmPage:
 def pmap_qenter(vm: VmSystem, va: int, pages: Sequence[VmPage]) -> None:
     """Map pages from an address of the kernel on; all CPUs forget what was there, once for all."""
     pmap_qenter_noinval(vm, va, pages)
-    pmap_invalidate_range(vm.pmaps.kernel_pmap, va, va + len(pages) * PAGE_SIZE)
+    pmap_invalidate_range(vm.pmap.kernel_pmap, va, va + len(pages) * PAGE_SIZE)
 
 
 def pmap_qenter_noinval(vm: VmSystem, va: int, pages: Sequence[VmPage]) -> None:
@@ -117,7 +118,7 @@ def pmap_qenter_noinval(vm: VmSystem, va: int, pages: Sequence[VmPage]) -> None:
 def pmap_qremove(vm: VmSystem, va: int, count: int) -> None:
     """Unmap pages from an address of the kernel on; then all CPUs forget them, once for all."""
     pmap_qremove_quick(vm, va, count)
-    pmap_invalidate_range(vm.pmaps.kernel_pmap, va, va + count * PAGE_SIZE)
+    pmap_invalidate_range(vm.pmap.kernel_pmap, va, va + count * PAGE_SIZE)
 
 
 def pmap_qremove_quick(vm: VmSystem, va: int, count: int) -> None:
@@ -140,7 +141,7 @@ def pmap_growkernel(vm: VmSystem, kstart: int, kend: int) -> None:
 
     Locks: the kernel's map exclusively.  A panic without memory.
     """
-    pmaps = vm.pmaps
+    pmaps = vm.pmap
     if not pmaps.kernel_vm_end:
         end = VM_MIN_KERNEL_ADDRESS
         while (table := _kernel_table(vm, end, 2)) >= 0 and vm.memory.word(table, index_of(end, 2)).load():
@@ -167,14 +168,14 @@ def _grow(vm: VmSystem) -> int:
     if m is None:
         vm.panic("pmap_growkernel: no memory to grow kernel")
     vm_page_wire(m)
-    zero_table(vm, m)
+    pmap_zero_page(vm, m.phys)
     vm_page_wakeup(m)
     return m.phys
 
 
 def _kernel_table(vm: VmSystem, va: int, level: int) -> int:
     """The frame of the kernel's table of that level for an address, -1 if there is none."""
-    table: int = vm.pmaps.kernel_pmap.root
+    table: int = vm.pmap.kernel_pmap.root
     for above in range(4, level, -1):
         entry = vm.memory.word(table, index_of(va, above)).load()
         if not entry & PG_V:

@@ -42,7 +42,7 @@ _PML4_SIZE = 2 * PAGE_SIZE
 
 def pmap_pinit0(pmap: Pmap) -> None:
     """Initialize the pmap of the first process, whose top table is the kernel's.  Locks: none."""
-    kernel = pmap.vm.pmaps.kernel_pmap
+    kernel = pmap.vm.pmap.kernel_pmap
     pmap.pm_pml4, pmap.root = kernel.pm_pml4, kernel.root
 
 
@@ -88,7 +88,7 @@ def _top_page(pmap: Pmap) -> VmPage:
 def _copy_kernel_slots(pmap: Pmap) -> None:
     """Let the top table name the kernel's tables, as the kernel's own one does."""
     memory = pmap.vm.memory
-    kernel = pmap.vm.pmaps.kernel_pmap.root
+    kernel = pmap.vm.pmap.kernel_pmap.root
     for index in range(index_of(VM_MIN_KERNEL_ADDRESS, 4), ENTRIES):
         entry = memory.peek_entry(kernel, index)
         if entry & PG_V:

@@ -17,7 +17,7 @@ from vmsmp.vm.pmap.placemark import pv_placemarker_wakeup
 from vmsmp.vm.pmap.pv import pv_get, pv_lock, pv_put, pv_unlock
 from vmsmp.vm.pmap.scan import PmapScanInfo, pmap_scan
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_wakeup
-from vmsmp.vm.vm_page.holding import vm_page_unwire_quick, vm_page_wire_quick
+from vmsmp.vm.vm_page.quick import vm_page_unwire_quick, vm_page_wire_quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def pmap_unwire(pmap: Pmap, va: int) -> VmPage | None:
     Locks: takes the lock of the PT page, and not the placemark.  Sleeps: for it.
     """
     vm: VmSystem = pmap.vm
-    if pmap is vm.pmaps.kernel_pmap:
+    if pmap is vm.pmap.kernel_pmap:
         ptep = pmap_pte(pmap, va)
         return None if ptep is None else _unwire(pmap, ptep)
     pt_pv, _ = pv_get(pmap, pmap_pt_pindex(va))

@@ -199,6 +199,10 @@ class Pmap(Record):
     def name(self) -> str:
         return self._name
 
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+
     @property
     def pm_spin(self) -> Any:
         """The leaf lock of the tree of pv entries."""

@@ -29,7 +29,7 @@ from vmsmp.vm.pmap.pmap import (
     PV_HOLD_WAITING,
     PV_LOCK,
 )
-from vmsmp.vm.vm_page.holding import vm_page_unwire_quick
+from vmsmp.vm.vm_page.quick import vm_page_unwire_quick
 
 if TYPE_CHECKING:
     from vmsmp.vm.pmap.pmap import Placemark, Pmap, PvEntry
@@ -150,11 +150,11 @@ def pv_free(pv: PvEntry, pvp: PvEntry | None) -> None:
 
 def _zalloc(vm: VmSystem) -> PvEntry:
     """Return memory for a pv entry: the CPU's reserve, or the zone's.  Sleeps: possibly, for the zone's."""
-    reserve = vm.pmaps.gd_newpv.pop(vm.engine.current.index, None)
+    reserve = vm.pmap.gd_newpv.pop(vm.engine.current.index, None)
     if reserve is not None:
         return reserve
     vm.pause_tokens("pvzone")
-    return vm.pmaps.new_pv_entry()
+    return vm.pmap.new_pv_entry()
 
 
 def _zfree(pv: PvEntry) -> None:
@@ -168,8 +168,8 @@ def _zfree(pv: PvEntry) -> None:
 def _spare(pv: PvEntry) -> None:
     """Keep memory that was not needed as the CPU's reserve."""
     vm: VmSystem = pv.vm
-    displaced = vm.pmaps.gd_newpv.pop(vm.engine.current.index, None)
-    vm.pmaps.gd_newpv[vm.engine.current.index] = pv
+    displaced = vm.pmap.gd_newpv.pop(vm.engine.current.index, None)
+    vm.pmap.gd_newpv[vm.engine.current.index] = pv
     if displaced is not None:
         _zfree(displaced)
 

@@ -40,7 +40,7 @@ def pmap_extract(pmap: Pmap, va: int, *, keep: bool = False) -> tuple[int, PvEnt
 
     Locks: takes the lock of the PT page, which is the caller's until `pmap_extract_done`.  Sleeps: for it.
     """
-    if pmap is pmap.vm.pmaps.kernel_pmap:
+    if pmap is pmap.vm.pmap.kernel_pmap:
         ptep = pmap_pte(pmap, va)
         pte = 0 if ptep is None else ptep.load()
         return _physical(pte, va), None
@@ -69,7 +69,7 @@ def pmap_fault_page_quick(pmap: Pmap, va: int, prot: int) -> VmPage | None:
 
     Locks: takes the lock of the PT page.  Sleeps: for it.
     """
-    if pmap is pmap.vm.pmaps.kernel_pmap:
+    if pmap is pmap.vm.pmap.kernel_pmap:
         return None
     pt_pv, _ = pv_get(pmap, pmap_pt_pindex(va))
     if pt_pv is None:

@@ -25,7 +25,7 @@ from vmsmp.vm.vm_map.flags import VM_PROT_EXECUTE, VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_page.busy import vm_page_flag_set
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
 from vmsmp.vm.vm_page.flags import PG_REFERENCED
-from vmsmp.vm.vm_page.holding import vm_page_unwire_quick
+from vmsmp.vm.vm_page.quick import vm_page_unwire_quick
 
 if TYPE_CHECKING:
     from vmsmp.sync.atomic import Atomic

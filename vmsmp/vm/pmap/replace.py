@@ -9,7 +9,7 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from vmsmp.sync.thread import crit_enter, crit_exit, curthread
 from vmsmp.vm.pmap.pmap import CPULOCK_EXCL, PMAP_MULTI
@@ -19,9 +19,8 @@ from vmsmp.vm.vm_map.vmspace import vmspace_ref, vmspace_rel
 
 if TYPE_CHECKING:
     from vmsmp.vm.pmap.pmap import Pmap
-    from vmsmp.vm.swtch import Lwp
     from vmsmp.vm.vm_map.vmspace import Vmspace
-    from vmsmp.vm.vm_meter.meter import Proc
+    from vmsmp.vm.vm_meter.meter import Lwp, Proc
 
 
 def pmap_setlwpvm(lp: Lwp, newvm: Vmspace) -> None:
@@ -39,9 +38,9 @@ def pmap_setlwpvm(lp: Lwp, newvm: Vmspace) -> None:
     if newvm.peek("vm_refcnt") & VM_REF_DELETED:
         vm.panic("pmap_setlwpvm: vmspace without references")
     lp.lwp_vmspace = newvm
-    if lp.cpu == td.cpu.index:
+    if lp is vm.mycpu().lwp:
         bit = 1 << td.cpu.index
-        pmap = cast("Pmap", newvm.vm_pmap)
+        pmap = newvm.vm_pmap
         pmap.pm_active.setbits(bit)
         if pmap.pm_active_lock.load() & CPULOCK_EXCL:
             pmap_interlock_wait(pmap)
@@ -51,20 +50,20 @@ def pmap_setlwpvm(lp: Lwp, newvm: Vmspace) -> None:
     crit_exit(td)
 
 
-def pmap_replacevm(p: Proc, lp: Lwp, newvm: Vmspace, adjrefs: bool) -> None:
-    """Let a process, whose only thread is `lp`, run in another address space.
+def pmap_replacevm(p: Proc, newvm: Vmspace, adjrefs: bool) -> None:
+    """Let a process and its only thread run in another address space.
 
     With `adjrefs` it takes a reference to that and gives the old one back.
     Locks: both maps' tokens.  Sleeps: with `adjrefs`, as `vmspace_rel`.
     """
-    oldvm: Vmspace = p.hint("p_vmspace")
+    oldvm: Vmspace | None = p.hint("p_vmspace")
     if oldvm is newvm:
         return
     if adjrefs:
         vmspace_ref(newvm)
     p.publish("p_vmspace", newvm)
-    pmap_setlwpvm(lp, newvm)
-    if adjrefs:
+    pmap_setlwpvm(p.lwp, newvm)
+    if adjrefs and oldvm is not None:
         vmspace_rel(oldvm)
 
 

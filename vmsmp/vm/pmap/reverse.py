@@ -25,7 +25,7 @@ from vmsmp.vm.vm_map.flags import VM_PROT_EXECUTE, VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
 from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_MAPPED, PG_MAPPEDMULTI, PG_WRITEABLE
-from vmsmp.vm.vm_page.holding import vm_page_unwire_quick
+from vmsmp.vm.vm_page.quick import vm_page_unwire_quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ def _take_away(m: VmPage, ipmap: Pmap, iptep: Atomic, ipte: int, iva: int) -> bo
 def _account(ipmap: Pmap, ipte: int, iva: int, *, count_first: bool) -> None:
     """Account for an entry that is gone.  Locks: takes pm_spin shared."""
     vm: VmSystem = ipmap.vm
-    if ipmap is not vm.pmaps.kernel_pmap:
+    if ipmap is not vm.pmap.kernel_pmap:
         ipmap.pm_spin.acquire_shared()
         pt_pv = pv_entry_lookup(ipmap, pmap_pt_pindex(iva))
         table = None if pt_pv is None else pt_pv.pv_m

@@ -27,7 +27,7 @@ from vmsmp.vm.pmap.entries import page_of, pv_pte_lookup, vtopte
 from vmsmp.vm.pmap.placemark import pv_placemarker_wait, pv_placemarker_wakeup
 from vmsmp.vm.pmap.pv import pv_get, pv_get_try, pv_lock, pv_put, pv_unlock
 from vmsmp.vm.pmap_inval.bulk import pmap_inval_bulk_flush, pmap_inval_bulk_init
-from vmsmp.vm.vm_page.holding import vm_page_unwire_quick, vm_page_wire_quick
+from vmsmp.vm.vm_page.quick import vm_page_unwire_quick, vm_page_wire_quick
 
 if TYPE_CHECKING:
     from vmsmp.sync.atomic import Atomic
@@ -67,7 +67,7 @@ class PmapScanInfo:
     @property
     def kernel(self) -> bool:
         """Whether it is a scan of the kernel's addresses, which have no pv entries."""
-        return self.pmap is self.pmap.vm.pmaps.kernel_pmap
+        return self.pmap is self.pmap.vm.pmap.kernel_pmap
 
 
 def pmap_scan(info: PmapScanInfo, smp_inval: bool) -> None:

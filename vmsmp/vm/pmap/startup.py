@@ -5,7 +5,6 @@ Locks: none; only the boot CPU runs.
 Deviations:
   * the kernel's tables lie in frames behind the pages: a PML4, a PDP, a PD and a PT, from the kernel's first
     address on; no direct map, no recursive map, no message buffer.
-  * a machine that is booted without memory has no kernel_pmap.
 """
 
 from __future__ import annotations
@@ -40,20 +39,13 @@ class Pmaps:
         self.kernel_vm_end = 0
         #: Whether a table page that becomes empty is taken away at once: a sysctl.
         self.pmap_dynamic_delete = 0
-        self._kernel_pmap = self._bootstrap(config) if config.memory else None
+        self.kernel_pmap = self._bootstrap(config)
 
     def _bootstrap(self, config: BootConfig) -> Pmap:
         pmap = self.make("kernel_pmap")
         pmap.pm_active.value = ALL_CPUS
         pmap.root = _create_pagetables(self._vm, config)
         return pmap
-
-    @property
-    def kernel_pmap(self) -> Pmap:
-        """The kernel's pmap.  A panic on a machine that was booted without memory."""
-        if self._kernel_pmap is None:
-            self._vm.panic("this machine was booted without memory")
-        return self._kernel_pmap
 
     def make(self, name: str | None = None) -> Pmap:
         """Return memory for a pmap."""
@@ -78,5 +70,5 @@ def _create_pagetables(vm: Any, config: BootConfig) -> int:
 
 
 def startup(vm: Home, config: BootConfig) -> Pmaps:
-    """pmap_bootstrap: start with the kernel's pmap, if there is memory for its tables."""
+    """pmap_bootstrap: start with the kernel's pmap."""
     return Pmaps(vm, config)

@@ -6,14 +6,13 @@ a PT page for each leaf entry, a higher one for each child.
 Locks: a table page's pv entry; the child's before the parent's.
 Deviations:
   * no caller wants the parent, so it is not returned.
-  * the entries of a new table page are zeroed in the step in which its contents are.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.mmu.entry import ENTRIES, PG_V, make_entry
+from vmsmp.mmu.entry import PG_V, make_entry
 from vmsmp.vm.pmap.bits import TABLE_BITS, entry_index, parent_pindex
 from vmsmp.vm.pmap.contents import pmap_zero_page
 from vmsmp.vm.pmap.entries import page_of, pv_pte_lookup
@@ -30,7 +29,8 @@ from vmsmp.vm.vm_page.flags import (
     VM_ALLOC_SYSTEM,
     VM_PAGE_BITS_ALL,
 )
-from vmsmp.vm.vm_page.holding import vm_page_wire, vm_page_wire_quick
+from vmsmp.vm.vm_page.holding import vm_page_wire
+from vmsmp.vm.vm_page.quick import vm_page_wire_quick
 from vmsmp.vm.vm_page.wait import vm_wait
 
 if TYPE_CHECKING:
@@ -47,14 +47,6 @@ _REQUEST = VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM | VM_ALLOC_INTERRUPT
 def new_table_page(vm: VmSystem, pindex: int) -> VmPage | None:
     """vm_page_alloc of a page for a table, hard-busied and in no object; None if there is none."""
     return vm_page_alloc(vm, None, pindex, _REQUEST)
-
-
-def zero_table(vm: VmSystem, m: VmPage) -> None:
-    """pmap_zero_page of a page that becomes a table: one visible operation."""
-    pmap_zero_page(vm, m.phys)
-    for index in range(ENTRIES):
-        if vm.memory.peek_entry(m.phys, index):
-            vm.memory.word(m.phys, index).value = 0
 
 
 def pmap_allocpte(pmap: Pmap, pindex: int) -> PvEntry:
@@ -81,7 +73,7 @@ def _fill(pv: PvEntry, pindex: int, pvp: PvEntry | None) -> None:
     while (m := new_table_page(vm, pindex)) is None:
         vm_wait(vm, 0)
     vm_page_wire(m)
-    zero_table(vm, m)
+    pmap_zero_page(vm, m.phys)
     m.publish("valid", VM_PAGE_BITS_ALL)
     vm_page_flag_set(m, PG_MAPPED | PG_WRITEABLE | PG_UNQUEUED)
     if m.hint("queue") != PQ_NONE:

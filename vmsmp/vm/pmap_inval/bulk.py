@@ -47,7 +47,7 @@ def pmap_inval_bulk(bulk: PmapInvalBulk | None, va: int, ptep: Atomic, npte: int
     if bulk is None:
         return int(ptep.swap(npte))
     pmap = bulk.pmap
-    if pmap is not pmap.vm.pmaps.kernel_pmap:
+    if pmap is not pmap.vm.pmap.kernel_pmap:
         return pmap_inval_smp(pmap, va, 1, ptep, npte)
     opte = ptep.swap(npte)
     if va == VA_ALL:

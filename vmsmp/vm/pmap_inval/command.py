@@ -40,7 +40,7 @@ def pmap_inval_init(pmap: Pmap) -> None:
     """Begin the only invalidation of a user's pmap.  Spins; takes IPIs meanwhile."""
     td = curthread(pmap.vm.machine)
     crit_enter(td)
-    if pmap is pmap.vm.pmaps.kernel_pmap:
+    if pmap is pmap.vm.pmap.kernel_pmap:
         return
     while True:
         old = pmap.pm_active_lock.load()
@@ -53,7 +53,7 @@ def pmap_inval_init(pmap: Pmap) -> None:
 
 def pmap_inval_done(pmap: Pmap) -> None:
     """End the invalidation: CPUs may switch to the pmap."""
-    if pmap is not pmap.vm.pmaps.kernel_pmap:
+    if pmap is not pmap.vm.pmap.kernel_pmap:
         pmap.pm_invgen.fetchadd(1)
         pmap.pm_active_lock.clearbits(CPULOCK_EXCL)
         pmap.gave(PMAP_EXCL)

@@ -24,23 +24,17 @@ if TYPE_CHECKING:
 
 
 class PmapInvals:
-    """The globals: a slot of each CPU, and the masks, which only a machine that is booted with memory has."""
+    """The globals: a slot of each CPU, and the masks."""
 
-    def __init__(self, vm: Any, config: BootConfig) -> None:
+    def __init__(self, vm: Any) -> None:
         self._vm = vm
-        self._infos: RecordPool[PmapInvalInfo] = vm.pool(
-            PmapInvalInfo, ops.MAX_CPUS if config.memory else None
-        )
+        self._infos: RecordPool[PmapInvalInfo] = vm.pool(PmapInvalInfo, ops.MAX_CPUS)
         self.pmap_inval_force_allcpus = 0
         self.pmap_inval_force_nonopt = 0
         self.optimized_invltlb = 0
         self.all_but_self_ipi_enable = 1
-        if config.memory:
-            self._make_masks()
-            vm.machine.vector = Xinvltlb
-
-    def _make_masks(self) -> None:
-        machine = self._vm.machine
+        machine = vm.machine
+        machine.vector = Xinvltlb
         #: The CPUs with a command in progress; those that have to flush everything; those to which an IPI is
         #: under way; those that idle, and those of them that have to flush when they do no more.
         self.smp_invmask = machine.atomic(0, "smp_invmask", bin)
@@ -67,6 +61,6 @@ class PmapInvals:
         return iter(self._infos)
 
 
-def startup(vm: Home, config: BootConfig) -> PmapInvals:
+def startup(vm: Home, _config: BootConfig) -> PmapInvals:
     """Start with empty masks, and with the handler of the IPI."""
-    return PmapInvals(vm, config)
+    return PmapInvals(vm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_remove
+from vmsmp.vm.pmap.remove import pmap_remove
 from vmsmp.vm.vm_fault.faultstate import Faultstate
 from vmsmp.vm.vm_fault.object_fault import vm_fault_object
 from vmsmp.vm.vm_map.flags import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_enter
+from vmsmp.vm.pmap.enter import pmap_enter
 from vmsmp.vm.vm_map.clip import vm_map_entry_allocate_object
 from vmsmp.vm.vm_map.flags import PAGE_SHIFT
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold

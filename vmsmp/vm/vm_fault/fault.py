@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from vmsmp.sync.thread import curthread
 from vmsmp.vm.observer import FaultEnds
-from vmsmp.vm.pmap_range import pmap_enter
+from vmsmp.vm.pmap.enter import pmap_enter
 from vmsmp.vm.vm_fault.bypass import vm_fault_bypass
 from vmsmp.vm.vm_fault.faultstate import LWP_PAGING, Faultstate, count_fault, unlock_things
 from vmsmp.vm.vm_fault.object_fault import vm_fault_object
@@ -113,7 +113,7 @@ def find_entry(fs: Faultstate, vaddr: int, found: Lookup) -> Lookup | int:
 def may_grow(map: VmMap, rv: int) -> bool:
     """Return whether a lookup has failed where a stack may be to grow."""
     vm: VmSystem = map.vm
-    runs = vm.mycpu().proc.peek("p_vmspace") is not None
+    runs = vm.mycpu().lwp.lwp_vmspace is not None
     return rv == KERN_INVALID_ADDRESS and map is not vm.map.kernel_map and runs
 
 

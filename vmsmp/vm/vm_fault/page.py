@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmsmp.vm.pmap_range import pmap_fault_page_quick, pmap_remove
+from vmsmp.vm.pmap.query import pmap_fault_page_quick
+from vmsmp.vm.pmap.remove import pmap_remove
 from vmsmp.vm.vm_fault.fault import find_entry, hold_first, may_grow, refuses_to_wait
 from vmsmp.vm.vm_fault.faultstate import Faultstate, count_fault, unlock_things
 from vmsmp.vm.vm_fault.object_fault import vm_fault_object
@@ -81,7 +82,7 @@ def vm_fault_page(map: VmMap, vaddr: int, fault_type: int, fault_flags: int, may
 
 def vm_fault_page_quick(vm: VmSystem, va: int, fault_type: int, may_busy: bool) -> FaultPage:
     """Return the page behind an address of the running process, as `vm_fault_page`."""
-    vmspace = vm.mycpu().proc.p_vmspace
+    vmspace = vm.mycpu().lwp.lwp_vmspace
     return vm_fault_page(vmspace.vm_map, va, fault_type, VM_FAULT_NORMAL, may_busy)
 
 

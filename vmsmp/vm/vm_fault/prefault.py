@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.vm.pmap_range import pmap_enter, pmap_prefault_ok
+from vmsmp.vm.pmap.enter import pmap_enter
+from vmsmp.vm.pmap.query import pmap_prefault_ok
 from vmsmp.vm.vm_fault.faultstate import vm_set_nosync
 from vmsmp.vm.vm_map.flags import (
     PAGE_MASK,
@@ -43,7 +44,7 @@ from vmsmp.vm.vm_page.validity import vm_page_zero_fill
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
 
 if TYPE_CHECKING:
-    from vmsmp.vm.pmap_range import Pmap
+    from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_map.entry import VmMapBacking, VmMapEntry
     from vmsmp.vm.vm_object.object import VmObject
@@ -90,7 +91,7 @@ class Neighbours:
 def prefault_pages(pmap: Pmap, entry: VmMapEntry) -> int:
     """Return how many pages are to be tried: none for somebody else's page tables, or what is no memory."""
     vm: VmSystem = pmap.vm
-    vmspace = vm.mycpu().proc.peek("p_vmspace")
+    vmspace = vm.mycpu().lwp.lwp_vmspace
     mine = vmspace is not None and vmspace.vm_map.pmap is pmap
     if not mine or entry.maptype != VM_MAPTYPE_NORMAL:
         return 0

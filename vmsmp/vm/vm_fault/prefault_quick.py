@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_enter, pmap_prefault_ok
+from vmsmp.vm.pmap.enter import pmap_enter
+from vmsmp.vm.pmap.query import pmap_prefault_ok
 from vmsmp.vm.vm_fault.faultstate import vm_set_nosync
 from vmsmp.vm.vm_fault.prefault import Neighbours, prefault_pages
 from vmsmp.vm.vm_map.flags import PAGE_SHIFT, VM_FAULT_DIRTY, VM_PROT_WRITE
@@ -23,7 +24,7 @@ from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_FICTITIOUS, PG_SWAPPED, VM_PAGE
 from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try, vm_page_lookup_sbusy_try
 
 if TYPE_CHECKING:
-    from vmsmp.vm.pmap_range import Pmap
+    from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.vm_map.entry import VmMapEntry
     from vmsmp.vm.vm_object.object import VmObject
 

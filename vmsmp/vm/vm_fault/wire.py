@@ -4,14 +4,14 @@ Models: vm_fault_wire and vm_fault_unwire of sys/vm/vm_fault.c.
 Locks: the map exclusively.  A wiring unlocks it while pages are faulted in, for a thread that has one of them
 busy may wait for the map; the range is in transition then.
 Deviations:
-  * pages come by `Maps.fault`, for scenarios in which they cannot be had.
+  * vm_fault is called by way of `Maps.fault`, so that a scenario may have it fail.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_unwire
+from vmsmp.vm.pmap.pgscan import pmap_unwire
 from vmsmp.vm.vm_map.flags import (
     KERN_SUCCESS,
     KM_NOTLBSYNC,
@@ -31,7 +31,7 @@ from vmsmp.vm.vm_page.flags import PAGE_SIZE
 from vmsmp.vm.vm_page.holding import vm_page_unwire
 
 if TYPE_CHECKING:
-    from vmsmp.vm.pmap_range import Pmap
+    from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.vm_map.entry import VmMapEntry
     from vmsmp.vm.vm_map.map import VmMap
 

@@ -316,7 +316,6 @@ __getattr__, __dir__, __all__ = exports(
             "vmspace_relexit",
             "vmspace_exitfree",
             "vmspace_terminate",
-            "pmap_replacevm",
         ),
         "fork": (
             "vmspace_fork",

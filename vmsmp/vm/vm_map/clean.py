@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_remove
+from vmsmp.vm.pmap.remove import pmap_remove
 from vmsmp.vm.vm_map.flags import (
     ADDRESS_MASK,
     KERN_INVALID_ADDRESS,

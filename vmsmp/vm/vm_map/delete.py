@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_remove
+from vmsmp.vm.pmap.remove import pmap_remove
 from vmsmp.vm.vm_fault.wire import vm_fault_unwire
 from vmsmp.vm.vm_map.backing import vm_map_entry_delete
 from vmsmp.vm.vm_map.clip import vm_map_clip_end, vm_map_clip_start

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_remove_pages
+from vmsmp.vm.pmap.remove import pmap_remove_pages
+from vmsmp.vm.pmap.replace import pmap_replacevm
 from vmsmp.vm.vm_map.delete import vm_map_remove
 from vmsmp.vm.vm_map.flags import (
     KERN_SUCCESS,
@@ -27,7 +28,6 @@ from vmsmp.vm.vm_map.fork import vmspace_fork
 from vmsmp.vm.vm_map.stack import vm_map_stack
 from vmsmp.vm.vm_map.vmspace import (
     COPIED,
-    pmap_replacevm,
     vmspace_alloc,
     vmspace_getrefs,
     vmspace_rel,
@@ -53,7 +53,7 @@ def vmspace_exec(p: Proc, vmcopy: Vmspace | None = None) -> None:
         new.vm_map.token.acquire()
         for name in COPIED:
             setattr(new, name, getattr(old, name))
-    pmap_replacevm(p, new)
+    pmap_replacevm(p, new, adjrefs=False)
     new.vm_map.token.release()
     old.vm_map.token.release()
     vmspace_rel(old)
@@ -68,7 +68,7 @@ def vmspace_unshare(p: Proc) -> None:
         return
     new = vmspace_fork(old, None, None)
     new.vm_map.token.acquire()
-    pmap_replacevm(p, new)
+    pmap_replacevm(p, new, adjrefs=False)
     new.vm_map.token.release()
     old.vm_map.token.release()
     vmspace_rel(old)

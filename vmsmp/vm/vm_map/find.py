@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.pmap_range import pmap_growkernel
+from vmsmp.vm.pmap.kernel import pmap_growkernel
 from vmsmp.vm.vm_map.flags import (
     ADDRESS_MASK,
     COWF_32BIT,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.vm import page_entry
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
 
 PAGE_SHIFT: Final = PAGE_SIZE.bit_length() - 1
@@ -56,9 +55,9 @@ ADDRESS_MASK: Final = (1 << 64) - 1
 
 # -- protection, inheritance, kind ----------------------------------------------------------------
 
-VM_PROT_NONE: Final = page_entry.VM_PROT_NONE
-VM_PROT_READ: Final = page_entry.VM_PROT_READ
-VM_PROT_WRITE: Final = page_entry.VM_PROT_WRITE
+VM_PROT_NONE: Final = 0x00
+VM_PROT_READ: Final = 0x01
+VM_PROT_WRITE: Final = 0x02
 VM_PROT_EXECUTE: Final = 0x04
 VM_PROT_OVERRIDE_WRITE: Final = 0x08
 VM_PROT_NOSYNC: Final = 0x10

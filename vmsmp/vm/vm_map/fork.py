@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vmsmp.vm.pmap_range import pmap_protect
+from vmsmp.vm.pmap.remove import pmap_protect
 from vmsmp.vm.vm_fault.collapse import vm_fault_collapse
 from vmsmp.vm.vm_fault.copy_entry import vm_fault_copy_entry
 from vmsmp.vm.vm_map.backing import (

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.sync.errno import EINVAL
-from vmsmp.vm.pmap_range import pmap_remove
+from vmsmp.vm.pmap.remove import pmap_remove
 from vmsmp.vm.vm_map.clip import vm_map_clip_end, vm_map_clip_start, vm_map_simplify_entry
 from vmsmp.vm.vm_map.flags import (
     MADV_AUTOSYNC,

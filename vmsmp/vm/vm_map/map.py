@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vmsmp.sync.lockmgr import LockmgrLock
     from vmsmp.sync.spinlock import Spinlock
     from vmsmp.sync.token import Token
-    from vmsmp.vm.pmap_range import Pmap
+    from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.system import VmSystem
 
 
@@ -130,7 +130,7 @@ class VmMap(Record):
         )
 
 
-def vm_map_init(vm: VmSystem, min: int, max: int, pmap: Pmap, name: str | None = None) -> VmMap:
+def vm_map_init(vm: VmSystem, min: int, max: int, pmap: Pmap | None, name: str | None = None) -> VmMap:
     """Make an empty map of the addresses from `min` up to `max`.  Locks: none; nobody can reach it yet."""
     number = vm.map.supply().next_number()
     with vm.making:

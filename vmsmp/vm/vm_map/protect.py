@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.sync.errno import LK_EXCLUSIVE, LK_NOWAIT
-from vmsmp.vm.pmap_range import pmap_protect
+from vmsmp.vm.pmap.remove import pmap_protect
 from vmsmp.vm.vm_map.clip import vm_map_clip_end, vm_map_clip_start, vm_map_simplify_entry
 from vmsmp.vm.vm_map.flags import (
     KERN_INVALID_ARGUMENT,

@@ -120,8 +120,9 @@ def vm_map_growstack(map: VmMap, addr: int) -> int:
     for its token.
     """
     vm: VmSystem = map.vm
-    p = vm.mycpu().proc
-    vmspace: Vmspace | None = p.p_vmspace
+    lp = vm.mycpu().lwp
+    p = lp.lwp_proc
+    vmspace: Vmspace | None = lp.lwp_vmspace
     if vmspace is None:
         vm.panic("vm_map_growstack: no lwp")
     if map is not vmspace.vm_map:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from vmsmp.engine import ops
 from vmsmp.records.pool import RecordPool
 from vmsmp.vm.config import BootConfig
+from vmsmp.vm.vm_fault.fault import vm_fault
 from vmsmp.vm.vm_map.entry import VmMapBacking, VmMapEntry
 from vmsmp.vm.vm_map.flags import (
-    KERN_SUCCESS,
     VM_MAP_BACKING_LIMIT,
     VM_MAX_KERNEL_ADDRESS,
     VM_MIN_KERNEL_ADDRESS,
@@ -46,8 +46,8 @@ class Maps:
         self.vmspaces = Vmspaces(vm)
         self.supplies: RecordPool[VmMapEntrySupply] = vm.pool(VmMapEntrySupply, ops.MAX_CPUS)
         self.mapentzone = VmZone(vm, "mapentzone", config.map_entries, mapentzone_refill)
-        #: Has a page at an address: (map, address, kind of access, VM_FAULT_* flags); a KERN_* code.
-        self.fault: Callable[[VmMap, int, int, int], int] = _no_fault
+        #: vm_fault, which wires by way of here, for it calls what wires itself (a stack that grows).
+        self.fault: Callable[[VmMap, int, int, int], int] = vm_fault
         self.randomize_mmap = 0
         self.map_relock_enable = 1
         self.map_partition_enable = 1
@@ -69,11 +69,6 @@ class Maps:
     def new_supply(self, index: int, **values: Any) -> VmMapEntrySupply:
         """Return the record of a CPU's entries with these values."""
         return self.supplies.make(index, index=index, **values)
-
-
-def _no_fault(_map: VmMap, _address: int, _prot: int, _flags: int) -> int:
-    """Stand in for vm_fault: there are no pages to be had."""
-    return KERN_SUCCESS
 
 
 def startup(vm: VmSystem, config: BootConfig) -> Maps:

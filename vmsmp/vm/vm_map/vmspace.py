@@ -7,9 +7,9 @@ after which the memory is used anew.
 Locks: none for the counts, which are atomic.  Take a hold before the map's token, for that may block.
 `vm_flags` belongs to the map's token.  The memory that waits to be used anew has a spinlock.
 Deviations:
-  * an address space that is used anew is a new record, so that a stale pointer to the old one is noticed.
+  * an address space that is used anew is a new record, so that a stale pointer to the old one is noticed; its
+    pmap is the old one's.
   * objcache keeps one list for the machine instead of magazines for each CPU, and memory is always there.
-  * the pmap is made before the map, which nobody can see yet.
   * no shared memory segments (vm_shm, shmexit) and no swap figures of its own.
 """
 
@@ -22,7 +22,8 @@ from vmsmp.records.letters import Letter
 from vmsmp.records.record import Record, has, record
 from vmsmp.records.share import Share
 from vmsmp.sync.lock import EXCLUSIVE
-from vmsmp.vm.pmap_range import pmap_pinit, pmap_release, pmap_remove_pages
+from vmsmp.vm.pmap.lifetime import pmap_pinit, pmap_puninit, pmap_release
+from vmsmp.vm.pmap.remove import pmap_remove_pages
 from vmsmp.vm.vm_map.delete import vm_map_delete, vm_map_remove
 from vmsmp.vm.vm_map.flags import (
     MAP_RESERVE_COUNT,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from vmsmp.records.home import Home
     from vmsmp.records.pool import RecordPool
     from vmsmp.records.word import Word
-    from vmsmp.vm.pmap_range import Pmap
+    from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_map.map import VmMap
     from vmsmp.vm.vm_meter.meter import Proc
@@ -116,16 +117,18 @@ class Vmspaces:
 
     def get(self) -> Vmspace:
         """objcache_get: return memory for an address space, used before or not."""
+        used = None
         with self.spin:
-            used = bool(self.cached)
-            if used:
-                self.cached.pop()
+            if self.cached:
+                used = self.cached.pop()
             else:
                 self.created += 1
         vm: Any = self._vm
         number = vm.map.supply().next_number()
         with vm.making:
             vmspace: Vmspace = self.pool.make(number=number)
+        vmspace.vm_pmap = vm.pmap.make() if used is None else used.vm_pmap
+        vmspace.vm_pmap.name = f"{vmspace.name}.vm_pmap"
         return vmspace
 
     def put(self, vmspace: Vmspace) -> None:
@@ -143,9 +146,13 @@ class Vmspaces:
 
 
 def vmspace_dtor(vmspace: Vmspace) -> None:
-    """Return the memory of an address space to the system; a panic if it has references.  Locks: none."""
+    """Return the memory of an address space to the system; a panic if it has references.
+
+    Locks: none.  Sleeps: as `pmap_puninit`.
+    """
     if vmspace.peek("vm_refcnt") != VM_REF_DELETED:
         vmspace.vm.panic("vmspace_dtor: vm_refcnt != VM_REF_DELETED")
+    pmap_puninit(vmspace.vm_pmap)
 
 
 # -- counts ---------------------------------------------------------------------------------------
@@ -166,12 +173,13 @@ def vmspace_alloc(vm: VmSystem, min: int, max: int) -> Vmspace:
     """
     vm.pause_tokens("objcache_get")
     vmspace = vm.map.vmspaces.get()
-    vmspace.vm_pmap = pmap_pinit(vm, f"{vmspace.name}.vm_pmap")
-    vmspace.vm_map = vm_map_init(vm, min, max, vmspace.vm_pmap, f"{vmspace.name}.vm_map")
+    vmspace.vm_map = vm_map_init(vm, min, max, None, f"{vmspace.name}.vm_map")
     if vmspace.vm_holdcnt.load() or vmspace.vm_refcnt.load() != VM_REF_DELETED:
         vm.panic("vmspace_alloc: vmspace is in use")
     vmspace_initrefs(vmspace)
     vmspace_hold(vmspace)
+    pmap_pinit(vmspace.vm_pmap)
+    vmspace.vm_map.pmap = vmspace.vm_pmap
     vmspace.vm_flags = 0
     vmspace_drop(vmspace)
     return vmspace
@@ -287,7 +295,7 @@ def _terminate_first(vmspace: Vmspace) -> None:
     if vmspace.vm_flags & VMSPACE_EXIT1:
         vmspace.vm.panic("vmspace_terminate: VMSPACE_EXIT1 is set")
     vmspace.vm_flags |= VMSPACE_EXIT1
-    if vmspace.vm_pmap.wired_count:
+    if vmspace.vm_pmap.wired_count.load():
         vm_map_remove(vmspace.vm_map, VM_MIN_USER_ADDRESS, VM_MAX_USER_ADDRESS)
         pmap_remove_pages(vmspace.vm_pmap, VM_MIN_USER_ADDRESS, VM_MAX_USER_ADDRESS)
     else:
@@ -307,11 +315,3 @@ def _terminate_finally(vmspace: Vmspace) -> None:
     vm_map_unlock(map)
     vm_map_entry_release(map.vm, count)
     pmap_release(vmspace.vm_pmap)
-
-
-# -- another address space ------------------------------------------------------------------------
-
-
-def pmap_replacevm(p: Proc, vmspace: Vmspace) -> None:
-    """Let the process, which has one thread, run in another address space.  Locks: both maps' tokens."""
-    p.publish("p_vmspace", vmspace)

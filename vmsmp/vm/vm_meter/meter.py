@@ -58,8 +58,9 @@ RLIM_INFINITY: Final = (1 << 63) - 1
 class Proc(Record):
     """struct proc: the process that a CPU runs, as far as other CPUs look at it.
 
-    `p_vmspace` is its address space, a Vmspace, or None once it was reaped.  `rlim_stack` and `rlim_vmem` are
-    the limits of its stack and of its map, in bytes; they are read without a lock.
+    `p_vmspace` is its address space, a Vmspace, or None once it was reaped; `lwp` its only thread.
+    `rlim_stack` and `rlim_vmem` are the limits of its stack and of its map, in bytes; they are read without a
+    lock.
     """
 
     kind = "proc"
@@ -68,6 +69,7 @@ class Proc(Record):
     p_vmspace: Any = field("", default=None)
     rlim_stack: int = field("", default=DFLSSIZ)
     rlim_vmem: int = field("", default=RLIM_INFINITY)
+    lwp: Any = plain(None)  # an Lwp
     _name: str = plain()
 
     @property
@@ -79,13 +81,19 @@ class Proc(Record):
 
 
 class Lwp:
-    """struct lwp: a thread of process `lwp_proc`, and its number there."""
+    """struct lwp: a thread of process `lwp_proc`, its number there, and the address space it runs in.
 
-    __slots__ = ("lwp_proc", "lwp_tid")
+    `lwp_vmspace`, a Vmspace, is None for a kernel thread and for one that is dying.  `away`: its CPU has given
+    it up, and no other tables are loaded than the kernel's.
+    """
+
+    __slots__ = ("away", "lwp_proc", "lwp_tid", "lwp_vmspace")
 
     def __init__(self, proc: Proc, tid: int) -> None:
         self.lwp_proc = proc
         self.lwp_tid = tid
+        self.lwp_vmspace: Any = None
+        self.away = False
 
 
 class Globaldata:
@@ -136,7 +144,7 @@ class Globaldata:
         self.gd_quick_color = 0
         self.objects = 0
         self.proc = proc
-        self.lwp = Lwp(proc, cpu.index)
+        self.lwp = proc.lwp = Lwp(proc, cpu.index)
         self.systhread = False
         self.td_nest_count = 0
         self.lwp_flags = 0

@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
 
 
-class Mappings(Protocol):
-    """The pmap of a backing."""
-
-    def remove(self, sva: int, eva: int) -> None:
-        """pmap_remove: remove the mappings of that range of addresses."""
-
-
 class Backing(Protocol):
     """struct vm_map_backing, as far as objects look at it: addresses and `offset` are in bytes."""
 

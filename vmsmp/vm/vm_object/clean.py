@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.vm.page_entry import VM_PROT_READ
+from vmsmp.vm.vm_map.flags import VM_PROT_READ
 from vmsmp.vm.vm_object.flags import vm_object_clear_flag, vm_object_set_flag
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import (

@@ -3,8 +3,7 @@
 Models: vm_object_madvise of sys/vm/vm_object.c.
 Locks: takes the object's token exclusively; it is lost during every wait for a busy page, after which the
 type and OBJ_ONEMAPPING are looked at again, and the page is looked up again.
-Deviations:
-  * a page has no modified bit of its own to clear: that of its entry is.
+Deviations: none known.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.vm.observer import contents_dropped
-from vmsmp.vm.page_entry import pmap_clear_modify
+from vmsmp.vm.pmap.reverse import pmap_clear_modify
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import ANONYMOUS, OBJ_ONEMAPPING, OBJT_SWAP
 from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_dontneed

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import contents_dropped
-from vmsmp.vm.page_entry import VM_PROT_NONE
+from vmsmp.vm.pmap.remove import pmap_remove
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import OBJT_MGTDEVICE, OBJT_PHYS, OBJT_SWAP
 from vmsmp.vm.vm_object.paging import vm_object_pip_add, vm_object_pip_wakeup
@@ -73,7 +74,7 @@ def _remove_mappings(obj: VmObject, start: int, last: int) -> None:
         high = min(last, first + (ba.end - ba.start) // PAGE_SIZE - 1)
         if low <= high:
             sva = ba.start + (low - first) * PAGE_SIZE
-            ba.pmap.remove(sva, sva + (high - low + 1) * PAGE_SIZE)
+            pmap_remove(ba.pmap, sva, sva + (high - low + 1) * PAGE_SIZE)
     obj.backing_lk.release()
 
 

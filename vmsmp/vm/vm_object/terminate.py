@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.page_entry import VM_PROT_NONE, pmap_mapped_sync
+from vmsmp.vm.pmap.reverse import pmap_mapped_sync
 from vmsmp.vm.vfs_subr import V_SAVE, vinvalbuf
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_object.clean import vm_object_page_clean
 from vmsmp.vm.vm_object.flags import vm_object_set_flag
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD

@@ -6,7 +6,7 @@ Locks: a search returns a candidate with its page and queue spinlocks held.  Har
 while its page spinlock is still held; do not trust its fields before that.  An insertion
 needs the object's token exclusively.
 Deviations:
-  * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues: VM_ALLOC_ZERO makes the page valid.
+  * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues.
   * `vm_pageout_deficit` is counted but never read.
   * a CPU that has preempted another thread may still take a cached page below the gate.
   * without a topology colours are dealt out by `(cpuid - 1) % ncpus`, since the boot CPU only boots.
@@ -17,7 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import PageAllocated
-from vmsmp.vm.page_entry import VM_PROT_NONE
+from vmsmp.vm.pmap.contents import pmap_zero_page
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_meter.counts import vmstats_rollup
 from vmsmp.vm.vm_object.hold import (
     vm_object_drop,
@@ -352,6 +353,7 @@ def _grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
 def _zero_as_asked(m: VmPage, allocflags: int) -> None:
     """Zero the page if the flags ask for it; a partly valid one only for FORCE_ZERO."""
     if allocflags & VM_ALLOC_FORCE_ZERO or (m.valid == 0 and allocflags & VM_ALLOC_ZERO):
+        pmap_zero_page(m.vm, m.phys)
         m.publish("valid", VM_PAGE_BITS_ALL)
 
 
@@ -368,6 +370,7 @@ def vm_page_alloczwq(vm: VmSystem, pindex: int, flags: int) -> VmPage | None:
         if not flags & VM_ALLOC_RETRY:
             return None
     if flags & (VM_ALLOC_ZERO | VM_ALLOC_FORCE_ZERO):
+        pmap_zero_page(vm, m.phys)
         m.publish("valid", VM_PAGE_BITS_ALL)
     vm_page_wire(m)
     vm_page_wakeup(m)

@@ -71,7 +71,7 @@ def vm_page_print_page(m: VmPage) -> list[str]:
         f"  flags       {flags_format(m.peek('flags'))}",
         f"  valid       {m.peek('valid'):#04x}, dirty {m.peek('dirty'):#04x}",
         f"  act_count   {m.peek('act_count')}",
-        f"  md          {m.md.state()}",
+        f"  interlock   {m.interlock_count.state()}",
         f"  in hands of {', '.join(shares) or 'nobody'}",
     ]
 

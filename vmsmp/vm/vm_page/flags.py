@@ -38,13 +38,9 @@ PG_NEED_COMMIT: Final = 0x40000
 PG_KEEP_NEWPAGE_MASK: Final = 0
 
 
-# md, the model's one page table entry per page, and above it struct md_page's interlock_count
-PTE_V: Final = 1
-PTE_W: Final = 2
-PTE_M: Final = 4
-INTERLOCK: Final = 0x100
-INTERLOCK_COUNT: Final = 0xFFFFFF00
-INTERLOCK_WAITING: Final = 0x100000000
+# interlock_count, of struct md_page
+INTERLOCK_WAITING: Final = 1 << 62
+INTERLOCK_COUNT: Final = INTERLOCK_WAITING - 1
 
 
 # valid and dirty: one bit per DEV_BSIZE block of a page
@@ -55,10 +51,6 @@ ACT_DECLINE: Final = 1
 ACT_ADVANCE: Final = 3
 ACT_INIT: Final = 5
 ACT_MAX: Final = 64
-
-
-#: What freed memory is filled with, so that a use of it is noticed.
-WEIRD_ADDR: Final = 0xDEADC0DE
 
 
 # allocation requests
@@ -110,12 +102,9 @@ def flags_format(value: int) -> str:
     return "|".join(name for bit, name in _FLAG_NAMES.items() if value & bit) or "0"
 
 
-def _pte_format(value: int) -> str:
-    """Format md: `vw`, or `vwm+1` while a CPU takes the entry away, or `0` for neither."""
-    count = (value & INTERLOCK_COUNT) // INTERLOCK
-    parts = [letter for bit, letter in ((PTE_V, "v"), (PTE_W, "w"), (PTE_M, "m")) if value & bit]
-    parts += [f"+{count}"] * bool(count) + ["|WAITING"] * bool(value & INTERLOCK_WAITING)
-    return "".join(parts) or "0"
+def interlock_format(value: int) -> str:
+    """Format interlock_count: `WAITING|1`."""
+    return "WAITING|" * bool(value & INTERLOCK_WAITING) + str(value & INTERLOCK_COUNT)
 
 
 PQ_L2_SIZE: Final = 1024

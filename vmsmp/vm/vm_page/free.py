@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.page_entry import VM_PROT_NONE, pmap_mapped_sync
+from vmsmp.vm.pmap.reverse import pmap_mapped_sync
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_page.activity import vm_page_deactivate
 from vmsmp.vm.vm_page.busy import _vm_page_wakeup, vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
 from vmsmp.vm.vm_page.flags import (
@@ -25,7 +26,6 @@ from vmsmp.vm.vm_page.flags import (
     PG_UNQUEUED,
     PG_WRITEABLE,
     PQ_NONE,
-    WEIRD_ADDR,
 )
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
@@ -81,7 +81,6 @@ def vm_page_free_toq(m: VmPage) -> None:
     vm_page_and_queue_spin_lock(m)
     _vm_page_rem_queue_spinlocked(m)
     m.valid = 0
-    m.contents = WEIRD_ADDR
     m.publish("dirty", 0)
     if m.wire_count.load() != 0:
         vm.panic("vm_page_free: freeing wired page")

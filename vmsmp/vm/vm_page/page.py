@@ -4,8 +4,7 @@ Models: sys/vm/vm_page.h, including the permission matrix of its head comment.
 Locks: each field names, by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, what a reader and what a
 writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
 Deviations:
-  * the word `md` is struct md_page: interlock_count, and below it one page table entry that stands for all
-    of a page's where nobody has page tables in memory (`page_entry`).
+  * interlock_count, which struct md_page has, is a word of the page.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from vmsmp.vm.vm_page.flags import (
     PAGE_SIZE,
     PG_MARKER,
     PG_WRITEABLE,
-    _pte_format,
     busy_format,
     flags_format,
+    interlock_format,
 )
 
 # Shares of a page.
@@ -129,7 +128,8 @@ class VmPage(Record):
     hold_count: Word = word()
     wire_count: Word = word()
     flags: Word = word(format=flags_format)
-    md: Word = word(format=_pte_format)
+    # invariant: at rest 0; else CPUs that take an entry of the page away
+    interlock_count: Word = word(format=interlock_format)
     # invariant: the page is on the list of this queue only, on no list if PQ_NONE
     queue: int = field("S|Q", "S+Q")
     tqe_next: VmPage | None = field("Q", default=None)
@@ -143,9 +143,6 @@ class VmPage(Record):
 
     pc: int = plain()
     phys: int = plain()
-    #: What a process reads there; and how often the page has come to be mapped (a ghost).
-    contents: int = plain(0)
-    mappings: int = plain(0)
 
     raw_queue: int
     raw_tqe_next: VmPage | None

@@ -4,7 +4,6 @@ Models: vm_page_protect and vm_page_test_dirty of sys/vm/vm_page.c and vm_page2.
 Locks: the page hard-busied by the caller.
 Deviations:
   * vm_page_protect panics if another CPU has the page hard-busied; the kernel asks the word only.
-  * those of `page_entry`.
 """
 
 from __future__ import annotations
@@ -12,13 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.records.record import has
-from vmsmp.vm.page_entry import (
-    VM_PROT_NONE,
-    VM_PROT_READ,
-    pmap_is_modified,
-    pmap_mapped_sync,
-    pmap_page_protect,
-)
+from vmsmp.vm.pmap.reverse import pmap_is_modified, pmap_mapped_sync, pmap_page_protect
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
 from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PG_MAPPED, PG_WRITEABLE, VM_PAGE_BITS_ALL
 from vmsmp.vm.vm_page.page import HARD
@@ -30,7 +24,7 @@ if TYPE_CHECKING:
 def vm_page_protect(m: VmPage, prot: int) -> None:
     """Restrict processes' access to the page to `prot`: VM_PROT_NONE or VM_PROT_READ, else do nothing.
 
-    Locks: the page hard-busied by the caller.  Sleeps: possibly, with VM_PROT_NONE.
+    Locks: the page hard-busied by the caller.  Sleeps: as `pmap_page_protect`.
     """
     if not m.busy_count.load() & PBUSY_LOCKED or not has(m.vm.engine.current, m, HARD):
         m.vm.panic("vm_page_protect: page not hard-busied")

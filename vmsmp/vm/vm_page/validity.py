@@ -4,13 +4,14 @@ Models: sys/vm/vm_page.c.
 Locks: changing the bits needs the page hard-busied.  Lookups read the valid bits before they busy the
 page, so a change is a visible operation.
 Deviations:
-  * bits cover whole DEV_BSIZE blocks, as in the kernel, but a page's content is one number.
+  * what a page holds is one value for each DEV_BSIZE block.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.pmap.contents import pmap_copy_page, pmap_zero_page, pmap_zero_page_area
 from vmsmp.vm.vm_object.flags import vm_object_set_writeable_dirty
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear
 from vmsmp.vm.vm_page.flags import DEV_BSIZE, PAGE_SIZE, PG_NOSYNC, VM_PAGE_BITS_ALL
@@ -113,8 +114,15 @@ def vm_page_is_valid(m: VmPage, base: int, size: int) -> bool:
 
 def vm_page_zero_invalid(m: VmPage, setvalid: bool = True) -> None:
     """Zero the invalid blocks; with `setvalid`, mark the whole page valid.  Locks: the page hard-busied."""
-    if not m.raw_valid:
-        m.contents = 0
+    valid = m.valid
+    block = 0
+    while block < PAGE_SIZE // DEV_BSIZE:
+        end = block
+        while end < PAGE_SIZE // DEV_BSIZE and not valid >> end & 1:
+            end += 1
+        if end > block:
+            pmap_zero_page_area(m.vm, m.phys, block * DEV_BSIZE, (end - block) * DEV_BSIZE)
+        block = end + 1
     if setvalid:
         m.publish("valid", VM_PAGE_BITS_ALL)
 
@@ -124,12 +132,12 @@ def vm_page_zero_invalid(m: VmPage, setvalid: bool = True) -> None:
 
 def vm_page_zero_fill(m: VmPage) -> bool:
     """Zero the page, which leaves its bits as they are.  Locks: the page hard-busied."""
-    m.contents = 0
+    pmap_zero_page(m.vm, m.phys)
     return True
 
 
 def vm_page_copy(src_m: VmPage, dest_m: VmPage) -> None:
     """Copy a page onto another, which is all valid and dirty then.  Locks: both hard-busied."""
+    pmap_copy_page(src_m.vm, src_m.phys, dest_m.phys)
     dest_m.publish("valid", VM_PAGE_BITS_ALL)
-    dest_m.contents = src_m.contents  # in the same step
     dest_m.publish("dirty", VM_PAGE_BITS_ALL)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.page_entry import VM_PROT_NONE, VM_PROT_READ, pmap_clear_modify
+from vmsmp.vm.pmap.reverse import pmap_clear_modify
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_meter.paging import vm_paging_severe
 from vmsmp.vm.vm_object.object import OBJPC_SYNC, OBJPC_TRY_TO_CACHE
 from vmsmp.vm.vm_object.paging import vm_object_pip_add, vm_object_pip_wakeup

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import SweepBegun, SweepEnded
-from vmsmp.vm.page_entry import VM_PROT_NONE
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_meter.paging import vm_paging_target2
 from vmsmp.vm.vm_object.object import OBJ_DEAD
 from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate, vm_page_unqueue_nowakeup

@@ -8,6 +8,8 @@ Deviations:
 
 from __future__ import annotations
 
+from typing import Any
+
 from vmsmp.records.home import Home
 from vmsmp.vm.config import BootConfig
 from vmsmp.vm.vm_object.object import VmObject
@@ -22,8 +24,8 @@ class Pagers:
         self.vm_swap_max = config.swap_pages
         self.vm_swap_size = config.swap_pages
         self.free_blocks: list[int] = []
-        #: What was written to each block.
-        self.contents: dict[int, int] = {}
+        #: What was written to each block, by piece of its page.
+        self.contents: dict[int, dict[int, Any]] = {}
         self.dev_pager_mtx = vm.machine.mutex("devpgr")
         #: The objects of devices, in order of their making; under dev_pager_mtx.
         self.dev_pager_object_list: list[VmObject] = []

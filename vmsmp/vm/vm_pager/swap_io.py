@@ -86,7 +86,7 @@ def _put(obj: VmObject, m: VmPage, flags: int) -> int:
     if obj.type == OBJT_SWAP:
         vm_page_dirty(m)
     m.busy_count.setbits(PBUSY_SWAPINPROG)
-    obj.vm.pager.contents[blk] = m.contents
+    obj.vm.pager.contents[blk] = obj.vm.memory.read_pieces(m.phys)
     bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone))
     if flags & OBJPC_SYNC:
         bio.ttc = bool(flags & OBJPC_TRY_TO_CACHE)
@@ -161,7 +161,8 @@ def _read(m: VmPage, bio: Bio) -> None:
     if bio.error:
         m.publish("valid", 0)
     else:
-        m.contents = m.vm.pager.contents[m.raw_object.peek("swblock_root")[m.raw_pindex]]
+        blk = m.raw_object.peek("swblock_root")[m.raw_pindex]
+        m.vm.memory.write_pieces(m.phys, m.vm.pager.contents[blk])
         m.publish("valid", VM_PAGE_BITS_ALL)
         vm_page_undirty(m)
         vm_page_flag_set(m, PG_SWAPPED)

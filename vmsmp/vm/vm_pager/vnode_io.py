@@ -132,7 +132,7 @@ def vnode_pager_getpage(obj: VmObject, m: VmPage) -> int:
     if m.pindex * PAGE_SIZE >= vp.hint("v_filesize"):
         return VM_PAGER_ERROR
     obj.vm.pause_tokens("VOP_GETPAGES")
-    m.contents = vp.contents.get(m.raw_pindex, 0)
+    obj.vm.memory.write_pieces(m.phys, vp.contents.get(m.raw_pindex, {}))
     m.publish("valid", VM_PAGE_BITS_ALL)
     return VM_PAGER_OK
 
@@ -149,7 +149,8 @@ def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) ->
     vp.v_track_write.fetchadd(1)
     obj.vm.pause_tokens("VOP_PUTPAGES")
     obj.vm.pager.device.transfers += len(pages)
-    vp.contents |= {m.raw_pindex: m.contents for m in pages}
+    for m in pages:
+        vp.contents[m.raw_pindex] = obj.vm.memory.read_pieces(m.phys)
     if vp.v_track_write.fetchadd(-1) == 1:
         obj.vm.machine.wakeup(track_ident(vp))
     inside = [m.pindex < end for m in pages]

@@ -1,15 +1,43 @@
-"""Helpers for scenarios: pages in a given state, memory limits, words that must agree.
+"""Helpers for scenarios: pages in a given state, address spaces, memory limits, words that must agree.
 
 The builders run on the boot CPU before the others are spawned.
 """
 
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter
+from contextlib import contextmanager
+
+from vmsmp.mmu.entry import PG_M, PG_V, frame_of
+from vmsmp.mmu.fault import PageFault
+from vmsmp.sync.thread import curthread
+from vmsmp.vm.pmap import (
+    pmap_allocpte,
+    pmap_enter,
+    pmap_maybethreaded,
+    pmap_pt_pindex,
+    pmap_remove,
+    pmap_replacevm,
+    pv_put,
+)
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    VM_PROT_ALL,
+    VM_PROT_RW,
+    VM_SUBSYS_MMAP,
+    Mapping,
+    vm_map_entry_shadow,
+    vm_map_find,
+    vm_map_lock,
+    vm_map_lock_read,
+    vm_map_unlock,
+    vmspace_alloc,
+    vmspace_rel,
+)
 from vmsmp.vm.vm_object import (
     OBJ_DEAD,
     OBJ_MIGHTBEDIRTY,
     OBJ_WRITEABLE,
     vm_object_drop,
     vm_object_hold,
+    vm_object_reference_quick,
     vm_object_set_writeable_dirty,
 )
 from vmsmp.vm.vm_page import (
@@ -91,18 +119,156 @@ def end_of_file(vp):
     vput(vp)
 
 
-def write_fault(page):
+#: Where address spaces begin: a table's first entries, so that ranges are short.
+BASE = 0x10000
+
+
+def at(page):
+    """The address of a page of an address space."""
+    return BASE + page * PAGE_SIZE
+
+
+def run_in(vm, vmspace):
+    """Let the running CPU be a thread of that address space's process."""
+    gd = vm.mycpu()
+    if gd.lwp.lwp_vmspace is not vmspace:
+        pmap_replacevm(gd.proc, vmspace, adjrefs=False)
+
+
+def give_back(vmspace):
+    """Give a reference to an address space back; the running CPU leaves it first, if it is a thread there."""
+    vm = vmspace.vm
+    gd = vm.mycpu()
+    if gd.lwp.lwp_vmspace is vmspace:
+        vm.switch.retire(curthread(vm.machine))
+        gd.proc.publish("p_vmspace", None)
+    vmspace_rel(vmspace)
+
+
+def contents(page):
+    """What a process finds at the beginning of a page; looks invisibly."""
+    return page.vm.memory.peek(page.phys)
+
+
+def touch(access, *args):
+    """Access memory; return whether that was allowed."""
+    try:
+        access(*args)
+    except PageFault:
+        return False
+    return True
+
+
+def mappings(page, bits=PG_V):
+    """How many entries of page tables name the page and have one of these bits; looks invisibly."""
+    return sum(
+        bool(pte & PG_V and frame_of(pte) == page.phys and pte & bits)
+        for _, _, pte in page.vm.memory.entries()
+    )
+
+
+def is_dirty(page):
+    """Whether it is known that the page was written to, by its dirty bits or by an entry; looks invisibly."""
+    return bool(page.peek("dirty") or mappings(page, PG_M))
+
+
+class Space:
+    """An address space with an object mapped from its first page on, in which nobody resolves faults.
+
+    Pages are mapped and unmapped by hand, and an access that is not allowed is just that.  Several threads
+    may run in it.  It has the reference to the object that it is given, or with `reference` one of its own.
+    """
+
+    def __init__(self, vm, obj, pages=2, *, reference=True):
+        vm.mmu.trap = None
+        self.vm = vm
+        self.pages = pages
+        self.vmspace = vmspace_alloc(vm, BASE, at(64))
+        self.pmap = self.vmspace.vm_pmap
+        pmap_maybethreaded(self.pmap)
+        self.entry = self.map(obj, 0, pages, reference=reference)
+
+    def map(self, obj, page, pages, offset=0, *, reference=True):
+        """Map pages of an object there, and return the entry."""
+        if reference:
+            vm_object_reference_quick(obj)
+        what = Mapping(
+            object=obj, offset=offset * PAGE_SIZE, prot=VM_PROT_RW, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP
+        )
+        rv, _ = vm_map_find(self.vmspace.vm_map, at(page), pages * PAGE_SIZE, PAGE_SIZE, False, what)
+        assert rv == KERN_SUCCESS
+        return self.vmspace.vm_map.raw_rb_root.at_or_before(at(page))
+
+    def with_tables(self):
+        """Make the page tables now, so that who maps a page later allocates nothing; return the space."""
+        pv_put(pmap_allocpte(self.pmap, pmap_pt_pindex(BASE)))
+        return self
+
+    def shadow(self, vm):
+        """Put an object of its own before the mapped one, and return a page in it, idle."""
+        map = self.vmspace.vm_map
+        vm_map_lock(map)
+        vm_map_entry_shadow(self.entry)
+        vm_map_unlock(map)
+        return idle_pages(vm, self.entry.ba.raw_object, [0])[0]
+
+    def load(self, vm):
+        """Let the running CPU run in it."""
+        run_in(vm, self.vmspace)
+
+    def store(self, page, value="stored"):
+        """Store to a page as a process does that runs in it; return whether that was allowed."""
+        self.load(self.vm)
+        return touch(self.vm.machine.curcpu.store, at(page), value)
+
+    @contextmanager
+    def locked(self):
+        """The map locked as it is in a fault."""
+        vm_map_lock_read(self.vmspace.vm_map)
+        yield
+        vm_map_unlock(self.vmspace.vm_map)
+
+    def enter(self, m, page, prot=VM_PROT_RW, wired=False):
+        """Map a page that the caller has busied; he has the map locked, too."""
+        pmap_enter(self.pmap, at(page), m, prot, wired, self.entry)
+
+    def fault(self, m, page, prot=VM_PROT_RW, wired=False):
+        """Map a page as a fault does, which busies it; return whether it was still its object's."""
+        with self.locked():
+            vm_page_busy_wait(m, True)
+            there = m.object is not None
+            if there:
+                self.enter(m, page, prot, wired)
+            vm_page_wakeup(m)
+        return there
+
+    def remove(self, page=0, pages=1):
+        """Unmap pages."""
+        pmap_remove(self.pmap, at(page), at(page + pages))
+
+    def end(self):
+        """Give it back, with what is mapped and with its page tables.  No CPU runs in it."""
+        give_back(self.vmspace)
+
+
+def write_fault(space, page):
     """Map the page writeable for a process that writes to it, as a fault does that has it busied."""
-    vm_page_busy_wait(page, True)
-    vm_page_activate(page)
-    vm_object_set_writeable_dirty(page.object)
-    vm_page_dirty(page)
-    pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
-    vm_page_wakeup(page)
+    with space.locked():
+        vm_page_busy_wait(page, True)
+        vm_page_activate(page)
+        vm_object_set_writeable_dirty(page.object)
+        vm_page_dirty(page)
+        space.enter(page, page.pindex)
+        vm_page_wakeup(page)
 
 
-def bypass_write(obj, page):
+def bypass_write(space, obj, page):
     """Map the page writeable as a fault does that bypasses the object's locks; return whether it could."""
+    with space.locked():
+        return _bypass(space, obj, page)
+
+
+def _bypass(space, obj, page):
     if vm_page_sbusy_try(page):
         return False
     both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
@@ -116,7 +282,7 @@ def bypass_write(obj, page):
         and page.hint("dirty") == VM_PAGE_BITS_ALL
     )
     if found:
-        pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
+        space.enter(page, page.pindex)
     vm_page_sbusy_drop(page)
     return found
 

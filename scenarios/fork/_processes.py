@@ -2,9 +2,10 @@
 
 from copy import copy
 
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
-from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_RW, vmspace_fork, vmspace_rel
+from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_RW, vmspace_fork
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
@@ -17,7 +18,7 @@ def new_process(m, vm, pages, top=None):
     """Return a process with that many pages of anonymous memory, and something below them."""
     process = Process(vm)
     if top is not None:
-        vmspace_rel(process.vmspace)
+        give_back(process.vmspace)
         _run_in(process, new_space(vm, top))
     map_anon(m, process.map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
     map_anon(m, process.map, BASE, pages, VM_PROT_RW, VM_PROT_RW)
@@ -37,7 +38,7 @@ def fork(parent):
 
 def exits(process):
     """Let a process give its address space back."""
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 def read(process, page):

@@ -13,7 +13,7 @@ from vmsmp.vm.vm_map import (
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
 def fork_among_stores(m):
     """A thread writes one page and then the next while others fork: no child sees the second alone."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 2)
     write(parent, 0, 0)
     exits(fork(parent))
@@ -41,7 +41,7 @@ def fork_among_stores(m):
 @scenario(cpus=3, tags={"map", "fork", "fault", "cow"})
 def parent_child_grandchild(m):
     """A process, its child and its grandchild write to one page of which each has its own copy."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=36, l2_size=1)
     spaces = [new_process(m, vm, 1)]
     write(spaces[0], 0, 100)
     for n in range(1, m.ncpus):
@@ -63,7 +63,7 @@ def parent_child_grandchild(m):
 @scenario(cpus=2, tags={"map", "fork", "fault", "wire"})
 def wired_memory_of_forks(m):
     """A process locks its memory, and forks while a thread writes there: no fault, and a child's own copy."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 1)
     write(parent, 0, 1)
     vm_map_user_wiring(parent.map, at(0), at(1), False)
@@ -91,7 +91,7 @@ def wired_memory_of_forks(m):
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
 def shared_memory_of_forks(m):
     """A process with a parent begins to share its memory, and forks: its child sees what it writes."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 1)
     map_anon(m, parent.map, at(4), 1)
     write(parent, 0, 1)
@@ -119,7 +119,7 @@ def shared_memory_of_forks(m):
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
 def chains_that_are_cut(m):
     """A process with a chain of objects forks, which cuts it, while its parent writes: nothing is lost."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=36, l2_size=1)
     vm.map.map_backing_limit = 1
     parent = new_process(m, vm, 2)
     write(parent, 1, 1)

@@ -1,8 +1,7 @@
 """Pages are mapped while others unmap them, by address or from the page's side."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import idle_pages
-from vmsmp.scenarios.pmap._spaces import Space
+from vmsmp.scenarios._kit import Space, idle_pages
 from vmsmp.vm.pmap import pmap_page_protect
 from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_meter import vmstats_rollup
@@ -50,7 +49,7 @@ def page_of_two_spaces(m):
     """One of two processes that map a page unmaps it, while the page is freed: no entry is left."""
     vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
-    spaces = [Space(vm, obj, 1, n) for n in range(2)]
+    spaces = [Space(vm, obj, 1) for n in range(2)]
     for space in spaces:
         space.fault(page, 0)
 
@@ -71,7 +70,7 @@ def page_goes_from_space_to_space(m):
     """A process unmaps a page while another one maps it: the page is flagged as mapped all the time."""
     vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
-    spaces = [Space(vm, obj, 1, n) for n in range(2)]
+    spaces = [Space(vm, obj, 1) for n in range(2)]
     spaces[0].fault(page, 0)
     m.spawn(spaces[0].remove, name="leaver")
     m.spawn(spaces[1].fault, page, 0, name="comer")
@@ -119,10 +118,15 @@ def ends_of_two_spaces(m):
     vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
     free = vm.mycpu().gd_vmstats.peek("v_free_count")
-    spaces = [Space(vm, obj, 1, n) for n in range(2)]
+    spaces = [Space(vm, obj, 1) for n in range(2)]
+
+    def process(space):
+        space.end()
+        vm.map.vmspaces.reclaim()
+
     for space in spaces:
         space.fault(page, 0)
-        m.spawn(space.end, name="process")
+        m.spawn(process, space, name="process")
     m.join()
     vmstats_rollup(vm)
     m.check(vm.mycpu().gd_vmstats.peek("v_free_count") == free, "all pages of tables are free again")

@@ -1,8 +1,7 @@
 """Scans of ranges and of backings meet each other, and those who map pages."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import idle_pages
-from vmsmp.scenarios.pmap._spaces import Space, at
+from vmsmp.scenarios._kit import Space, at, idle_pages
 from vmsmp.vm.pmap import (
     PmapPgscanInfo,
     pmap_page_protect,
@@ -80,9 +79,9 @@ def limit_of_resident_pages(m):
 def shadowed_page(m):
     """A page is taken away from all who map it, while the page that stands before it is mapped instead."""
     vm, space, (hidden,) = _space(m, 1)
+    page = space.shadow(vm)
     for prot in (VM_PROT_READ, VM_PROT_RW, VM_PROT_READ):  # it counts as mapped more than once
         space.fault(hidden, 0, prot)
-    page = space.shadow(vm)
 
     def reclaimer():
         vm_page_busy_wait(hidden, True)

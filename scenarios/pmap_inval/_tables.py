@@ -25,8 +25,10 @@ OTHERS = "somebody else's"
 
 
 def boot(m, pages=24, **sizes):
-    """Boot with memory."""
-    return m.boot(pages=pages, l2_size=1, **sizes)
+    """Boot a machine on which nobody resolves faults."""
+    vm = m.boot(pages=pages, l2_size=1, **sizes)
+    vm.mmu.trap = None
+    return vm
 
 
 def new_page(vm):
@@ -69,7 +71,7 @@ def map_kernel(vm, *numbers):
 
 def run_in(m, vmspace):
     """Have the running CPU run in the address space."""
-    pmap_setlwpvm(m.vm.switch.curlwp, vmspace)
+    pmap_setlwpvm(m.vm.mycpu().lwp, vmspace)
 
 
 def touch(access, *args):

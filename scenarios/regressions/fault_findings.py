@@ -1,6 +1,7 @@
 """Findings in the kernel's faults: the model does what vm_fault.c does, step for step."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_fault._memory import (
     Process,
     copy_wired,
@@ -26,7 +27,6 @@ from vmsmp.vm.vm_map import (
     vm_map_remove,
     vm_map_unlock,
     vm_map_user_wiring,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
@@ -74,7 +74,7 @@ def failed_read_ends_another_activity(m):
     it again: it is below zero.  That of the first object is never ended, so who terminates it waits forever.
     Repair `failed-read-ends-its-own`: end the activity of the first object, as every other way out does.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     origin = vm_object_allocate(vm, 2)
     filled(vm, origin, (1, 2))
     process = Process(vm)
@@ -88,7 +88,7 @@ def failed_read_ends_another_activity(m):
 
     m.spawn(user, name="user")
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
     vm_object_deallocate(origin)
 
 
@@ -107,7 +107,7 @@ def poke_leaves_page_busy(m):
     and whoever wants it, the process' exit included, waits forever.
     Repair `refused-page-is-let-go`: wake the page up before the refusal.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1, VM_PROT_READ)
 
@@ -120,7 +120,7 @@ def poke_leaves_page_busy(m):
     m.spawn(debugger, name="debugger")
     m.join()
     munlock(process)
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(
@@ -136,7 +136,7 @@ def copies_have_the_most_rights(m):
     the most rights that the entry could ever be given, not with those that it gives now.
     Repair `copies-keep-their-rights`: map them with the entry's protection.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     parent, child = Process(vm), Process(vm)
     for process in (parent, child):
         map_anon(m, process.map, BASE, 1)
@@ -153,7 +153,7 @@ def copies_have_the_most_rights(m):
     m.spawn(forker, name="forker")
     m.join()
     for process in (parent, child):
-        vmspace_rel(process.vmspace)
+        give_back(process.vmspace)
 
 
 @scenario(
@@ -172,7 +172,7 @@ def collapse_forgets_wirings(m):
     finds mapped.
     Repair `collapse-spares-wirings`: leave the chain of an entry that is wired.
     """
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     origin = vm_object_allocate(vm, 2)
     filled(vm, origin, (1, 2))
     process = Process(vm)
@@ -188,7 +188,7 @@ def collapse_forgets_wirings(m):
 
     m.spawn(forker, name="forker")
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
     vm_object_deallocate(origin)
 
 
@@ -205,7 +205,7 @@ def mlock_opens_what_is_closed(m):
     mapped with the rights of the entry, of which there are none; but what is mapped can be read.
     Repair `mlock-leaves-closed-memory`: refuse to wire memory that gives no right.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1, VM_PROT_NONE)
 
@@ -216,7 +216,7 @@ def mlock_opens_what_is_closed(m):
 
     m.spawn(user, name="user")
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(
@@ -232,7 +232,7 @@ def invalidated_wirings_stay(m):
     too; unless the process touches the page before it unlocks it, nobody knows any more that it was wired.
     Repair `invalidation-spares-wirings`: leave entries that are wired alone.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
 
@@ -244,7 +244,7 @@ def invalidated_wirings_stay(m):
 
     m.spawn(user, name="user")
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(
@@ -260,7 +260,7 @@ def peeked_wirings_stay(m):
     `vm_fault_unwire` then finds nothing mapped there, and passes the page over.
     Repair `peeks-spare-wirings`: a wired entry has no older page; leave its mapping.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
 
@@ -273,7 +273,7 @@ def peeked_wirings_stay(m):
 
     m.spawn(debugger, name="debugger")
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(
@@ -292,7 +292,7 @@ def sharer_keeps_the_old_page(m):
     and the chain is cut: nobody who frees the old page finds the reader's mapping any more.
     Repair `copy-unmaps-the-old-page`: the mappings of a page that is copied are removed.
     """
-    vm = m.boot(pages=10, l2_size=1)
+    vm = m.boot(pages=18, l2_size=1)
     origin = vm_object_allocate(vm, 1)
     filled(vm, origin, (1,))
     reader, writer = Process(vm), Process(vm)
@@ -308,7 +308,7 @@ def sharer_keeps_the_old_page(m):
     m.spawn(both, name="both")
     m.join()
     for process in (reader, writer):
-        vmspace_rel(process.vmspace)
+        give_back(process.vmspace)
     vm_object_deallocate(origin)
 
 
@@ -326,7 +326,7 @@ def fault_looks_at_a_freed_entry(m):
     The map is unlocked by then, and another thread may have unmapped the range.
     Repair `fault-asks-itself-first`: ask whether the object is held before anything else.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
     process.enter().store(BASE, 1)
@@ -344,4 +344,4 @@ def fault_looks_at_a_freed_entry(m):
     m.spawn(user, name="user")
     m.spawn(unmapper, name="unmapper")
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)

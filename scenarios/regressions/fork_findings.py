@@ -1,6 +1,7 @@
 """Findings in how the kernel copies address spaces: the model does what vmspace_fork does, step for step."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back, run_in
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.vm.vm_map import (
@@ -13,7 +14,6 @@ from vmsmp.vm.vm_map import (
     vm_map_protect,
     vm_map_user_wiring,
     vmspace_fork,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -27,18 +27,18 @@ def fork_keeps_the_size(m):
     compared with that size: a child may be refused memory that it has a right to, for as long as it lives.
     Repair `fork-sums-what-it-copied`: the size is that of the entries that were copied.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     parent = new_space(vm)
     map_anon(m, parent.vm_map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
     map_anon(m, parent.vm_map, BASE, 1)
 
     def process():
         vm_map_inherit(parent.vm_map, BASE, BASE + PAGE_SIZE, VM_INHERIT_NONE)
-        vmspace_rel(vmspace_fork(parent, None, None))
+        give_back(vmspace_fork(parent, None, None))
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(parent)
+    give_back(parent)
 
 
 @scenario(
@@ -55,19 +55,19 @@ def fork_copies_a_transition(m):
     whoever unmaps it, and be it the child's exit, waits for an end of that which nobody will tell.
     Repair `fork-waits-for-transitions`: a fork begins when no entry is in transition.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     parent = new_space(vm)
     map = parent.vm_map
     map_anon(m, map, BASE, 1)
     vm_map_inherit(map, BASE, BASE + PAGE_SIZE, VM_INHERIT_SHARE)
 
     def forker():
-        vmspace_rel(vmspace_fork(parent, None, None))
+        give_back(vmspace_fork(parent, None, None))
 
     m.spawn(vm_map_user_wiring, map, BASE, BASE + PAGE_SIZE, False, name="wirer")
     m.spawn(forker, name="forker")
     m.join()
-    vmspace_rel(parent)
+    give_back(parent)
 
 
 @scenario(
@@ -84,7 +84,7 @@ def fork_meets_a_wiring(m):
     there yet.
     Repair `fork-waits-for-transitions`: a fork begins when no entry is in transition.
     """
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=24, l2_size=1)
     parent = new_process(m, vm, 1)
 
     def forker():
@@ -110,7 +110,7 @@ def fork_tears_wired_memory(m):
     Repair `fork-protects-wired-memory`: make the range read-only before it is copied; who writes waits for
     the map.
     """
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=28, l2_size=1)
     parent = new_process(m, vm, 2)
     vm_map_user_wiring(parent.map, at(0), at(2), False)
 
@@ -143,7 +143,7 @@ def fork_of_wired_memory_leaks(m):
     belief that this one has not been referenced yet, and the reference stays with nobody.
     Repair `fork-drops-wired-object`: give the reference back.
     """
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=24, l2_size=1)
     parent = new_process(m, vm, 1)
 
     def process():
@@ -171,7 +171,7 @@ def fork_misses_wired_pages_behind(m):
     `vm_fault_copy_entry` looks for the pages of the entry in the first object alone.
     Repair `fork-looks-for-wired-pages`: look through the chain.
     """
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=28, l2_size=1)
     parent = new_process(m, vm, 2)
     write(parent, 0, 1)
     child = fork(parent)
@@ -204,10 +204,10 @@ def exec_strands_wired_pages(m):
     program in an address space of its own, it removes the mappings first.
     Repair `exec-unwires-first`: remove the map first there, too, if anything is wired.
     """
-    vm = m.boot(pages=12, l2_size=1, maxssiz=16 * PAGE_SIZE, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=24, l2_size=1, maxssiz=16 * PAGE_SIZE, sgrowsiz=2 * PAGE_SIZE)
     space = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
     p = vm.mycpu().proc
-    p.p_vmspace = space.vmspace
+    run_in(vm, space.vmspace)
 
     def process():
         write(space, 0, 1)
@@ -236,7 +236,7 @@ def collapse_trusts_a_reservation(m):
     the reservation, and with both what the page held.
     Repair `collapse-asks-for-contents`: a page that has none is not there yet.
     """
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=28, l2_size=1)
     parent = new_process(m, vm, 2)
     for page in range(2):
         write(parent, page, 1)

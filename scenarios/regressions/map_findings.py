@@ -38,7 +38,7 @@ def simplify_asks_the_wrong_neighbour(m):
     just before is asked after it has been disposed of.
     Repair `simplify-asks-the-next`: compare with the chain of the entry behind.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm)
     map_at(map, 0, 3)
 
@@ -67,7 +67,7 @@ def searches_miss_joined_holes(m):
     before the map's first entry is not noted at all if the removed range began in free addresses.
     Repair `holes-begin-where-they-do`: the hole begins where the entry before it ends, or with the map.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 4)
     for page in range(2):
         map_at(map, page, 1, ANON._replace(id=10 + page))
@@ -100,7 +100,7 @@ def shadow_hides_mappings(m):
     page's flags and frees it: the process goes on reading a page that is another's by then.
     Repair `shadow-attaches-first`: put the element behind the head on the list before the head leaves it.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm)
     obj = vm_object_allocate(vm, 2)
     vm_object_reference_quick(obj)

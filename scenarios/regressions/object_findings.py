@@ -1,8 +1,15 @@
 """Findings in memory objects: the model does what vm_object.c does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import bypass_write, end_of_file, file_object, idle_pages, write_fault
-from vmsmp.vm.page_entry import pmap_remove, pmap_store
+from vmsmp.scenarios._kit import (
+    Space,
+    bypass_write,
+    end_of_file,
+    file_object,
+    idle_pages,
+    is_dirty,
+    write_fault,
+)
 from vmsmp.vm.vm_object import (
     OBJPC_NOSYNC,
     OBJPC_SYNC,
@@ -13,7 +20,6 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PG_NOSYNC,
-    PTE_M,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_dirty,
@@ -143,24 +149,25 @@ def store_during_a_sync_is_forgotten(m):
     page: what it stored makes a page dirty that is dirty already, and then the sync marks it clean.
     Repair `write-cleans-before-transfer`: mark the page clean before it is transferred.
     """
-    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 2)
     page, passed_over = idle_pages(vm, obj, range(2))
     vm_page_flag_set(passed_over, PG_NOSYNC)
-    write_fault(page)
+    space = Space(vm, obj)
+    write_fault(space, page)
     device = vm.pager.device
     stored = m.atomic(-1, name="stored")
 
     def process():
-        mapped, transfers = bypass_write(obj, page), device.transfers
-        if mapped and pmap_store(page):
+        mapped, transfers = bypass_write(space, obj, page), device.transfers
+        if mapped and space.store(0):
             stored.store(transfers)
-            pmap_remove(page)
+            space.remove()
 
     m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC | OBJPC_NOSYNC, name="syncer")
     m.spawn(process)
     m.join()
-    if not page.peek("dirty") and not page.peek("md") & PTE_M:
+    if not is_dirty(page):
         m.check(stored.peek() < device.transfers, "a page that is clean was written after the last store")
 
 
@@ -179,12 +186,13 @@ def sync_unflags_a_mapping(m):
     looks at the flag takes the right to write away again.
     Repair `sync-waits-for-bypass`: the pass leaves a page that is soft-busied, as one that is hard-busied.
     """
-    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
     (page,) = idle_pages(vm, obj, [0])
-    write_fault(page)
+    space = Space(vm, obj, 1)
+    write_fault(space, page)
     m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC, name="syncer")
-    m.spawn(bypass_write, obj, page, name="process")
+    m.spawn(bypass_write, space, obj, page, name="process")
     m.join()
 
 

@@ -2,8 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_M
-from vmsmp.scenarios._kit import idle_pages
-from vmsmp.scenarios.pmap._spaces import Space, at
+from vmsmp.scenarios._kit import Space, at, idle_pages
 from vmsmp.vm.pmap import (
     pmap_is_modified,
     pmap_page_protect,

@@ -1,10 +1,9 @@
 """Findings in lookups, stacks, wirings and address spaces: the model does what vm_map.c does."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
 from vmsmp.scenarios.vm_map._spaces import (
     BASE,
-    enter,
     map_anon,
     map_device,
     map_private,
@@ -41,7 +40,6 @@ from vmsmp.vm.vm_map import (
     vm_map_unlock,
     vm_map_user_wiring,
     vmspace_anonymous_count,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
@@ -77,7 +75,7 @@ def lookup_forgets_the_override(m):
     execute: that it may override the entry's protection is forgotten, and the entry is read-only.
     Repair `lookup-begins-afresh`: a lookup that begins anew asks for what its caller asked for.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     text = shared_file(vm, 1)
     map_private(m, vmspace.vm_map, text, BASE, 1, VM_PROT_READ)
@@ -89,7 +87,7 @@ def lookup_forgets_the_override(m):
     for _ in range(2):
         m.spawn(debugger, name="debugger")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(text)
 
 
@@ -107,7 +105,7 @@ def lookup_keeps_an_older_right(m):
     Before it begins anew, the entry becomes read-only.  The lookup still asks for a write.
     Repair `lookup-begins-afresh`: a lookup that begins anew asks for what its caller asked for.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     file = shared_file(vm, 1)
@@ -122,7 +120,7 @@ def lookup_keeps_an_older_right(m):
         m.spawn(reader, name="reader")
     m.spawn(vm_map_protect, map, BASE, BASE + PAGE_SIZE, VM_PROT_READ, False, name="changer")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(file)
 
 
@@ -135,7 +133,7 @@ def wired_copy_refuses_writes(m):
     The process faults, for instance, after it made the page read-only and writeable again.
     Repair `lookup-refuses-what-needs-a-copy`: refuse only an entry that still needs a copy.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     file = shared_file(vm, 1)
     map_private(m, vmspace.vm_map, file, BASE, 1)
@@ -146,7 +144,7 @@ def wired_copy_refuses_writes(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(file)
 
 
@@ -163,7 +161,7 @@ def kmem_alloc_wait_misses_a_free(m):
     frees what it has, and wakes all sleepers: there is none yet.  Nothing else frees addresses of the map.
     Repair `kmem-alloc-wait-interlocks`: interlock the sleep before the map is unlocked.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     submap = kmem_suballoc(vm.map.kernel_map, PAGE_SIZE)
 
     def user():
@@ -183,11 +181,11 @@ def grown_stack_loses_its_room(m):
     stack grows is what grows next, but it does not have the flag.
     Repair `grown-stack-keeps-its-room`: give it the flag.
     """
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
 
     def process():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         m.check(vm_map_growstack(vmspace.vm_map, TOP - 3 * PAGE_SIZE) == KERN_SUCCESS, "there is room")
         what = Mapping(prot=VM_PROT_RW, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP)
         _, at = vm_map_find(vmspace.vm_map, BASE, PAGE_SIZE, PAGE_SIZE, True, what)
@@ -195,7 +193,7 @@ def grown_stack_loses_its_room(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:grown_stack_may_be_executed:0:")
@@ -205,12 +203,12 @@ def grown_stack_may_be_executed(m):
     The entry by which a stack grows has all rights, whatever those of the stack are.
     Repair `grown-stack-has-the-stack-s-rights`: give it those of the entry above.
     """
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
     below = TOP - 3 * PAGE_SIZE
 
     def process():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         vm_map_growstack(vmspace.vm_map, below)
         grown = vm_map_check_protection(vmspace.vm_map, below, TOP, VM_PROT_RW, False)
         m.check(grown, "a stack that has grown is mapped where it was needed")
@@ -219,7 +217,7 @@ def grown_stack_may_be_executed(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(
@@ -231,19 +229,19 @@ def growing_stack_is_wired_locked(m):
     `vm_map_growstack` wires the new part, which locks the map, while it has the map locked.
     Repair `stack-is-wired-unlocked`: unlock the map before.
     """
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
     vm_map_lock(vmspace.vm_map)
     vmspace.vm_map.flags |= MAP_WIREFUTURE  # mlockall(MCL_FUTURE)
     vm_map_unlock(vmspace.vm_map)
 
     def process():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         vm_map_growstack(vmspace.vm_map, TOP - 3 * PAGE_SIZE)
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:stack_limit_cuts_a_page:0:")
@@ -254,17 +252,17 @@ def stack_limit_cuts_a_page(m):
     begins there.
     Repair `stack-limit-is-whole-pages`: cut it to whole pages.
     """
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
 
     def process():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         vm.mycpu().proc.rlim_stack = 3 * PAGE_SIZE + 100
         vm_map_growstack(vmspace.vm_map, TOP - 3 * PAGE_SIZE)
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(
@@ -279,13 +277,13 @@ def growing_stack_joins_both_sides(m):
     Repair `stack-cuts-what-was-joined`: remember what the entry says, and cut the new part out of whatever
     is there.
     """
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
     map = vmspace.vm_map
     map_anon(m, map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
 
     def process():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         for page in (3, 5, 7):
             vm_map_growstack(map, TOP - page * PAGE_SIZE)
         vm_map_remove(map, TOP - 6 * PAGE_SIZE, TOP - 4 * PAGE_SIZE)
@@ -293,7 +291,7 @@ def growing_stack_joins_both_sides(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(
@@ -309,7 +307,7 @@ def count_walks_an_unlocked_map(m):
     lock, and not the token, and joins entries.
     Repair `count-locks-the-map`: lock the map shared for the walk.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     map_anon(m, map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
@@ -319,7 +317,7 @@ def count_walks_an_unlocked_map(m):
     m.spawn(vmspace_anonymous_count, vmspace, name="counter")
     m.spawn(vm_map_protect, map, BASE, BASE + PAGE_SIZE, VM_PROT_RW, False, name="changer")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 def failing_after(pages):
@@ -335,7 +333,7 @@ def failed_mlock_unlocks_others(m):
     It passed over those that were wired already, but takes theirs back, too.
     Repair `mlock-takes-back-its-own`: end the wirings that the call itself has made.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vm.map.fault = failing_after(1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -350,7 +348,7 @@ def failed_mlock_unlocks_others(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=1, tags={"map", "wire", "finding"}, fixed=True, schedule="v1:failed_wiring_leaves_counts:0:")
@@ -361,7 +359,7 @@ def failed_wiring_leaves_counts(m):
     and the one that failed; those behind it are not.
     Repair `wiring-takes-back-the-rest`: take back the counts behind, too.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vm.map.fault = failing_after(1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -376,7 +374,7 @@ def failed_wiring_leaves_counts(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 class Upmap:
@@ -394,7 +392,7 @@ def cut_device_mapping_stays(m):
     removed as a whole.  A cut before the second page leaves both beginning at the same address, a panic.
     Repair `cut-moves-every-entry`: move the bounds of entries of all kinds.
     """
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map_device(m, vmspace.vm_map, Upmap(), lambda *_: 0, BASE, 2)
 
@@ -403,7 +401,7 @@ def cut_device_mapping_stays(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=1, tags={"map", "clean", "finding"}, fixed=True, schedule="v1:msync_skips_what_is_behind:0:")
@@ -415,7 +413,7 @@ def msync_skips_what_is_behind(m):
     it makes of that as an index into the second file is beyond all pages.
     Repair `msync-goes-on-behind-each-entry`: begin each entry where it begins.
     """
-    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
     short, first = file_object(vm, 1)
     vp, obj = file_object(vm, 1, range(1))
     vmspace = new_space(vm)
@@ -433,7 +431,7 @@ def msync_skips_what_is_behind(m):
 
     m.spawn(process, name="process")
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     for file, vnode in ((first, short), (obj, vp)):
         vm_object_deallocate(file)
         end_of_file(vnode)

@@ -2,6 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import (
+    Space,
     busied_page,
     enter_hash,
     give_pages,
@@ -9,7 +10,6 @@ from vmsmp.scenarios._kit import (
     take_kernel_pages,
     take_pages,
 )
-from vmsmp.vm.page_entry import VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
 from vmsmp.vm.vm_contig import M_WAITOK, NO_RUN, vm_contig_pg_alloc, vm_contig_pg_clean, vm_contig_pg_free
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
@@ -52,7 +52,7 @@ def _run(vm, pages, flags=0):
 def _lowest_first(vm):
     """Let allocations begin with the pages with which a search begins."""
     pages = take_pages(vm, len(vm.page.vm_page_array), VM_ALLOC_INTERRUPT)
-    give_pages(sorted(pages, key=lambda page: -page.phys))
+    give_pages(sorted((page for page in pages if page is not None), key=lambda page: -page.phys))
 
 
 def _use(m, vm, start, pages):
@@ -167,9 +167,10 @@ def contig_against_contig(m):
 @scenario(cpus=3, tags={"contig", "object"})
 def contig_of_cached_pages(m):
     """A run must be made of a file's cached pages, which others look up, hold, write to and free."""
-    vm = m.boot(pages=3, l2_size=1)
-    _lowest_first(vm)
+    vm = m.boot(pages=7, l2_size=1)
     obj = vm_object_allocate(vm, 4)
+    space = Space(vm, obj).with_tables()
+    _lowest_first(vm)
     pages = [busied_page(vm, obj, n) for n in range(2)]
     for page in pages:
         vm_page_cache(page)
@@ -188,14 +189,16 @@ def contig_of_cached_pages(m):
             if deed == 0:
                 vm_page_hold(page)
             if deed == 1:
-                pmap_enter(page, VM_PROT_WRITE)
+                pindex = page.pindex
+                with space.locked():
+                    space.enter(page, pindex)
             vm_page_activate(page)
             vm_page_wakeup(page)
             if deed == 0:
                 vm_page_unhold(page)
             if deed == 1:
-                pmap_store(page)
-                pmap_remove(page)
+                space.store(pindex)
+                space.remove(pindex)
         vm_object_drop(obj)
         if soft is not None:
             m.check(soft.object is obj, "a page that is read stays what it is")
@@ -209,6 +212,7 @@ def contig_of_cached_pages(m):
     for n in range(m.ncpus):
         m.spawn((searcher, reader, reclaimer)[n % 3])
     m.join()
+    space.end()
     vm_object_deallocate(obj)
 
 
@@ -279,11 +283,13 @@ def contig_cleans_queues(m):
 @scenario(cpus=3, tags={"contig", "object", "write"})
 def contig_cleans_written_pages(m):
     """A CPU makes room for a run and launders pages, while processes write to them through their mappings."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     obj = vm_object_allocate(vm, 4)
+    space = Space(vm, obj, 3)
     pages = [busied_page(vm, obj, n) for n in range(3)]
     for page in pages:
-        pmap_enter(page, VM_PROT_WRITE)
+        with space.locked():
+            space.enter(page, page.pindex)
         vm_page_deactivate(page)
         vm_page_wakeup(page)
     vmstats_rollup(vm)
@@ -293,14 +299,15 @@ def contig_cleans_written_pages(m):
         if start != NO_RUN:
             _use(m, vm, start, 2)
 
-    def writer(page):
-        pmap_store(page)
-        pmap_remove(page)
+    def writer(pindex):
+        space.store(pindex)
+        space.remove(pindex)
 
     m.spawn(searcher)
     for n in range(1, m.ncpus):
-        m.spawn(writer, pages[n % 3])
+        m.spawn(writer, n % 3)
     m.join()
+    space.end()
     vm_object_deallocate(obj)
 
 

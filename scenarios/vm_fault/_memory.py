@@ -1,9 +1,9 @@
 """Helpers for scenarios of faults: processes that load and store, and what becomes of their pages."""
 
-from vmsmp.scenarios.vm_map._spaces import enter, new_space
-from vmsmp.vm.pmap_range import pmap_read, pmap_write
-from vmsmp.vm.trap import Trapframe, trap
-from vmsmp.vm.vm_fault import vm_fault, vm_fault_collapse, vm_fault_copy_entry
+from vmsmp.mmu.fault import PageFault
+from vmsmp.scenarios._kit import run_in
+from vmsmp.scenarios.vm_map._spaces import new_space
+from vmsmp.vm.vm_fault import vm_fault_collapse, vm_fault_copy_entry
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     copy_entry,
@@ -41,29 +41,28 @@ class Process:
 
     def __init__(self, vm):
         self.vm = vm
-        vm.map.fault = vm_fault
         self.vmspace = new_space(vm)
         self.map = self.vmspace.vm_map
 
     def enter(self):
         """Let the running CPU be a thread of the process."""
-        enter(self.vm, self.vmspace)
+        run_in(self.vm, self.vmspace)
         return self
 
     def store(self, va, value):
         """Store a value; return None, or the signal and the code with which that was refused."""
-        while not pmap_write(self.map.pmap, va, value):
-            refused = trap(self.vm, Trapframe(va, write=True))
-            if refused is not None:
-                return refused
+        try:
+            self.vm.machine.curcpu.store(va, value)
+        except PageFault as refused:
+            return refused.signal
         return None
 
     def load(self, va):
         """Return what is at an address, or None if that is refused."""
-        while (value := pmap_read(self.map.pmap, va)) is None:
-            if trap(self.vm, Trapframe(va)) is not None:
-                return None
-        return value
+        try:
+            return self.vm.machine.curcpu.load(va)
+        except PageFault:
+            return None
 
 
 def filled(vm, obj, values):
@@ -71,7 +70,7 @@ def filled(vm, obj, values):
     vm_object_hold(obj)
     for pindex, value in enumerate(values):
         page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
-        page.contents = value
+        vm.memory.store(page.phys, 0, value)
         page.valid = VM_PAGE_BITS_ALL
         vm_page_dirty(page)
         vm_page_activate(page)

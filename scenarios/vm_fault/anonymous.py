@@ -1,6 +1,7 @@
 """Threads of one process that fault its memory in, while it is unmapped, protected, paged out or given up."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_fault._memory import Process, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.vm_map import (
@@ -11,7 +12,6 @@ from vmsmp.vm.vm_map import (
     vm_map_madvise,
     vm_map_protect,
     vm_map_remove,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -19,7 +19,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 @scenario(cpus=3, tags={"map", "fault"}, pages=2)
 def faults_of_one_page(m):
     """Threads touch one page for the first time at once: it becomes one page of zeros, written by all."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
 
@@ -35,13 +35,13 @@ def faults_of_one_page(m):
         m.spawn(thread, n + 1)
     m.join()
     m.check(sum(gd.v_zfod for gd in vm.meter.cpus()) <= 1, "a page is filled with zeros once")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=3, tags={"map", "fault", "prefault"}, pages=4)
 def neighbours_that_are_busy(m):
     """Threads store to pages of one range, and prefault others, which the pagedaemon wants as well."""
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     vm.sysctl["vm.fault_bypass"] = m.choose(3)
     process = Process(vm)
@@ -66,13 +66,13 @@ def neighbours_that_are_busy(m):
     for n in range(m.ncpus):
         m.spawn(*((thread, n) if n != 1 else (pager,)))
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=3, tags={"map", "fault", "delete"}, pages=4)
 def faults_against_munmap(m):
     """Threads load and store while one unmaps the range and maps it anew: what was stored is gone then."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 2)
 
@@ -95,13 +95,13 @@ def faults_against_munmap(m):
     for n in range(m.ncpus):
         m.spawn(thread if n else mapper)
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=3, tags={"map", "fault", "protect"}, pages=2)
 def faults_against_mprotect(m):
     """A range is made read-only and writeable again: nothing is stored between the two."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
 
@@ -122,13 +122,13 @@ def faults_against_mprotect(m):
     for n in range(m.ncpus):
         m.spawn(*((thread, n) if n else (protector,)))
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=3, tags={"map", "fault", "pageout"}, pages=2)
 def faults_against_pageout(m):
     """A page is written to swap and taken away while its process goes on to use it: nothing is lost."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 2)
     process.enter().store(BASE, 1)
@@ -156,13 +156,13 @@ def faults_against_pageout(m):
     for n in range(m.ncpus):
         m.spawn(pager if n else user)
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=2, tags={"map", "fault", "madvise"}, pages=2)
 def free_against_store(m):
     """Memory is given up with MADV_FREE while it is stored to: it has an old value, a new one or zeros."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
     process.enter().store(BASE, 1)
@@ -185,4 +185,4 @@ def free_against_store(m):
     for n in range(m.ncpus):
         m.spawn(thread if n else adviser)
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)

@@ -1,6 +1,7 @@
 """Memory that processes share until they write to it: parents, children, and what becomes of the chains."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import contents, give_back
 from vmsmp.scenarios.vm_fault._memory import Process, cut_chain, filled, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_private
 from vmsmp.vm.vm_fault import vm_fault_page
@@ -9,7 +10,6 @@ from vmsmp.vm.vm_map import (
     VM_PROT_READ,
     VM_PROT_RW,
     vm_map_protect,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
@@ -18,7 +18,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
 @scenario(cpus=3, tags={"map", "fault", "cow"}, pages=None)
 def copies_of_one_memory(m):
     """A parent and a child, as after a fork, write to what they share: each sees what it wrote itself."""
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     vm.sysctl["vm.fault_bypass"] = m.choose(2)
     origin = vm_object_allocate(vm, 2)
     filled(vm, origin, (1, 2))
@@ -47,14 +47,14 @@ def copies_of_one_memory(m):
         m.spawn(*((relative, n) if n < 2 else (pager,)))
     m.join()
     for process in relatives:
-        vmspace_rel(process.vmspace)
+        give_back(process.vmspace)
     vm_object_deallocate(origin)
 
 
 @scenario(cpus=3, tags={"map", "fault", "cow", "collapse"}, pages=4)
 def collapse_among_users(m):
     """A chain is cut as a fork does, while threads of the process use the memory and its pages go."""
-    vm = m.boot(pages=14, l2_size=1)
+    vm = m.boot(pages=18, l2_size=1)
     origin = vm_object_allocate(vm, 3)
     filled(vm, origin, (1, 2, 3))
     process = Process(vm)
@@ -82,14 +82,14 @@ def collapse_among_users(m):
     for n in range(m.ncpus):
         m.spawn((user, forker, pager)[n % 3] if n < 3 else pager)
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
     vm_object_deallocate(origin)
 
 
 @scenario(cpus=2, tags={"map", "fault", "cow", "peek"}, pages=4)
 def peeks_and_pokes(m):
     """A debugger writes to pages that a process may only read: the process sees the copy from then on."""
-    vm = m.boot(pages=10, l2_size=1)
+    vm = m.boot(pages=14, l2_size=1)
     origin = vm_object_allocate(vm, 1)
     filled(vm, origin, (1,))
     process = Process(vm)
@@ -103,8 +103,9 @@ def peeks_and_pokes(m):
             wanted = VM_PROT_RW | VM_PROT_OVERRIDE_WRITE
             found = vm_fault_page(process.map, BASE, wanted, 0, False)
             m.check(found.page is not None, "a debugger may write to what its process may not")
-            found.page.contents += 1
-            written.store(found.page.contents)
+            value = vm.memory.load(found.page.phys) + 1
+            vm.memory.store(found.page.phys, 0, value)
+            written.store(value)
             vm_page_unhold(found.page)
 
     def user():
@@ -117,6 +118,6 @@ def peeks_and_pokes(m):
         m.spawn(user if n else debugger)
     m.join()
     m.check(process.enter().load(BASE) == written.load(), "a process sees what its debugger wrote")
-    m.check(origin.raw_rb_memq[0].contents == 1, "the page that others share is as it was")
-    vmspace_rel(process.vmspace)
+    m.check(contents(origin.raw_rb_memq[0]) == 1, "the page that others share is as it was")
+    give_back(process.vmspace)
     vm_object_deallocate(origin)

@@ -1,7 +1,17 @@
 """What is behind an address: files that shrink, slow pagers, memory that runs out, objects that end."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_pages, set_limits, take_pages
+from vmsmp.mmu.entry import PG_RW
+from vmsmp.scenarios._kit import (
+    contents,
+    end_of_file,
+    file_object,
+    give_back,
+    give_pages,
+    mappings,
+    set_limits,
+    take_pages,
+)
 from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_object_page
@@ -13,7 +23,6 @@ from vmsmp.vm.vm_map import (
     VM_SUBSYS_MMAP,
     Mapping,
     vm_map_find,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_meter.counts import vmstats_rollup
 from vmsmp.vm.vm_meter.meter import P_LOWMEMKILL
@@ -30,14 +39,14 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
     vm_object_upgrade,
 )
-from vmsmp.vm.vm_page import PAGE_SIZE, PTE_W, vm_page_unhold
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
 from vmsmp.vm.vm_pager import device_attach, device_detach
 
 
 @scenario(cpus=3, tags={"map", "fault", "vnode"}, pages=4)
 def file_that_shrinks(m):
     """A mapped file is read and written while it is truncated: behind its end there is nothing, for good."""
-    vm = m.boot(pages=10, l2_size=1, object_hash=1)
+    vm = m.boot(pages=14, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 3, range(3))
     process = Process(vm)
     vm_object_reference_quick(obj)
@@ -63,7 +72,7 @@ def file_that_shrinks(m):
         m.spawn(user if n else truncate)
     m.join()
     m.check(all(n < 1 for n in obj.peek("rb_memq")), "a file has no page behind its end")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
 
@@ -71,7 +80,7 @@ def file_that_shrinks(m):
 @scenario(cpus=3, tags={"map", "fault", "swap", "io"}, pages=4)
 def reads_that_are_slow_or_fail(m):
     """Threads wait for the same page from swap, which comes late, or not at all for a while."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
     process.enter().store(BASE, 7)
@@ -93,13 +102,13 @@ def reads_that_are_slow_or_fail(m):
         m.spawn(user)
     m.join()
     m.check(process.enter().load(BASE) == 7, "a page that could not be read can be read later")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=2, tags={"map", "fault", "wait"}, pages=None)
 def faults_without_memory(m):
     """Processes fault while there is no memory: who is to be killed for it gets on, and the others wait."""
-    vm = set_limits(m.boot(pages=8, l2_size=1), v_free_severe=3, v_free_min=3)
+    vm = set_limits(m.boot(pages=12, l2_size=1), v_free_severe=3, v_free_min=3)
     process = Process(vm)
     map_anon(m, process.map, BASE, m.ncpus)
     taken = take_pages(vm, 6)
@@ -118,13 +127,13 @@ def faults_without_memory(m):
     m.join()
     give_pages(taken)
     m.check(process.enter().store(BASE, 1) is None, "there is memory again")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=2, tags={"object", "fault", "terminate"}, pages=2)
 def pages_of_an_object_that_ends(m):
     """An object is terminated while another CPU, which only holds it, wants pages of it: none is left."""
-    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 3)
     filled(vm, obj, (1, 2))
     holders = m.atomic(0, name="holders")
@@ -152,7 +161,7 @@ def pages_of_an_object_that_ends(m):
 @scenario(cpus=2, tags={"map", "fault", "prefault", "swap"}, pages=4)
 def neighbours_below(m):
     """Threads write to a private mapping in bursts: neighbours have what was there, from swap as well."""
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     vm.sysctl["vm.shared_fault"] = 0
     origin = vm_object_allocate(vm, 3)
     filled(vm, origin, (1, 2, 3))
@@ -171,20 +180,21 @@ def neighbours_below(m):
     for n in range(m.ncpus):
         m.spawn(user if n else pager)
     m.join()
-    m.check([p.contents for p in origin.raw_rb_memq.values()] == [1, 2, 3][: len(origin.raw_rb_memq)], "kept")
+    kept = [contents(page) for page in origin.raw_rb_memq.values()]
+    m.check(kept == [1, 2, 3][: len(kept)], "what others share is as it was")
     process.enter()
     m.check(process.load(BASE + 2 * PAGE_SIZE) == (30 if m.ncpus > 1 else 3), "what was stored is loaded")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
     vm_object_deallocate(origin)
 
 
 @scenario(cpus=2, tags={"map", "fault", "prefault", "vnode"}, pages=4)
 def file_that_is_read_in(m):
     """Threads read a file that is mapped to be written to, too: it is whole, and said to be written to."""
-    vm = m.boot(pages=10, l2_size=1, object_hash=1)
+    vm = m.boot(pages=14, l2_size=1, object_hash=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     vp, obj = file_object(vm, 3)
-    vp.contents.update({0: 1, 1: 2, 2: 3})
+    vp.contents.update({n: {0: n + 1} for n in range(3)})
     process = Process(vm)
     vm_object_reference_quick(obj)
     prot = (VM_PROT_READ, VM_PROT_RW)[m.choose(2)]
@@ -202,7 +212,7 @@ def file_that_is_read_in(m):
     m.join()
     said = obj.flags.value & (OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
     m.check(said or prot == VM_PROT_READ, "a file that is mapped writeable is said to be")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
 
@@ -210,7 +220,7 @@ def file_that_is_read_in(m):
 @scenario(cpus=3, tags={"map", "fault", "vnode", "clean"}, pages=4)
 def file_that_is_synced(m):
     """A mapped file is written back while threads store to it: what is stored is in the file in the end."""
-    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     process = Process(vm)
     vm_object_reference_quick(obj)
@@ -237,11 +247,11 @@ def file_that_is_synced(m):
     m.join()
     page = obj.peek("rb_memq")[0]
     said = obj.flags.value & (OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
-    m.check(said or not page.md.value & PTE_W, "a file with a page that may be written to says so")
-    vmspace_rel(process.vmspace)
+    m.check(said or not mappings(page, PG_RW), "a file with a page that may be written to says so")
+    give_back(process.vmspace)
     vm_object_hold(obj)
     vm_object_page_clean(obj, 0, 0, OBJPC_SYNC)
     vm_object_drop(obj)
-    m.check(vp.contents[0] == page.contents, "what was stored is in the file in the end")
+    m.check(vp.contents[0][0] == contents(page), "what was stored is in the file in the end")
     vm_object_deallocate(obj)
     end_of_file(vp)

@@ -1,6 +1,7 @@
 """Memory that is wired, unwired and unmapped while its process uses it, and stacks that grow with use."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.vm_fault import vm_fault
@@ -14,7 +15,6 @@ from vmsmp.vm.vm_map import (
     vm_map_remove,
     vm_map_stack,
     vm_map_user_wiring,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -22,7 +22,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 @scenario(cpus=3, tags={"map", "fault", "wire", "delete"}, pages=4)
 def wirings_of_used_memory(m):
     """Memory is locked and unlocked while threads store to it and one unmaps it: no page stays wired."""
-    vm = m.boot(pages=10, l2_size=1)
+    vm = m.boot(pages=14, l2_size=1)
     process = Process(vm)
     if m.choose(2):
         vm.map.fault = lambda *how: KERN_FAILURE if m.choose(4) == 3 else vm_fault(*how)
@@ -51,13 +51,13 @@ def wirings_of_used_memory(m):
     for n in range(m.ncpus):
         m.spawn((wirer, user, unmapper)[n % 3])
     m.join()
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)
 
 
 @scenario(cpus=2, tags={"map", "fault", "stack"}, pages=4)
 def stacks_grow_by_faults(m):
     """Threads touch a stack ever deeper at once: it is there wherever it may be, and no deeper."""
-    vm = m.boot(pages=10, l2_size=1, sgrowsiz=PAGE_SIZE)
+    vm = m.boot(pages=14, l2_size=1, sgrowsiz=PAGE_SIZE)
     process = Process(vm)
     vm_map_stack(process.map, BASE, 4 * PAGE_SIZE, MAP_FIXED, VM_PROT_RW, VM_PROT_ALL, 0)
     process.vmspace.vm_maxsaddr = BASE
@@ -75,4 +75,4 @@ def stacks_grow_by_faults(m):
         m.spawn(thread, n)
     m.join()
     m.check(process.vmspace.vm_ssize == 4, "a stack that has grown is counted once")
-    vmspace_rel(process.vmspace)
+    give_back(process.vmspace)

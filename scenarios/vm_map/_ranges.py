@@ -1,6 +1,8 @@
 """Helpers for scenarios of one map: ranges by page numbers, and what a process does there."""
 
-from vmsmp.vm.pmap_range import pmap_enter, pmap_pinit
+from vmsmp.scenarios._kit import run_in
+from vmsmp.scenarios._kit import touch as _touch
+from vmsmp.vm.pmap import pmap_enter, pmap_maybethreaded
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     VM_PROT_ALL,
@@ -8,10 +10,10 @@ from vmsmp.vm.vm_map import (
     VM_SUBSYS_MMAP,
     Mapping,
     vm_map_find,
-    vm_map_init,
     vm_map_lookup,
     vm_map_lookup_done,
     vm_map_remove,
+    vmspace_alloc,
 )
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -30,8 +32,11 @@ ANON = Mapping(prot=VM_PROT_RW, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP)
 
 
 def new_map(vm, pages=64):
-    """Return an empty map of that many pages, with page tables of its own."""
-    return vm_map_init(vm, BASE, BASE + pages * PAGE_SIZE, pmap_pinit(vm, "pmap"))
+    """Return an empty map of that many pages, in which nobody resolves faults but `touch`."""
+    vm.mmu.trap = None
+    vmspace = vmspace_alloc(vm, BASE, BASE + pages * PAGE_SIZE)
+    pmap_maybethreaded(vmspace.vm_pmap)
+    return vmspace.vm_map
 
 
 def at(page):
@@ -62,7 +67,7 @@ def touch(map, page, prot):
     obj = found.ba.object
     vm_object_hold(obj)
     m = vm_page_grab(obj, found.pindex, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-    pmap_enter(found.map.pmap, at(page), m, found.prot)
+    pmap_enter(found.map.pmap, at(page), m, found.prot, False, found.entry)
     vm_page_activate(m)
     vm_page_wakeup(m)
     vm_object_drop(obj)
@@ -70,8 +75,16 @@ def touch(map, page, prot):
     return True
 
 
+def store(map, page):
+    """Store to a page as a process does that runs there; return whether that was allowed."""
+    vm = map.vm
+    run_in(vm, next(vmspace for vmspace in vm.map.vmspaces.pool if vmspace.vm_map is map))
+    return _touch(vm.machine.curcpu.store, at(page), 1)
+
+
 def unmap_all(m, map):
     """Remove everything; nothing may be left, neither entries nor mappings."""
     vm_map_remove(map, map.min_addr, map.max_addr)
     m.check(not map.peek("nentries") and not map.peek("size"), "an empty map has no entries and no size")
-    m.check(not map.pmap.mapped(), "an empty map has no mappings")
+    tables = len(map.pmap.raw_pm_pvroot)
+    m.check(map.pmap.peek("resident_count") == tables, "an empty map has no mappings")

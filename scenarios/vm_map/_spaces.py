@@ -1,5 +1,6 @@
 """Helpers for scenarios of address spaces: spaces, what is mapped there, and who runs in them."""
 
+from vmsmp.vm.pmap import pmap_maybethreaded
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
     KERN_SUCCESS,
@@ -21,13 +22,10 @@ BASE = 0x100000
 
 
 def new_space(vm, top=1 << 32):
-    """Return an empty address space with one reference, the caller's."""
-    return vmspace_alloc(vm, 0, top)
-
-
-def enter(vm, vmspace):
-    """Let the running CPU be a thread in that address space."""
-    vm.mycpu().proc.p_vmspace = vmspace
+    """Return an empty address space with one reference, the caller's; several threads may run in it."""
+    vmspace = vmspace_alloc(vm, 0, top)
+    pmap_maybethreaded(vmspace.vm_pmap)
+    return vmspace
 
 
 def map_anon(m, map, at, pages, prot=VM_PROT_RW, maximum=VM_PROT_ALL):

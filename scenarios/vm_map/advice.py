@@ -1,6 +1,7 @@
 """Advice on ranges of a map, and interlocks of ranges, among lookups and others who change the map."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space, write_page
 from vmsmp.sync.errno import EINVAL
 from vmsmp.vm.vm_map import (
@@ -24,7 +25,6 @@ from vmsmp.vm.vm_map import (
     vm_map_lookup_done,
     vm_map_madvise,
     vm_map_remove,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -32,7 +32,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 @scenario(cpus=4, tags={"map", "ilock"})
 def interlocks_that_overlap(m):
     """Threads interlock ranges that overlap or do not: no two work on the same page, and all get a turn."""
-    vm = m.boot(pages=2, l2_size=1)
+    vm = m.boot(pages=6, l2_size=1)
     vmspace = new_space(vm)
     owners = [m.atomic(0, name=f"page {n}") for n in range(4)]
 
@@ -51,13 +51,13 @@ def interlocks_that_overlap(m):
     for _ in range(m.ncpus):
         m.spawn(thread)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=3, tags={"map", "ilock", "madvise", "lookup"}, pages=2)
 def invalidations_among_lookups(m):
     """Ranges are invalidated while other threads look their pages up, write to them and unmap others."""
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     map_anon(m, map, BASE, 4)
@@ -86,13 +86,13 @@ def invalidations_among_lookups(m):
     for n in range(m.ncpus):
         m.spawn(user if n == 1 else invalidator)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=3, tags={"map", "madvise"}, pages=4)
 def advice_of_all_kinds(m):
     """Threads give all kinds of advice on ranges that overlap, and touch and unmap pages of them."""
-    vm = m.boot(pages=12, l2_size=1)
+    vm = m.boot(pages=16, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     map_anon(m, map, BASE, 4)
@@ -119,4 +119,4 @@ def advice_of_all_kinds(m):
     for _ in range(m.ncpus):
         m.spawn(thread)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)

@@ -1,7 +1,7 @@
 """Files that processes map, write to and write back, and devices that show what the kernel has."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device, new_space
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.vm_map import (
@@ -20,7 +20,6 @@ from vmsmp.vm.vm_map import (
     vm_map_lookup_done,
     vm_map_protect,
     vm_map_remove,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import (
     vm_object_deallocate,
@@ -50,7 +49,7 @@ def write_to(page):
 @scenario(cpus=3, tags={"map", "clean", "vnode"})
 def msync_among_changes(m):
     """A mapped file is written back while others write to it, change its rights and unmap parts of it."""
-    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 3, range(3))
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -79,7 +78,7 @@ def msync_among_changes(m):
     for n in range(m.ncpus):
         m.spawn(changer if n == 1 else syncer)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
 
@@ -87,7 +86,7 @@ def msync_among_changes(m):
 @scenario(cpus=3, tags={"map", "clean", "vnode", "order"})
 def msync_against_write(m):
     """A file is written back while another process writes to it from memory of the same map; a third maps."""
-    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -117,7 +116,7 @@ def msync_against_write(m):
     for n in range(m.ncpus):
         m.spawn(*((syncer,), (writer,))[n]) if n < 2 else m.spawn(mapper, n)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
 
@@ -141,7 +140,7 @@ class Upmap:
 @scenario(cpus=3, tags={"map", "device"})
 def devices_that_come_and_go(m):
     """Threads map what a device shows, look at it, and unmap it as a whole: the device knows who maps it."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     upmap = Upmap(m)
@@ -160,4 +159,4 @@ def devices_that_come_and_go(m):
         m.spawn(thread, n)
     m.join()
     m.check(upmap.mapped.load() == 0, "nobody maps it any more")
-    vmspace_rel(vmspace)
+    give_back(vmspace)

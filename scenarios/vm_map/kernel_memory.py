@@ -2,7 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.vm.kern_slaballoc import kmem_slab_alloc, kmem_slab_free
-from vmsmp.vm.pmap_range import pmap_kextract
+from vmsmp.vm.pmap import pmap_kextract
 from vmsmp.vm.vm_contig import M_NOWAIT, M_WAITOK, contigfree, contigmalloc
 from vmsmp.vm.vm_kern import (
     kmem_alloc,
@@ -98,7 +98,7 @@ def contiguous_kernel_memory(m):
             addr = contigmalloc(vm, pages * PAGE_SIZE, flags, 0, 6 * PAGE_SIZE, PAGE_SIZE, 0)
             if not addr:
                 continue
-            run = [pmap_kextract(vm, addr + n * PAGE_SIZE).phys for n in range(pages)]
+            run = [pmap_kextract(vm, addr + n * PAGE_SIZE) // PAGE_SIZE for n in range(pages)]
             m.check(run == list(range(run[0], run[0] + pages)), "contiguous memory is contiguous")
             for thing in (*run, *range(addr, addr + pages * PAGE_SIZE, PAGE_SIZE)):
                 m.check(owners.setdefault(thing, m.curcpu) is m.curcpu, "what is allocated is one driver's")

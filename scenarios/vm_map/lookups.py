@@ -1,6 +1,7 @@
 """Lookups of a map that give entries objects, shadow them and cut them, among others who change the map."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_map._spaces import (
     BASE,
     is_resident,
@@ -23,7 +24,6 @@ from vmsmp.vm.vm_map import (
     vm_map_protect,
     vm_map_remove,
     vm_map_user_wiring,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import (
     vm_object_deallocate,
@@ -40,7 +40,7 @@ def first_touch(m):
 
     What one of them has written is there for all, whoever gave the entry its object.
     """
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     file = shared_file(vm, 2)
@@ -65,14 +65,14 @@ def first_touch(m):
     m.join()
     for entry in map.raw_rb_root:
         m.check(len(entry.chain()) <= 2, "an entry is shadowed once")
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(file)
 
 
 @scenario(cpus=3, tags={"map", "lookup", "shadow", "object"}, pages=6)
 def shadow_against_truncate(m):
     """Threads write to private copies of a file while its owner removes its pages and puts new ones there."""
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     file = shared_file(vm, 3)
     spaces = [new_space(vm) for _ in range(2)]
     for vmspace in spaces:
@@ -98,14 +98,14 @@ def shadow_against_truncate(m):
         m.spawn(process, n) if n else m.spawn(owner)
     m.join()
     for vmspace in spaces:
-        vmspace_rel(vmspace)
+        give_back(vmspace)
     vm_object_deallocate(file)
 
 
 @scenario(cpus=3, tags={"map", "lookup", "protect"})
 def lookups_among_changes(m):
     """Threads look up, protect, unmap and map the same few pages; who finds something finds what is there."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=28, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     file = shared_file(vm, 4)
@@ -138,14 +138,14 @@ def lookups_among_changes(m):
     for n in range(m.ncpus):
         m.spawn(thread, n)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(file)
 
 
 @scenario(cpus=3, tags={"map", "lookup", "protect"})
 def lookups_of_the_readable(m):
     """Memory that is readable all the time is read while its rights to write come and go, and it is wired."""
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     file = shared_file(vm, 2)
@@ -167,14 +167,14 @@ def lookups_of_the_readable(m):
     for n in range(m.ncpus):
         m.spawn(reader if n else changer)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(file)
 
 
 @scenario(cpus=3, tags={"map", "lookup", "shadow"})
 def debuggers_write(m):
     """Debuggers write to a process' text, which it may only read; each of them may."""
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     text = shared_file(vm, 2)
@@ -196,14 +196,14 @@ def debuggers_write(m):
     for n in range(m.ncpus):
         m.spawn(process if n == 2 else debugger)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
     vm_object_deallocate(text)
 
 
 @scenario(cpus=3, tags={"map", "lookup", "wire", "transition"})
 def partitions_among_wirings(m):
     """Threads touch large ranges for the first time, partition by partition; others wire parts of them."""
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     vm.map.fault = lambda *_: m.yield_() or KERN_SUCCESS
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -230,4 +230,4 @@ def partitions_among_wirings(m):
     for n in range(m.ncpus):
         m.spawn(toucher if n % 2 else wirer)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)

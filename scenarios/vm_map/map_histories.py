@@ -3,6 +3,7 @@
 from vmsmp import scenario
 from vmsmp.check.linearize import History
 from vmsmp.check.specs import AddressMap
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_map._spaces import map_anon, new_space
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
@@ -21,7 +22,6 @@ from vmsmp.vm.vm_map import (
     vm_map_protect,
     vm_map_remove,
     vmspace_fork,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -50,7 +50,7 @@ def _told(map):
 @scenario(cpus=2, tags={"map", "fork", "history"})
 def map_history(m):
     """Threads map, unmap, protect, look up and copy ranges: their calls take effect one at a time."""
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     space = new_space(vm, _at(PAGES))
     map = space.vm_map
     map_anon(m, map, 0, 2, VM_PROT_NONE)
@@ -103,7 +103,7 @@ def map_history(m):
         with history.operation("fork") as op:
             child = vmspace_fork(space, None, None)
             op.result = _told(child.vm_map)
-        vmspace_rel(child)
+        give_back(child)
 
     deeds = (insert, find, remove, protect, inherit, ask, fork)
 
@@ -116,4 +116,4 @@ def map_history(m):
         m.spawn(thread)
     m.join()
     history.judge(spec)
-    vmspace_rel(space)
+    give_back(space)

@@ -8,10 +8,10 @@ from vmsmp.scenarios.vm_map._ranges import (
     map_somewhere,
     new_map,
     over,
+    store,
     touch,
     unmap_all,
 )
-from vmsmp.vm.pmap_range import pmap_store
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
     KERN_NO_SPACE,
@@ -47,7 +47,7 @@ from vmsmp.vm.vnode import getnewvnode, vn_lock, vn_unlock, vrele
 @scenario(cpus=4, tags={"map", "storm"})
 def map_storm(m):
     """CPUs map, cut, protect and remove ranges of one map that overlap; no entry is lost or made up."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 16)
     map_at(map, 2, 8)
 
@@ -75,7 +75,7 @@ def map_storm(m):
 @scenario(cpus=4, tags={"map", "storm", "page"}, pages=4)
 def map_storm_with_pages(m):
     """The same with pages that are mapped meanwhile, each of which a scan of backings could find."""
-    vm = m.boot(pages=16, l2_size=1)
+    vm = m.boot(pages=20, l2_size=1)
     map = new_map(vm, 16)
     map_at(map, 2, 6)
 
@@ -91,7 +91,7 @@ def map_storm_with_pages(m):
                 over(vm_map_protect, map, page, pages, (VM_PROT_READ, VM_PROT_RW)[m.choose(2)], False)
             else:
                 touch(map, page, VM_PROT_RW)
-                pmap_store(map.pmap, at(page))
+                store(map, page)
 
     for _ in range(m.ncpus):
         m.spawn(worker)
@@ -102,7 +102,7 @@ def map_storm_with_pages(m):
 @scenario(cpus=3, tags={"map", "find"})
 def find_against_find(m):
     """CPUs look for room at once in a map that has just enough: each finds some, and none finds another's."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     each = len(m.rounds(2))
     map = new_map(vm, 2 * each * m.ncpus)
     found = m.atomic((), name="found")
@@ -128,7 +128,7 @@ def find_against_find(m):
 @scenario(cpus=3, tags={"map", "find"})
 def find_against_remove(m):
     """CPUs map and remove ranges of several sizes and alignments; every hole can be found again."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8 * m.ncpus)
 
     def user(n):
@@ -147,7 +147,7 @@ def find_against_remove(m):
 @scenario(cpus=3, tags={"map", "page", "protect"}, pages=3)
 def protect_against_stores(m):
     """A process is forbidden to write, and allowed again, while it writes: it cannot do what is forbidden."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 8)
     map_at(map, 0, 1, ANON._replace(id=11))
     map_at(map, 1, 3)
@@ -155,14 +155,14 @@ def protect_against_stores(m):
     def protector():
         for _ in m.rounds(2):
             over(vm_map_protect, map, 2, 1, VM_PROT_READ, False)
-            m.check(not pmap_store(map.pmap, at(2)), "a page that was made read-only is not written")
+            m.check(not store(map, 2), "a page that was made read-only is not written")
             over(vm_map_protect, map, 2, 1, VM_PROT_RW, False)
 
     def writer(n):
         for turn in m.rounds(2):
             touch(map, 1 + (n + turn) % 3, VM_PROT_READ)
             touch(map, 2, VM_PROT_WRITE)
-            pmap_store(map.pmap, at(2))
+            store(map, 2)
 
     for n in range(m.ncpus):
         m.spawn(*((protector,) if n == 0 else (writer, n)))
@@ -173,7 +173,7 @@ def protect_against_stores(m):
 @scenario(cpus=3, tags={"map", "page", "delete"}, pages=3)
 def remove_against_faults(m):
     """Ranges with pages are removed and mapped anew while a process uses them; no page stays mapped."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 8)
     map_at(map, 1, 4)
 
@@ -185,7 +185,7 @@ def remove_against_faults(m):
     def process():
         for turn in m.rounds(3):
             if touch(map, 1 + turn, VM_PROT_RW):
-                pmap_store(map.pmap, at(1 + turn))
+                store(map, 1 + turn)
 
     for n in range(m.ncpus):
         m.spawn(*((process,) if n % 2 else (remover, n)))
@@ -196,7 +196,7 @@ def remove_against_faults(m):
 @scenario(cpus=4, tags={"map", "transition"})
 def wirings_against_changes(m):
     """Ranges are wired with the map unlocked meanwhile, and others cut, protect and remove what is there."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 12)
     map_at(map, 0, 1, ANON._replace(id=11))
     map_at(map, 1, 6)
@@ -222,7 +222,7 @@ def wirings_against_changes(m):
 @scenario(cpus=4, tags={"map", "transition"})
 def wirings_of_one_range(m):
     """CPUs wire, wire no longer and remove the same range: each waits for the one that is at it."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8)
     map_at(map, 0, 1, ANON._replace(id=11))
     map_at(map, 1, 2)
@@ -243,7 +243,7 @@ def wirings_of_one_range(m):
 @scenario(cpus=3, tags={"map", "lock"})
 def versions_of_a_map(m):
     """Who looks at a map twice and finds the same timestamp finds the same entries."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8)
     map_at(map, 0, 1, ANON._replace(id=11))
     map_at(map, 1, 4)
@@ -285,7 +285,7 @@ def versions_of_a_map(m):
 @scenario(cpus=3, tags={"map", "lock"})
 def map_readers_that_do_not_wait(m):
     """Readers that try, or wait for a tenth of a second at most, meet CPUs that change the map."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8)
     map_at(map, 1, 2)
 
@@ -310,7 +310,7 @@ def map_readers_that_do_not_wait(m):
 @scenario(cpus=3, tags={"map", "object"}, pages=2)
 def maps_of_one_object(m):
     """Several maps have one object, and cut and remove what they have of it: its list has all of them."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=8 + 4 * m.ncpus, l2_size=1)
     obj = vm_object_allocate(vm, 4)
     maps = [new_map(vm, 8) for _ in range(m.ncpus)]
 
@@ -335,7 +335,7 @@ def maps_of_one_object(m):
 @scenario(cpus=3, tags={"map", "insert", "object"}, pages=6)
 def memory_grows_and_shrinks(m):
     """Anonymous memory is extended, shrunk and extended anew; what was there before is gone."""
-    vm = m.boot(pages=3 * m.ncpus + 8, l2_size=1)
+    vm = m.boot(pages=3 * m.ncpus + 12, l2_size=1)
     map = new_map(vm, 4 * m.ncpus)
 
     def process(n):
@@ -345,9 +345,9 @@ def memory_grows_and_shrinks(m):
         touch(map, first, VM_PROT_RW)
         for _ in m.rounds(2):
             map_at(map, first + 1, 1, what)
-            m.check(not pmap_store(map.pmap, at(first + 1)), "new memory is not mapped yet")
+            m.check(not store(map, first + 1), "new memory is not mapped yet")
             touch(map, first + 1, VM_PROT_RW)
-            pmap_store(map.pmap, at(first + 1))
+            store(map, first + 1)
             over(vm_map_remove, map, first + 1, 1)
 
     for n in range(m.ncpus):
@@ -388,7 +388,7 @@ def entries_run_out(m):
 @scenario(cpus=3, tags={"map", "entries"})
 def entries_of_the_kernel_map(m):
     """Entries run out while the kernel's own map is used, which is where more of them come from."""
-    vm = m.boot(pages=8, l2_size=1, map_entries=0)
+    vm = m.boot(pages=12, l2_size=1, map_entries=0)
     map = vm.map.kernel_map
 
     def user(n):
@@ -408,7 +408,7 @@ def entries_of_the_kernel_map(m):
 @scenario(cpus=3, tags={"map", "protect", "vnode"}, pages=2)
 def files_written_and_protected(m):
     """A mapped file is made writeable while another CPU has its vnode locked and faults in the same map."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 8)
     vp = getnewvnode(vm, "file")
     obj = vnode_pager_alloc(vp, 4 * PAGE_SIZE)
@@ -435,7 +435,7 @@ def files_written_and_protected(m):
 @scenario(cpus=3, tags={"map", "object", "page"}, pages=6)
 def private_copies(m):
     """Processes read and write what each has a private copy of, and parts are protected and removed."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=28, l2_size=1)
     obj = vm_object_allocate(vm, 3)
     map = new_map(vm, 8)
     map_at(map, 0, 1, ANON._replace(id=11))
@@ -446,7 +446,7 @@ def private_copies(m):
         for turn in m.rounds(2):
             touch(map, 2 + (n + turn) % 3, VM_PROT_READ)
             if touch(map, 2 + n % 3, VM_PROT_RW):
-                pmap_store(map.pmap, at(2 + n % 3))
+                store(map, 2 + n % 3)
 
     def changer():
         over(vm_map_protect, map, 3, 1, VM_PROT_READ, False)

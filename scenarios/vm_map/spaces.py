@@ -1,6 +1,7 @@
 """Address spaces that end while others look at them, and memory that is counted meanwhile."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import run_in
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.vm.vm_map import (
     VM_PROT_NONE,
@@ -27,7 +28,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 @scenario(cpus=4, tags={"map", "vmspace"})
 def vmspace_last_uses(m):
     """CPUs refer to, hold and let go of an address space: it ends once, in two stages, after its last use."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map_anon(m, vmspace.vm_map, BASE, 2)
     for _ in range(1, max(1, m.ncpus - 1)):
@@ -64,11 +65,11 @@ def vmspace_last_uses(m):
 @scenario(cpus=4, tags={"map", "vmspace"})
 def exit_and_reap(m):
     """A process exits and is reaped while others look into its address space, and a sibling goes, too."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map_anon(m, vmspace.vm_map, BASE, 2)
     p = vm.mycpu().proc
-    p.p_vmspace = vmspace
+    run_in(vm, vmspace)
     vmspace_ref(vmspace)
     zombie = m.atomic(False, name="zombie")
     p_lock = m.atomic(0, name="p_lock")
@@ -107,9 +108,9 @@ def exit_and_reap(m):
 @scenario(cpus=3, tags={"map", "vmspace"})
 def exec_against_scan(m):
     """A process gets new address spaces while the daemon looks into the one that it has."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     p = vm.mycpu().proc
-    p.p_vmspace = new_space(vm)
+    run_in(vm, new_space(vm))
     p_token = m.token("p_token")
 
     def process():
@@ -138,7 +139,7 @@ def exec_against_scan(m):
 @scenario(cpus=3, tags={"map", "vmspace", "count"})
 def counting_a_changing_map(m):
     """The memory of an address space is counted while a thread of it changes rights, maps and unmaps."""
-    vm = m.boot(pages=6, l2_size=1)
+    vm = m.boot(pages=10, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     map_anon(m, map, BASE, 4)

@@ -1,7 +1,8 @@
 """Stacks that grow while other threads grow them, too, map beside them, or look on from elsewhere."""
 
 from vmsmp import scenario
-from vmsmp.scenarios.vm_map._spaces import BASE, enter, new_space
+from vmsmp.scenarios._kit import give_back, run_in
+from vmsmp.scenarios.vm_map._spaces import BASE, new_space
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
     KERN_SUCCESS,
@@ -19,7 +20,6 @@ from vmsmp.vm.vm_map import (
     vm_map_remove,
     vm_map_stack,
     vm_map_unlock,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -47,12 +47,12 @@ def stack_size(vmspace):
 @scenario(cpus=3, tags={"map", "stack"})
 def growing_together(m):
     """Threads fault at different depths of one stack: it grows as deep as the deepest, counted once."""
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     vmspace = new_space(vm)
     new_stack(m, vmspace)
 
     def thread():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         for _ in m.rounds(2):
             address = BOTTOM + PAGE_SIZE * m.choose(PAGES)
             m.check(vm_map_growstack(vmspace.vm_map, address) == KERN_SUCCESS, "a stack has room to grow")
@@ -63,18 +63,18 @@ def growing_together(m):
         m.spawn(thread)
     m.join()
     m.check(vmspace.vm_ssize == stack_size(vmspace), "the size of the stack is what is mapped of it")
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=3, tags={"map", "stack", "find"})
 def stack_beside_mmap(m):
     """A stack grows while other threads map what may go anywhere: nothing goes where it may grow to."""
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     vmspace = new_space(vm)
     new_stack(m, vmspace)
 
     def owner():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         for page in range(PAGES - STEP - 1, -1, -STEP):
             grown = vm_map_growstack(vmspace.vm_map, BOTTOM + PAGE_SIZE * page)
             m.check(grown == KERN_SUCCESS, "a stack has room to grow")
@@ -91,18 +91,18 @@ def stack_beside_mmap(m):
     for n in range(m.ncpus):
         m.spawn(mapper if n else owner)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=3, tags={"map", "stack"})
 def stack_with_holes(m):
     """A stack grows while another thread unmaps parts of it, and what was unmapped is needed again."""
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     vmspace = new_space(vm)
     new_stack(m, vmspace)
 
     def thread():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         for _ in m.rounds(3):
             address = BOTTOM + PAGE_SIZE * m.choose(PAGES)
             if m.choose(2) == 0:
@@ -113,13 +113,13 @@ def stack_with_holes(m):
     for _ in range(m.ncpus):
         m.spawn(thread)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=2, tags={"map", "stack"})
 def stack_within_limits(m):
     """A stack grows as far as its process' limits allow, whatever they are, and stays within them."""
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     vmspace = new_space(vm)
     new_stack(m, vmspace)
     limit = PAGE_SIZE * (STEP + m.choose(3)) + m.choose(2) * 100
@@ -130,7 +130,7 @@ def stack_within_limits(m):
         vm_map_unlock(vmspace.vm_map)
 
     def thread():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         vm.mycpu().proc.rlim_stack = limit
         for _ in m.rounds(2):
             vm_map_growstack(vmspace.vm_map, BOTTOM + PAGE_SIZE * m.choose(PAGES))
@@ -139,19 +139,19 @@ def stack_within_limits(m):
         m.spawn(thread)
     m.join()
     m.check(stack_size(vmspace) * PAGE_SIZE <= limit, "a stack stays within its limit")
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=2, tags={"map", "stack"})
 def stack_of_another(m):
     """Who looks into another process does not make its stack grow, however it grows itself meanwhile."""
-    vm = m.boot(pages=4, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     spaces = [new_space(vm) for _ in range(2)]
     for vmspace in spaces:
         new_stack(m, vmspace)
 
     def process(n):
-        enter(vm, spaces[n % 2])
+        run_in(vm, spaces[n % 2])
         vm.mycpu().proc.rlim_stack = 4 * PAGE_SIZE
         for _ in m.rounds(2):
             address = BOTTOM + PAGE_SIZE * m.choose(PAGES)
@@ -168,4 +168,4 @@ def stack_of_another(m):
         m.check(
             vm_map_check_protection(vmspace.vm_map, TOP - 1, TOP, VM_PROT_NONE, False), "it is still there"
         )
-        vmspace_rel(vmspace)
+        give_back(vmspace)

@@ -1,9 +1,9 @@
 """Everything at once on one address space."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back, run_in
 from vmsmp.scenarios.vm_map._spaces import (
     BASE,
-    enter,
     map_anon,
     map_private,
     new_space,
@@ -42,7 +42,6 @@ from vmsmp.vm.vm_map import (
     vmspace_drop,
     vmspace_hold,
     vmspace_ref,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import vm_object_deallocate, vm_object_page_remove
 from vmsmp.vm.vm_page import PAGE_SIZE
@@ -54,7 +53,7 @@ STACK = BASE + 16 * PAGE_SIZE
 @scenario(cpus=4, tags={"map", "vmspace", "storm"}, pages=8)
 def space_storm(m):
     """Threads of one process map, touch, protect, wire, advise, grow and unmap; then they exit one by one."""
-    vm = m.boot(pages=32, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vm = m.boot(pages=36, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     file = shared_file(vm, PAGES)
@@ -123,10 +122,10 @@ def space_storm(m):
     deeds = (look, write, change, wire, advise, grow, remap, onlooker)
 
     def thread():
-        enter(vm, vmspace)
+        run_in(vm, vmspace)
         for _ in m.rounds(3):
             deeds[m.choose(len(deeds))]()
-        vmspace_rel(vmspace)
+        give_back(vmspace)
 
     for _ in range(m.ncpus):
         m.spawn(thread)

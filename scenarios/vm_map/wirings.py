@@ -1,6 +1,7 @@
 """Ranges that are wired for users and for the kernel, page after page, while the map is changed by others."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
@@ -23,7 +24,6 @@ from vmsmp.vm.vm_map import (
     vm_map_set_wired_quick,
     vm_map_unlock,
     vm_map_user_wiring,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -45,7 +45,7 @@ def wired(map, start, end):
 @scenario(cpus=3, tags={"map", "wire", "transition", "storm"})
 def wirings_against_delete(m):
     """Threads wire, unwire, unmap and protect ranges that overlap; some pages cannot be had."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     vm.map.fault = lambda *_: KERN_FAILURE if m.choose(8) == 7 else KERN_SUCCESS
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -73,13 +73,13 @@ def wirings_against_delete(m):
     for entry in map.raw_rb_root:
         user = bool(entry.raw_eflags & MAP_ENTRY_USER_WIRED)
         m.check(entry.raw_wired_count == user, "a user's wiring counts once")
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=3, tags={"map", "wire", "transition"})
 def kernel_wirings(m):
     """CPUs wire ranges for the kernel and end that again while others cut entries: nothing stays wired."""
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
     map_anon(m, map, BASE - 4 * PAGE_SIZE, 1, VM_PROT_READ)
@@ -103,7 +103,7 @@ def kernel_wirings(m):
         m.spawn(cutter if n == 2 else wirer)
     m.join()
     m.check(not any(wired(map, BASE, BASE + 4 * PAGE_SIZE)), "every wiring has ended")
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 def wire_and_fail(m, wire, what):
@@ -111,7 +111,7 @@ def wire_and_fail(m, wire, what):
 
     The last CPU cuts the entries meanwhile.
     """
-    vm = m.boot(pages=8, l2_size=1)
+    vm = m.boot(pages=12, l2_size=1)
     vm.map.fault = lambda *_: KERN_FAILURE if m.choose(3) == 2 else KERN_SUCCESS
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -137,7 +137,7 @@ def wire_and_fail(m, wire, what):
     for n in range(m.ncpus):
         m.spawn(thread, n) if n < max(1, m.ncpus - 1) else m.spawn(cutter)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)
 
 
 @scenario(cpus=3, tags={"map", "wire", "transition"})
@@ -163,7 +163,7 @@ def kernel_wirings_that_fail(m):
 @scenario(cpus=3, tags={"map", "wire", "kmem"})
 def wired_by_the_allocator(m):
     """CPUs say of ranges of their own that they are wired, in the section in which they map them."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
 
@@ -182,4 +182,4 @@ def wired_by_the_allocator(m):
     for n in range(m.ncpus):
         m.spawn(allocator, n)
     m.join()
-    vmspace_rel(vmspace)
+    give_back(vmspace)

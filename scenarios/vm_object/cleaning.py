@@ -1,8 +1,7 @@
 """Files are written back: by whoever cleans an object, against those who write to it and insert pages."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages, write_fault
-from vmsmp.vm.page_entry import pmap_remove, pmap_store
+from vmsmp.scenarios._kit import Space, end_of_file, file_object, idle_pages, is_dirty, write_fault
 from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
     OBJPC_NOSYNC,
@@ -14,7 +13,6 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PG_NOSYNC,
-    PTE_M,
     VM_ALLOC_NORMAL,
     vm_page_alloc,
     vm_page_busy_try,
@@ -41,10 +39,6 @@ def _dirty(page):
     vm_page_busy_wait(page, True)
     vm_page_dirty(page)
     vm_page_wakeup(page)
-
-
-def _is_dirty(page):
-    return bool(page.peek("dirty") or page.peek("md") & PTE_M)
 
 
 def _forget(vp, obj):
@@ -82,33 +76,35 @@ def sync_against_writers(m):
         m.spawn(writer, n % 2 == 0)
     m.join()
     _sync(vp, obj)
-    m.check(not any(_is_dirty(page) for page in pages), "what was written before a sync is on disk after it")
+    m.check(not any(is_dirty(page) for page in pages), "what was written before a sync is on disk after it")
     _forget(vp, obj)
 
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "pmap"})
 def sync_against_stores(m):
     """A file is synced while processes store through mappings, which the sync makes read-only."""
-    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    vm = m.boot(pages=10, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 2)
     pages = idle_pages(vm, obj, range(2))
+    space = Space(vm, obj)
     for page in pages:
-        write_fault(page)
+        write_fault(space, page)
     stored = m.atomic(0, name="stored")
 
     def process():
-        for page in pages:
-            if pmap_store(page):
+        for n in range(2):
+            if space.store(n):
                 stored.fetchadd(1)
         if m.choose(2):
-            pmap_remove(pages[m.choose(2)])
+            space.remove(m.choose(2))
 
     m.spawn(_sync, vp, obj)
     for _ in range(m.ncpus - 1):
         m.spawn(process)
     m.join()
     _sync(vp, obj)
-    m.check(not any(_is_dirty(page) for page in pages), "what was written before a sync is on disk after it")
+    m.check(not any(is_dirty(page) for page in pages), "what was written before a sync is on disk after it")
+    space.end()
     _forget(vp, obj)
 
 
@@ -123,7 +119,7 @@ def sync_meets_busy_pages(m):
 
     def syncer():
         _sync(vp, obj)
-        m.check(not any(_is_dirty(page) for page in pages), "a sync leaves no page that was dirty before it")
+        m.check(not any(is_dirty(page) for page in pages), "a sync leaves no page that was dirty before it")
 
     def owner():
         for _ in m.rounds(6):
@@ -198,7 +194,7 @@ def sync_leaves_pages_of_no_importance(m):
     m.join()
     m.check(bool(obj.peek("flags") & OBJ_MIGHTBEDIRTY), "an object with a dirty page is known to have one")
     _sync(vp, obj)
-    m.check(not _is_dirty(plain) and not _is_dirty(unimportant), "a sync by request writes everything")
+    m.check(not is_dirty(plain) and not is_dirty(unimportant), "a sync by request writes everything")
     _forget(vp, obj)
 
 

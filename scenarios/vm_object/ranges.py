@@ -1,16 +1,14 @@
 """Ranges of an object are removed, grown over, advised on and unmapped while others use their pages."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import idle_pages, write_fault
-from vmsmp.vm.page_entry import pmap_remove, pmap_store
+from vmsmp.scenarios._kit import Space, idle_pages, is_dirty, mappings, write_fault
+from vmsmp.vm.vm_map import vm_map_remove
 from vmsmp.vm.vm_object import (
     MADV_DONTNEED,
     MADV_FREE,
     MADV_WILLNEED,
     OBJ_ONEMAPPING,
     vm_object_allocate,
-    vm_object_backing_insert,
-    vm_object_backing_remove,
     vm_object_clear_flag,
     vm_object_coalesce,
     vm_object_deallocate,
@@ -23,8 +21,6 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
-    PTE_M,
-    PTE_V,
     VM_ALLOC_NORMAL,
     VM_ALLOC_NULL_OK,
     vm_page_alloc,
@@ -150,11 +146,12 @@ def truncation_against_wiring(m):
 @scenario(cpus=3, tags={"object", "remove", "pmap"})
 def removal_spares_what_is_stored(m):
     """The clean pages of an object are removed while processes store to them: what was stored is not lost."""
-    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    vm = m.boot(pages=10, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 2)
     pages = idle_pages(vm, obj, range(2))
+    space = Space(vm, obj)
     for page in pages:
-        write_fault(page)
+        write_fault(space, page)
         page.dirty = 0  # as if it had been written out since
     kept = m.atomic(0, name="kept")
 
@@ -163,10 +160,10 @@ def removal_spares_what_is_stored(m):
 
     def process():
         n = m.choose(2)
-        if pmap_store(pages[n]):
+        if space.store(n):
             kept.setbits(1 << n)
             if m.choose(2):
-                pmap_remove(pages[n])
+                space.remove(n)
 
     m.spawn(remover)
     for _ in range(m.ncpus - 1):
@@ -175,7 +172,8 @@ def removal_spares_what_is_stored(m):
     for n, page in enumerate(pages):
         if kept.peek() & 1 << n:
             m.check(page.peek("object") is obj, "a page that was stored to is not removed as a clean one")
-            m.check(bool(page.peek("dirty") or page.peek("md") & PTE_M), "and it is known to be dirty")
+            m.check(is_dirty(page), "and it is known to be dirty")
+    space.end()
     vm_object_deallocate(obj)
 
 
@@ -214,10 +212,11 @@ def useless_against_fork(m):
 @scenario(cpus=3, tags={"object", "madvise", "busy"})
 def advice_against_users(m):
     """All kinds of advice are given on pages that are busied, written to, mapped and freed."""
-    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    vm = m.boot(pages=10, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 3)
     pages = idle_pages(vm, obj, range(2))
-    write_fault(pages[0])
+    space = Space(vm, obj, 3, reference=False)  # so that nobody else may see what is of no use
+    write_fault(space, pages[0])
 
     def adviser():
         for _ in m.rounds(2):
@@ -226,7 +225,7 @@ def advice_against_users(m):
     def user():
         way = m.choose(3)
         if way == 0:
-            pmap_store(pages[0])
+            space.store(0)
         elif way == 1:
             _owner(m, obj, 0, 2)
         elif not vm_page_busy_try(pages[1], True):
@@ -239,7 +238,7 @@ def advice_against_users(m):
     for _ in range(m.ncpus - 1):
         m.spawn(user)
     m.join()
-    vm_object_deallocate(obj)
+    space.end()
 
 
 @scenario(cpus=3, tags={"object", "coalesce", "busy"})
@@ -288,64 +287,32 @@ def growing_against_others(m):
     m.check(obj.freed, "the last reference ends it")
 
 
-class _Backing:
-    """An element of a map entry, in memory that comes and goes."""
-
-    def __init__(self, m, start, pages, pmap):
-        self.memory = m.allocate("backing", start=start, end=start + pages * PAGE_SIZE, offset=0)
-        self.pmap = pmap
-
-    @property
-    def start(self):
-        return self.memory.start.load()
-
-    @property
-    def end(self):
-        return self.memory.end.load()
-
-    @property
-    def offset(self):
-        return self.memory.offset.load()
-
-
-class _Pmap:
-    """The mappings of an address space: the pages that it maps, by address."""
-
-    def __init__(self, pages):
-        self.pages = pages
-
-    def remove(self, sva, eva):
-        """Unmap what is in the range."""
-        for va, page in self.pages.items():
-            if sva <= va < eva:
-                pmap_remove(page)
-
-
 @scenario(cpus=3, tags={"object", "backing", "remove", "pmap"})
 def removal_against_unmapping(m):
-    """Pages of an object are removed while address spaces come and go that map them."""
-    vm = m.boot(pages=6, l2_size=1, object_hash=1)
+    """Pages of an object are removed while address spaces that map them unmap and map them again."""
+    vm = m.boot(pages=6 + 4 * max(1, m.ncpus - 1), l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 2)
     pages = idle_pages(vm, obj, range(2))
-    write_fault(pages[1])
-    start = 16 * PAGE_SIZE
-    mapped = _Pmap({start + n * PAGE_SIZE: page for n, page in enumerate(pages)})
+    spaces = [Space(vm, obj) for _ in range(m.ncpus - 1)]
+    for space in spaces:
+        write_fault(space, pages[1])
 
-    def space():
+    def unmapper(space):
         for _ in m.rounds(2):
-            ba = _Backing(m, start, 2, mapped)
-            vm_object_backing_insert(obj, ba)
+            map = space.vmspace.vm_map
+            vm_map_remove(map, map.min_addr, map.max_addr)
             m.yield_()
-            vm_object_backing_remove(obj, ba)
-            ba.memory.free()
+            space.entry = space.map(obj, 0, 2)
 
     def remover():
         vm_object_page_remove(obj, 1, 2, False)
-        m.check(not pages[1].peek("md") & PTE_V, "a page that is removed is mapped by nobody")
+        m.check(not mappings(pages[1]), "a page that is removed is mapped by nobody")
 
     m.spawn(remover)
-    for _ in range(m.ncpus - 1):
-        m.spawn(space)
+    for space in spaces:
+        m.spawn(unmapper, space)
     m.join()
+    for space in spaces:
+        space.end()
     m.check(not obj.peek("backing_list"), "no backing is left")
     vm_object_deallocate(obj)

@@ -3,8 +3,7 @@
 from functools import partial
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import idle_pages, write_fault
-from vmsmp.vm.page_entry import pmap_remove, pmap_store
+from vmsmp.scenarios._kit import Space, idle_pages, is_dirty, write_fault
 from vmsmp.vm.vm_object import (
     OBJPC_CLUSTER_OK,
     OBJPC_TRY_TO_CACHE,
@@ -20,7 +19,6 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PBUSY_SWAPINPROG,
-    PTE_M,
     VM_ALLOC_NORMAL,
     vm_page_alloc,
     vm_page_busy_try,
@@ -104,9 +102,10 @@ def flush_against_termination(m):
 @scenario(cpus=3, tags={"object", "flush", "io", "pmap"})
 def flush_against_stores(m):
     """A page is written out while a process stores to it: no store meanwhile is taken for written."""
-    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
     obj, (page,) = _swap_object(vm, 1)
-    write_fault(page)
+    space = Space(vm, obj, 1)
+    write_fault(space, page)
     stored = m.cell(-1, name="stored", sloppy="it is asked for when all is over")
 
     def process(late):
@@ -114,17 +113,18 @@ def flush_against_stores(m):
             m.pause()  # until the page is being written
         for _ in m.rounds(2):
             transfers = vm.pager.device.transfers
-            if pmap_store(page):
+            if space.store(0):
                 stored.store(transfers)
             if m.choose(4) == 0:
-                pmap_remove(page)
+                space.remove()
 
     def writer():
         _flush(obj, [page])
 
     _with_device(m, vm, writer, partial(process, True), partial(process, False))
-    if not page.peek("dirty") and not page.peek("md") & PTE_M:
+    if not is_dirty(page):
         m.check(stored.peek() < vm.pager.device.transfers, "a clean page was written after the last store")
+    space.end()
     vm_object_deallocate(obj)
     _swap_is_back(m, vm)
 

@@ -1,8 +1,16 @@
 """Pages that are freed, cached and reallocated while others hold, wire, move or map them."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import active_page, busied_page, give_pages, no_stale_holds, set_limits, take_pages
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
+from vmsmp.scenarios._kit import (
+    Space,
+    active_page,
+    busied_page,
+    give_pages,
+    no_stale_holds,
+    set_limits,
+    take_pages,
+)
+from vmsmp.vm.vm_map import VM_PROT_READ
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_deallocate,
@@ -211,26 +219,26 @@ def two_sweepers(m):
 @scenario(cpus=3, tags={"page", "cache", "map"})
 def free_against_map(m):
     """A process maps, writes and unmaps a page that others try to cache or free: nothing written is lost."""
-    vm = m.boot(pages=4, l2_size=1)
+    vm = m.boot(pages=8, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     page = active_page(vm, obj, 0)
+    space = Space(vm, obj).with_tables()
     written = m.cell(False, name="written")
 
     def process():
-        vm_object_hold_shared(obj)
-        found = vm_page_lookup_busy_wait(obj, 0, True)
+        with space.locked():
+            vm_object_hold_shared(obj)
+            found = vm_page_lookup_busy_wait(obj, 0, True)
+            if found is not None:
+                vm_page_activate(found)  # a cached page is not mapped
+                space.enter(found, 0)
+                vm_page_wakeup(found)
+            vm_object_drop(obj)
         if found is not None:
-            vm_page_activate(found)  # a cached page is not mapped
-            pmap_enter(found, VM_PROT_READ | VM_PROT_WRITE)
-            vm_page_wakeup(found)
-        vm_object_drop(obj)
-        if found is not None:
-            for _ in range(8):  # read before writing
-                found.md.load()
-            if pmap_store(found):
+            if space.store(0):
                 written.store(True)
             if m.choose(2):
-                pmap_remove(found)
+                space.remove()
 
     def cacher():
         vm_object_hold_shared(obj)
@@ -257,9 +265,10 @@ def free_against_map(m):
 @scenario(cpus=3, tags={"page", "cache"})
 def cache_against_hold(m):
     """Clean pages go to the cache and are reused while others look them up, hold, wire or dirty them."""
-    vm = m.boot(pages=4, l2_size=2, set_assoc_mask=0)  # allocators reach the cache
+    vm = m.boot(pages=8, l2_size=2, set_assoc_mask=0)  # allocators reach the cache
     set_limits(vm, v_free_reserved=1)
     obj = vm_object_allocate(vm, 4)
+    space = Space(vm, obj).with_tables()
     for n in range(2):
         vm_page_cache(busied_page(vm, obj, n))
     filler = take_pages(vm, 2)
@@ -285,8 +294,9 @@ def cache_against_hold(m):
             vm_page_wakeup(page)
         elif deed == 2:
             vm_page_activate(page)
-            pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
-            pmap_store(page)
+            with space.locked():
+                space.enter(page, pindex)
+            space.store(pindex)
             vm_page_wakeup(page)
         else:
             vm_page_cache(page)
@@ -332,8 +342,9 @@ def cached_page_of_held_object(m):
 @scenario(cpus=4, tags={"page", "storm"})
 def page_storm(m):
     """Each CPU draws operations on the pages of an object, including sweeps and allocations."""
-    vm = m.boot(pages=6, l2_size=2, set_assoc_mask=0, adj_limit=2)
+    vm = m.boot(pages=10, l2_size=2, set_assoc_mask=0, adj_limit=2)
     obj = vm_object_allocate(vm, 4)
+    space = Space(vm, obj, 4).with_tables()
     for n in range(3):
         active_page(vm, obj, n)
 
@@ -375,12 +386,16 @@ def page_storm(m):
             vm_page_cache(page)
 
     def touch():
-        page = busied(True)
-        if page is not None:
-            vm_page_activate(page)
-            pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
-            vm_page_wakeup(page)
-            pmap_store(page)
+        pindex = None
+        with space.locked():
+            page = busied(True)
+            if page is not None:
+                vm_page_activate(page)
+                pindex = page.pindex
+                space.enter(page, pindex)
+                vm_page_wakeup(page)
+        if pindex is not None:
+            space.store(pindex)
 
     def launder():
         page = busied(True)
@@ -429,4 +444,5 @@ def page_storm(m):
         m.spawn(worker)
     m.join()
     vm_object_deallocate(obj)
+    space.end()
     no_stale_holds(m, vm)

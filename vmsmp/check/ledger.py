@@ -201,7 +201,11 @@ class Ledger(RecordObserver):
 
     def _balanced(self) -> dict[tuple[int, Share], int]:
         """How many are out of each share that must balance, by record."""
-        return {key: self._counts[key[0]][key[1]] for key in self._due if key[1].balanced}
+        return {
+            (code, share): self._counts[code][share]
+            for (code, share), record in self._due.items()
+            if share.balanced and not (share.counted is not None and share.counted(record))
+        }
 
     def exits(self, cpu: Cpu) -> None:
         for hold in cpu.held:
@@ -233,7 +237,7 @@ class Ledger(RecordObserver):
         for (code, share), count in after.items():
             more[share] = more.get(share, 0) + count - before.get((code, share), 0)
         for (code, share), record in self._due.items():
-            if more.get(share, 0) > 0 and after[code, share] > before.get((code, share), 0):
+            if more.get(share, 0) > 0 and after.get((code, share), 0) > before.get((code, share), 0):
                 machine.fail(
                     "leak",
                     f"{share.invariant}: more {share}s are out than when the CPUs started",

@@ -6,7 +6,9 @@ account of shares without knowing what they mean.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +40,8 @@ class Share:
     edge: Edge | None = None
     temporary: bool = False
     balanced: bool = False
+    #: Records whose shares are counted by other means, and need not balance.
+    counted: Callable[[Any], bool] | None = None
 
     def __str__(self) -> str:
         return self.name

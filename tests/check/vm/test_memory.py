@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from vmsmp.scenarios._kit import idle_pages
-from vmsmp.scenarios.pmap._spaces import Space, at
+from vmsmp.scenarios._kit import Space, at, idle_pages
 from vmsmp.scenarios.pmap_inval import _tables as tables
 from vmsmp.vm.observer import ContentsDropped, VmObserver, contents_dropped
 from vmsmp.vm.pmap import pmap_copy_page, pmap_pte, pmap_zero_page
@@ -34,7 +33,7 @@ def judged(act, spaces=1):
         vm = m.boot(**MEMORY)
         obj = vm_object_allocate(vm, 1)
         (page,) = idle_pages(vm, obj, [0])
-        made = [Space(vm, obj, 1, n) for n in range(spaces)]
+        made = [Space(vm, obj, 1) for n in range(spaces)]
         for space in made:
             space.fault(page, 0)
         made[0].load(vm)

@@ -144,6 +144,16 @@ class Vmspaces:
             self.created -= 1
         vmspace_dtor(vmspace)
 
+    def reclaim(self) -> None:
+        """objcache_reclaim: return all memory that waits to be used anew to the system.  Sleeps: yes."""
+        while True:
+            with self.spin:
+                if not self.cached:
+                    return
+                vmspace = self.cached.pop()
+                self.created -= 1
+            vmspace_dtor(vmspace)
+
 
 def vmspace_dtor(vmspace: Vmspace) -> None:
     """Return the memory of an address space to the system; a panic if it has references.

@@ -83,8 +83,8 @@ class Proc(Record):
 class Lwp:
     """struct lwp: a thread of process `lwp_proc`, its number there, and the address space it runs in.
 
-    `lwp_vmspace`, a Vmspace, is None for a kernel thread and for one that is dying.  `away`: its CPU has given
-    it up, and no other tables are loaded than the kernel's.
+    `lwp_vmspace`, a Vmspace, is None for a kernel thread and for one that is dying.  `away`: its CPU has
+    given it up, and no other tables are loaded than the kernel's.
     """
 
     __slots__ = ("away", "lwp_proc", "lwp_tid", "lwp_vmspace")

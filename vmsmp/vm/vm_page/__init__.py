@@ -6,7 +6,7 @@
 | page | struct vm_page, struct vpgqueues, the legend of their locks |
 | tailq, queues, search | the lists; entering and leaving a queue; finding a page by colour |
 | busy | hard and soft busy |
-| residency, holding, activity, validity, dirty, protect | operations on a page in use |
+| residency, holding, quick, activity, validity, dirty, protect | operations on a page in use |
 | hash_table, hash, lookup | finding an object's page |
 | wait, free, alloc | waiting for pages, freeing, allocating |
 | startup, fake | the page array and the queues of a machine; pages of devices |
@@ -160,6 +160,8 @@ __getattr__, __dir__, __all__ = exports(
             "vm_page_unhold",
             "vm_page_wire",
             "vm_page_unwire",
+        ),
+        "quick": (
             "vm_page_wire_quick",
             "vm_page_unwire_quick",
         ),

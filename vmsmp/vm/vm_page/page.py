@@ -22,7 +22,9 @@ from vmsmp.records.word import Word
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.vm_page.flags import (
     PAGE_SIZE,
+    PG_FICTITIOUS,
     PG_MARKER,
+    PG_UNQUEUED,
     PG_WRITEABLE,
     busy_format,
     flags_format,
@@ -37,6 +39,7 @@ WIRE: Final = Share(
     "wire",
     owned=False,
     balanced=True,
+    counted=lambda m: m.peek("flags") & (PG_UNQUEUED | PG_FICTITIOUS) == PG_UNQUEUED,  # a table's: INV-R3
     invariant="INV-HW2",
     edge=Edge(HARD, "wired for the first time", "unwired for the last time"),
 )

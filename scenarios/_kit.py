@@ -135,14 +135,24 @@ def run_in(vm, vmspace):
         pmap_replacevm(gd.proc, vmspace, adjrefs=False)
 
 
+def leave(vm):
+    """Let the running CPU be a kernel thread again, as after the end of the thread that it ran."""
+    vm.switch.retire(curthread(vm.machine))
+
+
 def give_back(vmspace):
     """Give a reference to an address space back; the running CPU leaves it first, if it is a thread there."""
     vm = vmspace.vm
     gd = vm.mycpu()
     if gd.lwp.lwp_vmspace is vmspace:
-        vm.switch.retire(curthread(vm.machine))
+        leave(vm)
         gd.proc.publish("p_vmspace", None)
     vmspace_rel(vmspace)
+
+
+def make_tables(pmap, va):
+    """Make the page tables of an address, so that who maps a page there later allocates nothing."""
+    pv_put(pmap_allocpte(pmap, pmap_pt_pindex(va)))
 
 
 def contents(page):
@@ -200,8 +210,8 @@ class Space:
         return self.vmspace.vm_map.raw_rb_root.at_or_before(at(page))
 
     def with_tables(self):
-        """Make the page tables now, so that who maps a page later allocates nothing; return the space."""
-        pv_put(pmap_allocpte(self.pmap, pmap_pt_pindex(BASE)))
+        """Make the page tables now; return the space."""
+        make_tables(self.pmap, BASE)
         return self
 
     def shadow(self, vm):

@@ -9,9 +9,9 @@ from vmsmp.vm.pmap import (
     pmap_pte,
     pmap_remove_specific,
 )
-from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
+from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_object import vm_object_allocate
-from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_wakeup
+from vmsmp.vm.vm_page import PG_MAPPEDMULTI, vm_page_busy_wait, vm_page_flag_set, vm_page_wakeup
 
 
 def _space(m, pages=2):
@@ -80,8 +80,8 @@ def shadowed_page(m):
     """A page is taken away from all who map it, while the page that stands before it is mapped instead."""
     vm, space, (hidden,) = _space(m, 1)
     page = space.shadow(vm)
-    for prot in (VM_PROT_READ, VM_PROT_RW, VM_PROT_READ):  # it counts as mapped more than once
-        space.fault(hidden, 0, prot)
+    space.fault(hidden, 0, VM_PROT_READ)
+    vm_page_flag_set(hidden, PG_MAPPEDMULTI)  # as if it were mapped elsewhere, too
 
     def reclaimer():
         vm_page_busy_wait(hidden, True)

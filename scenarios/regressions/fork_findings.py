@@ -1,7 +1,7 @@
 """Findings in how the kernel copies address spaces: the model does what vmspace_fork does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, run_in
+from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.vm.vm_map import (
@@ -206,14 +206,12 @@ def exec_strands_wired_pages(m):
     """
     vm = m.boot(pages=24, l2_size=1, maxssiz=16 * PAGE_SIZE, sgrowsiz=2 * PAGE_SIZE)
     space = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
-    p = vm.mycpu().proc
-    run_in(vm, space.vmspace)
 
     def process():
         write(space, 0, 1)
         vm_map_user_wiring(space.map, at(0), at(1), False)
         page = space.map.raw_rb_root.at_or_before(at(0)).ba.raw_object.raw_rb_memq[0]
-        exec_new_vmspace(p)
+        exec_new_vmspace(vm.mycpu().proc)
         m.check(not page.peek("wire_count"), "what a program has locked goes with it")
 
     m.spawn(process, name="process")

@@ -8,6 +8,7 @@ from vmsmp.scenarios._kit import (
     file_object,
     give_back,
     give_pages,
+    make_tables,
     mappings,
     set_limits,
     take_pages,
@@ -111,6 +112,7 @@ def faults_without_memory(m):
     vm = set_limits(m.boot(pages=12, l2_size=1), v_free_severe=3, v_free_min=3)
     process = Process(vm)
     map_anon(m, process.map, BASE, m.ncpus)
+    make_tables(process.map.pmap, BASE)
     taken = take_pages(vm, 6)
     vmstats_rollup(vm)
 

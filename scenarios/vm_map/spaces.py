@@ -1,7 +1,7 @@
 """Address spaces that end while others look at them, and memory that is counted meanwhile."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import run_in
+from vmsmp.scenarios._kit import leave, run_in
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.vm.vm_map import (
     VM_PROT_NONE,
@@ -68,22 +68,23 @@ def exit_and_reap(m):
     vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map_anon(m, vmspace.vm_map, BASE, 2)
-    p = vm.mycpu().proc
-    run_in(vm, vmspace)
     vmspace_ref(vmspace)
+    allproc = m.atomic(None, name="allproc")
     zombie = m.atomic(False, name="zombie")
     p_lock = m.atomic(0, name="p_lock")
-    gone = m.atomic(False, name="gone")
 
     def process():
+        run_in(vm, vmspace)
+        allproc.store(vm.mycpu().proc)
         vmspace_relexit(vmspace)
+        leave(vm)
         zombie.store(True)
 
     def parent():
         vmspace_rel(vmspace)  # a child that shares it goes
         while not zombie.load():
             m.pause()
-        gone.store(True)  # off allproc
+        p = allproc.swap(None)
         while p_lock.load():  # PSTALL
             m.pause()
         vmspace_exitfree(p)
@@ -91,7 +92,8 @@ def exit_and_reap(m):
     def scanner():
         for _ in m.rounds(2):
             p_lock.fetchadd(1)  # PHOLD
-            if not gone.load():
+            p = allproc.load()
+            if p is not None:
                 seen = p.hint("p_vmspace")
                 if m.choose(2) or vmspace_getrefs(seen) >= 0:
                     vmspace_hold(seen)
@@ -109,11 +111,13 @@ def exit_and_reap(m):
 def exec_against_scan(m):
     """A process gets new address spaces while the daemon looks into the one that it has."""
     vm = m.boot(pages=8, l2_size=1)
-    p = vm.mycpu().proc
-    run_in(vm, new_space(vm))
+    allproc = m.atomic(None, name="allproc")
     p_token = m.token("p_token")
 
     def process():
+        run_in(vm, new_space(vm))
+        p = vm.mycpu().proc
+        allproc.store(p)
         for _ in m.rounds(2):
             map_anon(m, p.p_vmspace.vm_map, BASE, 1)
             p_token.acquire()
@@ -123,6 +127,9 @@ def exec_against_scan(m):
 
     def daemon():
         for _ in m.rounds(2):
+            p = allproc.load()
+            if p is None:
+                continue
             p_token.acquire()
             seen = p.hint("p_vmspace")
             vmspace_hold(seen)
@@ -133,7 +140,7 @@ def exec_against_scan(m):
     for n in range(m.ncpus):
         m.spawn(daemon if n else process)
     m.join()
-    vmspace_rel(p.p_vmspace)
+    vmspace_rel(allproc.load().p_vmspace)
 
 
 @scenario(cpus=3, tags={"map", "vmspace", "count"})

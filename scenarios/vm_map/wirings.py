@@ -11,6 +11,7 @@ from vmsmp.vm.vm_map import (
     KM_PAGEABLE,
     MAP_ENTRY_USER_WIRED,
     MAP_RESERVE_COUNT,
+    VM_PROT_ALL,
     VM_PROT_READ,
     VM_PROT_RW,
     vm_map_entry_release,
@@ -97,7 +98,7 @@ def kernel_wirings(m):
         for _ in m.rounds(3):
             first = m.choose(4)
             start, end = BASE + first * PAGE_SIZE, BASE + (first + 1 + m.choose(4 - first)) * PAGE_SIZE
-            vm_map_protect(map, start, end, (VM_PROT_READ, VM_PROT_RW)[m.choose(2)], False)
+            vm_map_protect(map, start, end, (VM_PROT_RW, VM_PROT_ALL)[m.choose(2)], False)
 
     for n in range(m.ncpus):
         m.spawn(cutter if n == 2 else wirer)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from maps import ANON, at, put
+from vmsmp.check.vm.pmap import mapped as entries
+from vmsmp.mmu.entry import frame_of
+from vmsmp.mmu.fault import PageFault
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
-from vmsmp.vm.pmap_range import pmap_read, pmap_write
-from vmsmp.vm.trap import Trapframe, trap
+from vmsmp.scenarios._kit import run_in
+from vmsmp.vm.pmap import pmap_maybethreaded
 from vmsmp.vm.vm_fault import vm_fault
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
@@ -38,8 +41,8 @@ REPAIRS = tuple(REPAIR_BY_NAME)
 def new_process(vm, pages=0, what=ANON):
     """The map of an address space in which the running CPU runs, with so many pages from page 0 on."""
     vmspace = vmspace_alloc(vm, 0, 1 << 32)
-    vm.mycpu().proc.p_vmspace = vmspace
-    vm.map.fault = vm_fault
+    pmap_maybethreaded(vmspace.vm_pmap)
+    run_in(vm, vmspace)
     if pages:
         put(vmspace.vm_map, 0, pages, what)
     return vmspace.vm_map
@@ -57,18 +60,19 @@ def write(map, page, flags=VM_FAULT_DIRTY):
 
 def store(map, page, value):
     """Store as a process does; whether that was allowed."""
-    while not pmap_write(map.pmap, at(page), value):
-        if trap(map.vm, Trapframe(at(page), write=True)) is not None:
-            return False
+    try:
+        map.vm.machine.curcpu.store(at(page), value)
+    except PageFault:
+        return False
     return True
 
 
 def load(map, page):
     """Load as a process does; None if that is refused."""
-    while (value := pmap_read(map.pmap, at(page))) is None:
-        if trap(map.vm, Trapframe(at(page))) is not None:
-            return None
-    return value
+    try:
+        return map.vm.machine.curcpu.load(at(page))
+    except PageFault:
+        return None
 
 
 def filled(vm, *values, size=8):
@@ -77,7 +81,7 @@ def filled(vm, *values, size=8):
     vm_object_hold(obj)
     for pindex, value in enumerate(values):
         m = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
-        m.contents = value
+        vm.memory.store(m.phys, 0, value)
         m.valid = VM_PAGE_BITS_ALL
         vm_page_dirty(m)
         vm_page_activate(m)
@@ -100,9 +104,15 @@ def shared(map, page, obj, pages=4):
 
 def page_of(map, page):
     """The page that is mapped at a page of the map, or None."""
-    return dict(map.pmap.mapped()).get(at(page))
+    pte = dict(entries(map.pmap)).get(at(page))
+    return None if pte is None else map.vm.page.vm_page_array[frame_of(pte)]
+
+
+def held(m):
+    """What a page holds at its beginning."""
+    return m.vm.memory.peek(m.phys)
 
 
 def mapped(map):
     """The pages of the map at which something is mapped."""
-    return sorted((va - at(0)) // PAGE_SIZE for va, _ in map.pmap.mapped())
+    return sorted((va - at(0)) // PAGE_SIZE for va, _ in entries(map.pmap))

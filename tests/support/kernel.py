@@ -1,8 +1,8 @@
 """Every kernel function and constant by its name alone, for tests that call what a table names."""
 
-from vmsmp.vm import page_entry, vm_meter, vm_object, vm_page, vm_pageout
+from vmsmp.vm import pmap, vm_meter, vm_object, vm_page, vm_pageout
 
-FILES = (vm_page, vm_object, vm_meter, vm_pageout, page_entry)
+FILES = (vm_page, vm_object, vm_meter, vm_pageout, pmap)
 
 
 def __getattr__(name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.vm.pmap_range import pmap_enter, pmap_pinit
+from vmsmp.vm.pmap import pmap_enter, pmap_pinit
 from vmsmp.vm.vm_map import (
     VM_PROT_ALL,
     VM_PROT_RW,
@@ -13,7 +13,14 @@ from vmsmp.vm.vm_map import (
     vm_map_lookup_done,
 )
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import PAGE_SIZE, VM_ALLOC_NORMAL, VM_ALLOC_RETRY, vm_page_grab, vm_page_wakeup
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_RETRY,
+    VM_ALLOC_ZERO,
+    vm_page_grab,
+    vm_page_wakeup,
+)
 
 BASE = 0x10000
 ANON = Mapping(prot=VM_PROT_RW, max=VM_PROT_ALL, id=1)
@@ -28,7 +35,7 @@ def at(page):
 
 def new_map(vm, pages=32):
     """An empty map."""
-    return vm_map_init(vm, BASE, at(pages), pmap_pinit(vm, "pmap"), "map")
+    return vm_map_init(vm, BASE, at(pages), pmap_pinit(vm.pmap.make("pmap")), "map")
 
 
 def put(map, page, pages, what=ANON):
@@ -74,8 +81,8 @@ def touch(map, page, prot=VM_PROT_RW):
         return None
     obj = found.ba.object
     vm_object_hold(obj)
-    m = vm_page_grab(obj, found.pindex, VM_ALLOC_NORMAL | VM_ALLOC_RETRY)
-    pmap_enter(map.pmap, at(page), m, found.prot)
+    m = vm_page_grab(obj, found.pindex, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
+    pmap_enter(map.pmap, at(page), m, found.prot, False, found.entry)
     vm_page_wakeup(m)
     vm_object_drop(obj)
     vm_map_lookup_done(found.map, found.entry, None)

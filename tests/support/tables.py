@@ -20,7 +20,7 @@ from vmsmp.vm.vm_page import (
 )
 
 #: The sizes of machines with memory.
-MEMORY = {"pages": 24, "l2_size": 1, "memory": True}
+MEMORY = {"pages": 24, "l2_size": 1}
 BASE = 0x10000
 
 

@@ -12,14 +12,14 @@ from vmsmp.vm.pmap.pmap import CPULOCK_EXCL
 from vmsmp.vm.pmap_inval import pmap_inval_smp
 from vmsmp.vm.swtch import cpu_exit_switch, cpu_heavy_restore, cpu_heavy_switch, pmap_interlock_wait
 
-MEMORY = {"pages": 24, "l2_size": 1, "memory": True}
+MEMORY = {"pages": 24, "l2_size": 1}
 
 
 def inside(vm):
     """The running CPU's thread, in an address space."""
     space = kit.new_space(vm, "P")
     kit.run_in(vm.machine, space)
-    return vm.switch, curthread(vm.machine), vm.switch.curlwp
+    return vm.switch, curthread(vm.machine), vm.mycpu().lwp
 
 
 def test_a_cpu_begins_with_the_kernel_s_tables(alone):
@@ -49,7 +49,7 @@ def test_a_thread_that_dies_is_active_until_the_kernel_s_tables_are_loaded(steps
 
 
 def test_a_kernel_thread_loads_nothing_that_is_loaded(steps):
-    rows = steps(lambda vm: (vm.switch, curthread(vm.machine), vm.switch.curlwp), cpu_heavy_switch, **MEMORY)
+    rows = steps(lambda vm: (vm.switch, curthread(vm.machine), vm.mycpu().lwp), cpu_heavy_switch, **MEMORY)
     assert [] == rows
 
 

@@ -20,7 +20,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
 )
 
-MEMORY = {"pages": 32, "l2_size": 1, "memory": True}
+MEMORY = {"pages": 32, "l2_size": 1}
 
 
 def judged(act, spaces=1):

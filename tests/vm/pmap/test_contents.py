@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsmp.vm.pmap import pmap_copy_page, pmap_zero_page
 
-MEMORY = {"pages": 8, "l2_size": 1, "memory": True}
+MEMORY = {"pages": 8, "l2_size": 1}
 
 
 def filled(vm):

@@ -89,7 +89,7 @@ def test_a_page_that_is_replaced_learns_what_its_entry_said(alone, nosync):
         return (
             old.flags.peek() & (FLAGS | PG_REFERENCED),
             old.peek("dirty"),
-            old.md.peek(),
+            old.interlock_count.peek(),
             space.counts(),
             frame_of(pmap_pte(space.pmap, at(0)).peek()) == space.pages[1].phys,
         )

@@ -8,7 +8,6 @@ import pytest
 
 from vmsmp.vm.pmap import interlock_bump, interlock_drop, interlock_wait, pmap_removed_pte
 from vmsmp.vm.vm_page import (
-    INTERLOCK,
     INTERLOCK_WAITING,
     PG_MAPPED,
     PG_MAPPEDMULTI,
@@ -54,12 +53,12 @@ def test_who_counts_itself_is_waited_for_until_it_is_done(alone, page_on):
         interlock_bump(m)
         cpu = vm.machine.spawn(lambda: waited.append(interlock_wait(m)))
         vm.machine.yield_()
-        told = cpu.done, m.md.peek()
+        told = cpu.done, m.interlock_count.peek()
         interlock_drop(m)
         cpu.join()
-        return told, waited, m.md.peek(), vm.machine.ticks
+        return told, waited, m.interlock_count.peek(), vm.machine.ticks
 
-    assert ((False, INTERLOCK | INTERLOCK_WAITING), [True], 0, 0) == alone(program)
+    assert ((False, INTERLOCK_WAITING | 1), [True], 0, 0) == alone(program)
 
 
 def test_nobody_is_waited_for_where_nobody_is_counted(alone, page_on):
@@ -75,3 +74,23 @@ def test_a_wait_lasts_a_tick_at_most(alone, page_on):
         return waited
 
     assert (True, 1) == alone(program)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_last_one_wakes_who_waits(alone, page_on, steps, more):
+    def prepare(vm):
+        m = page_on(vm, "none")
+        m.interlock_count.fetchadd(INTERLOCK_WAITING + 1 + more)
+        return [m]
+
+    woken = ["clearbits pg[7].interlock_count", "wakeup pg[7].interlock_count"]
+    assert ["fetchadd pg[7].interlock_count", *(woken if not more else [])] == steps(prepare, interlock_drop)
+
+
+def test_the_count_is_shown_with_its_waiters(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "none")
+        m.interlock_count.fetchadd(INTERLOCK_WAITING | 2)
+        return m.interlock_count.state()
+
+    assert "WAITING|2" == alone(program)

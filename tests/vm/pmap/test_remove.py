@@ -34,7 +34,7 @@ def state(space):
     return (
         m.flags.peek() & MINE,
         m.peek("dirty"),
-        m.md.peek(),
+        m.interlock_count.peek(),
         space.counts(),
         table.wire_count.peek(),
     )

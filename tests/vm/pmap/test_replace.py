@@ -8,8 +8,9 @@ import vmsmp
 from vmsmp.scenarios.pmap_inval import _tables as kit
 from vmsmp.vm.pmap import pmap_maybethreaded, pmap_replacevm, pmap_setlwpvm
 from vmsmp.vm.pmap.pmap import CPULOCK_EXCL, PMAP_MULTI
+from vmsmp.vm.vm_meter.meter import Lwp
 
-MEMORY = {"pages": 32, "l2_size": 1, "memory": True}
+MEMORY = {"pages": 32, "l2_size": 1}
 IN = ["setbits Q.pm_active", "load Q.pm_active_lock", "flush cpu0.tlb"]
 
 
@@ -21,21 +22,25 @@ def spaces(vm):
 
 
 def test_the_new_pmap_is_in_use_before_it_is_loaded_and_the_old_one_until_it_is(steps):
-    rows = steps(lambda vm: [vm.switch.curlwp, spaces(vm)[1]], pmap_setlwpvm, **MEMORY)
+    rows = steps(lambda vm: [vm.mycpu().lwp, spaces(vm)[1]], pmap_setlwpvm, **MEMORY)
     assert [*IN, "clearbits P.pm_active"] == rows
 
 
 def test_a_thread_s_first_address_space_replaces_none(steps):
-    rows = steps(lambda vm: [vm.switch.curlwp, kit.new_space(vm, "Q")], pmap_setlwpvm, **MEMORY)
+    rows = steps(lambda vm: [vm.mycpu().lwp, kit.new_space(vm, "Q")], pmap_setlwpvm, **MEMORY)
     assert IN == rows
 
 
 def test_nothing_happens_where_it_is_the_same(steps):
-    assert [] == steps(lambda vm: [vm.switch.curlwp, spaces(vm)[0]], pmap_setlwpvm, **MEMORY)
+    assert [] == steps(lambda vm: [vm.mycpu().lwp, spaces(vm)[0]], pmap_setlwpvm, **MEMORY)
 
 
 def test_another_cpu_s_thread_loads_it_later(steps):
-    assert [] == steps(lambda vm: [vm.switch.lwp(5), spaces(vm)[1]], pmap_setlwpvm, **MEMORY)
+    def prepare(vm):
+        proc = vm.mycpu().proc
+        return [Lwp(proc, 2), spaces(vm)[1]]
+
+    assert [] == steps(prepare, pmap_setlwpvm, **MEMORY)
 
 
 def test_an_address_space_without_references_cannot_be_run_in(panic):
@@ -66,10 +71,10 @@ def test_a_process_goes_over_with_its_thread_and_its_references_if_asked_to(alon
         p.publish("p_vmspace", one)
         one.vm_refcnt.fetchadd(1)
         one.vm_holdcnt.fetchadd(1)
-        pmap_replacevm(p, vm.switch.curlwp, other, adjrefs)
-        pmap_replacevm(p, vm.switch.curlwp, other, adjrefs)
+        pmap_replacevm(p, other, adjrefs)
+        pmap_replacevm(p, other, adjrefs)
         told = [space.peek("vm_refcnt") for space in (one, other)]
-        return told, p.peek("p_vmspace") is other, vm.switch.curlwp.lwp_vmspace is other
+        return told, p.peek("p_vmspace") is other, vm.mycpu().lwp.lwp_vmspace is other
 
     assert ([1, 2] if adjrefs else [2, 1], True, True) == alone(program, **MEMORY)
 

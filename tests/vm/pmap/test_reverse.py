@@ -53,7 +53,7 @@ def bits_of(*spaces):
 
 
 def known(m):
-    return m.flags.peek() & MINE, m.peek("dirty"), m.md.peek()
+    return m.flags.peek() & MINE, m.peek("dirty"), m.interlock_count.peek()
 
 
 def test_a_page_is_taken_away_from_all(alone):

@@ -11,8 +11,8 @@ from vmsmp.vm.pmap import (
     PT_BASE,
     new_table_page,
     pmap_allocpte,
+    pmap_zero_page,
     pv_put,
-    zero_table,
 )
 from vmsmp.vm.pmap.bits import TABLE_BITS
 from vmsmp.vm.vm_page import PG_MAPPED, PG_UNQUEUED, PG_WRITEABLE, VM_PAGE_BITS_ALL
@@ -55,7 +55,7 @@ def test_a_page_that_becomes_a_table_has_no_entries(alone):
         m = new_table_page(vm, 0)
         vm.memory.word(m.phys, 7).value = 99
         vm.memory.poke(m.phys, 0, "left")
-        zero_table(vm, m)
+        pmap_zero_page(vm, m.phys)
         return vm.memory.peek_entry(m.phys, 7), vm.memory.peek(m.phys)
 
     assert (0, 0) == alone(program, **MEMORY)

@@ -7,7 +7,7 @@ import pytest
 import vmsmp
 from vmsmp.scenarios.pmap_inval import _tables as tables
 
-MEMORY = {"pages": 24, "l2_size": 1, "memory": True}
+MEMORY = {"pages": 24, "l2_size": 1}
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Page tables, their locks, and what pages know of the entries that name them.
 
-R4 and R5 for a placemark and a pv entry whenever its word was written: they say what the books say.  R8: the
-kernel's pmap is in use on all CPUs for ever.  P1 whenever a page's flags were written, and P2 when it is
-freed (asked by `vm_page`).  At the end: P9 and R4 (nobody owns anything), R1, R2 and R3 (the counts).
+R4 and R5 for a placemark and a pv entry whenever its word was written: they say what the books say.  R8: a
+user's pmap is in use on the CPUs that run in it, the kernel's on all CPUs for ever.  P1 whenever a page's
+flags were written, and P2 when it is freed (asked by `vm_page`).  At the end: P9 and R4 (nobody owns
+anything), R1, R2 and R3 (the counts).
 """
 
 from __future__ import annotations
@@ -106,9 +107,22 @@ def freed_in_use(pv: PvEntry, _books: Books) -> Broken | None:
 
 
 def broken_active(pmap: Pmap, _books: Books) -> Broken | None:
-    """Whether a CPU has left the kernel's pmap (R8)."""
-    if pmap is pmap.vm.pmap.kernel_pmap and pmap.pm_active.value != ALL_CPUS:
-        return Broken("INV-R8", "the kernel's pm_active has changed")
+    """Whether pm_active names other CPUs than those that have the pmap in use (R8).
+
+    A CPU that goes from one pmap to another is in a critical section meanwhile.
+    """
+    vm: VmSystem = pmap.vm
+    active = pmap.pm_active.value
+    if pmap is vm.pmap.kernel_pmap:
+        return None if active == ALL_CPUS else Broken("INV-R8", "the kernel's pm_active has changed")
+    for cpu in vm.machine.cpus:
+        lp = vm.switch.lwp(cpu.index)
+        if lp is None or (cpu.td is not None and cpu.td.td_critcount):
+            continue
+        vmspace = lp.lwp_vmspace
+        runs = vmspace is not None and vmspace.vm_pmap is pmap and not lp.away
+        if runs != bool(active >> cpu.index & 1):
+            return Broken("INV-R8", f"pm_active is {active:#b}, and CPU {cpu.index} does not stand so")
     return None
 
 

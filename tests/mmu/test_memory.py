@@ -145,7 +145,7 @@ def test_a_large_memory_costs_nothing_until_it_is_used(alone):
     def program(m, mmu):
         mmu.memory.store(MOST_PAGES - 1, 0, 1)
         mmu.memory.word(MOST_PAGES - 1, ENTRIES - 1).store(1)
-        return len(mmu.memory.contents), len(mmu.memory._words)
+        return len(mmu.memory.contents), len(mmu.memory._tables)
 
     assert (1, 1) == alone(program, frames=MOST_PAGES)
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from vmsmp.vm.pmap import pmap_enter, pmap_pinit
-from vmsmp.vm.vm_map import VM_PROT_ALL, VM_PROT_RW, Mapping, vm_map_find, vm_map_init
+from vmsmp.vm.vm_map import (
+    VM_PROT_ALL,
+    VM_PROT_RW,
+    Mapping,
+    vm_map_find,
+    vm_map_init,
+    vm_map_lock_read,
+    vm_map_unlock,
+)
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_drop,
@@ -67,9 +75,11 @@ class Space:
     def enter(self, n=0, prot=VM_PROT_RW, wired=False, at_page=None):
         """Map a page of the object, at its own place or another."""
         m = self.pages[n]
+        vm_map_lock_read(self.map)
         vm_page_busy_wait(m, True)
         pmap_enter(self.pmap, at(n if at_page is None else at_page), m, prot, wired, self.entry)
         vm_page_wakeup(m)
+        vm_map_unlock(self.map)
         return m
 
     def counts(self):

@@ -153,15 +153,16 @@ def steps():
     def told(prepare, act, *, ends=None, **sizes):
         def program(m):
             made = prepare(m.boot(**{**SMALL, **sizes}))
-            m.choose(1)
+            border = m.cell(0, "border")
+            border.store(1)
             act(*made)
-            m.choose(1)
+            border.store(2)
 
         outcome = vmsmp.replay(program, "v1:program:0:", check=False)
         assert ends == (outcome.failure and outcome.failure.kind), outcome.failure
         mine = [row.text.strip() for row in outcome.story.rows if row.cpu == 0]
-        mine = mine[mine.index("choose") + 1 :]
-        return mine[: mine.index("choose")] if "choose" in mine else mine
+        mine = mine[mine.index("store border") + 1 :]
+        return mine[: mine.index("store border")] if "store border" in mine else mine
 
     return told
 

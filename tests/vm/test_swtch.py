@@ -10,7 +10,13 @@ from vmsmp.scenarios.pmap_inval import _tables as kit
 from vmsmp.sync.thread import curthread
 from vmsmp.vm.pmap.pmap import CPULOCK_EXCL
 from vmsmp.vm.pmap_inval import pmap_inval_smp
-from vmsmp.vm.swtch import cpu_exit_switch, cpu_heavy_restore, cpu_heavy_switch, pmap_interlock_wait
+from vmsmp.vm.swtch import (
+    cpu_exit_switch,
+    cpu_heavy_restore,
+    cpu_heavy_switch,
+    cpu_lwkt_restore,
+    pmap_interlock_wait,
+)
 
 MEMORY = {"pages": 24, "l2_size": 1}
 
@@ -49,22 +55,33 @@ def test_a_thread_that_dies_is_active_until_the_kernel_s_tables_are_loaded(steps
 
 
 def test_a_kernel_thread_loads_nothing_that_is_loaded(steps):
-    rows = steps(lambda vm: (vm.switch, curthread(vm.machine), vm.mycpu().lwp), cpu_heavy_switch, **MEMORY)
+    rows = steps(lambda vm: (vm.switch, curthread(vm.machine)), cpu_lwkt_restore, **MEMORY)
     assert [] == rows
+
+
+def test_a_thread_that_runs_in_no_address_space_is_not_switched(steps):
+    def act(vm):
+        td = curthread(vm.machine)
+        vm.switch.halt(td)
+        vm.switch.wake(td)
+        vm.switch.enter(td)
+        vm.switch.retire(td)
+
+    assert [] == steps(lambda vm: [vm], act, **MEMORY)
 
 
 def test_a_cpu_that_is_entered_waits_for_the_end_of_an_invalidation(sleeps_or_spins):
     def program(m, vm):
         switch, td, lp = inside(vm)
         cpu_heavy_switch(switch, td, lp)
-        lp.pmap.pm_active_lock.value = CPULOCK_EXCL
+        lp.lwp_vmspace.vm_pmap.pm_active_lock.value = CPULOCK_EXCL
         cpu_heavy_restore(td, lp)
 
     assert "livelock" == sleeps_or_spins(program)
 
 
 def test_without_an_invalidation_nobody_waits(steps):
-    rows = steps(lambda vm: [inside(vm)[2].pmap], pmap_interlock_wait, **MEMORY)
+    rows = steps(lambda vm: [inside(vm)[2].lwp_vmspace.vm_pmap], pmap_interlock_wait, **MEMORY)
     assert ["load P.pm_active_lock"] == rows
 
 
@@ -96,12 +113,17 @@ def test_a_sleeping_thread_s_cpu_idles_in_the_kernel_s_address_space(alone):
         m = vm.machine
         word = m.atomic(0, name="word")
         cpu = m.spawn(sleeper, m, vm, word)
-        while not vm.switch.lwp(1).away:
+        vm.inval.optimized_invltlb = 1
+        while vm.switch.lwp(1) is None or not vm.switch.lwp(1).away:
             m.yield_()
         m.tsleep_interlock(word)
         m.tsleep(word, PINTERLOCKED, "let it sleep", 1)
         lp = vm.switch.lwp(1)
-        idle = (lp.pmap.pm_active.peek(), cpu.mmu.cr3 == vm.switch.kernel_cr3, len(cpu.mmu.tlb))
+        idle = (
+            lp.lwp_vmspace.vm_pmap.pm_active.peek(),
+            cpu.mmu.cr3 == vm.switch.kernel_cr3,
+            len(cpu.mmu.tlb),
+        )
         flagged = vm.inval.smp_idleinvl_mask.peek()
         word.store(1)
         m.wakeup(word)
@@ -128,6 +150,7 @@ def test_a_sleep_and_a_wakeup_meet_in_any_order(locks):
 def test_a_cpu_flushes_as_it_wakes_up_if_it_was_asked_to(steps, asked, flushed):
     def prepare(vm):
         td = curthread(vm.machine)
+        vm.inval.optimized_invltlb = 1
         vm.switch.halt(td)
         vm.inval.smp_idleinvl_reqs.value = asked
         return [td]
@@ -157,7 +180,7 @@ def test_an_interrupt_that_comes_in_the_last_access_of_a_thread_is_taken():
 
 def test_a_cpu_that_comes_into_being_waits_for_the_end_of_invalidations_that_do_not_know_of_it():
     def program(m):
-        vm = m.boot(**MEMORY)
+        vm = kit.boot(m)
         kit.map_kernel(vm, 0)
         gone = m.atomic(0, name="gone")
 

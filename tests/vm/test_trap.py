@@ -6,9 +6,11 @@ import pytest
 
 from faults import new_process, read
 from maps import ANON, at
+from vmsmp.mmu.fault import Access, PageFault
 from vmsmp.sync.thread import curthread
 from vmsmp.vm import trap as t
 from vmsmp.vm.trap import FATAL, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV, Trapframe, trap, trap_pfault
+from vmsmp.vm.vm_kern import kmem_alloc_pageable
 from vmsmp.vm.vm_map import VM_MIN_KERNEL_ADDRESS, VM_PROT_READ
 
 #: What the kernel says of its own accesses.
@@ -33,7 +35,7 @@ def mapped(vm, prot=VM_PROT_READ):
         (Trapframe(at(0), **KERNEL, onfault=True, smap=True), FATAL),
         (Trapframe(at(9), **KERNEL, onfault=True), 0),
         (Trapframe(at(9), **KERNEL), FATAL),
-        (Trapframe(VM_MIN_KERNEL_ADDRESS, **KERNEL), FATAL),
+        (Trapframe(VM_MIN_KERNEL_ADDRESS + (1 << 30), **KERNEL), FATAL),
     ],
 )
 def test_what_becomes_of_an_access(alone, frame, answer):
@@ -85,3 +87,24 @@ def test_a_fault_leaves_the_tokens_as_they_were(panic, monkeypatch):
         trap(vm, Trapframe(at(0)))
 
     assert "trap_pfault: held tokens" == panic(program)
+
+
+@pytest.mark.parametrize("page", [0, 9])
+def test_an_access_is_made_again_or_raises_the_fault_with_its_signal(alone, page):
+    def program(vm):
+        mapped(vm)
+        cpu = vm.machine.curcpu
+        try:
+            return cpu.load(at(page))
+        except PageFault as fault:
+            return fault.va, fault.signal
+
+    assert (0 if page == 0 else (at(9), (SIGSEGV, SEGV_MAPERR))) == alone(program)
+
+
+def test_the_kernel_s_own_address_without_an_object_is_a_panic(panic):
+    def program(vm):
+        address = kmem_alloc_pageable(vm.map.kernel_map, 4096, 0)
+        vm.machine.curcpu.mmu.access(address, Access(user=False))
+
+    assert "vm_fault: unrecoverable fault in a map entry without an object" == panic(program)

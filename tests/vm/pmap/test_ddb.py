@@ -36,10 +36,6 @@ def test_all_pmaps_are_shown_in_order(alone):
     assert ["kernel_pmap", "pmap"] == alone(program, **MEMORY)
 
 
-def test_a_machine_without_pmaps_says_so(alone):
-    assert "no pmaps" == alone(show_pmap)
-
-
 def test_a_pmap_that_there_is_not_is_told_those_there_are(alone):
     def program(vm):
         with pytest.raises(vmsmp.UsageError, match="no pmap 'x': there are kernel_pmap"):

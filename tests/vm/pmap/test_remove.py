@@ -62,7 +62,11 @@ def test_a_count_is_up_while_an_entry_goes(rows):
         return [prepared(vm).pmap, at(0), at(1)]
 
     found = rows(prepare, pmap_remove)
-    counted = [n for n, row in enumerate(found) if row.startswith("fetchadd pg[") and row.endswith(".md")]
+    counted = [
+        n
+        for n, row in enumerate(found)
+        if row.startswith("fetchadd pg[") and row.endswith(".interlock_count")
+    ]
     gone = next(n for n, row in enumerate(found) if "swap table[" in row)
     dirty = next(n for n, row in enumerate(found) if row.endswith(".dirty"))
     flags = next(n for n, row in enumerate(found) if row.startswith("cmpset pg["))

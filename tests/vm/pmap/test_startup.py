@@ -17,10 +17,6 @@ def test_the_kernel_s_tables_lie_behind_the_pages_and_reach_its_first_addresses(
     assert (24, ALL_CPUS, True, "kernel_pmap") == alone(program, **MEMORY)
 
 
-def test_a_machine_without_memory_has_no_kernel_pmap(panic):
-    assert "this machine was booted without memory" == panic(lambda vm: vm.pmap.kernel_pmap)
-
-
 def test_pmaps_have_names(alone):
     assert ("pmap[1]", "child") == alone(
         lambda vm: (vm.pmap.make().name, vm.pmap.make("child").name), **MEMORY

@@ -54,7 +54,7 @@ def test_a_cpu_that_is_alone_with_a_pmap_changes_the_entry_and_flushes_without_a
     assert [
         "load P.pm_active",
         "load P.pm_flags",
-        "swap table[20][0]",
+        "swap table[19][0]",
         "flush cpu1.tlb",
         "settled all TLBs",
     ] == rows
@@ -67,7 +67,7 @@ def test_a_pmap_that_a_second_thread_may_use_is_kept_from_coming_into_use_meanwh
         invalidates(m, kit, space)
 
     rows = between_yields(traced(program))
-    steps = ["swap table[20][0]", "flush cpu1.tlb"]
+    steps = ["swap table[19][0]", "flush cpu1.tlb"]
     assert ["load P.pm_active", "load P.pm_flags", *LOCKED, *steps, *DONE] == rows
 
 
@@ -118,7 +118,7 @@ def test_a_user_of_the_pmap_quiesces_before_the_entry_changes_and_flushes_after(
 
     story = vmsmp.replay(program, "v1:program:0:").story
     rows = [(row.cpu, row.text.strip()) for row in story.rows]
-    swapped = rows.index((2, "swap table[20][0]"))
+    swapped = rows.index((2, "swap table[19][0]"))
     quiesced = rows.index((1, "clearbits invinfo[2].mask"))
     flushed = rows.index((1, "flush cpu1.tlb"), swapped)
     finished = rows.index((1, "clearbits invinfo[2].done"))

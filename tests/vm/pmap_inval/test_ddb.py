@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from vmsmp.mmu.ddb import show_tlb
 from vmsmp.vm.pmap_inval import pmap_inval_print
-from vmsmp.vm.pmap_inval.ddb import COMMANDS
 
 
 def test_masks_and_every_cpu_s_part_are_shown(alone, memory):
@@ -22,10 +21,6 @@ def test_masks_and_every_cpu_s_part_are_shown(alone, memory):
     assert masks.startswith("smp_invmask 0b10, smp_invltlb_mask 0b0, smp_smurf_mask 0b0")
     assert "cpu0: free" == boot
     assert "cpu1: free, in the handler and asked once more, an IPI is latched" == other
-
-
-def test_a_machine_without_memory_says_so(alone):
-    assert "this machine was booted without memory" == alone(lambda vm: COMMANDS[0].show(vm, None))
 
 
 def test_the_tlb_of_a_cpu_that_runs_an_address_space_is_shown(alone, kit, memory):

@@ -56,7 +56,7 @@ def show_pmap(vm: VmSystem, name: str | None = None) -> str:
     if not found and name is not None:
         known = ", ".join(pmap.name for pmap in pmaps) or "none"
         raise UsageError(f"there is no pmap {name!r}: there are {known}")
-    return "\n".join(line for pmap in found for line in pmap_print(pmap)) or "no pmaps"
+    return "\n".join(line for pmap in found for line in pmap_print(pmap))
 
 
 COMMANDS: Final = (

@@ -19,8 +19,6 @@ _HANDLER: Final = ("", ", in the handler", ", in the handler and asked once more
 
 def pmap_inval_print(vm: VmSystem) -> list[str]:
     """`show inval`: the masks, then of each CPU whether it is in the handler, and its command."""
-    if vm.mmu is None:
-        return ["this machine was booted without memory"]
     inval = vm.inval
     masks = (
         inval.smp_invmask,

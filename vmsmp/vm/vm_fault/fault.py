@@ -184,7 +184,7 @@ class _Fault:
             self.vm.panic(f"vm_fault: fault on stack guard, addr: {self.vaddr:#x}")
         if entry.maptype == VM_MAPTYPE_UKSMAP:
             return self._device()
-        if fs.first_ba is None:
+        if fs.first_ba is None or fs.first_ba.peek("object") is None:
             self.vm.panic("vm_fault: unrecoverable fault in a map entry without an object")
         if refuses_to_wait(fs, self.retry):
             unlock_things(fs)

@@ -131,7 +131,7 @@ class _PageFault:
         if fs.entry.maptype == VM_MAPTYPE_UKSMAP or refuses_to_wait(fs, self._retry):
             unlock_things(fs)
             return KERN_FAILURE
-        if fs.first_ba is None:
+        if fs.first_ba is None or fs.first_ba.peek("object") is None:
             self._vm.panic("vm_fault: unrecoverable fault in a map entry without an object")
         if fs.wflags & FW_WIRED:
             self._type = fs.first_prot

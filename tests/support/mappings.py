@@ -1,5 +1,7 @@
 """What tests of mapped pages start from and look at."""
 
+from weakref import WeakKeyDictionary
+
 from vmsmp.mmu.entry import PG_M, PG_RW, PG_V, frame_of
 from vmsmp.scenarios._kit import Space
 from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_WRITE
@@ -16,25 +18,42 @@ def busied(vm, page_on, kind="active"):
     return m
 
 
+#: By machine and object: the address space that maps it.
+_SPACES = WeakKeyDictionary()
+
+
 def space_of(m):
-    """An address space that maps the page's object, with its page tables."""
-    return Space(m.vm, m.peek("object"), 8).with_tables()
+    """The address space that maps the page's object, with its page tables; made when first asked for."""
+    spaces = _SPACES.setdefault(m.vm, {})
+    obj = m.peek("object")
+    if obj not in spaces:
+        spaces[obj] = Space(m.vm, obj, 8, reference=False).with_tables()
+    return spaces[obj]
 
 
-def map_page(m, prot=RW, stored=False):
-    """Let a process map a busied page, and perhaps store to it; its address space."""
+def map_page(m, prot=RW):
+    """Let a process map a page that is busied."""
     space = space_of(m)
     with space.locked():
         space.enter(m, m.peek("pindex"), prot)
-    if stored:
-        space.store(m.peek("pindex"))
-    return space
+
+
+def store(m):
+    """Store to the page as a process does; whether that was allowed."""
+    return space_of(m).store(m.peek("pindex"))
+
+
+def unmap(m):
+    """Unmap the page as a process does."""
+    space_of(m).remove(m.peek("pindex"))
 
 
 def mapped(vm, page_on, prot, stored=False):
     """A hard-busied page that a process maps."""
     m = busied(vm, page_on)
-    map_page(m, prot, stored)
+    map_page(m, prot)
+    if stored:
+        store(m)
     return m
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mappings import map_page, store
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_page import (
     ACT_INIT,
     PG_FICTITIOUS,
@@ -143,8 +144,8 @@ def test_a_dirty_page_not_needed_goes_to_the_tail(alone, page_on, how):
         m = page_on(vm, "active", None, 1)
         vm_page_busy_try(m, False)
         if how == "written":
-            pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
-            pmap_store(m)
+            map_page(m, VM_PROT_READ | VM_PROT_WRITE)
+            store(m)
         else:
             m.dirty = 1
         vm.page.dnweight.store(TO_HEAD)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from page_layer import on
+from mappings import RW, entry, mapped
+from page_layer import move, on
 from vmsmp.vm import vm_page as a
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -13,12 +14,11 @@ from vmsmp.vm.vm_page import (
     PG_MAPPED,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
-    PG_WRITEABLE,
-    PTE_V,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     vm_page_hold,
+    vm_page_wakeup,
 )
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -210,14 +210,15 @@ def test_a_cached_page_leaves_its_object(alone, page_on, exhaust):
     assert (True, None, {}, 0, []) == alone(program)
 
 
-def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, cached_only):
+def test_a_cached_page_that_may_still_be_written_is_protected_first(alone, page_on, exhaust):
     def program(vm):
-        (m,) = cached_only(vm, 1)
-        m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
-        m.md.setbits(PTE_V)  # kept by a process that looked it up meanwhile
-        return a.vm_page_alloc(vm, None, 0, NORMAL) is m, m.md.peek()
+        m = mapped(vm, page_on, RW)  # by a process that looked it up meanwhile
+        move(m, vm.page.PQ_CACHE + m.pc)
+        vm_page_wakeup(m)
+        exhaust(vm)
+        return a.vm_page_alloc(vm, None, 0, NORMAL) is m, entry(m)
 
-    assert (True, 0) == alone(program)
+    assert (True, "") == alone(program)
 
 
 @DEPTHS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_meter import COUNTS, Thresholds
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -39,7 +38,7 @@ IDLE = [
     "  flags       0",
     "  valid       0x00, dirty 0x00",
     "  act_count   0",
-    "  md          0",
+    "  interlock   0",
     "  in hands of nobody",
 ]
 
@@ -201,18 +200,13 @@ def test_a_page_shows_its_flags_by_name_and_its_content_in_hexadecimal(alone):
     assert ["PG_REFERENCED", "0x3f, dirty 0x01", "9"] == alone(program)
 
 
-@pytest.mark.parametrize(
-    ("prot", "stored", "words"),
-    [(VM_PROT_READ, False, "v"), (VM_PROT_WRITE, False, "vw"), (VM_PROT_WRITE, True, "vwm")],
-)
-def test_a_page_shows_its_page_table_entry(alone, prot, stored, words):
+def test_a_page_shows_who_takes_an_entry_of_it_away(alone):
     def program(vm):
         m = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
-        pmap_enter(m, prot)
-        assert not stored or pmap_store(m)
+        m.interlock_count.fetchadd(1)
         return show_page(vm, m.phys)
 
-    assert words == field(alone(program), "md")
+    assert "1" == field(alone(program), "interlock")
 
 
 @pytest.mark.parametrize(

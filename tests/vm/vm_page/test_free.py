@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
+from mappings import entry, map_page, space_of, store, unmap
 from page_layer import on
 from vmsmp.vm import vm_page as f
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
+from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
@@ -18,7 +19,6 @@ from vmsmp.vm.vm_page import (
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
-    PTE_V,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
     vm_page_activate,
@@ -142,7 +142,7 @@ def test_a_free_of_a_page_that_was_never_mapped_does_not_look_for_an_entry(steps
 def test_a_free_of_a_mapped_page_panics(panic, page_on):
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         f.vm_page_free(m)
 
     assert "vm_page_free: page mapped or not busy" == panic(program)
@@ -268,7 +268,7 @@ def test_who_waits_for_a_page_that_is_freed_is_woken(together, page_on, locks, s
         vm.machine.join()
         vm.machine.check(on(m) == "free", "one of them freed it")
 
-    together(program, sched=sched, locks=locks, pages=2)
+    together(program, sched=sched, locks=locks, pages=6)
 
 
 @DEPTHS
@@ -335,12 +335,12 @@ def test_a_page_that_is_used_is_not_cached_and_loses_its_busy_only(alone, page_o
 def test_a_page_that_is_used_is_not_even_unmapped_for_the_cache(alone, page_on, how):
     def program(vm):
         m = busied(page_on(vm, "none"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         use(m, how)
         f.vm_page_cache(m)
-        return m.md.peek()
+        return entry(m)
 
-    assert PTE_V == alone(program)
+    assert "v" == alone(program)
 
 
 def test_a_cached_page_cached_again_loses_its_busy_only(alone, page_on):
@@ -365,11 +365,11 @@ def test_a_cached_page_that_is_mapped_panics_who_caches_it_again(panic, page_on)
 def test_a_page_is_unmapped_on_its_way_to_the_cache(alone, page_on):
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         f.vm_page_cache(m)
-        return on(m), m.md.peek(), m.flags.peek() & PG_MAPPED
+        return on(m), entry(m), m.flags.peek() & PG_MAPPED
 
-    assert ("cache", 0, 0) == alone(program)
+    assert ("cache", "", 0) == alone(program)
 
 
 @pytest.mark.parametrize("how", ["dirty", "written"])
@@ -379,12 +379,12 @@ def test_a_dirty_page_becomes_inactive_instead(alone, page_on, how):
         if how == "dirty":
             m.dirty = 1
         else:
-            pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
-            pmap_store(m)  # found out when it is unmapped
+            map_page(m, VM_PROT_READ | VM_PROT_WRITE)
+            store(m)  # found out when it is unmapped
         f.vm_page_cache(m)
-        return on(m), m.busy_count.peek(), bool(m.dirty), m.md.peek()
+        return on(m), m.busy_count.peek(), bool(m.dirty), entry(m)
 
-    assert ("inactive", 0, True, 0) == alone(program)
+    assert ("inactive", 0, True, "") == alone(program)
 
 
 def during_the_unmapping(monkeypatch, act):
@@ -416,7 +416,7 @@ def test_a_page_that_comes_to_be_used_while_it_is_unmapped_is_not_cached(
 
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         f.vm_page_cache(m)
         return on(m), m.busy_count.peek()
 
@@ -424,23 +424,23 @@ def test_a_page_that_comes_to_be_used_while_it_is_unmapped_is_not_cached(
 
 
 def test_a_page_that_is_mapped_again_while_it_is_unmapped_is_not_cached(alone, page_on, monkeypatch):
-    during_the_unmapping(monkeypatch, lambda m: pmap_enter(m, VM_PROT_READ))
+    during_the_unmapping(monkeypatch, lambda m: map_page(m, VM_PROT_READ))
 
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         f.vm_page_cache(m)
-        return on(m), m.busy_count.peek(), m.md.peek()
+        return on(m), m.busy_count.peek(), entry(m)
 
-    assert ("active", 0, PTE_V) == alone(program)
+    assert ("active", 0, "v") == alone(program)
 
 
 def test_a_page_that_is_mapped_and_unmapped_again_meanwhile_is_cached(alone, page_on, monkeypatch):
-    during_the_unmapping(monkeypatch, lambda m: (pmap_enter(m, VM_PROT_READ), pmap_remove(m)))
+    during_the_unmapping(monkeypatch, lambda m: (map_page(m, VM_PROT_READ), unmap(m)))
 
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         f.vm_page_cache(m)
         return on(m), m.flags.peek() & PG_MAPPED
 
@@ -549,32 +549,32 @@ def test_a_busy_page_is_left_alone(alone, page_on, attempt, left, word):
 def test_a_used_page_is_left_alone_and_mapped(alone, page_on, attempt, left, how):
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ)
+        map_page(m, VM_PROT_READ)
         use(m, how)
         vm_page_wakeup(m)
-        return attempt(m), on(m), m.busy_count.peek(), m.md.peek()
+        return attempt(m), on(m), m.busy_count.peek(), entry(m)
 
-    assert (False, "active", 0, PTE_V) == alone(program)
+    assert (False, "active", 0, "v") == alone(program)
 
 
 @TRIES
 def test_a_page_written_through_its_mapping_is_dirty_and_left_alone(alone, page_on, attempt, left):
     def program(vm):
         m = busied(page_on(vm, "active"))
-        pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
-        pmap_store(m)
+        map_page(m, VM_PROT_READ | VM_PROT_WRITE)
+        store(m)
         vm_page_wakeup(m)
-        return attempt(m), on(m), m.busy_count.peek(), bool(m.dirty), m.md.peek() & PTE_V
+        return attempt(m), on(m), m.busy_count.peek(), bool(m.dirty), entry(m)
 
     queue = "active" if left == "free" else "inactive"
-    assert (False, queue, 0, True, PTE_V) == alone(program)  # and still mapped
+    assert (False, queue, 0, True, "vwm") == alone(program)  # and still mapped
 
 
 def test_a_dirty_page_that_is_not_active_stays_where_it_is_when_it_cannot_be_cached(alone, page_on):
     def program(vm):
         m = busied(page_on(vm, "none"))
-        pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
-        pmap_store(m)
+        map_page(m, VM_PROT_READ | VM_PROT_WRITE)
+        store(m)
         return f.vm_page_try_to_cache(m), on(m), m.busy_count.peek()
 
     assert (False, "none", 0) == alone(program)
@@ -617,6 +617,7 @@ def test_nothing_that_a_process_wrote_is_lost(together, page_on, locks, attempt,
     def program(vm):
         obj = vm_object_allocate(vm, 8)
         m = page_on(vm, "active", obj, 3)
+        space = space_of(m)
         stored = vm.machine.atomic(0)
 
         def process():
@@ -625,11 +626,11 @@ def test_nothing_that_a_process_wrote_is_lost(together, page_on, locks, attempt,
                 vm_page_wakeup(m)
                 return
             vm_page_activate(m)
-            pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
+            map_page(m, VM_PROT_READ | VM_PROT_WRITE)
             vm_page_wakeup(m)
-            if pmap_store(m):
+            if space.store(3):
                 stored.store(1)
-            pmap_remove(m)
+            space.remove(3)
 
         vm.machine.spawn(process)
         vm.machine.spawn(attempt, m)
@@ -637,7 +638,7 @@ def test_nothing_that_a_process_wrote_is_lost(together, page_on, locks, attempt,
         if stored.load():
             vm.machine.check(m.object is obj and m.peek("dirty"), "what was written is there")
 
-    together(program, schedules=150, sched=sched, locks=locks, pages=2)
+    together(program, schedules=150, sched=sched, locks=locks, pages=6)
 
 
 @DEPTHS

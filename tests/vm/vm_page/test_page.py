@@ -21,7 +21,8 @@ from vmsmp.vm.vm_page import (
 
 def test_a_page_starts_idle_clean_invalid_and_in_no_object(alone):
     def program(vm):
-        names = ("busy_count", "hold_count", "wire_count", "flags", "md", "valid", "dirty", "act_count")
+        words = ("busy_count", "hold_count", "wire_count", "flags", "interlock_count")
+        names = (*words, "valid", "dirty", "act_count")
         m = vm.page.vm_page_array[3]
         return m.peek("object"), [m.peek(name) for name in names]
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from mappings import BOTH, RW, busied, mapped, seen
-from vmsmp.vm import page_entry, vm_page
-from vmsmp.vm.page_entry import VM_PROT_NONE, VM_PROT_READ
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
+from mappings import BOTH, RW, busied, entry, map_page, mapped, seen, store
+from vmsmp.vm import vm_page
+from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_page import (
     PG_MAPPED,
     PG_RAM,
     PG_WRITEABLE,
-    PTE_M,
-    PTE_V,
-    PTE_W,
     VM_PAGE_BITS_ALL,
     vm_page_busy_try,
     vm_page_busy_wait,
@@ -36,7 +32,7 @@ def test_a_page_protected_altogether_has_no_entry_and_no_flags(alone, page_on, b
         assert m.flags.peek() & PG_RAM
         return seen(m)
 
-    assert (0, 0, VM_PAGE_BITS_ALL if stored and before == RW else 0) == alone(program)
+    assert ("", 0, VM_PAGE_BITS_ALL if stored and before == RW else 0) == alone(program)
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -44,9 +40,9 @@ def test_a_page_protected_against_writing_stays_mapped_for_reading(alone, page_o
     def program(vm):
         m = mapped(vm, page_on, RW, stored)
         vm_page.vm_page_protect(m, VM_PROT_READ)
-        return seen(m), page_entry.pmap_store(m)
+        return seen(m), store(m)
 
-    assert ((PTE_V, PG_MAPPED, VM_PAGE_BITS_ALL if stored else 0), False) == alone(program)
+    assert (("v", PG_MAPPED, VM_PAGE_BITS_ALL if stored else 0), False) == alone(program)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +59,9 @@ def test_a_page_protected_against_writing_stays_mapped_for_reading(alone, page_o
             [
                 *2 * ["load pg[7].flags"],
                 "load pg[7].object",
-                *2 * ["load pg[7].md"],
+                "request obj[0].baclk",
+                "release obj[0].baclk",
+                "load pg[7].interlock_count",
                 "clearbits pg[7].flags",
             ],
         ),
@@ -73,7 +71,9 @@ def test_a_page_protected_against_writing_stays_mapped_for_reading(alone, page_o
             [
                 *4 * ["load pg[7].flags"],
                 "load pg[7].object",
-                *2 * ["load pg[7].md"],
+                "request obj[0].baclk",
+                "release obj[0].baclk",
+                "load pg[7].interlock_count",
                 "clearbits pg[7].flags",
             ],
         ),
@@ -102,20 +102,33 @@ def test_a_page_protected_without_one_s_own_hard_busy_panics(panic, page_on, kin
 
 
 @pytest.mark.parametrize("prot", [VM_PROT_NONE, VM_PROT_READ])
-def test_taking_an_entry_away_may_block_so_that_tokens_are_lost(steps, page_on, prot):
-    def prepare(vm):
+def test_taking_an_entry_away_waits_for_who_changes_the_list_of_backings(alone, page_on, prot):
+    def program(vm):
         m = mapped(vm, page_on, RW)
-        vm_object_hold(vm_object_allocate(vm, 1))
-        return [m, prot]
+        lock = m.object.backing_lk
+        vm_page_wakeup(m)
+        lock.acquire()
 
-    rows = steps(prepare, vm_page.vm_page_protect)
-    assert any("release obj" in row for row in rows)
-    assert any("reacquire obj" in row for row in rows)
+        def protector():
+            vm_page_busy_wait(m, True)
+            vm_page.vm_page_protect(m, prot)
+            vm_page_wakeup(m)
+
+        cpu = vm.machine.spawn(protector)
+        vm.machine.yield_()
+        before = cpu.done, entry(m)
+        lock.release()
+        cpu.join()
+        return before, entry(m)
+
+    assert ((False, "vw"), "" if prot == VM_PROT_NONE else "v") == alone(program)
 
 
 def test_the_entry_goes_before_the_flags(steps, page_on):
     rows = steps(lambda vm: [mapped(vm, page_on, RW), VM_PROT_NONE], vm_page.vm_page_protect)
-    assert ["pg[7].md", "pg[7].flags"] == [row.split()[-1] for row in rows[-2:]]
+    gone = next(n for n, row in enumerate(rows) if row.startswith("cmpset table["))
+    assert rows.index("clearbits pg[7].flags") > gone
+    assert "load pg[7].interlock_count" == rows[-2]
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -123,9 +136,9 @@ def test_a_look_for_dirt_finds_what_was_stored_and_leaves_the_mapping(alone, pag
     def program(vm):
         m = mapped(vm, page_on, RW, stored)
         vm_page.vm_page_test_dirty(m)
-        return m.dirty, m.md.peek() & (PTE_V | PTE_W)
+        return m.dirty, entry(m)
 
-    assert (VM_PAGE_BITS_ALL if stored else 0, PTE_V | PTE_W) == alone(program)
+    assert ((VM_PAGE_BITS_ALL, "vwm") if stored else (0, "vw")) == alone(program)
 
 
 @DEPTHS
@@ -137,15 +150,15 @@ def test_no_store_slips_past_a_protection(together, page_on, locks, prot):
 
         def process():
             if not vm_page_sbusy_try(m):
-                page_entry.pmap_enter(m, RW)
+                map_page(m, RW)
                 vm_page_sbusy_drop(m)
-                if page_entry.pmap_store(m):
+                if store(m):
                     stored.store(1)
 
         def protector():
             vm_page_busy_wait(m, True)
             vm_page.vm_page_protect(m, prot)
-            vm.machine.check(not m.md.peek() & PTE_W, "nobody can write any more")
+            vm.machine.check("w" not in entry(m), "nobody can write any more")
             vm.machine.check(not m.flags.peek() & PG_WRITEABLE, "and it says so")
             vm_page_wakeup(m)
 
@@ -153,7 +166,7 @@ def test_no_store_slips_past_a_protection(together, page_on, locks, prot):
         vm.machine.spawn(protector)
         vm.machine.join()
         if stored.load():
-            vm.machine.check(m.dirty or m.md.peek() & PTE_M, "what was written is known")
+            vm.machine.check(m.dirty or "m" in entry(m), "what was written is known")
 
     together(program, schedules=150, locks=locks)
 
@@ -166,8 +179,8 @@ def test_parallel_processes_write_and_unmap_and_the_page_is_dirty(parallel, page
         def process():
             for _ in range(20):
                 vm_page_busy_wait(m, True)
-                page_entry.pmap_enter(m, RW)
-                stored.fetchadd(page_entry.pmap_store(m))
+                map_page(m, RW)
+                stored.fetchadd(store(m))
                 vm_page.vm_page_protect(m, VM_PROT_NONE)
                 vm_page_wakeup(m)
 
@@ -176,7 +189,7 @@ def test_parallel_processes_write_and_unmap_and_the_page_is_dirty(parallel, page
         vm.machine.join()
         return stored.load(), *seen(m)
 
-    assert (60, 0, 0, VM_PAGE_BITS_ALL) == parallel(program)
+    assert (60, "", 0, VM_PAGE_BITS_ALL) == parallel(program)
 
 
 def test_a_look_for_dirt_is_over_if_the_page_is_all_dirty(steps, page_on):

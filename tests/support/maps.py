@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vmsmp.check.vm.pmap import mapped as entries
+from vmsmp.scenarios._kit import touch as touches
 from vmsmp.vm.pmap import pmap_enter, pmap_pinit
 from vmsmp.vm.vm_map import (
     VM_PROT_ALL,
@@ -48,6 +50,27 @@ def floored(vm, pages=32):
     map = new_map(vm, pages)
     put(map, 0, 1, FLOOR)
     return map
+
+
+def mapped(map):
+    """The addresses at which something is mapped."""
+    return [va for va, _ in entries(map.pmap)]
+
+
+def store(map, page):
+    """Store to a page as a process does in whose faults nobody helps; whether that was allowed."""
+    vm = map.vm
+    cpu = vm.machine.curcpu
+    before, trap = cpu.mmu.cr3, vm.mmu.trap
+    map.pmap.pm_active.setbits(1 << cpu.index)
+    cpu.mmu.load_cr3(map.pmap.cr3)
+    vm.mmu.trap = None
+    try:
+        return touches(cpu.store, at(page), 1)
+    finally:
+        vm.mmu.trap = trap
+        cpu.mmu.load_cr3(before)
+        map.pmap.pm_active.clearbits(1 << cpu.index)
 
 
 def over(call, map, page, pages, *rest):

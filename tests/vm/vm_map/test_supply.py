@@ -40,8 +40,9 @@ def test_a_reservation_that_can_be_served_makes_nothing(alone):
 
 def test_an_entry_comes_out_of_the_reservation_and_goes_back_to_it(alone):
     def program(vm):
+        map = vm.map.kernel_map
         reserved = vm_map_entry_reserve(vm, 4)
-        entry = vm_map_entry_create(new_map(vm), reserved)
+        entry = vm_map_entry_create(map, reserved)
         used = kept(vm), reserved.count
         return_entry(entry, reserved)
         return used, (kept(vm), reserved.count), entry.freed
@@ -80,7 +81,7 @@ def test_an_empty_list_is_a_panic(panic):
     def program(vm):
         reserved = vm_map_entry_kreserve(vm, 30)
         for _ in range(30):
-            vm_map_entry_create(new_map(vm), reserved)
+            vm_map_entry_create(vm.map.kernel_map, reserved)
 
     assert "vm_map_entry_create: gd_vme_base NULL" == panic(program, **SMALL)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maps import ANON, at, put
-from vmsmp.check.vm.pmap import mapped as entries
+from vmsmp.check.vm.pmap import mapped as leaves
 from vmsmp.mmu.entry import frame_of
 from vmsmp.mmu.fault import PageFault
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
@@ -58,8 +58,14 @@ def write(map, page, flags=VM_FAULT_DIRTY):
     return vm_fault(map, at(page), VM_PROT_WRITE, flags)
 
 
+def enter(map):
+    """Let the running CPU be a thread of the process whose map it is."""
+    run_in(map.vm, next(vmspace for vmspace in map.vm.map.vmspaces.pool if vmspace.vm_map is map))
+
+
 def store(map, page, value):
     """Store as a process does; whether that was allowed."""
+    enter(map)
     try:
         map.vm.machine.curcpu.store(at(page), value)
     except PageFault:
@@ -69,6 +75,7 @@ def store(map, page, value):
 
 def load(map, page):
     """Load as a process does; None if that is refused."""
+    enter(map)
     try:
         return map.vm.machine.curcpu.load(at(page))
     except PageFault:
@@ -102,9 +109,14 @@ def shared(map, page, obj, pages=4):
     return put(map, page, pages, ANON._replace(object=obj, id=2))
 
 
+def entries(map):
+    """The addresses at which something is mapped, and the entries of page tables there."""
+    return sorted(leaves(map.pmap))
+
+
 def page_of(map, page):
     """The page that is mapped at a page of the map, or None."""
-    pte = dict(entries(map.pmap)).get(at(page))
+    pte = dict(entries(map)).get(at(page))
     return None if pte is None else map.vm.page.vm_page_array[frame_of(pte)]
 
 
@@ -115,4 +127,4 @@ def held(m):
 
 def mapped(map):
     """The pages of the map at which something is mapped."""
-    return sorted((va - at(0)) // PAGE_SIZE for va, _ in entries(map.pmap))
+    return sorted((va - at(0)) // PAGE_SIZE for va, _ in entries(map))

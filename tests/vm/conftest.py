@@ -19,14 +19,18 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
 )
 
-SMALL = {"pages": 8, "l2_size": 1}
+
+@pytest.fixture
+def small():
+    """The sizes of a machine of which a test says nothing else; a room may have others."""
+    return {"pages": 8, "l2_size": 1}
 
 
 def booting(program, sizes, told=None):
     """A program of a machine that boots and goes on as `program(vm)`."""
 
     def booted(m):
-        value = program(m.boot(**{**SMALL, **sizes}))
+        value = program(m.boot(**sizes))
         if told is not None:
             told.append(value)
 
@@ -40,12 +44,12 @@ def once(program, told, *, locks=None, check=False, cpus=None, **sizes):
 
 
 @pytest.fixture
-def alone():
+def alone(small):
     """Run `program(vm)` once, every CPU as long as it can, and return what it returns."""
 
     def run(program, **options):
         told = []
-        failure = once(program, told, **options)
+        failure = once(program, told, **{**small, **options})
         assert None is failure, failure.report()
         return told[0]
 
@@ -53,11 +57,11 @@ def alone():
 
 
 @pytest.fixture
-def panic():
+def panic(small):
     """Run `program(vm)` once, which must panic, and return the message."""
 
     def run(program, **options):
-        failure = once(program, [], **options)
+        failure = once(program, [], **{**small, **options})
         assert ("check", "panic: ") == (failure and failure.kind, failure and failure.message[:7])
         return failure.message[7:]
 
@@ -65,11 +69,11 @@ def panic():
 
 
 @pytest.fixture
-def sleeps():
+def sleeps(small):
     """Run `program(vm)` once and say whether it fell asleep for good."""
 
     def run(program, **options):
-        failure = once(program, [], **options)
+        failure = once(program, [], **{**small, **options})
         assert failure is None or failure.kind == "deadlock", failure.report()
         return failure is not None
 
@@ -77,23 +81,29 @@ def sleeps():
 
 
 @pytest.fixture
-def found():
+def found(small):
     """Search the orders of `program(vm)` with all checkers for one that fails; its (kind, message)."""
 
     def search(program, *, sched="random", schedules=60, locks=None, **sizes):
-        result = vmsmp.explore(booting(program, sizes), sched=sched, schedules=schedules, locks=locks)
+        result = vmsmp.explore(
+            booting(program, {**small, **sizes}), sched=sched, schedules=schedules, locks=locks
+        )
         return (result.failure.kind, result.failure.message) if result.failure else None
 
     return search
 
 
 @pytest.fixture
-def together():
+def together(small):
     """Search the orders of `program(vm)` with all checkers: none may fail."""
 
     def search(program, *, sched="random", schedules=60, locks=None, repairs=(), **sizes):
         result = vmsmp.explore(
-            booting(program, sizes), sched=sched, schedules=schedules, locks=locks, repairs=repairs
+            booting(program, {**small, **sizes}),
+            sched=sched,
+            schedules=schedules,
+            locks=locks,
+            repairs=repairs,
         )
         assert [] == [failure.report() for failure in result.failures]
 
@@ -101,13 +111,13 @@ def together():
 
 
 @pytest.fixture
-def parallel():
+def parallel(small):
     """Run `program(vm)` once on parallel CPUs, to its end, and return what it returns."""
 
     def run(program, *, locks=None, repairs=(), **sizes):
         told = []
         outcome = vmsmp.run(
-            booting(program, sizes, told),
+            booting(program, {**small, **sizes}, told),
             engine="free",
             seed=1,
             time_s=60,
@@ -147,12 +157,12 @@ def raced_word():
 
 
 @pytest.fixture
-def steps():
+def steps(small):
     """The visible operations of CPU 0 in `act(*prepare(vm))`, in words; `ends` is how the run ends."""
 
     def told(prepare, act, *, ends=None, **sizes):
         def program(m):
-            made = prepare(m.boot(**{**SMALL, **sizes}))
+            made = prepare(m.boot(**{**small, **sizes}))
             border = m.cell(0, "border")
             border.store(1)
             act(*made)

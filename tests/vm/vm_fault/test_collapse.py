@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults import REPAIRS, filled, load, mapped, new_process, private, store
+from faults import REPAIRS, filled, held, load, mapped, new_process, private, store
 from maps import entry_at
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_fault import vm_fault_collapse
@@ -31,11 +31,11 @@ def test_every_page_comes_to_the_first_object(alone):
         load(map, 2)
         rv = collapse(map)
         first = entry_at(map, 0).ba.raw_object
-        found = {pindex: m.contents for pindex, m in first.raw_rb_memq.items()}
+        found = {pindex: held(m) for pindex, m in first.raw_rb_memq.items()}
         marked = all(m.flags.value & PG_REFERENCED for m in first.raw_rb_memq.values())
         return rv, found, marked, mapped(map), obj.paging_in_progress.value
 
-    found = alone(program, pages=16)
+    found = alone(program)
     assert (KERN_SUCCESS, {0: 5, 1: 60, 2: 7, 3: 0}, True, [], 0) == found
 
 
@@ -46,7 +46,7 @@ def test_what_is_mapped_stays_if_all_pages_were_there(alone):
         store(map, 0, 50)
         return collapse(map), mapped(map)
 
-    assert (KERN_SUCCESS, [0]) == alone(program, pages=16)
+    assert (KERN_SUCCESS, [0]) == alone(program)
 
 
 def test_a_page_that_cannot_be_read_ends_it(alone):
@@ -58,14 +58,14 @@ def test_a_page_that_cannot_be_read_ends_it(alone):
         vm_page_protect(m, 0)
         first.raw_type = 1
         first.raw_swblock_root[1] = 0
-        vm.pager.contents[0] = 9
+        vm.pager.contents[0] = {0: 9}
         vm_page_free(m)
         vm.pager.device.failing = True
         rv = collapse(map)
         vm.pager.device.failing = False
-        return rv, map.lock.held(), first.token.held(), collapse(map), first.raw_rb_memq[1].contents
+        return rv, map.lock.held(), first.token.held(), collapse(map), held(first.raw_rb_memq[1])
 
-    found = alone(program, pages=16)
+    found = alone(program)
     assert (KERN_FAILURE, False, False, KERN_SUCCESS, 9) == found
 
 
@@ -84,6 +84,6 @@ def test_a_page_that_is_busy_is_waited_for(together):
         m.spawn(collapse, map)
         m.join()
         first = entry_at(map, 0).ba.raw_object
-        m.check(first.raw_rb_memq[0].contents == 5, "the page has been copied")
+        m.check(held(first.raw_rb_memq[0]) == 5, "the page has been copied")
 
-    together(program, pages=16, schedules=15, repairs=REPAIRS)
+    together(program, schedules=15, repairs=REPAIRS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults import REPAIRS, load, new_process, store
+from faults import REPAIRS, load, new_process, page_of, store
 from maps import entry_at, over, put
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_fault import vm_fault_copy_entry
@@ -34,9 +34,10 @@ def test_a_child_has_pages_of_its_own_with_what_the_parent_s_had(alone):
         copy(parent, child)
         faults = vm.mycpu().v_vm_faults
         found = [load(child, page) for page in range(2)]
-        pages = [m.raw_object is entry_at(parent, 0).ba.raw_object for _, m in child.pmap.mapped()]
-        dirty = [(m.raw_dirty, m.wire_count.value) for _, m in child.pmap.mapped()]
-        return found, vm.mycpu().v_vm_faults - faults, pages, dirty, child.pmap.wired_count
+        copies = [page_of(child, page) for page in range(2)]
+        pages = [m.raw_object is entry_at(parent, 0).ba.raw_object for m in copies]
+        dirty = [(m.raw_dirty, m.wire_count.value) for m in copies]
+        return found, vm.mycpu().v_vm_faults - faults, pages, dirty, child.pmap.peek("wired_count")
 
     assert ([5, 6], 0, [False, False], [(0xFF, 0)] * 2, 0) == alone(program)
 

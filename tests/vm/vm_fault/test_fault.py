@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from faults import filled, load, mapped, new_process, page_of, private, read, shared, store, write
+from faults import filled, held, load, mapped, new_process, page_of, private, read, shared, store, write
 from maps import ANON, at, entry_at, over, put
 from vmsmp.sync.thread import curthread
 from vmsmp.vm import vm_map as v
@@ -35,7 +35,7 @@ def test_the_first_touch_of_memory_makes_a_page_of_zeros(alone):
     def program(vm):
         map = new_process(vm, 2)
         m = (read(map, 0), page_of(map, 0))[1]
-        return m.contents, m.raw_dirty, bool(m.flags.value & PG_REFERENCED), vm.mycpu().v_zfod
+        return held(m), m.raw_dirty, bool(m.flags.value & PG_REFERENCED), vm.mycpu().v_zfod
 
     assert (0, 0, True, 1) == alone(program)
 
@@ -83,7 +83,7 @@ def test_a_private_page_is_mapped_read_only_until_it_is_written_to(alone):
         before = load(map, 0), page_of(map, 0).raw_object is obj
         store(map, 0, 9)
         copied = page_of(map, 0)
-        return before, load(map, 0), copied.raw_object is obj, obj.peek("rb_memq")[0].contents
+        return before, load(map, 0), copied.raw_object is obj, held(obj.peek("rb_memq")[0])
 
     assert ((5, True), 9, False, 5) == alone(program)
 
@@ -180,7 +180,7 @@ def test_a_burst_maps_neighbours_and_a_wired_entry_has_none(alone):
         write(wired, 1, VM_FAULT_BURST | VM_FAULT_DIRTY)
         return mapped(map), mapped(wired)
 
-    assert ([0, 1, 2, 3], [1]) == alone(program, pages=16)
+    assert ([0, 1, 2, 3], [1]) == alone(program)
 
 
 def test_faults_are_counted(alone):
@@ -233,6 +233,6 @@ def test_two_threads_that_fault_one_page_get_the_same(together):
         m.spawn(write, map, 0)
         m.spawn(write, map, 0)
         m.join()
-        m.check(vm.mycpu().v_zfod == 0 and len(map.pmap.mapped()) == 1, "one page is mapped")
+        m.check(vm.mycpu().v_zfod == 0 and len(mapped(map)) == 1, "one page is mapped")
 
     together(program, schedules=15)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults import filled, load, new_process, page_of, private, read, shared, store, write
+from faults import filled, held, load, new_process, page_of, private, read, shared, store, write
 from maps import ANON, at, entry_at
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_fault import Faultstate, set_excl_heur, vm_fault_object
@@ -62,7 +62,7 @@ def test_a_page_of_the_first_object_is_found_busied(alone):
         map = new_process(vm)
         shared(map, 0, filled(vm, 5))
         rv, fs = core(vm, map, 0, VM_PROT_WRITE)
-        return rv, fs.m.contents, fs.prot, fs.first_ba.object.paging_in_progress.value
+        return rv, held(fs.m), fs.prot, fs.first_ba.object.paging_in_progress.value
 
     assert (KERN_SUCCESS, 5, VM_PROT_RW, 0) == alone(program)
 
@@ -75,7 +75,7 @@ def test_a_page_of_a_lower_object_is_read_only_and_keeps_its_object_active(alone
         v.vm_map_entry_shadow(entry_at(map, 0))
         v.vm_map_unlock(map)
         rv, fs = core(vm, map, 0, VM_PROT_READ)
-        return rv, fs.m.contents, fs.prot & VM_PROT_WRITE, obj.paging_in_progress.value, fs.first_m is None
+        return rv, held(fs.m), fs.prot & VM_PROT_WRITE, obj.paging_in_progress.value, fs.first_m is None
 
     assert (KERN_SUCCESS, 5, 0, 1, False) == alone(program)
 
@@ -89,7 +89,7 @@ def test_a_write_copies_a_lower_object_s_page(alone):
         v.vm_map_unlock(map)
         rv, fs = core(vm, map, 0, VM_PROT_WRITE)
         source = obj.raw_rb_memq[0]
-        state = fs.m is not source, fs.m.contents, source.busy_count.value, obj.paging_in_progress.value
+        state = fs.m is not source, held(fs.m), source.busy_count.value, obj.paging_in_progress.value
         return rv, state, vm.mycpu().v_cow_faults
 
     assert (KERN_SUCCESS, (True, 5, 0, 0), 1) == alone(program)
@@ -103,7 +103,7 @@ def test_what_nobody_has_is_zeros(alone):
         v.vm_map_entry_shadow(entry_at(map, 0))
         v.vm_map_unlock(map)
         rv, fs = core(vm, map, 2, VM_PROT_READ)
-        return rv, fs.m.contents, fs.m.raw_valid, fs.m.raw_object is obj, fs.m.raw_dirty
+        return rv, held(fs.m), fs.m.raw_valid, fs.m.raw_object is obj, fs.m.raw_dirty
 
     assert (KERN_SUCCESS, 0, VM_PAGE_BITS_ALL, False, 0) == alone(program)
 

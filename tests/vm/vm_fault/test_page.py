@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults import filled, load, mapped, new_process, private, shared, store
+from faults import filled, held, load, mapped, new_process, private, shared, store
 from maps import ANON, at, entry_at, over
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_fault import vm_fault_object_page, vm_fault_page, vm_fault_page_quick
@@ -30,7 +30,7 @@ def test_a_page_comes_held_and_is_not_mapped_any_more(alone):
         map = new_process(vm, 1)
         store(map, 0, 5)
         found = vm_fault_page(map, at(0) + 9, VM_PROT_READ, VM_FAULT_NORMAL, False)
-        state = found.page.contents, found.page.hold_count.value, found.error, found.busy, mapped(map)
+        state = held(found.page), found.page.hold_count.value, found.error, found.busy, mapped(map)
         vm_page_unhold(found.page)
         return state, load(map, 0)
 
@@ -55,9 +55,9 @@ def test_a_debugger_writes_to_a_copy(alone):
         over(v.vm_map_protect, map, 0, 4, VM_PROT_READ, False)
         load(map, 0)
         found = vm_fault_page_quick(vm, at(0), VM_PROT_RW | VM_PROT_OVERRIDE_WRITE, False)
-        found.page.contents = 6
+        vm.memory.store(found.page.phys, 0, 6)
         vm_page_unhold(found.page)
-        return load(map, 0), obj.raw_rb_memq[0].contents, store(map, 0, 7)
+        return load(map, 0), held(obj.raw_rb_memq[0]), store(map, 0, 7)
 
     assert (6, 5, False) == alone(program)
 
@@ -97,12 +97,12 @@ def test_an_object_s_page_comes_held_and_the_object_stays_locked(alone, hold):
         hold(obj)
         shared = hold is vm_object_hold_shared
         found, still = vm_fault_object_page(obj, 0, VM_PROT_READ, VM_FAULT_NORMAL, shared)
-        state = found.page.contents, found.page.hold_count.value, still, bool(obj.token.holders)
+        state = held(found.page), found.page.hold_count.value, still, bool(obj.token.holders)
         vm_page_unhold(found.page)
         new, still = vm_fault_object_page(obj, 2 * 4096, VM_PROT_WRITE, VM_FAULT_NORMAL, shared)
         vm_page_unhold(new.page)
         vm_object_drop(obj)
-        return state, new.page.contents, still, new.page.raw_dirty
+        return state, held(new.page), still, new.page.raw_dirty
 
     shared = hold is vm_object_hold_shared
     assert ((5, 1, shared, True), 0, False, 0xFF) == alone(program)
@@ -126,7 +126,7 @@ def test_a_page_comes_without_its_swap_where_swap_is_to_go(alone):
         found, still = vm_fault_object_page(obj, 0, VM_PROT_RW, VM_FAULT_UNSWAP, True)
         vm_page_unhold(found.page)
         vm_object_drop(obj)
-        return still, found.page.contents
+        return still, held(found.page)
 
     assert (False, 5) == alone(program)
 
@@ -135,11 +135,9 @@ def test_peeks_and_stores_go_together(together):
     def program(vm):
         map = new_process(vm)
         shared(map, 0, filled(vm, 5))
-        vmspace = vm.mycpu().proc.p_vmspace
         m = vm.machine
 
         def user():
-            vm.mycpu().proc.p_vmspace = vmspace
             store(map, 0, 6)
 
         def peek():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from faults import filled, mapped, new_process, private, shared, store, write
+from faults import entries, filled, held, mapped, new_process, page_of, private, shared, store, write
 from maps import at, entry_at, over
+from vmsmp.mmu.entry import frame_of
 from vmsmp.vm import vm_map as v
+from vmsmp.vm.pmap import PG_W
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_unwire, vm_fault_wire
 from vmsmp.vm.vm_map import KERN_FAILURE, KERN_SUCCESS, KM_NOTLBSYNC, KM_PAGEABLE, VM_PROT_NOSYNC
 
 
 def wirings(map, pages=4):
     """(wirings of the page, whether its mapping is wired) of each page that is mapped."""
-    return [(m.wire_count.value, va in map.pmap.wired) for va, m in sorted(map.pmap.mapped())][:pages]
+    found = [(map.vm.page.vm_page_array[frame_of(pte)], pte) for _, pte in entries(map)]
+    return [(m.wire_count.value, bool(pte & PG_W)) for m, pte in found][:pages]
 
 
 @pytest.mark.parametrize("wire", ["user", "kernel"])
@@ -23,8 +26,8 @@ def test_the_pages_of_a_wiring_are_wired_until_it_ends(alone, wire):
         call = v.vm_map_user_wiring if wire == "user" else v.vm_map_kernel_wiring
         on, off = (False, True) if wire == "user" else (0, KM_PAGEABLE)
         rv = over(call, map, 0, 2, on)
-        wired = wirings(map), map.pmap.wired_count
-        return rv, wired, over(call, map, 0, 2, off), wirings(map), map.pmap.wired_count
+        wired = wirings(map), map.pmap.peek("wired_count")
+        return rv, wired, over(call, map, 0, 2, off), wirings(map), map.pmap.peek("wired_count")
 
     assert (
         KERN_SUCCESS,
@@ -40,7 +43,7 @@ def test_a_wiring_that_fails_unwires_what_it_has(alone):
         map = new_process(vm, 4)
         vm.map.fault = lambda map, va, *how: KERN_FAILURE if va == at(2) else vm_fault(map, va, *how)
         rv = over(v.vm_map_user_wiring, map, 0, 4, False)
-        return rv, wirings(map), map.pmap.wired_count
+        return rv, wirings(map), map.pmap.peek("wired_count")
 
     assert (KERN_FAILURE, [(0, False)] * 2, 0) == alone(program)
 
@@ -76,7 +79,7 @@ def test_a_fault_in_a_wired_range_wires_nothing(alone):
         map = new_process(vm, 1)
         over(v.vm_map_user_wiring, map, 0, 1, False)
         write(map, 0)
-        return wirings(map), map.pmap.wired_count
+        return wirings(map), map.pmap.peek("wired_count")
 
     assert ([(1, True)], 1) == alone(program)
 
@@ -102,8 +105,8 @@ def test_a_private_page_is_copied_as_it_is_wired(alone):
         map, obj = new_process(vm), filled(vm, 5)
         private(map, 0, obj, 1)
         over(v.vm_map_user_wiring, map, 0, 1, False)
-        ((_, m),) = map.pmap.mapped()
-        return m.contents, m.raw_object is obj, m.wire_count.value
+        m = page_of(map, 0)
+        return held(m), m.raw_object is obj, m.wire_count.value
 
     assert (5, False, 1) == alone(program)
 
@@ -111,11 +114,9 @@ def test_a_private_page_is_copied_as_it_is_wired(alone):
 def test_wirings_and_stores_of_one_range(together):
     def program(vm):
         map = new_process(vm, 2)
-        vmspace = vm.mycpu().proc.p_vmspace
         m = vm.machine
 
         def user():
-            vm.mycpu().proc.p_vmspace = vmspace
             m.check(store(map, 1, 5), "memory that is being wired can be written")
 
         def wirer():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm.page_entry import VM_PROT_WRITE, pmap_enter, pmap_store
-from vmsmp.vm.pmap_range import pmap_kextract
+from mappings import map_page, store
+from vmsmp.vm.pmap import pmap_kextract
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
+    M_ZERO,
     NO_RUN,
     contigfree,
     contigmalloc,
@@ -25,6 +26,7 @@ from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_MARKER,
     PG_NEED_COMMIT,
+    PHYS_TO_VM_PAGE,
     VM_PAGE_BITS_ALL,
     vm_page_busy_wait,
     vm_page_flag_set,
@@ -215,8 +217,8 @@ def inactive(vm, page_on, how):
     if how == "commit":
         vm_page_flag_set(m, PG_NEED_COMMIT)
     if how == "written":
-        pmap_enter(m, VM_PROT_WRITE)
-        pmap_store(m)
+        map_page(m)
+        store(m)
     if how != "busy":
         vm_page_wakeup(m)
     return m
@@ -310,7 +312,7 @@ def test_contiguous_memory_is_mapped_at_addresses_of_the_kernel_s_map(alone):
     def program(vm):
         addr = malloc(vm, 3)
         entry = vm.map.kernel_map.peek("rb_root").first()
-        pages = [pmap_kextract(vm, addr + n * PAGE_SIZE).phys for n in range(3)]
+        pages = [pmap_kextract(vm, addr + n * PAGE_SIZE) // PAGE_SIZE for n in range(3)]
         return (entry.ba.peek("start"), entry.peek("id"), entry.ba.peek("object")) == (
             addr,
             VM_SUBSYS_CONTIG,
@@ -323,17 +325,28 @@ def test_contiguous_memory_is_mapped_at_addresses_of_the_kernel_s_map(alone):
 def test_what_is_freed_leaves_neither_addresses_nor_mappings_nor_wired_pages(alone):
     def program(vm):
         addr = malloc(vm, 2)
-        m = pmap_kextract(vm, addr)
+        m = PHYS_TO_VM_PAGE(vm, pmap_kextract(vm, addr))
         contigfree(vm, addr, 2 * PAGE_SIZE)
         kernel_map = vm.map.kernel_map
-        return kernel_map.peek("nentries"), vm.pmap.kernel_pmap.table, m.peek("wire_count"), run(vm, 8)
+        return kernel_map.peek("nentries"), pmap_kextract(vm, addr), m.peek("wire_count"), run(vm, 8)
 
-    assert (0, {}, 0, 0) == alone(program)
+    assert (0, 0, 0, 0) == alone(program)
 
 
 @pytest.mark.parametrize("allocate", [malloc, lambda vm, n: kmem_alloc_contig(vm, n * PAGE_SIZE, 0, TOP, 1)])
 def test_there_is_no_address_without_memory(alone, allocate):
     assert (0, 0) == alone(lambda vm: (allocate(vm, 9), vm.map.kernel_map.peek("nentries")))
+
+
+@pytest.mark.parametrize(("flags", "left"), [(M_WAITOK, "left"), (M_WAITOK | M_ZERO, 0)])
+def test_memory_is_zero_if_that_is_asked_for(alone, flags, left):
+    def program(vm):
+        for m in vm.page.vm_page_array:
+            vm.memory.poke(m.phys, 0, "left")
+        addr = contigmalloc(vm, 2 * PAGE_SIZE, flags, 0, TOP, PAGE_SIZE, 0)
+        return [vm.memory.peek(pmap_kextract(vm, addr + n * PAGE_SIZE) // PAGE_SIZE) for n in range(2)]
+
+    assert [left, left] == alone(program)
 
 
 def test_memory_without_addresses_is_given_back(alone):
@@ -347,7 +360,7 @@ def test_memory_without_addresses_is_given_back(alone):
 
 
 def test_what_is_mapped_nowhere_cannot_be_freed(panic):
-    assert "pmap_kextract: nothing is mapped" == panic(lambda vm: contigfree(vm, 0, PAGE_SIZE))
+    assert "vtopte: the kernel has no page table for 0x0" == panic(lambda vm: contigfree(vm, 0, PAGE_SIZE))
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,15 @@ def test_memory_has_wired_entries_and_zeroed_pages_of_the_kernel_s_object(alone,
         return (
             (entry.ba.peek("end") - addr, entry.ba.peek("object") is obj, entry.ba.peek("offset") == addr),
             (entry.peek("wired_count"), entry.peek("id")),
-            [(pages[addr // PAGE + n].peek("valid"), pages[addr // PAGE + n].peek("queue")) for n in (0, 1)],
+            [
+                (pages[addr // PAGE + n].peek("valid"), pages[addr // PAGE + n].peek("wire_count"))
+                for n in (0, 1)
+            ],
             vm.map.supply().reserved(),
         )
 
     found = alone(program)
-    assert ((2 * PAGE, True, True), (1, VM_SUBSYS_KMALLOC), [(0xFF, 0)] * 2, 0) == found
+    assert ((2 * PAGE, True, True), (1, VM_SUBSYS_KMALLOC), [(0xFF, 1)] * 2, 0) == found
 
 
 def test_a_stack_has_a_guard_without_a_page(alone):

@@ -9,7 +9,7 @@ from faults import REPAIRS, filled, load, new_process, private, store
 from maps import at, entry_at
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.observer import FaultEnds
-from vmsmp.vm.pmap_range import pmap_enter
+from vmsmp.vm.pmap import pmap_enter
 from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
 from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_wakeup
 
@@ -18,7 +18,7 @@ def verdict(act):
     """What all checkers say of `act(vm)`: (kind, message), or None."""
 
     def program(m):
-        act(m.boot(pages=8, l2_size=1))
+        act(m.boot(pages=16, l2_size=1))
 
     failure = vmsmp.explore(program, sched="dfs:0", schedules=1, repairs=REPAIRS).failure
     return failure and (failure.kind, failure.message)

@@ -341,7 +341,7 @@ def test_the_same_line_gives_the_same_digest_with_checkers_and_without(roles, sc
     """Each program ends with a check that fails, so that a search tells the line of what it ran."""
 
     def program(m):
-        vm = m.boot(pages=4, l2_size=1, adj_limit=1)
+        vm = m.boot(pages=8, l2_size=1, adj_limit=1)
         obj = vm_object_allocate(vm, 4)
         for fn, *args in roles(m, vm, obj):
             m.spawn(fn, *args)

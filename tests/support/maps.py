@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vmsmp.check.vm.pmap import mapped as entries
+from vmsmp.mmu.entry import PG_RW, frame_of
 from vmsmp.vm.pmap import pmap_enter, pmap_pinit
 from vmsmp.vm.vm_map import (
     VM_PROT_ALL,
@@ -87,3 +89,19 @@ def touch(map, page, prot=VM_PROT_RW):
     vm_object_drop(obj)
     vm_map_lookup_done(found.map, found.entry, None)
     return m
+
+
+def page_of(map, page):
+    """The page that is mapped at a page of the map, or None."""
+    pte = dict(entries(map.pmap)).get(at(page))
+    return None if pte is None else map.vm.page.vm_page_array[frame_of(pte)]
+
+
+def mapped(map):
+    """The pages of the map at which something is mapped."""
+    return sorted((va - BASE) // PAGE_SIZE for va, _ in entries(map.pmap))
+
+
+def writeable(map, page):
+    """Whether what is mapped at a page of the map may be written to there."""
+    return bool(dict(entries(map.pmap)).get(at(page), 0) & PG_RW)

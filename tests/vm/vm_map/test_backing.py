@@ -115,10 +115,10 @@ def test_each_element_moves_in_one_section_of_its_list(steps):
 
     assert [
         "request obj[0].baclk",
-        "store ba[192].start",
+        "store ba[384].start",
         "release obj[0].baclk",
         "request obj[1].baclk",
-        "store ba[320].start",
+        "store ba[512].start",
         "release obj[1].baclk",
     ] == steps(prepared, vm_map_backing_adjust_start)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from maps import BASE, at, floored, new_map, put
-from vmsmp.vm.pmap_range import pmap_pinit
 from vmsmp.vm.vm_map import vm_map_init, vm_map_lock_read, vm_map_unlock
 
 
@@ -17,7 +16,7 @@ def test_a_new_map_is_empty(alone):
 
 def test_each_map_has_its_own_name_whoever_makes_it(alone):
     def program(vm):
-        return [vm_map_init(vm, 0, 4096, pmap_pinit(vm, "pmap")).name for _ in range(2)]
+        return [vm_map_init(vm, 0, 4096, None).name for _ in range(2)]
 
     assert ["map[0]", "map[64]"] == alone(program)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maps import ANON, at, entry_at, floored, layout, over, put, touch
-from vmsmp.vm.pmap_range import pmap_store
+from maps import ANON, entry_at, floored, layout, mapped, over, put, touch, writeable
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
     KERN_INVALID_ARGUMENT,
@@ -82,18 +81,18 @@ def test_rights_of_a_submap_are_not_changed(alone):
 
 
 @pytest.mark.parametrize(
-    ("prot", "mapped", "written"), [(VM_PROT_RW, 2, True), (VM_PROT_READ, 2, False), (VM_PROT_NONE, 1, False)]
+    ("prot", "left", "written"), [(VM_PROT_RW, 2, True), (VM_PROT_READ, 2, False), (VM_PROT_NONE, 1, False)]
 )
-def test_mappings_lose_the_rights_that_the_entry_loses(alone, prot, mapped, written):
+def test_mappings_lose_the_rights_that_the_entry_loses(alone, prot, left, written):
     def program(vm):
         map = floored(vm)
         put(map, 2, 4)
         touch(map, 2)
         touch(map, 3)
         over(vm_map_protect, map, 3, 1, prot, False)
-        return len(map.pmap.mapped()), pmap_store(map.pmap, at(3)), pmap_store(map.pmap, at(2))
+        return len(mapped(map)), writeable(map, 3), writeable(map, 2)
 
-    assert (mapped, written, True) == alone(program)
+    assert (left, written, True) == alone(program)
 
 
 def test_a_page_that_must_be_copied_is_not_made_writeable(alone):
@@ -103,9 +102,9 @@ def test_a_page_that_must_be_copied_is_not_made_writeable(alone):
         put(map, 2, 1, what)
         over(vm_map_protect, map, 2, 1, VM_PROT_RW, False)
         touch(map, 2, VM_PROT_READ)
-        return pmap_store(map.pmap, at(2))
+        return mapped(map), writeable(map, 2)
 
-    assert not alone(program)
+    assert ([2], False) == alone(program)
 
 
 @pytest.mark.parametrize(("locked", "noted"), [(False, True), (True, False)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maps import at, entry_at, floored, layout, put
+from vmsmp.scenarios._kit import leave, run_in
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
@@ -24,7 +25,7 @@ DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 def process(vm, pages=8):
     """The map of a process whose stack is pages 8 to 16, of which the top two are mapped."""
     vmspace = v.vmspace_alloc(vm, at(0), at(32))
-    vm.mycpu().proc.p_vmspace = vmspace
+    run_in(vm, vmspace)
     put(vmspace.vm_map, 0, 1)
     stack(vmspace.vm_map, 8, pages)
     vmspace.vm_maxsaddr, vmspace.vm_ssize = at(8), 2
@@ -161,7 +162,7 @@ def test_a_stack_is_its_own_process_alone(alone):
 def test_a_thread_without_an_address_space_has_no_stack(panic):
     def program(vm):
         vmspace = process(vm)
-        vm.mycpu().proc.p_vmspace = None
+        leave(vm)
         grow(vmspace, 13)
 
     assert "vm_map_growstack: no lwp" == panic(program, **STEP)
@@ -200,7 +201,7 @@ def test_two_threads_grow_one_stack(together, locks):
         vmspace = process(vm)
 
         def thread(page):
-            vm.mycpu().proc.p_vmspace = vmspace
+            run_in(vm, vmspace)
             vm.machine.check(grow(vmspace, page) == KERN_SUCCESS, "there is room")
 
         for page in (13, 10):

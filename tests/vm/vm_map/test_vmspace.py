@@ -129,11 +129,11 @@ def test_the_map_of_wired_pages_goes_before_their_mappings(alone, monkeypatch, w
 
         def remove(map, *_):
             did.append("map")
-            vmspace.vm_pmap.wired_count = 0
+            vmspace.vm_pmap.wired_count.value = 0
 
         monkeypatch.setattr("vmsmp.vm.vm_map.vmspace.vm_map_remove", remove)
         monkeypatch.setattr("vmsmp.vm.vm_map.vmspace.pmap_remove_pages", lambda *_: did.append("pmap_remove"))
-        vmspace.vm_pmap.wired_count = wired
+        vmspace.vm_pmap.wired_count.value = wired
         v.vmspace_hold(vmspace)
         vmspace.vm_map.token.release()
         v.vmspace_rel(vmspace)
@@ -162,10 +162,10 @@ def test_a_stage_out_of_turn_panics(panic, flags, final, text):
 def test_the_memory_of_a_wired_address_space_cannot_be_used_anew(panic):
     def program(vm):
         vmspace = space(vm)
-        vmspace.vm_pmap.wired_count = 2
+        vmspace.vm_pmap.wired_count.value = 2
         v.vmspace_rel(vmspace)
 
-    assert "pmap_release: pmap has wired pages" == panic(program)
+    assert "pmap_release: something is left in the pmap" == panic(program)
 
 
 def test_an_exiting_process_keeps_a_hold_until_it_is_reaped(alone):

@@ -28,10 +28,10 @@ DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
 
 def mapped(vm, fails_at=None):
-    """A map of pages 2 to 6, of which the last two are read-only; faults fail from that page on."""
+    """A map of pages 2 to 6, of which the last two are inherited shared; faults fail from that page on."""
     map = floored(vm)
     put(map, 2, 4)
-    over(v.vm_map_protect, map, 4, 2, VM_PROT_READ, False)
+    over(v.vm_map_inherit, map, 4, 2, v.VM_INHERIT_SHARE)
     if fails_at is not None:
         vm.map.fault = lambda _map, va, *_: KERN_FAILURE if va >= at(fails_at) else KERN_SUCCESS
     return map

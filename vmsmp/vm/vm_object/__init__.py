@@ -74,7 +74,7 @@ __getattr__, __dir__, __all__ = exports(
             "vm_object_clear_flag",
             "vm_object_set_writeable_dirty",
         ),
-        "backing": ("Mappings", "Backing", "vm_object_backing_insert", "vm_object_backing_remove"),
+        "backing": ("Backing", "vm_object_backing_insert", "vm_object_backing_remove"),
         "allocate": (
             "PQ_PRIME2",
             "vm_quickcolor",

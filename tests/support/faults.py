@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from maps import ANON, at, put
+from vmsmp.check.vm.pmap import mapped as entries
+from vmsmp.mmu.entry import frame_of
 from vmsmp.mmu.fault import PageFault
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 from vmsmp.scenarios._kit import run_in
@@ -23,6 +25,7 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
     vm_page_activate,
@@ -99,6 +102,17 @@ def shared(map, page, obj, pages=4):
     return put(map, page, pages, ANON._replace(object=obj, id=2))
 
 
+def page_of(map, page):
+    """The page that is mapped at a page of the map, or None."""
+    pte = dict(entries(map.pmap)).get(at(page))
+    return None if pte is None else map.vm.page.vm_page_array[frame_of(pte)]
+
+
 def held(m):
     """What a page holds at its beginning."""
     return m.vm.memory.peek(m.phys)
+
+
+def mapped(map):
+    """The pages of the map at which something is mapped."""
+    return sorted((va - at(0)) // PAGE_SIZE for va, _ in entries(map.pmap))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmsmp.check.vm.pmap import mapped as entries
-from vmsmp.mmu.entry import PG_RW, frame_of
+from vmsmp.scenarios._kit import touch as touches
 from vmsmp.vm.pmap import pmap_enter, pmap_pinit
 from vmsmp.vm.vm_map import (
     VM_PROT_ALL,
@@ -52,6 +52,27 @@ def floored(vm, pages=32):
     return map
 
 
+def mapped(map):
+    """The addresses at which something is mapped."""
+    return [va for va, _ in entries(map.pmap)]
+
+
+def store(map, page):
+    """Store to a page as a process does in whose faults nobody helps; whether that was allowed."""
+    vm = map.vm
+    cpu = vm.machine.curcpu
+    before, trap = cpu.mmu.cr3, vm.mmu.trap
+    map.pmap.pm_active.setbits(1 << cpu.index)
+    cpu.mmu.load_cr3(map.pmap.cr3)
+    vm.mmu.trap = None
+    try:
+        return touches(cpu.store, at(page), 1)
+    finally:
+        vm.mmu.trap = trap
+        cpu.mmu.load_cr3(before)
+        map.pmap.pm_active.clearbits(1 << cpu.index)
+
+
 def over(call, map, page, pages, *rest):
     """What `call` returns for a range of pages."""
     return call(map, at(page), at(page + pages), *rest)
@@ -89,19 +110,3 @@ def touch(map, page, prot=VM_PROT_RW):
     vm_object_drop(obj)
     vm_map_lookup_done(found.map, found.entry, None)
     return m
-
-
-def page_of(map, page):
-    """The page that is mapped at a page of the map, or None."""
-    pte = dict(entries(map.pmap)).get(at(page))
-    return None if pte is None else map.vm.page.vm_page_array[frame_of(pte)]
-
-
-def mapped(map):
-    """The pages of the map at which something is mapped."""
-    return sorted((va - BASE) // PAGE_SIZE for va, _ in entries(map.pmap))
-
-
-def writeable(map, page):
-    """Whether what is mapped at a page of the map may be written to there."""
-    return bool(dict(entries(map.pmap)).get(at(page), 0) & PG_RW)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
+from vmsmp.scenarios._kit import run_in
 from vmsmp.vm import vm_map as v
 
 
 def process(vm):
     """Let the running CPU be in an address space with one entry."""
     vmspace = v.vmspace_alloc(vm, 0, 1 << 30)
-    vm.mycpu().proc.p_vmspace = vmspace
+    run_in(vm, vmspace)
     v.vm_map_find(vmspace.vm_map, 0x10000, 4096, 4096, False, v.Mapping(prot=3, max=7))
     return vmspace
 

@@ -124,7 +124,7 @@ def test_a_removed_range_is_found_again(alone):
 
 def test_addresses_of_32_bits_end_below_4_gigabytes_and_use_no_hint(alone):
     def program(vm):
-        map = vm_map_init(vm, 0, 1 << 40, None, "map")
+        map = vm_map_init(vm, 0, 1 << 40, vm.pmap.make("pmap"), "map")
         vm_map_lock(map)
         vm_map_freehint_update(map, 1 << 33, PAGE_SIZE, PAGE_SIZE)
         return (
@@ -138,7 +138,7 @@ def test_addresses_of_32_bits_end_below_4_gigabytes_and_use_no_hint(alone):
 
 def test_a_mapping_of_32_bits_is_found_there(alone):
     def program(vm):
-        map = vm_map_init(vm, 0, 1 << 40, None, "map")
+        map = vm_map_init(vm, 0, 1 << 40, vm.pmap.make("pmap"), "map")
         what = ANON._replace(cow=COWF_32BIT)
         return vm_map_find(map, 1 << 32, PAGE_SIZE, PAGE_SIZE, True, what)[0]
 

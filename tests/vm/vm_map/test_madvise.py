@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mappings import entry
 from maps import at, entry_at, floored, layout, over, put, touch
+from vmsmp.scenarios._kit import mappings
 from vmsmp.sync.errno import EINVAL
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_kern import kmem_suballoc
@@ -100,7 +100,7 @@ def test_an_invalidated_range_loses_its_mappings_and_no_others(alone):
         put(map, 2, 4)
         pages = [touch(map, page) for page in range(2, 6)]
         answer = over(v.vm_map_madvise, map, 3, 2, MADV_INVAL)
-        return answer, [bool(entry(m)) for m in pages], len(layout(map))
+        return answer, [bool(mappings(m)) for m in pages], len(layout(map))
 
     assert (0, [True, False, False, True], 1) == alone(program, pages=16)
 

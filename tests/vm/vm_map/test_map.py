@@ -16,7 +16,7 @@ def test_a_new_map_is_empty(alone):
 
 def test_each_map_has_its_own_name_whoever_makes_it(alone):
     def program(vm):
-        return [vm_map_init(vm, 0, 4096, None).name for _ in range(2)]
+        return [vm_map_init(vm, 0, 4096, vm.pmap.make("pmap")).name for _ in range(2)]
 
     assert ["map[0]", "map[64]"] == alone(program)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maps import ANON, entry_at, floored, layout, mapped, over, put, touch, writeable
+from maps import ANON, entry_at, floored, layout, mapped, over, put, store, touch
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
     KERN_INVALID_ARGUMENT,
@@ -90,7 +90,7 @@ def test_mappings_lose_the_rights_that_the_entry_loses(alone, prot, left, writte
         touch(map, 2)
         touch(map, 3)
         over(vm_map_protect, map, 3, 1, prot, False)
-        return len(mapped(map)), writeable(map, 3), writeable(map, 2)
+        return len(mapped(map)), store(map, 3), store(map, 2)
 
     assert (left, written, True) == alone(program)
 
@@ -102,9 +102,9 @@ def test_a_page_that_must_be_copied_is_not_made_writeable(alone):
         put(map, 2, 1, what)
         over(vm_map_protect, map, 2, 1, VM_PROT_RW, False)
         touch(map, 2, VM_PROT_READ)
-        return mapped(map), writeable(map, 2)
+        return store(map, 2)
 
-    assert ([2], False) == alone(program)
+    assert not alone(program)
 
 
 @pytest.mark.parametrize(("locked", "noted"), [(False, True), (True, False)])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from maps import new_map
 from vmsmp.vm.vm_map import (
     vm_map_entry_create,
     vm_map_entry_krelease,
     vm_map_entry_kreserve,
     vm_map_entry_release,
     vm_map_entry_reserve,
-    vm_map_init,
 )
 from vmsmp.vm.vm_map.supply import return_entry
 
@@ -40,7 +40,7 @@ def test_a_reservation_that_can_be_served_makes_nothing(alone):
 
 def test_an_entry_comes_out_of_the_reservation_and_goes_back_to_it(alone):
     def program(vm):
-        map = vm_map_init(vm, 0, 1 << 20, None)
+        map = vm.map.kernel_map
         reserved = vm_map_entry_reserve(vm, 4)
         entry = vm_map_entry_create(map, reserved)
         used = kept(vm), reserved.count
@@ -70,27 +70,25 @@ def test_the_kernel_s_reservation_makes_nothing_and_may_go_below_zero(alone):
 
 def test_more_entries_than_reserved_is_a_panic(panic):
     def program(vm):
-        map = vm_map_init(vm, 0, 1 << 20, None)
         reserved = vm_map_entry_reserve(vm, 1)
-        vm_map_entry_create(map, reserved)
-        vm_map_entry_create(map, reserved)
+        vm_map_entry_create(new_map(vm), reserved)
+        vm_map_entry_create(new_map(vm), reserved)
 
     assert "vm_map_entry_create: no entry reserved" == panic(program)
 
 
 def test_an_empty_list_is_a_panic(panic):
     def program(vm):
-        map = vm_map_init(vm, 0, 1 << 20, None)
         reserved = vm_map_entry_kreserve(vm, 30)
         for _ in range(30):
-            vm_map_entry_create(map, reserved)
+            vm_map_entry_create(vm.map.kernel_map, reserved)
 
     assert "vm_map_entry_create: gd_vme_base NULL" == panic(program, **SMALL)
 
 
 def test_numbers_do_not_depend_on_other_cpus(alone):
     def program(vm):
-        map, names = vm_map_init(vm, 0, 1 << 20, None), {}
+        map, names = new_map(vm), {}
 
         def user(n):
             reserved = vm_map_entry_reserve(vm, 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.errors import UsageError
-from vmsmp.vm.vm_kern import kmem_alloc
 
 SWITCHES = {
     "vm.randomize_mmap": 0,
@@ -33,6 +32,7 @@ def test_a_switch_has_the_kernel_s_default_and_can_be_changed(alone, name, value
         ("kern.sgrowsiz", 128 << 10),
         ("kern.maxdsiz", 32 << 30),
         ("vm.kvm_size", (1 << 43) - 4096),
+        ("vm.kvm_free", (1 << 43) - 4096),
     ],
 )
 def test_a_size_is_shown_and_stays(alone, name, value):
@@ -42,14 +42,6 @@ def test_a_size_is_shown_and_stays(alone, name, value):
         return vm.sysctl[name]
 
     assert value == alone(program)
-
-
-def test_kernel_addresses_are_free_that_have_no_page_tables(alone):
-    def program(vm):
-        kmem_alloc(vm.map.kernel_map, 4096, 1)
-        return vm.sysctl["vm.kvm_size"] - vm.sysctl["vm.kvm_free"]
-
-    assert 2 << 20 == alone(program)
 
 
 def test_a_tunable_is_chosen_at_boot(alone):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vmsmp.scenarios._kit import leave, run_in
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_map import VM_REF_DELETED, VMSPACE_EXIT1, VMSPACE_EXIT2
 
@@ -172,8 +173,9 @@ def test_an_exiting_process_keeps_a_hold_until_it_is_reaped(alone):
     def program(vm):
         vmspace = space(vm)
         p = vm.mycpu().proc
-        p.p_vmspace = vmspace
+        run_in(vm, vmspace)
         v.vmspace_relexit(vmspace)
+        leave(vm)
         exited = counts(vmspace), vmspace.freed, p.p_vmspace is vmspace
         v.vmspace_exitfree(p)
         return exited, vmspace.freed, p.p_vmspace

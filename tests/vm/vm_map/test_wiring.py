@@ -27,13 +27,12 @@ from vmsmp.vm.vm_object import vm_object_allocate, vm_object_reference_quick
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
 
-def mapped(vm, fails_at=None):
-    """A map of pages 2 to 6, of which the last two are inherited shared; faults fail from that page on."""
+def mapped(vm, fails_at=99):
+    """A map of pages 2 to 6, the last two read-only; faults have no pages, and fail from a page on."""
     map = floored(vm)
     put(map, 2, 4)
-    over(v.vm_map_inherit, map, 4, 2, v.VM_INHERIT_SHARE)
-    if fails_at is not None:
-        vm.map.fault = lambda _map, va, *_: KERN_FAILURE if va >= at(fails_at) else KERN_SUCCESS
+    over(v.vm_map_protect, map, 4, 2, VM_PROT_READ, False)
+    vm.map.fault = lambda _map, va, *_: KERN_FAILURE if va >= at(fails_at) else KERN_SUCCESS
     return map
 
 

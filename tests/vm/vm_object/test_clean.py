@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 
 from page_layer import made, poke
-from vmsmp.scenarios._kit import file_object, idle_pages, write_fault
+from vmsmp.mmu.entry import PG_M, PG_RW
+from vmsmp.scenarios._kit import Space, file_object, idle_pages, mappings, write_fault
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.vm_object import clean
 from vmsmp.vm.vm_page import (
     PG_CLEANCHK,
     PG_NEED_COMMIT,
     PG_NOSYNC,
-    PTE_M,
-    PTE_W,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_cache,
@@ -78,12 +77,13 @@ def test_mappings_lose_the_right_to_write_and_tell_what_was_stored(alone):
     def program(vm):
         _vp, obj = file_object(vm, 1)
         (page,) = idle_pages(vm, obj, [0])
-        write_fault(page)
+        space = Space(vm, obj, 1)
+        write_fault(space, page)
         poke(page, dirty=0)
-        page.md.setbits(PTE_M)
+        space.store(0)
         before = vm.pager.device.transfers
         o.vm_object_page_clean(obj, 0, 0, o.OBJPC_SYNC)
-        return page.peek("md") & (PTE_W | PTE_M), page.peek("dirty"), vm.pager.device.transfers - before
+        return mappings(page, PG_RW | PG_M), page.peek("dirty"), vm.pager.device.transfers - before
 
     assert (0, 0, 1) == alone(program)
 

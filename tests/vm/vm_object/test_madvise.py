@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from page_layer import made, on, poke
-from vmsmp.scenarios._kit import idle_pages, write_fault
+from vmsmp.mmu.entry import PG_M
+from vmsmp.scenarios._kit import Space, idle_pages, mappings, write_fault
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.vm_page import (
     PG_FICTITIOUS,
     PG_NEED_COMMIT,
     PG_UNQUEUED,
-    PTE_M,
     vm_page_busy_try,
     vm_page_flag_set,
     vm_page_wakeup,
@@ -43,9 +43,10 @@ def test_memory_that_is_of_no_use_is_clean_unused_and_without_swap(alone):
     def program(vm):
         obj = made(vm)
         page = dirty_page(vm, obj)
-        write_fault(page)
+        space = Space(vm, obj, 1, reference=False)
+        write_fault(space, page)
         poke(page, act_count=9)
-        page.md.setbits(PTE_M)
+        space.store(0)
         o.vm_object_hold(obj)
         for pindex in (0, 2, 5):
             swp_pager_meta_build(obj, pindex, pindex)
@@ -53,7 +54,7 @@ def test_memory_that_is_of_no_use_is_clean_unused_and_without_swap(alone):
         o.vm_object_madvise(obj, 0, 4, o.MADV_FREE)
         return (
             page.peek("dirty"),
-            page.peek("md") & PTE_M,
+            mappings(page, PG_M),
             page.peek("act_count"),
             sorted(obj.peek("swblock_root")),
         )

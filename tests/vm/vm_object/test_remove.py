@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from page_layer import made, poke
-from vmsmp.scenarios._kit import idle_pages, write_fault
+from vmsmp.scenarios._kit import Space, idle_pages, mappings, write_fault
 from vmsmp.vm import vm_object as o
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_NEED_COMMIT,
-    PTE_V,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_flag_set,
@@ -20,20 +19,10 @@ from vmsmp.vm.vm_page import (
 from vmsmp.vm.vm_pager import swp_pager_meta_build
 
 
-class Pmap:
-    """Remembers what is removed from it."""
-
-    def __init__(self):
-        self.removed = []
-
-    def remove(self, sva, eva):
-        self.removed.append((sva, eva))
-
-
 class Backing:
     def __init__(self, start, pages, offset=0):
         self.start, self.end, self.offset = start, start + pages * PAGE_SIZE, offset
-        self.pmap = Pmap()
+        self.pmap = None
 
 
 @pytest.mark.parametrize(
@@ -69,7 +58,7 @@ def test_a_wired_page_stays_unmapped_and_is_invalid_unless_only_clean_pages_go(a
     def program(vm):
         obj = made(vm)
         (page,) = idle_pages(vm, obj, [0])
-        write_fault(page)
+        write_fault(Space(vm, obj, 1), page)
         vm_page_busy_wait(page, True)
         vm_page_wire(page)
         vm_page_wakeup(page)
@@ -77,7 +66,7 @@ def test_a_wired_page_stays_unmapped_and_is_invalid_unless_only_clean_pages_go(a
         return (
             page.peek("object") is obj,
             page.peek("valid"),
-            page.peek("md") & PTE_V,
+            mappings(page),
             page.peek("busy_count"),
         )
 
@@ -132,8 +121,11 @@ def test_swap_goes_too_but_not_that_of_memory_whose_clean_pages_go(alone, objt, 
     ],
 )
 @pytest.mark.parametrize("objt", [o.OBJT_DEFAULT, o.OBJT_MGTDEVICE])
-def test_backings_lose_what_they_map_of_the_range(alone, objt, start, end, removed):
+def test_backings_lose_what_they_map_of_the_range(alone, monkeypatch, objt, start, end, removed):
     """Also those of a device whose pages are in no tree."""
+
+    told = []
+    monkeypatch.setattr("vmsmp.vm.vm_object.remove.pmap_remove", lambda _pmap, *pages: told.append(pages))
 
     def program(vm):
         obj = o.vm_object_allocate(vm, 8, objt=objt)
@@ -142,7 +134,7 @@ def test_backings_lose_what_they_map_of_the_range(alone, objt, start, end, remov
         ba = Backing(16 * PAGE_SIZE, 4, 2 * PAGE_SIZE)
         o.vm_object_backing_insert(obj, ba)
         o.vm_object_page_remove(obj, start, end, False)
-        return [(sva // PAGE_SIZE, eva // PAGE_SIZE) for sva, eva in ba.pmap.removed], obj.backing_lk.holders
+        return [(sva // PAGE_SIZE, eva // PAGE_SIZE) for sva, eva in told], obj.backing_lk.holders
 
     assert (removed, []) == alone(program)
 

@@ -42,8 +42,8 @@ def _tunable(name: str, text: str) -> Sysctl:
 
 
 def _kvm_free(vm: VmSystem) -> int:
-    """Addresses of the kernel that have no page tables yet."""
-    return VM_MAX_KERNEL_ADDRESS - vm.pmap.kernel_vm_end
+    """Addresses of the kernel that have no page tables yet, as far as anybody has asked."""
+    return VM_MAX_KERNEL_ADDRESS - (vm.pmap.kernel_vm_end or VM_MIN_KERNEL_ADDRESS)
 
 
 SYSCTLS: Final = (

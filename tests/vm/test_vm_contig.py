@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.vm.page_entry import VM_PROT_WRITE, pmap_enter, pmap_store
-from vmsmp.vm.pmap_range import pmap_kextract
+from mappings import map_page, store
+from vmsmp.vm.pmap import pmap_kextract, pmap_kvtom
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
     NO_RUN,
@@ -215,8 +215,8 @@ def inactive(vm, page_on, how):
     if how == "commit":
         vm_page_flag_set(m, PG_NEED_COMMIT)
     if how == "written":
-        pmap_enter(m, VM_PROT_WRITE)
-        pmap_store(m)
+        map_page(m)
+        store(m)
     if how != "busy":
         vm_page_wakeup(m)
     return m
@@ -310,7 +310,7 @@ def test_contiguous_memory_is_mapped_at_addresses_of_the_kernel_s_map(alone):
     def program(vm):
         addr = malloc(vm, 3)
         entry = vm.map.kernel_map.peek("rb_root").first()
-        pages = [pmap_kextract(vm, addr + n * PAGE_SIZE).phys for n in range(3)]
+        pages = [pmap_kvtom(vm, addr + n * PAGE_SIZE).phys for n in range(3)]
         return (entry.ba.peek("start"), entry.peek("id"), entry.ba.peek("object")) == (
             addr,
             VM_SUBSYS_CONTIG,
@@ -323,12 +323,13 @@ def test_contiguous_memory_is_mapped_at_addresses_of_the_kernel_s_map(alone):
 def test_what_is_freed_leaves_neither_addresses_nor_mappings_nor_wired_pages(alone):
     def program(vm):
         addr = malloc(vm, 2)
-        m = pmap_kextract(vm, addr)
+        m = pmap_kvtom(vm, addr)
         contigfree(vm, addr, 2 * PAGE_SIZE)
         kernel_map = vm.map.kernel_map
-        return kernel_map.peek("nentries"), vm.pmap.kernel_pmap.table, m.peek("wire_count"), run(vm, 8)
+        mapped = pmap_kextract(vm, addr), pmap_kextract(vm, addr + PAGE_SIZE)
+        return kernel_map.peek("nentries"), mapped, m.peek("wire_count"), run(vm, 8)
 
-    assert (0, {}, 0, 0) == alone(program)
+    assert (0, (0, 0), 0, 0) == alone(program)
 
 
 @pytest.mark.parametrize("allocate", [malloc, lambda vm, n: kmem_alloc_contig(vm, n * PAGE_SIZE, 0, TOP, 1)])
@@ -347,7 +348,7 @@ def test_memory_without_addresses_is_given_back(alone):
 
 
 def test_what_is_mapped_nowhere_cannot_be_freed(panic):
-    assert "pmap_kextract: nothing is mapped" == panic(lambda vm: contigfree(vm, 0, PAGE_SIZE))
+    assert "vtopte: the kernel has no page table for 0x0" == panic(lambda vm: contigfree(vm, 0, PAGE_SIZE))
 
 
 @pytest.mark.parametrize(

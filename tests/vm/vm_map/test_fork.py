@@ -375,6 +375,7 @@ def test_a_thread_s_device_is_not_copied_without_a_thread(alone):
 # -- several at once ------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_a_store_of_the_parent_comes_before_the_fork_or_faults(together):
     def program(vm):
         old = space(vm, 1)

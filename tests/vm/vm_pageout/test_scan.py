@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from mappings import entry, map_page, store
 from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     ACT_ADVANCE,
     ACT_INIT,
     PBUSY_LOCKED,
-    PG_MAPPED,
     PG_NEED_COMMIT,
     PG_REFERENCED,
-    PG_WRITEABLE,
-    PTE_V,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
@@ -330,12 +327,12 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
         if how == "dirty":
             m.dirty = 1
         else:
-            pmap_enter(m, VM_PROT_READ | VM_PROT_WRITE)
-            pmap_store(m)
+            map_page(m)
+            store(m)
         vm_page_wakeup(m)
-        return scanned(vm, m), m.dirty, m.md.peek()
+        return scanned(vm, m), m.dirty, entry(m)
 
-    assert ((1, "cache"), 0, 0) == alone(program)
+    assert ((1, "cache"), 0, "") == alone(program)
 
 
 def test_a_page_that_an_allocator_put_aside_is_freed(alone):
@@ -463,15 +460,16 @@ def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, 
 def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone, page_on, kind):
     def program(vm):
         m = page_on(vm, kind)
-        m.flags.setbits(PG_MAPPED | PG_WRITEABLE)
-        m.md.setbits(PTE_V)
+        vm_page_busy_try(m, False)
+        map_page(m)
+        vm_page_wakeup(m)
         if kind == "inactive":  # such a page is freed if it is not valid
             m.valid = 0
         limit(vm, v_free_min=99, v_paging_target2=99)
         done = d.vm_pageout_scan_cache(vm) if kind == "cache" else d.vm_pageout_scan_inactive(vm)
-        return done, on(m), m.md.peek()
+        return done, on(m), entry(m)
 
-    assert (1, "free", 0) == alone(program)
+    assert (1, "free", "") == alone(program)
 
 
 # -- the tail of a queue --------------------------------------------------------------------------

@@ -316,21 +316,23 @@ def sharer_keeps_the_old_page(m):
     cpus=2,
     tags={"map", "fault", "delete", "finding"},
     fixed=True,
-    schedule="v1:fault_looks_at_a_freed_entry:2:1.25>2",
+    schedule="v1:fault_looks_at_a_freed_entry:0:1.43>2,1.52>2",
 )
 def fault_looks_at_a_freed_entry(m):
     """A fault looks at its map entry after it has unlocked the map, when the entry may have been freed.
 
-    A fault that finds its page without a lock of the object holds none of it.  At its end `vm_fault` asks
-    whether it has to let the object go: it looks whether the entry has one, and then whether that is held.
-    The map is unlocked by then, and another thread may have unmapped the range.
+    A fault that finds its page without a lock of the object, as it may where a page has been mapped more
+    than once, holds none of it.  At its end `vm_fault` asks whether it has to let the object go: it looks
+    whether the entry has one, and then whether that is held.  The map is unlocked by then, and another
+    thread may have unmapped the range.
     Repair `fault-asks-itself-first`: ask whether the object is held before anything else.
     """
-    vm = m.boot(pages=12, l2_size=1)
-    process = Process(vm)
+    vm = m.boot(pages=18, l2_size=1)
+    process, sharer = Process(vm), Process(vm)
     map_anon(m, process.map, BASE, 1)
     process.enter().store(BASE, 1)
-    fault(process)
+    share(process.map, sharer.map, BASE)
+    sharer.enter().store(BASE, 2)
     fault(process)
 
     def user():
@@ -344,4 +346,5 @@ def fault_looks_at_a_freed_entry(m):
     m.spawn(user, name="user")
     m.spawn(unmapper, name="unmapper")
     m.join()
-    give_back(process.vmspace)
+    for each in (process, sharer):
+        give_back(each.vmspace)

@@ -100,7 +100,7 @@ def fork_meets_a_wiring(m):
     cpus=2,
     tags={"map", "fork", "wire", "fault", "finding"},
     fixed=True,
-    schedule="v1:fork_tears_wired_memory:4d:0.203>2,2.114>1",
+    schedule="v1:fork_tears_wired_memory:f1:0.467>2,2.247>1",
 )
 def fork_tears_wired_memory(m):
     """A thread writes one locked page and then the next while another forks: the child has the second alone.
@@ -223,7 +223,7 @@ def exec_strands_wired_pages(m):
     cpus=3,
     tags={"map", "fork", "fault", "cow", "finding"},
     fixed=True,
-    schedule="v1:collapse_trusts_a_reservation:12a:1.5>2,2.69>1,1.47>2,1.50>3",
+    schedule="v1:collapse_trusts_a_reservation:1:2.150>3",
 )
 def collapse_trusts_a_reservation(m):
     """A process forks while another one that shares its memory reads, and a page of it is zero ever after.

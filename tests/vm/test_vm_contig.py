@@ -26,7 +26,6 @@ from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_MARKER,
     PG_NEED_COMMIT,
-    PHYS_TO_VM_PAGE,
     VM_PAGE_BITS_ALL,
     vm_page_busy_wait,
     vm_page_flag_set,

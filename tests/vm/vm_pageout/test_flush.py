@@ -6,7 +6,7 @@ import pytest
 
 from mappings import entry, space_of
 from page_layer import limit, on, poke
-from vmsmp.scenarios._kit import Space, busied_page, file_object, write_fault
+from vmsmp.scenarios._kit import busied_page, file_object, write_fault
 from vmsmp.vm.vm_object import OBJPC_SYNC, OBJPC_TRY_TO_CACHE, OBJT_DEAD, OBJT_SWAP, vm_object_allocate
 from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty, vm_page_wakeup
 from vmsmp.vm.vm_pageout import flush, vm_pageout_flush

@@ -95,7 +95,7 @@ def lookup_forgets_the_override(m):
     cpus=3,
     tags={"map", "lookup", "finding"},
     fixed=True,
-    schedule="v1:lookup_keeps_an_older_right+repair=shadow-attaches-first:16:1.1>2,2.4>1",
+    schedule="v1:lookup_keeps_an_older_right:f4249:1.4>2",
 )
 def lookup_keeps_an_older_right(m):
     """A thread that only reads a wired page is refused, because it could be written to a moment ago.

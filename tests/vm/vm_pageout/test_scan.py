@@ -462,7 +462,6 @@ def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone,
         m = page_on(vm, kind)
         vm_page_busy_try(m, False)
         map_page(m)
-        vm_page_wakeup(m)
         if kind == "inactive":  # such a page is freed if it is not valid
             m.valid = 0
         vm_page_wakeup(m)

@@ -62,12 +62,12 @@ MUTANTS = (
     Mutant(
         "COW-19",
         f"{_MODULE}.exec:vmspace_exec",
-        "pmap_replacevm(p, new)",
+        "pmap_replacevm(p, new, adjrefs=False)",
         """
         from vmsmp.vm.vm_map.vmspace import vmspace_ref
 
         vmspace_rel(old)
-        pmap_replacevm(p, new)
+        pmap_replacevm(p, new, adjrefs=False)
         vmspace_ref(old)
         """,
         "INV-VS1",

@@ -138,7 +138,7 @@ def sync_of_a_range_writes_nothing(m):
     cpus=2,
     tags={"object", "clean", "vnode", "pmap", "finding"},
     fixed=True,
-    schedule="v1:store_during_a_sync_is_forgotten:4ea:0.401>1,1.43>1,1.100>0,0.402>2,2.45>2",
+    schedule="v1:store_during_a_sync_is_forgotten:f43c4:1.43>1,1.102>2,2.45>2",
 )
 def store_during_a_sync_is_forgotten(m):
     """A process stores to a page while that is written to its file, and the store never gets to disk.
@@ -175,7 +175,7 @@ def store_during_a_sync_is_forgotten(m):
     cpus=2,
     tags={"object", "clean", "vnode", "pmap", "finding"},
     fixed=True,
-    schedule="v1:sync_unflags_a_mapping:d:1.3>2,2.9>1,1.42>1,1.55>2,2.45>2",
+    schedule="v1:sync_unflags_a_mapping:f4289:1.3>2,2.15>1,1.42>1,1.56>2",
 )
 def sync_unflags_a_mapping(m):
     """A process maps a page writeable while a sync makes it read-only: it may write, and no flag says so.

@@ -8,7 +8,7 @@ import verdicts
 import vmsmp
 from page_layer import by_tree, shared_page
 from verdicts import entries
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_store
+from vmsmp.scenarios._kit import Space
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
     vm_object_allocate,
@@ -56,7 +56,7 @@ silent = partial(verdicts.silent, schedules=200)
 
 
 @DEPTHS
-@pytest.mark.parametrize("name", ["busy_count", "hold_count", "wire_count", "flags", "md"])
+@pytest.mark.parametrize("name", ["busy_count", "hold_count", "wire_count", "flags", "interlock_count"])
 def test_a_store_to_an_atomic_word_of_a_page_is_found_whether_or_not_anything_is_lost(name, locks):
     def program(m):
         page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
@@ -186,7 +186,7 @@ def test_what_is_put_right_within_a_step_is_not_seen():
         page = m.boot(pages=4, l2_size=1).page.vm_page_array[0]
 
         def worker():
-            page.md.setbits(0)
+            page.flags.setbits(0)
             wanted(page, PBUSY_WANTED)
             wanted(page, 0)
             m.yield_()
@@ -230,7 +230,7 @@ def test_the_first_broken_rule_is_the_one_reported():
 
         def worker(page):
             wanted(page, PBUSY_WANTED)
-            page.md.setbits(0)
+            page.flags.setbits(0)
             m.yield_()
 
         m.spawn(worker, first)
@@ -302,13 +302,15 @@ def hold_and_wire(m, vm, obj):
 
 def map_and_cache(m, vm, obj):
     page = shared_page(vm, obj, 0)
+    space = Space(vm, obj).with_tables()
 
     def process():
-        vm_page_busy_wait(page, True)
-        vm_page_activate(page)
-        pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
-        vm_page_wakeup(page)
-        pmap_store(page)
+        with space.locked():
+            vm_page_busy_wait(page, True)
+            vm_page_activate(page)
+            space.enter(page, 0)
+            vm_page_wakeup(page)
+        space.store(0)
 
     def launder():
         vm_page_busy_wait(page, True)
@@ -339,7 +341,7 @@ def test_the_same_line_gives_the_same_digest_with_checkers_and_without(roles, sc
     """Each program ends with a check that fails, so that a search tells the line of what it ran."""
 
     def program(m):
-        vm = m.boot(pages=4, l2_size=1, adj_limit=1)
+        vm = m.boot(pages=8, l2_size=1, adj_limit=1)
         obj = vm_object_allocate(vm, 4)
         for fn, *args in roles(m, vm, obj):
             m.spawn(fn, *args)

@@ -27,7 +27,7 @@ from vmsmp.vm.vm_page import (
     vm_page_zero_invalid,
 )
 
-#: The sizes of machines with memory.
+#: The sizes of machines with room for page tables.
 MEMORY = {"pages": 24, "l2_size": 1}
 BASE = 0x10000
 

@@ -31,8 +31,8 @@ def test_a_machine_boots_once(alone):
 
 def test_parts_are_booted_in_the_order_in_which_they_need_each_other(alone):
     types = ["Vmmeter", "Proc", "Vpgqueues", "VmPage", "VmPageHashElm", "VmObject"]
-    types += ["VmObjectHash", "Vnode", "Pmap", "PvEntry", "Placemark", "PmapInvalInfo"]
-    types += ["VmMap", "VmMapEntry", "VmMapBacking", "VmMapIlock", "Vmspace", "VmMapEntrySupply"]
+    types += ["VmObjectHash", "Vnode", "Pmap", "PvEntry", "Placemark", "PmapInvalInfo", "VmMap"]
+    types += ["VmMapEntry", "VmMapBacking", "VmMapIlock", "Vmspace", "VmMapEntrySupply"]
     assert types == alone(lambda vm: [pool.type.__name__ for pool in vm.pools])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mappings import map_page, store
-from vmsmp.vm.pmap import pmap_kextract
+from vmsmp.vm.pmap import pmap_kextract, pmap_kvtom
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
     M_ZERO,
@@ -26,7 +26,6 @@ from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_MARKER,
     PG_NEED_COMMIT,
-    PHYS_TO_VM_PAGE,
     VM_PAGE_BITS_ALL,
     vm_page_busy_wait,
     vm_page_flag_set,
@@ -312,7 +311,7 @@ def test_contiguous_memory_is_mapped_at_addresses_of_the_kernel_s_map(alone):
     def program(vm):
         addr = malloc(vm, 3)
         entry = vm.map.kernel_map.peek("rb_root").first()
-        pages = [pmap_kextract(vm, addr + n * PAGE_SIZE) // PAGE_SIZE for n in range(3)]
+        pages = [pmap_kvtom(vm, addr + n * PAGE_SIZE).phys for n in range(3)]
         return (entry.ba.peek("start"), entry.peek("id"), entry.ba.peek("object")) == (
             addr,
             VM_SUBSYS_CONTIG,
@@ -325,12 +324,13 @@ def test_contiguous_memory_is_mapped_at_addresses_of_the_kernel_s_map(alone):
 def test_what_is_freed_leaves_neither_addresses_nor_mappings_nor_wired_pages(alone):
     def program(vm):
         addr = malloc(vm, 2)
-        m = PHYS_TO_VM_PAGE(vm, pmap_kextract(vm, addr))
+        m = pmap_kvtom(vm, addr)
         contigfree(vm, addr, 2 * PAGE_SIZE)
         kernel_map = vm.map.kernel_map
-        return kernel_map.peek("nentries"), pmap_kextract(vm, addr), m.peek("wire_count"), run(vm, 8)
+        mapped = pmap_kextract(vm, addr), pmap_kextract(vm, addr + PAGE_SIZE)
+        return kernel_map.peek("nentries"), mapped, m.peek("wire_count"), run(vm, 8)
 
-    assert (0, 0, 0, 0) == alone(program)
+    assert (0, (0, 0), 0, 0) == alone(program)
 
 
 @pytest.mark.parametrize("allocate", [malloc, lambda vm, n: kmem_alloc_contig(vm, n * PAGE_SIZE, 0, TOP, 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
+from page_layer import on
 from vmsmp.vm import vm_kern as k
 from vmsmp.vm.vm_map import (
     KM_CPU_SHIFT,
@@ -35,19 +36,16 @@ def test_memory_has_wired_entries_and_zeroed_pages_of_the_kernel_s_object(alone,
         addr = alloc(vm, PAGE + 1, kmflags)
         entry = entry_of(vm.map.kernel_map, addr)
         obj = vm.objects.kernel_object
-        pages = obj.peek("rb_memq")
+        pages = [obj.peek("rb_memq")[addr // PAGE + n] for n in (0, 1)]
         return (
             (entry.ba.peek("end") - addr, entry.ba.peek("object") is obj, entry.ba.peek("offset") == addr),
             (entry.peek("wired_count"), entry.peek("id")),
-            [
-                (pages[addr // PAGE + n].peek("valid"), pages[addr // PAGE + n].peek("wire_count"))
-                for n in (0, 1)
-            ],
+            [(m.peek("valid"), m.peek("wire_count"), on(m)) for m in pages],
             vm.map.supply().reserved(),
         )
 
     found = alone(program)
-    assert ((2 * PAGE, True, True), (1, VM_SUBSYS_KMALLOC), [(0xFF, 1)] * 2, 0) == found
+    assert ((2 * PAGE, True, True), (1, VM_SUBSYS_KMALLOC), [(0xFF, 1, "active")] * 2, 0) == found
 
 
 def test_a_stack_has_a_guard_without_a_page(alone):

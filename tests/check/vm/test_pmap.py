@@ -78,8 +78,6 @@ def test_a_page_that_no_entry_names_has_no_rules_to_keep():
         return broken_mapping(m, None), freed_mapped(m, None)
 
     assert (None, None) == told(program)
-    m = SimpleNamespace(vm=SimpleNamespace(mmu=None), flags=SimpleNamespace(value=0))
-    assert (None, None) == (broken_mapping(m, None), freed_mapped(m, None))
 
 
 def test_a_checker_sees_flags_that_say_too_little():
@@ -135,7 +133,7 @@ def test_what_is_left_over_is_told():
     def program(vm):
         space = Space(vm)
         _, pmark = pv_get(space.pmap, 5, mark=True)
-        space.pages[0].md.fetchadd(0x100)
+        space.pages[0].interlock_count.fetchadd(0x100)
         found = [thing for thing, _ in (*owned_placemarks(vm), *interlocked_pages(vm))]
         return found == [pmark, space.pages[0]]
 

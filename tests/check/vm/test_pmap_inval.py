@@ -162,7 +162,7 @@ def test_a_page_that_is_free_or_somebody_else_s_is_not_used(freed, again):
 
 def test_a_user_s_address_is_used_by_an_active_cpu_only():
     def act(m, vm, space):
-        space.vm_pmap.pm_active.clearbits(1)
+        space.vm_pmap.pm_active.value &= ~1
         load(m)
 
     assert "INV-T4" == judged(act).message[:6]

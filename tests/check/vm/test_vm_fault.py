@@ -9,7 +9,7 @@ from faults import REPAIRS, filled, load, new_process, private, store
 from maps import at, entry_at
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.observer import FaultEnds
-from vmsmp.vm.pmap_range import pmap_enter
+from vmsmp.vm.pmap import pmap_enter
 from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
 from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_wakeup
 
@@ -18,7 +18,7 @@ def verdict(act):
     """What all checkers say of `act(vm)`: (kind, message), or None."""
 
     def program(m):
-        act(m.boot(pages=8, l2_size=1))
+        act(m.boot(pages=16, l2_size=1))
 
     failure = vmsmp.explore(program, sched="dfs:0", schedules=1, repairs=REPAIRS).failure
     return failure and (failure.kind, failure.message)
@@ -27,11 +27,7 @@ def verdict(act):
 def entering(prot=VM_PROT_RW, *, busy=True, locked=True, valid=0xFF, shadow=False, protection=VM_PROT_RW):
     """Map a page in such a way."""
 
-    def act(vm):
-        map, obj = new_process(vm), filled(vm, 5)
-        private(map, 0, obj)
-        entry = entry_at(map, 0)
-        m = obj.raw_rb_memq[0]
+    def enter(map, m, entry):
         v.vm_map_lock(map)
         if shadow:
             v.vm_map_entry_shadow(entry)
@@ -46,13 +42,20 @@ def entering(prot=VM_PROT_RW, *, busy=True, locked=True, valid=0xFF, shadow=Fals
         vm_page_wakeup(m)
         v.vm_map_unlock(map)
 
+    def act(vm):
+        map, obj = new_process(vm), filled(vm, 5)
+        private(map, 0, obj)
+        m = obj.raw_rb_memq[0]
+        if not busy:  # by whom it is mapped, but by somebody else
+            vm_page_busy_wait(m, True)
+        vm.machine.spawn(enter, map, m, entry_at(map, 0)).join()
+
     return act
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"busy": False}, "INV-F4: pg: it is mapped, and who maps it has not busied it"),
         ({"locked": False}, "INV-F4: pg: it is mapped, and the map is not locked"),
         ({"valid": 1}, "INV-PM2: pg: it is mapped, and not valid"),
         ({"shadow": True}, "INV-C1: pg: it is mapped writeable, and not the first object's"),
@@ -70,6 +73,10 @@ def entering(prot=VM_PROT_RW, *, busy=True, locked=True, valid=0xFF, shadow=Fals
 )
 def test_a_page_is_mapped_as_it_may_be(how, message):
     assert (message and ("accounting", message)) == verdict(entering(**how))
+
+
+def test_who_maps_a_page_has_busied_it():
+    assert ("check", "panic: pmap_enter: page not busied") == verdict(entering(busy=False))
 
 
 def test_a_fault_leaves_its_thread_with_what_it_had():

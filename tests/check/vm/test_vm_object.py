@@ -15,7 +15,8 @@ from vmsmp.check.vm.vm_object import (
     freed_wrongly,
     unknown_to_be_dirty,
 )
-from vmsmp.scenarios._kit import active_page, file_object, idle_pages
+from vmsmp.scenarios._kit import Space, active_page, file_object, idle_pages
+from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_RW
 from vmsmp.vm.vm_object import (
     OBJ_DEAD,
     OBJ_MIGHTBEDIRTY,
@@ -29,8 +30,6 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PG_NEED_COMMIT,
-    PTE_V,
-    PTE_W,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     vm_page_alloc,
@@ -338,7 +337,6 @@ def test_an_object_that_is_at_work_or_listed_is_not_freed(change, text):
     [
         ({"dirty": 1}, "it has a dirty page, and says that it cannot have one"),
         ({"flags": PG_NEED_COMMIT}, "it has a dirty page, and says that it cannot have one"),
-        ({"md": PTE_V | PTE_W}, "it has a page mapped writeable, and says that it has none"),
     ],
     ids=str,
 )
@@ -362,3 +360,26 @@ def test_a_file_with_something_to_be_written_says_so(change, text, known):
         assert [None, None] == told
     else:
         assert (text, None) == (told[0][1].text, told[1])
+
+
+@pytest.mark.parametrize("known", [0, OBJ_MIGHTBEDIRTY, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY])
+def test_a_file_with_a_page_that_may_be_written_to_says_so(known):
+    told = []
+
+    def program(m):
+        vm = m.boot(pages=8, l2_size=1)
+        _vp, obj = file_object(vm, 1)
+        (page,) = idle_pages(vm, obj, [0])
+        space = Space(vm, obj, 1)
+        for prot in (VM_PROT_READ, VM_PROT_RW):
+            space.fault(page, 0, prot)
+            obj.flags.value = known
+            told.append(unknown_to_be_dirty(vm))
+        space.remove()
+        told.append(unknown_to_be_dirty(vm))
+
+    silent(program, schedules=1)
+    before, broken, after = told
+    assert (None, None) == (before, after)
+    text = "it has a page mapped writeable, and says that it has none"
+    assert (None if known == OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY else text) == (broken and broken[1].text)

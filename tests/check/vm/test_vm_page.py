@@ -7,10 +7,11 @@ import pytest
 
 import verdicts
 import vmsmp
+from mappings import space_of
 from page_layer import active, poke
 from verdicts import entries
 from vmsmp.scenarios._kit import active_page
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove
+from vmsmp.vm.vm_map import VM_PROT_READ
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
@@ -21,7 +22,6 @@ from vmsmp.vm.vm_page import (
     PG_NEED_COMMIT,
     PG_UNQUEUED,
     PG_WRITEABLE,
-    PTE_V,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
     vm_page_activate,
@@ -121,7 +121,7 @@ def meddling(make, values, *, restore=False, l2_size=1):
             before = {name: page.peek(name) for name in new}
             poke(page, **new)
             counted = [name for name in new if name in ("busy_count", "hold_count", "wire_count")]
-            getattr(page, counted[0] if counted else "md").setbits(0)
+            getattr(page, counted[0] if counted else "flags").setbits(0)
             m.yield_()
             if restore:
                 poke(page, **before)
@@ -180,11 +180,6 @@ BROKEN = [
     (cached, {"dirty": 1}, "INV-Q7: pg: it is cached, and dirty or mapped"),
     (cached, {"flags": PG_MAPPED}, "INV-Q7: pg: it is cached, and dirty or mapped"),
     (cached, {"flags": PG_NEED_COMMIT}, "INV-Q7: pg: it is cached, and dirty or mapped"),
-    (active, {"md": PTE_V}, "INV-PM1: pg: a process maps it"),
-    (active, {"md": PTE_V, "flags": PG_MAPPED}, "INV-PM1: pg: a process maps it"),
-    (free, {"md": PTE_V}, "INV-PM1: pg: a process maps it"),
-    (cached, {"md": PTE_V}, "INV-PM1: pg: a process maps it"),
-    (on_hold, {"md": PTE_V, "flags": PG_MAPPED}, "INV-PM1: pg: a process maps it"),
 ]
 #: What comes close, and is right.
 RIGHT = [
@@ -202,7 +197,6 @@ RIGHT = [
     (resident, {"dirty": 0xFF, "flags": PG_WRITEABLE}),
     (on_hold, {"flags": PG_MAPPED}),
     (cached, {"dirty": 0x0F, "valid": 0xF0}),
-    (busied, {"md": PTE_V}),
 ]
 
 
@@ -347,7 +341,7 @@ def test_a_free_page_in_an_object_is_found(locks):
         def meddler():
             poke(page, object=obj, pindex=2)
             obj.peek("rb_memq")[2] = page
-            page.md.setbits(0)
+            page.flags.setbits(0)
             m.yield_()
 
         m.spawn(meddler)
@@ -366,7 +360,7 @@ def test_two_pages_that_say_they_are_an_object_s_at_one_index_are_found(locks):
 
         def meddler():
             poke(other, object=page.peek("object"), pindex=0)
-            other.md.setbits(0)
+            other.flags.setbits(0)
             m.yield_()
 
         m.spawn(meddler)
@@ -378,12 +372,11 @@ def test_two_pages_that_say_they_are_an_object_s_at_one_index_are_found(locks):
 @DEPTHS
 def test_mapping_a_page_that_stays_cached_is_found(locks):
     def program(m):
-        page = cached(m.boot(pages=4, l2_size=1))
+        page = cached(m.boot(pages=8, l2_size=1))
+        space = space_of(page)
 
         def process():
-            vm_page_busy_wait(page, True)
-            pmap_enter(page, VM_PROT_READ)
-            vm_page_wakeup(page)
+            space.fault(page, page.peek("pindex"), VM_PROT_READ)
 
         m.spawn(process)
         m.join()
@@ -395,14 +388,16 @@ def test_mapping_a_page_that_stays_cached_is_found(locks):
 @DEPTHS
 def test_mapping_a_page_that_was_activated_before_is_right(locks):
     def program(m):
-        page = cached(m.boot(pages=4, l2_size=1))
+        page = cached(m.boot(pages=8, l2_size=1))
+        space, pindex = space_of(page), page.peek("pindex")
 
         def process():
-            vm_page_busy_wait(page, True)
-            vm_page_activate(page)
-            pmap_enter(page, VM_PROT_READ | VM_PROT_WRITE)
-            vm_page_wakeup(page)
-            pmap_remove(page)
+            with space.locked():
+                vm_page_busy_wait(page, True)
+                vm_page_activate(page)
+                space.enter(page, pindex)
+                vm_page_wakeup(page)
+            space.remove(pindex)
 
         m.spawn(process)
         m.spawn(process)
@@ -414,18 +409,20 @@ def test_mapping_a_page_that_was_activated_before_is_right(locks):
 @DEPTHS
 def test_clearing_the_flag_of_a_page_that_is_still_mapped_is_found(locks):
     def program(m):
-        page = resident(m.boot(pages=4, l2_size=1))
+        page = resident(m.boot(pages=8, l2_size=1))
+        space = space_of(page)
 
         def process():
-            vm_page_busy_wait(page, True)
-            pmap_enter(page, VM_PROT_READ)
-            vm_page_flag_clear(page, PG_MAPPED)
-            vm_page_wakeup(page)
+            with space.locked():
+                vm_page_busy_wait(page, True)
+                space.enter(page, page.pindex, VM_PROT_READ)
+                vm_page_flag_clear(page, PG_MAPPED)
+                vm_page_wakeup(page)
 
         m.spawn(process)
         m.join()
 
-    found(program, "accounting", "INV-PM1: pg: a process maps it", locks=locks)
+    found(program, "accounting", "INV-P1: pg: an entry of a page table names it", locks=locks)
 
 
 # -- a page that is not settled -------------------------------------------------------------------
@@ -462,7 +459,7 @@ def test_a_page_s_queue_is_judged_when_its_spinlock_is_free_again(locks, spin):
             if spin:
                 page.spin.acquire()
             poke(page, queue=vm.page.PQ_FREE)
-            page.md.setbits(0)
+            page.flags.setbits(0)
             m.yield_()
             poke(page, queue=vm.page.PQ_ACTIVE)
             if spin:

@@ -1,4 +1,4 @@
-"""The steps of a function on a machine with memory."""
+"""The steps of a function on a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tables import MEMORY
 
 @pytest.fixture
 def rows():
-    """The visible operations of CPU 0 in `act(*prepare(vm))` on a machine with memory, in words."""
+    """The visible operations of CPU 0 in `act(*prepare(vm))` on a machine, in words."""
 
     def told(prepare, act, **sizes):
         def program(m):

@@ -1,4 +1,4 @@
-"""Machines with memory: address spaces with page tables of their own, and the steps of one CPU."""
+"""Address spaces with page tables of their own, and the steps of one CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEMORY = {"pages": 24, "l2_size": 1}
 
 @pytest.fixture
 def memory():
-    """What makes a machine with memory."""
+    """The sizes of a machine."""
     return MEMORY
 
 

@@ -10,7 +10,7 @@ from vmsmp.check.vm.pmap import mapped
 from vmsmp.scenarios._kit import contents, run_in
 from vmsmp.scenarios._kit import touch as touches
 from vmsmp.vm import vm_map as v
-from vmsmp.vm.pmap import pmap_enter
+from vmsmp.vm.pmap import pmap_enter, pmap_maybethreaded
 from vmsmp.vm.vm_map import (
     MAP_ENTRY_COW,
     MAP_ENTRY_NEEDS_COPY,
@@ -375,10 +375,12 @@ def test_a_thread_s_device_is_not_copied_without_a_thread(alone):
 # -- several at once ------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_a_store_of_the_parent_comes_before_the_fork_or_faults(together):
     def program(vm):
         old = space(vm, 1)
         touch(old, 0)
+        pmap_maybethreaded(old.vm_pmap)
         told = {}
 
         def parent():
@@ -393,6 +395,8 @@ def test_a_store_of_the_parent_comes_before_the_fork_or_faults(together):
         vm.machine.join()
         found = v.vm_map_lookup(told["new"].vm_map, at(0), VM_PROT_WRITE)
         vm.machine.check(found.wflags == v.FW_DIDCOW, "the child copies what it writes")
+        shared = contents(found.ba.backing_ba.peek("object").peek("rb_memq")[0])
+        vm.machine.check(shared == told["stored"], "a store that was allowed is in both")
         v.vm_map_lookup_done(found.map, found.entry, None)
         for vmspace in (old, told["new"]):
             v.vmspace_rel(vmspace)

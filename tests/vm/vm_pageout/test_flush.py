@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mappings import entry
+from mappings import entry, space_of
 from page_layer import limit, on, poke
-from vmsmp.scenarios._kit import Space, busied_page, file_object, write_fault
+from vmsmp.scenarios._kit import busied_page, file_object, write_fault
 from vmsmp.vm.vm_object import OBJPC_SYNC, OBJPC_TRY_TO_CACHE, OBJT_DEAD, OBJT_SWAP, vm_object_allocate
-from vmsmp.vm.vm_page import (
-    vm_page_busy_wait,
-    vm_page_dirty,
-    vm_page_wakeup,
-)
+from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty, vm_page_wakeup
 from vmsmp.vm.vm_pageout import flush, vm_pageout_flush
 from vmsmp.vm.vm_pager import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_FAIL, VM_PAGER_OK
 
@@ -42,18 +38,18 @@ def test_a_page_of_a_file_is_clean_afterwards(alone, flags, queue):
     assert (1, 0, (0, 0), queue) == alone(program)
 
 
-@pytest.mark.parametrize(("flags", "left"), [(OBJPC_SYNC, "v"), (OBJPC_SYNC | OBJPC_TRY_TO_CACHE, "")])
-def test_processes_may_read_a_page_that_is_written_unless_it_is_to_be_cached(alone, flags, left):
+@pytest.mark.parametrize(("flags", "rights"), [(OBJPC_SYNC, "v"), (OBJPC_SYNC | OBJPC_TRY_TO_CACHE, "")])
+def test_processes_may_read_a_page_that_is_written_unless_it_is_to_be_cached(alone, flags, rights):
     def program(vm):
         _vp, obj = file_object(vm, 1)
         page = dirty_page(vm, obj)
         vm_page_wakeup(page)
-        write_fault(Space(vm, obj, 1), page)
+        write_fault(space_of(page), page)
         vm_page_busy_wait(page, True)
         vm_pageout_flush([page], flags)
         return entry(page)
 
-    assert left == alone(program)
+    assert rights == alone(program)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mappings import RW, entry, map_page, mapped, store
-from page_layer import intact, limit, move, on, wanting
+from mappings import entry, map_page, store
+from page_layer import intact, limit, on, wanting
 from vmsmp.vm import vm_pageout as d
-from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     ACT_ADVANCE,
@@ -328,7 +327,7 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
         if how == "dirty":
             m.dirty = 1
         else:
-            map_page(m, VM_PROT_READ | VM_PROT_WRITE)
+            map_page(m)
             store(m)
         vm_page_wakeup(m)
         return scanned(vm, m), m.dirty, entry(m)
@@ -460,8 +459,9 @@ def test_cached_pages_are_freed_while_free_ones_alone_are_short(alone, page_on, 
 @pytest.mark.parametrize("kind", ["cache", "inactive"])
 def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone, page_on, kind):
     def program(vm):
-        m = mapped(vm, page_on, RW)
-        move(m, getattr(vm.page, f"PQ_{kind.upper()}") + m.pc)
+        m = page_on(vm, kind)
+        vm_page_busy_try(m, False)
+        map_page(m)
         if kind == "inactive":  # such a page is freed if it is not valid
             m.valid = 0
         vm_page_wakeup(m)

@@ -1,6 +1,7 @@
 """What holds when a page is mapped, and when a fault returns.
 
-INV-F4: who maps a page has it busied, and the map locked.  INV-PM2: it is valid, as a whole.
+INV-F4: who maps a page has the map locked; pmap_enter sees to it that it is busied.
+INV-PM2: a page that is mapped is valid, as a whole.
 INV-C1: it is mapped writeable only if it is the first object's of an entry that needs no copy.
 INV-M7: it is mapped with no right that its entry does not give.
 INV-F2: a fault leaves its thread with what it had: no lock, token or page more.
@@ -17,7 +18,6 @@ from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.vm.observer import FaultEnds, PageEntered
 from vmsmp.vm.vm_map.flags import MAP_ENTRY_NEEDS_COPY, VM_PROT_ALL, VM_PROT_WRITE
 from vmsmp.vm.vm_page.flags import VM_PAGE_BITS_ALL
-from vmsmp.vm.vm_page.page import HARD, SOFT
 
 
 def entered_wrongly(cpu: Cpu, event: PageEntered) -> tuple[Record, Broken] | None:
@@ -28,8 +28,6 @@ def entered_wrongly(cpu: Cpu, event: PageEntered) -> tuple[Record, Broken] | Non
 
 def _unlocked(cpu: Cpu, event: PageEntered) -> Broken | None:
     m, entry = event.page, event.entry
-    if not has(cpu, m, HARD, SOFT):
-        return Broken("INV-F4", "it is mapped, and who maps it has not busied it")
     if not has(cpu, entry.map.lock, EXCLUSIVE, SHARED):
         return Broken("INV-F4", "it is mapped, and the map is not locked")
     if m.raw_valid != VM_PAGE_BITS_ALL and m.raw_object is not m.vm.objects.kernel_object:

@@ -13,6 +13,15 @@ _PMAP = "vmsmp.vm.pmap"
 
 MUTANTS = (
     Mutant(
+        "PMP-02",
+        f"{_PMAP}.interlock:interlock_wait",
+        "while icount & INTERLOCK_COUNT:",
+        "while False:",
+        "INV-D2",
+        "a page is protected while another CPU has taken its entry away and not yet told what was written",
+        "free_against_map",
+    ),
+    Mutant(
         "PMP-03",
         f"{_PMAP}.enter:_replace",
         "_flag(m, bool(newpte & PG_RW))",

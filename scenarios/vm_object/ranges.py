@@ -152,17 +152,16 @@ def removal_spares_what_is_stored(m):
     A removal unmaps the range first, and a page may be mapped again before it has it busied.  The file system
     has written the page since the fault: it is clean, and still mapped writeable.
     """
-    vm = m.boot(pages=10, l2_size=1)
-    obj = vm_object_allocate(vm, 2)
-    pages = idle_pages(vm, obj, range(2))
-    space = Space(vm, obj).with_tables()
+    vm = m.boot(pages=8 + m.ncpus, l2_size=1)
+    obj = vm_object_allocate(vm, m.ncpus)
+    pages = idle_pages(vm, obj, range(m.ncpus - 1))
+    space = Space(vm, obj, m.ncpus).with_tables()
     kept = m.atomic(0, name="kept")
 
     def remover():
         vm_object_page_remove(obj, 0, 0, True)
 
-    def process():
-        n = m.choose(2)
+    def process(n):
         page = pages[n]
         with space.locked():
             vm_page_busy_wait(page, True)
@@ -177,8 +176,8 @@ def removal_spares_what_is_stored(m):
                 space.remove(n)
 
     m.spawn(remover)
-    for _ in range(m.ncpus - 1):
-        m.spawn(process)
+    for n in range(m.ncpus - 1):
+        m.spawn(process, n)
     m.join()
     for n, page in enumerate(pages):
         if kept.peek() & 1 << n:

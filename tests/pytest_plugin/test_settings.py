@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
         ("seed", "-1", "--vmsmp-seed must be a number such as 7 or 0x2a, not '-1'"),
         ("schedules", "0", "--vmsmp-schedules must be a number from 1, not '0'"),
         ("sched", "pct:x", "--vmsmp-sched: unknown scheduler 'pct:x'"),
+        ("mode", "fast", "--vmsmp-mode must be controlled or free, not 'fast'"),
         ("replay", "v1:a", "--vmsmp-replay: schedule 'v1:a': expected v1:NAME:SEED:PREEMPTIONS"),
     ],
 )

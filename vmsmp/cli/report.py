@@ -55,12 +55,14 @@ def register(commands: Subparsers) -> None:
         "the file that GITHUB_STEP_SUMMARY names",
     )
     parser.add_argument(
-        "--kills", metavar="FILE", help="show this kill table on the site: output of `vmsmp mutants --json`"
+        "--kills",
+        metavar="FILE",
+        help="show this kill table, output of `vmsmp mutants --json`, and not the store's own",
     )
     parser.add_argument(
         "--bench",
         metavar="FILE",
-        help="show this contention on the site: output of `vmsmp bench --plot PLOT --json`",
+        help="show this contention, output of `vmsmp bench --plot PLOT --json`, and not the store's own",
     )
     parser.add_argument(
         "--replays",
@@ -155,9 +157,13 @@ def _board(args: argparse.Namespace) -> Dashboard:
 
     if args.store is None:
         raise UsageError("which store? --store FILE names it, or VMSMP_STORE")
-    verdicts = verdicts_of(_json(args.kills), args.kills) if args.kills is not None else ()
-    colours = colours_of(_json(args.bench), args.bench) if args.bench is not None else ()
-    return Dashboard(args.store, read_store(Path(args.store)), verdicts, colours)
+    contents = read_store(Path(args.store))
+    verdicts, colours = contents.kills, contents.colours
+    if args.kills is not None:
+        verdicts = verdicts_of(_json(args.kills), args.kills)
+    if args.bench is not None:
+        colours = colours_of(_json(args.bench), args.bench)
+    return Dashboard(args.store, contents, verdicts, colours)
 
 
 def _json(name: str) -> Any:

@@ -12,10 +12,10 @@ import pytest
 
 from boards import NASTY, board, found, points, row, signature
 from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Colours
 from vmsmp.cli.folders import output_folder
 from vmsmp.report.dashboard.retold import retell
 from vmsmp.report.dashboard.site import site
-from vmsmp.report.dashboard.values import Colours
 
 pytest.importorskip("jinja2", reason="the site needs the extra `report`")
 

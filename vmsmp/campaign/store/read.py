@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from vmsmp.campaign.store import measured
 from vmsmp.campaign.store.schema import connect, refuse
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.kill_table import Verdict
 
 # what a finding's status can be
 NEW: Final = "new"
@@ -150,13 +154,20 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All of a store: runs oldest first, signatures by their first sight."""
+    """All of a store: runs oldest first, signatures by their first sight.
+
+    `kills` is the kill table of the code that was tried last, `sites` are its guards; `colours` is the
+    contention.
+    """
 
     runs: tuple[Run, ...]
     signatures: tuple[Signature, ...]
     rows: tuple[Row, ...]
     troubles: tuple[Trouble, ...]
     discovery: tuple[Point, ...]
+    kills: tuple[Verdict, ...] = ()
+    sites: tuple[measured.Site, ...] = ()
+    colours: tuple[measured.Colours, ...] = ()
 
     @property
     def new(self) -> tuple[Signature, ...]:
@@ -172,13 +183,15 @@ def read_store(path: Path) -> Contents:
     with closing(connect(path, write=False)) as base:
         base.row_factory = sqlite3.Row
         try:
-            base.execute("BEGIN")  # one moment for all that is read
             return Contents(
                 tuple(_runs(base)),
                 tuple(_signatures(base)),
                 tuple(_rows(base)),
                 tuple(_troubles(base)),
                 tuple(_discovery(base)),
+                tuple(measured.kills(base)),
+                tuple(measured.sites(base)),
+                tuple(measured.colours(base)),
             )
         except sqlite3.Error as error:
             refuse(path, f"it cannot be read: {error}")
@@ -317,21 +330,19 @@ def find(path: Path, ident: str) -> Found:
 
 
 def _rows(base: sqlite3.Connection) -> Iterator[Row]:
-    traces = {
-        strand: (count, once)
-        for strand, count, once in base.execute(
-            "SELECT strand, count(*), sum(NOT again) FROM traces GROUP BY strand"
-        )
-    }
-    for strand, *values in base.execute(
+    for row in base.execute(
         """
-        SELECT strands.id, code, scenario, way, engine, words, count(*), sum(executions), sum(operations),
-            sum(seconds), sum(CASE complete WHEN 1 THEN sampled ELSE 0 END), max(cpus), max(choices)
-        FROM batches JOIN strands ON strand = strands.id
-        GROUP BY strands.id ORDER BY scenario, way, words, code
+        SELECT code, scenario, way, engine, words, batches, executions, operations, seconds,
+            sampled, traces, CAST(once AS INTEGER), cpus, choices
+        FROM strands JOIN certificates ON certificates.strand = strands.id JOIN (
+            SELECT strand, count(*) AS batches, sum(executions) AS executions, sum(operations) AS operations,
+                sum(seconds) AS seconds
+            FROM batches GROUP BY strand
+        ) AS ran ON ran.strand = strands.id
+        ORDER BY scenario, way, words, code
         """
     ):
-        yield Row(*[*values[:10], *traces.get(strand, (0, 0)), *values[10:]])
+        yield Row(*row)
 
 
 def _troubles(base: sqlite3.Connection) -> Iterator[Trouble]:

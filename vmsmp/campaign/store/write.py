@@ -71,6 +71,10 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write to it no more."""
         self._base.close()
         self._unlock()
 

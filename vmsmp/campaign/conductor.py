@@ -15,6 +15,7 @@ from typing import Final
 from vmsmp.campaign.batch import ENDS, Batch, Job, Report
 from vmsmp.campaign.crew import Ended, Fleet
 from vmsmp.campaign.errand import Recheck, Rechecked, Shortened, Shortening
+from vmsmp.campaign.outcome import replaying
 from vmsmp.campaign.plan import Phase, Plan
 from vmsmp.campaign.store.read import FIXED, UNSTEADY
 from vmsmp.campaign.store.write import FAILS, PASSES, Asked, Store
@@ -237,5 +238,6 @@ class Conductor:
         elif status == UNSTEADY:
             self.campaign.errors.append(
                 f"{asked.scenario}: {asked.signature}: its line fails no more on the code that it failed on, "
-                f"which is a defect of vmsmp itself: vmsmp replay '{asked.line}'"
+                "which is a defect of vmsmp itself: "
+                + replaying(asked.scenario, asked.line, listed=True, place=self._place(asked.scenario))
             )

@@ -49,6 +49,8 @@ class Campaign:
     interrupted: bool = False
     parallel: bool = False
     store: Path | None = None
+    #: What the command line was told to choose what runs.
+    chosen: tuple[str, ...] = ()
     scarcity: Scarcity = PLENTY
     #: The day by which entries of the list of known findings expire.
     today: date = field(default_factory=lambda: datetime.now(UTC).date())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vmsmp.cli.arguments import Subparsers, add_json, number, pattern, print_json
 from vmsmp.cli.files import OutputFile, add_force, output_file, same_file
 from vmsmp.cli.folders import OutputFolder, output_folder
+from vmsmp.cli.programs import add_places, scenarios_of
 from vmsmp.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def register(commands: Subparsers) -> None:
         metavar="N",
         help=f"run the lines of so many bugs again, for their tables, traces and tests (default {REPLAYS})",
     )
+    add_places(parser)
     add_force(parser)
     add_json(parser)
     parser.set_defaults(main=main)
@@ -96,7 +98,8 @@ def _write(
     from vmsmp.report.dashboard.sarif import sarif_json
     from vmsmp.report.dashboard.site import site
 
-    retold = retell(board, args.replays) if folder or "--sarif" in places or args.github else {}
+    known = scenarios_of(args.scenarios)
+    retold = retell(board, args.replays, known) if folder or "--sarif" in places or args.github else {}
     if "--junit" in places:
         places["--junit"].write(junit_xml(board))
     if "--sarif" in places:

@@ -23,7 +23,7 @@ _BATCH: Final = (
 )
 _FINDING: Final = (
     "ident, scenario, known, engine, trace, digest, message, facts, step, minimized, report, first, last, "
-    "status, judged"
+    "status, judged, place"
 )
 
 
@@ -124,8 +124,9 @@ class _Merger:
             judged, status, known = max(theirs, tuple(mine[1:]))
             self.mine.execute(
                 "UPDATE findings SET first = min(first, ?), last = max(last, ?), "
-                "minimized = max(minimized, ?), judged = ?, status = ?, known = ? WHERE id = ?",
-                (row["first"], row["last"], row["minimized"], judged, status, known, number),
+                "minimized = max(minimized, ?), place = max(place, ?), judged = ?, status = ?, known = ? "
+                "WHERE id = ?",
+                (row["first"], row["last"], row["minimized"], row["place"], judged, status, known, number),
             )
         for line in self.other.execute("SELECT * FROM schedules WHERE finding = ?", (row["id"],)).fetchall():
             self._line(number, line)

@@ -55,7 +55,7 @@ class Found:
 
     `line` replays it ("" for what only the free engine saw); `minimized`: it is as short as can be.  `report`
     is the story as text, as it was told when it was found.  `outcome` is what came of the line's last replay
-    on the code `checked_on` ("" if nobody has replayed it).
+    on the code `checked_on` ("" if nobody has replayed it).  `place` is where a program of the user's own is.
     """
 
     ident: str
@@ -78,6 +78,7 @@ class Found:
     code: str
     checked_on: str
     outcome: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +314,7 @@ def _as_found(row: Any) -> Found:
         row["code"] or "",
         row["checked_on"] or "",
         row["outcome"] or "",
+        row["place"],
     )
 
 

@@ -120,6 +120,8 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     """,
     """
+    -- where the program is that a line is of, if it is no scenario of the library
+    ALTER TABLE findings ADD COLUMN place TEXT NOT NULL DEFAULT '';
     -- what came of taking away a guard, as `vmsmp mutants` tells it
     CREATE TABLE kills (
         code TEXT NOT NULL,

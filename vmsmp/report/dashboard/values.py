@@ -168,6 +168,7 @@ def failure_of(found: Found) -> Failure:
         program=found.scenario,
         engine=found.engine,
         listed=found.scenario in all_scenarios(),
+        place=found.place,
         trace=found.trace,
         step=found.step,
     )

@@ -23,6 +23,8 @@ from vmsmp.program_files import FORM
 
 #: Bytes of a file in which a line is looked for.
 READ: Final = 2**20
+#: How the name of a finding of a store begins.
+_IDENT: Final = re.compile("f[0-9a-f]{3,12}")
 #: What may stand around a line in a text.
 _AROUND: Final = "'\"`,;()[]"
 
@@ -116,4 +118,7 @@ def _of_finding(name: str, store: str | None) -> Schedule:
         return Schedule.parse(found.line)
     what = "no schedule line (v1:NAME:SEED:PREEMPTIONS), no file that can be read and no known finding"
     near = get_close_matches(name[:100], known, n=1)
-    raise UsageError(f"{quoted(name)} is {what}{f': did you mean {near[0]}?' if near else ''}")
+    hint = f": did you mean {near[0]}?" if near else ""
+    if _IDENT.fullmatch(name):
+        hint = ": name the store that has it (--store FILE)"
+    raise UsageError(f"{quoted(name)} is {what}{hint}")

@@ -126,6 +126,16 @@ def test_a_store_that_is_not_there_cannot_be_read(tmp_path):
     assert [] == [*tmp_path.iterdir()]
 
 
+def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
+    def fails(_base):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "_prepared", fails)
+    with pytest.raises(UsageError, match="database or disk is full"):
+        Store(tmp_path / "s", "code")
+    assert [] == [*tmp_path.iterdir()]
+
+
 def test_a_store_in_no_folder_cannot_be_written(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
         Store(tmp_path / "no" / "s", "code")

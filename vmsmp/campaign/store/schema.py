@@ -189,12 +189,16 @@ def connect(path: Path | None, *, write: bool) -> sqlite3.Connection:
         return _prepared(sqlite3.connect(":memory:", isolation_level=None))
     try:
         fresh = _is_fresh(path, write=write)
+        made = write and not path.exists()
         base = _opened(path) if write else copied(path, BUSY_S)
         try:
             _check(path, base, fresh=fresh)
             return _prepared(base)
         except BaseException:
             base.close()
+            if made:  # nobody has anything in it
+                for suffix in ("", "-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
             raise
     except sqlite3.Error as error:
         refuse(path, _reason(error))
@@ -271,5 +275,6 @@ def _reason(error: sqlite3.Error) -> str:
 
 def writing_failed(path: Path | None, error: sqlite3.Error) -> StoreError:
     """The error that ends a campaign which can write no more."""
-    reason = str(error) if isinstance(error, sqlite3.OperationalError) else f"it is damaged ({error})"
-    return StoreError(f"store {quoted(path or ':memory:', 300)}: {reason}; what was found before is kept")
+    reason = "cannot write to it" if isinstance(error, sqlite3.OperationalError) else "it is damaged"
+    where = quoted(path or ":memory:", 300)
+    return StoreError(f"store {where}: {reason}: {error}; what was found before is kept")

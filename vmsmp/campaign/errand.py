@@ -54,7 +54,8 @@ class Shortening:
 def _with_few_repairs(scenario: Scenario, schedule: Schedule, alive: Alive, hang_s: float) -> Schedule:
     """The same run with as few repairs of known findings as it takes.
 
-    All are left out at once, then halves, quarters and so on.  A run that a known finding explains as soon as its repair is off keeps that repair.
+    All are left out at once, then halves, quarters and so on.  A run that a known finding explains as soon as
+    its repair is off keeps that repair.
     """
     kept = sorted(schedule.options.repairs)
     wanted = replay(scenario, schedule, hang_s=hang_s).digest if kept else ""

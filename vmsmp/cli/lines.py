@@ -13,7 +13,7 @@ from vmsmp.campaign.findings import findings
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.store.read import find
-from vmsmp.campaign.store.schema import connect
+from vmsmp.campaign.store.schema import MAGIC, connect
 from vmsmp.cli.arguments import pattern
 from vmsmp.cli.programs import add_places, program_in
 from vmsmp.engine.schedule import BYTE_ORDER_MARK, Schedule
@@ -90,6 +90,8 @@ def read_schedule(text: str, store: str | None = None) -> Schedule:
             content = file.read(READ + 1)
     except (OSError, ValueError):
         return _of_finding(text, store)
+    if content.startswith(MAGIC):
+        raise UsageError(f"{quoted(text)} is a store: name one of its findings, and the store by --store")
     for word in _words(content):
         if word.startswith("v1:"):
             return Schedule.parse(word)

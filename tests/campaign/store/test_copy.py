@@ -85,7 +85,7 @@ def test_what_a_writer_left_who_was_killed_is_read_and_stays(killed, tmp_path, n
 
 #: Reads a store as somebody who may write nowhere near it: root becomes somebody else for that.
 POWERLESS = """
-import os, sys
+import os, sys, urllib.parse
 from pathlib import Path
 from vmsmp.campaign.store.copy import copied
 if os.geteuid() == 0:

@@ -110,7 +110,7 @@ class Campaign:
         self.known[finding.name] = (finding, first, before + times)
 
     def add_new(self, failure: Failure, times: int) -> None:
-        """Count a failure that nothing explains; of several that can be replayed the shortest line is kept."""
+        """Count a failure that nothing explains; of several that replay the shortest line is kept."""
         key = _key(failure)
         kept = self.new.get(key)
         if kept is None or (failure.schedule and _length(failure) < _length(kept)):

@@ -45,6 +45,12 @@ def test_the_command_line_wins_over_the_environment(session):
     assert ", sched rr" in text
 
 
+def test_two_options_have_a_longer_name(session):
+    text = session("def test_it(): pass", "--vmsmp-base-seed", "0x8", "--vmsmp-scheduler", "rr")
+    assert "vmsmp: base seed 0x8 (--vmsmp-seed)" in text
+    assert ", sched rr" in text
+
+
 def test_lf_without_a_cache_is_a_usage_error(session):
     text = session("def test_it(): pass", "--vmsmp-lf", "-p", "no:cacheprovider")
     assert 4 == session.rc

@@ -58,7 +58,11 @@ class Explorer:
             program = self._scenario(scenario)
         options = defaults | options
         note(self.item, "vmsmp.seed", f"{options['seed']:#x}")
-        note(self.item, "vmsmp.sched", "free" if self.free else options.get("sched", DEFAULT_SCHED))
+        for name in (
+            "sched",
+            "scheduler",
+        ):  # as the options are called, which have a short name and a long one
+            note(self.item, f"vmsmp.{name}", "free" if self.free else options.get("sched", DEFAULT_SCHED))
         note(self.item, "vmsmp.gil", gil_word())
         result = self._run(program, options)
         self._write_down(result)

@@ -219,6 +219,11 @@ def test_a_finding_of_a_store_is_replayed_by_its_name(vmsmp, races):
     ident = signature.findings[0].ident
     ended = vmsmp("replay", ident[:6], "--store", "kept.db", "--scenarios", "races")
     assert (1, PLACE) == (ended.code, replay_words(ended.out)[-1])
+    alone = vmsmp("replay", ident, "--store", "kept.db")
+    assert (2, f"vmsmp: its program is in '{PLACE}': name that beside it, since a line loads no code\n") == (
+        alone.code,
+        alone.err,
+    )
     assert (2, "", 1) == vmsmp("replay", "fnone", "--store", "kept.db").complaint
     assert (2, "", 1) == vmsmp("replay", ident, "--store", "gone.db").complaint
 

@@ -62,7 +62,23 @@ def line_and_program(args: argparse.Namespace) -> tuple[Schedule, Program]:
     schedule = read_schedule(args.schedule, args.store)
     if args.program is not None:
         return schedule, program_in(args.program, schedule.program)
-    return schedule, find_scenario(schedule.program, with_own(args.scenarios))
+    known = with_own(args.scenarios)
+    place = _place_in_store(args) if schedule.program not in known else ""
+    if place:
+        raise UsageError(
+            f"its program is in {quoted(place)}: name that beside it, since a line loads no code"
+        )
+    return schedule, find_scenario(schedule.program, known)
+
+
+def _place_in_store(args: argparse.Namespace) -> str:
+    """Where the store says that a finding's program is, if the command is about one."""
+    if args.store is None:
+        return ""
+    try:
+        return find(Path(args.store), args.schedule).place
+    except UsageError:
+        return ""
 
 
 def place_of_line(args: argparse.Namespace, program: Program) -> str:

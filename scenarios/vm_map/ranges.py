@@ -144,7 +144,7 @@ def find_against_remove(m):
     m.check(not map.peek("nentries"), "everything that was mapped was removed")
 
 
-@scenario(cpus=3, tags={"map", "page", "protect"}, pages=3)
+@scenario(cpus=3, tags={"map", "page", "protect"}, pages=6)
 def protect_against_stores(m):
     """A process is forbidden to write, and allowed again, while it writes: it cannot do what is forbidden."""
     vm = m.boot(pages=12, l2_size=1)
@@ -405,7 +405,7 @@ def entries_of_the_kernel_map(m):
     _give_entries_back(vm)
 
 
-@scenario(cpus=3, tags={"map", "protect", "vnode"}, pages=2)
+@scenario(cpus=3, tags={"map", "protect", "vnode"}, pages=6)
 def files_written_and_protected(m):
     """A mapped file is made writeable while another CPU has its vnode locked and faults in the same map."""
     vm = m.boot(pages=12, l2_size=1)
@@ -432,7 +432,7 @@ def files_written_and_protected(m):
     vrele(vp)
 
 
-@scenario(cpus=3, tags={"map", "object", "page"}, pages=6)
+@scenario(cpus=3, tags={"map", "object", "page"}, pages=9)
 def private_copies(m):
     """Processes read and write what each has a private copy of, and parts are protected and removed."""
     vm = m.boot(pages=28, l2_size=1)

@@ -17,17 +17,21 @@ import kernel
 import vmsmp
 from vmsmp.engine.options import Options
 from vmsmp.hypothesis_support import check, programs, schedules
+from vmsmp.scenarios._kit import Space
+from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 
 #: Indexes of the object; the first two have pages to begin with.
 SIZE = 3
-PAGES = 5
+#: With the page tables of the address space that maps them.
+PAGES = 5 + 4
 
 
 def pages(m):
     """An object with two pages."""
     vm = m.boot(pages=PAGES, l2_size=1, adj_limit=2, hash_size=4)
     world = SimpleNamespace(m=m, vm=vm, obj=kernel.vm_object_allocate(vm, SIZE))
+    world.space = Space(vm, world.obj, SIZE).with_tables()
     for n in range(2):
         fill(world, n)
     return world
@@ -59,7 +63,7 @@ def free(world, n):
     if page is not None and page.wire_count.load():
         kernel.vm_page_wakeup(page)
     elif page is not None:
-        kernel.vm_page_protect(page, kernel.VM_PROT_NONE)
+        kernel.vm_page_protect(page, VM_PROT_NONE)
         vm_page_free(page)
 
 
@@ -71,7 +75,7 @@ def free_held(world, n):
         if page.wire_count.load():
             kernel.vm_page_wakeup(page)
         else:
-            kernel.vm_page_protect(page, kernel.VM_PROT_NONE)
+            kernel.vm_page_protect(page, VM_PROT_NONE)
             vm_page_free(page)
         kernel.vm_page_unhold(page)
 
@@ -135,16 +139,17 @@ def touch(world, n):
     page = busied(world, n)
     if page is not None:
         kernel.vm_page_activate(page)
-        kernel.pmap_enter(page, kernel.VM_PROT_READ | kernel.VM_PROT_WRITE)
+        with world.space.locked():
+            world.space.enter(page, n)
         kernel.vm_page_wakeup(page)
-        kernel.pmap_store(page)
-        kernel.pmap_remove(page)
+        world.space.store(n)
+        world.space.remove(n)
 
 
 def launder(world, n):
     page = busied(world, n)
     if page is not None:
-        kernel.vm_page_protect(page, kernel.VM_PROT_READ)
+        kernel.vm_page_protect(page, VM_PROT_READ)
         kernel.vm_page_undirty(page)
         kernel.vm_page_deactivate(page)
         kernel.vm_page_wakeup(page)

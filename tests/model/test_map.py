@@ -22,11 +22,11 @@ from hypothesis.stateful import (
 )
 
 from machine_driver import Driver
-from maps import ANON, BASE, at, new_map, over, touch
+from maps import ANON, BASE, at, over, touch
 from vmsmp.patches.patch import Mutant, plant
 from vmsmp.patches.repairs import REPAIRS
-from vmsmp.vm.pmap_range import pmap_store
-from vmsmp.vm.vm_fault import vm_fault
+from vmsmp.scenarios._kit import run_in
+from vmsmp.scenarios._kit import touch as allowed
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
     KERN_INVALID_ADDRESS,
@@ -44,6 +44,7 @@ from vmsmp.vm.vm_map import (
     vm_map_protect,
     vm_map_remove,
     vm_map_user_wiring,
+    vmspace_alloc,
 )
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_reference_quick
 from vmsmp.vm.vm_page import PAGE_SIZE
@@ -83,8 +84,10 @@ class MapAgainstFunction(RuleBasedStateMachine):
 
     def _boot(self):
         vm = self.driver.machine.boot(pages=128, l2_size=1)
-        vm.map.fault = vm_fault
-        self.map = new_map(vm, PAGES)
+        vm.mmu.trap = None  # who may not store, does not
+        vmspace = vmspace_alloc(vm, BASE, at(PAGES))
+        run_in(vm, vmspace)
+        self.map = vmspace.vm_map
         self.objects = {name: vm_object_allocate(vm, 2 * PAGES, name) for name in ("one", "other")}
 
     def do(self, call, *args):
@@ -192,13 +195,16 @@ class MapAgainstFunction(RuleBasedStateMachine):
             assert KERN_SUCCESS == code
             self.change(first, count, wired=not end)
 
+    def _store(self, page):
+        return allowed(self.driver.machine.curcpu.store, at(page), 1)
+
     @rule(page=st.integers(0, PAGES - 1), prot=st.sampled_from([VM_PROT_READ, VM_PROT_WRITE]))
     def fault(self, page, prot):
         m = self.do(touch, self.map, page, prot)
         allowed = page in self.pages and not prot & ~self.pages[page].prot
         assert allowed == (m is not None)
         if allowed:
-            stored = self.do(pmap_store, self.map.pmap, at(page))
+            stored = self.do(self._store, page)
             writeable = bool(self.pages[page].prot & VM_PROT_WRITE)
             assert stored in (writeable, True) if self.pages[page].source else stored == writeable
 

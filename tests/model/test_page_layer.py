@@ -22,24 +22,26 @@ from hypothesis.stateful import (
 import kernel
 import page_model as plain
 from machine_driver import Driver
+from vmsmp.check.vm.pmap import mapped
 from vmsmp.engine.clock import HZ
+from vmsmp.mmu.entry import PG_M, PG_RW
 from vmsmp.patches.patch import Mutant
+from vmsmp.scenarios._kit import Space, at, leave
+from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
 from vmsmp.vm.vm_meter import COUNTS
 from vmsmp.vm.vm_page import vm_page_alloc, vm_page_free, vm_page_lookup
 
 PAGES = 6
 INDEXES = 2
+#: Page tables of an address space that maps all pages of both objects, and where it maps them.
+TABLES = 4
+FIRST = {"a": 0, "b": 8}
 FLAGS = {
     "mapped": kernel.PG_MAPPED,
     "writeable": kernel.PG_WRITEABLE,
     "multi": kernel.PG_MAPPEDMULTI,
 }
-PROTECTIONS = {
-    "none": kernel.VM_PROT_NONE,
-    "read": kernel.VM_PROT_READ,
-    "write": kernel.VM_PROT_READ | kernel.VM_PROT_WRITE,
-}
-PTES = {"": 0, "r": kernel.PTE_V, "rw": kernel.PTE_V | kernel.PTE_W}
+PROTECTIONS = {"none": VM_PROT_NONE, "read": VM_PROT_READ, "write": VM_PROT_RW}
 REQUESTS = {
     "normal": kernel.VM_ALLOC_NORMAL,
     "system": kernel.VM_ALLOC_SYSTEM,
@@ -84,7 +86,7 @@ class PageLayer(RuleBasedStateMachine):
     )
     def boot(self, l2_size, unneeded, resident):
         self.vm = self.driver.do(self._boot, l2_size)
-        self.real = self.vm.page.vm_page_array
+        self.real = [m for m in self.vm.page.vm_page_array if not m.peek("wire_count")]
         self.memory = plain.Memory([m.pc for m in self.real])
         self.memory.unneeded = self.vm.page.dnweight.value = unneeded
         for place, state in resident.items():
@@ -103,10 +105,15 @@ class PageLayer(RuleBasedStateMachine):
             self.wakeup(n)
 
     def _boot(self, l2_size):
-        vm = self.driver.machine.boot(pages=PAGES, l2_size=l2_size, adj_limit=3, hash_size=1)
+        vm = self.driver.machine.boot(pages=PAGES + TABLES, l2_size=l2_size, adj_limit=3, hash_size=1)
+        self.objects = {name: kernel.vm_object_allocate(vm, INDEXES, name) for name in "ab"}
+        self.space = Space(vm, self.objects["a"], INDEXES).with_tables()
+        self.entries = {
+            "a": self.space.entry,
+            "b": self.space.map(self.objects["b"], FIRST["b"], INDEXES),
+        }
         vm.meter.limits.v_free_reserved = plain.RESERVED
         vm.meter.limits.v_interrupt_free_min = plain.INTERRUPT_MIN
-        self.objects = {name: kernel.vm_object_allocate(vm, INDEXES, name) for name in "ab"}
         return vm
 
     # -- calling
@@ -128,7 +135,7 @@ class PageLayer(RuleBasedStateMachine):
         return self.do(under_token)
 
     def number(self, m):
-        return None if m is None else m.phys
+        return None if m is None else self.real.index(m)
 
     def same(self, p, m):
         """The model's page and the kernel's are one, or both None."""
@@ -139,8 +146,10 @@ class PageLayer(RuleBasedStateMachine):
     @invariant()
     def every_page_is_what_the_model_says(self):
         names = {obj: name for name, obj in self.objects.items()}
+        entries = dict(mapped(self.space.pmap))
         for p, m in zip(self.memory.pages, self.real, strict=True):
-            word, md, obj = m.peek("busy_count"), m.peek("md"), m.peek("object")
+            word, obj = m.peek("busy_count"), m.peek("object")
+            pte = entries.pop(at(self.where(p)), 0) if p.place else 0
             assert {m.name: p.shown()} == {
                 m.name: {
                     "queue": self.vm.page.queue_type(m.peek("queue")),
@@ -152,18 +161,16 @@ class PageLayer(RuleBasedStateMachine):
                     "dirty": m.peek("dirty"),
                     "act": m.peek("act_count"),
                     "flags": sorted(name for name, bit in FLAGS.items() if m.peek("flags") & bit),
-                    "pte": (
-                        next(name for name, bits in PTES.items() if bits == md & ~kernel.PTE_M),
-                        bool(md & kernel.PTE_M),
-                    ),
+                    "pte": (("rw" if pte & PG_RW else "r") if pte else "", bool(pte & PG_M)),
                 }
             }
+        assert {} == entries
 
     @invariant()
     def every_queue_has_its_pages_in_order(self):
         lists = {
             (self.vm.page.queue_type(pq.index), (pq.index - 1) % self.vm.page.l2_size): [
-                m.phys for m in pq.pages()
+                self.number(m) for m in pq.pages()
             ]
             for pq in self.vm.page.vm_page_queues[1:]
         }
@@ -179,7 +186,7 @@ class PageLayer(RuleBasedStateMachine):
             "v_cache_count": count("cache"),
             "v_inactive_count": count("inactive"),
             "v_active_count": count("active", "hold"),
-            "v_wire_count": sum(p.wire > 0 for p in self.memory.pages),
+            "v_wire_count": TABLES + sum(p.wire > 0 for p in self.memory.pages),
         } == {name: self.vm.meter.count(name) for name in COUNTS}
 
     @invariant()
@@ -187,7 +194,7 @@ class PageLayer(RuleBasedStateMachine):
         for name, obj in self.objects.items():
             pages = {p.place[1]: p.n for p in self.memory.pages if p.place and p.place[0] == name}
             assert (pages, len(pages), self.memory.generation[name]) == (
-                {pindex: m.phys for pindex, m in obj.peek("rb_memq").items()},
+                {pindex: self.number(m) for pindex, m in obj.peek("rb_memq").items()},
                 obj.peek("resident_page_count"),
                 obj.peek("generation"),
             )
@@ -380,7 +387,7 @@ class PageLayer(RuleBasedStateMachine):
         self.do(kernel.vm_page_remove, m)
         self.memory.remove(p)
 
-    @of_page(lambda p: p.mine and not p.io, place=PLACES)
+    @of_page(lambda p: p.mine and not p.io and not p.pte, place=PLACES)
     def rename(self, p, m, place):
         if self.memory.at(place) not in (None, p):
             return  # it would panic
@@ -490,19 +497,26 @@ class PageLayer(RuleBasedStateMachine):
 
     @of_page(lambda p: p.place and (p.hard or p.soft) and p.kind != "cache", writeable=st.booleans())
     def enter(self, p, m, writeable):
-        self.do(kernel.pmap_enter, m, PROTECTIONS["write" if writeable else "read"])
-        p.flags |= {"multi"} if "mapped" in p.flags else {"mapped"}
-        p.flags |= {"writeable"} if writeable else set()
-        p.pte = "rw" if writeable else p.pte or "r"
+        self.do(self._enter, p, m, PROTECTIONS["write" if writeable else "read"])
+        self.memory.map(p, "rw" if writeable else "r")
+
+    def where(self, p):
+        """The page of the address space at which the object's page is."""
+        name, pindex = p.place
+        return FIRST[name] + pindex
+
+    def _enter(self, p, m, prot):
+        with self.space.locked():
+            kernel.pmap_enter(self.space.pmap, at(self.where(p)), m, prot, False, self.entries[p.place[0]])
 
     @of_page(lambda p: p.pte)
     def store(self, p, m):
-        assert (p.pte == "rw") == self.do(kernel.pmap_store, m)
+        assert (p.pte == "rw") == self.do(self.space.store, self.where(p))
         p.written = p.pte == "rw"
 
     @of_page(lambda p: p.pte)
     def unmap(self, p, m):
-        self.do(kernel.pmap_remove, m)
+        self.do(self.space.remove, self.where(p))
         self.memory.unmap(p)
 
     @of_page(lambda p: p.mine, prot=st.sampled_from(sorted(PROTECTIONS)))
@@ -535,8 +549,10 @@ class PageLayer(RuleBasedStateMachine):
                 kernel.vm_page_unhold(m)
             if p.allocated and p.place is None:
                 kernel.vm_page_busy_wait(m, True)
-                kernel.vm_page_protect(m, kernel.VM_PROT_NONE)
+                kernel.vm_page_protect(m, VM_PROT_NONE)
                 vm_page_free(m)
+        leave(self.vm)
+        self.space.end()
         for obj in self.objects.values():
             kernel.vm_object_deallocate(obj)
 
@@ -568,7 +584,7 @@ def changed(function, old, new):
         changed("vm_page:vm_page_free_toq", "m.valid = 0", "pass"),
         changed("vm_page:vm_page_lookup_busy_try", "vm_page_hash_enter(m)", "pass"),
         changed("vm_page:vm_page_hash_enter", "first < delta", "first <= delta"),
-        changed("page_entry:pmap_remove", "vm_page_dirty(m)", "pass"),
+        changed("pmap:transfer", "vm_page_dirty(m)", "pass"),
         changed("pmap:pmap_removed_pte", "not flags & PG_MAPPEDMULTI", "True"),
     ],
     ids=lambda mutant: mutant.function.partition(":")[2],

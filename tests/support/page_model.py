@@ -153,6 +153,15 @@ class Memory:
 
     # -- mappings
 
+    def map(self, p, pte):
+        if p.pte == pte:
+            return
+        p.flags.add("multi" if "mapped" in p.flags else "mapped")
+        p.flags |= {"writeable"} if pte == "rw" else set()
+        if p.written:
+            p.dirty = ALL
+        p.pte, p.written = pte, False
+
     def unmap(self, p):
         if p.written:
             p.dirty = ALL

@@ -9,9 +9,11 @@ from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.scenarios._kit import active_page
+from vmsmp.mmu.entry import PG_M, PG_RW
+from vmsmp.scenarios._kit import Space, active_page, at, contents, touch
 from vmsmp.sched.names import make_scheduler
-from vmsmp.vm.page_entry import VM_PROT_READ, VM_PROT_WRITE, pmap_enter, pmap_remove, pmap_store
+from vmsmp.vm.pmap import pmap_pte
+from vmsmp.vm.vm_map import VM_PROT_READ
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold, vm_object_hold_shared
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
@@ -56,7 +58,6 @@ from vmsmp.vm.vm_page import (
     vm_page_wire,
     vm_page_wire_quick,
 )
-from vmsmp.vm.vm_page.flags import PTE_M, PTE_V, PTE_W
 
 
 def noisy(m):
@@ -105,14 +106,17 @@ class Shared:
 
     def __init__(self, m):
         self.m = m
-        self.vm = m.boot(pages=2, l2_size=1)
+        self.vm = m.boot(pages=6, l2_size=1)
         self.obj = vm_object_allocate(self.vm, 2)
         self.page = active_page(self.vm, self.obj, 0)
         self.queue = self.vm.page.vm_page_queues[self.page.peek("queue")]
+        self.free = self.vm.page.vm_page_queues[self.vm.page.PQ_FREE].peek("tqh_first")
         self.lock, self.token, self.lockmgr = m.spinlock("lock"), m.token("token"), m.lockmgr("lockmgr")
         self.word = m.atomic(0)
         self.vm.page.dnweight.store(16)  # from here on, a page that is not needed is deactivated
         self.seen = {}
+        #: The address space that maps the page, and its entry there; None as long as there is none.
+        self.space = self.entry = None
 
     def saw(self, what):
         self.seen.setdefault(self.m.curcpu.index, []).append(what)
@@ -127,7 +131,8 @@ class Shared:
             return violation.message
         queued = self.queue.peek("tqh_first") is not None, self.queue.peek("lcnt")
         ended = violation.kind.name if violation is not None else ""
-        return str(sorted(self.seen.items())), ended, self.word.peek(), self.page.dump(), queued
+        mapped = self.entry and (self.entry.peek(), contents(self.page))
+        return str(sorted(self.seen.items())), ended, self.word.peek(), self.page.dump(), queued, mapped
 
 
 def read_queue(t):
@@ -239,10 +244,12 @@ def wire_once(t):
 
 def map_it(t):
     """Before a program: map the page for writing, and write to it."""
-    vm_page_busy_try(t.page, False)
-    pmap_enter(t.page, VM_PROT_READ | VM_PROT_WRITE)
-    pmap_store(t.page)
-    vm_page_wakeup(t.page)
+    t.m.choose = lambda _: 0  # what is chosen so far is not searched
+    t.space = Space(t.vm, t.obj, 1).with_tables()
+    t.space.fault(t.page, 0)
+    t.entry = pmap_pte(t.space.pmap, at(0))
+    write(t)
+    del t.m.choose
 
 
 def enter_it(t):
@@ -337,17 +344,28 @@ def read_dirty(t):
 
 
 def unmap(t):
-    pmap_remove(t.page)
+    t.space.remove()
 
 
 def take_entry(t):
     """What an unmapping does to the page's entry, and then to its dirt."""
-    if t.page.md.clearbits(PTE_V | PTE_W | PTE_M) & PTE_M:
+    if t.entry.swap(0) & PG_M:
+        t.page.publish("dirty", VM_PAGE_BITS_ALL)
+
+
+def restrict_entry(t):
+    """What a protection from stores does to the page's entry, and then to its dirt."""
+    if t.entry.clearbits(PG_RW | PG_M) & PG_M:
         t.page.publish("dirty", VM_PAGE_BITS_ALL)
 
 
 def write(t):
-    t.saw(pmap_store(t.page))
+    """What a store does on a CPU whose tables are those that map the page: a walk, if need be, and the store.
+
+    The boot CPU, which has mapped the page, has its translation cached.
+    """
+    t.vm.mmu.units[t.m.curcpu.index].cr3 = t.space.pmap.cr3
+    t.saw(touch(t.m.curcpu.store, at(0), t.m.curcpu.index))
 
 
 def dirty(t):
@@ -519,8 +537,8 @@ def allocate(t):
 
 
 def hold_free(t):
-    """A hold of a page that may be allocated: misuse, which an allocator notices."""
-    t.vm.page.vm_page_array[0].hold_count.fetchadd(1)
+    """A hold of the page that is allocated next: misuse, which an allocator notices."""
+    t.free.hold_count.fetchadd(1)
 
 
 def sleep(t):
@@ -544,9 +562,9 @@ KERNEL_OPERATIONS = {
     "locks": (take_token, take_lockmgr, share_lockmgr, spin_upgrade),
     "sleeps": (sleep, wake, spin_try, read_queue),
     "wirings": (wire_more, unwire_more, wire, unwire, busy),
-    "dirt": (read_dirty, unmap, write, dirty, undirty, clear, look_for_dirt, forbid),
+    "dirt": (read_dirty, take_entry, write, dirty, undirty, clear, look_for_dirt, restrict_entry),
     "caching": (try_to_cache, take_entry, dirty, keep, read_dirty, busy),
-    "leaving": (cache, unmap, soft_busy, count, not_needed, soft_activate),
+    "leaving": (cache, take_entry, soft_busy, count, not_needed, soft_activate),
     "identity": (read_identity, read_valid, busy, invalidate, look_in_hash, soft_busy),
     "searches": (read_lastq, find, read_head, spin),
 }
@@ -562,7 +580,7 @@ PREPARED = {
 }
 
 #: Operations side by side, with what is done to the page before them; each pair reads something unlocked
-#: that the other changes.
+#: that the other changes.  What follows a preparation on the boot CPU is short where its partner is long.
 PAIRS = (
     (wire_once, unwire_more, unwire),
     (wire_once, unwire_more, unwire_more),
@@ -576,13 +594,12 @@ PAIRS = (
     (None, free_unbusied, soft_busy),
     (None, forbid_unbusied, busy),
     (None, soft_busy, forbid_unbusied),
-    (map_it, try_to_cache, take_entry),
-    (map_it, try_to_free, take_entry),
-    (map_it, cache, take_entry),
-    (map_it, not_needed, take_entry),
-    (map_it, look_for_dirt, take_entry),
+    (map_it, take_entry, try_to_cache),
+    (map_it, take_entry, try_to_free),
+    (map_it, take_entry, cache),
+    (map_it, take_entry, not_needed),
+    (map_it, take_entry, look_for_dirt),
     (map_it, dirty, undirty),
-    (map_it, dirty, clear),
     (None, dirty, bleach),
     (None, dirty, set_down),
     (None, move, set_down),
@@ -592,8 +609,12 @@ PAIRS = (
     (None, try_to_free, read_queue),
     (None, try_to_free, keep),
     (map_it, take_entry, clear),
-    (map_it, forbid, write),
-    (map_it, forbid, look_for_dirt),
+    (map_it, take_entry, write),
+    (map_it, write, take_entry),
+    (map_it, write, look_for_dirt),
+    (map_it, write, clear),
+    (map_it, restrict_entry, write),
+    (map_it, restrict_entry, look_for_dirt),
     (None, cache, keep),
     (None, try_to_cache, keep),
     (None, cache, read_queue),
@@ -621,12 +642,13 @@ PAIRS = (
 
 #: The same of operations that are too large for all of their schedules.
 LARGE_PAIRS = (
-    (map_it, try_to_cache, unmap),
-    (map_it, try_to_free, unmap),
+    (map_it, dirty, clear),
     (map_it, cache, unmap),
-    (map_it, not_needed, unmap),
-    (map_it, look_for_dirt, unmap),
+    (map_it, unmap, look_for_dirt),
     (map_it, unmap, clear),
+    (map_it, unmap, write),
+    (map_it, forbid, write),
+    (map_it, forbid, look_for_dirt),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.report.textbook.demand import READ_THEN_WRITE, WRITE_THEN_READ, kernel_counts
-from vmsmp.vm.pmap_range import pmap_remove
+from vmsmp.vm.pmap import pmap_remove
 from vmsmp.vm.vm_fault import vm_fault
 
 
@@ -22,5 +22,5 @@ def test_a_page_whose_mapping_is_lost_faults_once_more(monkeypatch):
         pmap_remove(map.pmap, map.min_addr, vaddr)
         return rv
 
-    monkeypatch.setattr("vmsmp.report.textbook.demand.vm_fault", of_the_next)
+    monkeypatch.setattr("vmsmp.vm.trap.vm_fault", of_the_next)
     assert (87 + 2 + 1, 0) == kernel_counts(READ_THEN_WRITE)[-1]

@@ -72,7 +72,7 @@ def map_storm(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=4, tags={"map", "storm", "page"}, pages=4)
+@scenario(cpus=4, tags={"map", "storm", "page"}, pages=8)
 def map_storm_with_pages(m):
     """The same with pages that are mapped meanwhile, each of which a scan of backings could find."""
     vm = m.boot(pages=20, l2_size=1)
@@ -170,7 +170,7 @@ def protect_against_stores(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=3, tags={"map", "page", "delete"}, pages=3)
+@scenario(cpus=3, tags={"map", "page", "delete"}, pages=6)
 def remove_against_faults(m):
     """Ranges with pages are removed and mapped anew while a process uses them; no page stays mapped."""
     vm = m.boot(pages=12, l2_size=1)

@@ -200,4 +200,20 @@ MUTANTS = (
         "a CPU does not wait until all others have flushed, and frees what they still use",
         "all_translations_go",
     ),
+    Mutant(
+        "TLB-06",
+        f"{_COMMAND}:_inval_alone",
+        "multi = pmap.pm_flags.load() & PMAP_MULTI",
+        "multi = 0",
+        "INV-T1",
+        "a CPU that is alone in an address space changes an entry while another one comes, which has cached it",
+        "removal_against_switch_in",
+        also=(
+            Edit(
+                f"{_COMMAND}:_cmpset_alone",
+                "multi = pmap.pm_flags.load() & PMAP_MULTI",
+                "multi = 0",
+            ),
+        ),
+    ),
 )

@@ -7,6 +7,8 @@ Locks: takes placemarks and the locks of table pages.  Sleeps: for those, and to
 Deviations:
   * what is left of pmap_scan_info is a value for each scan.
   * the kernel's tables are there for every address that is scanned.
+  * an entry of a user's table that nobody has ever looked at is passed without a step: it is empty, and stays
+    so while the PT's pv entry is locked.
 """
 
 from __future__ import annotations
@@ -219,6 +221,9 @@ class _Walk:
                 vm.pause_tokens("lwkt_user_yield")
             if info.stop:
                 return
+            if self.pt_pv is not None and vm.memory.untouched(page_of(self.pt_pv).phys, index_of(self.va, 1)):
+                self.va += PAGE_SIZE
+                continue
             ptep = _entry(vm, self.pt_pv, self.va)
             if not ptep.load():
                 self.va += PAGE_SIZE

@@ -35,10 +35,10 @@ def vm_page_initfake(m: VmPage) -> None:
 
 
 def vm_page_getfake(vm: VmSystem, frame: int) -> VmPage:
-    """Return a fictitious page of that frame, in no object: hard-busied, wired once, and valid."""
-    m = vm.page.marker(0, frame, NO_COLOUR)
-    vm_page_initfake(m)
-    m.valid = VM_PAGE_BITS_ALL
+    """Return a fictitious page of that frame, in no object: hard-busied, wired once for good, and valid."""
+    m = fake_of_fault(vm, 0)
+    m.phys = frame
+    m.wire_count.value = 1
     return m
 
 
@@ -48,7 +48,6 @@ def vm_page_putfake(m: VmPage) -> None:
         m.vm.panic("dev_pager_putfake: page is not fictitious")
     if m.object is not None or m.hold_count.load():
         m.vm.panic("dev_pager_putfake: page is in an object, or held")
-    m.gave(WIRE)
     m.vm.page.markers.remove(m)
 
 

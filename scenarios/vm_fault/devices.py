@@ -152,7 +152,7 @@ def device_that_is_opened_again(m):
     vm.memory.store(memory[0].phys, 0, 7)
     screen = FrameBuffer([memory[0].phys])
 
-    def user(n):
+    def user():
         process = Process(vm).enter()
         for _ in m.rounds(2):
             obj = dev_pager_alloc(vm, screen, 1, VM_PROT_RW)
@@ -163,8 +163,8 @@ def device_that_is_opened_again(m):
             vm_map_remove(process.map, BASE, BASE + PAGE_SIZE)
         give_back(process.vmspace)
 
-    for n in range(m.ncpus):
-        m.spawn(user, n)
+    for _ in range(m.ncpus):
+        m.spawn(user)
     m.join()
     obj = screen.si_object
     if obj is not None:  # one that was found got a reference too many

@@ -68,7 +68,7 @@ MUTANTS = (
         "if unit.cr3 != switch.kernel_cr3:",
         "if False:",
         "INV-T1",
-        "an idle CPU keeps a process' tables, which it has said it does not use, and comes back without a load",
+        "an idle CPU keeps tables that it has said it does not use, and comes back to them without a load",
         "removal_against_a_sleeper",
         also=(
             Edit(

@@ -19,7 +19,7 @@
 | stack | stacks that grow |
 | madvise, interlock | advice on a range, and keeping others out of one |
 | clean | writing a range back to its files |
-| wiring, mlockall, submap | wiring a range, or all that comes; a map inside another one |
+| wiring, lockall, submap | wiring a range, or all that comes; a map inside another one |
 | startup, ddb, sysctl | the maps of a machine; the debugger's commands; numbers by name |
 """
 
@@ -366,7 +366,7 @@ __getattr__, __dir__, __all__ = exports(
             "vm_map_kernel_wiring",
             "vm_map_set_wired_quick",
         ),
-        "mlockall": ("MCL_CURRENT", "MCL_FUTURE", "mlockall", "munlockall"),
+        "lockall": ("MCL_CURRENT", "MCL_FUTURE", "mlockall", "munlockall"),
         "delete": (
             "vm_map_delete",
             "vm_map_entry_unwire",

@@ -17,8 +17,20 @@ from vmsmp.vm.vm_map import (
     vm_map_find,
     vm_map_user_wiring,
 )
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_reference_quick
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_page_remove,
+    vm_object_reference_quick,
+)
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    vm_page_busy_wait,
+    vm_page_unhold,
+    vm_page_unwire,
+    vm_page_wakeup,
+    vm_page_wire,
+)
 
 #: The bytes of a page that a store of a scenario is about.
 PIECE = 512
@@ -32,32 +44,36 @@ def map_shared(m, process, obj, pages):
     m.check(rv == KERN_SUCCESS, "a range that is free can be mapped")
 
 
-@scenario(cpus=3, tags={"map", "fault", "cow"}, pages=8)
+@scenario(cpus=3, tags={"map", "fault", "cow"}, pages=12)
 def copies_by_threads(m):
-    """Threads of a process write to pages that others share, at once: each is copied once, and has all."""
-    vm = m.boot(pages=18, l2_size=1)
-    vm.sysctl["vm.shared_fault"] = m.choose(2)
-    origin = vm_object_allocate(vm, 2)
-    filled(vm, origin, (1, 2))
-    process = Process(vm)
-    map_private(m, process.map, origin, BASE, 2)
+    """Threads of a process write to a page that others share, at once: it is copied once, and has it all."""
+    vm = m.boot(pages=20, l2_size=1)
+    vm.sysctl["vm.shared_fault"] = 0
+    origin = vm_object_allocate(vm, 1)
+    filled(vm, origin, (1,))
+    process, relative = Process(vm), Process(vm)
+    for one in (process, relative):
+        map_private(m, one.map, origin, BASE, 1)
 
     def thread(n):
         process.enter()
-        for page in range(2):
-            at = BASE + page * PAGE_SIZE
-            m.check(process.store(at + n * PIECE, n) is None, "a page of one's own can be written")
-            m.check(process.load(at + n * PIECE) == n, "what was stored is loaded")
+        m.check(process.store(BASE + n * PIECE, n) is None, "a page of one's own can be written")
+        m.check(process.load(BASE + n * PIECE) == n, "what was stored is loaded")
+
+    def kin():
+        relative.enter()
+        m.check(relative.load(BASE) == 1, "memory that is shared is as it was")
+        m.check(relative.store(BASE, 9) is None, "a page of one's own can be written")
 
     for n in range(m.ncpus):
-        m.spawn(thread, n + 1)
+        m.spawn(*((thread, n + 1) if n != 1 else (kin,)))
     m.join()
     process.enter()
-    for page in range(2):
-        values = [process.load(BASE + page * PAGE_SIZE + n * PIECE) for n in range(min(m.ncpus + 1, 8))]
-        m.check(values == [page + 1, *range(1, len(values))], "a copy has what all threads wrote")
-    m.check(sum(gd.v_cow_faults for gd in vm.meter.cpus()) <= 2, "a page is copied once")
-    give_back(process.vmspace)
+    written = [n + 1 for n in range(min(m.ncpus, 7)) if n != 1]
+    m.check([process.load(BASE + n * PIECE) for n in (0, *written)] == [1, *written], "a copy has it all")
+    m.check(sum(gd.v_cow_faults for gd in vm.meter.cpus()) <= 2, "a page is copied once for each process")
+    for one in (process, relative):
+        give_back(one.vmspace)
     vm_object_deallocate(origin)
 
 
@@ -99,7 +115,7 @@ def copy_beside_a_held_page(m):
 
 @scenario(cpus=3, tags={"map", "fault", "vnode", "wire"}, pages=8)
 def invalidation_of_locked_pages(m):
-    """A file's page is locked by one process, used by another, and invalidated: all that is mapped is valid."""
+    """A file's page is locked by one process, used by another, and invalidated: what is mapped is valid."""
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     users = [Process(vm) for _ in range(2)]
@@ -127,6 +143,42 @@ def invalidation_of_locked_pages(m):
 
     for n in range(m.ncpus):
         m.spawn((locker, invalidator, reader)[n % 3] if n < 3 else reader)
+    m.join()
+    for user in users:
+        give_back(user.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(cpus=3, tags={"map", "fault", "vnode", "wire", "remove"}, pages=8)
+def truncation_of_buffered_pages(m):
+    """A file's page that is in a buffer is removed, and stays, while processes use it: it is read in again."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    users = [Process(vm) for _ in range(2)]
+    for user in users:
+        map_shared(m, user, obj, 1)
+        user.enter().load(BASE)
+        vm_fault(user.map, BASE, VM_PROT_READ, 0)
+    page = obj.raw_rb_memq[0]
+
+    def buffer():
+        vm_page_busy_wait(page, True)
+        vm_page_wire(page)
+        vm_page_wakeup(page)
+        for _ in m.rounds(2):
+            vm_object_page_remove(obj, 0, 1, False)
+        vm_page_busy_wait(page, True)
+        vm_page_unwire(page, True)
+        vm_page_wakeup(page)
+
+    def reader(n):
+        users[n % 2].enter()
+        for _ in m.rounds(2):
+            m.check(users[n % 2].load(BASE) == 0, "a file has what is in it")
+
+    for n in range(m.ncpus):
+        m.spawn(*((reader, n) if n else (buffer,)))
     m.join()
     for user in users:
         give_back(user.vmspace)

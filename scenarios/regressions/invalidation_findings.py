@@ -22,7 +22,7 @@ def invalidation_strands_wirings(m):
     msync with MS_INVALIDATE has `vm_object_page_remove` forget the file's pages.  One that is wired stays, but
     its mappings go, whoever they belong to: once for all that the object's backings map, which is there for
     pages that are in no object, and once more for the page.  With them goes the wired entry.  To unlock it
-    `vm_fault_unwire` looks for the page by that entry, finds none, and goes on: the entry of the map counts no
+    `vm_fault_unwire` looks for the page by it, finds none, and goes on: the entry of the map counts no
     wiring any more, and the page does.  It is never reused, not even when the file is gone.
     Repair `invalidation-leaves-wired-pages`: a wired page that is only to be forgotten if it is clean stays
     mapped, too.

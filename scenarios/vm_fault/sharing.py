@@ -152,7 +152,7 @@ def invalidation_of_locked_pages(m):
 
 @scenario(cpus=3, tags={"map", "fault", "vnode", "wire", "remove"}, pages=8)
 def truncation_of_buffered_pages(m):
-    """A file's page that is in a buffer is removed, and stays, while processes use it: it is read in again."""
+    """A file's page that is in a buffer is removed, and stays, while processes use it: it is read again."""
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     users = [Process(vm) for _ in range(2)]

@@ -19,7 +19,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 def invalidation_strands_wirings(m):
     """A process invalidates a file that another one has locked: the page stays wired for ever.
 
-    msync with MS_INVALIDATE has `vm_object_page_remove` forget the file's pages.  One that is wired stays, but
+    msync with MS_INVALIDATE has `vm_object_page_remove` forget the file's pages.  A wired one stays, but
     its mappings go, whoever they belong to: once for all that the object's backings map, which is there for
     pages that are in no object, and once more for the page.  With them goes the wired entry.  To unlock it
     `vm_fault_unwire` looks for the page by it, finds none, and goes on: the entry of the map counts no

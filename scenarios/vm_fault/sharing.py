@@ -36,10 +36,10 @@ from vmsmp.vm.vm_page import (
 PIECE = 512
 
 
-def map_shared(m, process, obj, pages):
+def map_shared(m, process, obj, pages, prot=VM_PROT_RW):
     """Map an object for a process that shares it with others; take a reference to it."""
     vm_object_reference_quick(obj)
-    what = Mapping(object=obj, prot=VM_PROT_RW, max=VM_PROT_RW, id=VM_SUBSYS_MMAP)
+    what = Mapping(object=obj, prot=prot, max=VM_PROT_RW, id=VM_SUBSYS_MMAP)
     rv, _ = vm_map_find(process.map, BASE, pages * PAGE_SIZE, PAGE_SIZE, False, what)
     m.check(rv == KERN_SUCCESS, "a range that is free can be mapped")
 
@@ -157,7 +157,7 @@ def truncation_of_buffered_pages(m):
     vp, obj = file_object(vm, 1, range(1))
     users = [Process(vm) for _ in range(2)]
     for user in users:
-        map_shared(m, user, obj, 1)
+        map_shared(m, user, obj, 1, VM_PROT_READ)
         user.enter().load(BASE)
         vm_fault(user.map, BASE, VM_PROT_READ, 0)
     page = obj.raw_rb_memq[0]

@@ -4,8 +4,8 @@ INV-UM1: a load returns what was stored last to the memory that the address name
 whichever address space that shares it; a copy on write starts with what it was made of.
 INV-UM2: a load returns nothing that a former owner has left in the page's frame.
 What an address names is told by the map: the page of the first object of its chain or, where nobody has
-stored to that, of the next one.  Not judged are addresses that no map knows, pages whose contents were
-dropped (a removal, MADV_FREE), a page of which only another part was stored to, and one whose object was
+stored to that, of the next one.  Not judged are loads from addresses that no map knows, pages whose contents
+were dropped (a removal, MADV_FREE), a page of which only another part was stored to, and one whose object was
 merged into another.  What a pager has kept meanwhile is judged as if it had been in memory.
 Only users are judged: the kernel knows what it has written where.
 """
@@ -107,6 +107,8 @@ class UserMemory(MmuObserver, VmObserver):
         if vm is None or not access.user:
             return
         pages = _named(vm, cpu, va)
+        if not pages and access.write:
+            pages = _behind(vm, cpu, va)
         if not pages:
             return
         piece = offset_of(va) >> DEV_BSHIFT
@@ -152,6 +154,12 @@ class UserMemory(MmuObserver, VmObserver):
 def _covers(event: ContentsDropped, page: _Page) -> bool:
     """Whether the page is one of those whose contents are dropped."""
     return event.object is page.object and event.start <= page.pindex < (event.end or 1 << 64)
+
+
+def _behind(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
+    """The page whose frame the CPU has for an address, where an entry is being cut, and no map knows it."""
+    m = vm.page.vm_page_array[cpu.mmu.tlb.peek(cpu.mmu.pcid, va).frame_at(va)]
+    return [] if m.raw_object is None else [_Page(m.raw_object, m.raw_pindex)]
 
 
 def _named(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:

@@ -251,7 +251,7 @@ MUTANTS = (
             _limit_resident(self.map)
         if self.fault_flags & VM_FAULT_BURST and not wiring and not wired:
         """,
-        "INV-F2",
+        "INV-TK8",
         "mappings are taken away, and pages written, with the map and the object locked",
         "resident_pages_are_limited",
     ),

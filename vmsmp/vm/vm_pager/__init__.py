@@ -76,6 +76,7 @@ __getattr__, __dir__, __all__ = exports(
             "vm_pager_object_lookup",
             "cdev_pager_lookup",
             "cdev_pager_allocate",
+            "Cdev",
             "CdevPagerOps",
             "Devp",
             "dev_dmmap",

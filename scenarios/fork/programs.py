@@ -25,7 +25,7 @@ from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
-@scenario(cpus=2, tags={"map", "fault", "vmspace", "exec"}, pages=12)
+@scenario(cpus=2, tags={"map", "fault", "vmspace", "exec"})
 def exec_beside_faults(m):
     """A process that shares its memory runs another program, while who shares it faults there: that stays."""
     vm = m.boot(pages=32, l2_size=1)
@@ -59,7 +59,7 @@ def exec_beside_faults(m):
     m.check(parent.vmspace.freed or m.ncpus < 2, "an address space goes with its last process")
 
 
-@scenario(cpus=3, tags={"map", "fault", "fork", "exec"}, pages=18)
+@scenario(cpus=3, tags={"map", "fault", "fork", "exec"})
 def resident_programs(m):
     """A program is made resident, run by others and forgotten: who runs it has all that it had."""
     vm = m.boot(pages=48, l2_size=1, object_hash=1)
@@ -97,7 +97,7 @@ def resident_programs(m):
     end_of_file(vp)
 
 
-@scenario(cpus=2, tags={"map", "fault", "fork", "cow", "collapse"}, pages=20)
+@scenario(cpus=2, tags={"map", "fault", "fork", "cow", "collapse"})
 def tree_of_forks(m):
     """Processes fork in a tree, share some memory, copy other, and end in any order: none loses its own."""
     vm = m.boot(pages=56, l2_size=1)
@@ -129,7 +129,7 @@ def tree_of_forks(m):
     exits(root)
 
 
-@scenario(cpus=3, tags={"map", "fault", "fork", "wire"}, pages=16)
+@scenario(cpus=3, tags={"map", "fault", "fork", "wire"})
 def forks_of_locked_memory(m):
     """A child locks what it shares with its parent, who touches it: counts of wirings come to nothing."""
     vm = m.boot(pages=48, l2_size=1)
@@ -164,7 +164,7 @@ def forks_of_locked_memory(m):
     m.check(not wired, "no page of a process stays wired")
 
 
-@scenario(cpus=3, tags={"map", "fault", "wire"}, pages=12)
+@scenario(cpus=3, tags={"map", "fault", "wire"})
 def all_is_unlocked(m):
     """Memory is locked as it is mapped, range by range, while a thread unlocks all there is at once."""
     vm = m.boot(pages=32, l2_size=1)
@@ -194,7 +194,7 @@ def all_is_unlocked(m):
     exits(process)
 
 
-@scenario(cpus=3, tags={"map", "fault", "wire", "protect", "fork"}, pages=20)
+@scenario(cpus=3, tags={"map", "fault", "wire", "protect", "fork"})
 def four_verbs(m):
     """Threads map, lock, protect, write and fork one range in any order: an error is an answer, no more."""
     vm = m.boot(pages=56, l2_size=1)

@@ -144,7 +144,7 @@ def kernel_page_that_is_shown(m):
     vm_page_freezwq(page)
 
 
-@scenario(cpus=2, tags={"map", "fault", "device", "reference"}, pages=8)
+@scenario(cpus=2, tags={"map", "fault", "device", "reference"}, pages=None)
 def device_that_is_opened_again(m):
     """Processes map a device and unmap it at once: the last one takes its pages along, and another begins."""
     vm = m.boot(pages=24, l2_size=1)

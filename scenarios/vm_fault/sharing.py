@@ -186,7 +186,7 @@ def truncation_of_buffered_pages(m):
     end_of_file(vp)
 
 
-@scenario(cpus=3, tags={"map", "fault", "limit"}, pages=8)
+@scenario(cpus=3, tags={"map", "fault", "limit"}, pages=None)
 def resident_pages_are_limited(m):
     """A process may have few resident pages, and its threads use more: what was taken away comes back."""
     vm = m.boot(pages=22 + m.ncpus, l2_size=1)

@@ -4,19 +4,14 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, leave, run_in
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
+from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
-    MCL_FUTURE,
     VM_INHERIT_COPY,
     VM_INHERIT_SHARE,
     VM_MAX_USER_ADDRESS,
     VM_PROT_READ,
     VM_PROT_RW,
-    exec_resident_imgact,
-    exec_sys_register,
-    exec_sys_unregister,
-    mlockall,
-    munlockall,
     vm_map_inherit,
     vm_map_protect,
     vm_map_remove,
@@ -25,6 +20,7 @@ from vmsmp.vm.vm_map import (
     vmspace_ref,
     vmspace_rel,
 )
+from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlockall, sys_munlockall
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -77,7 +73,7 @@ def resident_programs(m):
         for _ in m.rounds(2):
             if exec_sys_register(p, vp) == 0:
                 write(program, 0, 7)
-                exec_sys_unregister(vm, vm.map.residents.exec_res_id)
+                exec_sys_unregister(vm, vm.residents.exec_res_id)
             m.check(exec_sys_unregister(vm, 99) != 0, "what is not resident cannot be forgotten")
         leave(vm)
 
@@ -182,8 +178,8 @@ def all_is_unlocked(m):
 
     def unlocker():
         for _ in m.rounds(2):
-            mlockall(process.map, MCL_FUTURE)
-            m.check(munlockall(process.map) == 0, "all can be unlocked")
+            sys_mlockall(process.map, MCL_FUTURE)
+            m.check(sys_munlockall(process.map) == 0, "all can be unlocked")
 
     def mapper(n):
         first = at(4 + 2 * n)

@@ -8,7 +8,8 @@ from faults import new_process
 from maps import FLOOR, at, entry_at, over, put
 from vmsmp.sync.errno import EINVAL, ENOSYS
 from vmsmp.vm import vm_map as v
-from vmsmp.vm.vm_map import MAP_WIREFUTURE, MCL_CURRENT, MCL_FUTURE
+from vmsmp.vm.vm_map import MAP_WIREFUTURE
+from vmsmp.vm.vm_mmap import MCL_CURRENT, MCL_FUTURE, sys_mlockall, sys_munlockall
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from vmsmp.vm.vm_map import MAP_WIREFUTURE, MCL_CURRENT, MCL_FUTURE
 def test_only_what_comes_can_be_locked_as_a_whole(alone, how, error, flag):
     def program(vm):
         map = new_process(vm, 1)
-        return v.mlockall(map, how), map.peek("flags") & MAP_WIREFUTURE, map.lock.held()
+        return sys_mlockall(map, how), map.peek("flags") & MAP_WIREFUTURE, map.lock.held()
 
     assert (error, flag, False) == alone(program)
 
@@ -44,11 +45,11 @@ def wirings(map):
 def test_all_wirings_of_the_user_end_and_no_others(alone):
     def program(vm):
         map = locked(vm)
-        v.mlockall(map, MCL_FUTURE)
+        sys_mlockall(map, MCL_FUTURE)
         over(v.vm_map_user_wiring, map, 1, 1, False)
         over(v.vm_map_kernel_wiring, map, 3, 1, 0)
         before = wirings(map)
-        said = v.munlockall(map)
+        said = sys_munlockall(map)
         return before, said, wirings(map), map.peek("flags") & MAP_WIREFUTURE, map.pmap.wired_count.peek()
 
     assert ([1, 0, 1], 0, [0, 0, 1], 0, 1) == alone(program, pages=16)
@@ -62,7 +63,7 @@ def test_a_range_in_transition_is_waited_for_and_then_all_is_looked_at_anew(alon
         v.vm_map_lock(map)
         first = v.vm_map_clip_range(map, at(2), at(3), reserved, 0)
         v.vm_map_unlock(map)
-        cpu = vm.machine.spawn(v.munlockall, map)
+        cpu = vm.machine.spawn(sys_munlockall, map)
         vm.machine.tsleep("a while", 0, "", 2)
         waits = wirings(map)
         v.vm_map_lock(map)

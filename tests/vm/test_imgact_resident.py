@@ -7,6 +7,7 @@ import pytest
 from vmsmp.scenarios._kit import run_in
 from vmsmp.sync.errno import EEXIST, ENOENT
 from vmsmp.vm import vm_map as v
+from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_MAX_USER_ADDRESS
 from vmsmp.vm.vnode import getnewvnode
 
@@ -29,9 +30,9 @@ def starts(vmspace):
 def test_a_program_is_resident_once(alone):
     def program(vm):
         p, text = process(vm), getnewvnode(vm, "text")
-        answers = v.exec_sys_register(p, text), v.exec_sys_register(p, text)
-        (resident,) = vm.map.residents.exec_res_list
-        return answers, resident.vr_id, starts(resident.vr_vmspace), vm.map.residents.exec_list_lock.held()
+        answers = exec_sys_register(p, text), exec_sys_register(p, text)
+        (resident,) = vm.residents.exec_res_list
+        return answers, resident.vr_id, starts(resident.vr_vmspace), vm.residents.exec_list_lock.held()
 
     assert ((0, EEXIST), 1, [0x10000], False) == alone(program, **SMALL)
 
@@ -39,11 +40,11 @@ def test_a_program_is_resident_once(alone):
 def test_who_runs_a_resident_program_gets_a_copy_and_a_stack(alone):
     def program(vm):
         text = getnewvnode(vm, "text")
-        v.exec_sys_register(process(vm), text)
+        exec_sys_register(process(vm), text)
         p = process(vm)
         v.vm_map_remove(p.p_vmspace.vm_map, 0, VM_MAX_USER_ADDRESS)
-        rv = v.exec_resident_imgact(p, text)
-        (resident,) = vm.map.residents.exec_res_list
+        rv = exec_resident_imgact(p, text)
+        (resident,) = vm.residents.exec_res_list
         return rv, len(starts(p.p_vmspace)), starts(p.p_vmspace)[0], resident.vr_refs.peek()
 
     assert (KERN_SUCCESS, 2, 0x10000, 0) == alone(program, **SMALL)
@@ -53,7 +54,7 @@ def test_a_program_that_is_not_resident_is_not_run(alone):
     def program(vm):
         p = process(vm)
         before = p.p_vmspace
-        return v.exec_resident_imgact(p, getnewvnode(vm, "text")), p.p_vmspace is before
+        return exec_resident_imgact(p, getnewvnode(vm, "text")), p.p_vmspace is before
 
     assert (None, True) == alone(program, **SMALL)
 
@@ -61,23 +62,23 @@ def test_a_program_that_is_not_resident_is_not_run(alone):
 @pytest.mark.parametrize(("number", "answer", "left"), [(1, 0, 0), (2, ENOENT, 1)])
 def test_a_program_is_forgotten_by_its_number_with_its_memory(alone, number, answer, left):
     def program(vm):
-        v.exec_sys_register(process(vm), getnewvnode(vm, "text"))
-        (resident,) = vm.map.residents.exec_res_list
+        exec_sys_register(process(vm), getnewvnode(vm, "text"))
+        (resident,) = vm.residents.exec_res_list
         space = resident.vr_vmspace
-        said = v.exec_sys_unregister(vm, number)
-        return said, len(vm.map.residents.exec_res_list), space.freed, vm.map.residents.exec_list_lock.held()
+        said = exec_sys_unregister(vm, number)
+        return said, len(vm.residents.exec_res_list), space.freed, vm.residents.exec_list_lock.held()
 
     assert (answer, left, not left, False) == alone(program, **SMALL)
 
 
 def test_a_program_that_is_being_run_is_forgotten_later(alone):
     def program(vm):
-        v.exec_sys_register(process(vm), getnewvnode(vm, "text"))
-        (resident,) = vm.map.residents.exec_res_list
+        exec_sys_register(process(vm), getnewvnode(vm, "text"))
+        (resident,) = vm.residents.exec_res_list
         resident.vr_refs.store(1)
-        cpu = vm.machine.spawn(v.exec_sys_unregister, vm, 1)
+        cpu = vm.machine.spawn(exec_sys_unregister, vm, 1)
         vm.machine.tsleep("a while", 0, "", 5)
-        there = len(vm.map.residents.exec_res_list)
+        there = len(vm.residents.exec_res_list)
         resident.vr_refs.store(0)
         cpu.join()
         return there, cpu.result

@@ -60,7 +60,7 @@ def exec_sys_register(p: Proc, text: Vnode) -> int:
     """
     vmspace: Vmspace = p.hint("p_vmspace")
     vm: VmSystem = vmspace.vm
-    residents = vm.map.residents
+    residents = vm.residents
     residents.exec_list_lock.acquire()
     if residents.of(text) is not None:
         residents.exec_list_lock.release()
@@ -78,7 +78,7 @@ def exec_sys_unregister(vm: VmSystem, id: int) -> int:
 
     Locks: takes exec_list_lock.  Sleeps: for it, while somebody copies the program, and as `vmspace_rel`.
     """
-    residents = vm.map.residents
+    residents = vm.residents
     while True:
         residents.exec_list_lock.acquire()
         vmres = next((one for one in residents.exec_res_list if one.vr_id == id), None)
@@ -103,7 +103,7 @@ def exec_resident_imgact(p: Proc, text: Vnode) -> int | None:
     Locks: takes exec_list_lock shared.  Sleeps: for it, and as `exec_new_vmspace`.
     """
     vm: VmSystem = text.vm
-    residents = vm.map.residents
+    residents = vm.residents
     residents.exec_list_lock.acquire_shared()
     vmres = residents.of(text)
     if vmres is None:

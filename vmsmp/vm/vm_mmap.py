@@ -1,9 +1,9 @@
-"""Locking all of a process' memory that comes, and unlocking all that is locked.
+"""System calls on memory, as far as they are here: locking all that comes, and unlocking all that is locked.
 
 Models: sys_mlockall and sys_munlockall of sys/vm/vm_mmap.c.
 Locks: the map exclusively; waiting for a transition unlocks it.
 Deviations:
-  * every process has the right to.
+  * they take the process' map, and every process has the right to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MCL_CURRENT: Final = 0x0001
 MCL_FUTURE: Final = 0x0002
 
 
-def mlockall(map: VmMap, how: int) -> int:
+def sys_mlockall(map: VmMap, how: int) -> int:
     """Have all memory wired that is mapped from now on (MCL_FUTURE); return an errno.
 
     What is mapped already cannot be (MCL_CURRENT); nothing is done then.  Locks: takes the map's.
@@ -39,7 +39,7 @@ def mlockall(map: VmMap, how: int) -> int:
     return error
 
 
-def munlockall(map: VmMap) -> int:
+def sys_munlockall(map: VmMap) -> int:
     """End the user's wiring of every entry, and of what is mapped from now on; return 0.
 
     Locks: takes the map's, which is unlocked to wait for transitions.  Sleeps: yes.
@@ -54,7 +54,7 @@ def munlockall(map: VmMap) -> int:
                 entry = map.rb_root.first()
                 continue
             if entry.wired_count <= 0:
-                map.vm.panic("munlockall: a user's wiring that is not counted")
+                map.vm.panic("sys_munlockall: a user's wiring that is not counted")
             entry.eflags &= ~MAP_ENTRY_USER_WIRED
             entry.wired_count -= 1
             if entry.wired_count == 0:

@@ -116,6 +116,6 @@ def test_a_way_to_reproduce_ends_in_the_failure_in_a_fresh_process(folder, comma
 
 
 def test_the_guide_has_files_commands_and_ways_to_reproduce():
-    assert {"races/tickets.py", "pyproject.toml", "test_counter.py"} == {*FILES}
+    assert {"races/tickets.py", "pyproject.toml", "test_counter.py", "test_own.py"} == {*FILES}
     assert len(COMMANDS) >= 11
     assert len(WAYS) == len(table("Reproducing")) >= 10

@@ -35,6 +35,18 @@ def file_of(place: str) -> str:
     return place.partition("::")[0]
 
 
+def module_of(place: str, program: object) -> str | None:
+    """Where a test beside the file can import the program from; None for a scenario of the library.
+
+    Raises: UsageError for a program that is written out, which nothing can import.
+    """
+    if place.endswith(")"):
+        raise UsageError(
+            "a program that is written out has no name to import: its own test shows the failure"
+        )
+    return f"{Path(file_of(place)).stem}:{program_name(program)}" if place else None
+
+
 def load_program(place: str, wanted: str = "") -> Callable[..., Any]:
     """The program that `FILE.py::NAME` is, or the one in `FILE.py`: called `wanted`, if there are several.
 

@@ -136,6 +136,8 @@ def calls_come_in_time(m):
         end = m.ticks + 8
         while m.ticks < end:
             m.tsleep("enough", 0, "enough", end - m.ticks)
+        while len(called) < len(dues) and m.ticks < end + 500:  # where time is the host's, calls may be late
+            m.tsleep("enough", 0, "late", 1)
         m.check(sorted(called) == sorted(dues), "each is called once, as it was set last")
         times = [due for due, _ in called]
         m.check(times == sorted(times), "who is due first is called first")

@@ -15,10 +15,10 @@ from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
 
 
-@scenario(cpus=3, tags={"map", "fault", "cow"}, pages=None)
+@scenario(cpus=3, tags={"map", "fault", "cow"}, pages=14)
 def copies_of_one_memory(m):
     """A parent and a child, as after a fork, write to what they share: each sees what it wrote itself."""
-    vm = m.boot(pages=20, l2_size=1)
+    vm = m.boot(pages=24, l2_size=1)
     vm.sysctl["vm.fault_bypass"] = m.choose(2)
     origin = vm_object_allocate(vm, 2)
     filled(vm, origin, (1, 2))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections import Counter
+from itertools import islice, pairwise
 
 import pytest
 
 from vmsmp.campaign.batch import Report
-from vmsmp.campaign.plan import FREE_GLANCE, GLANCE, MOST, MOST_EXTRA, Plan
+from vmsmp.campaign.plan import FREE_GLANCE, GLANCE, MOST, MOST_EXTRA, STRETCH, Plan
 from vmsmp.campaign.way import WAYS, Scarcity
 from vmsmp.library import find_scenario
 
@@ -60,8 +61,39 @@ def test_the_plan_says_how_many_batches_the_first_round_has():
     assert plan("abc").first_round == len(first_round("abc"))
 
 
-def test_the_first_batches_are_one_of_every_scenario():
-    assert ["a", "b", "c"] == [batch.scenario for batch in first_round("abc")[:3]]
+NAMES = [f"s{n:03}" for n in range(2 * STRETCH)]
+
+
+@pytest.fixture(scope="module")
+def lap():
+    """The first batches of a campaign, one for each of its many scenarios."""
+    return first_round(NAMES)[: len(NAMES)]
+
+
+def test_the_first_batches_are_one_of_every_scenario(lap):
+    assert NAMES == sorted(batch.scenario for batch in lap)
+
+
+def test_the_first_batches_go_every_way_equally_often(lap):
+    assert {way: len(NAMES) // len(WAYS) for way in WAYS} == Counter(batch.way for batch in lap)
+
+
+def test_in_each_lap_a_scenario_goes_another_way():
+    found = first_round(NAMES)
+    laps = [found[n : n + len(NAMES)] for n in range(0, len(found), len(NAMES))]
+    for one, other in pairwise({batch.scenario: batch.way for batch in lap} for lap in laps):
+        assert [] == [name for name in NAMES if one[name] == other[name]]
+
+
+def test_both_engines_have_their_turn_soon(lap):
+    free = [way.engine == "free" for way in WAYS]
+    for n in range(0, len(lap), STRETCH):
+        stretch = [batch.free for batch in lap[n : n + STRETCH]]
+        assert free.count(True) * STRETCH == stretch.count(True) * len(free)
+
+
+def test_another_seed_begins_with_other_ways():
+    assert 1 < len({first_round("a", seed=seed)[0].way for seed in range(0, 10_000, 1_000)})
 
 
 def test_the_first_round_is_a_glance():
@@ -73,6 +105,16 @@ def test_the_first_round_is_a_glance():
 def test_a_phase_is_of_one_engine():
     for phase in islice(plan("ab").phases(), 6):
         assert {phase.free} == {batch.free for batch in phase.batches}
+
+
+def test_a_round_ends_with_its_last_phase():
+    for phase, after in islice(pairwise(plan(NAMES).phases()), 200):
+        assert phase.last == (after.batches[0].turn > phase.batches[0].turn)
+
+
+def test_a_plan_ends_with_its_last_phase():
+    *others, last = plan(NAMES, schedules=3_000).phases()
+    assert (True, []) == (last.last, [phase for phase in others if phase.last])
 
 
 def test_every_batch_has_the_mutants_and_the_repairs():
@@ -157,6 +199,12 @@ def test_two_plans_that_learn_the_same_are_the_same():
 def test_a_plan_of_so_many_schedules_has_exactly_these(schedules):
     batches = [batch for phase in plan("ab", schedules=schedules).phases() for batch in phase.batches]
     assert schedules == sum(batch.schedules for batch in batches if not batch.free)
+
+
+def test_a_plan_of_so_many_schedules_has_its_share_of_the_free_engine():
+    batches = [batch for phase in plan(NAMES, schedules=8 * 50).phases() for batch in phase.batches]
+    free = sum(way.engine == "free" for way in WAYS)
+    assert abs(50 * free // (len(WAYS) - free) - sum(batch.free for batch in batches)) <= free
 
 
 # -- scarce memory --------------------------------------------------------------------------------

@@ -136,6 +136,34 @@ def test_a_batch_whose_worker_was_killed_is_tried_once_more(campaign, monkeypatc
     assert (40, []) == (done.executions[0], done.errors)
 
 
+class OneIsSlow(Inline):
+    """Two jobs at a time; the first of all takes until there is no other that may run beside it."""
+
+    first = None
+
+    @property
+    def room(self):
+        return 2 - self.busy
+
+    def begin(self, job):
+        self.first = self.first or job
+        super().begin(job)
+
+    def wait(self, timeout):
+        job = self.jobs.pop()
+        self.done.append(job)
+        return [Ended(job, Report(job, job.schedules, 1, complete=True))]
+
+
+def test_a_slow_batch_holds_no_other_up_until_its_round_ends(monkeypatch):
+    fleet = OneIsSlow()
+    monkeypatch.setattr(stress, "_fleet", lambda means: fleet)
+    monkeypatch.setattr(stress, "gil_enabled", lambda: True)
+    done = run_campaign("spin_*", Means(2), seconds=None, schedules=800)
+    assert (800, done.planned - 1) == (done.executions[0], fleet.done.index(fleet.first))
+    assert {0} == {job.turn for job in fleet.done[: done.planned]}
+
+
 def test_a_batch_whose_workers_are_killed_is_reported_and_no_other(campaign, monkeypatch):
     def do(batch, alive):
         if batch.scenario == "spin_upgrade":
@@ -145,8 +173,9 @@ def test_a_batch_whose_workers_are_killed_is_reported_and_no_other(campaign, mon
     real = Batch.do
     monkeypatch.setattr(Batch, "do", do)
     done, fleet = campaign(schedules=40)
-    assert ["spin_upgrade (portfolio exact): its worker was killed"] == done.errors
-    assert (32, 2) == (done.executions[0], [job.scenario for job in fleet.done].count("spin_upgrade"))
+    killed = [job for job in fleet.done if job.scenario == "spin_upgrade"]
+    assert [f"spin_upgrade ({killed[0].way}): its worker was killed"] == done.errors
+    assert (32, 2) == (done.executions[0], len(killed))
 
 
 # -- on a store -----------------------------------------------------------------------------------

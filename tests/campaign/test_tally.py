@@ -105,6 +105,12 @@ def test_a_failure_that_replays_displaces_one_that_does_not(campaign):
     assert ["v1:mine:2:"] == [one.schedule for one in campaign.new.values()]
 
 
+def test_a_failure_with_a_shorter_line_displaces_one_with_a_longer(campaign):
+    for line in ("v1:mine:2:1.2>1,2.3>2", "v1:mine:3:", "v1:mine:4:1.2>2"):
+        campaign.add(report(failure(schedule=line)))
+    assert ["v1:mine:3:"] == [one.schedule for one in campaign.new.values()]
+
+
 def test_a_free_failure_does_not_displace_one_that_replays(campaign):
     campaign.add(report(failure(schedule="v1:mine:2:")))
     campaign.add(report(failure(schedule="", engine="free"), way=FREE))

@@ -250,3 +250,17 @@ def test_without_a_plot_pygal_is_not_needed(vmsmp, asked, monkeypatch):
 @pytest.mark.parametrize("words", ["0", "0.5", "3601", "x", "nan"])
 def test_seconds_that_cannot_be_are_bad_input(vmsmp, asked, words):
     assert ((2, "", 1), []) == (vmsmp("bench", "--seconds", words).complaint, asked)
+
+
+def test_a_store_keeps_the_curve_and_the_report_has_it(vmsmp, asked, tmp_path):
+    ended = vmsmp("bench", "--store", tmp_path / "s")
+    told = vmsmp("report", "--store", tmp_path / "s", "--json").json
+    assert (0, f"store: {tmp_path / 's'}") == (ended.code, ended.out.splitlines()[-1])
+    assert [(colours, one.rate, one.contested) for colours, one in TWO] == [
+        (one["colours"], one["rate"], one["contested"]) for one in told["colours"]
+    ]
+
+
+def test_what_is_no_store_is_refused_before_anything_is_measured(vmsmp, asked, tmp_path):
+    (tmp_path / "s").write_text("mine")
+    assert ((2, "", 1), []) == (vmsmp("bench", "--store", tmp_path / "s").complaint, asked)

@@ -50,6 +50,23 @@ def test_a_pattern_that_matches_nothing_is_refused_in_one_line(vmsmp):
     assert (2, "vmsmp: no mutant or removal matches 'XX-*'\n") == (ended.code, ended.err)
 
 
+def test_a_store_keeps_the_kill_table_and_the_report_shows_it(vmsmp, tmp_path):
+    store = tmp_path / "s"
+    words = (FLAG, "BZ-03", "--scenarios", "busy_handoff", *FAST, "--json", "--store", store)
+    tried = vmsmp("mutants", *words)
+    told = vmsmp("report", "--store", store, "--json").json
+    assert sorted(tried.json, key=lambda one: one["ident"]) == told["kills"]
+    assert [FLAG] == [*told["sites"]]
+    assert f"guards: {sum(one['outcome'] == 'found' for one in tried.json)} of 2 removals noticed" in (
+        vmsmp("report", "--store", store).out
+    )
+
+
+def test_what_is_no_store_is_refused_before_anything_is_tried(vmsmp, tmp_path):
+    (tmp_path / "s").write_text("mine")
+    assert (2, "", 1) == vmsmp("mutants", "BZ-03", "--store", tmp_path / "s").complaint
+
+
 @pytest.mark.parametrize("option", [("--budget", "0"), ("--workers", "0"), ("--patience", "0")])
 def test_a_number_out_of_range_is_refused(vmsmp, option):
     assert 2 == vmsmp("mutants", *option).code

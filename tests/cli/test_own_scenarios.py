@@ -182,6 +182,36 @@ def test_a_folder_is_put_under_stress(vmsmp, races):
     assert "were in the store already" in again.out
 
 
+@pytest.fixture
+def kept(vmsmp, races):
+    """The output of a campaign on the folder; its store is `kept.db`."""
+    words = ("--scenarios", "races", "--schedules", 8, "--workers", 1, "--store", "kept.db")
+    return vmsmp("stress", *words).out
+
+
+def test_a_campaign_on_a_folder_goes_on_with_the_folder(kept):
+    assert "go on: vmsmp stress --store kept.db --seed 0 --scenarios races" == kept.splitlines()[-1]
+
+
+def test_a_report_names_the_file_beside_a_line_and_the_line_replays(vmsmp, kept):
+    told = vmsmp("report", "--store", "kept.db")
+    words = replay_words(told.out)
+    assert (1, PLACE) == (told.code, words[-1])
+    assert 1 == vmsmp(*words).code
+
+
+def test_a_report_runs_the_lines_of_files_that_are_named_and_of_no_others(vmsmp, kept, write):
+    vmsmp("report", "--store", "kept.db", "--html", "site", "--scenarios", "races")
+    (page,) = Path("site/bug").iterdir()
+    (test,) = Path("site/test").iterdir()
+    assert "load word" in page.read_text()
+    assert '"tally:own_tally"' in test.read_text()
+    write("races/tally.py", "raise SystemExit('loaded')\n")
+    vmsmp("report", "--store", "kept.db", "--html", "other")
+    (page,) = Path("other/bug").iterdir()
+    assert "Its program is in races/tally.py, which --scenarios did not name" in page.read_text()
+
+
 @pytest.mark.ci
 def test_a_finding_of_a_store_is_replayed_by_its_name(vmsmp, races):
     vmsmp("stress", "--scenarios", "races", "--schedules", 8, "--workers", 1, "--store", "kept.db")
@@ -189,6 +219,11 @@ def test_a_finding_of_a_store_is_replayed_by_its_name(vmsmp, races):
     ident = signature.findings[0].ident
     ended = vmsmp("replay", ident[:6], "--store", "kept.db", "--scenarios", "races")
     assert (1, PLACE) == (ended.code, replay_words(ended.out)[-1])
+    alone = vmsmp("replay", ident, "--store", "kept.db")
+    assert (2, f"vmsmp: its program is in '{PLACE}': name that beside it, since a line loads no code\n") == (
+        alone.code,
+        alone.err,
+    )
     assert (2, "", 1) == vmsmp("replay", "fnone", "--store", "kept.db").complaint
     assert (2, "", 1) == vmsmp("replay", ident, "--store", "gone.db").complaint
 

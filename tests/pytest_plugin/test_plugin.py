@@ -22,7 +22,7 @@ def test_loading_the_plugin_loads_nothing_else_of_vmsmp():
     )
     env = {**os.environ, "PYTHONPATH": str(HOME)}
     printed = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
-    light = ("blobs", "crash", "last_failed", "reports", "settings", "summary")
+    light = ("blobs", "crash", "last_failed", "marks", "pending", "reports", "settings", "summary")
     expected = ["vmsmp", "vmsmp.pytest_plugin", *(f"vmsmp.pytest_plugin.{name}" for name in light)]
     assert expected == printed.stdout.decode().split()
 

@@ -17,7 +17,8 @@ def test_properties_of_a_failure_go_to_junit(session, workers):
     kept = session.properties("junit.xml")["test_it"]
     assert line.rpartition(":")[0] == kept["vmsmp.schedule"]
     assert "check: both increments are counted" == kept["vmsmp.signature"]
-    assert "pct:3" == kept["vmsmp.sched"]
+    assert "pct:3" == kept["vmsmp.sched"] == kept["vmsmp.scheduler"]
+    assert int(kept["vmsmp.steps"]) >= 1
     assert kept["vmsmp.gil"] in ("on", "off")
     assert int(kept["vmsmp.executions"]) >= 1
     assert int(kept["vmsmp.seed"], 16) >= 0

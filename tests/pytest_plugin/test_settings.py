@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
         ("seed", "-1", "--vmsmp-seed must be a number such as 7 or 0x2a, not '-1'"),
         ("schedules", "0", "--vmsmp-schedules must be a number from 1, not '0'"),
         ("sched", "pct:x", "--vmsmp-sched: unknown scheduler 'pct:x'"),
+        ("mode", "fast", "--vmsmp-mode must be controlled or free, not 'fast'"),
         ("replay", "v1:a", "--vmsmp-replay: schedule 'v1:a': expected v1:NAME:SEED:PREEMPTIONS"),
     ],
 )
@@ -40,6 +41,12 @@ def test_the_command_line_wins_over_the_environment(session):
     session.monkeypatch.setenv("VMSMP_SEED", "7")
     session.monkeypatch.setenv("VMSMP_SCHED", "rr")
     text = session("def test_it(): pass", "--vmsmp-seed", "0x8")
+    assert "vmsmp: base seed 0x8 (--vmsmp-seed)" in text
+    assert ", sched rr" in text
+
+
+def test_two_options_have_a_longer_name(session):
+    text = session("def test_it(): pass", "--vmsmp-base-seed", "0x8", "--vmsmp-scheduler", "rr")
     assert "vmsmp: base seed 0x8 (--vmsmp-seed)" in text
     assert ", sched rr" in text
 

@@ -114,6 +114,14 @@ def test_a_bug_that_is_gone_fails_the_file(passes, failing):
     assert (1, True) == (code, "assert 'clean' == 'lost-wakeup: pip: pip is N'" in out)
 
 
+def test_a_file_that_is_to_fail_until_the_bug_is_repaired_does_so_with_the_story(passes, failing):
+    text = pytest_file(failing, until_repaired=True)
+    code, out = passes(text)
+    assert (1, True) == (code, "lost-wakeup: " in out)
+    assert f"replay: vmsmp replay '{FAILING}" in out
+    assert 0 == passes(text.replace("+mutant=RC-01a", ""))[0]
+
+
 def test_a_run_without_checkers_is_run_without_checkers(own):
     assert "SCHEDULE, check=False)" in pytest_file(own, module="programs:lost_update", check=False)
 

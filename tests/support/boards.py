@@ -105,9 +105,10 @@ def row(scenario="refcount_drains", **parts):
     return Row(**whole)
 
 
-def contents(*signatures, runs=None, rows=(), troubles=(), discovery=()):
+def contents(*signatures, runs=None, rows=(), troubles=(), discovery=(), **measured):
     """The contents of a store."""
-    return Contents((run(0), run(1)) if runs is None else runs, signatures, rows, troubles, discovery)
+    runs = (run(0), run(1)) if runs is None else runs
+    return Contents(runs, signatures, rows, troubles, discovery, **measured)
 
 
 def board(*signatures, verdicts=(), colours=(), **parts):

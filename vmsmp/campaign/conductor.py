@@ -15,6 +15,7 @@ from typing import Final
 from vmsmp.campaign.batch import ENDS, Batch, Job, Report
 from vmsmp.campaign.crew import Ended, Fleet
 from vmsmp.campaign.errand import Recheck, Rechecked, Shortened, Shortening
+from vmsmp.campaign.outcome import replaying
 from vmsmp.campaign.plan import Phase, Plan
 from vmsmp.campaign.store.read import FIXED, UNSTEADY
 from vmsmp.campaign.store.write import FAILS, PASSES, Asked, Store
@@ -66,11 +67,12 @@ class Conductor:
         """Go through the plan until it ends or the time is up."""
         self._look_back()
         for phase in self.plan.phases():
-            self._run_phase(phase)
+            self._hand_out(phase)
+            if phase.last:
+                self._settle()
             if self._is_late():
                 break
-        while self._errands and self._start(None, self.fleet):
-            pass
+        self._settle()
         self._finish()
 
     def _look_back(self) -> None:
@@ -97,22 +99,24 @@ class Conductor:
 
     # -- handing out ------------------------------------------------------------------------------
 
-    def _run_phase(self, phase: Phase) -> None:
-        """Have all batches of a phase run, or as many as there is time for."""
-        fleet = self.free if phase.free else self.fleet
+    def _hand_out(self, phase: Phase) -> None:
+        """Begin all batches of a phase that have not been run, or as many as there is time for."""
         for batch in phase.batches:
             before = self.store.done(batch)
             if before is not None:
                 self.campaign.before += 1
                 placed = tuple(replace(failure, place=batch.place) for failure in before.failures)
                 self._count(replace(before, failures=placed))
-            elif not self._start(batch, fleet):
+            elif not self._start(batch):
                 return
+
+    def _settle(self) -> None:
+        """Wait until all that has begun is done, with what has to follow it, or it is too late."""
         while not self._is_late() and (self._busy or self._again or self._errands):
             if self._again:
-                self._start(self._again.popleft(), fleet)
+                self._start(self._again.popleft())
             elif self._errands:
-                self._start(None, self.fleet)
+                self._start(None)
             else:
                 self._collect()
 
@@ -124,7 +128,7 @@ class Conductor:
         """Whether nothing more may begin."""
         return self.until - RESERVE_S - time.monotonic() < SHORTEST_S
 
-    def _start(self, batch: Batch | None, fleet: Fleet) -> bool:
+    def _start(self, batch: Batch | None) -> bool:
         """Begin all errands, then the batch if there is one; whether there was time for it."""
         while self._errands:
             if not self._wait_for(self.fleet):
@@ -132,6 +136,7 @@ class Conductor:
             self.fleet.begin(self._errands.popleft())
         if batch is None:
             return True
+        fleet = self.free if batch.free else self.fleet
         if not self._wait_for(fleet):
             return False
         left = self.until - RESERVE_S - time.monotonic()
@@ -233,5 +238,6 @@ class Conductor:
         elif status == UNSTEADY:
             self.campaign.errors.append(
                 f"{asked.scenario}: {asked.signature}: its line fails no more on the code that it failed on, "
-                f"which is a defect of vmsmp itself: vmsmp replay '{asked.line}'"
+                "which is a defect of vmsmp itself: "
+                + replaying(asked.scenario, asked.line, listed=True, place=self._place(asked.scenario))
             )

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from vmsmp.campaign.batch import Alive
+from vmsmp.campaign.findings import explain
 from vmsmp.campaign.minimize import minimize
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.replay import follow, parse_for, replay
 from vmsmp.engine.hang import HANG_S
+from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged, VmsmpError
-from vmsmp.library import scenario_at
+from vmsmp.library import Scenario, scenario_at
 
 #: Runs that the shortening of a failure may take.
 SHORTEN_RUNS: Final = 300
@@ -19,7 +21,7 @@ SHORTEN_RUNS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Shortening:
-    """Find the shortest schedule of a failure."""
+    """Find the shortest schedule of a failure, with no repair that makes no difference."""
 
     failure: Failure
     hang_s: float | None = None
@@ -39,6 +41,7 @@ class Shortening:
                 hang_s=hang_s,
                 progress=lambda _runs, _shortest: alive(),
             )
+            short = _with_few_repairs(scenario, short, alive, hang_s)
             told = replay(scenario, short, hang_s=hang_s).failure
             if told is None or told.signature != self.failure.signature:
                 raise ReplayDiverged("the minimized schedule failed once and not again")
@@ -46,6 +49,30 @@ class Shortening:
             return Shortened(self.failure, error=f"{type(error).__name__}: {error}")
         first = self.failure
         return Shortened(first, replace(told, execution=first.execution, confirmation=first.confirmation))
+
+
+def _with_few_repairs(scenario: Scenario, schedule: Schedule, alive: Alive, hang_s: float) -> Schedule:
+    """The same run with as few repairs of known findings as it takes.
+
+    All are left out at once, then halves, quarters and so on.  A run that a known finding explains as soon as
+    its repair is off keeps that repair.
+    """
+    kept = sorted(schedule.options.repairs)
+    wanted = replay(scenario, schedule, hang_s=hang_s).digest if kept else ""
+    size = len(kept)
+    while size:
+        n = 0
+        while n < len(kept):
+            alive()
+            rest = [*kept[:n], *kept[n + size :]]
+            less = replace(schedule, options=replace(schedule.options, repairs=frozenset(rest)))
+            outcome = replay(scenario, less, hang_s=hang_s)
+            if outcome.digest == wanted and outcome.failure and explain(outcome.failure, rest) is None:
+                kept, schedule = rest, less
+            else:
+                n += size
+        size //= 2
+    return schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
 """The plan of a campaign: which batches, in which order, as a function of what earlier rounds came to.
 
-Round after round.  In the first one each scenario has a glance in every way.  From then on each has a batch
-every way again, sized to take about as long as any other, so that none is starved; and as many batches more
-are handed out by how many new traces the round before has shown.  Nothing here looks at a clock or at who
-finished first, so a campaign that is stopped and started again goes on in the very same plan.
+Round after round, and a round in laps.  In a lap every scenario goes one way, each its own, and in the next
+lap the way after it: so even a campaign that ends in its first lap has seen all scenarios and all ways, the
+free engine among them.  The first round is a glance.  From then on each scenario has a batch every way again,
+sized to take about as long as any other, so that none is starved; and as many batches more are handed out by
+how many new traces the round before has shown.  Nothing here looks at a clock or at who finished first, so a
+campaign that is stopped and started again goes on in the very same plan.
 """
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import islice
 from typing import Final
 
 from vmsmp.campaign.batch import Batch, Report
@@ -27,6 +30,8 @@ FREE_OPERATIONS: Final = 400_000
 MOST: Final = 1_024
 #: How many batches beyond the first a strand may have in a round.
 MOST_EXTRA: Final = 8
+#: Batches after which the engines take turns: few, so that both have theirs in a short campaign.
+STRETCH: Final = 40
 
 #: One scenario in one way.
 Strand = tuple[str, Way]
@@ -34,10 +39,14 @@ Strand = tuple[str, Way]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Batches that may run side by side; those before them are done.  `free`: they are of the free engine."""
+    """Batches that may run side by side.  `free`: they are of the free engine.
+
+    `last`: their round is over with them, and the next phase is planned by what its batches came to.
+    """
 
     batches: tuple[Batch, ...]
     free: bool
+    last: bool = False
 
 
 @dataclass
@@ -73,25 +82,29 @@ class Plan:
             self._executions[strand] += report.executions
 
     def phases(self) -> Iterator[Phase]:
-        """The phases, one after another; ask for the next when the batches of the last are done."""
+        """The phases, one after another; ask for the next after a `last` one when all batches are done."""
         left = self.schedules
         turn = 0
-        while True:
-            extra = self._extra(turn)
-            for free, ways in groupby(self.scarcity.ways, lambda way: way.engine == "free"):
-                batches = [
-                    batch
-                    for way in ways
-                    for scenario in self.scenarios
-                    for batch in self._of_strand(scenario, way, turn, extra)
-                ]
-                if left is not None and not free:
-                    batches, left = _first(batches, left)
-                if batches:
-                    yield Phase(tuple(batches), free)
+        while left != 0:
+            batches = self._round(turn)
+            stretch: Sequence[Batch] = ()
+            while following := [*islice(batches, STRETCH)]:
+                if stretch:
+                    yield from _phases(stretch, last=False)
+                stretch, left = _first(following, left)
                 if left == 0:
-                    return
+                    break
+            yield from _phases(stretch, last=True)
             turn += 1
+
+    def _round(self, turn: int) -> Iterator[Batch]:
+        """The batches of a round, lap after lap."""
+        extra = self._extra(turn)
+        ways = self.scarcity.ways
+        start = random.Random(f"{self.seed}/ways").randrange(len(ways))
+        for lap in range(start, start + len(ways)):
+            for n, scenario in enumerate(self.scenarios):
+                yield from self._of_strand(scenario, ways[(lap + n) % len(ways)], turn, extra)
 
     def _of_strand(
         self, scenario: Scenario, way: Way, turn: int, extra: Mapping[Strand, int]
@@ -141,13 +154,36 @@ class Plan:
         return {strand: min(MOST_EXTRA, count * len(found) // total) for strand, count in found.items()}
 
 
-def _first(batches: list[Batch], left: int) -> tuple[list[Batch], int]:
-    """The batches until so many schedules are planned, the last one cut; and how many are left to plan."""
+def _phases(batches: Sequence[Batch], *, last: bool) -> Iterator[Phase]:
+    """The same batches, those of one engine after those of the other."""
+    controlled, free = _by_engine(batches)
+    if controlled:
+        yield Phase(controlled, False, last and not free)
+    if free:
+        yield Phase(free, True, last)
+
+
+def _by_engine(batches: Iterable[Batch]) -> tuple[tuple[Batch, ...], tuple[Batch, ...]]:
+    """The controlled batches, and the free ones."""
+    batches = [*batches]
+    return tuple(batch for batch in batches if not batch.free), tuple(
+        batch for batch in batches if batch.free
+    )
+
+
+def _first(batches: Sequence[Batch], left: int | None) -> tuple[Sequence[Batch], int | None]:
+    """The batches until so many controlled schedules are planned, the last one cut; how many are left.
+
+    The free engine has its share of what is kept.
+    """
+    if left is None:
+        return batches, None
+    controlled, free = _by_engine(batches)
     kept = []
-    for batch in batches:
-        if not left:
+    for batch in controlled:
+        if left == 0:
             break
-        batch = replace(batch, schedules=min(batch.schedules, left))
-        left -= batch.schedules
-        kept.append(batch)
-    return kept, left
+        kept.append(replace(batch, schedules=min(batch.schedules, left)))
+        left -= kept[-1].schedules
+    share = len(free) * len(kept) // len(controlled) if controlled else len(free)
+    return [*kept, *free[:share]], left

@@ -31,6 +31,7 @@ from vmsmp.engine.workers import gil_enabled
 from vmsmp.errors import UsageError, quoted
 from vmsmp.library import Scenario, fewest_pages, matching
 from vmsmp.patches.catalogue import check_mutants, check_repairs
+from vmsmp.program_files import is_place
 
 #: Seconds that a campaign takes where nobody says otherwise.
 USUAL_S: Final = 60.0
@@ -83,6 +84,7 @@ def run_campaign(
         workers=means.workers,
         store=means.store,
         scarcity=scarcity,
+        chosen=_chosen(glob, means, **patches),
     )
 
     def shown() -> None:
@@ -124,6 +126,19 @@ def run_campaign(
             campaign.errors += [] if str(error) in campaign.errors else [str(error)]
     campaign.seconds = time.monotonic() - start
     return campaign
+
+
+def _chosen(
+    glob: str, means: Means, *, repairs: Collection[str], mutants: Collection[str]
+) -> tuple[str, ...]:
+    """What to tell the command line, so that another campaign runs the same.
+
+    Without a store there is nothing to go on with, and a pattern of names is left out.
+    """
+    named = glob != "*" and (means.store is not None or is_place(glob))
+    words = ["--scenarios", glob] if named else []
+    words += [word for name in sorted(repairs) for word in ("--repair", name)]
+    return (*words, *(word for name in sorted(mutants) for word in ("--mutant", name)))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -49,6 +50,8 @@ class Campaign:
     interrupted: bool = False
     parallel: bool = False
     store: Path | None = None
+    #: What the command line was told to choose what runs.
+    chosen: tuple[str, ...] = ()
     scarcity: Scarcity = PLENTY
     #: The day by which entries of the list of known findings expire.
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
@@ -107,18 +110,23 @@ class Campaign:
         self.known[finding.name] = (finding, first, before + times)
 
     def add_new(self, failure: Failure, times: int) -> None:
-        """Count a failure that nothing explains; one that can be replayed displaces one that cannot."""
+        """Count a failure that nothing explains; of several that replay the shortest line is kept."""
         key = _key(failure)
         kept = self.new.get(key)
-        if kept is None or (not kept.schedule and failure.schedule):
+        if kept is None or (failure.schedule and _length(failure) < _length(kept)):
             self.new[key] = failure
         self.counts[key] = self.counts.get(key, 0) + times
 
     def shorten(self, short: Failure) -> None:
         """A failure was minimized; the shortest of each kind is the one that is shown."""
         kept = self.new.get(_key(short))
-        if kept is not None and (not kept.schedule or len(short.schedule) <= len(kept.schedule)):
+        if kept is not None and _length(short) <= _length(kept):
             self.new[_key(short)] = short
+
+
+def _length(failure: Failure) -> float:
+    """How long its line is; without one it is longer than any."""
+    return len(failure.schedule) if failure.schedule else math.inf
 
 
 def _key(failure: Failure) -> str:

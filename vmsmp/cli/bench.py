@@ -6,7 +6,9 @@ import argparse
 import importlib.util
 import platform
 from dataclasses import asdict
+from pathlib import Path
 
+from vmsmp.campaign.code import code_name
 from vmsmp.campaign.measure.controlled import controlled_figures
 from vmsmp.campaign.measure.figure import Figure, ledger
 from vmsmp.campaign.measure.free import free_figures
@@ -14,10 +16,13 @@ from vmsmp.campaign.measure.maps import map_figures
 from vmsmp.campaign.measure.mmu import mmu_figures
 from vmsmp.campaign.measure.objects import object_figures
 from vmsmp.campaign.measure.pages import Throughput, colour_curve, page_figures, size_figures
-from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.campaign.store.measured import Colours, keep_colours
+from vmsmp.campaign.store.schema import StoreError
+from vmsmp.campaign.store.write import Store
+from vmsmp.cli.arguments import Subparsers, add_json, number, pattern, print_json
 from vmsmp.cli.files import OutputFile, add_force, output_file
 from vmsmp.engine.workers import gil_enabled
-from vmsmp.errors import UsageError
+from vmsmp.errors import HostError, UsageError
 from vmsmp.report.plot import plot_colours
 from vmsmp.report.table import table
 
@@ -41,6 +46,12 @@ def register(commands: Subparsers) -> None:
         metavar="FILE",
         help="also measure page throughput against queue colours, and write the curve as SVG",
     )
+    parser.add_argument(
+        "--store",
+        type=pattern("(?s).+", "a file"),
+        metavar="FILE",
+        help="also measure page throughput against queue colours, and keep the curve in this store",
+    )
     add_force(parser)
     add_json(parser)
     parser.set_defaults(main=main)
@@ -49,10 +60,16 @@ def register(commands: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     gil = gil_enabled()
     place = _place(args) if args.plot is not None else None
+    if args.store is not None:
+        Store(Path(args.store), code_name()).close()  # before the measuring, since it may be none
     figures = controlled_figures(args.seconds / 3) + free_figures(args.seconds / 3)
     figures += page_figures(args.seconds / 3) + size_figures() + object_figures()
     figures += map_figures() + mmu_figures()
-    curve = _plot(place, args.seconds / 3, gil) if place is not None else []
+    curve = colour_curve(args.seconds / 6) if place is not None or args.store is not None else []
+    if place is not None:
+        _plot(place, curve, args.seconds / 6, gil)
+    if args.store is not None:
+        _keep(Path(args.store), curve, gil)
     if args.json:
         found = {"python": platform.python_version(), "gil": gil, "figures": [asdict(f) for f in figures]}
         found["colours"] = [{"colours": colours, **asdict(t)} for colours, t in curve]
@@ -60,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     print("\n".join(_text(figures, gil)))
     if curve:
-        print("\n".join(_curve(curve, args.plot)))
+        print("\n".join(_curve(curve, args)))
     return 0
 
 
@@ -79,10 +96,11 @@ def _text(figures: list[Figure], gil: bool) -> list[str]:
     return lines
 
 
-def _curve(curve: list[tuple[int, Throughput]], path: str) -> list[str]:
-    """Page throughput against colours as a table, and where the plot is."""
+def _curve(curve: list[tuple[int, Throughput]], args: argparse.Namespace) -> list[str]:
+    """Page throughput against colours as a table, and where that is now."""
+    files = [f"{what}: {name}" for what, name in (("plot", args.plot), ("store", args.store)) if name]
     rows = [[str(colours), f"{t.rate:,.0f}", f"{t.contested:.1%}"] for colours, t in curve]
-    return ["", *table(["colours", "alloc+free/s", "contested"], rows, right={0, 1, 2}), f"plot: {path}"]
+    return ["", *table(["colours", "alloc+free/s", "contested"], rows, right={0, 1, 2}), *files]
 
 
 def _place(args: argparse.Namespace) -> OutputFile:
@@ -96,15 +114,26 @@ def _place(args: argparse.Namespace) -> OutputFile:
     return place
 
 
-def _plot(place: OutputFile, seconds: float, gil: bool) -> list[tuple[int, Throughput]]:
-    """Measure the curve of two CPUs, with one CPU's beside it, and write it."""
-    two = colour_curve(seconds / 2)
-    one = colour_curve(seconds / 2, cpus=1)
+def _plot(place: OutputFile, two: list[tuple[int, Throughput]], seconds: float, gil: bool) -> None:
+    """Write the curve of two CPUs, with one CPU's beside it, which is measured for it."""
+    one = colour_curve(seconds, cpus=1)
     title = (
         f"Page throughput by colours, Python {platform.python_version()}{'' if gil else ' without the GIL'}"
     )
     place.write(plot_colours({"2 CPUs": two, "1 CPU": one}, title))
-    return two
+
+
+def _keep(path: Path, curve: list[tuple[int, Throughput]], gil: bool) -> None:
+    """Keep the curve in a store.
+
+    Raises: UsageError for what is none; HostError if it cannot be written.
+    """
+    found = [Colours(colours, throughput.rate, throughput.contested) for colours, throughput in curve]
+    try:
+        with Store(path, code_name()) as store:
+            keep_colours(store, platform.python_version(), found, parallel=not gil)
+    except StoreError as error:
+        raise HostError(str(error)) from None
 
 
 def _ratio(ratio: float | None) -> str:

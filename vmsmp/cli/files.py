@@ -84,6 +84,8 @@ def output_file(name: str, *, force: bool, marks: tuple[bytes, ...] = MARKS) -> 
             _refuse(name, "its folder may not be written to")
     except OSError as error:
         _refuse(name, f"{error.strerror}")
+    except UsageError:
+        raise
     except ValueError as error:  # a name with a NUL
         _refuse(name, f"{error}")
     return OutputFile(name, path)

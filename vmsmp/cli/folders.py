@@ -103,6 +103,8 @@ def output_folder(name: str, *, force: bool) -> OutputFolder:
             _refuse(name, "it may not be written to")
     except OSError as error:
         _refuse(name, f"{error.strerror}")
+    except UsageError:
+        raise
     except ValueError as error:  # a name with a NUL
         _refuse(name, f"{error}")
     return OutputFolder(name, path)

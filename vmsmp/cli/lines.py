@@ -13,7 +13,7 @@ from vmsmp.campaign.findings import findings
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.store.read import find
-from vmsmp.campaign.store.schema import connect
+from vmsmp.campaign.store.schema import MAGIC, connect
 from vmsmp.cli.arguments import pattern
 from vmsmp.cli.programs import add_places, program_in
 from vmsmp.engine.schedule import BYTE_ORDER_MARK, Schedule
@@ -23,6 +23,8 @@ from vmsmp.program_files import FORM
 
 #: Bytes of a file in which a line is looked for.
 READ: Final = 2**20
+#: How the name of a finding of a store begins.
+_IDENT: Final = re.compile("f[0-9a-f]{3,12}")
 #: What may stand around a line in a text.
 _AROUND: Final = "'\"`,;()[]"
 
@@ -60,7 +62,23 @@ def line_and_program(args: argparse.Namespace) -> tuple[Schedule, Program]:
     schedule = read_schedule(args.schedule, args.store)
     if args.program is not None:
         return schedule, program_in(args.program, schedule.program)
-    return schedule, find_scenario(schedule.program, with_own(args.scenarios))
+    known = with_own(args.scenarios)
+    place = _place_in_store(args) if schedule.program not in known else ""
+    if place:
+        raise UsageError(
+            f"its program is in {quoted(place)}: name that beside it, since a line loads no code"
+        )
+    return schedule, find_scenario(schedule.program, known)
+
+
+def _place_in_store(args: argparse.Namespace) -> str:
+    """Where the store says that a finding's program is, if the command is about one."""
+    if args.store is None:
+        return ""
+    try:
+        return find(Path(args.store), args.schedule).place
+    except UsageError:
+        return ""
 
 
 def place_of_line(args: argparse.Namespace, program: Program) -> str:
@@ -88,6 +106,8 @@ def read_schedule(text: str, store: str | None = None) -> Schedule:
             content = file.read(READ + 1)
     except (OSError, ValueError):
         return _of_finding(text, store)
+    if content.startswith(MAGIC):
+        raise UsageError(f"{quoted(text)} is a store: name one of its findings, and the store by --store")
     for word in _words(content):
         if word.startswith("v1:"):
             return Schedule.parse(word)
@@ -116,4 +136,7 @@ def _of_finding(name: str, store: str | None) -> Schedule:
         return Schedule.parse(found.line)
     what = "no schedule line (v1:NAME:SEED:PREEMPTIONS), no file that can be read and no known finding"
     near = get_close_matches(name[:100], known, n=1)
-    raise UsageError(f"{quoted(name)} is {what}{f': did you mean {near[0]}?' if near else ''}")
+    hint = f": did you mean {near[0]}?" if near else ""
+    if _IDENT.fullmatch(name):
+        hint = ": name the store that has it (--store FILE)"
+    raise UsageError(f"{quoted(name)} is {what}{hint}")

@@ -12,6 +12,8 @@ from vmsmp.cli.arguments import Subparsers, add_json, pattern, print_json
 from vmsmp.errors import HostError
 
 _FILE = pattern("(?s).+", "a file")
+#: How one of what is counted is called.
+ONE = {"runs": "run", "batches": "batch", "signatures": "signature"}
 
 
 def register(commands: Subparsers) -> None:
@@ -39,5 +41,6 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print_json(told)
     else:
-        print(f"{into}: {', '.join(f'{count:,} {what}' for what, count in told.items())}")
+        counted = (f"{count:,} {what if count != 1 else ONE[what]}" for what, count in told.items())
+        print(f"{into}: {', '.join(counted)}")
     return 0

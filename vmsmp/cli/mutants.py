@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from vmsmp.campaign.kill_table import BUDGET, HANG_S, Verdict, kill_table, trial_of
+from vmsmp.campaign.code import code_name
+from vmsmp.campaign.kill_table import BUDGET, HANG_S, Trial, Verdict, kill_table, trial_of
 from vmsmp.campaign.reach import Reach, reach_of
-from vmsmp.cli.arguments import Subparsers, add_json, number, print_json
+from vmsmp.campaign.store.measured import keep_sites, keep_verdict
+from vmsmp.campaign.store.schema import StoreError
+from vmsmp.campaign.store.write import Store
+from vmsmp.cli.arguments import Subparsers, add_json, number, pattern, print_json
 from vmsmp.cli.console import Progress
+from vmsmp.errors import HostError
 from vmsmp.library import Scenario, matching
 from vmsmp.patches.catalogue import MUTANT_BY_ID, find_mutant, mutants_matching
 from vmsmp.patches.equivalent import equivalent
@@ -52,6 +59,12 @@ def register(commands: Subparsers) -> None:
         metavar="S",
         help=f"seconds without a complete run after which a trial counts as a hang (default {HANG_S:g})",
     )
+    parser.add_argument(
+        "--store",
+        type=pattern("(?s).+", "a file"),
+        metavar="FILE",
+        help="keep the kill table, and of removals which scenarios run their lines, in this store",
+    )
     add_json(parser)
     parser.set_defaults(main=main)
 
@@ -62,23 +75,53 @@ def main(args: argparse.Namespace) -> int:
     idents, left_out = _chosen(args)
     verdicts: list[Verdict] = []
     interrupted = False
-    try:
-        reach = _reach(scenarios, idents, show)
-        trials = [trial_of(ident, reach, args.budget) for ident in idents]
-        for verdict in kill_table(trials, args.workers or len(os.sched_getaffinity(0)), args.patience):
-            verdicts.append(verdict)
-            lost = sum(not one.killed for one in verdicts)
-            show.say(f"{len(verdicts)} of {len(idents)} tried, {lost} not noticed; last: {verdict.ident}")
-    except KeyboardInterrupt:
-        interrupted = True
+    trouble: StoreError | None = None
+    with _store(args.store) as store:
+        try:
+            reach = _reach(scenarios, idents, show)
+            trials = [trial_of(ident, reach, args.budget) for ident in idents]
+            if store is not None:
+                keep_sites(store, _places(trials))
+            for verdict in kill_table(trials, args.workers or len(os.sched_getaffinity(0)), args.patience):
+                verdicts.append(verdict)
+                lost = sum(not one.killed for one in verdicts)
+                show.say(f"{len(verdicts)} of {len(idents)} tried, {lost} not noticed; last: {verdict.ident}")
+                if store is not None:
+                    keep_verdict(store, verdict)
+        except KeyboardInterrupt:
+            interrupted = True
+        except StoreError as error:
+            trouble = error
     show.clear()
     if args.json:
         print_json([verdict.as_dict() for verdict in verdicts])
     else:
         print("\n".join(kill_text(verdicts, len(idents), left_out=left_out, interrupted=interrupted)))
+    if trouble is not None:
+        raise HostError(str(trouble))
     if interrupted:
         return 4
     return 0 if all(verdict.killed for verdict in verdicts) else 1
+
+
+@contextmanager
+def _store(name: str | None) -> Iterator[Store | None]:
+    """The store to keep it in, if one is named.
+
+    Raises: UsageError for what is none, before anything is tried.
+    """
+    if name is None:
+        yield None
+        return
+    with Store(Path(name), code_name()) as store:
+        yield store
+
+
+def _places(trials: Sequence[Trial]) -> dict[str, int]:
+    """In how many places the line of each removal is run."""
+    return {
+        trial.ident: len(trial.places) for trial in trials if isinstance(find_mutant(trial.ident), Removal)
+    }
 
 
 def _chosen(args: argparse.Namespace) -> tuple[list[str], int]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 
 from vmsmp.campaign.options import Program
-from vmsmp.engine.schedule import program_name
-from vmsmp.errors import UsageError
 from vmsmp.library import Scenario, all_scenarios, find_scenario, own_place, with_own
 from vmsmp.program_files import file_of, load_program
 from vmsmp.project import project_here
@@ -59,15 +56,3 @@ def place_of(program: Program, text: str) -> str:
 def beside(place: str | None) -> str:
     """What a command that replays a line says of the program's place."""
     return f" {shlex.quote(place)}" if place else ""
-
-
-def module_of(program: Program, place: str | None) -> str | None:
-    """Where a test beside the file can import the program from; None for a scenario of the library.
-
-    Raises: UsageError for a program that is written out, which nothing can import.
-    """
-    if place and place.endswith(")"):
-        raise UsageError(
-            "a program that is written out has no name to import: its own test shows the failure"
-        )
-    return f"{Path(file_of(place)).stem}:{program_name(program)}" if place else None

@@ -10,9 +10,9 @@ from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.cli.arguments import Subparsers, add_hang, add_json, hang_of, number, pattern, print_json
 from vmsmp.cli.files import OutputFile, add_force, output_file, same_file
 from vmsmp.cli.lines import add_line, line_and_program, located, place_of_line
-from vmsmp.cli.programs import module_of
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged, UsageError
+from vmsmp.program_files import module_of
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
 from vmsmp.report.story import story_lines
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     if args.trace is not None:
         texts["--trace"] = perfetto_trace(outcome)
     if args.pytest is not None:
-        module = module_of(program, place)
+        module = module_of(place, program)
         texts["--pytest"] = pytest_file(outcome, module=module, check=not args.no_check)
     for option, text in texts.items():
         if option in places:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vmsmp.cli.arguments import Subparsers, add_json, number, pattern, print_json
 from vmsmp.cli.files import OutputFile, add_force, output_file, same_file
 from vmsmp.cli.folders import OutputFolder, output_folder
+from vmsmp.cli.programs import add_places, scenarios_of
 from vmsmp.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def register(commands: Subparsers) -> None:
         "the file that GITHUB_STEP_SUMMARY names",
     )
     parser.add_argument(
-        "--kills", metavar="FILE", help="show this kill table on the site: output of `vmsmp mutants --json`"
+        "--kills",
+        metavar="FILE",
+        help="show this kill table, output of `vmsmp mutants --json`, and not the store's own",
     )
     parser.add_argument(
         "--bench",
         metavar="FILE",
-        help="show this contention on the site: output of `vmsmp bench --plot PLOT --json`",
+        help="show this contention, output of `vmsmp bench --plot PLOT --json`, and not the store's own",
     )
     parser.add_argument(
         "--replays",
@@ -69,6 +72,7 @@ def register(commands: Subparsers) -> None:
         metavar="N",
         help=f"run the lines of so many bugs again, for their tables, traces and tests (default {REPLAYS})",
     )
+    add_places(parser)
     add_force(parser)
     add_json(parser)
     parser.set_defaults(main=main)
@@ -94,7 +98,8 @@ def _write(
     from vmsmp.report.dashboard.sarif import sarif_json
     from vmsmp.report.dashboard.site import site
 
-    retold = retell(board, args.replays) if folder or "--sarif" in places or args.github else {}
+    known = scenarios_of(args.scenarios)
+    retold = retell(board, args.replays, known) if folder or "--sarif" in places or args.github else {}
     if "--junit" in places:
         places["--junit"].write(junit_xml(board))
     if "--sarif" in places:
@@ -155,9 +160,13 @@ def _board(args: argparse.Namespace) -> Dashboard:
 
     if args.store is None:
         raise UsageError("which store? --store FILE names it, or VMSMP_STORE")
-    verdicts = verdicts_of(_json(args.kills), args.kills) if args.kills is not None else ()
-    colours = colours_of(_json(args.bench), args.bench) if args.bench is not None else ()
-    return Dashboard(args.store, read_store(Path(args.store)), verdicts, colours)
+    contents = read_store(Path(args.store))
+    verdicts, colours = contents.kills, contents.colours
+    if args.kills is not None:
+        verdicts = verdicts_of(_json(args.kills), args.kills)
+    if args.bench is not None:
+        colours = colours_of(_json(args.bench), args.bench)
+    return Dashboard(args.store, contents, verdicts, colours)
 
 
 def _json(name: str) -> Any:

@@ -172,6 +172,10 @@ class Memory:
                 table[index] = self.machine.atomic(0, name, entry_format, ident=ident)
             return table[index]
 
+    def untouched(self, frame: int, index: int) -> bool:
+        """Whether nobody has looked at that entry of a table yet, so that it is 0."""
+        return index not in self._tables.get(frame, ())
+
     def peek_entry(self, frame: int, index: int) -> int:
         """Read an entry unseen: for checkers and the debugger."""
         word = self._tables.get(frame, {}).get(index)

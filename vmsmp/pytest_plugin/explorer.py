@@ -5,36 +5,43 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
-from hashlib import blake2b
 from typing import Any
 
 import pytest
 
 from vmsmp.campaign.options import Program
-from vmsmp.campaign.outcome import Result, Unread
+from vmsmp.campaign.outcome import Failure, Result, Unread
 from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.campaign.search import explore
 from vmsmp.engine.schedule import Schedule, program_name
 from vmsmp.errors import UsageError
 from vmsmp.library import all_scenarios, find_scenario, with_own
 from vmsmp.pytest_plugin.crash import Note
-from vmsmp.pytest_plugin.reports import FOUND, Found, note, replay_command, told
-from vmsmp.pytest_plugin.settings import DEFAULT_SCHED, SETTINGS, gil_word, plain
+from vmsmp.pytest_plugin.marks import expected_bugs, is_expected, is_free, options_of
+from vmsmp.pytest_plugin.reports import FOUND, Found, again_command, note, told
+from vmsmp.pytest_plugin.settings import DEFAULT_SCHED, SETTINGS, gil_word, plain, seed_of
 
 
 class Explorer:
     """A search with the defaults of one test.
 
-    They come from the marker, then from the command line, then from `vmsmp.explore` itself; the
+    They come from the markers, then from the command line, then from `vmsmp.explore` itself; the
     seed from the base seed and the test's name.  With --vmsmp-replay or --vmsmp-lf it follows the
-    given lines instead of searching.
+    given lines instead of searching.  `seed` is that of the only schedule to run, if there is one.
     """
 
-    def __init__(self, item: pytest.Item) -> None:
+    def __init__(self, item: pytest.Item, seed: int | None = None) -> None:
         self.item = item
+        self.seed = seed
         self.nodeid = plain(item.nodeid, item.config)
         self.settings = item.config.stash[SETTINGS]
         self.found = item.stash.setdefault(FOUND, Found())
+        #: The bugs that the test is to find; None if it is to find none.
+        self.expected = expected_bugs(item)
+        self.free = is_free(item, self.settings.mode)
+
+    def __str__(self) -> str:
+        return f"{self.settings.seed if self.seed is None else self.seed:#x}"
 
     def __call__(
         self, program: Program | None = None, *, must_pass: bool | None = None, **options: Any
@@ -43,6 +50,7 @@ class Explorer:
 
         A failure fails the test: at once if `must_pass`, at its end if it never looked at the
         result's verdict, and not at all if `must_pass` is False or the test judged the result.
+        Where the marker `expect_bug` says which one is to be found, that one does not.
         """
         __tracebackhide__ = True
         scenario, defaults = self._defaults()
@@ -50,25 +58,45 @@ class Explorer:
             program = self._scenario(scenario)
         options = defaults | options
         note(self.item, "vmsmp.seed", f"{options['seed']:#x}")
-        note(self.item, "vmsmp.sched", options.get("sched", DEFAULT_SCHED))
+        for name in (
+            "sched",
+            "scheduler",
+        ):  # as the options are called, which have a short name and a long one
+            note(self.item, f"vmsmp.{name}", "free" if self.free else options.get("sched", DEFAULT_SCHED))
         note(self.item, "vmsmp.gil", gil_word())
         result = self._run(program, options)
         self._write_down(result)
-        if must_pass and result.failure is not None:
-            self.found.told = len(self.found.failures)
-            texts = [told(self.item, failure) for failure in result.failures]
-            pytest.fail("\n\n".join(texts), pytrace=False)
-        if must_pass is None and result.failures:
+        if self.expected is not None and must_pass is None:
+            must_pass = True
+        if must_pass:
+            self._judge(result)
+        elif must_pass is None and result.failures:
             result = Unread.of(result)
             self.found.given.append(result)
         return result
+
+    def _judge(self, result: Result) -> None:
+        """Fail the test over what it was not to find."""
+        __tracebackhide__ = True
+        strange = [one for one in result.failures if self.expected is None or not self._expects(one)]
+        if strange:
+            self.found.told = len(self.found.failures)
+            pytest.fail("\n\n".join(told(self.item, failure) for failure in strange), pytrace=False)
+
+    def _expects(self, failure: Failure) -> bool:
+        return self.expected is not None and is_expected(failure, self.expected)
 
     def _run(self, program: Program, options: dict[str, Any]) -> Result:
         """Search, or follow the lines that were given."""
         __tracebackhide__ = True
         lines = self._lines(program)
         try:
-            result = _follow(program, lines, options) if lines else self._search(program, options)
+            if lines:
+                result = _follow(program, lines, options)
+            elif self.free:
+                result = self._freely(program, options)
+            else:
+                result = self._search(program, options)
         except UsageError as error:
             pytest.fail(f"ValueError: {error}", pytrace=False)
         if result.interrupted:
@@ -87,10 +115,18 @@ class Explorer:
 
             return explore(program, **options | {"progress": say})
 
-    def _defaults(self) -> tuple[str | None, dict[str, Any]]:
-        """The marker's scenario, and the options of the marker over those of the command line."""
+    def _freely(self, program: Program, options: dict[str, Any]) -> Result:
+        """Run in the free engine."""
         __tracebackhide__ = True
-        marked = self._marked()
+        from vmsmp.pytest_plugin.freely import freely
+
+        with Note(self.item, f"{program_name(program)} freely, seed {options['seed']:#x}"):
+            return freely(program, options)
+
+    def _defaults(self) -> tuple[str | None, dict[str, Any]]:
+        """The markers' scenario, and the options of the markers over those of the command line."""
+        __tracebackhide__ = True
+        marked = options_of(self.item)
         scenario = marked.pop("scenario", None)
         known = set(inspect.signature(explore).parameters) - {"program", "progress"}
         if strange := sorted(set(marked) - known):
@@ -98,27 +134,13 @@ class Explorer:
                 f"the marker vmsmp has no {strange[0]!r}: use scenario, {', '.join(sorted(known))}",
                 pytrace=False,
             )
-        given: dict[str, Any] = {"seed": self._seed()}
+        given: dict[str, Any] = {"seed": seed_of(self.settings.seed, self.nodeid)}
         if self.settings.sched is not None:
             given["sched"] = self.settings.sched
         if self.settings.schedules is not None:
             given["schedules"] = self.settings.schedules
-        return scenario, given | marked
-
-    def _marked(self) -> dict[str, Any]:
-        """The arguments of all markers; the closest one wins."""
-        __tracebackhide__ = True
-        marked: dict[str, Any] = {}
-        for marker in reversed(list(self.item.iter_markers("vmsmp"))):
-            if marker.args:
-                pytest.fail("the marker vmsmp takes its arguments by name", pytrace=False)
-            marked |= marker.kwargs
-        return marked
-
-    def _seed(self) -> int:
-        """A seed of the test's own, derived from the base seed and its name."""
-        name = f"{self.settings.seed}/{self.nodeid}".encode()
-        return int.from_bytes(blake2b(name, digest_size=4).digest(), "big")
+        only = {} if self.seed is None else {"seed": self.seed, "schedules": 1}
+        return scenario, given | marked | only
 
     def _scenario(self, name: str | None) -> Program:
         __tracebackhide__ = True
@@ -160,9 +182,27 @@ class Explorer:
         note(self.item, "vmsmp.steps", properties.get("vmsmp.steps", 0) + result.steps)
         for failure in result.failures:
             self.found.failures.append(failure)
-            self.item.user_properties.append(("vmsmp.schedule", failure.schedule))
-            self.item.user_properties.append(("vmsmp.signature", failure.signature))
-            self.item.user_properties.append(("vmsmp.replay", replay_command(self.item, failure)))
+            self.found.met = self.found.met or self._expects(failure)
+            if failure.schedule:
+                self._property("schedule", failure.schedule)
+            self._property("signature", failure.signature)
+            self._property("replay" if failure.schedule else "again", again_command(self.item, failure))
+        self._keep(result)
+
+    def _property(self, name: str, value: str) -> None:
+        self.item.user_properties.append((f"vmsmp.{name}", value))
+
+    def _keep(self, result: Result) -> None:
+        """Put the result where the command line and the test want it, too."""
+        store = getattr(self.item, "funcargs", {}).get("vmsmp_store")
+        if store is not None:
+            store.keep(result)
+        if self.settings.traces is not None:
+            from vmsmp.pytest_plugin.traces import write_trace
+
+            for failure in result.failures:
+                if failure.story is not None:
+                    self._property("trace", write_trace(self.settings.traces, self.nodeid, failure))
 
 
 def _follow(program: Program, lines: list[str], options: dict[str, Any]) -> Result:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from vmsmp.pytest_plugin.blobs import decorators
-from vmsmp.pytest_plugin.settings import plain
+from vmsmp.pytest_plugin.marks import expectation, expected_bugs
+from vmsmp.pytest_plugin.settings import SETTINGS, plain
 
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure, Unread
@@ -23,10 +24,14 @@ class Found:
 
     failures: list[Failure] = field(default_factory=list)
     told: int = 0
+    #: Whether one of them is what the marker `expect_bug` asks for.
+    met: bool = False
     #: Results that the test has been given to judge.
     given: list[Unread] = field(default_factory=list)
 
 
+#: The fixtures that search.
+SEARCHING: Final = frozenset(("explore", "machine", "schedule"))
 FOUND: Final = pytest.StashKey[Found]()
 
 
@@ -44,13 +49,15 @@ def told(item: pytest.Item, failure: Failure) -> str:
     if not failure.listed:  # only pytest knows the program
         own = f"replay: {replaying(failure.program, failure.line, listed=False)}"
         lines[:] = [f"schedule: {failure.schedule}" if line == own else line for line in lines]
-    lines.append(f"replay: {replay_command(item, failure)}")
+    lines.append(f"{'replay' if failure.schedule else 'again'}: {again_command(item, failure)}")
     return "\n".join(lines)
 
 
-def replay_command(item: pytest.Item, failure: Failure) -> str:
-    """The command that replays a failure in its test."""
-    return f"{command(item)} --vmsmp-replay '{failure.line}'"
+def again_command(item: pytest.Item, failure: Failure) -> str:
+    """The command that replays a failure in its test; of a free run, the one that runs the test so again."""
+    if failure.schedule:
+        return f"{command(item)} --vmsmp-replay '{failure.line}'"
+    return f"{command(item)} --vmsmp-mode free --vmsmp-seed {item.config.stash[SETTINGS].seed:#x}"
 
 
 def command(item: pytest.Item) -> str:
@@ -60,11 +67,20 @@ def command(item: pytest.Item) -> str:
     return f"pytest {shlex.quote(f'{path}::{name}')}"
 
 
+def _may_search(item: pytest.Item) -> bool:
+    """Whether the test asks for a fixture that searches."""
+    return not SEARCHING.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test that found a failure and never looked."""
+    """Fail a test that found a failure and never looked, or has not found the bug that it was to find."""
     yield
     found = item.stash.get(FOUND, None)
+    bugs = expected_bugs(item)
+    if bugs is not None and _may_search(item) and (found is None or not found.met):
+        tried = dict(item.user_properties).get("vmsmp.executions", 0)
+        pytest.fail(f"{expectation(bugs)}: no such failure (schedules: {tried:,})", pytrace=False)
     ignored = [given for given in (found.given if found else ()) if not given.read]
     if found is not None and ignored:
         found.told = len(found.failures)

@@ -7,12 +7,15 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 import pytest
 
 #: What `explore` searches with if nobody says anything else; the header shows it.
 DEFAULT_SCHED: Final = "portfolio"
+#: Cores that a test of the free engine keeps busy: its machines have about so many CPUs.
+CORES_A_TEST: Final = 4
 #: Where the schedules that failed last are kept between two sessions.
 CACHE_KEY: Final = "vmsmp/failed"
 
@@ -23,7 +26,8 @@ class Settings:
 
     `blob` is what hypothesis says that reproduces a failure, its version and bytes.
     `failed` is None without --vmsmp-lf, else the lines that failed last time by test.  `scenarios` are the
-    files and folders of the project's own.
+    files and folders of the project's own.  `mode` is the engine.  `traces` is the folder for the traces of
+    failures, None for none.
     """
 
     seed: int = 0
@@ -33,6 +37,8 @@ class Settings:
     failed: dict[str, list[str]] | None = None
     scenarios: tuple[str, ...] = ()
     blob: tuple[str, bytes] | None = None
+    mode: str = "controlled"
+    traces: str | None = None
 
 
 SETTINGS: Final = pytest.StashKey[Settings]()
@@ -47,10 +53,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--vmsmp-seed",
+        "--vmsmp-base-seed",
         metavar="S",
         help="base seed, 7 or 0x2a; every test derives its own from it [VMSMP_SEED]",
     )
-    group.addoption("--vmsmp-sched", metavar="STR", help="scheduler, such as pct:3 or dfs:2 [VMSMP_SCHED]")
+    group.addoption(
+        "--vmsmp-sched",
+        "--vmsmp-scheduler",
+        metavar="STR",
+        help="scheduler, such as pct:3 or dfs:2 [VMSMP_SCHED]",
+    )
+    group.addoption(
+        "--vmsmp-mode",
+        metavar="MODE",
+        help="the engine, controlled (default) or free, where CPUs run in parallel [VMSMP_MODE]",
+    )
+    group.addoption(
+        "--vmsmp-trace-dir",
+        metavar="DIR",
+        help="write a trace of each failure there, for ui.perfetto.dev [VMSMP_TRACE_DIR]",
+    )
     group.addoption(
         "--vmsmp-replay",
         metavar="LINE",
@@ -86,6 +108,8 @@ def read_settings(config: pytest.Config) -> Settings:
         _read_failed(config),
         project.scenarios,
         _read_blob(config),
+        read_mode(config),
+        _read_traces(config),
     )
 
 
@@ -135,6 +159,39 @@ def _read_blob(config: pytest.Config) -> tuple[str, bytes] | None:
     return (found[1], found[2].encode()) if found is not None else None
 
 
+def read_mode(config: pytest.Config) -> str:
+    """The engine that is asked for.
+
+    Raises: pytest.UsageError.
+    """
+    from vmsmp.errors import quoted
+
+    given = _given(config, "mode")
+    if given is None:
+        return "controlled"
+    source, mode = given
+    if mode not in ("controlled", "free"):
+        raise pytest.UsageError(f"{source} must be controlled or free, not {quoted(mode)}")
+    return mode
+
+
+def _read_traces(config: pytest.Config) -> str | None:
+    from vmsmp.errors import quoted
+
+    given = _given(config, "trace_dir")
+    if given is None:
+        return None
+    source, name = given
+    folder = config.invocation_params.dir / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"{source}: cannot make the folder {quoted(name)}: {error.strerror}"
+        ) from None
+    return str(folder)
+
+
 def _read_failed(config: pytest.Config) -> dict[str, list[str]] | None:
     from vmsmp.errors import quoted
 
@@ -155,7 +212,7 @@ def _given(config: pytest.Config, name: str) -> tuple[str, str] | None:
     """An option's text and where it comes from: the command line, else the environment."""
     value = config.getoption(f"vmsmp_{name}")
     if value is not None:
-        return f"--vmsmp-{name}", str(value)
+        return f"--vmsmp-{name.replace('_', '-')}", str(value)
     variable = f"VMSMP_{name.upper()}"
     value = os.environ.get(variable)
     return (variable, value) if value else None
@@ -212,6 +269,16 @@ def plain(nodeid: str, config: pytest.Config) -> str:
     return nodeid
 
 
+def seed_of(base: int, name: str) -> int:
+    """A seed of a test's own, derived from the base seed and the test's name."""
+    return int.from_bytes(blake2b(f"{base}/{name}".encode(), digest_size=4).digest(), "big")
+
+
 def gil_word() -> str:
     """Whether the GIL is on, for a person to read."""
     return "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off"
+
+
+def free_workers() -> int:
+    """How many processes can run tests of the free engine at once, on this machine's cores."""
+    return max(1, len(os.sched_getaffinity(0)) // CORES_A_TEST)

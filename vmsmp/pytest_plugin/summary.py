@@ -19,7 +19,7 @@ class FailedSchedules:
         if report.when != "call" or not report.failed:
             return
         signatures = _properties(report, "vmsmp.signature")
-        commands = _properties(report, "vmsmp.replay")
+        commands = _properties(report, "vmsmp.replay", "vmsmp.again")
         if commands:
             self.found[report.nodeid] = list(zip(signatures, commands, strict=False))
 
@@ -33,5 +33,5 @@ class FailedSchedules:
                 terminalreporter.line(f"  {command}")
 
 
-def _properties(report: pytest.TestReport, wanted: str) -> list[str]:
-    return [str(value) for name, value in report.user_properties if name == wanted]
+def _properties(report: pytest.TestReport, *wanted: str) -> list[str]:
+    return [str(value) for name, value in report.user_properties if name in wanted]

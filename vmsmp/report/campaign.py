@@ -95,10 +95,12 @@ def _explored(campaign: Campaign, seed: int, minutes: float, *, every: bool) -> 
         lines.append(
             "not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory"
         )
-    words = ["--minutes", f"{max(10, minutes * 10):g}", "--seed", str(seed + 1000), *campaign.scarcity.words]
+    words = ["--minutes", f"{max(10, minutes * 10):g}", "--seed", str(seed + 1000)]
     if campaign.store is not None:  # it goes on behind its last batch
-        words = ["--store", shlex.quote(str(campaign.store)), "--seed", str(seed), *campaign.scarcity.words]
-    lines.append(f"go on: vmsmp stress {' '.join(words)}")
+        words = ["--store", str(campaign.store), "--seed", str(seed)]
+    lines.append(
+        f"go on: {shlex.join(['vmsmp', 'stress', *words, *campaign.scarcity.words, *campaign.chosen])}"
+    )
     return lines
 
 

@@ -1,7 +1,7 @@
-"""One run as a pytest file: a regression test that passes while the run repeats.
+"""One run as a pytest file: one that passes while it repeats, or one that fails until its bug is repaired.
 
-The file holds the program's name, the schedule line, the verdict and the digest, and nothing that depends
-on the machine or the day.
+The first holds the program's name, the schedule line, the verdict and the digest, the second no verdict;
+neither has anything that depends on the machine or the day.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ WIDTH = 110
 _TEMPLATE = '''\
 """{headline}
 
-Written by {writer}.  The test follows one schedule line and passes while
-{meaning}
+Written by {writer}.  The test follows one schedule line and {meaning}
 To see the run: {seeing}.
 """
 
@@ -35,15 +34,23 @@ from __future__ import annotations
 
 def test_{name}() -> None:
     outcome = replay({find}(PROGRAM), SCHEDULE{options})
-    found = outcome.failure.signature if outcome.failure is not None else "clean"
-    assert found == EXPECTED
-    assert outcome.digest == DIGEST
+    {judged}
 '''
 
+_REPEATS = """\
+found = outcome.failure.signature if outcome.failure is not None else "clean"
+    assert found == EXPECTED
+    assert outcome.digest == DIGEST"""
+_REPAIRED = "assert outcome.failure is None, outcome.failure.report()"
+_UNTIL_REPAIRED = """\
+fails, with
+the story of the run, until its bug is repaired.  A schedule is no proof of a repair, so search again, too."""
 _FAILING = """\
+passes while
 the failure is there to be reproduced, bit for bit.  Once it is repaired the test fails; a schedule is
 no proof of a repair, so search again before the file goes."""
 _CLEAN = """\
+passes while
 the schedule is clean and goes the way it went, bit for bit."""
 #: The parts of the template that depend on where the program is.
 _OF_SCENARIO = {
@@ -54,11 +61,13 @@ _OF_SCENARIO = {
 }
 
 
-def pytest_file(outcome: Outcome, *, module: str | None = None, check: bool = True) -> str:
-    """Return the text of a pytest file that runs `outcome` again.
+def pytest_file(
+    outcome: Outcome, *, module: str | None = None, check: bool = True, until_repaired: bool = False
+) -> str:
+    """Return the text of a pytest file that runs `outcome` again, and passes if it goes as it went.
 
-    `module` locates a program that is no scenario, as "module:function".  `check=False` if the run was
-    made without the checkers.
+    `until_repaired`: it fails as long as the run does.  `module` locates a program that is no scenario, as
+    "module:function".  `check=False` if the run was made without the checkers.
 
     Raises: UsageError for a free run, for an invalid `module`, and for a program that is no scenario
     if there is no `module`.
@@ -68,17 +77,17 @@ def pytest_file(outcome: Outcome, *, module: str | None = None, check: bool = Tr
     program = _program(outcome, module)
     failure = outcome.failure
     name = re.sub(r"\W+", "_", outcome.program).lower()[:60].strip("_")
-    constants = {
-        "PROGRAM": program,
-        "SCHEDULE": outcome.schedule,
-        "EXPECTED": failure.signature if failure is not None else "clean",
-        "DIGEST": outcome.digest,
-    }
+    constants = {"PROGRAM": program, "SCHEDULE": outcome.schedule}
+    verdict = "is_clean" if failure is None else "is_repaired" if until_repaired else "still_fails"
+    if not until_repaired:
+        constants["EXPECTED"] = failure.signature if failure is not None else "clean"
+        constants["DIGEST"] = outcome.digest
     return _TEMPLATE.format(
         headline=f"A run of {outcome.program[:60]} that {'fails' if failure is not None else 'is clean'}.",
-        meaning=_CLEAN if failure is None else _FAILING,
+        meaning=_UNTIL_REPAIRED if until_repaired else _CLEAN if failure is None else _FAILING,
         constants="\n".join(_constant(constant, text) for constant, text in constants.items()),
-        name=f"{name}_{'is_clean' if failure is None else 'still_fails'}",
+        name=f"{name}_{verdict}",
+        judged=_REPAIRED if until_repaired else _REPEATS,
         options="" if check else ", check=False",
         **(_OF_SCENARIO if module is None else _of_program(fails=failure is not None)),
     )

@@ -9,11 +9,13 @@ ENOENT: Final = 2
 EINTR: Final = 4
 EDEADLK: Final = 11
 EBUSY: Final = 16
+EEXIST: Final = 17
 EINVAL: Final = 22
 EAGAIN: Final = 35
 EWOULDBLOCK: Final = EAGAIN
 EINPROGRESS: Final = 36
 ENOLCK: Final = 77
+ENOSYS: Final = 78
 
 # lockmgr request types (low four bits) and flags
 LK_SHARED: Final = 0x01

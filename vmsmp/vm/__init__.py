@@ -9,10 +9,12 @@
 | vm_zone.c | vm_zone |
 | vm_meter.c | vm_meter |
 | vm_pageout.c | vm_pageout |
-| vm_pager.c, swap_pager.c, vnode_pager.c | vm_pager, as far as objects ask |
+| vm_pager.c, swap_pager.c, vnode_pager.c, device_pager.c | vm_pager, as far as objects ask |
 | kern/vfs_subr.c and others of the vnode layer | vnode, vfs_subr, as far as objects ask |
 | vm_contig.c | vm_contig |
 | vm_fault.c | vm_fault |
+| vm_mmap.c | vm_mmap, as far as locking all memory goes |
+| kern/imgact_resident.c | imgact_resident |
 | trap.c | trap |
 | pmap.c | pmap |
 | pmap_inval.c, mp_machdep.c | pmap_inval |

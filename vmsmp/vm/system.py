@@ -18,6 +18,7 @@ from vmsmp.records.record import Record
 from vmsmp.sync.machine import SyncMachine
 from vmsmp.sync.token import leave_tokens, regain_tokens
 from vmsmp.vm.config import BootConfig
+from vmsmp.vm.imgact_resident import Residents
 from vmsmp.vm.pmap import startup as pmap
 from vmsmp.vm.pmap_inval import startup as pmap_inval
 from vmsmp.vm.pmap_inval import sysctl as pmap_inval_sysctl
@@ -44,7 +45,8 @@ class VmSystem:
 
     `meter` (vm_meter.c), `pageout` (vm_pageout.c), `page` (vm_page.c), `objects` (vm_object.c),
     `pager` (vm_pager.c), `pmap` (pmap.c), `inval` (pmap_inval.c), `switch` (swtch.s), `map` (vm_map.c),
-    `fault` (vm_fault.c); `vnodes`.  `mmu` is the hardware below it, whose frames are the pages.
+    `fault` (vm_fault.c), `residents` (imgact_resident.c); `vnodes`.  `mmu` is the hardware below it,
+    whose frames are the pages.
     """
 
     def __init__(self, machine: SyncMachine, config: BootConfig) -> None:
@@ -80,6 +82,7 @@ class VmSystem:
         self.switch = Switch(self)
         self.map = vm_map.startup(self, config)
         self.fault = vm_fault.startup(self, config)
+        self.residents = Residents(self)
 
         #: The kernel's numbers by name: `vm.sysctl["vm.dma_reserved"]`.
         self.sysctl = SysctlTree(

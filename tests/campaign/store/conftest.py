@@ -90,6 +90,11 @@ def rows(tmp_path):
                     "SELECT scenario, way, trace, turn, seed, again FROM traces "
                     "JOIN strands ON strand = strands.id ORDER BY 1, 2, 3"
                 ).fetchall(),
+                **{
+                    table: base.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall()
+                    for table in ("kills", "contention")
+                },
+                "coverage": base.execute("SELECT * FROM coverage ORDER BY 1, 2").fetchall(),
             }
 
     return told

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Colours, Site, keep_colours, keep_sites, keep_verdict
 from vmsmp.campaign.store.merge import merge
 from vmsmp.campaign.store.read import read_store
 from vmsmp.campaign.store.write import FAILS, PASSES
@@ -21,8 +23,16 @@ def three(opened, report, failure, tmp_path):
     store.keep(report(seed=1, turn=1, complete=False, executions=3), {})
     store.keep(report(failure(schedule="", engine="free", trace=""), way=FREE), {})
     store.end("failed")
+    keep_verdict(store, Verdict("RC-01a", "survived", tried=500))
+    keep_verdict(store, Verdict("RC-01b", "found", "s", 7, 7, "check: x", "v1:s:0:"))
+    keep_sites(store, {"g": 3, "h": 0})
+    keep_colours(store, "3.13", [Colours(1, 2.0, 0.5), Colours(2, 3.0, 0.25)], parallel=False)
     store.__exit__()
     store = opened("b")
+    keep_verdict(store, Verdict("RC-01a", "found", "s", 3, 3, "check: x", "v1:s:0:"))
+    keep_verdict(store, Verdict("RC-01b", "survived", tried=5))
+    keep_sites(store, {"h": 1, "i": 2})
+    keep_colours(store, "3.13", [Colours(2, 5.0, 0.125)], parallel=False)
     store.keep(report(failure("worse"), seed=1, turn=1, traces={2: 1, 3: 2}), {})
     store.keep(report(failure(), seed=0, traces={1: 1, 2: 1}), {})
     store.replace(failure(), failure(schedule="v1:mine:0:1.2>2"))
@@ -80,6 +90,16 @@ def test_free_batches_of_two_machines_are_two(three, tmp_path):
     merge(tmp_path / "m", [a, b])
     (row,) = [row for row in read_store(tmp_path / "m").rows if row.engine == "free"]
     assert (2, 16) == (row.batches, row.executions)
+
+
+def test_of_what_was_measured_the_verdict_that_says_more_and_the_last_curve_are_kept(three, tmp_path):
+    merge(tmp_path / "m", three)
+    told = read_store(tmp_path / "m")
+    assert [("RC-01a", "found", 3), ("RC-01b", "found", 7)] == [
+        (one.ident, one.outcome, one.tried) for one in told.kills
+    ]
+    assert (Site("g", 3), Site("h", 1), Site("i", 2)) == told.sites
+    assert (Colours(1, 2.0, 0.5), Colours(2, 5.0, 0.125)) == told.colours
 
 
 def test_a_finding_that_was_judged_later_has_the_later_status(opened, report, failure, tmp_path):

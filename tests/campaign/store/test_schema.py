@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmsmp.campaign.store import schema
+from vmsmp.campaign.store.merge import merge
 from vmsmp.campaign.store.read import read_store
 from vmsmp.campaign.store.schema import APPLICATION, VERSION, connect
 from vmsmp.campaign.store.write import Store
@@ -126,6 +127,16 @@ def test_a_store_that_is_not_there_cannot_be_read(tmp_path):
     assert [] == [*tmp_path.iterdir()]
 
 
+def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
+    def fails(_base):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "_prepared", fails)
+    with pytest.raises(UsageError, match="database or disk is full"):
+        Store(tmp_path / "s", "code")
+    assert [] == [*tmp_path.iterdir()]
+
+
 def test_a_store_in_no_folder_cannot_be_written(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
         Store(tmp_path / "no" / "s", "code")
@@ -140,6 +151,48 @@ def test_a_store_may_be_read_while_somebody_writes(store):
     with Store(store, "code") as writer:
         writer.begin(version="1", python="3", workers=2, arguments=(), profile="")
         assert ["running"] == [run.outcome for run in read_store(store).runs]
+
+
+FIRST = """
+PRAGMA journal_mode = WAL;
+PRAGMA application_id = 1986884461;
+PRAGMA user_version = 1;
+INSERT INTO runs VALUES (1, 't', 1.0, 2.0, 'code', '0', '3', 2, '[]', 'old', 'failed');
+INSERT INTO strands VALUES (1, 'code', 'mine', 'portfolio exact', 'controlled', '');
+INSERT INTO batches VALUES (1, 1, 0, 8, '', 1, 0, 1.5, 8, 80, 0.5, 1, '', 8, 2, 5, 1, 1.5);
+INSERT INTO signatures VALUES (1, 'check', 'check: x');
+INSERT INTO hits VALUES (1, 1, '', 3);
+INSERT INTO findings VALUES (1, 'f00d', 'mine', 1, '', 'controlled', 't', '00', 'x', '[]', '', 1,
+    x'789c030000000001', 1.5, 1.5, 'new', 1.5);
+INSERT INTO schedules VALUES (1, 'v1:mine:0:1.2>2', 1.5, 'code', 1.5, 'code', 'fails');
+INSERT INTO traces VALUES (1, 7, 0, 0, 0);
+"""
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A store as the first version made it."""
+    with closing(sqlite3.connect(tmp_path / "first")) as base:
+        base.executescript(schema.MIGRATIONS[0] + FIRST)
+    return tmp_path / "first"
+
+
+def test_a_store_of_the_first_version_is_read_merged_and_gone_on_with(first, tmp_path):
+    def told(path):
+        kept = read_store(path)
+        ((one,),) = [signature.findings for signature in kept.signatures]
+        (row,) = kept.rows
+        return one.ident, one.line, one.place, kept.kills, row.executions, row.traces, row.once
+
+    expected = ("f00d", "v1:mine:0:1.2>2", "", (), 8, 1, 1)
+    assert expected == told(first)
+    merge(tmp_path / "merged", [first])
+    assert expected == told(tmp_path / "merged")
+    with Store(first, "code") as store:
+        assert ["f00d"] == [asked.ident for asked in store.corpus()]
+    with closing(sqlite3.connect(first)) as base:
+        assert VERSION == value(base, "user_version")
+    assert expected == told(first)
 
 
 def test_an_older_store_is_brought_up_to_date(store, monkeypatch):

@@ -136,6 +136,18 @@ def test_a_copy_on_write_leaves_what_it_was_made_of(right):
     assert (None if right else "INV-UM1") == kind(judged(act, 2))
 
 
+def test_a_store_to_an_address_that_no_entry_has_for_the_moment_is_known():
+    def act(m, vm, page, space):
+        m.curcpu.store(at(0), "before")
+        end = space.entry.ba.raw_end
+        space.entry.ba.raw_end = at(0)  # as while an entry is cut
+        m.curcpu.store(at(0), "after")
+        space.entry.ba.raw_end = end
+        m.curcpu.load(at(0))
+
+    assert None is judged(act)
+
+
 def test_a_page_is_not_judged_whose_contents_were_dropped():
     def act(m, vm, page, space):
         m.curcpu.store(at(0), "mine")

@@ -12,10 +12,10 @@ import pytest
 
 from boards import NASTY, board, found, points, row, signature
 from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Colours, Site
 from vmsmp.cli.folders import output_folder
 from vmsmp.report.dashboard.retold import retell
 from vmsmp.report.dashboard.site import site
-from vmsmp.report.dashboard.values import Colours
 
 pytest.importorskip("jinja2", reason="the site needs the extra `report`")
 
@@ -71,6 +71,7 @@ def opened(tmp_path_factory):
         discovery=points("run0", (10, 5), (20, 8)),
         verdicts=(Verdict("RC-01a", "found", schedules=3), Verdict("RC-01a", "survived", tried=50)),
         colours=(Colours(1, 2.0, 0.5), Colours(4, 2.0, 0.25)),
+        sites=(Site("RC-01a", 2), Site("RC-01b", 0)),
     )
     output_folder(str(top / "site"), force=False).fill(site(shown, retell(shown, 9)))
     pages = sorted(str(path.relative_to(top)) for path in top.rglob("*.html"))

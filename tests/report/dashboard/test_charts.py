@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 from boards import board, points, signature
 from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Colours
 from vmsmp.report.dashboard.charts import charts
-from vmsmp.report.dashboard.values import Colours
 
 CURVE = points("run0", (100, 50), (200, 80))
 

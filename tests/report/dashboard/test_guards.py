@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Site
 from vmsmp.errors import UsageError
-from vmsmp.report.dashboard.guards import OUTCOMES, about, guards_of, kill_curve, module_of, verdicts_of
+from vmsmp.report.dashboard.guards import (
+    OUTCOMES,
+    about,
+    guards_of,
+    kill_curve,
+    module_of,
+    sites_of,
+    verdicts_of,
+)
 
 REMOVAL = "sync.refcount.refcount_wait-"
 
@@ -78,3 +87,12 @@ def test_where_all_is_found_at_once_the_curve_has_one_point():
 
 def test_where_nothing_is_found_there_is_no_curve():
     assert [] == kill_curve([Verdict("m", "survived")])
+
+
+def test_sites_are_counted_by_module_and_those_that_run_apart():
+    sites = sites_of([Site("RC-01a", 3), Site("RC-01b", 0), Site("XX-99", 1)])
+    assert [("unknown", 1, 1)] == [
+        (one.module, one.total, one.run) for one in sites if one.module == "unknown"
+    ]
+    (other,) = [one for one in sites if one.module != "unknown"]
+    assert (module_of("RC-01a"), 2, 1) == (other.module, other.total, other.run)

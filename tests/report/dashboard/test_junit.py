@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from boards import DIGEST, LINE, NASTY, SIGNATURE, board, row, signature
+from formats import junit_mistakes
 from vmsmp.campaign.store.read import Trouble
 from vmsmp.report.dashboard.junit import junit_xml
 
@@ -63,6 +64,21 @@ def test_the_suite_adds_up():
         shown.get(name) for name in ("tests", "failures", "errors", "skipped")
     )
     assert "1200.000" == shown.get("time")
+
+
+def test_the_whole_file_keeps_to_the_schema():
+    statuses = [signature(status=status, known="gone") for status in ("new", "unsteady", "known", "fixed")]
+    parts = {"rows": (row("clean"),), "troubles": (Trouble("run0", NASTY, "free exact", 3, NASTY),)}
+    root = ET.fromstring(junit_xml(board(*statuses, signature(signature=NASTY, message=NASTY), **parts)))
+    assert ("testsuites", []) == (root.tag, [*junit_mistakes(root)])
+
+
+def test_the_schema_sees_what_is_wrong():
+    root = ET.fromstring(junit_xml(board(signature())))
+    root.set("skipped", "1")
+    case = root.find("testsuite/testcase")
+    del case.attrib["name"]
+    assert ["testsuites: attribute skipped='1'", "testcase: no attribute name"] == [*junit_mistakes(root)]
 
 
 def test_whatever_a_text_holds_the_file_is_well_formed():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from boards import DIGEST, LINE, NASTY, SIGNATURE, board, signature
+from formats import sarif_mistakes
 from vmsmp.report.dashboard.retold import retell
 from vmsmp.report.dashboard.sarif import sarif_json
 
@@ -41,6 +42,40 @@ def test_the_log_has_what_the_format_demands():
     for result in run["results"]:
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["message"]["text"]
+
+
+def test_the_whole_log_keeps_to_the_schema(retold):
+    statuses = [signature(status=status, known="gone") for status in ("new", "unsteady", "known", "fixed")]
+    strange = signature(scenario="mine", signature=NASTY, message=NASTY, facts=(NASTY,), kind="leak")
+    whole = log(*statuses, strange, signature(), replays=3)
+    whole["runs"][0]["results"].append(retold)
+    assert [] == [*sarif_mistakes(whole)]
+    assert [] == [
+        one for one in whole["runs"][0]["results"] if one["kind"] != "fail" and one["level"] != "none"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "mistake"),
+    [
+        (lambda run: run.pop("tool"), "$.runs[0].tool: it is missing"),
+        (lambda run: run["results"][0].pop("message"), "$.runs[0].results[0].message: it is missing"),
+        (lambda run: run["results"][0].update(level="bad"), "$.runs[0].results[0].level: 'bad'"),
+        (
+            lambda run: run["results"][0].update(more=1),
+            "$.runs[0].results[0].more: there is no such property",
+        ),
+        (
+            lambda run: run["results"][0].update(occurrenceCount=0),
+            "$.runs[0].results[0].occurrenceCount: 0 is no",
+        ),
+    ],
+)
+def test_the_schema_sees_what_is_wrong(damage, mistake):
+    whole = log(signature())
+    damage(whole["runs"][0])
+    (found,) = sarif_mistakes(whole)
+    assert found.startswith(mistake)
 
 
 def test_a_store_without_bugs_is_a_log_without_results():

@@ -13,11 +13,11 @@ import pytest
 from boards import DIGEST, LINE, NASTY, SIGNATURE, board, found, points, row, run, signature
 from vmsmp.campaign.findings import findings
 from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Colours, Site
 from vmsmp.campaign.store.read import Trouble
 from vmsmp.errors import UsageError
 from vmsmp.report.dashboard.retold import retell
 from vmsmp.report.dashboard.site import LISTED, bars, site
-from vmsmp.report.dashboard.values import Colours
 
 pytest.importorskip("jinja2", reason="the site needs the extra `report`")
 
@@ -86,6 +86,7 @@ def whole():
         troubles=(Trouble("run0", NASTY, "free", 3, NASTY),),
         verdicts=(Verdict("RC-01a", "found", schedules=3), Verdict("RC-01a", "survived", tried=50)),
         colours=(Colours(1, 2.0, 0.5), Colours(4, 2.0, 0.25)),
+        sites=(Site("RC-01a", 2), Site("RC-01b", 0)),
     )
 
 
@@ -234,6 +235,11 @@ def test_the_coverage_has_the_certificate_and_the_guards(whole):
     assert "refcount_drains 800 0 30,000 90 5.0 %" in text
     assert "sync.refcount 2 50 % 1 0 1 0 0" in text
     assert "RC-01a survived 50" in text
+
+
+def test_the_coverage_counts_the_guard_sites_that_run(whole):
+    text = Page(whole["coverage.html"]).text
+    assert "2 1 50 %" in text[text.index("Guard sites") :]
 
 
 def test_a_site_without_a_kill_table_says_how_to_have_one():

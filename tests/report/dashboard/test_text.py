@@ -7,6 +7,8 @@ import json
 import pytest
 
 from boards import DIGEST, LINE, NASTY, SIGNATURE, board, found, row, signature
+from vmsmp.campaign.kill_table import Verdict
+from vmsmp.campaign.store.measured import Colours, Site
 from vmsmp.campaign.store.read import Trouble
 from vmsmp.report.dashboard.text import LEAST, dashboard_dict, dashboard_text
 
@@ -108,3 +110,16 @@ def test_the_json_has_every_finding_of_a_signature():
 
 def test_whatever_a_message_holds_the_json_can_be_written():
     json.dumps(dashboard_dict(board(signature(message=NASTY, signature=NASTY))))
+
+
+def test_guards_are_counted_in_a_line_each():
+    verdicts = (Verdict("RC-01a", "found"), Verdict("RC-01b", "hang"), Verdict("BZ-01", "survived"))
+    text = dashboard_text(board(verdicts=verdicts, sites=(Site("a", 2), Site("b", 0))))
+    assert "guards: 2 of 3 removals noticed\nguard sites: 1 of 2 run by some scenario\n" in text
+
+
+def test_what_was_measured_is_in_the_json():
+    verdicts = (Verdict("RC-01a", "found", schedules=3),)
+    told = dashboard_dict(board(verdicts=verdicts, sites=(Site("a", 2),), colours=(Colours(4, 2.0, 0.25),)))
+    assert (verdicts[0].as_dict(), {"a": 2}) == (told["kills"][0], told["sites"])
+    assert [{"colours": 4, "rate": 2.0, "contested": 0.25}] == told["colours"]

@@ -6,10 +6,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from faults import filled, held, load, mapped, new_process, page_of, private, read, shared, store, write
+from faults import (
+    entries,
+    filled,
+    held,
+    load,
+    mapped,
+    new_process,
+    page_of,
+    private,
+    read,
+    shared,
+    store,
+    write,
+)
 from maps import ANON, at, entry_at, over, put
+from vmsmp.mmu.entry import frame_of
 from vmsmp.sync.thread import curthread
 from vmsmp.vm import vm_map as v
+from vmsmp.vm.pmap import PG_MANAGED
 from vmsmp.vm.vm_fault import LWP_PAGING, vm_fault
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
@@ -19,14 +34,16 @@ from vmsmp.vm.vm_map import (
     TDF_NOFAULT,
     VM_FAULT_BURST,
     VM_FAULT_DIRTY,
+    VM_FAULT_NORMAL,
     VM_FAULT_USER_WIRE,
+    VM_FAULT_USERMODE,
     VM_PROT_NONE,
     VM_PROT_READ,
     VM_PROT_RW,
     VM_PROT_WRITE,
 )
 from vmsmp.vm.vm_object import OBJ_MIGHTBEDIRTY, OBJ_WRITEABLE
-from vmsmp.vm.vm_page import PAGE_SIZE, PG_REFERENCED
+from vmsmp.vm.vm_page import PAGE_SIZE, PG_REFERENCED, vm_page_flag_clear
 
 DEVICE = SimpleNamespace(minor=0)
 
@@ -147,17 +164,45 @@ def test_an_entry_without_an_object_cannot_be_faulted_in(panic):
 def test_a_device_is_asked_what_it_shows(alone, answer, rv):
     asked = []
 
-    def device(_ba, op, dev, _fake):
+    def device(_ba, op, dev, fake):
         asked.append((op, dev))
+        if fake is not None:
+            fake.phys = 2
         return answer
 
     def program(vm):
         map = new_process(vm)
         put(map, 0, 1, ANON._replace(object=device, aux=DEVICE, maptype=v.VM_MAPTYPE_UKSMAP))
-        return read(map, 0), map.lock.held()
+        rv = read(map, 0)
+        frames = [frame_of(pte) for _, pte in entries(map) if not pte & PG_MANAGED]
+        return rv, map.lock.held(), frames, vm.page.markers
 
-    assert (rv, False) == alone(program)
+    assert (rv, False, [2] * (rv == KERN_SUCCESS), []) == alone(program)
     assert (v.UKSMAPOP_FAULT, DEVICE) == asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode", "limit", "left"),
+    [
+        (VM_FAULT_USERMODE, 1, 6, [1, 2]),
+        (VM_FAULT_USERMODE, 1, 7, [0, 1, 2]),
+        (VM_FAULT_USERMODE, 0, 6, [0, 1, 2]),
+        (VM_FAULT_NORMAL, 1, 6, [0, 1, 2]),
+    ],
+)
+def test_a_user_s_fault_takes_mappings_from_a_process_with_too_many(alone, flags, mode, limit, left):
+    def program(vm):
+        vm.pageout.memuse_spared, vm.pageout.memuse_mode = 0, mode
+        map = new_process(vm, 4)
+        for page in range(2):
+            write(map, page)
+        for m in (page_of(map, 0), page_of(map, 1)):
+            vm_page_flag_clear(m, PG_REFERENCED)
+        vm.mycpu().proc.rlim_rss = limit * PAGE_SIZE  # of which four are tables
+        read(map, 2, flags)
+        return mapped(map)
+
+    assert left == alone(program, pages=16)
 
 
 def test_a_user_s_wiring_of_what_has_no_rights_takes_the_right_to_write(alone):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from faults import filled, held, load, mapped, new_process, private, shared, store
-from maps import ANON, at, entry_at, over
+from maps import ANON, at, over, put
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_fault import vm_fault_object_page, vm_fault_page, vm_fault_page_quick
 from vmsmp.vm.vm_map import (
@@ -22,7 +24,13 @@ from vmsmp.vm.vm_map import (
     VM_PROT_WRITE,
 )
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold, vm_object_hold_shared
-from vmsmp.vm.vm_page import PBUSY_LOCKED, vm_page_unhold, vm_page_wakeup
+from vmsmp.vm.vm_page import (
+    PBUSY_LOCKED,
+    VM_ALLOC_NORMAL,
+    vm_page_alloczwq,
+    vm_page_unhold,
+    vm_page_wakeup,
+)
 
 
 def test_a_page_comes_held_and_is_not_mapped_any_more(alone):
@@ -74,13 +82,25 @@ def test_what_cannot_be_had_is_said(alone, page, prot, error):
     assert (None, error, False) == alone(program)
 
 
-def test_what_a_device_shows_has_no_page(alone):
+@pytest.mark.parametrize(("answer", "error"), [(0, KERN_SUCCESS), (22, KERN_FAILURE)])
+def test_what_a_device_shows_is_a_page_of_memory(alone, answer, error):
     def program(vm):
-        map = new_process(vm, 1)
-        entry_at(map, 0).maptype = v.VM_MAPTYPE_UKSMAP
-        return vm_fault_page(map, at(0), VM_PROT_READ, VM_FAULT_NORMAL, False).error, map.lock.held()
+        m = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL)
 
-    assert (KERN_FAILURE, False) == alone(program)
+        def device(_ba, _op, _dev, fake):
+            if fake is not None:
+                fake.phys = m.phys
+            return answer
+
+        map = new_process(vm)
+        what = ANON._replace(object=device, aux=SimpleNamespace(minor=0), maptype=v.VM_MAPTYPE_UKSMAP)
+        put(map, 0, 1, what)
+        found = vm_fault_page(map, at(0), VM_PROT_READ, VM_FAULT_NORMAL, False)
+        held = m.peek("hold_count")
+        return found.error, found.page is m, held, map.lock.held(), vm.page.markers
+
+    ours = error == KERN_SUCCESS
+    assert (error, ours, ours, False, []) == alone(program)
 
 
 def test_pages_are_not_wired_here(panic):

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vmsmp.vm import vm_page as p
-from vmsmp.vm.vm_page import PBUSY_LOCKED, PG_FICTITIOUS, PG_RAM, PG_UNQUEUED
+from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_page import (
+    PBUSY_LOCKED,
+    PG_FICTITIOUS,
+    PG_MAPPEDMULTI,
+    PG_RAM,
+    PG_UNQUEUED,
+    VM_PAGE_BITS_ALL,
+)
 
 
 def fake(vm):
@@ -65,3 +75,53 @@ def test_whoever_makes_a_fake_page_has_it_busied_by_the_checkers_books(together)
         p.vm_page_wakeup(fake(vm))
 
     together(program, schedules=1)
+
+
+def test_a_driver_s_page_is_valid_busied_and_wired_and_in_no_queue_or_hash(alone):
+    def program(vm):
+        m = p.vm_page_getfake(vm, 5)
+        busied = m.busy_count.peek()
+        m.flags.setbits(PG_MAPPEDMULTI)
+        m.object = vm_object_allocate(vm, 1)
+        p.vm_page_hash_enter(m)
+        m.busy_count.value = 0
+        entered = p.vm_page_hash_get(vm, m.object, 0) is not None
+        return m.phys, m.klass, busied, m.wire_count.peek(), m.peek("valid"), m.queue, entered
+
+    assert (5, "fake", PBUSY_LOCKED, 1, VM_PAGE_BITS_ALL, 0, False) == alone(program)
+
+
+def test_a_driver_gives_its_pages_back_as_they_are(alone):
+    def program(vm):
+        m = p.vm_page_getfake(vm, 5)
+        p.vm_page_wakeup(m)
+        p.vm_page_putfake(m)
+        return vm.page.markers
+
+    assert [] == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda m: m.flags.clearbits(PG_FICTITIOUS), "dev_pager_putfake: page is not fictitious"),
+        (lambda m: m.hold_count.fetchadd(1), "dev_pager_putfake: page is in an object, or held"),
+    ],
+)
+def test_a_driver_does_not_give_back_what_is_in_use(panic, spoil, message):
+    def program(vm):
+        m = p.vm_page_getfake(vm, 5)
+        spoil(m)
+        p.vm_page_putfake(m)
+
+    assert message == panic(program)
+
+
+def test_a_fault_has_a_page_on_its_stack_that_is_its_own(alone):
+    def program(vm):
+        m = p.fake_of_fault(vm, 7)
+        busied = m.busy_count.peek(), m.peek("pindex"), m.phys
+        p.forget_fake(m)
+        return busied, vm.page.markers
+
+    assert ((PBUSY_LOCKED, 7, -1), []) == alone(program)

@@ -294,6 +294,18 @@ def test_a_fault_below_the_minimum_is_held_back_for_a_tenth_of_a_second_once(alo
     assert (HZ // 10 + 1, 1, 1) == alone(lambda vm: waited(limit(vm, v_free_min=SHORT), w.vm_wait_pfault))
 
 
+def test_a_fault_that_goes_on_sees_what_others_have_counted_meanwhile(alone):
+    def program(vm):
+        limit(vm, v_free_min=ENOUGH)
+        view = vm.mycpu().gd_vmstats
+        vm.machine.spawn(vm_page_alloc, vm, None, 0, VM_ALLOC_NORMAL).join()
+        before = view.peek("v_free_count")
+        w.vm_wait_pfault(vm)
+        return before, view.peek("v_free_count"), vm.machine.ticks
+
+    assert (8, 7, 0) == alone(program)
+
+
 @pytest.mark.parametrize(("nice", "ticks"), [(0, 0), (-20, 0), (1, HZ // 10 + 1), (20, HZ // 10 + 1)])
 def test_a_nice_process_s_fault_is_held_back_earlier(alone, nice, ticks):
     def program(vm):

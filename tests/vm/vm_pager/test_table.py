@@ -72,6 +72,25 @@ def test_a_device_is_not_read(panic):
     assert "dev_pager_getpage: no device" == panic(program)
 
 
+@pytest.mark.parametrize(("said", "seqaccess"), [((), -1), ((0,), 0)])
+def test_a_pager_is_told_how_a_page_is_accessed(alone, monkeypatch, said, seqaccess):
+    told = []
+
+    def getpage(_obj, _m, seq):
+        told.append(seq)
+        return p.VM_PAGER_FAIL
+
+    def program(vm):
+        obj = made(vm)
+        page = busied_page(vm, obj, 0)
+        ops = p.pagertab[o.OBJT_DEFAULT]._replace(pgo_getpage=getpage)
+        monkeypatch.setitem(p.pagertab, o.OBJT_DEFAULT, ops)
+        return p.vm_pager_get_page(obj, page, *said)
+
+    assert p.VM_PAGER_FAIL == alone(program)
+    assert [seqaccess] == told
+
+
 def test_dead_memory_cannot_be_written_now(alone):
     def program(vm):
         obj = of_type(vm, o.OBJT_DEAD)
@@ -104,7 +123,7 @@ def test_a_page_that_is_read_in_part_is_zeroed_for_the_rest(alone, monkeypatch):
         obj = made(vm)
         page = busied_page(vm, obj, 0)
         poke(page, valid=3)
-        ops = p.pagertab[o.OBJT_DEFAULT]._replace(pgo_getpage=lambda _obj, _m: p.VM_PAGER_OK)
+        ops = p.pagertab[o.OBJT_DEFAULT]._replace(pgo_getpage=lambda _obj, _m, _seq: p.VM_PAGER_OK)
         monkeypatch.setitem(p.pagertab, o.OBJT_DEFAULT, ops)
         return p.vm_pager_get_page(obj, page), page.peek("valid")
 

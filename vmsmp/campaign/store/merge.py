@@ -12,7 +12,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final
 
-from vmsmp.campaign.store.schema import VERSION, connect, refuse
+from vmsmp.campaign.store.measured import merge_measured
+from vmsmp.campaign.store.schema import connect
 from vmsmp.campaign.store.write import KEEP_TRACE, Store, signature_id, strand_id
 
 _RUN: Final = "token, began, ended, code, version, python, workers, arguments, profile, outcome"
@@ -22,14 +23,14 @@ _BATCH: Final = (
 )
 _FINDING: Final = (
     "ident, scenario, known, engine, trace, digest, message, facts, step, minimized, report, first, last, "
-    "status, judged"
+    "status, judged, place"
 )
 
 
 def merge(into: Path, others: Iterable[Path]) -> None:
     """Put all that the others have into the store `into`, which is made if it is not there.
 
-    Raises: UsageError for what is no store, or of another version; StoreError if it cannot be written.
+    Raises: UsageError for what is no store, or of a newer version; StoreError if it cannot be written.
     """
     with ExitStack() as opened:
         bases = [_opened(other, opened) for other in others]
@@ -42,8 +43,6 @@ def merge(into: Path, others: Iterable[Path]) -> None:
 def _opened(path: Path, opened: ExitStack) -> sqlite3.Connection:
     """A store to read from."""
     base = opened.enter_context(closing(connect(path, write=False)))
-    if base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-        refuse(path, "it is of an older version; a campaign on it brings it up to date")
     base.row_factory = sqlite3.Row
     return base
 
@@ -59,7 +58,6 @@ class _Merger:
         self.runs: dict[int, int] = {}
 
     def run(self) -> None:
-        self.other.execute("BEGIN")
         for row in self.other.execute("SELECT * FROM signatures ORDER BY id"):
             self.signatures[row["id"]] = signature_id(self.mine, row["kind"], row["text"])
         for row in self.other.execute("SELECT * FROM strands ORDER BY id"):
@@ -74,7 +72,7 @@ class _Merger:
         for row in self.other.execute("SELECT * FROM traces"):
             place = self.strands[row["strand"]], row["trace"], row["turn"], row["seed"], row["again"]
             self.mine.execute(KEEP_TRACE, place)
-        self.other.execute("COMMIT")
+        merge_measured(self.mine, self.other)
 
     def _insert(self, table: str, columns: str, row: Any, **more: int) -> int:
         names = [*columns.split(", "), *more]
@@ -126,8 +124,9 @@ class _Merger:
             judged, status, known = max(theirs, tuple(mine[1:]))
             self.mine.execute(
                 "UPDATE findings SET first = min(first, ?), last = max(last, ?), "
-                "minimized = max(minimized, ?), judged = ?, status = ?, known = ? WHERE id = ?",
-                (row["first"], row["last"], row["minimized"], judged, status, known, number),
+                "minimized = max(minimized, ?), place = max(place, ?), judged = ?, status = ?, known = ? "
+                "WHERE id = ?",
+                (row["first"], row["last"], row["minimized"], row["place"], judged, status, known, number),
             )
         for line in self.other.execute("SELECT * FROM schedules WHERE finding = ?", (row["id"],)).fetchall():
             self._line(number, line)

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from vmsmp.campaign.store import measured
 from vmsmp.campaign.store.schema import connect, refuse
+
+if TYPE_CHECKING:
+    from vmsmp.campaign.kill_table import Verdict
 
 # what a finding's status can be
 NEW: Final = "new"
@@ -51,7 +55,7 @@ class Found:
 
     `line` replays it ("" for what only the free engine saw); `minimized`: it is as short as can be.  `report`
     is the story as text, as it was told when it was found.  `outcome` is what came of the line's last replay
-    on the code `checked_on` ("" if nobody has replayed it).
+    on the code `checked_on` ("" if nobody has replayed it).  `place` is where a program of the user's own is.
     """
 
     ident: str
@@ -74,6 +78,7 @@ class Found:
     code: str
     checked_on: str
     outcome: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +155,20 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All of a store: runs oldest first, signatures by their first sight."""
+    """All of a store: runs oldest first, signatures by their first sight.
+
+    `kills` is the kill table of the code that was tried last, `sites` are its guards; `colours` is the
+    contention.
+    """
 
     runs: tuple[Run, ...]
     signatures: tuple[Signature, ...]
     rows: tuple[Row, ...]
     troubles: tuple[Trouble, ...]
     discovery: tuple[Point, ...]
+    kills: tuple[Verdict, ...] = ()
+    sites: tuple[measured.Site, ...] = ()
+    colours: tuple[measured.Colours, ...] = ()
 
     @property
     def new(self) -> tuple[Signature, ...]:
@@ -172,13 +184,15 @@ def read_store(path: Path) -> Contents:
     with closing(connect(path, write=False)) as base:
         base.row_factory = sqlite3.Row
         try:
-            base.execute("BEGIN")  # one moment for all that is read
             return Contents(
                 tuple(_runs(base)),
                 tuple(_signatures(base)),
                 tuple(_rows(base)),
                 tuple(_troubles(base)),
                 tuple(_discovery(base)),
+                tuple(measured.kills(base)),
+                tuple(measured.sites(base)),
+                tuple(measured.colours(base)),
             )
         except sqlite3.Error as error:
             refuse(path, f"it cannot be read: {error}")
@@ -300,6 +314,7 @@ def _as_found(row: Any) -> Found:
         row["code"] or "",
         row["checked_on"] or "",
         row["outcome"] or "",
+        row["place"],
     )
 
 
@@ -317,21 +332,19 @@ def find(path: Path, ident: str) -> Found:
 
 
 def _rows(base: sqlite3.Connection) -> Iterator[Row]:
-    traces = {
-        strand: (count, once)
-        for strand, count, once in base.execute(
-            "SELECT strand, count(*), sum(NOT again) FROM traces GROUP BY strand"
-        )
-    }
-    for strand, *values in base.execute(
+    for row in base.execute(
         """
-        SELECT strands.id, code, scenario, way, engine, words, count(*), sum(executions), sum(operations),
-            sum(seconds), sum(CASE complete WHEN 1 THEN sampled ELSE 0 END), max(cpus), max(choices)
-        FROM batches JOIN strands ON strand = strands.id
-        GROUP BY strands.id ORDER BY scenario, way, words, code
+        SELECT code, scenario, way, engine, words, batches, executions, operations, seconds,
+            sampled, traces, CAST(once AS INTEGER), cpus, choices
+        FROM strands JOIN certificates ON certificates.strand = strands.id JOIN (
+            SELECT strand, count(*) AS batches, sum(executions) AS executions, sum(operations) AS operations,
+                sum(seconds) AS seconds
+            FROM batches GROUP BY strand
+        ) AS ran ON ran.strand = strands.id
+        ORDER BY scenario, way, words, code
         """
     ):
-        yield Row(*[*values[:10], *traces.get(strand, (0, 0)), *values[10:]])
+        yield Row(*row)
 
 
 def _troubles(base: sqlite3.Connection) -> Iterator[Trouble]:

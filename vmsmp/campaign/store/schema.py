@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NoReturn
 
+from vmsmp.campaign.store.copy import copied
 from vmsmp.errors import UsageError, VmsmpError, quoted
 
 #: What says in a file's head that it is a store ("vmsm").
@@ -118,6 +119,49 @@ MIGRATIONS: Final = (
         PRIMARY KEY (strand, trace)
     ) WITHOUT ROWID;
     """,
+    """
+    -- where the program is that a line is of, if it is no scenario of the library
+    ALTER TABLE findings ADD COLUMN place TEXT NOT NULL DEFAULT '';
+    -- what came of taking away a guard, as `vmsmp mutants` tells it
+    CREATE TABLE kills (
+        code TEXT NOT NULL,
+        ident TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        place TEXT NOT NULL,
+        tried INTEGER NOT NULL,
+        schedules INTEGER NOT NULL,
+        signature TEXT NOT NULL,
+        schedule TEXT NOT NULL,
+        done REAL NOT NULL,
+        PRIMARY KEY (code, ident)
+    ) WITHOUT ROWID;
+    -- in how many places (scenarios at a depth of their locks) the line of a guard is run
+    CREATE TABLE coverage (
+        code TEXT NOT NULL,
+        guard TEXT NOT NULL,
+        places INTEGER NOT NULL,
+        PRIMARY KEY (code, guard)
+    ) WITHOUT ROWID;
+    -- page throughput by colours of the queues, as `vmsmp bench` measures it
+    CREATE TABLE contention (
+        code TEXT NOT NULL,
+        python TEXT NOT NULL,
+        parallel INTEGER NOT NULL,
+        colours INTEGER NOT NULL,
+        rate REAL NOT NULL,
+        contested REAL NOT NULL,
+        done REAL NOT NULL,
+        PRIMARY KEY (code, python, parallel, colours)
+    ) WITHOUT ROWID;
+    -- what runs of a strand are worth: those `sampled` showed `traces` traces, `once` of them a single time
+    CREATE VIEW certificates AS
+        SELECT strand,
+            sum(CASE complete WHEN 1 THEN sampled ELSE 0 END) AS sampled,
+            (SELECT count(*) FROM traces WHERE traces.strand = batches.strand) AS traces,
+            (SELECT total(NOT again) FROM traces WHERE traces.strand = batches.strand) AS once,
+            max(cpus) AS cpus, max(choices) AS choices, sum(watched) AS watched, sum(magnitude) AS magnitude
+        FROM batches GROUP BY strand;
+    """,
 )
 VERSION: Final = len(MIGRATIONS)
 
@@ -135,28 +179,37 @@ def refuse(path: Path, why: object) -> NoReturn:
 
 
 def connect(path: Path | None, *, write: bool) -> sqlite3.Connection:
-    """Open a store, or (`write`) make one where there is none; None: one in memory, which ends with it.
+    """Open a store to write to, made if there is none, or a copy of one to read; None: one in memory.
 
+    A copy is of one moment, whoever writes meanwhile, and brought up to this version; nothing is left beside
+    the file, which may be in a folder that cannot be written to.
     Raises: UsageError in one line for what is no store, is damaged, or cannot be read or written.
     """
     if path is None:
         return _prepared(sqlite3.connect(":memory:", isolation_level=None))
     try:
         fresh = _is_fresh(path, write=write)
-        mode = "rwc" if write else "ro"
-        base = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None
-        )
+        made = write and not path.exists()
+        base = _opened(path) if write else copied(path, BUSY_S)
         try:
             _check(path, base, fresh=fresh)
-            return _prepared(base) if write else base
+            return _prepared(base)
         except BaseException:
             base.close()
+            if made:  # nobody has anything in it
+                for suffix in ("", "-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
             raise
     except sqlite3.Error as error:
         refuse(path, _reason(error))
     except OSError as error:
         refuse(path, error.strerror or error)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file itself, to write to."""
+    name = f"{path.resolve().as_uri()}?mode=rwc"
+    return sqlite3.connect(name, uri=True, timeout=BUSY_S, isolation_level=None)
 
 
 def _is_fresh(path: Path, *, write: bool) -> bool:
@@ -222,5 +275,6 @@ def _reason(error: sqlite3.Error) -> str:
 
 def writing_failed(path: Path | None, error: sqlite3.Error) -> StoreError:
     """The error that ends a campaign which can write no more."""
-    reason = str(error) if isinstance(error, sqlite3.OperationalError) else f"it is damaged ({error})"
-    return StoreError(f"store {quoted(path or ':memory:', 300)}: {reason}; what was found before is kept")
+    reason = "cannot write to it" if isinstance(error, sqlite3.OperationalError) else "it is damaged"
+    where = quoted(path or ":memory:", 300)
+    return StoreError(f"store {where}: {reason}: {error}; what was found before is kept")

@@ -71,6 +71,10 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write to it no more."""
         self._base.close()
         self._unlock()
 
@@ -256,14 +260,14 @@ class Store:
         ident = ident_of(failure)
         base.execute(
             "INSERT INTO findings (ident, scenario, signature, known, engine, trace, digest, message, facts, "
-            "step, minimized, report, first, last, status, judged) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ident) DO UPDATE SET "
-            "last = excluded.last, "
-            "minimized = max(minimized, excluded.minimized)",
+            "step, minimized, report, first, last, status, judged, place) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ident) DO UPDATE SET "
+            "last = excluded.last, minimized = max(minimized, excluded.minimized), place = excluded.place",
             (
                 *(ident, failure.program, signature, known, failure.engine, failure.trace, failure.digest),
                 *(failure.message, json.dumps(list(failure.facts)), failure.step, minimized),
                 *(zlib.compress(failure.report().encode()), now, now, KNOWN if known else NEW, now),
+                failure.place,
             ),
         )
         if failure.schedule:

@@ -4,7 +4,8 @@ INV-UM1: a load returns what was stored last to the memory that the address name
 whichever address space that shares it; a copy on write starts with what it was made of.
 INV-UM2: a load returns nothing that a former owner has left in the page's frame.
 What an address names is told by the map: the page of the first object of its chain or, where nobody has
-stored to that, of the next one.  Not judged are addresses that no map knows, pages whose contents were
+stored to that, of the next one; where an entry is being cut, a store is to the page that it reaches.
+Not judged are loads from addresses that no map knows, or that are being cut, pages whose contents were
 dropped (a removal, MADV_FREE), a page of which only another part was stored to, and one whose object was
 merged into another.  What a pager has kept meanwhile is judged as if it had been in memory.
 Only users are judged: the kernel knows what it has written where.
@@ -21,6 +22,7 @@ from vmsmp.mmu.entry import DEV_BSHIFT, PAGE_SHIFT
 from vmsmp.mmu.fault import Access
 from vmsmp.mmu.memory import offset_of
 from vmsmp.mmu.observer import MmuObserver
+from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.observer import ContentsDropped, PageAllocated, VmObserver
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_map.flags import VM_MAPTYPE_NORMAL
@@ -107,6 +109,10 @@ class UserMemory(MmuObserver, VmObserver):
         if vm is None or not access.user:
             return
         pages = _named(vm, cpu, va)
+        if not pages or _changes(vm, cpu):
+            behind = _behind(vm, cpu, va)
+            if not pages or (behind and behind[0] not in pages):
+                pages = behind if access.write else []
         if not pages:
             return
         piece = offset_of(va) >> DEV_BSHIFT
@@ -152,6 +158,19 @@ class UserMemory(MmuObserver, VmObserver):
 def _covers(event: ContentsDropped, page: _Page) -> bool:
     """Whether the page is one of those whose contents are dropped."""
     return event.object is page.object and event.start <= page.pindex < (event.end or 1 << 64)
+
+
+def _changes(vm: VmSystem, cpu: Cpu) -> bool:
+    """Whether somebody has the CPU's map locked exclusively, and may be cutting an entry of it."""
+    lp = vm.switch.lwp(cpu.index)
+    vmspace = None if lp is None else lp.lwp_vmspace
+    return vmspace is not None and any(mode == EXCLUSIVE for _, mode in vmspace.vm_map.lock.holders)
+
+
+def _behind(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
+    """The page whose frame the CPU has for an address, of which an entry that is being cut says nothing."""
+    m = vm.page.vm_page_array[cpu.mmu.tlb.peek(cpu.mmu.pcid, va).frame_at(va)]
+    return [] if m.raw_object is None else [_Page(m.raw_object, m.raw_pindex)]
 
 
 def _named(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:

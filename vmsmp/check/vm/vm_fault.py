@@ -16,7 +16,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.records.record import Record, has
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.vm.observer import FaultEnds, PageEntered
-from vmsmp.vm.vm_map.flags import MAP_ENTRY_NEEDS_COPY, VM_PROT_ALL, VM_PROT_WRITE
+from vmsmp.vm.vm_map.flags import MAP_ENTRY_NEEDS_COPY, VM_MAPTYPE_UKSMAP, VM_PROT_ALL, VM_PROT_WRITE
 from vmsmp.vm.vm_page.flags import VM_PAGE_BITS_ALL
 
 
@@ -38,7 +38,8 @@ def _unlocked(cpu: Cpu, event: PageEntered) -> Broken | None:
 def _forbidden(event: PageEntered) -> Broken | None:
     m, entry = event.page, event.entry
     rights = event.prot & VM_PROT_ALL
-    if rights & VM_PROT_WRITE and m.raw_object is not entry.ba.raw_object:
+    shown = entry.raw_maptype == VM_MAPTYPE_UKSMAP  # a device's memory, which is in no object
+    if rights & VM_PROT_WRITE and not shown and m.raw_object is not entry.ba.raw_object:
         return Broken("INV-C1", "it is mapped writeable, and not the first object's")
     if rights & VM_PROT_WRITE and entry.raw_eflags & MAP_ENTRY_NEEDS_COPY:
         return Broken("INV-C1", "it is mapped writeable, and its entry needs a copy")

@@ -27,6 +27,7 @@ from vmsmp.records.record import Record
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.observer import LockObserver
 from vmsmp.vm.observer import MapSectionEnds
+from vmsmp.vm.pmap.bits import PG_MANAGED
 from vmsmp.vm.pmap.entries import page_named
 from vmsmp.vm.pmap.pmap import Pmap
 from vmsmp.vm.system import VmSystem
@@ -242,6 +243,8 @@ def hidden_mapping(obj: VmObject) -> Broken | None:
     vm: VmSystem = obj.vm
     for pmap in vm.pmap.pmaps:
         for va, pte in mapped(pmap):
+            if not pte & PG_MANAGED:
+                continue
             m = page_named(vm, pte)
             if m.raw_object is obj and not any(_leads(ba, pmap, va, m) for ba in obj.raw_backing_list):
                 return Broken("INV-B5", "a page of it is mapped where no backing on its list says it is")

@@ -1,6 +1,6 @@
 """What holds for every page at every step, and for every page queue whose spinlock is free.
 
-INV-PB1, PB2, PB4, HW1, HW2, AL1, Q3, Q5, Q6, Q7, Q8, PM1 (half) and O1 for a page whenever something
+INV-PB1, PB2, PB4, HW1, HW2, AL1, Q3, Q5, Q6, Q7, Q8 and O1 for a page whenever something
 of it was written; INV-PB3 and INV-Q9 for all pages once all is over.  INV-Q1: a queue's list is well
 formed, and every member says that it is on it.  INV-Q2: lcnt is its length.  INV-H1 and INV-PB6 for what
 a lookup returns, INV-V3 for what an allocator returns, INV-PB5 for writes to a soft-busied page.

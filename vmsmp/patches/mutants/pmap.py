@@ -148,4 +148,13 @@ MUTANTS = (
         "a page is replaced, and another thread goes on with the old one, which its TLB has",
         "replaced_page",
     ),
+    Mutant(
+        "PMP-02",
+        f"{_PMAP}.interlock:interlock_drop",
+        "if m.interlock_count.fetchadd(-1) == INTERLOCK_WAITING | 1:",
+        "if m.interlock_count.fetchadd(-1) == 1:",
+        "INV-K2",
+        "who waits until nobody takes an entry of a page away is woken by the clock only",
+        "enter_against_reclaim",
+    ),
 )

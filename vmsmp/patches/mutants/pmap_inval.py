@@ -1,4 +1,9 @@
-"""Mutants of the invalidation of translations (sys/platform/pc64/x86_64/pmap_inval.c, mp_machdep.c)."""
+"""Mutants of the invalidation of translations (sys/platform/pc64/x86_64/pmap_inval.c, mp_machdep.c).
+
+One site has none.  TLB-06: what holds off a second thread of a process, whose first one changes an entry on
+its own, does not in the kernel (`lone_cpu_misses_who_switches_in`); where that is repaired, nobody with a
+second thread does so.
+"""
 
 from __future__ import annotations
 

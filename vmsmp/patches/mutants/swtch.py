@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Mutant
+from vmsmp.patches.patch import Edit, Mutant
 
 _SWITCH = "vmsmp.vm.swtch"
 
@@ -61,5 +61,24 @@ MUTANTS = (
         "INV-T1",
         "a CPU idles no more, and does not flush what it was not told of meanwhile",
         "command_against_an_idle_cpu",
+    ),
+    Mutant(
+        "TLB-05",
+        f"{_SWITCH}:cpu_lwkt_restore",
+        "if unit.cr3 != switch.kernel_cr3:",
+        "if False:",
+        "INV-T1",
+        "an idle CPU keeps tables that it has said it does not use, and comes back to them without a load",
+        "removal_against_a_sleeper",
+        also=(
+            Edit(
+                f"{_SWITCH}:cpu_heavy_restore",
+                "td.cpu.mmu.load_cr3(pmap.cr3)",
+                """
+                if td.cpu.mmu.cr3 != pmap.cr3:
+                    td.cpu.mmu.load_cr3(pmap.cr3)
+                """,
+            ),
+        ),
     ),
 )

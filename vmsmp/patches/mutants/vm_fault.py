@@ -1,16 +1,16 @@
 """Mutants of faults (sys/vm/vm_fault.c).
 
-Some sites have none.  FLT-04: an allocation that finds its slot taken frees its page itself.  FLT-05: no
-pager here replaces a page.  COW-08: the token of a lower object keeps its page until it is copied, whether
-it is busy or not.  COW-10: no page is marked for reading ahead, so none that is reserved is valid.  FLT-15:
-the page is busy either way.  FLT-17: a page of memory that is cached has swap, for which it is left alone.
-FLT-19: the slot of a page that is written to through its mapping is old, and the page dirty.  FLT-34 is a
-guard of the limit of resident pages, which no process has.
+Some sites have none.  FLT-04: no allocation of a fault loses its token, so nobody else fills the slot
+meanwhile.  COW-08: the token of a lower object keeps its page until it is copied, whether it is busy or not.
+COW-10: no page is marked for reading ahead, so none that is reserved is valid.  FLT-15: the page is busy
+either way.  FLT-17: a page that is cached is activated before it is mapped, and one of a dead object is
+unmapped by who ends that.  FLT-19: the slot of a page that is written to through its mapping is old, and the
+page dirty.
 """
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Mutant
+from vmsmp.patches.patch import Edit, Mutant
 
 _MODULE = "vmsmp.vm.vm_fault"
 _CORE = f"{_MODULE}.object_fault:_Walk"
@@ -200,5 +200,92 @@ MUTANTS = (
         "INV-C3",
         "a process goes on reading the page that its debugger has copied and written to",
         "peeks_and_pokes",
+    ),
+    # -- pagers, limits and copies
+    Mutant(
+        "FLT-05",
+        f"{_CORE}.readrest",
+        """
+        m = vm_page_lookup(obj, self.pindex)
+        if m is not None:
+            vm_page_activate(m)
+            vm_page_wakeup(m)
+        return self._leave(KERN_TRY_AGAIN)
+        """,
+        "return FOUND",
+        "INV-PB1",
+        "the page that a device's pager was given is mapped, which has been freed and may be another's",
+        "device_against_faults",
+    ),
+    Mutant(
+        "FLT-17",
+        f"{_MODULE}.bypass:_usable",
+        "m.valid == VM_PAGE_BITS_ALL",
+        "m.valid in (0, VM_PAGE_BITS_ALL)",
+        "INV-PM2",
+        "a page that was removed while it was in a buffer is mapped without a look at what of it is valid",
+        "truncation_of_buffered_pages",
+    ),
+    Mutant(
+        "FLT-32",
+        f"{_MODULE}.copy_entry:vm_fault_copy_entry",
+        "vm_object_hold(dst_object)",
+        "pass",
+        "INV-O1",
+        "pages are put into the object of a copy, whose token the copier does not have",
+        "wired_memory_of_forks",
+        also=(
+            Edit(
+                f"{_MODULE}.copy_entry:vm_fault_copy_entry",
+                "vm_object_drop(dst_object)",
+                "pass",
+            ),
+        ),
+    ),
+    Mutant(
+        "FLT-34",
+        f"{_MODULE}.fault:_Fault._success",
+        "if self.fault_flags & VM_FAULT_BURST and not wiring and not wired:",
+        """
+        if self.fault_flags & VM_FAULT_USERMODE:
+            _limit_resident(self.map)
+        if self.fault_flags & VM_FAULT_BURST and not wiring and not wired:
+        """,
+        "INV-TK8",
+        "mappings are taken away, and pages written, with the map and the object locked",
+        "resident_pages_are_limited",
+    ),
+    Mutant(
+        "COW-09",
+        f"{_CORE}._absent",
+        "if not vm_paging_severe(self.vm):",
+        """
+        if self.at_first and fs.ba.backing_ba is not None:
+            return NEXT
+        if not vm_paging_severe(self.vm):
+        """,
+        "INV-O2",
+        "two threads find nothing reserved, and each copies the page",
+        "copies_by_threads",
+        also=(
+            Edit(
+                f"{_CORE}._zero",
+                "self.m = fs.first_m",
+                """
+                self.m = vm_page_alloc(
+                    self.vm, fs.first_ba.object, self.first_pindex, VM_ALLOC_NULL_OK | VM_ALLOC_NORMAL
+                )
+                """,
+            ),
+            Edit(
+                f"{_CORE}._copy",
+                "first_m = fs.first_m",
+                """
+                first_m = vm_page_alloc(
+                    self.vm, fs.first_ba.object, self.first_pindex, VM_ALLOC_NULL_OK | VM_ALLOC_NORMAL
+                )
+                """,
+            ),
+        ),
     ),
 )

@@ -81,4 +81,31 @@ REPAIRS = (
         "vm_page_busy_try(m, True)",
         "a page that a fault has soft-busied keeps its flags, and the object says on that it may be dirty",
     ),
+    Repair(
+        "invalidation-leaves-wired-pages",
+        f"{_MODULE}.remove:_Removal._remove",
+        """
+        if m.wire_count.load():
+            vm_page_protect(m, VM_PROT_NONE)
+            if not self.clean_only:
+                m.publish("valid", 0)
+        """,
+        """
+        if m.wire_count.load():
+            if not self.clean_only:
+                vm_page_protect(m, VM_PROT_NONE)
+                m.publish("valid", 0)
+        """,
+        "a wired page that is only to be forgotten if it is clean keeps its mappings",
+        also=(
+            Edit(
+                f"{_MODULE}.remove:vm_object_page_remove",
+                "_remove_mappings(obj, start, last)",
+                """
+                if not clean_only:
+                    _remove_mappings(obj, start, last)
+                """,
+            ),
+        ),
+    ),
 )

@@ -51,4 +51,11 @@ REPAIRS = (
         "if size",
         "the reference that the lookup of a device adds is that of the mapping",
     ),
+    Repair(
+        "device-pages-are-valid",
+        f"{_MODULE}:vm_pager_get_page",
+        "if result == VM_PAGER_OK and m.valid != VM_PAGE_BITS_ALL:",
+        "if result == VM_PAGER_OK and pagertab[obj.type] is not _DEVICE and m.valid != VM_PAGE_BITS_ALL:",
+        "what the pager of a device returns is not looked at: it may have put another page there",
+    ),
 )

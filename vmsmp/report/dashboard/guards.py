@@ -1,4 +1,7 @@
-"""The kill table for a report: what `vmsmp mutants --json` has written, by kernel file and by budget."""
+"""The kill table and the guard sites for a report, by module and by budget.
+
+They come from the store, the kill table also from a file that `vmsmp mutants --json` has written.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from vmsmp.patches.catalogue import find_mutant
 from vmsmp.patches.removals import Removal
 
 if TYPE_CHECKING:
+    from vmsmp.campaign.store.measured import Site
     from vmsmp.patches.patch import Patch
 
 #: The outcomes of a trial, in the order of the table.
@@ -35,6 +39,15 @@ class Guards:
     def noticed(self) -> int:
         """How many were noticed, by a failure or a hang."""
         return self.outcomes[0] + self.outcomes[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The guard sites of one module: how many there are, and how many some scenario runs."""
+
+    module: str
+    total: int
+    run: int
 
 
 def verdicts_of(content: Any, name: str) -> tuple[Verdict, ...]:
@@ -66,6 +79,17 @@ def guards_of(verdicts: Iterable[Verdict]) -> list[Guards]:
         tally = counts.setdefault(module_of(verdict.ident), [0] * len(OUTCOMES))
         tally[OUTCOMES.index(verdict.outcome)] += 1
     return [Guards(module, tuple(counts[module])) for module in sorted(counts)]
+
+
+def sites_of(sites: Iterable[Site]) -> list[Sites]:
+    """The guard sites of each module, by its name."""
+    places: dict[str, list[int]] = {}
+    for site in sites:
+        places.setdefault(module_of(site.guard), []).append(site.places)
+    return [
+        Sites(module, len(places[module]), sum(count > 0 for count in places[module]))
+        for module in sorted(places)
+    ]
 
 
 def module_of(ident: str) -> str:

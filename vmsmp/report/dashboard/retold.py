@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.errors import UsageError
-from vmsmp.library import all_scenarios
+from vmsmp.library import all_scenarios, own_place
+from vmsmp.program_files import file_of, module_of
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
 
 if TYPE_CHECKING:
     from vmsmp.campaign.outcome import Failure, Outcome
     from vmsmp.report.dashboard.values import Dashboard
+
+#: Programs by name.
+Programs = Mapping[str, Callable[..., Any]]
 
 #: Kinds of failure whose runs have no end of their own, or are not the same twice.
 _ENDLESS: Final = (FailureKind.LIVELOCK, FailureKind.HANG, FailureKind.NONDETERMINISM)
@@ -36,23 +41,31 @@ class Retold:
     test: str = ""
 
 
-def retell(board: Dashboard, most: int) -> dict[str, Retold]:
-    """Run the lines of the first `most` bugs, as a reader wants to see them; return what came, by bug."""
+def retell(board: Dashboard, most: int, known: Programs | None = None) -> dict[str, Retold]:
+    """Run the lines of the first `most` bugs, as a reader wants to see them; return what came, by bug.
+
+    `known` are the programs that may be run, by name: by default the scenarios of the library.
+    """
     return {
-        bug.name: retold(bug.failure)
+        bug.name: retold(bug.failure, known)
         if n < most
         else Retold(note=f"Only the lines of the first {most} bugs were run again for this report.")
         for n, bug in enumerate(board.bugs)
     }
 
 
-def retold(failure: Failure) -> Retold:
-    """Run a failure's line; only a scenario's is run, since a line by itself loads no code."""
+def retold(failure: Failure, known: Programs | None = None) -> Retold:
+    """Run a failure's line, if its program is one of the known: a line by itself loads no code."""
     if not failure.schedule:
         return Retold(note="A free run cannot be replayed: look for it under control.")
     if failure.kind in _ENDLESS:
         return Retold(note=f"A {failure.kind} is not run again for a report, since that takes long.")
-    program = all_scenarios().get(failure.program)
+    program = (all_scenarios() if known is None else known).get(failure.program)
+    if program is None and failure.place:
+        return Retold(
+            note=f"Its program is in {file_of(failure.place)}, which --scenarios did not name, so it was not "
+            "run again."
+        )
     if program is None:
         return Retold(note="Its program is no scenario of this installation, so it was not run again.")
     try:
@@ -68,7 +81,13 @@ def retold(failure: Failure) -> Retold:
         notes.append("Its trace is long: `vmsmp replay --trace FILE` writes it.")
     elif outcome.story is not None:
         trace = perfetto_trace(outcome)
-    return Retold(found, " ".join(notes), trace, pytest_file(outcome))
+    module = module_of(own_place(program), program)
+    return Retold(
+        replace(found, place=own_place(program)),
+        " ".join(notes),
+        trace,
+        pytest_file(outcome, module=module, until_repaired=True),
+    )
 
 
 def _instead(outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.errors import UsageError
 from vmsmp.report.dashboard.charts import charts
-from vmsmp.report.dashboard.guards import OUTCOMES, about, guards_of
+from vmsmp.report.dashboard.guards import OUTCOMES, about, guards_of, sites_of
 from vmsmp.report.dashboard.interleaving import interleaving_of
 from vmsmp.report.dashboard.values import MEANING, day, searched
 from vmsmp.report.text import again, scene_lines
@@ -60,6 +60,7 @@ def site(board: Dashboard, retold: Mapping[str, Retold]) -> Iterator[tuple[str, 
         "plots": drawn,
         "searched": searched(board.contents.rows),
         "guards": guards_of(board.verdicts),
+        "sites": sites_of(board.contents.sites),
         "lost": [verdict for verdict in board.verdicts if not verdict.killed],
         "outcomes": OUTCOMES,
         "about": about,

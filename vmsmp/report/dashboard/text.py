@@ -25,9 +25,22 @@ def dashboard_text(board: Dashboard) -> str:
             lines += [f"{status}: {meaning}", *(f"  {line}" for bug in bugs for line in bug_lines(bug)), ""]
     if board.contents.rows:
         lines += [*_least_explored(board), ""]
+    lines += _guards(board)
     for trouble in board.contents.troubles:
         lines.append(f"error: {trouble.scenario} ({trouble.way}): {' '.join(trouble.error.split())}")
     return "\n".join([*lines, totals(board)])
+
+
+def _guards(board: Dashboard) -> list[str]:
+    """How many guard removals were noticed, and how many guards some scenario runs."""
+    lines = []
+    if board.verdicts:
+        noticed = sum(verdict.killed for verdict in board.verdicts)
+        lines.append(f"guards: {noticed:,} of {_several(len(board.verdicts), 'removal')} noticed")
+    if board.contents.sites:
+        run = sum(site.places > 0 for site in board.contents.sites)
+        lines.append(f"guard sites: {run:,} of {len(board.contents.sites):,} run by some scenario")
+    return [*lines, ""] if lines else []
 
 
 def bug_lines(bug: Bug) -> list[str]:
@@ -89,6 +102,9 @@ def dashboard_dict(board: Dashboard) -> dict[str, object]:
         "bugs": [_bug_dict(bug) for bug in board.bugs],
         "runs": [asdict(run) for run in board.contents.runs],
         "scenarios": [asdict(one) for one in searched(board.contents.rows)],
+        "kills": [verdict.as_dict() for verdict in board.verdicts],
+        "sites": {site.guard: site.places for site in board.contents.sites},
+        "colours": [asdict(one) for one in board.colours],
         "troubles": [asdict(trouble) for trouble in board.contents.troubles],
     }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.campaign.findings import findings
 from vmsmp.campaign.outcome import Failure
+from vmsmp.campaign.store.measured import Colours
 from vmsmp.campaign.store.read import FIXED, KNOWN, NEW, UNSTEADY
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError, quoted
@@ -81,15 +82,6 @@ class Bug:
 
 
 @dataclass(frozen=True, slots=True)
-class Colours:
-    """Page throughput with so many colours a queue type; `contested` is a share of queue grants."""
-
-    colours: int
-    rate: float
-    contested: float
-
-
-@dataclass(frozen=True, slots=True)
 class Point:
     """How many traces and bugs were known after so many schedules of all runs."""
 
@@ -115,7 +107,10 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Everything that a report shows; `source` names the store."""
+    """Everything that a report shows; `source` names the store.
+
+    `verdicts` and `colours` are what else was measured: the store's own, unless files were given.
+    """
 
     source: str
     contents: Contents
@@ -173,6 +168,7 @@ def failure_of(found: Found) -> Failure:
         program=found.scenario,
         engine=found.engine,
         listed=found.scenario in all_scenarios(),
+        place=found.place,
         trace=found.trace,
         step=found.step,
     )

@@ -7,6 +7,9 @@ Locks: takes placemarks and the locks of table pages.  Sleeps: for those, and to
 Deviations:
   * what is left of pmap_scan_info is a value for each scan.
   * the kernel's tables are there for every address that is scanned.
+  * PTs that are absent one after the other are passed at once; the kernel asks for each of them.
+  * an entry of a user's table that nobody has ever looked at is passed without a step: it is empty, and stays
+    so while the PT's pv entry is locked.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from vmsmp.vm.pmap.bits import (
     NBPDR,
     PD_BASE,
     PDPSHIFT,
+    PDRSHIFT,
+    PT_BASE,
     pmap_pd_pindex,
     pmap_pt_pindex,
     pmap_pte_pindex,
@@ -204,10 +209,23 @@ class _Walk:
         if pt_pv is None:
             assert pt_mark is not None  # nothing there and nobody else's, so ours
             pv_placemarker_wakeup(pt_mark)
-            self.va = (self.va + NBPDR) & -NBPDR
+            self.va = min((self.va + NBPDR) & -NBPDR, self.end)
+            self._pass_absent()
             return False
         self.pt_pv = pt_pv
         return True
+
+    def _pass_absent(self) -> None:
+        """Go on to the next PT of the PD that there is, or to the end.  Locks: takes pm_spin shared."""
+        pmap = self.info.pmap
+        if self.va == self.end:
+            return
+        first, last = pmap_pt_pindex(self.va), pmap_pt_pindex(self.end - 1)
+        pmap.pm_spin.acquire_shared()
+        pindex = next(pmap.pm_pvroot.irange(first, last), None)
+        pmap.pm_spin.release_shared()
+        if pindex != first:
+            self.va = self.end if pindex is None else pindex - PT_BASE << PDRSHIFT
 
     def _scan_table(self, va_next: int) -> None:
         """Visit the entries of one PT; come back early to look for the tables again."""
@@ -219,6 +237,9 @@ class _Walk:
                 vm.pause_tokens("lwkt_user_yield")
             if info.stop:
                 return
+            if self.pt_pv is not None and vm.memory.untouched(page_of(self.pt_pv).phys, index_of(self.va, 1)):
+                self.va += PAGE_SIZE
+                continue
             ptep = _entry(vm, self.pt_pv, self.va)
             if not ptep.load():
                 self.va += PAGE_SIZE

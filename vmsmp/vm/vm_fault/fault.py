@@ -4,12 +4,11 @@ Models: vm_fault of sys/vm/vm_fault.c.
 Locks: none at first and none in the end.  The map is locked shared from the lookup until the page is mapped,
 the first object by its token, the vnode of a file shared, the page busied.  Whoever has to wait for a page,
 for memory or for a token in another mode gives all of that up, and begins anew with the lookup.
+What a device shows of itself (VM_MAPTYPE_UKSMAP) is no page of an object: its function fills in a fictitious
+page on the fault's stack, and that is mapped.
 Deviations:
-  * there is no limit of resident pages: no process has one (`p_limit`), so the scan that enforces it is not
-    called.
   * `vm.debug_fault` prints and never stops a process.
-  * what a device shows of itself (VM_MAPTYPE_UKSMAP) is no managed page and is not entered: its function is
-    asked with the entry's `aux` whether there is something, and that is all.
+  * a process has one limit of resident pages, not one that it may raise up to another.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from vmsmp.sync.thread import curthread
 from vmsmp.vm.observer import FaultEnds
 from vmsmp.vm.pmap.enter import pmap_enter
+from vmsmp.vm.pmap.pmap import pmap_resident_tlnw_count
 from vmsmp.vm.vm_fault.bypass import vm_fault_bypass
 from vmsmp.vm.vm_fault.faultstate import LWP_PAGING, Faultstate, count_fault, unlock_things
 from vmsmp.vm.vm_fault.object_fault import vm_fault_object
@@ -34,10 +34,12 @@ from vmsmp.vm.vm_map.flags import (
     KERN_TRY_AGAIN,
     MAP_ENTRY_KSTACK,
     MAP_ENTRY_NOFAULT,
+    PAGE_SHIFT,
     UKSMAPOP_FAULT,
     VM_FAULT_BURST,
     VM_FAULT_UNSWAP,
     VM_FAULT_USER_WIRE,
+    VM_FAULT_USERMODE,
     VM_FAULT_WIRE_MASK,
     VM_MAP_BACK_EXCL_HEUR,
     VM_MAPTYPE_UKSMAP,
@@ -52,8 +54,10 @@ from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold, vm_object_ho
 from vmsmp.vm.vm_object.object import OBJT_SWAP, OBJT_VNODE
 from vmsmp.vm.vm_page.activity import vm_page_activate
 from vmsmp.vm.vm_page.busy import vm_page_flag_set, vm_page_sbusy_drop, vm_page_wakeup
+from vmsmp.vm.vm_page.fake import fake_of_fault, forget_fake
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_REFERENCED
 from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
+from vmsmp.vm.vm_pageout.deactivate import vm_pageout_map_deactivate_pages
 from vmsmp.vm.vm_pager.vnode_lock import vnode_pager_lock
 
 if TYPE_CHECKING:
@@ -77,10 +81,24 @@ def vm_fault(map: VmMap, vaddr: int, fault_type: int, fault_flags: int) -> int:
     while result is None:
         result = fault.attempt()
     gd.lwp_flags &= ~LWP_PAGING
+    if fault.fault_flags & VM_FAULT_USERMODE:
+        _limit_resident(map)
     _tell(map, vaddr, fault_type, result)
     for hook in vm.hooks.event:
         hook(gd.cpu, FaultEnds(map, result, held))
     return result
+
+
+def _limit_resident(map: VmMap) -> None:
+    """Take mappings of a process away that has more resident pages than it may.  Locks: none."""
+    vm: VmSystem = map.vm
+    gd = vm.mycpu()
+    if gd.lwp.lwp_vmspace is None or vm.pageout.memuse_mode < 1 or map is vm.map.kernel_map:
+        return
+    limit: int = gd.proc.hint("rlim_rss") >> PAGE_SHIFT
+    size = pmap_resident_tlnw_count(map.pmap) - vm.pageout.memuse_spared
+    if size > 0 and size >= limit:
+        vm_pageout_map_deactivate_pages(map, limit)
 
 
 def _tell(map: VmMap, vaddr: int, fault_type: int, result: int) -> None:
@@ -231,10 +249,16 @@ class _Fault:
         return KERN_SUCCESS
 
     def _device(self) -> int:
-        """Ask a device's function for what it shows at the address."""
+        """Map what a device's function shows at the address."""
         fs = self.fs
         entry = fs.entry
-        if entry.ba.object(entry.ba, UKSMAPOP_FAULT, entry.aux, None):
+        fake = fake_of_fault(self.vm, self.first_pindex)
+        refused = entry.ba.object(entry.ba, UKSMAPOP_FAULT, entry.aux, fake)
+        if not refused:
+            prot = fs.prot | self.inherit_prot
+            pmap_enter(fs.map.pmap, self.vaddr, fake, prot, bool(fs.wflags & FW_WIRED), entry)
+        forget_fake(fake)
+        if refused:
             unlock_things(fs)
             return KERN_FAILURE
         return self._done_success()

@@ -6,8 +6,7 @@ beside it.  The page of the first layer that is reserved, and the page that is l
 Where the token has to be exclusive all is given up, and the fault begins anew.
 Deviations:
   * page tables without emulated accessed and modified bits; no object of managed devices has faults.
-  * pagers read one page at a time, so no page is ever marked for reading ahead by this machine, and pagers
-    are not told how it is accessed.
+  * pagers read one page at a time, so no page is ever marked for reading ahead by this machine.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ from vmsmp.vm.vm_map.flags import (
     KERN_PROTECTION_FAILURE,
     KERN_SUCCESS,
     KERN_TRY_AGAIN,
+    MAP_ENTRY_BEHAV_MASK,
+    MAP_ENTRY_BEHAV_RANDOM,
     PAGE_SHIFT,
     VM_FAULT_DIRTY,
     VM_MAP_BACK_EXCL_HEUR,
@@ -211,7 +212,8 @@ class _Walk:
             vm_page_wakeup(m)
             return self._leave(KERN_TRY_AGAIN)
         obj: VmObject = fs.ba.object
-        rv = vm_pager_get_page(obj, m)
+        random = fs.entry.eflags & MAP_ENTRY_BEHAV_MASK == MAP_ENTRY_BEHAV_RANDOM
+        rv = vm_pager_get_page(obj, m, 0 if random else -1)
         if rv == VM_PAGER_OK:
             fs.hardfault += 1
             m = vm_page_lookup(obj, self.pindex)

@@ -3,7 +3,7 @@
 Models: vm_fault_page, vm_fault_page_quick and vm_fault_object_page of sys/vm/vm_fault.c.
 Locks: as `vm_fault` on the way.  The page comes back held, or hard-busied where that was asked for.
 Deviations:
-  * those of `fault`; what a device shows of itself has no page here, which is a failure.
+  * those of `fault`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from vmsmp.vm.vm_map.flags import (
     KERN_TRY_AGAIN,
     MAP_ENTRY_NOFAULT,
     PAGE_SHIFT,
+    UKSMAPOP_FAULT,
     VM_FAULT_DIRTY,
     VM_FAULT_NORMAL,
     VM_FAULT_UNSWAP,
@@ -39,6 +40,7 @@ from vmsmp.vm.vm_object.hold import vm_object_upgrade
 from vmsmp.vm.vm_page.activity import vm_page_activate
 from vmsmp.vm.vm_page.busy import vm_page_flag_set, vm_page_wakeup
 from vmsmp.vm.vm_page.dirty import vm_page_dirty
+from vmsmp.vm.vm_page.fake import fake_of_fault, forget_fake
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_REFERENCED
 from vmsmp.vm.vm_page.holding import vm_page_hold
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
@@ -89,7 +91,7 @@ def vm_fault_page_quick(vm: VmSystem, va: int, fault_type: int, may_busy: bool) 
 class _PageFault:
     """A fault that is to find a page."""
 
-    __slots__ = ("_first_type", "_growstack", "_map", "_retry", "_type", "_vaddr", "_vm", "fs")
+    __slots__ = ("_first_type", "_growstack", "_map", "_retry", "_type", "_vaddr", "_vm", "fs", "shown")
 
     def __init__(self, map: VmMap, vaddr: int, fault_type: int, fault_flags: int) -> None:
         self._vm: VmSystem = map.vm
@@ -99,6 +101,8 @@ class _PageFault:
         self._type = fault_type
         self._growstack = True
         self._retry = 0
+        #: The page of memory that a device shows, held.
+        self.shown: VmPage | None = None
         self.fs = Faultstate(self._vm, fault_flags, self._vm.fault.vm_shared_fault)
         if fault_flags & VM_FAULT_UNSWAP:
             self.fs.first_shared = 0
@@ -128,11 +132,13 @@ class _PageFault:
         fs.prot = fs.first_prot
         if fs.entry.eflags & MAP_ENTRY_NOFAULT:
             self._vm.panic(f"vm_fault: fault on nofault entry, addr: {self._vaddr:#x}")
-        if fs.entry.maptype == VM_MAPTYPE_UKSMAP or refuses_to_wait(fs, self._retry):
-            unlock_things(fs)
-            return KERN_FAILURE
+        if fs.entry.maptype == VM_MAPTYPE_UKSMAP:
+            return self._device(settled.pindex)
         if fs.first_ba is None or fs.first_ba.peek("object") is None:
             self._vm.panic("vm_fault: unrecoverable fault in a map entry without an object")
+        if refuses_to_wait(fs, self._retry):
+            unlock_things(fs)
+            return KERN_FAILURE
         if fs.wflags & FW_WIRED:
             self._type = fs.first_prot
         if fs.first_ba.hint("flags") & VM_MAP_BACK_EXCL_HEUR:
@@ -144,8 +150,23 @@ class _PageFault:
             return None
         return result
 
+    def _device(self, pindex: int) -> int:
+        """Hold the page of memory that a device's function shows at the address."""
+        fs = self.fs
+        entry = fs.entry
+        fake = fake_of_fault(self._vm, pindex)
+        refused = entry.ba.object(entry.ba, UKSMAPOP_FAULT, entry.aux, fake)
+        if not refused:
+            self.shown = self._vm.page.vm_page_array[fake.phys]
+            vm_page_hold(self.shown)
+        forget_fake(fake)
+        unlock_things(fs)
+        return KERN_FAILURE if refused else KERN_SUCCESS
+
     def success(self, may_busy: bool) -> FaultPage:
         """Forget what is mapped at the address, let all but the page go, and return that."""
+        if self.shown is not None:
+            return FaultPage(self.shown)
         fs = self.fs
         if self._first_type & VM_PROT_WRITE and not fs.prot & VM_PROT_WRITE:
             unlock_things(fs)

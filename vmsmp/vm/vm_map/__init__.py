@@ -14,12 +14,12 @@
 | protect | rights and inheritance of a range |
 | delete | removing a range |
 | vmspace, counters | address spaces, how they end, and what they use |
-| fork, exec | address spaces for new processes and new programs |
+| fork, exec, resident | address spaces for new processes and new programs |
 | lookup, shadow | from an address to an object; giving an entry one of its own |
 | stack | stacks that grow |
 | madvise, interlock | advice on a range, and keeping others out of one |
 | clean | writing a range back to its files |
-| wiring, submap | wiring a range; a map inside another one |
+| wiring, lockall, submap | wiring a range, or all that comes; a map inside another one |
 | startup, ddb, sysctl | the maps of a machine; the debugger's commands; numbers by name |
 """
 
@@ -328,6 +328,13 @@ __getattr__, __dir__, __all__ = exports(
             "vmspace_unshare",
             "exec_new_vmspace",
         ),
+        "resident": (
+            "Vmresident",
+            "Residents",
+            "exec_sys_register",
+            "exec_sys_unregister",
+            "exec_resident_imgact",
+        ),
         "counters": (
             "SWAP_META_PAGES",
             "vmspace_swap_count",
@@ -359,6 +366,7 @@ __getattr__, __dir__, __all__ = exports(
             "vm_map_kernel_wiring",
             "vm_map_set_wired_quick",
         ),
+        "lockall": ("MCL_CURRENT", "MCL_FUTURE", "mlockall", "munlockall"),
         "delete": (
             "vm_map_delete",
             "vm_map_entry_unwire",

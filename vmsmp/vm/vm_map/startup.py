@@ -26,6 +26,7 @@ from vmsmp.vm.vm_map.flags import (
 from vmsmp.vm.vm_map.interlock import VmMapIlock
 from vmsmp.vm.vm_map.map import VmMap
 from vmsmp.vm.vm_map.mapentzone import mapentzone_refill
+from vmsmp.vm.vm_map.resident import Residents
 from vmsmp.vm.vm_map.supply import VmMapEntrySupply, vm_map_entry_reserve_cpu_init
 from vmsmp.vm.vm_map.vmspace import Vmspaces
 from vmsmp.vm.vm_zone import VmZone
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 
 class Maps:
-    """The globals of vm_map.c and vm_kern.c: the kernel's map, the zone of entries, and switches."""
+    """The globals of vm_map.c, vm_kern.c and imgact_resident.c: the kernel's map, the zone of entries, and
+    switches.
+    """
 
     def __init__(self, vm: VmSystem, config: BootConfig) -> None:
         self._vm = vm
@@ -48,6 +51,7 @@ class Maps:
         self.mapentzone = VmZone(vm, "mapentzone", config.map_entries, mapentzone_refill)
         #: vm_fault, which wires by way of here, for it calls what wires itself (a stack that grows).
         self.fault: Callable[[VmMap, int, int, int], int] = vm_fault
+        self.residents = Residents(vm)
         self.randomize_mmap = 0
         self.map_relock_enable = 1
         self.map_partition_enable = 1

@@ -69,6 +69,7 @@ class Proc(Record):
     p_vmspace: Any = field("", default=None)
     rlim_stack: int = field("", default=DFLSSIZ)
     rlim_vmem: int = field("", default=RLIM_INFINITY)
+    rlim_rss: int = field("", default=RLIM_INFINITY)
     lwp: Any = plain(None)  # an Lwp
     _name: str = plain()
 

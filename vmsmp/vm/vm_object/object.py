@@ -118,6 +118,8 @@ class VmObject(Record):
     memattr: int = plain(VM_MEMATTR_DEFAULT)
     pg_color: int = plain(0)
     freed: bool = plain(False)
+    #: What the pager of a device keeps of it (`vmsmp.vm.vm_pager.device.Devp`).
+    devp: Any = plain(None)
     token: Token = plain(None)
     backing_lk: LockmgrLock = plain(None)
 

@@ -246,7 +246,7 @@ __getattr__, __dir__, __all__ = exports(
             "_pages_overdue",
         ),
         "startup": ("Pages", "startup"),
-        "fake": ("vm_page_initfake",),
+        "fake": ("vm_page_initfake", "vm_page_getfake", "vm_page_putfake", "fake_of_fault", "forget_fake"),
         "reserve": ("DMA_PAGES_MAX", "DmaReserve", "dma_reserve"),
         "sysctl": ("SYSCTLS",),
         "numa": ("vm_numa_organize", "vm_numa_organize_finalize", "vm_numa_add_topology_mem", "_recolour"),

@@ -1,19 +1,21 @@
 """Fictitious pages: memory that is in no page array, a device's, dressed up as a page for the fault handler.
 
-Models: vm_page_initfake of sys/vm/vm_page.c.
+Models: vm_page_initfake of sys/vm/vm_page.c, dev_pager_getfake and dev_pager_putfake of
+sys/vm/device_pager.c, and the page on its stack by which vm_fault enters what a device shows (UKSMAP).
 Locks: none; nobody else knows the page yet, so its words are stored to unseen.
 Deviations:
-  * neither the physical address nor the memory attribute is modelled.
+  * no memory attributes; the page that vm_page_initfake is given keeps its place in memory.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PG_FICTITIOUS, PG_UNQUEUED, PQ_NONE
-from vmsmp.vm.vm_page.page import HARD, WIRE
+from vmsmp.vm.vm_page.flags import PBUSY_LOCKED, PG_FICTITIOUS, PG_UNQUEUED, PQ_NONE, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.page import HARD, NO_COLOUR, WIRE
 
 if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_page.page import VmPage
 
 
@@ -30,3 +32,36 @@ def vm_page_initfake(m: VmPage) -> None:
     m.took(HARD)
     m.wire_count.value = 1
     m.took(WIRE)
+
+
+def vm_page_getfake(vm: VmSystem, frame: int) -> VmPage:
+    """Return a fictitious page of that frame, in no object: hard-busied, wired once for good, and valid."""
+    m = fake_of_fault(vm, 0)
+    m.phys = frame
+    m.wire_count.value = 1
+    return m
+
+
+def vm_page_putfake(m: VmPage) -> None:
+    """Give the memory of a fictitious page back, which is in no object and held by nobody."""
+    if not m.flags.load() & PG_FICTITIOUS:
+        m.vm.panic("dev_pager_putfake: page is not fictitious")
+    if m.object is not None or m.hold_count.load():
+        m.vm.panic("dev_pager_putfake: page is in an object, or held")
+    m.vm.page.markers.remove(m)
+
+
+def fake_of_fault(vm: VmSystem, pindex: int) -> VmPage:
+    """Return the page that a fault has on its stack: fictitious, busied and valid; its frame is unknown."""
+    m = vm.page.marker(PG_FICTITIOUS | PG_UNQUEUED, pc=NO_COLOUR)
+    m.pindex = pindex
+    m.busy_count.value = PBUSY_LOCKED
+    m.took(HARD)
+    m.valid = VM_PAGE_BITS_ALL
+    return m
+
+
+def forget_fake(m: VmPage) -> None:
+    """The fault leaves its stack."""
+    m.gave(HARD)
+    m.vm.page.markers.remove(m)

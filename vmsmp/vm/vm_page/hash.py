@@ -15,6 +15,7 @@ from vmsmp.vm.observer import PageFound
 from vmsmp.vm.vm_object.object import OBJT_VNODE
 from vmsmp.vm.vm_page.busy import vm_page_sbusy_drop, vm_page_sbusy_try
 from vmsmp.vm.vm_page.flags import PG_MAPPEDMULTI
+from vmsmp.vm.vm_page.page import NO_COLOUR
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
@@ -31,7 +32,7 @@ def vm_page_hash_enter(m: VmPage) -> None:
     entered, and with vm.page_hash_vnode_only only those of vnodes.
     """
     vm = m.vm
-    if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0:
+    if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0 or m.pc == NO_COLOUR:
         return
     obj, pindex = m.object, m.pindex
     if obj is None or (vm.page.vm_page_hash_vnode_only and obj.hint("type") != OBJT_VNODE):

@@ -31,6 +31,9 @@ from vmsmp.vm.vm_page.flags import (
     interlock_format,
 )
 
+#: The colour of a fictitious page that is in no page array.
+NO_COLOUR: Final = -1
+
 # Shares of a page.
 HARD: Final = Share("hard busy", owned=True, invariant="INV-PB1")
 SOFT: Final = Share("soft busy", owned=True, invariant="INV-PB2")
@@ -123,7 +126,9 @@ PAGE_LEGEND: Final = {
 
 @record(legend=PAGE_LEGEND)
 class VmPage(Record):
-    """struct vm_page.  `phys` is the page's index in `vm_page_array`, -1 for markers and fictitious pages."""
+    """struct vm_page.  `phys` is the number of its frame: its index in `vm_page_array`, unless it is a scan's
+    marker (-1), or a fictitious page that a driver has made, which has no colour (`pc`).
+    """
 
     kind = "page"
 
@@ -157,7 +162,9 @@ class VmPage(Record):
 
     @property
     def name(self) -> str:
-        return f"pg[{self.phys}]" if self.phys >= 0 else f"marker[{self.ident >> ops.CPU_BITS}]"
+        if self.phys >= 0 and self.pc != NO_COLOUR:
+            return f"pg[{self.phys}]"
+        return f"{'marker' if self.phys < 0 else 'fake'}[{self.ident >> ops.CPU_BITS}]"
 
     def queue_base(self) -> int:
         """The base index of the page's queue, or PQ_NONE: a hint, one visible operation."""

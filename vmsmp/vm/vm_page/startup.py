@@ -131,12 +131,12 @@ class Pages:
             TAILQ_INSERT_HEAD(pq, m)
             pq.lcnt += 1
 
-    def marker(self, flags: int) -> VmPage:
+    def marker(self, flags: int, phys: int = -1, pc: int = 0) -> VmPage:
         """Make a page without physical memory: a scan's marker, or a driver's fictitious page.
 
         No lock protects it, so it belongs to no pool: it is neither guarded nor checked.
         """
-        m = VmPage(self._vm, phys=-1, pc=0, flags=flags)
+        m = VmPage(self._vm, phys=phys, pc=pc, flags=flags)
         self.markers.append(m)
         return m
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmsmp.engine.clock import HZ
-from vmsmp.vm.vm_meter.counts import hardclock
+from vmsmp.vm.vm_meter.counts import hardclock, vmstats_rollup
 from vmsmp.vm.vm_meter.meter import P_LOWMEMKILL
 from vmsmp.vm.vm_meter.paging import (
     paging_extra,
@@ -140,6 +140,7 @@ def vm_wait_pfault(vm: VmSystem) -> None:
     """
     gd = vm.mycpu()
     if not vm_paging_min_nice(vm, gd.nice):
+        vmstats_rollup(vm)  # the next clock interrupt, without which a stale view would never change
         return
     with vm.pageout.vm_token:
         while True:

@@ -6,6 +6,7 @@
 | flush | writing pages out |
 | scan | the scans of the queues |
 | daemon | the passes, and when they run |
+| deactivate | the limit of a process' resident pages |
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __getattr__, __dir__, __all__ = exports(
             "_launder",
             "vm_pageout_scan_cache",
         ),
+        "deactivate": ("vm_pageout_map_deactivate_pages", "vm_pageout_mdp_callback"),
         "flush": ("vm_pageout_flush", "_written"),
         "daemon": (
             "PAGING_IDLE",

@@ -3,6 +3,7 @@
 Models: the globals of sys/vm/vm_pageout.c, and vm_token.
 Locks: none; the counters are plain words that any CPU reads and writes, and `vm_pageout_deficit` is atomic.
 Deviations:
+  * the pages of a process that are not counted against its limit, 4096 in the kernel, are a number here.
   * `pageout_stop` makes the daemon exit; the kernel's daemon never exits.
 """
 
@@ -38,6 +39,10 @@ class Pageout:
         self.pagethread: Cpu | None = None
         self.emergpager: Cpu | None = None
         self.scan_yield = config.scan_yield
+        #: vm.pageout_memuse_mode: 0 no limit of resident pages; 1 it takes mappings away; 2 and writes pages.
+        self.memuse_mode = 2
+        #: How many resident pages above its limit a process may have.
+        self.memuse_spared = 4096
         #: Ghost: the globaldata of the CPU that ran `vm_page_free_wakeup` last.
         self.last_to_free: Globaldata | None = None
 

@@ -1,25 +1,69 @@
-"""Objects that are found by a handle: those of devices.
+"""Objects that are found by a handle, those of devices, and the pages that a device shows of itself.
 
-Models: vm_pager_object_lookup of sys/vm/vm_pager.c; cdev_pager_allocate, cdev_pager_lookup and
-dev_pager_dealloc of sys/vm/device_pager.c.
+Models: vm_pager_object_lookup of sys/vm/vm_pager.c; cdev_pager_allocate, cdev_pager_lookup, dev_pager_alloc,
+dev_pager_getpage, dev_pager_dealloc, dev_pager_getfake, dev_pager_putfake and the old_dev_pager functions of
+sys/vm/device_pager.c; dev_dmmap of sys/kern/kern_device.c.
+A page that a fault has allocated for a device is given back, and a fictitious one of the device's memory
+takes its place: the fault looks that up.  The pointer that the pager was given is not changed, so whoever
+goes on with it has a page that is free, or somebody else's.
 Locks: the list and a handle's object are protected by dev_pager_mtx, which is kept while the object's token
-is waited for.
+is waited for; an object's fictitious pages by its token.
 Deviations:
-  * a device has no constructor, destructor or pages.
+  * a device that was allocated by its handle alone has no pages.
+  * no device manages pages of its own (OBJT_MGTDEVICE), so none is taken back by one.
+  * the driver says its frame by number, and fails with -1; a frame is not shifted into an address before it
+    is looked at, so the kernel's assertion that it is not -1 holds here what it says.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from vmsmp.sync.errno import EINVAL
+from vmsmp.vm.vm_map.flags import PAGE_SHIFT, VM_PROT_READ
 from vmsmp.vm.vm_object.allocate import vm_object_allocate_hold
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJT_DEVICE
 from vmsmp.vm.vm_object.reference import vm_object_reference_locked
+from vmsmp.vm.vm_page.fake import vm_page_getfake, vm_page_putfake
+from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.free import vm_page_free
+from vmsmp.vm.vm_page.residency import vm_page_insert
+from vmsmp.vm.vm_pager.result import VM_PAGER_OK
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
+
+
+class Cdev(Protocol):
+    """cdev_t: a device.  `si_object` is the object that shows its memory, if there is one."""
+
+    si_object: VmObject | None
+
+    def d_mmap(self, offset: int, prot: int) -> int:
+        """Return the number of the frame at that byte, or -1 if it may not be mapped so."""
+
+
+class CdevPagerOps(NamedTuple):
+    """struct cdev_pager_ops: how the pages of a device come, and what is done when it is mapped and gone."""
+
+    cdev_pg_fault: Callable[[VmObject, int, int, VmPage], int]
+    cdev_pg_ctor: Callable[[VmSystem, Any, int, int, int], int]
+    cdev_pg_dtor: Callable[[VmSystem, Any], None]
+
+
+class Devp:
+    """The device's part of an object: its fictitious pages, in order of their coming, and the device."""
+
+    __slots__ = ("dev", "devp_pglist", "ops")
+
+    def __init__(self, ops: CdevPagerOps, dev: Any) -> None:
+        self.ops = ops
+        self.dev = dev
+        self.devp_pglist: list[VmPage] = []
 
 
 def vm_pager_object_lookup(pg_list: list[VmObject], handle: Any) -> VmObject | None:
@@ -50,18 +94,26 @@ def cdev_pager_lookup(vm: VmSystem, handle: Any) -> VmObject | None:
     return obj
 
 
-def cdev_pager_allocate(vm: VmSystem, handle: Any, size: int) -> VmObject:
-    """Return the object of that handle with another reference, made if there is none.
+def cdev_pager_allocate(
+    vm: VmSystem, handle: Any, size: int, ops: CdevPagerOps | None = None, prot: int = 0, foff: int = 0
+) -> VmObject | None:
+    """Return the object of that handle with another reference, made if there is none; None if it may not be.
 
     One that is found gets two references, as in the kernel, and grows to `size` pages if it has fewer.
-    Sleeps: for the mutex and the token.
+    Sleeps: for the device, the mutex and the token.
     """
     pager = vm.pager
+    if ops is not None and ops.cdev_pg_ctor(vm, handle, size, prot, foff):
+        return None
     pager.dev_pager_mtx.lock()
     obj = vm_pager_object_lookup(pager.dev_pager_object_list, handle)
     if obj is None:
         obj = vm_object_allocate_hold(vm, size, objt=OBJT_DEVICE)
         obj.publish("handle", handle)
+        if ops is not None:
+            obj.devp = Devp(ops, handle)
+        if ops is old_dev_pager_ops:
+            handle.si_object = obj
         pager.dev_pager_object_list.append(obj)
         vm_object_drop(obj)
     else:
@@ -74,11 +126,95 @@ def cdev_pager_allocate(vm: VmSystem, handle: Any, size: int) -> VmObject:
     return obj
 
 
+def dev_pager_alloc(vm: VmSystem, dev: Cdev, size: int, prot: int, foff: int = 0) -> VmObject | None:
+    """Return the object of a device that shows its memory by d_mmap, or None if it does not.
+
+    Sleeps: as `cdev_pager_allocate`.
+    """
+    return cdev_pager_allocate(vm, dev, size, old_dev_pager_ops, prot, foff)
+
+
 def dev_pager_dealloc(obj: VmObject) -> None:
-    """Take the object off the list.  Locks: takes the mutex.  Sleeps: for it."""
-    pager = obj.vm.pager
+    """Take the object off the list, and give its fictitious pages back.
+
+    Locks: takes the mutex.  Sleeps: for it, and in the device's function.
+    """
+    vm: VmSystem = obj.vm
+    pager = vm.pager
+    devp: Devp | None = obj.devp
+    if devp is not None:
+        devp.ops.cdev_pg_dtor(vm, devp.dev)
     pager.dev_pager_mtx.lock()
     if obj not in pager.dev_pager_object_list:
-        obj.vm.panic("dev_pager_dealloc: TAILQ_REMOVE of an object that is not on the list")
+        vm.panic("dev_pager_dealloc: TAILQ_REMOVE of an object that is not on the list")
     pager.dev_pager_object_list.remove(obj)
     pager.dev_pager_mtx.unlock()
+    while devp is not None and devp.devp_pglist:
+        vm_page_putfake(devp.devp_pglist.pop(0))
+
+
+def dev_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int) -> int:
+    """Have the device show a page; return VM_PAGER_*.  Locks: the page hard-busied.  Sleeps: as it does."""
+    vm: VmSystem = obj.vm
+    devp: Devp | None = obj.devp
+    if devp is None:
+        vm.panic("dev_pager_getpage: no device")
+    return devp.ops.cdev_pg_fault(obj, m.pindex << PAGE_SHIFT, VM_PROT_READ, m)
+
+
+# -- devices that say which frame they show ---------------------------------------------------------
+
+
+def dev_dmmap(vm: VmSystem, dev: Cdev, offset: int, prot: int) -> int:
+    """Return the number of the frame that a device shows there, or -1.  Sleeps: as the driver does."""
+    vm.pause_tokens("d_mmap")
+    return dev.d_mmap(offset, prot)
+
+
+def old_dev_pager_ctor(vm: VmSystem, dev: Cdev, size: int, prot: int, foff: int) -> int:
+    """Return 0 if the device shows all of a range for that access, else EINVAL.  Nobody asks again later."""
+    for page in range(size):
+        if dev_dmmap(vm, dev, foff + (page << PAGE_SHIFT), prot) == -1:
+            return EINVAL
+    return 0
+
+
+def old_dev_pager_dtor(vm: VmSystem, dev: Cdev | None) -> None:
+    """Let the device forget its object."""
+    if dev is not None:
+        if dev.si_object is None:
+            vm.panic("old_dev_pager_dtor: the device has no object")
+        dev.si_object = None
+
+
+def old_dev_pager_fault(obj: VmObject, offset: int, prot: int, page: VmPage) -> int:
+    """Put a fictitious page of the device's memory in the place of the one that a fault has allocated.
+
+    A page that is fictitious already says where the memory is by now, and is valid again.
+    Locks: the page hard-busied, which the new one is in the end, and the object's token, which is lost.
+    Sleeps: in the driver, and for memory.
+    """
+    vm: VmSystem = obj.vm
+    devp: Devp = obj.devp
+    pindex = page.pindex
+    frame = dev_dmmap(vm, devp.dev, offset, prot)
+    if frame == -1:
+        vm.panic("dev_pager_getpage: map function returns error")
+    if obj.type != OBJT_DEVICE:
+        vm.panic("dev_pager_getpage: not a device's object")
+    if page.flags.load() & PG_FICTITIOUS:
+        page.phys = frame
+        page.publish("valid", VM_PAGE_BITS_ALL)
+        return VM_PAGER_OK
+    vm.pause_tokens("kmalloc")
+    new = vm_page_getfake(vm, frame)
+    vm_object_hold(obj)
+    devp.devp_pglist.append(new)
+    vm_page_free(page)
+    if not vm_page_insert(new, obj, pindex):
+        vm.panic("dev_pager_getpage: page exists")
+    vm_object_drop(obj)
+    return VM_PAGER_OK
+
+
+old_dev_pager_ops: Final = CdevPagerOps(old_dev_pager_fault, old_dev_pager_ctor, old_dev_pager_dtor)

@@ -100,7 +100,7 @@ def _put(obj: VmObject, m: VmPage, flags: int) -> int:
 # -- reading --------------------------------------------------------------------------------------
 
 
-def swap_pager_getpage(obj: VmObject, m: VmPage) -> int:
+def swap_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
     """Read a page in; return what became of it.
 
     Locks: the page hard-busied by the caller, who has raised the object's activity, too.

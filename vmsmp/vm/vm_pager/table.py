@@ -4,7 +4,7 @@ Models: pagertab and the inlines of sys/vm/vm_pager.c and vm_pager.h, with the p
 devices' and dead memory.
 Locks: none of its own; the type is looked at anew for each call.
 Deviations:
-  * a page of a device is looked up by whoever needs it, not here.
+  * no pager reads ahead, or tells its caller of another page than the one that it was given.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vmsmp.vm.vm_object.object import (
 from vmsmp.vm.vm_page.busy import vm_page_flag_set
 from vmsmp.vm.vm_page.flags import PG_UNQUEUED, VM_PAGE_BITS_ALL
 from vmsmp.vm.vm_page.validity import vm_page_zero_fill, vm_page_zero_invalid
-from vmsmp.vm.vm_pager.device import dev_pager_dealloc
+from vmsmp.vm.vm_pager.device import dev_pager_dealloc, dev_pager_getpage
 from vmsmp.vm.vm_pager.result import VM_PAGER_AGAIN, VM_PAGER_FAIL, VM_PAGER_OK
 from vmsmp.vm.vm_pager.swap_io import swap_pager_getpage, swap_pager_putpages
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_dealloc, swap_pager_haspage
@@ -46,7 +46,7 @@ class PagerOps(NamedTuple):
     """struct pagerops."""
 
     pgo_dealloc: Callable[[VmObject], None]
-    pgo_getpage: Callable[[VmObject, VmPage], int]
+    pgo_getpage: Callable[[VmObject, VmPage, int], int]
     pgo_putpages: Callable[[VmObject, Sequence[VmPage], int], list[int]]
     pgo_haspage: Callable[[VmObject, int], bool]
 
@@ -62,7 +62,7 @@ def default_pager_dealloc(obj: VmObject) -> None:
     _no_swap(obj)
 
 
-def default_pager_getpage(_obj: VmObject, _m: VmPage) -> int:
+def default_pager_getpage(_obj: VmObject, _m: VmPage, _seqaccess: int) -> int:
     """Return that there is no data."""
     return VM_PAGER_FAIL
 
@@ -79,7 +79,7 @@ def phys_pager_dealloc(obj: VmObject) -> None:
     _no_swap(obj)
 
 
-def phys_pager_getpage(_obj: VmObject, m: VmPage) -> int:
+def phys_pager_getpage(_obj: VmObject, m: VmPage, _seqaccess: int) -> int:
     """Zero the page, which is on no queue from now on.  Locks: the page hard-busied."""
     vm_page_zero_fill(m)
     vm_page_flag_set(m, PG_UNQUEUED)
@@ -97,12 +97,6 @@ def phys_pager_putpages(obj: VmObject, _pages: Sequence[VmPage], _flags: int) ->
 def phys_pager_haspage(_obj: VmObject, _pindex: int) -> bool:
     """Return that there is."""
     return True
-
-
-def dev_pager_getpage(obj: VmObject, _m: VmPage) -> NoReturn:
-    """Panic: devices are not modelled."""
-    vm: VmSystem = obj.vm
-    vm.panic("dev_pager_getpage: no device")
 
 
 def dev_pager_putpages(obj: VmObject, _pages: Sequence[VmPage], _flags: int) -> NoReturn:
@@ -132,12 +126,14 @@ pagertab: Final = {
 }
 
 
-def vm_pager_get_page(obj: VmObject, m: VmPage) -> int:
+def vm_pager_get_page(obj: VmObject, m: VmPage, seqaccess: int = -1) -> int:
     """Have the page read in; what is not valid of it then is zeroed.
 
+    `seqaccess`: 0 if the pages around it are of no use.
+    The page is looked at again, though the pager of a device has freed it.
     Locks: the object's token, the page hard-busied.  Sleeps: as the pager does.
     """
-    result = pagertab[obj.type].pgo_getpage(obj, m)
+    result = pagertab[obj.type].pgo_getpage(obj, m, seqaccess)
     if result == VM_PAGER_OK and m.valid != VM_PAGE_BITS_ALL:
         vm_page_zero_invalid(m)
     return result

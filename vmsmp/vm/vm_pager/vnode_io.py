@@ -124,7 +124,7 @@ def vnode_pager_haspage(obj: VmObject, pindex: int) -> bool:
     return pindex * PAGE_SIZE < filesize
 
 
-def vnode_pager_getpage(obj: VmObject, m: VmPage) -> int:
+def vnode_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
     """Read a page in.  Locks: the page hard-busied, the object's token.  Sleeps: for the file system."""
     vp: Vnode | None = obj.hint("handle")
     if vp is None:

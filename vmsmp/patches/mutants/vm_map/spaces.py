@@ -1,11 +1,10 @@
 """Mutants of address spaces, lookups, shadows, stacks, interlocks and wirings.
 
 Some sites have none.  MAP-06: an entry in transition that a lookup cuts is as one that a change of rights
-cuts; who has it in transition looks for the pieces.  VMS-05, the order in which a wired address space loses
-its map and its mappings, is seen in its pages, which are wired by faults alone.  VMS-07 is a guard of the
-hardware's view of a pmap.  TRN-08 has a second half, the end up to which a failed wiring is taken back: the
-kernel takes back too much there (`failed_mlock_unlocks_others`), and the repair of that leaves it nothing to
-do.
+cuts; who has it in transition looks for the pieces.  VMS-07: what asks whether a pmap is still in use only
+panics, and no CPU is left in one.  TRN-08 has a second half, the end up to which a failed wiring is taken
+back: the kernel takes back too much there (`failed_mlock_unlocks_others`), and the repair of that leaves it
+nothing to do.
 """
 
 from __future__ import annotations
@@ -16,6 +15,15 @@ _MODULE = "vmsmp.vm.vm_map"
 
 MUTANTS = (
     # -- address spaces
+    Mutant(
+        "VMS-05",
+        f"{_MODULE}.vmspace:_terminate_first",
+        "if vmspace.vm_pmap.wired_count.load():",
+        "if False:",
+        "INV-HW2",
+        "what is locked is unmapped first, and then nobody finds the pages that are to be unwired",
+        "locked_memory_ends",
+    ),
     Mutant(
         "VMS-01",
         f"{_MODULE}.vmspace:vmspace_hold",

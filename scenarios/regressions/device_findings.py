@@ -1,0 +1,45 @@
+"""Findings in the kernel's pagers of devices: the model does what vm_pager.h and device_pager.c do."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault.devices import FrameBuffer, kernel_pages
+from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.vm.vm_map import VM_PROT_RW, VM_SUBSYS_MMAP, Mapping, vm_map_find
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq
+from vmsmp.vm.vm_pager import dev_pager_alloc
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "device", "finding"},
+    fixed=True,
+    schedule="v1:device_fault_zeroes_a_free_page:0:",
+)
+def device_fault_zeroes_a_free_page(m):
+    """A fault of a device's memory makes a page zero, and valid, that is free by then, or somebody else's.
+
+    The fault has allocated a page for the device's object.  `old_dev_pager_fault` frees it and puts a page of
+    the device in its place, but leaves the caller's pointer as it was.  `vm_pager_get_page` asks the page
+    behind that whether it is all valid; one that was just freed is not, so it is zeroed and marked valid.
+    Whoever has allocated it meanwhile loses what is in it; if nobody has, a free page says that it is valid.
+    The fault itself looks the page up again, and is fine.
+    Repair `device-pages-are-valid`: what the pager of a device returns is not looked at.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    (page,) = kernel_pages(vm, 1)
+    screen = FrameBuffer([page.phys])
+    process = Process(vm)
+    obj = dev_pager_alloc(vm, screen, 1, VM_PROT_RW)
+    what = Mapping(object=obj, prot=VM_PROT_RW, max=VM_PROT_RW, id=VM_SUBSYS_MMAP)
+    vm_map_find(process.map, BASE, PAGE_SIZE, PAGE_SIZE, False, what)
+
+    def user():
+        m.check(process.enter().load(BASE) == 0, "a device shows its memory")
+
+    m.spawn(user)
+    m.join()
+    free = [one for one in vm.page.vm_page_array if vm.page.queue_type(one.peek("queue")) == "free"]
+    m.check(not any(one.peek("valid") for one in free), "a free page is not valid")
+    give_back(process.vmspace)
+    vm_page_freezwq(page)

@@ -1,6 +1,7 @@
 """Processes that fork while threads write: a copy is what the memory was at one moment, and stays so."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import leave
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
 from vmsmp.scenarios.vm_map._spaces import map_anon
 from vmsmp.vm.vm_map import (
@@ -46,6 +47,7 @@ def parent_child_grandchild(m):
     write(spaces[0], 0, 100)
     for n in range(1, m.ncpus):
         spaces.append(fork(spaces[n - 1]))
+    leave(vm)
 
     def process(n):
         mine = spaces[n]

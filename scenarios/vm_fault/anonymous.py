@@ -16,7 +16,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
-@scenario(cpus=3, tags={"map", "fault"}, pages=2)
+@scenario(cpus=3, tags={"map", "fault"}, pages=5)
 def faults_of_one_page(m):
     """Threads touch one page for the first time at once: it becomes one page of zeros, written by all."""
     vm = m.boot(pages=12, l2_size=1)
@@ -69,7 +69,7 @@ def neighbours_that_are_busy(m):
     give_back(process.vmspace)
 
 
-@scenario(cpus=3, tags={"map", "fault", "delete"}, pages=4)
+@scenario(cpus=3, tags={"map", "fault", "delete"}, pages=6)
 def faults_against_munmap(m):
     """Threads load and store while one unmaps the range and maps it anew: what was stored is gone then."""
     vm = m.boot(pages=12, l2_size=1)
@@ -98,7 +98,7 @@ def faults_against_munmap(m):
     give_back(process.vmspace)
 
 
-@scenario(cpus=3, tags={"map", "fault", "protect"}, pages=2)
+@scenario(cpus=3, tags={"map", "fault", "protect"}, pages=5)
 def faults_against_mprotect(m):
     """A range is made read-only and writeable again: nothing is stored between the two."""
     vm = m.boot(pages=12, l2_size=1)

@@ -51,7 +51,7 @@ def copies_of_one_memory(m):
     vm_object_deallocate(origin)
 
 
-@scenario(cpus=3, tags={"map", "fault", "cow", "collapse"}, pages=4)
+@scenario(cpus=3, tags={"map", "fault", "cow", "collapse"}, pages=6)
 def collapse_among_users(m):
     """A chain is cut as a fork does, while threads of the process use the memory and its pages go."""
     vm = m.boot(pages=18, l2_size=1)

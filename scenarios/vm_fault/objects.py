@@ -190,7 +190,7 @@ def neighbours_below(m):
     vm_object_deallocate(origin)
 
 
-@scenario(cpus=2, tags={"map", "fault", "prefault", "vnode"}, pages=4)
+@scenario(cpus=2, tags={"map", "fault", "prefault", "vnode"}, pages=7)
 def file_that_is_read_in(m):
     """Threads read a file that is mapped to be written to, too: it is whole, and said to be written to."""
     vm = m.boot(pages=14, l2_size=1, object_hash=1)

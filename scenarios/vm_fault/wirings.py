@@ -19,7 +19,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
-@scenario(cpus=3, tags={"map", "fault", "wire", "delete"}, pages=4)
+@scenario(cpus=3, tags={"map", "fault", "wire", "delete"}, pages=6)
 def wirings_of_used_memory(m):
     """Memory is locked and unlocked while threads store to it and one unmaps it: no page stays wired."""
     vm = m.boot(pages=14, l2_size=1)
@@ -54,7 +54,7 @@ def wirings_of_used_memory(m):
     give_back(process.vmspace)
 
 
-@scenario(cpus=2, tags={"map", "fault", "stack"}, pages=4)
+@scenario(cpus=2, tags={"map", "fault", "stack"}, pages=6)
 def stacks_grow_by_faults(m):
     """Threads touch a stack ever deeper at once: it is there wherever it may be, and no deeper."""
     vm = m.boot(pages=14, l2_size=1, sgrowsiz=PAGE_SIZE)

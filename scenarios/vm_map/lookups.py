@@ -102,7 +102,7 @@ def shadow_against_truncate(m):
     vm_object_deallocate(file)
 
 
-@scenario(cpus=3, tags={"map", "lookup", "protect"})
+@scenario(cpus=3, tags={"map", "lookup", "protect"}, pages=6)
 def lookups_among_changes(m):
     """Threads look up, protect, unmap and map the same few pages; who finds something finds what is there."""
     vm = m.boot(pages=28, l2_size=1)

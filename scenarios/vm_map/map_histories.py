@@ -47,7 +47,7 @@ def _told(map):
     return tuple(said)
 
 
-@scenario(cpus=2, tags={"map", "fork", "history"})
+@scenario(cpus=2, tags={"map", "fork", "history"}, pages=3)
 def map_history(m):
     """Threads map, unmap, protect, look up and copy ranges: their calls take effect one at a time."""
     vm = m.boot(pages=20, l2_size=1)

@@ -72,7 +72,7 @@ def map_storm(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=4, tags={"map", "storm", "page"}, pages=4)
+@scenario(cpus=4, tags={"map", "storm", "page"}, pages=8)
 def map_storm_with_pages(m):
     """The same with pages that are mapped meanwhile, each of which a scan of backings could find."""
     vm = m.boot(pages=20, l2_size=1)
@@ -144,7 +144,7 @@ def find_against_remove(m):
     m.check(not map.peek("nentries"), "everything that was mapped was removed")
 
 
-@scenario(cpus=3, tags={"map", "page", "protect"}, pages=3)
+@scenario(cpus=3, tags={"map", "page", "protect"}, pages=6)
 def protect_against_stores(m):
     """A process is forbidden to write, and allowed again, while it writes: it cannot do what is forbidden."""
     vm = m.boot(pages=12, l2_size=1)
@@ -170,7 +170,7 @@ def protect_against_stores(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=3, tags={"map", "page", "delete"}, pages=3)
+@scenario(cpus=3, tags={"map", "page", "delete"}, pages=6)
 def remove_against_faults(m):
     """Ranges with pages are removed and mapped anew while a process uses them; no page stays mapped."""
     vm = m.boot(pages=12, l2_size=1)
@@ -219,7 +219,7 @@ def wirings_against_changes(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=4, tags={"map", "transition"})
+@scenario(cpus=4, tags={"map", "transition"}, pages=6)
 def wirings_of_one_range(m):
     """CPUs wire, wire no longer and remove the same range: each waits for the one that is at it."""
     vm = m.boot(pages=8, l2_size=1)
@@ -307,7 +307,7 @@ def map_readers_that_do_not_wait(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=3, tags={"map", "object"}, pages=2)
+@scenario(cpus=3, tags={"map", "object"}, pages=11)
 def maps_of_one_object(m):
     """Several maps have one object, and cut and remove what they have of it: its list has all of them."""
     vm = m.boot(pages=8 + 4 * m.ncpus, l2_size=1)
@@ -332,7 +332,7 @@ def maps_of_one_object(m):
     vm_object_deallocate(obj)
 
 
-@scenario(cpus=3, tags={"map", "insert", "object"}, pages=6)
+@scenario(cpus=3, tags={"map", "insert", "object"}, pages=10)
 def memory_grows_and_shrinks(m):
     """Anonymous memory is extended, shrunk and extended anew; what was there before is gone."""
     vm = m.boot(pages=3 * m.ncpus + 12, l2_size=1)
@@ -405,7 +405,7 @@ def entries_of_the_kernel_map(m):
     _give_entries_back(vm)
 
 
-@scenario(cpus=3, tags={"map", "protect", "vnode"}, pages=2)
+@scenario(cpus=3, tags={"map", "protect", "vnode"}, pages=6)
 def files_written_and_protected(m):
     """A mapped file is made writeable while another CPU has its vnode locked and faults in the same map."""
     vm = m.boot(pages=12, l2_size=1)
@@ -432,7 +432,7 @@ def files_written_and_protected(m):
     vrele(vp)
 
 
-@scenario(cpus=3, tags={"map", "object", "page"}, pages=6)
+@scenario(cpus=3, tags={"map", "object", "page"}, pages=9)
 def private_copies(m):
     """Processes read and write what each has a private copy of, and parts are protected and removed."""
     vm = m.boot(pages=28, l2_size=1)

@@ -107,7 +107,7 @@ def exit_and_reap(m):
     m.check(m.ncpus < 2 or vmspace.freed, "an address space goes when its process is reaped")
 
 
-@scenario(cpus=3, tags={"map", "vmspace"})
+@scenario(cpus=3, tags={"map", "vmspace"}, pages=3)
 def exec_against_scan(m):
     """A process gets new address spaces while the daemon looks into the one that it has."""
     vm = m.boot(pages=8, l2_size=1)

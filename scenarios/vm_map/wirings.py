@@ -77,7 +77,7 @@ def wirings_against_delete(m):
     give_back(vmspace)
 
 
-@scenario(cpus=3, tags={"map", "wire", "transition"})
+@scenario(cpus=3, tags={"map", "wire", "transition"}, pages=7)
 def kernel_wirings(m):
     """CPUs wire ranges for the kernel and end that again while others cut entries: nothing stays wired."""
     vm = m.boot(pages=12, l2_size=1)

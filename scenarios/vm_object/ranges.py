@@ -2,6 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import Space, idle_pages, is_dirty, mappings, write_fault
+from vmsmp.vm.pmap import pmap_clear_modify
 from vmsmp.vm.vm_map import vm_map_remove
 from vmsmp.vm.vm_object import (
     MADV_DONTNEED,
@@ -32,6 +33,7 @@ from vmsmp.vm.vm_page import (
     vm_page_lookup_busy_wait,
     vm_page_lookup_sbusy_try,
     vm_page_sbusy_drop,
+    vm_page_undirty,
     vm_page_unwire,
     vm_page_wakeup,
     vm_page_wire,
@@ -145,29 +147,37 @@ def truncation_against_wiring(m):
 
 @scenario(cpus=3, tags={"object", "remove", "pmap"})
 def removal_spares_what_is_stored(m):
-    """The clean pages of an object are removed while processes store to them: what was stored is not lost."""
-    vm = m.boot(pages=10, l2_size=1, object_hash=1)
-    obj = vm_object_allocate(vm, 2)
-    pages = idle_pages(vm, obj, range(2))
-    space = Space(vm, obj)
-    for page in pages:
-        write_fault(space, page)
-        page.dirty = 0  # as if it had been written out since
+    """The clean pages of an object are removed while processes store to them: what was stored is not lost.
+
+    A removal unmaps the range first, and a page may be mapped again before it has it busied.  The file system
+    has written the page since the fault: it is clean, and still mapped writeable.
+    """
+    vm = m.boot(pages=8 + m.ncpus, l2_size=1)
+    obj = vm_object_allocate(vm, m.ncpus)
+    pages = idle_pages(vm, obj, range(m.ncpus - 1))
+    space = Space(vm, obj, m.ncpus).with_tables()
     kept = m.atomic(0, name="kept")
 
     def remover():
         vm_object_page_remove(obj, 0, 0, True)
 
-    def process():
-        n = m.choose(2)
+    def process(n):
+        page = pages[n]
+        with space.locked():
+            vm_page_busy_wait(page, True)
+            if page.object is obj:
+                space.enter(page, n)
+                pmap_clear_modify(page)
+                vm_page_undirty(page)
+            vm_page_wakeup(page)
         if space.store(n):
             kept.setbits(1 << n)
             if m.choose(2):
                 space.remove(n)
 
     m.spawn(remover)
-    for _ in range(m.ncpus - 1):
-        m.spawn(process)
+    for n in range(m.ncpus - 1):
+        m.spawn(process, n)
     m.join()
     for n, page in enumerate(pages):
         if kept.peek() & 1 << n:

@@ -13,7 +13,7 @@ _PMAP = "vmsmp.vm.pmap"
 
 MUTANTS = (
     Mutant(
-        "PMP-02",
+        "PMP-01",
         f"{_PMAP}.interlock:interlock_wait",
         "while icount & INTERLOCK_COUNT:",
         "while False:",

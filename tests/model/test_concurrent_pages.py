@@ -201,10 +201,12 @@ def scan(world, which):
 
 
 def nothing_is_left(world):
-    """After sweeps and scans, and when the object is gone, all pages are free."""
+    """After sweeps and scans, and when the object and who maps it are gone, all pages are free."""
     kernel.vm_pageout_free_hold(world.vm)
     for _ in range(PAGES):  # a scan stops as soon as it has gained enough
         kernel.vm_pageout_scan_inactive(world.vm)
+    world.space.end()
+    world.vm.map.vmspaces.reclaim()
     kernel.vm_object_deallocate(world.obj)
     assert world.obj.freed
     assert ["free"] * PAGES == [world.vm.page.queue_type(page.queue) for page in world.vm.page.vm_page_array]

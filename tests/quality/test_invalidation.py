@@ -41,6 +41,7 @@ HITS = {
     "TLB-04B": (33, (STALE,)),
     "TLB-04C": (20, (STALE,)),
     "TLB-10": (143, (STALE,)),
+    "TLB-05": (196, (STALE,)),
 }
 
 

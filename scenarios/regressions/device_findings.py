@@ -3,9 +3,16 @@
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_fault._memory import Process
-from vmsmp.scenarios.vm_fault.devices import FrameBuffer, kernel_pages
-from vmsmp.scenarios.vm_map._spaces import BASE
-from vmsmp.vm.vm_map import VM_PROT_RW, VM_SUBSYS_MMAP, Mapping, vm_map_find
+from vmsmp.scenarios.vm_fault.devices import FrameBuffer, Kpmap, kernel_pages
+from vmsmp.scenarios.vm_map._spaces import BASE, map_device
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    VM_PROT_RW,
+    VM_SUBSYS_MMAP,
+    Mapping,
+    vm_map_find,
+    vm_map_user_wiring,
+)
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq
 from vmsmp.vm.vm_pager import dev_pager_alloc
 
@@ -41,5 +48,39 @@ def device_fault_zeroes_a_free_page(m):
     m.join()
     free = [one for one in vm.page.vm_page_array if vm.page.queue_type(one.peek("queue")) == "free"]
     m.check(not any(one.peek("valid") for one in free), "a free page is not valid")
+    give_back(process.vmspace)
+    vm_page_freezwq(page)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "device", "wire", "finding"},
+    fixed=True,
+    schedule="v1:munlock_unwires_a_kernel_page:0:",
+)
+def munlock_unwires_a_kernel_page(m):
+    """A process locks a page that the kernel shows it, and unlocks it: the kernel's page is wired no more.
+
+    A fault of what the kernel shows of itself maps the page and never wires it, for a wiring as well.
+    `vm_fault_wire` knows that, and leaves such pages alone when it takes a wiring back.  `vm_fault_unwire`
+    asks for the object of the entry only, which has none, and unwires the page that it finds mapped: it
+    takes the kernel's own wiring, and puts the page on a queue.  The pagedaemon may free it in use.
+    Repair `munlock-spares-kernel-pages`: what a device shows by a function is not unwired.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    (page,) = kernel_pages(vm, 1)
+    kpmap = Kpmap(m, page.phys)
+    process = Process(vm)
+    map_device(m, process.map, kpmap, kpmap.uksmap, BASE, 1)
+
+    def user():
+        process.enter()
+        rv = vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, False)
+        m.check(rv == KERN_SUCCESS, "what the kernel shows can be locked")
+        vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, True)
+        m.check(page.peek("wire_count") == 1, "the kernel's page is wired by the kernel")
+
+    m.spawn(user)
+    m.join()
     give_back(process.vmspace)
     vm_page_freezwq(page)

@@ -160,7 +160,7 @@ def pages_of_an_object_that_ends(m):
     m.join()
 
 
-@scenario(cpus=2, tags={"map", "fault", "prefault", "swap"}, pages=4)
+@scenario(cpus=2, tags={"map", "fault", "prefault", "swap"}, pages=12)
 def neighbours_below(m):
     """Threads write to a private mapping in bursts: neighbours have what was there, from swap as well."""
     vm = m.boot(pages=16, l2_size=1)

@@ -19,7 +19,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
-@scenario(cpus=3, tags={"map", "fault", "wire", "delete"}, pages=4)
+@scenario(cpus=3, tags={"map", "fault", "wire", "delete"}, pages=6)
 def wirings_of_used_memory(m):
     """Memory is locked and unlocked while threads store to it and one unmaps it: no page stays wired."""
     vm = m.boot(pages=14, l2_size=1)

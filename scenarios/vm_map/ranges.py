@@ -219,7 +219,7 @@ def wirings_against_changes(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=4, tags={"map", "transition"})
+@scenario(cpus=4, tags={"map", "transition"}, pages=6)
 def wirings_of_one_range(m):
     """CPUs wire, wire no longer and remove the same range: each waits for the one that is at it."""
     vm = m.boot(pages=8, l2_size=1)
@@ -307,7 +307,7 @@ def map_readers_that_do_not_wait(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=3, tags={"map", "object"}, pages=2)
+@scenario(cpus=3, tags={"map", "object"}, pages=11)
 def maps_of_one_object(m):
     """Several maps have one object, and cut and remove what they have of it: its list has all of them."""
     vm = m.boot(pages=8 + 4 * m.ncpus, l2_size=1)
@@ -332,7 +332,7 @@ def maps_of_one_object(m):
     vm_object_deallocate(obj)
 
 
-@scenario(cpus=3, tags={"map", "insert", "object"}, pages=6)
+@scenario(cpus=3, tags={"map", "insert", "object"}, pages=10)
 def memory_grows_and_shrinks(m):
     """Anonymous memory is extended, shrunk and extended anew; what was there before is gone."""
     vm = m.boot(pages=3 * m.ncpus + 12, l2_size=1)

@@ -530,7 +530,7 @@ def test_tlbs_and_entries_are_shown_without_a_booted_memory(either):
 
 @pytest.mark.parametrize("command", ["show tlb", "show pte 0x1000"])
 def test_a_machine_without_an_mmu_has_no_tlb(given, command):
-    assert "this machine has no MMU" in given(CLEAN, 4, command).err
+    assert "this machine has no MMU" in given(BARE, None, command).err
 
 
 def test_hardware_is_no_booted_memory(given):

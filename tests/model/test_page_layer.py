@@ -495,7 +495,10 @@ class PageLayer(RuleBasedStateMachine):
 
     # -- mappings
 
-    @of_page(lambda p: p.place and (p.hard or p.soft) and p.kind != "cache", writeable=st.booleans())
+    @of_page(
+        lambda p: p.place and (p.hard or p.soft) and p.kind != "cache" and p.valid == plain.ALL,
+        writeable=st.booleans(),
+    )
     def enter(self, p, m, writeable):
         self.do(self._enter, p, m, PROTECTIONS["write" if writeable else "read"])
         self.memory.map(p, "rw" if writeable else "r")

@@ -643,7 +643,6 @@ PAIRS = (
 #: The same of operations that are too large for all of their schedules.
 LARGE_PAIRS = (
     (map_it, dirty, clear),
-    (map_it, cache, unmap),
     (map_it, unmap, look_for_dirt),
     (map_it, unmap, clear),
     (map_it, unmap, write),

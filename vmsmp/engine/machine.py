@@ -71,6 +71,8 @@ class Machine:
         self.scene: tuple[CpuSnapshot, ...] = ()
         #: Words that locks and sleep queues are made of, by identity, and what they belong to.
         self.words: dict[int, Any] = {}
+        #: Words at which a CPU looks in the step in which it starts, as codes of loads.
+        self.seen_at_start: tuple[int, ...] = ()
         #: What has an identity.
         self.identities = Identities()
         #: What the program owes (`hot`).

@@ -1,9 +1,10 @@
-"""What steps do beside their operations: silent stores to fields that are read as hints, and arrivals.
+"""What steps do beside their operations: silent stores to fields that are read as hints, arrivals, starts.
 
 A store under a lock is no operation of its own, but a reader of a hint needs no lock and may see it; and
 `try_upgrade` of a spinlock finds out who stands before it.  `Effects` says after each step which of these it
-had, as codes: `STORE` of the field, `ACQUIRE` of the lock before which its CPU has come to stand.  A field
-counts from the first hint of it on, so a search starts again when it meets one that it did not know.
+had, as codes: `STORE` of the field, `ACQUIRE` of the lock before which its CPU has come to stand, `LOAD` of a
+word at which a CPU that starts has looked (`Machine.seen_at_start`).  A field counts from the first hint of
+it on, so a search starts again when it meets one that it did not know.
 
 Deviation: a store is seen by the value that it leaves, so storing the value that is there is none.
 """
@@ -39,7 +40,8 @@ def conflict(one: Event, other: Event) -> bool:
 def _meets(effect: int, event: Event) -> bool:
     if effect & ops.KIND_MASK == ops.ACQUIRE:
         return event.code == effect - ops.ACQUIRE + ops.UPGRADE
-    return ops.dependent(effect, event.code) or effect in event.effects
+    stores = effect & ops.KIND_MASK == ops.STORE
+    return ops.dependent(effect, event.code) or (stores and effect in event.effects)
 
 
 class Effects:
@@ -79,7 +81,8 @@ class Effects:
         for cpu, code in reversed(steps):
             arrival = following.get(cpu, 0 if cpus[cpu].done else cpus[cpu].pending)
             arrived = (arrival,) if arrival & ops.KIND_MASK == ops.ACQUIRE else ()
-            events.append(Event(cpu, code, stores + arrived))
+            looked = machine.seen_at_start if code & ops.KIND_MASK == ops.START else ()
+            events.append(Event(cpu, code, stores + arrived + looked))
             following[cpu] = code
             if code & ops.KIND_MASK == ops.LOAD and code >> ops.KIND_BITS not in self._known:
                 self._learn(machine, code)

@@ -64,7 +64,7 @@ class _Beside:
         """Name what comes before step n: `past` on its CPU, and what its effects depend on."""
         for effect in self.effects.get(n, ()):
             place = _place(effect)
-            read = 0 if place < 0 else self._read.get(place, 0)
+            read = self._read.get(place, 0) if effect & ops.KIND_MASK == ops.STORE else 0
             past = hash((past, effect, self._written.get(place, 0), read))
         if code & ops.KIND_MASK == ops.UPGRADE:
             past = hash((past, self._read.get(_place(code), 0)))
@@ -74,7 +74,7 @@ class _Beside:
         """Step n, of that name, is done."""
         for effect in self.effects.get(n, ()):
             place = _place(effect)
-            if place < 0:
+            if effect & ops.KIND_MASK != ops.STORE:
                 self._read[place] = self._read.get(place, 0) + name * name & _WORD
             else:
                 self._written[place] = name
@@ -85,9 +85,9 @@ class _Beside:
 
 
 def _place(code: int) -> int:
-    """The field that is stored to, or the place where arrivals before a lock and its upgrades meet."""
+    """What is stored to or looked at, or the place where arrivals before a lock and its upgrades meet."""
     thing = code >> ops.KIND_BITS
-    return thing if code & ops.KIND_MASK == ops.STORE else -1 - thing
+    return thing if code & ops.KIND_MASK in (ops.STORE, ops.LOAD) else -1 - thing
 
 
 def fingerprint(

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 class Witness(Observer):
     """Follows runs and says by number of step what it did beside its operation, where that can matter.
 
-    It matters once a run has read a hint or upgraded a lock; the first run is followed in any case.  A run
-    that is followed has it among its observers, and the scheduler that `around` returns.
+    It matters once a run has read a hint, upgraded a lock, or changed a word that starts look at; the first
+    run is followed in any case.  A run that is followed has it among its observers, and the scheduler that
+    `around` returns.
     """
 
     free = False
 
     def __init__(self) -> None:
         self._effects = Effects()
-        #: Whether no run has been observed, and whether one has upgraded a lock.
+        #: Whether no run has been observed, and whether one has upgraded a lock or changed what starts see.
         self._first = True
         self._upgrades = False
         self._cursor = LogCursor()
@@ -75,7 +76,12 @@ class Witness(Observer):
         if not followed:
             self._effects.begin()
         log = machine.engine.log
-        upgrades = any(code & ops.KIND_MASK == ops.UPGRADE for code in log if code >= 0)
+        seen = {code >> ops.KIND_BITS for code in machine.seen_at_start}
+        upgrades = any(
+            code & ops.KIND_MASK == ops.UPGRADE or (code & 1 and code >> ops.KIND_BITS in seen)
+            for code in log
+            if code >= 0
+        )
         hints = self._effects.look_for_hints(machine, log)
         self.learned = hints or (upgrades and not self._upgrades and not followed)
         self._upgrades = self._upgrades or upgrades

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vmsmp.engine import ops
 from vmsmp.sync.thread import (
     cpu_disable_intr,
     cpu_enable_intr,
@@ -47,6 +48,7 @@ class Switch:
         for unit in vm.mmu.units:
             unit.cr3 = self.kernel_cr3
         vm.machine.switcher = self
+        vm.machine.seen_at_start = (ops.op(vm.inval.smp_invmask.ident, ops.LOAD),)
 
     def lwp(self, cpu: int) -> Lwp | None:
         """What a CPU runs; None as long as it is nothing but a kernel thread."""

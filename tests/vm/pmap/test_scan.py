@@ -59,6 +59,18 @@ def test_a_scan_visits_the_entries_of_its_range(alone, first, last, pages):
     assert [at(page) for page in pages] == alone(program, **MEMORY)
 
 
+def test_a_scan_asks_for_the_next_table_once_and_passes_entries_that_nobody_has_looked_at(rows):
+    def prepare(vm):
+        space = Space(vm, 3)
+        for n, page in enumerate((0, 2, 100 * NBPDR // 4096)):
+            space.enter(n, at_page=page)
+        return (space.pmap,)
+
+    steps = rows(prepare, lambda pmap: scanned(pmap, 0, NBPDP), pages=40, l2_size=1)
+    assert 6 == sum(step.startswith("load table") for step in steps)  # three entries, twice each
+    assert 100 > len(steps)  # of 512 tables
+
+
 def test_a_scan_goes_on_in_the_next_tables(alone):
     far = [0, NBPDR // 4096, NBPDP // 4096, 2 * NBPDP // 4096]
 

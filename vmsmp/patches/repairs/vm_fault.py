@@ -104,4 +104,11 @@ REPAIRS = (
         "if first_ba is not None and self.fs.first_ba_held == 1:",
         "a fault that holds no object does not look at its entry any more",
     ),
+    Repair(
+        "munlock-spares-kernel-pages",
+        f"{_MODULE}.wire:vm_fault_unwire",
+        "fictitious = _of_device(entry)",
+        "fictitious = entry.maptype == VM_MAPTYPE_UKSMAP or _of_device(entry)",
+        "what a device shows by a function was not wired by a fault, and is not unwired",
+    ),
 )

@@ -44,8 +44,6 @@ HITS = {
     "QU-11": (63, ("field-lock: pq.active.tqh_last", "field-lock: pg.tqe_prev")),
     "QU-12": (2000, ("queue: INV-Q8", "queue: INV-Q2")),
     "PGO-31": (322, ("queue: INV-Q9",)),
-    "PMP-01": (10, ("field-lock: pg.dirty",)),
-    "PMP-05": (506, ("field-lock: pg.dirty",)),
     "AL-03": (10, ("check: panic: vm_page_free",)),
     "AL-05": (1411, ("accounting: INV-AL1",)),
     "AL-06": (1782, ("livelock: no end in sight after the step limit",)),

@@ -97,7 +97,7 @@ HITS = {
     "PC-09b": (1898, ("check: panic: vm_page_wakeup", "accounting: INV-PB1")),
     "PC-10": (31, ("accounting: INV-O7",)),
     "PC-13": (227, ("check: panic: vm_page_free: freeing wired page",)),
-    "PC-14": (158, ("check: a page that was stored to is not removed as a clean one",)),
+    "PC-14": (225, ("check: a page that was stored to is not removed as a clean one",)),
     "PC-15": (281, ("check: no page of a range that was removed is left",)),
     "PC-16": (1369, ("check: memory that others share is not discarded",)),
     "BL-01": (2000, ("field-lock: obj.backing_list",)),

@@ -13,6 +13,7 @@ from vmsmp.scenarios.vm_fault._memory import (
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_page
 from vmsmp.vm.vm_map import (
+    KERN_FAILURE,
     KERN_SUCCESS,
     MADV_INVAL,
     VM_FAULT_DIRTY,
@@ -348,3 +349,38 @@ def fault_looks_at_a_freed_entry(m):
     m.join()
     for each in (process, sharer):
         give_back(each.vmspace)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:replaced_entry_stays_counted:0:1.141>2",
+)
+def replaced_entry_stays_counted(m):
+    """A wiring fails and is taken back while others fault: the pmap counts a wiring that no entry has.
+
+    `vm_fault_wire` unwires what it has wired before it locks the map again, and until then the map entry
+    counts as wired: a fault between the two enters the page as wired, and counts that.  A fault after that,
+    for which the entry is not wired, replaces the page table's entry by one that is not wired.  `pmap_enter`
+    counts wirings up and never down, so one is left when the process ends, and `pmap_release` panics.
+    Repair `enter-counts-wirings-down`: count down as well.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = Process(vm)
+    vm.map.fault = lambda map, va, *how: vm_fault(map, va, *how) if va == BASE else KERN_FAILURE
+    map_anon(m, process.map, BASE, 2)
+    process.enter().store(BASE, 1)
+
+    def wirer():
+        rv = vm_map_user_wiring(process.map, BASE, BASE + 2 * PAGE_SIZE, False)
+        m.check(rv == KERN_FAILURE, "a page that cannot be had cannot be wired")
+
+    def user():
+        vm_fault(process.map, BASE, VM_PROT_RW, 0)
+
+    m.spawn(wirer)
+    m.spawn(user)
+    m.join()
+    user()
+    give_back(process.vmspace)

@@ -52,4 +52,19 @@ REPAIRS = (
         """,
         "an entry is unwired as it is, and the page that is told is the one that was unwired",
     ),
+    Repair(
+        "enter-counts-wirings-down",
+        "vmsmp.vm.pmap.enter:_replace",
+        """
+        if newpte & PG_W and not origpte & PG_W:
+            pmap.wired_count.fetchadd(1)
+        """,
+        """
+        if newpte & PG_W and not origpte & PG_W:
+            pmap.wired_count.fetchadd(1)
+        if origpte & PG_W and not newpte & PG_W:
+            pmap.wired_count.fetchadd(-1)
+        """,
+        "a wired entry that an unwired one replaces is counted no more",
+    ),
 )

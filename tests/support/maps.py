@@ -6,6 +6,7 @@ from vmsmp.check.vm.pmap import mapped as entries
 from vmsmp.scenarios._kit import touch as touches
 from vmsmp.vm.pmap import pmap_enter, pmap_pinit
 from vmsmp.vm.vm_map import (
+    FW_WIRED,
     VM_PROT_ALL,
     VM_PROT_RW,
     Mapping,
@@ -105,7 +106,7 @@ def touch(map, page, prot=VM_PROT_RW):
     obj = found.ba.object
     vm_object_hold(obj)
     m = vm_page_grab(obj, found.pindex, VM_ALLOC_NORMAL | VM_ALLOC_RETRY | VM_ALLOC_ZERO)
-    pmap_enter(map.pmap, at(page), m, found.prot, False, found.entry)
+    pmap_enter(map.pmap, at(page), m, found.prot, bool(found.wflags & FW_WIRED), found.entry)
     vm_page_wakeup(m)
     vm_object_drop(obj)
     vm_map_lookup_done(found.map, found.entry, None)

@@ -15,6 +15,7 @@ from vmsmp.vm.vm_kern import kmem_alloc_wait, kmem_free_wakeup, kmem_suballoc
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
     KERN_SUCCESS,
+    KM_PAGEABLE,
     MAP_FIXED,
     MAP_WIREFUTURE,
     VM_PROT_ALL,
@@ -123,6 +124,36 @@ def lookup_keeps_an_older_right(m):
     m.join()
     give_back(vmspace)
     vm_object_deallocate(file)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:fault_keeps_an_older_right:f424e:1.31>2",
+)
+def fault_keeps_an_older_right(m):
+    """Memory that can be written to cannot be wired, because it could be executed a moment ago.
+
+    A wired page is faulted in for all that its entry allows.  The fault has to begin anew, for it needs the
+    object's token exclusively, and before it does, the entry allows less.  It asks for all of it still.
+    Repair `fault-begins-afresh`: a fault that begins anew asks for what it was called for.
+    """
+    vm = m.boot(pages=12, l2_size=1)
+    vmspace = new_space(vm)
+    map = vmspace.vm_map
+    map_anon(m, map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_anon(m, map, BASE, 1, VM_PROT_ALL, VM_PROT_ALL)
+
+    def wirer():
+        rv = vm_map_kernel_wiring(map, BASE, BASE + PAGE_SIZE, 0)
+        m.check(rv == KERN_SUCCESS, "what can be read and written can be wired")
+
+    m.spawn(wirer)
+    m.spawn(vm_map_protect, map, BASE, BASE + PAGE_SIZE, VM_PROT_RW, False, name="changer")
+    m.join()
+    vm_map_kernel_wiring(map, BASE, BASE + PAGE_SIZE, KM_PAGEABLE)
+    give_back(vmspace)
 
 
 @scenario(cpus=1, tags={"map", "lookup", "finding"}, fixed=True, schedule="v1:wired_copy_refuses_writes:0:")

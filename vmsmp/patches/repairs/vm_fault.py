@@ -9,6 +9,20 @@ _CORE = f"{_MODULE}.object_fault:_Walk"
 
 REPAIRS = (
     Repair(
+        "fault-begins-afresh",
+        f"{_MODULE}.fault:vm_fault",
+        """
+        while result is None:
+            result = fault.attempt()
+        """,
+        """
+        while result is None:
+            fault.fault_type = fault_type
+            result = fault.attempt()
+        """,
+        "a fault that begins anew asks for what it was called for",
+    ),
+    Repair(
         "failed-read-ends-its-own",
         f"{_CORE}.readrest",
         "vm_object_pip_wakeup(obj)",

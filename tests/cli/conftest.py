@@ -88,12 +88,16 @@ def process():
 
 @pytest.fixture
 def started():
-    """Start a command in a process group of its own; whatever is left of the group dies at the end."""
+    """Start a command in a process group of its own; whatever is left of the group dies at the end.
+
+    `code` is run instead of the command line, which it has as its arguments.
+    """
     groups = []
 
-    def start(*words):
+    def start(*words, code=None):
+        program = ["-m", "vmsmp"] if code is None else ["-c", code]
         child = subprocess.Popen(
-            [sys.executable, "-m", "vmsmp", *map(str, words)],
+            [sys.executable, *program, *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -19,6 +19,21 @@ LIMIT_S = 1_000
 #: Batches that a campaign does, at most, and seconds that it goes on behind them, before it is killed.
 MOST_BATCHES = 6
 MOST_S = 0.5
+#: A campaign that says in a file when it is about to end, and then waits to be killed.
+ENDLESS = """
+import signal, sys
+from pathlib import Path
+from vmsmp.campaign.store.write import Store
+from vmsmp.cli import main
+
+def end(self, outcome):
+    Path(sys.argv[1]).touch()
+    while True:
+        signal.pause()
+
+Store.end = end
+main(sys.argv[2:])
+"""
 
 pytestmark = pytest.mark.timeout(4 * LIMIT_S)
 
@@ -39,19 +54,17 @@ def test_killed_again_and_again_it_comes_to_the_same(started, tmp_path, kills, s
     moments = random.Random(kills)
     words = (*WORDS, "--schedules", str(schedules))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    times = 0
-    while times < kills:
-        child = started(*words, "--store", killed)
+    for n in range(kills):
+        over = tmp_path / f"over{n}"
+        child = started(over, *words, "--store", killed, code=ENDLESS)
         wanted = batches(killed) + moments.randrange(MOST_BATCHES)
-        while child.poll() is None and batches(killed) < wanted:
+        while not over.exists() and batches(killed) < wanted:
+            assert child.poll() is None, child.communicate()
             time.sleep(0.2)
         time.sleep(moments.uniform(0.0, MOST_S))
-        if child.poll() is not None:
-            break
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate(timeout=LIMIT_S)
-        times += 1
-    assert times > kills // 2
+        assert -signal.SIGKILL == child.returncode
     for path in (killed, whole):
         child = started(*words, "--store", path)
         child.communicate(timeout=LIMIT_S)

@@ -26,6 +26,8 @@ from vmsmp.vm.vm_map.supply import Reserved, vm_map_entry_reserve
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
 
 MANY_ENTRIES, FEW_ENTRIES = 100_000, 1_000
+#: Pages of a machine: the entries of a large map take addresses of the kernel's, and these take page tables.
+PAGES = 64
 #: Entries that are looked up, and that are added and cut in each of the rounds; how far apart they are.
 LOOKS = 5_000
 CHANGES = 200
@@ -50,7 +52,7 @@ class _Sizes:
         """Fill a map, and look, map and cut at places far apart."""
 
         def program(m: Machine) -> None:
-            vm = m.boot(pages=8)
+            vm = m.boot(pages=PAGES)
             map = vm_map_init(vm, 0, VM_MAX_USER_ADDRESS, vm.pmap.make("pmap"))
             map.system_map = 1  # entries are cut without objects, whose cost is measured elsewhere
             reserved = vm_map_entry_reserve(vm, entries + 4 * ROUNDS * CHANGES)

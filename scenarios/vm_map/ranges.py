@@ -193,7 +193,7 @@ def remove_against_faults(m):
     unmap_all(m, map)
 
 
-@scenario(cpus=4, tags={"map", "transition"})
+@scenario(cpus=4, tags={"map", "transition"}, pages=9)
 def wirings_against_changes(m):
     """Ranges are wired with the map unlocked meanwhile, and others cut, protect and remove what is there."""
     vm = m.boot(pages=12, l2_size=1)

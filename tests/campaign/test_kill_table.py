@@ -112,7 +112,7 @@ def test_no_trial_makes_no_process():
 
 @pytest.mark.ci
 def test_a_trial_that_says_nothing_is_a_hang_and_the_next_one_is_made(monkeypatch):
-    monkeypatch.setattr("vmsmp.campaign.crew.START_S", 30.0)  # on a busy machine it may be stopped while it starts
+    monkeypatch.setattr("vmsmp.campaign.crew.START_S", 30.0)  # it may be stopped as it starts
 
     def freeze():
         children = Path(f"/proc/{os.getpid()}/task/{threading.main_thread().native_id}/children")

@@ -208,10 +208,12 @@ def mlock_opens_what_is_closed(m):
     """
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
-    map_anon(m, process.map, BASE, 1, VM_PROT_NONE)
+    map_anon(m, process.map, BASE, 1, VM_PROT_RW)
 
     def user():
         process.enter()
+        process.store(BASE, 1)
+        vm_map_protect(process.map, BASE, BASE + PAGE_SIZE, VM_PROT_NONE, False)
         vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, False)
         m.check(process.load(BASE) is None, "what may not be read is not read")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from interpreters import on_one_interpreter
 from small_programs import (
     KERNEL_OPERATIONS,
     Shared,
@@ -91,7 +90,6 @@ def test_random_kernel_programs_have_the_traces_that_depth_first_search_sees(kin
 
 
 @pytest.mark.ci
-@on_one_interpreter
 @pytest.mark.parametrize(
     ("programs", "most", "least"), [(9, 250, 1), pytest.param(30, 1_000, 2, marks=pytest.mark.nightly)]
 )

@@ -64,7 +64,8 @@ class Looks:
         if kind == ops.SLEEP:
             self._asleep.add(cpu)
         elif kind in _ACCESSES:
-            owner = self._machine.words.get(what)
+            words = self._machine.words
+            owner = words[what] if what in words else None
             if isinstance(owner, CpuQueue | ExactSleepQueues):
                 return
             what = getattr(owner, "ident", what)

@@ -64,8 +64,7 @@ class Looks:
         if kind == ops.SLEEP:
             self._asleep.add(cpu)
         elif kind in _ACCESSES:
-            words = self._machine.words
-            owner = words[what] if what in words else None
+            owner = self._machine.words.get(what)
             if isinstance(owner, CpuQueue | ExactSleepQueues):
                 return
             what = getattr(owner, "ident", what)

@@ -104,10 +104,11 @@ class Identities:
     def find(self, ident: int) -> Any:
         """The object of that identity, or None if there is none."""
         if ident >= FIRST_NAMED:
-            return self._named[ident] if ident in self._named else None
+            return self._named.get(ident)
         cpu, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
         if n >= FIRST_BLOCK:
-            return self._blocks[cpu].find(n) if cpu in self._blocks else None
+            blocks = self._blocks.get(cpu)
+            return blocks.find(n) if blocks is not None else None
         made = self.made[cpu] if cpu < len(self.made) else ()
         return made[n] if n < len(made) else None
 

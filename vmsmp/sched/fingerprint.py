@@ -62,7 +62,7 @@ class _Beside:
 
     def past(self, n: int, code: int, past: int) -> int:
         """Name what comes before step n: `past` on its CPU, and what its effects depend on."""
-        for effect in self.effects[n] if n in self.effects else ():
+        for effect in self.effects.get(n, ()):
             place = _place(effect)
             read = self._read.get(place, 0) if effect & ops.KIND_MASK == ops.STORE else 0
             past = hash((past, effect, self._written.get(place, 0), read))
@@ -72,7 +72,7 @@ class _Beside:
 
     def done(self, n: int, code: int, name: int) -> None:
         """Step n, of that name, is done."""
-        for effect in self.effects[n] if n in self.effects else ():
+        for effect in self.effects.get(n, ()):
             place = _place(effect)
             if effect & ops.KIND_MASK != ops.STORE:
                 self._read[place] = self._read.get(place, 0) + name * name & _WORD

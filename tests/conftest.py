@@ -5,6 +5,7 @@ tests that measure the tool's power or run long, `nightly` those that run longer
 which it belongs to by the marker `ci` or `nightly`; without one it runs always.
 """
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -59,6 +60,12 @@ def under_control(item):
     """Whether a test is in one of the rooms that run under the controlled engine."""
     path = item.path.relative_to(Path(__file__).parent).as_posix()
     return path.startswith(tuple(room if room.endswith(".py") else f"{room}/" for room in CONTROLLED))
+
+
+def pytest_collection_finish(session):
+    """The collected tests stay: to look through them for garbage again and again takes time."""
+    if gil_enabled():  # the free-threaded collector has no generations
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -428,12 +428,12 @@ def test_ctrl_c_at_the_very_beginning_leaves_nobody(started, wait_s):
 
 
 def workers(child):
-    """The workers of a campaign, once they run something."""
+    """The workers of a campaign that run something, once some do."""
     while True:
         assert child.poll() is None
         found = [process for process in alive(child.pid) if process != child.pid]
-        if found and all(len(os.listdir(f"/proc/{process}/task")) > 1 for process in found):
-            return found
+        if at_work := [process for process in found if len(os.listdir(f"/proc/{process}/task")) > 1]:
+            return at_work
         time.sleep(0.05)
 
 

@@ -69,6 +69,8 @@ class Mappings(MmuObserver, RecordObserver):
     def _start_over(self) -> None:
         self._memory: Memory | None = None
         self._pages: list[VmPage] = []
+        # operations on entries have codes from the first to below the last
+        self._first = self._last = 0
         # what the step under way writes: an entry of a table, or the flags of a page
         self._writing: _Write | None = None
         self._flagged: VmPage | None = None
@@ -89,10 +91,7 @@ class Mappings(MmuObserver, RecordObserver):
     # -- what changes ---------------------------------------------------------------------------
 
     def op(self, cpu: Cpu, code: int) -> None:
-        memory = self._memory
-        if memory is None:
-            self._find(cpu.machine)
-            return
+        # at every step, so what most steps lack comes first
         if self._flagged is not None:
             self._judge(cpu, self._flagged)
             self._flagged = None
@@ -100,25 +99,35 @@ class Mappings(MmuObserver, RecordObserver):
             write, self._writing = self._writing, None
             self._wrote(write)
         if code & 1:
-            if memory.first_entry <= code < memory.last_entry:
-                place = memory.place_of(code)
-                before = memory.peek_entry(*divmod(place, ENTRIES))
-                self._writing = _Write(cpu, place, before, ops.kind_of(code))
+            if self._first <= code < self._last:
+                self._begin(cpu, code)
             elif code & _PART == _FLAGS:
                 self._flagged = self._page(code)
+            elif self._memory is None:
+                self._find(cpu.machine)
         if self._untold and code & _PART == _DIRTY and cpu.index in self._untold:
             self._tells(cpu, code)
 
     def _find(self, machine: Any) -> None:
         """Look at all entries that there are once the machine has booted."""
         if machine.vm is not None:
-            self._memory = machine.vm.memory
+            memory = self._memory = machine.vm.memory
             self._pages = machine.vm.page.vm_page_array
-            for table, _, _ in self._memory.entries():
+            self._first, self._last = memory.first_entry, memory.last_entry
+            for table, _, _ in memory.entries():
                 self.zeroed(machine.curcpu, table)
 
+    def _begin(self, cpu: Cpu, code: int) -> None:
+        """The CPU is about to write an entry."""
+        assert self._memory is not None
+        place = self._memory.place_of(code)
+        before = self._memory.peek_entry(*divmod(place, ENTRIES))
+        self._writing = _Write(cpu, place, before, ops.kind_of(code))
+
     def _page(self, code: int) -> VmPage | None:
-        """The page whose flags an operation is about; None if they are another record's."""
+        """The page that an operation is about; None if it is about another record."""
+        if not self._pages:
+            return None
         number = (code & ~PART_BITS) - self._pages[0].code >> _SHIFT
         return self._pages[number] if 0 <= number < len(self._pages) else None
 

@@ -167,10 +167,6 @@ def forgotten_mark(map, entry):
             lambda map, entry: mark(entry, UNCOPIED),
             "INV-M6: map: an entry needs a copy, and a page of it is mapped writeable",
         ),
-        (
-            lambda map, entry: moved(map, entry, offset=PAGE_SIZE),
-            "INV-B7: map: an entry reaches to page 3 of an object of 2",
-        ),
     ],
     ids=[
         "page",
@@ -192,7 +188,6 @@ def forgotten_mark(map, entry):
         "copy of nothing",
         "copy not on write",
         "writeable copy",
-        "reach",
     ],
 )
 def test_a_broken_rule_is_named(wrong, message):

@@ -8,8 +8,7 @@ INV-M8: the size is the sum of the entries'.  INV-M9: every exclusive section le
 INV-M10: no hole that a search would take lies before where it is told to begin.  INV-M13: a stack has room
 below it, or none.
 INV-B1, B2, B4: each element of an entry's chain is on its object's list once, says what its entry says, and
-counts the elements below it; no element is on a list after its end.  INV-B7: anonymous memory that is mapped
-does not reach beyond its object.  INV-B5: whenever an object's list is
+counts the elements below it; no element is on a list after its end.  INV-B5: whenever an object's list is
 free, a scan of it finds every address at which a page of the object is mapped.
 INV-M15: a CPU's free entries are those that are available and those that are reserved.
 INV-M14, that nobody uses an entry or an element after its end, is asked of every access to one.
@@ -48,7 +47,7 @@ from vmsmp.vm.vm_map.flags import (
 )
 from vmsmp.vm.vm_map.map import VmMap
 from vmsmp.vm.vm_map.supply import VmMapEntrySupply
-from vmsmp.vm.vm_object.object import ANONYMOUS, VmObject
+from vmsmp.vm.vm_object.object import VmObject
 from vmsmp.vm.vm_page.page import VmPage
 
 #: A map with more entries is walked when all CPUs stand still only.
@@ -163,7 +162,7 @@ def _holes(map: VmMap) -> Iterator[tuple[int, int]]:
 
 
 def broken_chains(map: VmMap) -> Broken | None:
-    """Whether the chains of all entries are as they should be (INV-B1, INV-B2, INV-B4, INV-B7)."""
+    """Whether the chains of all entries are as they should be (INV-B1, INV-B2, INV-B4)."""
     for entry in map.raw_rb_root:
         if entry.raw_maptype == VM_MAPTYPE_NORMAL:
             broken = _broken_chain(map, entry)
@@ -174,10 +173,6 @@ def broken_chains(map: VmMap) -> Broken | None:
 
 def _broken_chain(map: VmMap, entry: VmMapEntry) -> Broken | None:
     chain = entry.chain()
-    obj = entry.ba.raw_object
-    reach = entry.ba.raw_offset + entry.ba.raw_end - entry.ba.raw_start >> PAGE_SHIFT
-    if obj is not None and obj.raw_type in ANONYMOUS and reach > obj.raw_size:
-        return Broken("INV-B7", f"an entry reaches to page {reach} of an object of {obj.raw_size}")
     for ba, left in zip(chain, range(len(chain) - 1, -1, -1), strict=True):
         if (ba.raw_start, ba.raw_end) != (entry.ba.raw_start, entry.ba.raw_end):
             return Broken("INV-B2", "an element of a chain says other bounds than its entry")

@@ -1,13 +1,11 @@
 """Findings in page tables and their invalidation: the model does what pmap.c and pmap_inval.c do."""
 
 from vmsmp import scenario
-from vmsmp.mmu.entry import PG_M
-from vmsmp.scenarios._kit import Space, at, idle_pages
+from vmsmp.scenarios._kit import Space, at, idle_pages, leave
 from vmsmp.vm.pmap import (
     pmap_is_modified,
     pmap_page_protect,
     pmap_protect,
-    pmap_pte,
     pmap_unwire,
 )
 from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
@@ -76,7 +74,8 @@ def protection_tells_too_late(m):
     space = Space(vm, obj, 1)
     for prot in (VM_PROT_READ, VM_PROT_RW):  # so its flags stay until all entries have gone
         space.fault(page, 0, prot)
-    pmap_pte(space.pmap, at(0)).setbits(PG_M)  # a process has written to it
+    m.check(space.store(0), "a page of one's own can be written")
+    leave(vm)
 
     def reclaimer():
         vm_page_busy_wait(page, True)

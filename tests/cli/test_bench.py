@@ -20,11 +20,12 @@ FREE = [Figure("free, exact, 2 CPUs, disjoint spinlocks", 20_000.0, "grants/s", 
 PAGES = [Figure("free, pages, 2 CPUs, 64 colours", 9_000.0, "alloc+free/s", 1.6, 1.5, "0.0% contested")]
 SIZES = [Figure("memory of 1,000,000 pages", 512.0, "bytes/page", note="growth of the process")]
 MMU = [Figure("loads that walk", 20_000.0, "loads/s", 0.125, note="to a hit")]
+FAULTS = [Figure("fault of a resident page", 50, "steps", 1.2, 1.0, "of 60 that it may take")]
 TWO = [(1, Throughput(12_345.6, 0.25)), (1024, Throughput(20_000.0, 0.0))]
 ONE = [(1, Throughput(11_000.0, 0.0)), (1024, Throughput(10_000.0, 0.0))]
 OBJECTS = [Figure("scan of an object of 1,000,000 pages", 500_000.0, "pages/s", 0.8, 0.5, "to one of 1,000")]
 MAPS = [Figure("lookup in a map of 100,000 entries", 400_000.0, "calls/s", 0.8, 0.5, "to one of 1,000")]
-FIGURES = CONTROLLED + FREE + PAGES + SIZES + OBJECTS + MAPS + MMU
+FIGURES = CONTROLLED + FREE + PAGES + SIZES + OBJECTS + MAPS + MMU + FAULTS
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def asked(monkeypatch):
     playing("object_figures", OBJECTS)
     playing("map_figures", MAPS)
     playing("mmu_figures", MMU)
+    playing("fault_figures", FAULTS)
     playing("colour_curve", TWO, ONE)
     return calls
 
@@ -71,6 +73,7 @@ def test_the_time_is_shared_by_the_kinds_of_measurement(vmsmp, asked):
         ("object_figures",),
         ("map_figures",),
         ("mmu_figures",),
+        ("fault_figures",),
     ] == asked
 
 
@@ -160,7 +163,7 @@ def test_with_a_plot_the_json_has_the_curve_of_two_cpus_and_the_file_is_there(vm
 
 def test_a_plot_measures_the_curves_of_two_cpus_and_of_one(vmsmp, asked, tmp_path):
     vmsmp("bench", "--seconds", "6", "--plot", tmp_path / "curve.svg")
-    assert [("colour_curve", 1.0), ("colour_curve", 1.0, ("cpus", 1))] == asked[7:]
+    assert [("colour_curve", 1.0), ("colour_curve", 1.0, ("cpus", 1))] == asked[8:]
 
 
 def test_a_plot_is_written_and_named(vmsmp, asked, tmp_path):
@@ -231,7 +234,7 @@ def test_a_plot_that_cannot_be_written_in_the_end_is_one_line(vmsmp, asked, tmp_
 
     monkeypatch.setattr("os.fsync", full)
     complaint, measured, words = refused(vmsmp, asked, tmp_path / "curve.svg")
-    assert ((2, 1), 9) == (complaint[::2], len(measured))
+    assert ((2, 1), 10) == (complaint[::2], len(measured))
     assert words.endswith("curve.svg': No space left on device\n")
 
 

@@ -17,6 +17,7 @@ from vmsmp.check.starvation import Starvation
 from vmsmp.check.states import LockStates
 from vmsmp.check.textbook import RULES as TEXTBOOK_RULES
 from vmsmp.check.vm import RULES, SYSTEM
+from vmsmp.check.vm.mappings import Mappings
 from vmsmp.check.vm.memory import UserMemory
 from vmsmp.check.vm.pmap_inval import Shootdowns
 from vmsmp.check.vm.vm_map import Backings
@@ -40,6 +41,7 @@ def checkers(
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
         ledger = Ledger(parallel=free)
+        records = Records(ledger, (*RULES, *TEXTBOOK_RULES), SYSTEM, parallel=free)
         made = (
             LostWakeup(logged=not free),
             *made,
@@ -48,7 +50,8 @@ def checkers(
             LockOrder(parallel=free),
             Misuse(),
             ledger,
-            Records(ledger, (*RULES, *TEXTBOOK_RULES), SYSTEM, parallel=free),
+            records,
+            Mappings(records),
             Sweeps(ledger),
             Backings(),
             FieldLocks(),

@@ -35,10 +35,10 @@ class _Walk:
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A flush was done: by whom, at which step, and what the tables said of a page then."""
+    """A flush was done: by whom, at which position in the run, and what the tables said of a page then."""
 
     cpu: Cpu
-    step: int
+    at: int
     said: Translation | None
 
 
@@ -47,7 +47,7 @@ class _Given:
     """A frame changed hands."""
 
     cpu: Cpu
-    step: int
+    at: int
     before: str | None
     after: str | None
 
@@ -56,7 +56,7 @@ class _Given:
 class _Filled:
     """An entry came into a TLB."""
 
-    step: int
+    at: int
     tenure: int
 
 
@@ -94,7 +94,7 @@ class Translations(MmuObserver):
 
     def filled(self, cpu: Cpu, entry: Translation) -> None:
         walk = self._walks.pop(cpu.index)
-        self._filled[cpu.index, entry] = _Filled(step_of(cpu), walk.tenure)
+        self._filled[cpu.index, entry] = _Filled(position(cpu), walk.tenure)
         for key in [key for key in self._lost if key[:2] == (cpu.index, entry)]:
             del self._lost[key]
         if walk.settled is not None and not entry.within(walk.settled.said):
@@ -105,7 +105,7 @@ class Translations(MmuObserver):
     def settled(self, cpu: Cpu, root: int, va: int, npages: int) -> None:
         mmu = cpu.mmu.mmu
         for page in pages_from(va, npages):
-            done = _Settled(cpu, step_of(cpu), mmu.peek(root, page))
+            done = _Settled(cpu, position(cpu), mmu.peek(root, page))
             for unit in mmu.units:
                 for _, entry in unit.tlb.entries():
                     if entry.root == root and entry.covers(page) and not entry.at(page).within(done.said):
@@ -117,7 +117,7 @@ class Translations(MmuObserver):
     def assigned(self, cpu: Cpu, frame: int, owner: str | None) -> None:
         before = cpu.mmu.mmu.memory.owners.get(frame)
         if owner != before:
-            self._given.setdefault(frame, []).append(_Given(cpu, step_of(cpu), before, owner))
+            self._given.setdefault(frame, []).append(_Given(cpu, position(cpu), before, owner))
 
     # -- their use ------------------------------------------------------------------------------
 
@@ -132,9 +132,8 @@ class Translations(MmuObserver):
         if lost is not None and not gives(lost.said, entry, va, access):
             text = "INV-T1: a translation is used that the tables had lost before the flush was done"
             said = "nothing" if lost.said is None else lost.said
-            facts = [
-                f"{lost.cpu} promised at step {lost.step} that nobody uses more than the tables said: {said}"
-            ]
+            step = step_at(cpu, lost.at)
+            facts = [f"{lost.cpu} promised at step {step} that nobody uses more than the tables said: {said}"]
             self._tell(cpu, FailureKind.CHECK, text, entry, va, access, facts)
         given = self._given.get(entry.frame_at(va))
         if given and (given[-1].after is None or len(given) != self._filled[cpu.index, entry].tenure):
@@ -142,7 +141,7 @@ class Translations(MmuObserver):
             last = given[-1]
             facts = [
                 f"{last.cpu} gave frame[{entry.frame_at(va)}] from {last.before or 'nobody'} to "
-                f"{last.after or 'nobody'} at step {last.step}"
+                f"{last.after or 'nobody'} at step {step_at(cpu, last.at)}"
             ]
             self._tell(cpu, FailureKind.USE_AFTER_FREE, text, entry, va, access, facts)
 
@@ -157,9 +156,7 @@ class Translations(MmuObserver):
         facts: list[str],
     ) -> None:
         """Fail the execution, with the stale entry."""
-        cpu.machine.fail(
-            kind, text, [use(cpu, entry, va, access, self._filled[cpu.index, entry].step), *facts]
-        )
+        cpu.machine.fail(kind, text, [use(cpu, entry, va, access, self._filled[cpu.index, entry].at), *facts])
 
 
 def gives(said: Translation | None, entry: Translation, va: int, access: Access) -> bool:
@@ -174,12 +171,16 @@ def gives(said: Translation | None, entry: Translation, va: int, access: Access)
 
 
 def use(cpu: Cpu, entry: Translation, va: int, access: Access, filled: int) -> str:
-    """The use of an entry, which was filled at that step, as a report tells it."""
+    """The use of an entry, which was filled at that position in the run, as a report tells it."""
     does = "stores to" if access.write else "fetches from" if access.fetch else "loads from"
-    return f"{cpu} {does} {va:#x} by an entry of its TLB: {entry}, filled at step {filled}"
+    return f"{cpu} {does} {va:#x} by an entry of its TLB: {entry}, filled at step {step_at(cpu, filled)}"
 
 
-def step_of(cpu: Cpu) -> int:
-    """The step under way, as a report numbers it."""
-    engine = cpu.machine.engine
-    return engine.step_at(engine.position(cpu))
+def position(cpu: Cpu) -> int:
+    """The position in the run; to number the step there takes a walk through the run (`step_at`)."""
+    return cpu.machine.engine.position(cpu)
+
+
+def step_at(cpu: Cpu, position: int) -> int:
+    """The step that a report tells for a position in the run."""
+    return cpu.machine.engine.step_at(position)

@@ -6,11 +6,22 @@ lock is looked at before the operation that follows one of its own, and at the e
 
 from __future__ import annotations
 
+from typing import Final
+
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.identity import FIRST_BLOCK, FIRST_NAMED
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.records.record import PART_BITS, SPIN
 from vmsmp.sync.lock import Lock
+
+#: Which part of a record an operation is about, and those about its spinlock.
+_PART: Final = PART_BITS & ~ops.KIND_MASK
+_SPIN: Final = SPIN << ops.CPU_BITS + ops.KIND_BITS
+#: Codes of operations on what has a reserved identity are from the first to below the second.
+_FIRST_RESERVED: Final = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
+_FIRST_NAMED: Final = FIRST_NAMED << ops.KIND_BITS
 
 
 class LockStates(Observer):
@@ -33,6 +44,8 @@ class LockStates(Observer):
             if wrong is not None:
                 cpu.machine.fail("check", f"state of {lock}: {wrong}", [lock.state()])
         if code & 1:
+            if code & _PART != _SPIN and _FIRST_RESERVED <= code < _FIRST_NAMED:
+                return  # of what has reserved identities only the spinlocks of records are locks
             ident = code >> ops.KIND_BITS
             if ident not in self._known:
                 found = cpu.machine.find(ident)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vmsmp.campaign.code import code_name
 from vmsmp.campaign.measure.controlled import controlled_figures
+from vmsmp.campaign.measure.faults import fault_figures
 from vmsmp.campaign.measure.figure import Figure, ledger
 from vmsmp.campaign.measure.free import free_figures
 from vmsmp.campaign.measure.maps import map_figures
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
         Store(Path(args.store), code_name()).close()  # before the measuring, since it may be none
     figures = controlled_figures(args.seconds / 3) + free_figures(args.seconds / 3)
     figures += page_figures(args.seconds / 3) + size_figures() + object_figures()
-    figures += map_figures() + mmu_figures()
+    figures += map_figures() + mmu_figures() + fault_figures()
     curve = colour_curve(args.seconds / 6) if place is not None or args.store is not None else []
     if place is not None:
         _plot(place, curve, args.seconds / 6, gil)

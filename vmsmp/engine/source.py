@@ -96,7 +96,9 @@ def role_of(frame: FrameType) -> Role:
 def outer(frame: FrameType) -> FrameType | None:
     """The frame of the function that called the one this frame is in; what only hands a call on is none."""
     outside = frame.f_back
-    while outside is not None and (_inlined(frame) or outside.f_code.co_filename == DISPATCH):
+    while outside is not None and (
+        frame.f_code.co_name in _INLINED or outside.f_code.co_filename == DISPATCH
+    ):
         frame, outside = outside, outside.f_back
     return outside
 
@@ -107,7 +109,10 @@ def caller(out: int = 0, *, inner: int = 1) -> FrameType:
     `inner` is how many of the innermost frames the caller knows to be machinery.
     """
     frame: FrameType | None = sys._getframe(inner)
-    while frame is not None and role_of(frame) is _MACHINERY:
+    # as `role_of` says, without a call: a ledger asks at every share
+    while frame is not None and (
+        frame.f_code.co_filename == DISPATCH or role_in(frame.f_globals.get("__name__") or "") is _MACHINERY
+    ):
         frame = frame.f_back
     while out and frame is not None:
         frame = outer(frame)

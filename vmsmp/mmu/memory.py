@@ -24,6 +24,8 @@ from vmsmp.sync.services import Services
 #: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
 _MOST_SHOWN: Final = 4
+#: How far apart the codes of operations on neighbouring entries are, as a shift.
+_WORD_SHIFT: Final = ops.CPU_BITS + ops.KIND_BITS
 
 
 class Frame(NamedTuple):
@@ -60,6 +62,9 @@ class Memory:
         # by frame: the table entries that were looked at, by index
         self._tables: dict[int, dict[int, Atomic]] = {}
         self._first_word = machine.reserve(frames * ENTRIES, self._word)
+        #: Codes of operations on entries are from the first to below the last.
+        self.first_entry = self._first_word << ops.KIND_BITS
+        self.last_entry = self.first_entry + (frames * ENTRIES << _WORD_SHIFT)
         room = -(-frames // STRIDE) * STRIDE  # records' identities begin at multiples of that
         self._first_frame = machine.reserve(room, self._frame)
         # free frames: those below `_next` that were given back, and all from there on
@@ -180,6 +185,14 @@ class Memory:
         """Read an entry unseen: for checkers and the debugger."""
         word = self._tables.get(frame, {}).get(index)
         return 0 if word is None else word.peek()
+
+    def place_of(self, code: int) -> int:
+        """The number of the entry that an operation is about, `ENTRIES` to a frame: for checkers."""
+        return code - self.first_entry >> _WORD_SHIFT
+
+    def places(self, frame: int) -> list[int]:
+        """The numbers of the entries of a table that were looked at: for checkers."""
+        return [frame * ENTRIES + index for index in self._tables.get(frame, ())]
 
     def entries(self) -> Iterator[tuple[int, int, int]]:
         """Every table entry that is not 0, as frame, index and value, read unseen."""

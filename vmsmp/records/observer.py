@@ -18,7 +18,7 @@ class RecordObserver(Observer):
         """`cpu` reads or writes a field without the locks that its letters require."""
 
     def watched(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
-        """`cpu` writes a field that is declared with `watch`, or reads or writes one of a mortal record."""
+        """`cpu` writes a field declared with `watch`, or one of a mortal record; or reads a freed one's."""
 
     def took(self, cpu: Cpu, record: Any, share: Share) -> None:
         """`cpu` took a share with the operation just performed."""

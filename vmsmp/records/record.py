@@ -259,6 +259,13 @@ def read(record):
         tell(record.vm.hooks.unlocked, record, declared, False)
     return record.raw_{name}
 
+def read_mortal(record):
+    if record.freed:
+        tell(record.vm.hooks.watched, record, declared, False)
+    if may_read is not None and not may_read(record.vm.engine.current, record):
+        tell(record.vm.hooks.unlocked, record, declared, False)
+    return record.raw_{name}
+
 def write(record, value):
     if not may_write(record.vm.engine.current, record):
         tell(record.vm.hooks.unlocked, record, declared, True)
@@ -266,10 +273,11 @@ def write(record, value):
 """
 
 
-def _guard(declared: Field) -> property:
+def _guard(declared: Field, *, mortal: bool = False) -> property:
     """Return a property over a slot that reports each access without the locks of the field's letters.
 
-    It evaluates the letters itself: to call a checker at every access costs more than they do.
+    Of a mortal record it also reports reads after that was freed.  It evaluates the letters itself: to call a
+    checker at every access costs more than they do.
     """
     known: dict[str, Any] = {
         "__name__": __name__,  # a report leaves their frames out, too
@@ -280,25 +288,18 @@ def _guard(declared: Field) -> property:
     }
     source = _ACCESSORS.format(name=declared.name)
     exec(compile(source, "<guards of a record>", "exec"), known)  # noqa: S102 - the name of a declared slot only
-    read, write = known["read"], known["write"]
-    return property(
-        declared.peek if declared.may_read is None else read,
-        declared.poke if declared.may_write is None else write,
-    )
+    read = known["read_mortal"] if mortal else declared.peek if declared.may_read is None else known["read"]
+    return property(read, declared.poke if declared.may_write is None else known["write"])
 
 
 def _watched_guard(declared: Field, *, mortal: bool) -> property:
-    """The same for a field that also reports its writes to the rules, of a mortal record its reads, too.
+    """The same for a field that also reports its writes to the rules, and reads of one that was freed.
 
     Its letters may depend on its own value (a page's token on its object), so a write must be allowed by the
     value that it replaces and by the one that it stores.
     """
-    guard = _guard(declared)
-    get, put, may_write = guard.__get__, guard.__set__, declared.may_write
-
-    def read(record: Any) -> Any:
-        _tell(record.vm.hooks.watched, record, declared, False)
-        return get(record)
+    guard = _guard(declared, mortal=mortal)
+    put, may_write = guard.__set__, declared.may_write
 
     def write(record: Any, value: Any) -> None:
         vm = record.vm
@@ -309,7 +310,7 @@ def _watched_guard(declared: Field, *, mortal: bool) -> property:
         if allowed and not may_write(vm.engine.current, record):  # type: ignore[misc]  # used if not None
             _tell(vm.hooks.unlocked, record, declared, True)
 
-    return property(read if mortal else guard.fget, write)
+    return property(guard.fget, write)
 
 
 def _tell(hooks: tuple[Callable[..., None], ...], record: Any, declared: Field, write: bool) -> None:

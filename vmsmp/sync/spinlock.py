@@ -224,6 +224,10 @@ class ExactSpinlock(Spinlock):
         return f"{_format(self.lock.peek())} ({super().state()})"
 
 
+def _indexes(cpus: list[Cpu]) -> list[int]:
+    return sorted({cpu.index for cpu in cpus})
+
+
 class AtomicSpinlock(Spinlock):
     """The same contract in one step each, granted by the engine."""
 
@@ -306,11 +310,13 @@ class AtomicSpinlock(Spinlock):
 
     def check_word(self) -> str | None:
         """INV-SP1, of what stands for the word."""
-        owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
-        if owners != ({} if self._owner is None else {self._owner.index: 1}):
-            return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
-        if sum(readers.values()) != self._readers or (owners and readers):
-            return f"it has {self._readers} readers, but is held shared by {sorted(readers)}"
+        owners = [cpu for cpu, mode in self.holders if mode == EXCLUSIVE]
+        if owners != ([] if self._owner is None else [self._owner]):
+            return f"{self._owner} is its owner, but it is held exclusively by {_indexes(owners)}"
+        readers = len(self.holders) - len(owners)
+        if readers != self._readers or (owners and readers):
+            reading = [cpu for cpu, mode in self.holders if mode == SHARED]
+            return f"it has {self._readers} readers, but is held shared by {_indexes(reading)}"
         return None
 
     def check_rest(self) -> str | None:

@@ -33,7 +33,9 @@ def test_figures_under_control_are_steps_a_second(controlled):
     assert {"steps/s"} == {figure.unit for figure in controlled}
 
 
-@pytest.mark.parametrize("name", ["cells", "spinlock atomic", "spinlock exact", "page allocation", "pages"])
+@pytest.mark.parametrize(
+    "name", ["cells", "spinlock atomic", "spinlock exact", "page allocation", "pages", "faults"]
+)
 @pytest.mark.parametrize("checkers", ["on", "off"])
 def test_checkers_are_measured_on_and_off(controlled, name, checkers):
     assert f"{name}, random walk, checkers {checkers}" in [figure.name for figure in controlled]

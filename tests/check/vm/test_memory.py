@@ -8,7 +8,15 @@ import vmsmp
 from vmsmp.scenarios._kit import Space, at, idle_pages
 from vmsmp.scenarios.pmap_inval import _tables as tables
 from vmsmp.vm.observer import ContentsDropped, VmObserver, contents_dropped
-from vmsmp.vm.pmap import pmap_copy_page, pmap_pte, pmap_zero_page
+from vmsmp.vm.pmap import (
+    PG_MANAGED,
+    pmap_copy_page,
+    pmap_pte,
+    pmap_pte_pindex,
+    pmap_zero_page,
+    pv_get,
+    pv_placemarker_wakeup,
+)
 from vmsmp.vm.pmap_inval import pmap_inval_smp
 from vmsmp.vm.vm_map import VM_PROT_READ
 from vmsmp.vm.vm_object import MADV_FREE, vm_object_allocate, vm_object_madvise, vm_object_page_remove
@@ -225,7 +233,9 @@ def test_a_page_is_zeroed_before_its_next_owner_reads_it(how):
             pmap_copy_page(vm, used.phys, other.phys)
             used = other
         pte = vm.memory.word(*_leaf(space))
-        pmap_inval_smp(space.pmap, at(0), 1, pte, pte.value & 0xFFF | used.phys << 12)
+        _, pmark = pv_get(space.pmap, pmap_pte_pindex(at(0)), mark=True)
+        pmap_inval_smp(space.pmap, at(0), 1, pte, pte.value & 0xFFF & ~PG_MANAGED | used.phys << 12)
+        pv_placemarker_wakeup(pmark)
         m.curcpu.load(at(0))
 
     wrong = how in ("nothing", "copy of one")

@@ -1,4 +1,4 @@
-"""Rules of page tables, their locks, and pages that entries name."""
+"""Rules of page tables, their locks and their counts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from tables import MEMORY, Space, at
 from vmsmp.check.vm.pmap import (
     broken_active,
     broken_hold,
-    broken_mapping,
     broken_placemark,
     freed_in_use,
-    freed_mapped,
     interlocked_pages,
     owned_placemarks,
     wrong_counts,
@@ -28,8 +26,6 @@ from vmsmp.vm.pmap import (
     pmap_pte,
     pv_get,
 )
-from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_RW
-from vmsmp.vm.vm_page import PG_MAPPED, PG_MAPPEDMULTI, PG_WRITEABLE
 
 
 def told(program):
@@ -50,43 +46,6 @@ def fails(program):
 
 def text(broken):
     return broken and broken.text
-
-
-@pytest.mark.parametrize(
-    ("flags", "word"),
-    [
-        (0, "an entry of a page table names it, and it is not flagged as mapped"),
-        (PG_MAPPED | PG_WRITEABLE, "2 entries name it, and it is flagged as mapped once"),
-        (PG_MAPPED | PG_MAPPEDMULTI, "a process may write to it, and it is not flagged so"),
-        (PG_MAPPED | PG_MAPPEDMULTI | PG_WRITEABLE, None),
-    ],
-)
-def test_flags_say_what_entries_there_are(flags, word):
-    def program(vm):
-        space = Space(vm, 2)
-        m = space.enter(0, VM_PROT_READ)
-        space.enter(0, VM_PROT_RW, False, 1)
-        m.flags.value = flags
-        return text(broken_mapping(m, None)), text(freed_mapped(m, None))
-
-    assert (word, "freed while an entry of a page table names it") == told(program)
-
-
-def test_a_page_that_no_entry_names_has_no_rules_to_keep():
-    def program(vm):
-        m = Space(vm).pages[0]
-        return broken_mapping(m, None), freed_mapped(m, None)
-
-    assert (None, None) == told(program)
-
-
-def test_a_checker_sees_flags_that_say_too_little():
-    def program(vm):
-        m = Space(vm).enter()
-        m.flags.clearbits(PG_MAPPED)
-        m.flags.load()
-
-    assert fails(program).startswith("INV-P1: pg")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from maps import ANON, at, entry_at, floored, put, touch
 from vmsmp.vm.pmap import pmap_remove
 from vmsmp.vm.vm_map import (
     MAP_CLIP_NO_HOLES,
+    MAP_ENTRY_COW,
     MAP_ENTRY_IN_TRANSITION,
+    MAP_ENTRY_NEEDS_COPY,
     MAP_ENTRY_NEEDS_WAKEUP,
     MAP_ENTRY_STACK,
     MAP_ENTRY_USER_WIRED,
@@ -23,6 +25,8 @@ from vmsmp.vm.vm_map.backing import vm_map_backing_detach
 from vmsmp.vm.vm_map.supply import free_record
 from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import PAGE_SIZE
+
+UNCOPIED = MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
 
 
 def told(wrong):
@@ -151,6 +155,18 @@ def forgotten_mark(map, entry):
             lambda map, entry: (unmap(map), vm_map_backing_detach(entry, entry.ba)),
             "INV-B1: map: an element of a chain is 0 times on its object's list",
         ),
+        (
+            lambda map, entry: mark(entry_at(map, 6), UNCOPIED),
+            "INV-M5: map: an entry without an object needs a copy of it",
+        ),
+        (
+            lambda map, entry: (unmap(map), mark(entry, MAP_ENTRY_NEEDS_COPY)),
+            "INV-M5: map: an entry needs a copy, and is not copied on write",
+        ),
+        (
+            lambda map, entry: mark(entry, UNCOPIED),
+            "INV-M6: map: an entry needs a copy, and a page of it is mapped writeable",
+        ),
     ],
     ids=[
         "page",
@@ -169,11 +185,22 @@ def forgotten_mark(map, entry):
         "offset",
         "chain",
         "list",
+        "copy of nothing",
+        "copy not on write",
+        "writeable copy",
     ],
 )
 def test_a_broken_rule_is_named(wrong, message):
     kind, said = told(wrong)
     assert ("accounting", message) == (kind, said[: len(message)])
+
+
+def test_what_needs_a_copy_may_be_mapped_read_only():
+    def program(map, entry):
+        unmap(map)
+        mark(entry, UNCOPIED)
+
+    assert None is told(program)
 
 
 def test_a_mapping_that_a_scan_would_miss_is_seen_when_the_list_is_free_again():

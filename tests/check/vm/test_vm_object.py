@@ -10,6 +10,7 @@ import verdicts
 import vmsmp
 from page_layer import poke
 from vmsmp.check.vm.vm_object import (
+    beyond_size,
     broken_bucket,
     broken_object,
     freed_wrongly,
@@ -383,3 +384,19 @@ def test_a_file_with_a_page_that_may_be_written_to_says_so(known):
     assert (None, None) == (before, after)
     text = "it has a page mapped writeable, and says that it has none"
     assert (None if known == OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY else text) == (broken and broken[1].text)
+
+
+@pytest.mark.parametrize(("size", "told"), [(1, None), (0, "it has a page beyond its size, which is 0")])
+def test_no_page_lies_beyond_the_size_of_its_object(size, told):
+    found = []
+
+    def program(m):
+        vm = m.boot(pages=8, l2_size=1)
+        obj = vm_object_allocate(vm, 1)
+        active_page(vm, obj, 0)
+        before, obj.size = obj.size, size
+        found.append(beyond_size(vm))
+        obj.size = before
+
+    silent(program, schedules=1)
+    assert told == (found[0] and found[0][1].text)

@@ -9,18 +9,25 @@ import pytest
 
 import verdicts
 import vmsmp
+from maps import ANON, new_map, put
 from page_layer import poke
 from vmsmp.check.vm.vmspace import (
     broken_counts,
     broken_interlock,
     broken_vmspace,
     freed_wrongly,
+    mapped_twice,
     never_freed,
     too_few_references,
 )
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_map import VM_REF_DELETED, VMSPACE_EXIT1, VMSPACE_EXIT2, VMSPACE_HOLD, VMSPACE_REF
-from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_object import (
+    OBJ_ONEMAPPING,
+    vm_object_allocate,
+    vm_object_reference_quick,
+    vm_object_set_flag,
+)
 
 found = partial(verdicts.found, whole=False, schedules=60)
 
@@ -160,3 +167,43 @@ def test_the_rule_of_objects_is_asked_in_the_end():
 def ba(obj):
     """A backing that says that it is the object's."""
     return SimpleNamespace(object=obj, raw_object=obj, start=0, end=4096, offset=0, freed=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts", "freed", "broken"),
+    [
+        (OBJ_ONEMAPPING, [(0, 2), (1, 1)], False, True),
+        (OBJ_ONEMAPPING, [(2, 1), (0, 3)], False, True),
+        (OBJ_ONEMAPPING, [(2, 1), (0, 2)], False, False),
+        (OBJ_ONEMAPPING, [(0, 2)], False, False),
+        (OBJ_ONEMAPPING, [(0, 2), (1, 1)], True, False),
+        (0, [(0, 2), (1, 1)], False, False),
+    ],
+)
+def test_an_object_that_is_mapped_once_has_each_page_in_one_backing(flags, parts, freed, broken):
+    backings = [
+        SimpleNamespace(raw_offset=first << 12, raw_start=0x5000, raw_end=0x5000 + (pages << 12))
+        for first, pages in parts
+    ]
+    flags = SimpleNamespace(value=flags)
+    obj = SimpleNamespace(flags=flags, raw_backing_list=backings, freed=freed)
+    found = mapped_twice(SimpleNamespace(objects=[obj]))
+    assert broken is (found is not None)
+    assert not broken or found[1].invariant == "INV-B6"
+
+
+def test_two_mappings_of_what_is_mapped_once_are_seen_in_the_end():
+    def program(m):
+        vm = m.boot(pages=16, l2_size=1)
+        obj = vm_object_allocate(vm, 2)
+        map = new_map(vm)
+        for page in (1, 5):
+            put(map, page, 2, ANON._replace(object=obj))
+        vm_object_set_flag(obj, OBJ_ONEMAPPING)
+        vm_object_reference_quick(obj)
+
+    found(
+        program,
+        "accounting",
+        "INV-B6: obj: it says that it is mapped once, and two backings have a page of it",
+    )

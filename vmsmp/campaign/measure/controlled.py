@@ -146,7 +146,9 @@ class _Case:
 
 
 def _cases() -> list[_Case]:
-    one_colour, page_storm = (find_scenario(name) for name in ("alloc_storm_one_colour", "page_storm"))
+    one_colour, page_storm, faults = (
+        find_scenario(name) for name in ("alloc_storm_one_colour", "page_storm", "faults_against_munmap")
+    )
     return [
         _Case("cells, random walk, checkers off", on_cells, "random", False, "atomic", 0.6),
         _Case("cells, random walk, checkers on", on_cells, "random", True, "atomic", 0.35),
@@ -159,6 +161,8 @@ def _cases() -> list[_Case]:
         _Case("page allocation, random walk, checkers on", one_colour, "random", True, "atomic", None),
         _Case("pages, random walk, checkers off", page_storm, "random", False, "atomic", None),
         _Case("pages, random walk, checkers on", page_storm, "random", True, "atomic", None),
+        _Case("faults, random walk, checkers off", faults, "random", False, "atomic", None),
+        _Case("faults, random walk, checkers on", faults, "random", True, "atomic", None),
     ]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from vmsmp.check.mmu import step_of
+from vmsmp.check.mmu import position, step_at
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.mmu.entry import DEV_BSHIFT, PAGE_SHIFT
@@ -34,7 +34,7 @@ class _Stored(NamedTuple):
 
     value: Any
     cpu: Cpu
-    step: int
+    at: int
 
 
 class _Page(NamedTuple):
@@ -118,7 +118,7 @@ class UserMemory(MmuObserver, VmObserver):
         piece = offset_of(va) >> DEV_BSHIFT
         if access.write:
             if self._judged(pages[0]):
-                self._stored.setdefault(pages[0], {})[piece] = _Stored(value, cpu, step_of(cpu))
+                self._stored.setdefault(pages[0], {})[piece] = _Stored(value, cpu, position(cpu))
             return
         self._check_owner(cpu, va, piece)
         self._check_value(cpu, va, piece, value, pages)
@@ -149,7 +149,7 @@ class UserMemory(MmuObserver, VmObserver):
                     "INV-UM1: a load does not return what was stored last",
                     [
                         f"{cpu} loads {value!r} from {va:#x}, which is in {page}",
-                        f"{last.cpu} stored {last.value!r} there at step {last.step}",
+                        f"{last.cpu} stored {last.value!r} there at step {step_at(cpu, last.at)}",
                     ],
                 )
             return

@@ -1,9 +1,8 @@
-"""Page tables, their locks, and what pages know of the entries that name them.
+"""Page tables, their locks and their counts.
 
 R4 and R5 for a placemark and a pv entry whenever its word was written: they say what the books say.  R8: a
-user's pmap is in use on the CPUs that run in it, the kernel's on all CPUs for ever.  P1 whenever a page's
-flags were written, and P2 when it is freed (asked by `vm_page`).  At the end: P9 and R4 (nobody owns
-anything), R1, R2 and R3 (the counts).
+user's pmap is in use on the CPUs that run in it, the kernel's on all CPUs for ever.  At the end: P9 and R4
+(nobody owns anything), R1, R2 and R3 (the counts).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
-from vmsmp.mmu.entry import PAGE_SHIFT, PG_RW, PG_V, TABLE_SHIFT, frame_of
+from vmsmp.mmu.entry import PAGE_SHIFT, PG_V, TABLE_SHIFT, frame_of
 from vmsmp.vm.pmap.bits import PD_BASE, PG_MANAGED, PG_W, PT_BASE, pindex_format
 from vmsmp.vm.pmap.pmap import (
     ALL_CPUS,
@@ -29,11 +28,6 @@ from vmsmp.vm.pmap.pmap import (
     mark_format,
 )
 from vmsmp.vm.system import VmSystem
-from vmsmp.vm.vm_page.flags import (
-    PG_MAPPED,
-    PG_MAPPEDMULTI,
-    PG_WRITEABLE,
-)
 from vmsmp.vm.vm_page.page import VmPage
 
 _MANAGED: Final = PG_V | PG_MANAGED
@@ -46,26 +40,6 @@ def entries_of(m: VmPage) -> list[int]:
     """The managed leaf entries that name a page, of all pmaps."""
     memory = m.vm.memory
     return [pte for _, _, pte in memory.entries() if pte & _MANAGED == _MANAGED and frame_of(pte) == m.phys]
-
-
-def broken_mapping(m: VmPage, _books: Books) -> Broken | None:
-    """Whether an entry names the page whose flags do not say so (P1)."""
-    entries = entries_of(m)
-    flags = m.flags.value
-    if entries and not flags & PG_MAPPED:
-        return Broken("INV-P1", "an entry of a page table names it, and it is not flagged as mapped")
-    if len(entries) > 1 and not flags & PG_MAPPEDMULTI:
-        return Broken("INV-P1", f"{len(entries)} entries name it, and it is flagged as mapped once")
-    if any(pte & PG_RW for pte in entries) and not flags & PG_WRITEABLE:
-        return Broken("INV-P1", "a process may write to it, and it is not flagged so")
-    return None
-
-
-def freed_mapped(m: VmPage, _books: Books) -> Broken | None:
-    """Whether a page is freed that an entry names (P2)."""
-    if entries_of(m):
-        return Broken("INV-P2", "freed while an entry of a page table names it", joint=" ")
-    return None
 
 
 def interlocked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vmsmp.check.mmu import gives, step_of, use
+from vmsmp.check.mmu import gives, position, step_at, use
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.verdict import FailureKind
@@ -59,7 +59,7 @@ class _Change:
     """Entries of a pmap changed: by whom, when, and whether the invalidation has returned."""
 
     cpu: Cpu
-    step: int
+    at: int
     returned: bool = False
 
 
@@ -87,7 +87,7 @@ class _Walk:
 class _Filled:
     """An entry came into a TLB."""
 
-    step: int
+    at: int
     tenure: int
 
 
@@ -122,7 +122,7 @@ class Shootdowns(MmuObserver, VmObserver):
     def filled(self, cpu: Cpu, entry: Translation) -> None:
         walk = self._walks.pop(cpu.index)
         key = cpu.index, entry
-        self._filled[key] = _Filled(step_of(cpu), walk.tenure)
+        self._filled[key] = _Filled(position(cpu), walk.tenure)
         self._taken.pop(key, None)
         for taken in walk.taken:
             if not entry.within(taken.said):
@@ -155,7 +155,7 @@ class Shootdowns(MmuObserver, VmObserver):
     def _changed(self, cpu: Cpu, event: TablesChanged) -> None:
         """Take what the tables do not give any more away from TLBs, and from walks under way."""
         mmu = cpu.mmu.mmu
-        change = self._pending[cpu.index] = _Change(cpu, step_of(cpu))
+        change = self._pending[cpu.index] = _Change(cpu, position(cpu))
         for unit in mmu.units:
             for _, entry in unit.tlb.entries():
                 if _concerns(event, entry.root, entry.va):
@@ -177,7 +177,7 @@ class Shootdowns(MmuObserver, VmObserver):
         )
         if broken is not None:
             kind, text, fact = broken
-            stale = use(cpu, entry, va, access, self._filled[cpu.index, entry].step)
+            stale = use(cpu, entry, va, access, self._filled[cpu.index, entry].at)
             cpu.machine.fail(kind, text, [stale, fact])
 
     def _outlived(
@@ -189,7 +189,7 @@ class Shootdowns(MmuObserver, VmObserver):
             return None
         if gives(cpu.mmu.mmu.peek(entry.root, va), entry, va, access):
             return None
-        by = f"{taken.change.cpu} changed the tables at step {taken.change.step}"
+        by = f"{taken.change.cpu} changed the tables at step {step_at(cpu, taken.change.at)}"
         return (
             FailureKind.CHECK,
             "INV-T1: a translation is used after its invalidation has returned",

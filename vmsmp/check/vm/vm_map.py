@@ -2,7 +2,8 @@
 
 INV-M1: the entries are in order, inside the map and counted.  INV-M2: an entry in transition is in exactly
 one CPU's range, and every entry of such a range is in transition.  INV-M3: only such an entry is waited for.
-INV-M4: a user's wiring is counted.
+INV-M4: a user's wiring is counted.  INV-M5: only memory of an object that is copied on write needs a copy.
+INV-M6: what needs a copy is mapped writeable nowhere.
 INV-M8: the size is the sum of the entries'.  INV-M9: every exclusive section leaves another timestamp.
 INV-M10: no hole that a search would take lies before where it is told to begin.  INV-M13: a stack has room
 below it, or none.
@@ -23,6 +24,7 @@ from typing import Any, Final
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.check.vm.pmap import mapped
 from vmsmp.engine.cpu import Cpu
+from vmsmp.mmu.entry import PG_RW
 from vmsmp.records.record import Record
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.observer import LockObserver
@@ -33,7 +35,9 @@ from vmsmp.vm.pmap.pmap import Pmap
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_map.entry import VmMapBacking, VmMapEntry
 from vmsmp.vm.vm_map.flags import (
+    MAP_ENTRY_COW,
     MAP_ENTRY_IN_TRANSITION,
+    MAP_ENTRY_NEEDS_COPY,
     MAP_ENTRY_NEEDS_WAKEUP,
     MAP_ENTRY_STACK,
     MAP_ENTRY_USER_WIRED,
@@ -65,6 +69,7 @@ def walked_map(map: VmMap) -> Broken | None:
         broken_tree(map)
         or broken_transitions(map)
         or broken_entries(map)
+        or broken_copies(map)
         or broken_hints(map)
         or broken_chains(map)
     )
@@ -116,6 +121,21 @@ def broken_entries(map: VmMap) -> Broken | None:
             return Broken("INV-M4", "an entry is wired for a user, and that is not counted")
         if entry.raw_eflags & MAP_ENTRY_STACK and entry.raw_aux < 0:
             return Broken("INV-M13", "a stack has grown beyond the room that it had")
+    return None
+
+
+def broken_copies(map: VmMap) -> Broken | None:
+    """Whether an entry needs a copy that cannot, or is mapped writeable all the same (INV-M5, INV-M6)."""
+    uncopied = [entry for entry in map.raw_rb_root if entry.raw_eflags & MAP_ENTRY_NEEDS_COPY]
+    for entry in uncopied:
+        if entry.raw_maptype != VM_MAPTYPE_NORMAL or entry.ba.raw_object is None:
+            return Broken("INV-M5", "an entry without an object needs a copy of it")
+        if not entry.raw_eflags & MAP_ENTRY_COW:
+            return Broken("INV-M5", "an entry needs a copy, and is not copied on write")
+    if uncopied and map.pmap is not None:
+        for va, pte in mapped(map.pmap):
+            if pte & PG_RW and any(entry.ba.raw_start <= va < entry.ba.raw_end for entry in uncopied):
+                return Broken("INV-M6", "an entry needs a copy, and a page of it is mapped writeable")
     return None
 
 

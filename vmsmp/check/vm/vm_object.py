@@ -1,10 +1,11 @@
 """The invariants of every object at every step: its tree, its counts, its lists, its end.
 
-INV-O1, O2, O3: the pages in a tree name the object and their index, and are counted.  INV-O4: the counts
-match the outstanding references and holds.  INV-O5: memory is freed once, and only when unused.
-INV-O6: a dead object is not referenced again.  INV-O7: activity is never below zero, and none is left when
-memory is freed or all is over.  INV-O8: the buckets list the objects that are published and not terminated,
-each once.  INV-O9: a file's object that has something to be written says so, once nobody is at work on it.
+INV-O1, O2, O3: the pages in a tree name the object and their index, are counted, and when all is over lie
+within its size.  INV-O4: the counts match the outstanding references and holds.  INV-O5: memory is freed
+once, and only when unused.  INV-O6: a dead object is not referenced again.  INV-O7: activity is never below
+zero, and none is left when memory is freed or all is over.  INV-O8: the buckets list the objects that are
+published and not terminated, each once.  INV-O9: a file's object that has something to be written says so,
+once nobody is at work on it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from vmsmp.check.vm.pmap import entries_of
 from vmsmp.mmu.entry import PG_RW
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_object.object import (
+    ANONYMOUS,
     OBJ_DEAD,
     OBJ_MIGHTBEDIRTY,
     OBJ_WRITEABLE,
@@ -90,6 +92,15 @@ def misplaced(vm: VmSystem) -> tuple[VmObject, Broken] | None:
     return None
 
 
+def beyond_size(vm: VmSystem) -> tuple[VmObject, Broken] | None:
+    """Whether anonymous memory or a file has a page that lies beyond its size (INV-O2).  At the end only."""
+    for obj in vm.objects:
+        known = not obj.freed and obj.raw_type in (*ANONYMOUS, OBJT_VNODE)
+        if known and any(pindex >= obj.raw_size for pindex in obj.raw_rb_memq):
+            return obj, Broken("INV-O2", f"it has a page beyond its size, which is {obj.raw_size}")
+    return None
+
+
 def broken_bucket(bucket: VmObjectHash, _books: Books) -> Broken | None:
     """Whether the bucket's list has an object that is not of it, or not any more (INV-O8)."""
     if bucket.token.holders:
@@ -160,4 +171,6 @@ RULES: Final = (
     ),
     Rules(VmObjectHash, at_rest=(broken_bucket,)),
 )
-SYSTEM: Final = SystemRules(leaks=(never_freed, active_for_good), sums=(misplaced, unknown_to_be_dirty))
+SYSTEM: Final = SystemRules(
+    leaks=(never_freed, active_for_good), sums=(misplaced, beyond_size, unknown_to_be_dirty)
+)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
-from vmsmp.check.vm.pmap import broken_mapping, freed_mapped
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
@@ -178,11 +177,6 @@ def freed_twice(m: VmPage, _books: Books) -> Broken | None:
     return None
 
 
-def freed_wrongly(m: VmPage, books: Books) -> Broken | None:
-    """Whether a page is about to be freed that is free, or mapped."""
-    return freed_twice(m, books) or freed_mapped(m, books)
-
-
 def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
     """Pages that are nowhere, or still busy, when all is over."""
     for m in vm.page.vm_page_array:
@@ -274,11 +268,11 @@ RULES: Final = (
             "busy_count": (broken_busy, broken_unbusied),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
             "valid": (broken_place,),
-            "flags": (broken_place, broken_mapping),
+            "flags": (broken_place,),
         },
         at_rest=(broken_page, unlinked_page),
         guarded=dict.fromkeys(("object", "pindex", "valid"), identity_moves),
-        freed=freed_wrongly,
+        freed=freed_twice,
         stored=False,
     ),
     Rules(

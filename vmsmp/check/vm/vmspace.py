@@ -3,20 +3,22 @@
 INV-VS1: the counts of an address space are those of the books, every reference has a hold, the last reference
 and stage 1 go together, each stage comes once and the second without holds; then only it is used anew.
 INV-M11: the ranges of a map's interlocks do not overlap, and each says that it is the map's.
-INV-B3: an object has a reference for each element of a chain that is on its list.
+INV-B3: an object has a reference for each element of a chain that is on its list.  INV-B6: of an object that
+says that it is mapped once, no two of them have the same page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_map.flags import VM_REF_DELETED, VMSPACE_EXIT1, VMSPACE_EXIT2
 from vmsmp.vm.vm_map.interlock import VmMapIlock
 from vmsmp.vm.vm_map.vmspace import VMSPACE_HOLD, VMSPACE_REF, Vmspace
-from vmsmp.vm.vm_object.object import VmObject
+from vmsmp.vm.vm_object.object import OBJ_ONEMAPPING, VmObject
 
 # -- address spaces -------------------------------------------------------------------------------
 
@@ -95,6 +97,18 @@ def too_few_references(vm: VmSystem) -> tuple[VmObject, Broken] | None:
     return None
 
 
+def mapped_twice(vm: VmSystem) -> tuple[VmObject, Broken] | None:
+    """Whether an object is said to be mapped once, and a page of it is in two elements (INV-B6)."""
+    for obj in vm.objects:
+        if obj.freed or not obj.flags.value & OBJ_ONEMAPPING:
+            continue
+        backings: list[Any] = [*obj.raw_backing_list]
+        parts = sorted((ba.raw_offset, ba.raw_offset + ba.raw_end - ba.raw_start) for ba in backings)
+        if any(start < end for (_, end), (start, _) in pairwise(parts)):
+            return obj, Broken("INV-B6", "it says that it is mapped once, and two backings have a page of it")
+    return None
+
+
 RULES: Final = (
     Rules(
         Vmspace,
@@ -111,4 +125,4 @@ RULES: Final = (
         at_rest=(broken_interlock,),
     ),
 )
-SYSTEM: Final = SystemRules(leaks=(never_freed,), sums=(too_few_references,))
+SYSTEM: Final = SystemRules(leaks=(never_freed,), sums=(too_few_references, mapped_twice))

@@ -88,6 +88,8 @@ class AtomicToken(Token):
 
     def check_word(self) -> str | None:
         """INV-TK1, INV-TK2 and INV-TK4, of what stands for the word."""
+        if not self.holders and self._owner is None and not self._users:
+            return None  # as it often is
         owners, counts = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
         if owners != ({} if self._owner is None else {self._owner.index: 1}):
             return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"

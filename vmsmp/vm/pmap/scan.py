@@ -231,13 +231,15 @@ class _Walk:
         """Visit the entries of one PT; come back early to look for the tables again."""
         info = self.info
         vm: VmSystem = info.pmap.vm
+        untouched = vm.memory.untouched
+        table = None if self.pt_pv is None else page_of(self.pt_pv).phys  # wired as long as it is scanned
         while self.va < va_next:
             info.count += 1
             if info.count % _YIELD_ENTRIES == 0:
                 vm.pause_tokens("lwkt_user_yield")
             if info.stop:
                 return
-            if self.pt_pv is not None and vm.memory.untouched(page_of(self.pt_pv).phys, index_of(self.va, 1)):
+            if table is not None and untouched(table, index_of(self.va, 1)):
                 self.va += PAGE_SIZE
                 continue
             ptep = _entry(vm, self.pt_pv, self.va)

@@ -3,56 +3,70 @@
 The defects of the kernel show in more scenarios, and in more ways, than a list can name.  A failure that no
 entry of the list explains is new unless this proves that it is a further face of a known finding:
 
-  * *Its own line*: with the finding's repair on, and nothing else changed, the line does not fail this way.
+  * *Its own line.*  With the finding's repair on, and nothing else changed, the line does not fail this way.
     A repair that changes nothing in that run, or does not help it, is not its cause.
-  * *With the repairs of all known findings* many runs of the scenario never fail this way.  Once is enough to
-    tell that it is something else: a defect that no repair mends is still there.
-  * *With all repairs but that one* they do, again and again, so that chance is no explanation: of `HITS`
-    failures in n runs with all but one and none in `TIMES` n runs with all, one could say in
-    (1 + TIMES) ** HITS cases by chance, if the repair made no difference.
+  * *All repairs.*  With the repairs of all known findings on, many runs of the scenario never fail this way.
+    One that does is enough to tell that it is something else: a defect that no repair mends is still there.
+  * *All repairs but that one.*  Then they do, so often that it is no chance: if the repair made no
+    difference, `HITS` failures in n runs without it and none in `TIMES` n with it would come once in
+    (1 + TIMES) ** HITS cases.
 
-Half of the runs are a search as a campaign makes it, half are near the failure's own line, which finds again
-what the search finds seldom.  What is run depends on counts and seeds alone, and is bounded by them: a failure
-that is not proven within the bounds is new.
+Half of the runs are near the failure's own line (`sched.vicinity`), since a search alone seldom finds again
+what is rare; the others are such a search.  Where a failure of its signature was proven before in its
+scenario, only its own line is asked.  A failure of the free engine has no line: a short search under control
+finds one, and in the end many free runs have to pass with all repairs.
+
+Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
+what is not proven within the bounds is new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from vmsmp.campaign.findings import Finding
+from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.outcome import Failure, signature_of
 from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.campaign.runner import runner_for
+from vmsmp.engine.free import HANG_S as FREE_HANG_S
 from vmsmp.engine.hang import HANG_S
+from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.trace import count_steps
-from vmsmp.errors import UsageError
+from vmsmp.errors import ReplayDiverged
 from vmsmp.library import Scenario
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 from vmsmp.sched.portfolio import Portfolio
-from vmsmp.sched.replay import OpCounter
+from vmsmp.sched.replay import OpCounter, Recorder
 from vmsmp.sched.vicinity import Vicinity
 
-#: How often a failure has to come back without the repair, and how many times as many runs are clean with it.
+#: How often a failure has to come back without the repair, and how many times as many runs pass with it.
 HITS: Final = 5
 TIMES: Final = 4
-#: Runs with all repairs before anything else is tried.
+#: Runs with all repairs before any without one of them, and of these before the next repair has its turn.
 GLANCE: Final = 40
 #: Runs of a proof at most, and the operations that these may have together.
 RUNS: Final = 1_500
 OPERATIONS: Final = 2_000_000
+#: Runs under control in which a failure of the free engine has to be found.
+SOUGHT: Final = 400
+#: Free runs with all repairs at most, and the seconds after which it is given up to make them.
+FREE_RUNS: Final = 200
+FREE_S: Final = 60.0
+
+WITH_ALL: Final = "it comes with the repairs of all known findings on, too"
+NO_HELP: Final = "its line fails all the same, whichever known finding is repaired"
 
 
 class Verdict(StrEnum):
-    """What became of the attempt to show that a failure comes from a known finding."""
+    """What came of looking for the cause of a failure among the known findings."""
 
     PROVEN = "proven"
-    #: It comes with all repairs on, or with none of them does its own line change.
     REFUTED = "refuted"
     #: The bounds were reached before.
     UNDECIDED = "undecided"
@@ -60,7 +74,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The verdict on a failure: the name of the finding that causes it ("" if none does), and `evidence`.
+    """The verdict on a failure: the name of the finding that causes it ("" if none does), and why.
 
     `runs` is how many it took.
     """
@@ -69,6 +83,35 @@ class Cause:
     finding: str = ""
     evidence: str = ""
     runs: int = 0
+
+
+def find_cause(
+    scenario: Scenario,
+    failure: Failure,
+    options: Options,
+    among: Sequence[Finding],
+    *,
+    faces: Iterable[str] = (),
+    free_runs: int = 0,
+    alive: Callable[[], None] = lambda: None,
+    hang_s: float | None = None,
+) -> Cause:
+    """Look for the cause of a failure that came under these options.
+
+    `faces` are the findings that were shown to cause others of its signature, which its line is tried with
+    first.  After `free_runs` runs of the free engine, on average, a failure without a line came there.
+    Raises: VmsmpError for what cannot be run.
+    """
+    inquiry = _Comparison(scenario, failure, options, among, alive, hang_s)
+    try:
+        return inquiry.verdict(frozenset(faces), free_runs)
+    except _Bound:
+        evidence = f"not decided in {inquiry.runs:,} schedules"
+        return Cause(Verdict.UNDECIDED, evidence=evidence, runs=inquiry.runs)
+
+
+class _Bound(Exception):
+    """The bounds are reached."""
 
 
 @dataclass(slots=True)
@@ -82,147 +125,224 @@ class _Arm:
     hits: int = 0
 
 
-class _Bound(Exception):
-    """The bounds are reached."""
-
-
-def find_cause(
-    scenario: Scenario,
-    failure: Failure,
-    among: Sequence[Finding],
-    *,
-    alive: Callable[[], None] = lambda: None,
-    hang_s: float = HANG_S,
-) -> Cause:
-    """Look for the finding that causes a failure with a line.  Mutants on its line stay planted.
-
-    Raises: VmsmpError for a line that cannot be run.
-    """
-    return _Inquiry(scenario, failure, among, alive, hang_s).verdict()
-
-
-class _Inquiry:
+class _Comparison:
     def __init__(
         self,
         scenario: Scenario,
         failure: Failure,
+        options: Options,
         among: Sequence[Finding],
         alive: Callable[[], None],
-        hang_s: float,
+        hang_s: float | None,
     ) -> None:
         self.scenario = scenario
-        self.signature = failure.signature
-        self.schedule = replace(parse_for(scenario, failure.schedule), digest="")
-        self.among = [one for one in among if one.repair not in self.schedule.options.repairs]
+        self.failure = failure
+        self.options = options
+        self.among = _one_a_repair(among, options.repairs, failure.program)
         self.alive = alive
         self.hang_s = hang_s
+        self.schedule = Schedule(failure.program, options=options)
         self.runs = 0
         self.operations = 0
 
-    def verdict(self) -> Cause:
-        every = frozenset(REPAIR_BY_NAME)
+    def verdict(self, faces: frozenset[str], free_runs: int) -> Cause:
         if not self.among:
-            return Cause(Verdict.REFUTED, evidence="the repairs of all known findings are on")
-        candidates = self._candidates()
+            return self._refuted(WITH_ALL)
+        if self.failure.schedule:
+            self.schedule = replace(parse_for(self.scenario, self.failure.schedule), digest="")
+        else:
+            self.schedule = self._found_under_control()
+        digest, signature = self._replay(())
+        if signature != self.failure.signature:
+            raise ReplayDiverged("its line fails otherwise than it did")
+        for finding in self.among:
+            if finding.name in faces and self._helps(finding):
+                evidence = f"its line does not fail so with repair {finding.repair}"
+                return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        candidates = list(self._helping(self.among, digest))
         if not candidates:
-            return Cause(Verdict.REFUTED, evidence="no repair keeps its line from failing", runs=self.runs)
-        clean = self._arm(every)
-        try:
-            return self._compare(clean, [(one, self._arm(every - {one.repair})) for one in candidates])
-        except _Bound:
-            return Cause(Verdict.UNDECIDED, evidence=f"not decided in {self.runs} schedules", runs=self.runs)
+            return self._refuted(NO_HELP)
+        cause = self._compared(candidates)
+        if cause.verdict == Verdict.PROVEN and not self.failure.schedule:
+            return self._freely(cause, free_runs)
+        return cause
 
-    def _compare(self, clean: _Arm, without: Sequence[tuple[Finding, _Arm]]) -> Cause:
-        self._go_on(clean, GLANCE, 1)
-        if clean.hits:
-            return self._with_all(clean)
-        finding, arm = self._decisive(without)
-        self._go_on(clean, TIMES * arm.runs, 1)
-        if clean.hits:
-            return self._with_all(clean)
-        evidence = (
-            f"without repair {finding.repair} {arm.hits} of {arm.runs} schedules fail so, "
-            f"with all repairs none of {clean.runs}"
-        )
-        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
-
-    def _decisive(self, without: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, _Arm]:
-        """The first finding without whose repair the failure comes often enough."""
-        most = GLANCE
-        while True:
-            for finding, arm in without:
-                self._go_on(arm, most, HITS)
-                if arm.hits >= HITS:
-                    return finding, arm
-            most *= 2
-
-    def _with_all(self, clean: _Arm) -> Cause:
-        evidence = f"it comes with the repairs of all known findings, too (schedule {clean.runs})"
-        return Cause(Verdict.REFUTED, evidence=evidence, runs=self.runs)
+    def _refuted(self, why: str) -> Cause:
+        return Cause(Verdict.REFUTED, evidence=why, runs=self.runs)
 
     # -- its own line -----------------------------------------------------------------------------
 
-    def _candidates(self) -> list[Finding]:
-        """The findings whose repair, alone, keeps the failure's own line from failing as it does."""
-        first = self._replay(())
-        if first[1] != self.signature:
-            raise UsageError("this schedule does not fail as it should, so nothing can cause that")
-        return list(self._helping(self.among, first[0]))
-
     def _helping(self, among: Sequence[Finding], digest: str) -> Iterator[Finding]:
-        """Those of the findings that help; a group whose repairs together change nothing has none."""
+        """The findings whose repair, alone, keeps the line from failing so.
+
+        Repairs that together change nothing in its run need not be tried one by one.
+        """
         now, signature = self._replay(one.repair for one in among)
         if now == digest:
             return
         if len(among) == 1:
-            if signature != self.signature:
+            if signature != self.failure.signature:
                 yield among[0]
             return
         half = len(among) // 2
         yield from self._helping(among[:half], digest)
         yield from self._helping(among[half:], digest)
 
-    def _replay(self, repairs: Iterator[str] | Sequence[str]) -> tuple[str, str]:
-        """The digest and the signature of the failure's line with these repairs on, too."""
-        self.alive()
-        self.runs += 1
+    def _helps(self, finding: Finding) -> bool:
+        return self._replay([finding.repair])[1] != self.failure.signature
+
+    def _replay(self, repairs: Iterable[str]) -> tuple[str, str]:
+        """The digest and the signature of the line's run with these repairs on, too."""
+        self._count()
         options = self.schedule.options
         more = replace(options, repairs=options.repairs | frozenset(repairs))
-        outcome = follow(self.scenario, replace(self.schedule, options=more), hang_s=self.hang_s)
+        line = replace(self.schedule, options=more)
+        outcome = follow(self.scenario, line, hang_s=HANG_S if self.hang_s is None else self.hang_s)
+        self.operations += outcome.steps
         return outcome.digest, outcome.failure.signature if outcome.failure is not None else ""
 
     # -- many runs --------------------------------------------------------------------------------
+
+    def _compared(self, candidates: Sequence[Finding]) -> Cause:
+        every = frozenset(REPAIR_BY_NAME)
+        passing = self._arm(every)
+        self._go_on(passing, GLANCE, 1)
+        if passing.hits:
+            return self._refuted(WITH_ALL)
+        finding, failing = self._decisive([(one, self._arm(every - {one.repair})) for one in candidates])
+        self._go_on(passing, TIMES * failing.runs, 1)
+        if passing.hits:
+            return self._refuted(WITH_ALL)
+        evidence = (
+            f"{failing.hits} of {failing.runs:,} schedules fail so without repair {finding.repair}, "
+            f"none of {passing.runs:,} with all repairs"
+        )
+        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+
+    def _decisive(self, arms: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, _Arm]:
+        """The first finding without whose repair the failure comes often enough, with its runs."""
+        turn = GLANCE
+        while True:
+            for finding, arm in arms:
+                self._go_on(arm, turn, HITS)
+                if arm.hits >= HITS:
+                    return finding, arm
+            turn *= 2
 
     def _arm(self, repairs: frozenset[str]) -> _Arm:
         seed = self.schedule.seed
         return _Arm(repairs, Vicinity(self.schedule.preemptions, seed), Portfolio(seed))
 
     def _go_on(self, arm: _Arm, runs: int, hits: int) -> None:
-        """Go on until an arm has so many runs or so many hits.
+        """Go on until there are so many runs or so many hits.
 
         Raises: _Bound when the bounds are reached first.
         """
         if arm.runs >= runs or arm.hits >= hits:
             return
-        options = replace(self.schedule.options, repairs=arm.repairs)
-        with runner_for(self.scenario, options, check=True, hang_s=self.hang_s) as runner:
+
+        def heard(signature: str) -> bool:
+            arm.runs += 1
+            arm.hits += signature == self.failure.signature
+            return arm.runs < runs and arm.hits < hits
+
+        self._run(replace(self.schedule.options, repairs=arm.repairs), self._turns(arm), heard)
+
+    def _turns(self, arm: _Arm) -> Iterator[tuple[Scheduler, int]]:
+        """Who decides in the next runs, and their seeds: near the line and searching, in turn."""
+        seed = self.schedule.seed
+        while True:
+            yield (arm.searching, seed + arm.runs) if arm.runs % 2 else (arm.near, seed)
+
+    def _run(
+        self, options: Options, turns: Iterator[tuple[Scheduler, int]], heard: Callable[[str], bool]
+    ) -> None:
+        """Run in turn as long as `heard`, which is told each run's signature, wants more of it."""
+        hang_s = HANG_S if self.hang_s is None else self.hang_s
+        with runner_for(self.scenario, options, check=True, hang_s=hang_s) as runner:
 
             def drive() -> None:
-                while arm.runs < runs and arm.hits < hits:
-                    if self.runs >= RUNS or self.operations >= OPERATIONS:
-                        raise _Bound
-                    if runner.engine.interrupted:
-                        raise KeyboardInterrupt
-                    self.alive()
-                    near = arm.runs % 2 == 0
-                    scheduler = arm.near if near else arm.searching
+                for scheduler, seed in turns:
+                    self._count()
                     scheduler.begin()
-                    machine = runner.run(scheduler, self.schedule.seed + (0 if near else arm.runs), (OpCounter(),))
+                    machine = runner.run(scheduler, seed, (OpCounter(),))
                     found = machine.violation
                     machine.close()
-                    arm.runs += 1
-                    self.runs += 1
+                    if runner.engine.interrupted:
+                        raise KeyboardInterrupt
                     self.operations += count_steps(runner.engine.execution.log)
-                    arm.hits += found is not None and signature_of(found) == self.signature
+                    if not heard(signature_of(found) if found is not None else ""):
+                        return
 
             runner.drive(drive)
+
+    def _count(self) -> None:
+        """One run more.
+
+        Raises: _Bound if there may be none.
+        """
+        if self.runs >= RUNS or self.operations >= OPERATIONS:
+            raise _Bound
+        self.runs += 1
+        self.alive()
+
+    # -- the free engine --------------------------------------------------------------------------
+
+    def _found_under_control(self) -> Schedule:
+        """A line that fails as the free run did.
+
+        Raises: _Bound if none is found in time.
+        """
+        seed = self.schedule.seed
+        search = Portfolio(seed)
+        recorder = Recorder(search)
+        tried = 0
+
+        def turns() -> Iterator[tuple[Scheduler, int]]:
+            nonlocal recorder
+            while tried < SOUGHT:
+                search.begin()
+                recorder = Recorder(search)
+                yield recorder, seed + tried
+
+        def heard(signature: str) -> bool:
+            nonlocal tried
+            missed = signature != self.failure.signature
+            tried += missed
+            return missed
+
+        self._run(self.options, turns(), heard)
+        if tried >= SOUGHT:
+            raise _Bound
+        return replace(self.schedule, seed=seed + tried, preemptions=tuple(recorder.preemptions))
+
+    def _freely(self, cause: Cause, free_runs: int) -> Cause:
+        """The same cause, if so many runs of the free engine pass with all repairs."""
+        options = replace(self.options, repairs=frozenset(REPAIR_BY_NAME))
+        wanted = min(FREE_RUNS, TIMES * HITS * free_runs)
+        rounds = free_rounds(
+            self.scenario,
+            time_s=FREE_S,
+            most=wanted,
+            options=options,
+            seed=self.schedule.seed,
+            stop_at=wanted,
+            progress=lambda _rounds: self.alive(),
+            hang_s=FREE_HANG_S if self.hang_s is None else self.hang_s,
+        )
+        if self.failure.signature in rounds.counts:
+            return self._refuted(WITH_ALL)
+        if rounds.rounds < wanted:
+            evidence = f"only {rounds.rounds:,} of {wanted:,} free runs with all repairs were made in time"
+            return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
+        return replace(cause, evidence=f"{cause.evidence}, and none of {wanted:,} free runs")
+
+
+def _one_a_repair(among: Sequence[Finding], on: frozenset[str], scenario: str) -> list[Finding]:
+    """The findings whose repair is not on; of several with one repair, that of the scenario if any is."""
+    kept: dict[str, Finding] = {}
+    for finding in among:
+        before = kept.get(finding.repair)
+        if finding.repair not in on and (before is None or scenario in finding.scenarios):
+            kept[finding.repair] = finding
+    return list(kept.values())

@@ -67,6 +67,11 @@ def findings() -> tuple[Finding, ...]:
     return read_findings(known_file())
 
 
+def by_name(name: str) -> Finding | None:
+    """The finding of that name, if the list has one."""
+    return next((finding for finding in findings() if finding.name == name), None)
+
+
 def read_findings(path: Path) -> tuple[Finding, ...]:
     """The findings that a file lists.
 

@@ -165,6 +165,7 @@ def _progress(campaign: Campaign, minutes: float | None) -> str:
     return (
         f"{campaign.seconds:4.0f}{bound} s: {schedules:,} schedules, {rounds:,} free rounds, "
         f"{len(campaign.new)} new failures, {len(campaign.known)} known"
+        + (f", {campaign.undecided} undecided" if campaign.undecided else "")
     )
 
 

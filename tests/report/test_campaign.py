@@ -111,7 +111,7 @@ def test_the_way_to_go_on_has_another_seed_and_more_time(campaign):
 
 def test_the_json_counts_the_times_of_a_new_failure(campaign, failure):
     shown = campaign_dict(campaign(new={"k": failure()}, counts={"k": 3}))
-    assert [{**failure().as_dict(), "times": 3}] == shown["new"]
+    assert [{**failure().as_dict(), "times": 3, "why": ""}] == shown["new"]
 
 
 def test_the_json_names_known_findings(campaign, failure):

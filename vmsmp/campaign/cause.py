@@ -7,12 +7,12 @@ entry of the list explains is new unless this proves that it is a further face o
     A repair that changes nothing in that run, or does not help it, is not its cause.
   * *All repairs.*  With the repairs of all known findings on, many runs of the scenario never fail this way.
     One that does is enough to tell that it is something else: a defect that no repair mends is still there.
-  * *All repairs but that one.*  Then they do, so often that it is no chance: if the repair made no
-    difference, `HITS` failures in n runs without it and none in `TIMES` n with it would come once in
-    (1 + TIMES) ** HITS cases.
+  * *All repairs but that one.*  Then it comes back, and near the line on which it does so often that it is no
+    chance: if the repair made no difference, `HITS` failures in n runs without it and none in `TIMES` n runs
+    with it would come once in (1 + TIMES) ** HITS cases.
 
-Half of the runs are near the failure's own line (`sched.vicinity`), since a search alone seldom finds again
-what is rare; the others are such a search.  Where a failure of its signature was proven before in its
+Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
+is rare; the others are such a search.  Where a failure of its signature was proven before in its
 scenario, only its own line is asked.  A failure of the free engine has no line: a short search under control
 finds one, and in the end many free runs have to pass with all repairs.
 
@@ -48,7 +48,8 @@ from vmsmp.sched.vicinity import Vicinity
 #: How often a failure has to come back without the repair, and how many times as many runs pass with it.
 HITS: Final = 5
 TIMES: Final = 4
-#: Runs with all repairs before any without one of them, and of these before the next repair has its turn.
+#: Runs with all repairs before any without one of them, those of one repair before the next has its turn, and
+#: those that pass in the end, at least.
 GLANCE: Final = 40
 #: Runs of a proof at most, and the operations that these may have together.
 RUNS: Final = 1_500
@@ -116,9 +117,14 @@ class _Bound(Exception):
 
 @dataclass(slots=True)
 class _Arm:
-    """Runs with some repairs on: how many there were, and how many of them failed as in question."""
+    """Runs with some repairs on: how many there were, and how many of them failed as in question.
+
+    Half of them are near `line`; `last` is the line of the last that failed, at first the same.
+    """
 
     repairs: frozenset[str]
+    line: Schedule
+    last: Schedule
     near: Scheduler
     searching: Scheduler
     runs: int = 0
@@ -205,13 +211,15 @@ class _Comparison:
 
     def _compared(self, candidates: Sequence[Finding]) -> Cause:
         every = frozenset(REPAIR_BY_NAME)
-        passing = self._arm(every)
-        self._go_on(passing, GLANCE, 1)
-        if passing.hits:
+        if self._go_on(self._arm(every, self.schedule), GLANCE, 1):
             return self._refuted(WITH_ALL)
-        finding, failing = self._decisive([(one, self._arm(every - {one.repair})) for one in candidates])
-        self._go_on(passing, TIMES * failing.runs, 1)
-        if passing.hits:
+        arms = [(one, self._arm(every - {one.repair}, self.schedule)) for one in candidates]
+        finding, line = self._come_back(arms)
+        failing = self._arm(every - {finding.repair}, line)
+        while not self._go_on(failing, failing.runs + GLANCE, HITS):
+            pass
+        passing = self._arm(every, line)
+        if self._go_on(passing, max(GLANCE, TIMES * failing.runs), 1):
             return self._refuted(WITH_ALL)
         evidence = (
             f"{failing.hits} of {failing.runs:,} schedules fail so without repair {finding.repair}, "
@@ -219,45 +227,39 @@ class _Comparison:
         )
         return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
 
-    def _decisive(self, arms: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, _Arm]:
-        """The first finding without whose repair the failure comes often enough, with its runs."""
+    def _come_back(self, arms: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, Schedule]:
+        """The first finding without whose repair alone the failure comes, and the line on which it does."""
         turn = GLANCE
         while True:
             for finding, arm in arms:
-                self._go_on(arm, turn, HITS)
-                if arm.hits >= HITS:
-                    return finding, arm
+                if self._go_on(arm, turn, 1):
+                    return finding, arm.last
             turn *= 2
 
-    def _arm(self, repairs: frozenset[str]) -> _Arm:
-        seed = self.schedule.seed
-        return _Arm(repairs, Vicinity(self.schedule.preemptions, seed), Portfolio(seed))
+    def _arm(self, repairs: frozenset[str], line: Schedule) -> _Arm:
+        return _Arm(repairs, line, line, Vicinity(line.preemptions, line.seed), Portfolio(line.seed))
 
-    def _go_on(self, arm: _Arm, runs: int, hits: int) -> None:
-        """Go on until there are so many runs or so many hits.
+    def _go_on(self, arm: _Arm, runs: int, hits: int) -> bool:
+        """Go on until there are so many runs or so many hits; whether there are as many hits.
 
         Raises: _Bound when the bounds are reached first.
         """
-        if arm.runs >= runs or arm.hits >= hits:
-            return
 
-        def heard(signature: str) -> bool:
+        def heard(signature: str, line: Schedule) -> bool:
             arm.runs += 1
-            arm.hits += signature == self.failure.signature
+            if signature == self.failure.signature:
+                arm.hits += 1
+                arm.last = line
             return arm.runs < runs and arm.hits < hits
 
-        self._run(replace(self.schedule.options, repairs=arm.repairs), self._turns(arm), heard)
-
-    def _turns(self, arm: _Arm) -> Iterator[tuple[Scheduler, int]]:
-        """Who decides in the next runs, and their seeds: near the line and searching, in turn."""
-        seed = self.schedule.seed
-        while True:
-            yield (arm.searching, seed + arm.runs) if arm.runs % 2 else (arm.near, seed)
+        if arm.runs < runs and arm.hits < hits:
+            self._run(replace(self.schedule.options, repairs=arm.repairs), _turns(arm), heard)
+        return arm.hits >= hits
 
     def _run(
-        self, options: Options, turns: Iterator[tuple[Scheduler, int]], heard: Callable[[str], bool]
+        self, options: Options, turns: Iterable[tuple[Scheduler, int]], heard: Callable[[str, Schedule], bool]
     ) -> None:
-        """Run in turn as long as `heard`, which is told each run's signature, wants more of it."""
+        """Run in turn as long as `heard`, which is told each run's signature and line, wants more of it."""
         hang_s = HANG_S if self.hang_s is None else self.hang_s
         with runner_for(self.scenario, options, check=True, hang_s=hang_s) as runner:
 
@@ -265,13 +267,15 @@ class _Comparison:
                 for scheduler, seed in turns:
                     self._count()
                     scheduler.begin()
-                    machine = runner.run(scheduler, seed, (OpCounter(),))
+                    recorder = Recorder(scheduler)
+                    machine = runner.run(recorder, seed, (OpCounter(),))
                     found = machine.violation
                     machine.close()
                     if runner.engine.interrupted:
                         raise KeyboardInterrupt
                     self.operations += count_steps(runner.engine.execution.log)
-                    if not heard(signature_of(found) if found is not None else ""):
+                    line = replace(self.schedule, seed=seed, preemptions=tuple(recorder.preemptions))
+                    if not heard(signature_of(found) if found is not None else "", line):
                         return
 
             runner.drive(drive)
@@ -293,28 +297,18 @@ class _Comparison:
 
         Raises: _Bound if none is found in time.
         """
-        seed = self.schedule.seed
-        search = Portfolio(seed)
-        recorder = Recorder(search)
-        tried = 0
+        seed, search = self.schedule.seed, Portfolio(self.schedule.seed)
+        found: list[Schedule] = []
 
-        def turns() -> Iterator[tuple[Scheduler, int]]:
-            nonlocal recorder
-            while tried < SOUGHT:
-                search.begin()
-                recorder = Recorder(search)
-                yield recorder, seed + tried
+        def heard(signature: str, line: Schedule) -> bool:
+            if signature == self.failure.signature:
+                found.append(line)
+            return not found
 
-        def heard(signature: str) -> bool:
-            nonlocal tried
-            missed = signature != self.failure.signature
-            tried += missed
-            return missed
-
-        self._run(self.options, turns(), heard)
-        if tried >= SOUGHT:
+        self._run(self.options, ((search, seed + n) for n in range(SOUGHT)), heard)
+        if not found:
             raise _Bound
-        return replace(self.schedule, seed=seed + tried, preemptions=tuple(recorder.preemptions))
+        return found[0]
 
     def _freely(self, cause: Cause, free_runs: int) -> Cause:
         """The same cause, if so many runs of the free engine pass with all repairs."""
@@ -336,6 +330,13 @@ class _Comparison:
             evidence = f"only {rounds.rounds:,} of {wanted:,} free runs with all repairs were made in time"
             return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
         return replace(cause, evidence=f"{cause.evidence}, and none of {wanted:,} free runs")
+
+
+def _turns(arm: _Arm) -> Iterator[tuple[Scheduler, int]]:
+    """Who decides in an arm's next runs, and their seeds: near the line and searching, in turn."""
+    seed = arm.line.seed
+    while True:
+        yield (arm.searching, seed + arm.runs) if arm.runs % 2 else (arm.near, seed)
 
 
 def _one_a_repair(among: Sequence[Finding], on: frozenset[str], scenario: str) -> list[Finding]:

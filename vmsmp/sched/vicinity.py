@@ -18,9 +18,11 @@ from vmsmp.sched.replay import Preempting
 if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
 
-#: How many shifts a run has on average, and how many preemptions it leaves out.
-SHIFTS: Final = 2.0
-LEFT_OUT: Final = 0.5
+#: How many shifts a run has on average, one of these, and how many preemptions it leaves out.
+SHIFTS: Final = (0.5, 1.0, 3.0)
+LEFT_OUT: Final = 0.1
+#: The most of a run's preemptions that begin a shift.
+MOST: Final = 0.5
 #: How likely a shift goes one operation further.
 FURTHER: Final = 0.75
 
@@ -46,10 +48,11 @@ class Vicinity(Scheduler):
     def _drawn(self) -> tuple[Preemption, ...]:
         """The known preemptions, some of them elsewhere."""
         rng, many = self._rng, max(1, len(self._known))
+        rate = min(MOST, rng.choice(SHIFTS) / many)
         shift: dict[int, int] = {}
         drawn = []
         for one in self._known:
-            if rng.random() < SHIFTS / many:
+            if rng.random() < rate:
                 shift[one.cpu] = shift.get(one.cpu, 0) + self._step()
             if rng.random() >= LEFT_OUT / many:
                 nth = max(0, one.nth + shift.get(one.cpu, 0))

@@ -137,6 +137,8 @@ def test_what_is_explained_is_not_to_be_shortened(opened, report, failure, found
 def test_a_failure_that_was_shortened_stands_for_itself(opened, report, failure, found):
     store = opened()
     store.keep(report(failure()), {})
+    assert [] == store.unminimized()  # it may be a known one's
+    assert store.decide(failure(), "", "because", None)
     assert [failure().schedule] == [one.schedule for one in store.unminimized()]
     short = failure(schedule="v1:mine:0:1.2>2")
     store.replace(failure(), short)

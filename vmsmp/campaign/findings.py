@@ -2,7 +2,8 @@
 
 `stress/known.toml` lists them; its head says what an entry holds.  A campaign shows a known finding and does
 not fail on it.  An entry excuses as little as it can: the scenarios in which the defect was proven, the
-signatures that were seen to follow from it, and where one step does the damage that step alone.
+signatures that were seen to follow from it, and where one step does the damage that step alone.  What else
+comes of it is proven by its repair when it is met (`campaign.cause`).
 """
 
 from __future__ import annotations

@@ -340,7 +340,8 @@ class Store:
             signature = signature_id(base, short.kind, short.signature)
             # Another one that the same steps led to may have been minimized before.
             row = base.execute(
-                "SELECT first, known, proof, proven_on FROM findings WHERE ident IN (?, ?) ORDER BY ident != ?",
+                "SELECT first, known, proof, proven_on FROM findings WHERE ident IN (?, ?) "
+                "ORDER BY ident != ?",
                 (ident_of(first), ident_of(short), ident_of(first)),
             ).fetchone()
             since, known, *proof = row if row is not None else (time.time(), "", "", "")

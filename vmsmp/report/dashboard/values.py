@@ -68,7 +68,7 @@ class Bug:
         """Why it is known, or why it is not, as far as that was asked."""
         known, entry, proof = self.signature.known, self.entry, self.found.proof
         if entry is None:
-            return known or proof
+            return known or (f"new: {proof}" if proof else "")
         until = f" (excused until {entry.expires})" if entry.expires is not None else ""
         by_repair = f" (known by its repair: {proof})" if proof else ""
         return f"{known}: {entry.reason}{until}{by_repair}"

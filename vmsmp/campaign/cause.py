@@ -12,9 +12,9 @@ entry of the list explains is new unless this proves that it is a further face o
     with it would come once in (1 + TIMES) ** HITS cases.
 
 Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
-is rare; the others are such a search.  Where a failure of its signature was proven before in its
-scenario, only its own line is asked.  A failure of the free engine has no line: a short search under control
-finds one, and in the end many free runs have to pass with all repairs.
+is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
+only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
+and in the end many free runs have to pass with all repairs.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
 what is not proven within the bounds is new.
@@ -132,6 +132,8 @@ class _Arm:
 
 
 class _Comparison:
+    """One failure, and the runs that are made because of it."""
+
     def __init__(
         self,
         scenario: Scenario,
@@ -153,6 +155,10 @@ class _Comparison:
         self.operations = 0
 
     def verdict(self, faces: frozenset[str], free_runs: int) -> Cause:
+        """Come to a verdict.
+
+        Raises: _Bound if there is none within the bounds.
+        """
         if not self.among:
             return self._refuted(WITH_ALL)
         if self.failure.schedule:
@@ -295,9 +301,9 @@ class _Comparison:
     # -- the free engine --------------------------------------------------------------------------
 
     def _found_under_control(self) -> Schedule:
-        """A line that fails as the free run did: with all checkers or, since some of them see earlier what
-        comes of it there, with none.
+        """A line that fails as the free run did.
 
+        It does so with all checkers or, since some of them see earlier what comes of it there, with none.
         Raises: _Bound if none is found in time.
         """
         seed, search = self.schedule.seed, Portfolio(self.schedule.seed)

@@ -173,7 +173,7 @@ ALWAYS_DEAD = Mutant(
 #: Mutants, and scenarios in which known findings show, too.
 PLANTED = [
     ("LK-18", "lockmgr_storm"),
-    ("CG-05a", "contig_against_kernel_pages"),
+    pytest.param("CG-05a", "contig_against_kernel_pages", marks=pytest.mark.ci),
     pytest.param("PC-10", "flush_against_termination", marks=pytest.mark.ci),
     pytest.param("TRN-01b", "wirings_of_one_range", marks=pytest.mark.ci),
     pytest.param("TRN-02b", "wirings_of_one_range", marks=pytest.mark.ci),

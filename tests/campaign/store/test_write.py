@@ -169,6 +169,16 @@ def test_a_face_of_a_known_finding_is_known_and_its_batch_s_hits_too(
     assert [{"check: bad": ("a-finding", "5 of 7")}, {}] == proofs
 
 
+def test_a_batch_whose_failure_was_decided_with_another_s_still_has_it(opened, report, failure):
+    store = opened()
+    batches = [report(failure(), seed=seed) for seed in (0, 1)]
+    for one in batches:
+        store.keep(one, {})
+    store.decide(failure(), "a-finding", "5 of 7", batches[0].batch)
+    again = store.done(batches[1].batch)
+    assert ([failure().schedule], {}) == ([one.schedule for one in again.failures], again.proofs)
+
+
 def test_of_a_face_one_line_is_kept(opened, report, failure, found):
     store = opened()
     for n in range(3):

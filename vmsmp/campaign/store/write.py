@@ -363,10 +363,13 @@ class Store:
         return list(map(_failure, rows))
 
     def _failures(self, scenario: str, signature: int, known: str) -> Iterator[Failure]:
-        """The failures that stand for a signature, shortest line first; those without a line last."""
+        """The failures that stand for a signature, shortest line first; those without a line last.
+
+        What that finding explains comes before what another one does.
+        """
         rows = self._base.execute(
-            f"{_FAILURES} WHERE scenario = ? AND signature = ? AND known = ? "
-            "ORDER BY line IS NULL, NOT minimized, length(line), line",
+            f"{_FAILURES} WHERE scenario = ? AND signature = ? "
+            "ORDER BY known != ?, line IS NULL, NOT minimized, length(line), line",
             (scenario, signature, known),
         ).fetchall()
         yield from map(_failure, rows)

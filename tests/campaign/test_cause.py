@@ -93,6 +93,27 @@ def test_a_free_run_s_failure_is_looked_for_under_control(free_face):
     assert found.evidence.endswith(" with all repairs, and none of 20 free runs")
 
 
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("finding", "name"),
+    [
+        ("abandoned-upgrade-admits-writer", "refused_while_shared"),
+        ("vm-wait-misses-a-free", "wait_for_a_free"),
+        ("contig-gives-back-nothing", "contig_against_contig"),
+        ("simplify-asks-the-wrong-neighbour", "counting_a_changing_map"),
+        ("lookup-forgets-the-override", "debuggers_write"),
+        ("grown-stack-loses-its-room", "stack_beside_mmap"),
+        ("growing-stack-is-wired-locked", "stack_within_limits"),
+    ],
+)
+def test_what_the_list_names_would_be_proven_without_it(finding, name):
+    scenario = find_scenario(name)
+    failures, options = failures_of(scenario)
+    (listed,) = (one for one in failures if explain(one) is not None and explain(one).name == finding)
+    found = ask((listed, options), scenario)
+    assert (Verdict.PROVEN, finding) == (found.verdict, found.finding)
+
+
 # -- new ------------------------------------------------------------------------------------------
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stores import seen
-from vmsmp.campaign import stress
+from vmsmp.campaign import cases, findings, stress
 from vmsmp.campaign.batch import Batch, Report
+from vmsmp.campaign.conductor import TOO_LATE
 from vmsmp.campaign.crew import Ended
+from vmsmp.campaign.errand import Inquiry, Recheck
 from vmsmp.campaign.store.read import read_store
 from vmsmp.campaign.store.schema import StoreError
 from vmsmp.campaign.store.write import Store
 from vmsmp.campaign.stress import Means, run_campaign
 from vmsmp.campaign.way import Scarcity
+from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
 
 
@@ -263,6 +268,117 @@ class Passed:
     """An outcome without a failure."""
 
     failure = None
+
+
+# -- further faces of known findings --------------------------------------------------------------
+
+#: A scenario that shows a known finding, and how often it has to be tried.
+SHOWS = {"glob": "mutex_owners_become_readers", "schedules": 100}
+FINDING = "downgrade-gives-its-count-away"
+
+
+@pytest.fixture
+def unlisted(monkeypatch):
+    """Findings are listed for their own scenarios only."""
+    only = tuple(replace(one, scenarios=(one.name.replace("-", "_"),)) for one in findings.findings())
+    for module in (findings, cases):
+        monkeypatch.setattr(module, "findings", lambda: only)
+
+
+def test_a_further_face_of_a_known_finding_fails_no_campaign(campaign, unlisted):
+    done, fleet = campaign(**SHOWS)
+    assert ({}, "clean", 0) == (done.new, done.outcome, done.undecided)
+    assert {FINDING} == {face.finding.name for face in done.faces.values()} == set(done.known)
+    row = done.rows[SHOWS["glob"]]
+    assert (0, done.known[FINDING][2]) == (row.failed, row.known)
+    assert any(isinstance(job, Inquiry) for job in fleet.done)
+
+
+def test_its_line_is_one_to_read(campaign, unlisted):
+    done, _ = campaign(**SHOWS)
+    lines = [Schedule.parse(face.failure.schedule) for face in done.faces.values() if face.failure.schedule]
+    assert lines
+    assert all(len(line) < 12 for line in lines)
+
+
+def test_a_campaign_that_goes_on_knows_what_was_proven(campaign, unlisted, tmp_path):
+    store = tmp_path / "s"
+    once, _ = campaign(store=store, **SHOWS)
+    again, fleet = campaign(store=store, **SHOWS)
+    assert [] == [job for job in fleet.done if not isinstance(job, Recheck)]
+    assert ({}, once.faces.keys(), "clean") == (again.new, again.faces.keys(), again.outcome)
+    (signature,) = {(one.status, one.known) for one in read_store(store).signatures}
+    assert ("known", FINDING) == signature
+    assert all(found.proof for one in read_store(store).signatures for found in one.findings)
+
+
+def test_on_other_code_it_is_proven_again(campaign, unlisted, monkeypatch, tmp_path):
+    store = tmp_path / "s"
+    campaign(store=store, **SHOWS)
+    monkeypatch.setattr(stress, "code_name", lambda: "other")
+    monkeypatch.setattr(Batch, "do", lambda batch, _alive: Report(batch, complete=True))
+    done, fleet = campaign(store=store, **SHOWS)
+    asked = [job.failure.signature for job in fleet.done if isinstance(job, Inquiry)]
+    lines = {found.signature for one in read_store(store).signatures for found in one.findings if found.line}
+    assert lines == {*asked}
+    assert ({}, "clean", {FINDING}) == (
+        done.new,
+        done.outcome,
+        {one.finding.name for one in done.faces.values()},
+    )
+
+
+def test_a_campaign_that_was_killed_before_it_was_decided_decides_it_later(
+    campaign, unlisted, monkeypatch, tmp_path
+):
+    store = tmp_path / "s"
+
+    def killed(_inquiry, _alive):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inquiry, "do", killed)
+        done, _ = campaign(store=store, **SHOWS)
+    assert (True, {TOO_LATE}) == (done.interrupted, {*done.why.values()})
+    again, _ = campaign(store=store, **SHOWS)
+    assert ({}, "clean") == (again.new, again.outcome)
+    assert {"known"} == {one.status for one in read_store(store).signatures}
+
+
+def test_what_is_undecided_when_the_time_is_up_has_a_little_more(campaign, unlisted, monkeypatch):
+    """Here the time is up as soon as something is to be decided."""
+
+    def do(batch, alive):
+        report = real(batch, alive)
+        if report.failures:
+            monkeypatch.setattr("vmsmp.campaign.conductor.time", late)
+        return report
+
+    class late:
+        monotonic = staticmethod(lambda: start + 1_000.0)
+
+    start = time.monotonic()
+    real = Batch.do
+    monkeypatch.setattr(Batch, "do", do)
+    done, fleet = campaign(**SHOWS, seconds=1_000.0)
+    assert (1, {}) == (sum(isinstance(job, Inquiry) for job in fleet.done), done.new)
+    assert done.faces
+
+
+def test_an_inquiry_whose_worker_was_killed_leaves_its_failure_new(campaign, unlisted, monkeypatch):
+    def killed(_inquiry, _alive):
+        raise Killed
+
+    monkeypatch.setattr(Inquiry, "do", killed)
+    done, _ = campaign(**SHOWS)
+    assert {"not decided: its worker was killed"} == {*done.why.values()}
+    assert "failed" == done.outcome
+
+
+def test_a_planted_bug_is_new_beside_a_known_finding(campaign, unlisted):
+    done, _ = campaign("mutex_owners_become_readers", schedules=100, mutants=("MX-02",))
+    assert done.new
+    assert "failed" == done.outcome
 
 
 def test_a_store_keeps_how_campaigns_ended(campaign, store):

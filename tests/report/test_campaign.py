@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmsmp.campaign.findings import Finding
-from vmsmp.campaign.tally import Campaign, Row
+from vmsmp.campaign.tally import Campaign, Face, Row
 from vmsmp.campaign.way import Scarcity
 from vmsmp.report.campaign import campaign_dict, campaign_text
 
@@ -64,6 +64,36 @@ def test_a_known_finding_is_shown_with_reason_and_line(campaign, failure):
     ) in told(campaign(known={"old-one": (FINDING, failure(), 4)}))
 
 
+def test_a_further_face_of_a_known_finding_is_shown_under_its_name(campaign, failure):
+    face = Face(FINDING, failure(), 2, "5 of 7 schedules fail so without repair mend-it")
+    text = told(campaign(known={"old-one": (FINDING, failure(), 4)}, faces={("a", "b", "c"): face}))
+    assert (
+        "    replay: vmsmp replay old-one\n"
+        "    known, by its repair, in mine (2 times): check: the page is busy\n"
+        "      5 of 7 schedules fail so without repair mend-it\n"
+        "      replay: vmsmp replay 'v1:mine:0:1.2>3:0123456789abcdef'\n\n"
+    ) in text
+
+
+def test_a_new_failure_says_why_it_is_not_known(campaign, failure):
+    text = told(campaign(new={"k": failure()}, counts={"k": 3}, why={"k": "it is not"}))
+    assert "seen 3 times in this campaign\nno known finding explains it: it is not\n\n" in text
+
+
+def test_the_json_names_faces(campaign, failure):
+    face = Face(FINDING, failure(), 2, "5 of 7")
+    assert [
+        {
+            "name": "old-one",
+            "scenario": "mine",
+            "signature": "check: the page is busy",
+            "times": 2,
+            "schedule": "v1:mine:0:1.2>3",
+            "evidence": "5 of 7",
+        }
+    ] == campaign_dict(campaign(faces={("a", "b", "c"): face}))["faces"]
+
+
 def test_batches_that_were_not_done_are_confessed(campaign):
     assert "not explored: 5 of 12 batches of the first round; give it more time" in told(campaign(batches=7))
 
@@ -111,7 +141,7 @@ def test_the_way_to_go_on_has_another_seed_and_more_time(campaign):
 
 def test_the_json_counts_the_times_of_a_new_failure(campaign, failure):
     shown = campaign_dict(campaign(new={"k": failure()}, counts={"k": 3}))
-    assert [{**failure().as_dict(), "times": 3}] == shown["new"]
+    assert [{**failure().as_dict(), "times": 3, "why": ""}] == shown["new"]
 
 
 def test_the_json_names_known_findings(campaign, failure):

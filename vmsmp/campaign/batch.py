@@ -150,7 +150,8 @@ class Report:
     """What a batch came to.
 
     `failures` are the first of each signature, `counts` how often each came.  `error` says why it could not
-    be run; it is not `complete` then, nor if it was cut short.
+    be run; it is not `complete` then, nor if it was cut short.  `proofs` has by signature the known finding
+    that was shown to cause a failure no list explains, and how, when the batch was run before.
     """
 
     batch: Batch
@@ -162,3 +163,8 @@ class Report:
     certificate: Certificate = field(default_factory=Certificate)
     complete: bool = False
     error: str = ""
+    proofs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def times(self, failure: Failure) -> int:
+        """How often the signature of one of its failures came."""
+        return self.counts.get(failure.signature, 1)

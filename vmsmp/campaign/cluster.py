@@ -14,6 +14,7 @@ from typing import Any, Final
 from vmsmp.campaign.batch import Batch, Job
 from vmsmp.campaign.code import code_name
 from vmsmp.campaign.crew import LOOK_S, Crew, Ended
+from vmsmp.campaign.errand import Inquiry
 from vmsmp.errors import UsageError, quoted
 
 #: Jobs that are handed out for each thread of the cluster, so that none waits for the next.
@@ -58,7 +59,7 @@ class Cluster:
         return len(self._jobs)
 
     def begin(self, job: Job) -> None:
-        interpreter = self._free if isinstance(job, Batch) and job.free else None
+        interpreter = self._free if isinstance(job, Batch | Inquiry) and job.free else None
         future = self._client.submit(
             do_here, job, code_name(), interpreter, retries=RETRIES, pure=False, key=None
         )

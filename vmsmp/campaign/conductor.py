@@ -1,21 +1,34 @@
 """Who conducts a campaign: hands out the plan's batches, keeps what comes back, and sees to the errands.
 
-What was found before is replayed first.  A new failure is shortened before any more batches begin.  A batch
-whose worker was killed is tried once more; one that hangs its worker, or takes too much memory, costs itself.
+What was found before is replayed first.  Of a failure that no list explains it is found out whether a known
+finding causes it (`campaign.cases`), and what is new is shortened, before more batches begin.  What is not
+decided when the time is up has `GRACE_S` seconds more.  A batch whose worker was killed is tried once more;
+one that hangs its worker, or takes too much memory, costs itself.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from vmsmp.campaign.batch import ENDS, Batch, Job, Report
+from vmsmp.campaign.cases import Cases, Sighting
+from vmsmp.campaign.cause import Cause, Verdict
 from vmsmp.campaign.crew import Ended, Fleet
-from vmsmp.campaign.errand import Recheck, Rechecked, Shortened, Shortening
-from vmsmp.campaign.outcome import replaying
+from vmsmp.campaign.errand import (
+    SHORTEN_RUNS,
+    Inquired,
+    Inquiry,
+    Recheck,
+    Rechecked,
+    Shortened,
+    Shortening,
+)
+from vmsmp.campaign.outcome import Failure, replaying
 from vmsmp.campaign.plan import Phase, Plan
 from vmsmp.campaign.store.read import FIXED, UNSTEADY
 from vmsmp.campaign.store.write import FAILS, PASSES, Asked, Store
@@ -29,6 +42,12 @@ RESERVE_S: Final = 1.0
 SHORTEST_S: Final = 0.2
 #: Seconds between two calls of `progress`, at most.
 PROGRESS_S: Final = 0.5
+#: Seconds after the end in which what is not decided yet may be.
+GRACE_S: Final = 30.0
+#: Runs that the shortening of a known finding's face may take: its line is to be read, and no more.
+FACE_RUNS: Final = 60
+#: Why a failure is new that may be a known one's.
+TOO_LATE: Final = "whether a known finding causes it was not decided in time"
 
 
 class Conductor:
@@ -57,6 +76,7 @@ class Conductor:
         self.until = until
         self.progress = progress
         self.on_report = on_report
+        self.cases = Cases(campaign.today, plan.hang_s)
         self._errands: deque[Job] = deque()
         self._asked: dict[str, Asked] = {}
         #: Batches whose worker died, and those that have been tried again already.
@@ -64,19 +84,28 @@ class Conductor:
         self._tried: set[Batch] = set()
 
     def run(self) -> None:
-        """Go through the plan until it ends or the time is up."""
-        self._look_back()
-        for phase in self.plan.phases():
-            self._hand_out(phase)
-            if phase.last:
-                self._settle()
-            if self._is_late():
-                break
-        self._settle()
-        self._finish()
+        """Go through the plan until it ends or the time is up, and decide what is left."""
+        try:
+            self._look_back()
+            for phase in self.plan.phases():
+                self._hand_out(phase)
+                if phase.last:
+                    self._settle()
+                if self._is_late():
+                    break
+            self._settle()
+            self._finish()
+        finally:
+            for sighting in self.cases.undecided:
+                self.campaign.decide(sighting, Cause(Verdict.UNDECIDED, evidence=TOO_LATE))
+            self.campaign.undecided = 0
 
     def _look_back(self) -> None:
         """Replay what was found before, and shorten what nobody has shortened."""
+        for scenario, signature, line, known, proof in self.store.decided():
+            # Without a line it may have come with other mutants, or none: then it excuses nothing.
+            if self._is_ours(scenario, line) if line else not known:
+                self.cases.remember(scenario, signature, known, proof)
         for asked in self.store.corpus():
             if self._is_ours(asked.scenario, asked.line):
                 self._asked[asked.ident] = asked
@@ -106,7 +135,8 @@ class Conductor:
             if before is not None:
                 self.campaign.before += 1
                 placed = tuple(replace(failure, place=batch.place) for failure in before.failures)
-                self._count(replace(before, failures=placed))
+                report = replace(before, failures=placed)
+                self._look_into(report, self._count(report))
             elif not self._start(batch):
                 return
 
@@ -131,9 +161,12 @@ class Conductor:
     def _start(self, batch: Batch | None) -> bool:
         """Begin all errands, then the batch if there is one; whether there was time for it."""
         while self._errands:
-            if not self._wait_for(self.fleet):
+            errand = self._errands[0]
+            fleet = self.free if isinstance(errand, Inquiry) and errand.free else self.fleet
+            if not self._wait_for(fleet):
                 return False
-            self.fleet.begin(self._errands.popleft())
+            if errand is self._errands[0]:  # nothing more urgent has come meanwhile
+                fleet.begin(self._errands.popleft())
         if batch is None:
             return True
         fleet = self.free if batch.free else self.fleet
@@ -153,9 +186,16 @@ class Conductor:
         return False
 
     def _finish(self) -> None:
-        """Wait for what is under way, as long as there is time."""
+        """Wait for what is under way, as long as there is time, and a little longer for what is undecided."""
         while self._busy and time.monotonic() < self.until:
             self._collect()
+        self.until += GRACE_S
+        while self.cases.undecided and not self._is_late():
+            self._errands = deque(job for job in self._errands if isinstance(job, Inquiry))
+            if self._errands:
+                self._start(None)
+            else:
+                self._collect()
         self.campaign.lost = self._busy
 
     # -- taking in --------------------------------------------------------------------------------
@@ -175,6 +215,8 @@ class Conductor:
                 self._shortened(shortened)
             case Rechecked() as rechecked:
                 self._rechecked(rechecked)
+            case Inquired() as inquired:
+                self._answered(inquired)
             case _:
                 self._lost(ended)
 
@@ -182,6 +224,9 @@ class Conductor:
         """A job could not be done."""
         job = ended.job
         why = ended.error.splitlines()[-1]
+        if isinstance(job, Inquiry):
+            self._answered(Inquired(job, Cause(Verdict.UNDECIDED, evidence=f"not decided: {why}")))
+            return
         if not isinstance(job, Batch):
             self.campaign.errors.append(f"{job}: {why}")
             return
@@ -193,17 +238,65 @@ class Conductor:
             self._keep(Report(batch, error=why))
 
     def _count(self, report: Report) -> dict[str, str]:
-        explained = self.campaign.add(report)
+        options = report.batch.options
+        explained = self.campaign.add(report, lambda failure: self.cases.why_new(failure, options))
         self.plan.learn(report)
         return explained
 
     def _keep(self, report: Report) -> None:
         """Count a batch and keep it; what is new in it is to be shortened."""
         explained = self._count(report)
-        for failure in self.store.keep(report, explained):
-            if failure.schedule and failure.kind not in ENDS:
-                self._errands.append(Shortening(failure, self.plan.hang_s))
+        self.store.keep(report, explained)
+        self._look_into(report, explained)
         self.on_report(report)
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def _look_into(self, report: Report, explained: Mapping[str, str]) -> None:
+        """See to the failures of a batch that nothing explains."""
+        for failure in report.failures:
+            if not explained[failure.signature]:
+                times, batch = report.times(failure), report.batch
+                free_runs = math.ceil(report.executions / times) if batch.free else 0
+                sighting = Sighting(failure, batch.options, times, free_runs, batch)
+                why = self.cases.why_new(failure, batch.options)
+                if why is None:
+                    self._open(sighting)
+                else:
+                    self._keep_decision(sighting, "", why)
+
+    def _open(self, sighting: Sighting) -> None:
+        """It has to be decided whether a failure is new."""
+        self.cases.open(sighting)
+        self._inquire()
+
+    def _answered(self, inquired: Inquired) -> None:
+        """An inquiry is over."""
+        for sighting, cause in self.cases.answer(inquired):
+            self._decide(sighting, cause)
+        self._inquire()
+
+    def _inquire(self) -> None:
+        """Have the next inquiries made before anything else."""
+        self._errands.extendleft(self.cases.inquiries())
+        self.campaign.undecided = len(self.cases.undecided)
+
+    def _decide(self, sighting: Sighting, cause: Cause) -> None:
+        """A failure is new, or a known finding causes it."""
+        finding = self.campaign.decide(sighting, cause)
+        known = finding.name if finding is not None else ""
+        if sighting.asked is not None:
+            self._judge(sighting.asked, sighting.failure, known, cause.evidence)
+        else:
+            self._keep_decision(sighting, known, cause.evidence)
+
+    def _keep_decision(self, sighting: Sighting, known: str, why: str) -> None:
+        """Keep what a failure is; one that stands for others is shortened."""
+        failure = sighting.failure
+        first = self.store.decide(failure, known, why, sighting.batch)
+        if first and failure.schedule and failure.kind not in ENDS:
+            runs = FACE_RUNS if known else SHORTEN_RUNS
+            self._errands.append(Shortening(failure, self.plan.hang_s, runs))
 
     def _shortened(self, done: Shortened) -> None:
         if done.short is None:
@@ -218,21 +311,39 @@ class Conductor:
         if done.error:
             self.store.checked(asked, done.error, "")
             return
-        finding = None
-        if failure is not None:
-            finding = self.campaign.explain(failure, Schedule.parse(asked.line).options.repairs)
-            if finding is not None:
-                self.campaign.add_known(finding, failure, 1)
-            else:
-                self.campaign.add_new(failure, 1)
+        if failure is None:
+            self._judge(asked, None, "")
+            return
+        options = Schedule.parse(asked.line).options
+        finding = self.campaign.explain(failure, options.repairs)
+        proven = self.campaign.entry(asked.known) if asked.proof else None
+        if finding is not None:
+            self.campaign.add_known(finding, failure, 1)
+            self._judge(asked, failure, finding.name)
+        elif proven is not None and failure.signature == asked.signature:
+            self.campaign.add_face(proven, failure, 1, asked.proof)
+            self._judge(asked, failure, proven.name, asked.proof)
+        else:
+            self._see(Sighting(failure, options, asked=asked))
+
+    def _see(self, sighting: Sighting) -> None:
+        """A failure that no list explains, of a line: it is new, or that has to be decided."""
+        why = self.cases.why_new(sighting.failure, sighting.options)
+        if why is None:
+            self._open(sighting)
+        else:
+            self._decide(sighting, Cause(Verdict.REFUTED, evidence=why))
+
+    def _judge(self, asked: Asked, failure: Failure | None, known: str, proof: str = "") -> None:
+        """A line of the corpus fails no more, or so, which the finding `known` explains."""
         if failure is None:
             outcome = PASSES
         elif failure.signature == asked.signature:
             outcome = FAILS
         else:
             outcome = failure.signature
-            self.store.note(failure, finding.name if finding is not None else "")
-        status = self.store.checked(asked, outcome, finding.name if finding is not None else "")
+            self.store.note(failure, known)
+        status = self.store.checked(asked, outcome, known, proof)
         if status == FIXED:
             self.campaign.fixed.append(f"{asked.scenario}: {asked.signature}")
         elif status == UNSTEADY:

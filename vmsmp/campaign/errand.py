@@ -1,4 +1,8 @@
-"""What a campaign does beside its batches: shorten what is new, and replay what was found before."""
+"""What a campaign does beside its batches.
+
+It looks for the cause of a failure among the known findings, shortens what is new, and replays what was found
+before.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from vmsmp.campaign.batch import Alive
-from vmsmp.campaign.findings import explain
+from vmsmp.campaign.cause import Cause, Verdict, find_cause
+from vmsmp.campaign.findings import Finding, explain
 from vmsmp.campaign.minimize import minimize
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.replay import follow, parse_for, replay
 from vmsmp.engine.hang import HANG_S
+from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged, VmsmpError
 from vmsmp.library import Scenario, scenario_at
@@ -20,11 +26,61 @@ SHORTEN_RUNS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Find out whether a known finding causes a failure that came under these options.
+
+    `among` are the findings that may, `faces` those that were shown to cause others of its signature.
+    `free_runs`: of how many runs of the free engine it came in one, if it came there.
+    """
+
+    failure: Failure
+    options: Options
+    among: tuple[Finding, ...]
+    faces: tuple[str, ...] = ()
+    free_runs: int = 0
+    hang_s: float | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether it is made where the free engine runs."""
+        return bool(self.free_runs)
+
+    def __str__(self) -> str:
+        return f"looking for the cause of {self.failure.schedule or self.failure.signature}"
+
+    def do(self, alive: Alive) -> Inquired:
+        """Make it."""
+        try:
+            cause = find_cause(
+                scenario_at(self.failure.place or self.failure.program),
+                self.failure,
+                self.options,
+                self.among,
+                faces=self.faces,
+                free_runs=self.free_runs,
+                alive=alive,
+                hang_s=self.hang_s,
+            )
+        except VmsmpError as error:
+            cause = Cause(Verdict.UNDECIDED, evidence=f"not decided: {error}")
+        return Inquired(self, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Inquired:
+    """What came of an inquiry."""
+
+    asked: Inquiry
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Shortening:
-    """Find the shortest schedule of a failure, with no repair that makes no difference."""
+    """Find the shortest schedule of a failure, with no repair that makes no difference, in so many `runs`."""
 
     failure: Failure
     hang_s: float | None = None
+    runs: int = SHORTEN_RUNS
 
     def __str__(self) -> str:
         return f"shortening {self.failure.schedule}"
@@ -37,7 +93,7 @@ class Shortening:
             short = minimize(
                 scenario,
                 self.failure.schedule,
-                budget=SHORTEN_RUNS,
+                budget=self.runs,
                 hang_s=hang_s,
                 progress=lambda _runs, _shortest: alive(),
             )

@@ -2,7 +2,8 @@
 
 `stress/known.toml` lists them; its head says what an entry holds.  A campaign shows a known finding and does
 not fail on it.  An entry excuses as little as it can: the scenarios in which the defect was proven, the
-signatures that were seen to follow from it, and where one step does the damage that step alone.
+signatures that were seen to follow from it, and where one step does the damage that step alone.  What else
+comes of it is proven by its repair when it is met (`campaign.cause`).
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ def findings() -> tuple[Finding, ...]:
     Raises: UsageError if the file cannot be used.
     """
     return read_findings(known_file())
+
+
+def by_name(name: str) -> Finding | None:
+    """The finding of that name, if the list has one."""
+    return next((finding for finding in findings() if finding.name == name), None)
 
 
 def read_findings(path: Path) -> tuple[Finding, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from vmsmp.campaign.batch import Report
-from vmsmp.campaign.findings import Finding, explain
+from vmsmp.campaign.cases import Sighting
+from vmsmp.campaign.cause import Cause
+from vmsmp.campaign.findings import Finding, by_name, explain
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.way import PLENTY, Scarcity
 
@@ -26,19 +29,36 @@ class Row:
     known: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Failures of one signature in a scenario that a finding causes whose entry does not name them.
+
+    `failure` is the first of them, `evidence` says how that was shown.
+    """
+
+    finding: Finding
+    failure: Failure
+    times: int
+    evidence: str
+
+
 @dataclass
 class Campaign:
     """Everything that came out so far.
 
     `before` counts the batches that the store had already, `lost` those that were under way at the end.
     `fixed` are lines of the store that fail no longer on this code.  `parallel`: free runs were so.  `store`
-    is the file that keeps it all.
+    is the file that keeps it all.  `undecided` counts the failures of which it is not known yet whether they
+    are new; `why` says of new ones why they are not known.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     new: dict[str, Failure] = field(default_factory=dict)
     known: dict[str, tuple[Finding, Failure, int]] = field(default_factory=dict)
+    faces: dict[tuple[str, str, str], Face] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    undecided: int = 0
     fixed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -56,8 +76,14 @@ class Campaign:
     #: The day by which entries of the list of known findings expire.
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
-    def add(self, report: Report) -> dict[str, str]:
-        """Count one batch; by signature, the known finding that explains it, or ""."""
+    def add(
+        self, report: Report, why_new: Callable[[Failure], str | None] = lambda _failure: ""
+    ) -> dict[str, str]:
+        """Count one batch; by signature, the known finding that explains it, or "".
+
+        `why_new` says of a failure that nothing explains why it is new.  If it says None that is not decided
+        yet, and the failure is not counted yet either.
+        """
         self.batches += 1
         row = self.rows.setdefault(report.batch.scenario, Row())
         if report.batch.free:
@@ -73,16 +99,39 @@ class Campaign:
             self.errors.append(f"{report.batch.scenario} ({report.batch.way}): {report.error}")
         explained = {}
         for failure in report.failures:
-            times = report.counts.get(failure.signature, 1)
+            times = report.times(failure)
             finding = self.explain(failure, report.batch.options.repairs)
-            explained[failure.signature] = finding.name if finding is not None else ""
             if finding is not None:
-                row.known += times
                 self.add_known(finding, failure, times)
             else:
-                row.failed += times
-                self.add_new(failure, times)
+                name, evidence = report.proofs.get(failure.signature, ("", ""))
+                finding = self.entry(name)
+                if finding is not None:
+                    self.add_face(finding, failure, times, evidence)
+                elif (why := why_new(failure)) is not None:
+                    row.failed += times
+                    self.add_new(failure, times, why)
+            row.known += times if finding is not None else 0
+            explained[failure.signature] = finding.name if finding is not None else ""
         return explained
+
+    def entry(self, name: str) -> Finding | None:
+        """The known finding of that name, if it excuses anything today."""
+        finding = by_name(name)
+        return None if finding is None or finding.expired(self.today) else finding
+
+    def decide(self, sighting: Sighting, cause: Cause) -> Finding | None:
+        """A failure that no list explains is decided: the finding that causes it, None if it is new."""
+        failure, times = sighting.failure, sighting.times
+        finding = self.entry(cause.finding)
+        row = self.rows.setdefault(failure.program, Row()) if sighting.batch is not None else Row()
+        if finding is not None:
+            row.known += times
+            self.add_face(finding, failure, times, cause.evidence)
+        else:
+            row.failed += times
+            self.add_new(failure, times, cause.evidence)
+        return finding
 
     def explain(self, failure: Failure, repairs: frozenset[str]) -> Finding | None:
         """The known finding that excuses a failure today."""
@@ -109,19 +158,33 @@ class Campaign:
         _, first, before = self.known.get(finding.name, (finding, failure, 0))
         self.known[finding.name] = (finding, first, before + times)
 
-    def add_new(self, failure: Failure, times: int) -> None:
+    def add_face(self, finding: Finding, failure: Failure, times: int, evidence: str) -> None:
+        """Count a failure that comes from a known finding, as was shown."""
+        self.add_known(finding, failure, times)
+        key = failure.program, failure.signature, finding.name
+        before = self.faces.get(key)
+        if before is None:
+            self.faces[key] = Face(finding, failure, times, evidence)
+        else:
+            self.faces[key] = replace(before, times=before.times + times)
+
+    def add_new(self, failure: Failure, times: int, why: str = "") -> None:
         """Count a failure that nothing explains; of several that replay the shortest line is kept."""
         key = _key(failure)
         kept = self.new.get(key)
         if kept is None or (failure.schedule and _length(failure) < _length(kept)):
             self.new[key] = failure
         self.counts[key] = self.counts.get(key, 0) + times
+        self.why.setdefault(key, why)
 
     def shorten(self, short: Failure) -> None:
         """A failure was minimized; the shortest of each kind is the one that is shown."""
         kept = self.new.get(_key(short))
         if kept is not None and _length(short) <= _length(kept):
             self.new[_key(short)] = short
+        for key, face in self.faces.items():
+            if key[:2] == (short.program, short.signature) and _length(short) <= _length(face.failure):
+                self.faces[key] = replace(face, failure=short)
 
 
 def _length(failure: Failure) -> float:

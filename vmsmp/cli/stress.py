@@ -29,7 +29,9 @@ def register(commands: Subparsers) -> None:
         help="all scenarios, both engines, all cores",
         description="Put every scenario under stress, in both engines and at both depths of the locks, as "
         "the kernel is and with its known findings repaired.",
-        epilog="Exit code 0: nothing new failed; 1: something did; 3: a batch could not be run; "
+        epilog="A failure that stress/known.toml does not explain is new, unless the repairs prove on the "
+        "spot that a known finding causes it. What is not decided when the time is up has 30 seconds more, "
+        "and is new then. Exit code 0: nothing new failed; 1: something did; 3: a batch could not be run; "
         "4: interrupted, results so far shown.",
     )
     parser.add_argument(
@@ -165,6 +167,7 @@ def _progress(campaign: Campaign, minutes: float | None) -> str:
     return (
         f"{campaign.seconds:4.0f}{bound} s: {schedules:,} schedules, {rounds:,} free rounds, "
         f"{len(campaign.new)} new failures, {len(campaign.known)} known"
+        + (f", {campaign.undecided} undecided" if campaign.undecided else "")
     )
 
 

@@ -9,7 +9,7 @@ from vmsmp.report.table import table
 from vmsmp.report.text import again
 
 if TYPE_CHECKING:
-    from vmsmp.campaign.tally import Campaign
+    from vmsmp.campaign.tally import Campaign, Face
 
 #: New failures reported in full; the others are only listed at the end.
 FULL_REPORTS = 3
@@ -23,7 +23,9 @@ def campaign_text(campaign: Campaign, *, seed: int, minutes: float, verbose: boo
     """Return the whole summary; `verbose` names every scenario, however many there are."""
     lines: list[str] = []
     for key, failure in list(campaign.new.items())[:FULL_REPORTS]:
-        lines += [failure.report(), f"seen {campaign.counts[key]} times in this campaign", ""]
+        lines += [failure.report(), f"seen {campaign.counts[key]} times in this campaign"]
+        why = campaign.why.get(key)
+        lines += [f"no known finding explains it: {why}", ""] if why else [""]
     lines += _known(campaign, reasons=verbose or len(campaign.known) <= FULL_REPORTS)
     if campaign.fixed:
         lines += ["found before, and fixed on this code:", *(f"  {what}" for what in campaign.fixed), ""]
@@ -47,8 +49,19 @@ def _known(campaign: Campaign, *, reasons: bool) -> list[str]:
         reason = f": {finding.reason}" if reasons else ""
         lines.append(f"  {finding.name} ({times} times, in {failure.program}){reason}")
         lines += [f"    replay: vmsmp replay {finding.name}"] if reasons else []
+        for face in campaign.faces.values():
+            lines += _face(face) if face.finding is finding else []
     lines += [] if reasons else ["  (`vmsmp replay NAME` shows one, --verbose tells their reasons)"]
     return [*lines, ""]
+
+
+def _face(face: Face) -> list[str]:
+    """A further face of a known finding."""
+    return [
+        f"    known, by its repair, in {face.failure.program} ({face.times} times): {face.failure.signature}",
+        f"      {face.evidence}",
+        *(f"      {line.strip()}" for line in again(face.failure) if "vmsmp " in line),
+    ]
 
 
 def _rows(campaign: Campaign, *, every: bool) -> list[str]:
@@ -127,11 +140,23 @@ def campaign_dict(campaign: Campaign) -> dict[str, object]:
         "interrupted": campaign.interrupted,
         "errors": campaign.errors,
         "new": [
-            {**failure.as_dict(), "times": campaign.counts[key]} for key, failure in campaign.new.items()
+            {**failure.as_dict(), "times": campaign.counts[key], "why": campaign.why.get(key, "")}
+            for key, failure in campaign.new.items()
         ],
         "known": [
             {"name": finding.name, "times": times, "schedule": failure.schedule or finding.schedule}
             for finding, failure, times in campaign.known.values()
+        ],
+        "faces": [
+            {
+                "name": face.finding.name,
+                "scenario": face.failure.program,
+                "signature": face.failure.signature,
+                "times": face.times,
+                "schedule": face.failure.schedule,
+                "evidence": face.evidence,
+            }
+            for face in campaign.faces.values()
         ],
         "scenarios": {
             name: {count: getattr(row, count) for count in _COUNTS} for name, row in campaign.rows.items()

@@ -79,7 +79,8 @@ def rows(tmp_path):
                     "JOIN signatures ON signature = signatures.id ORDER BY 1, 2, 3, 4, 5"
                 ).fetchall(),
                 "findings": base.execute(
-                    "SELECT ident, scenario, text, known, minimized, first, last, status, judged "
+                    "SELECT ident, scenario, text, known, minimized, first, last, status, judged, "
+                    "proof, proven_on "
                     "FROM findings JOIN signatures ON signature = signatures.id ORDER BY 1"
                 ).fetchall(),
                 "schedules": base.execute(

@@ -36,6 +36,7 @@ def three(opened, report, failure, tmp_path):
     store.keep(report(failure("worse"), seed=1, turn=1, traces={2: 1, 3: 2}), {})
     store.keep(report(failure(), seed=0, traces={1: 1, 2: 1}), {})
     store.replace(failure(), failure(schedule="v1:mine:0:1.2>2"))
+    store.decide(failure("worse"), "a-finding", "5 of 7", report(seed=1, turn=1).batch)
     store.keep(report(failure(schedule="", engine="free", trace=""), way=FREE), {})
     store.__exit__()
     store = opened("c", code="other")
@@ -43,6 +44,7 @@ def three(opened, report, failure, tmp_path):
         report(failure(), failure("worse"), scenario="yours", traces={1: 1}), {"check: bad": "an-entry"}
     )
     store.keep(report(failure(), seed=0), {})
+    store.decide(failure("worse"), "", "not decided", None)
     (*_, asked) = store.corpus()
     store.checked(asked, PASSES, "")
     store.__exit__()

@@ -137,6 +137,8 @@ def test_what_is_explained_is_not_to_be_shortened(opened, report, failure, found
 def test_a_failure_that_was_shortened_stands_for_itself(opened, report, failure, found):
     store = opened()
     store.keep(report(failure()), {})
+    assert [] == store.unminimized()  # it may be a known one's
+    assert store.decide(failure(), "", "because", None)
     assert [failure().schedule] == [one.schedule for one in store.unminimized()]
     short = failure(schedule="v1:mine:0:1.2>2")
     store.replace(failure(), short)
@@ -144,6 +146,71 @@ def test_a_failure_that_was_shortened_stands_for_itself(opened, report, failure,
     assert [(ident_of(short), "v1:mine:0:1.2>2", True, "new")] == [
         (one.ident, one.line, one.minimized, one.status) for one in found()
     ]
+
+
+def test_a_failure_that_is_decided_to_be_new_says_why(opened, report, failure, found):
+    store = opened()
+    store.keep(report(failure()), {})
+    assert store.decide(failure(), "", "it is not", report().batch)
+    assert [("new", "", "it is not")] == [(one.status, one.known, one.proof) for one in found()]
+    assert [("mine", "check: bad", failure().schedule, "", "it is not")] == store.decided()
+
+
+def test_a_face_of_a_known_finding_is_known_and_its_batch_s_hits_too(
+    opened, report, failure, found, tmp_path
+):
+    store = opened()
+    batches = [report(failure(), seed=seed) for seed in (0, 1)]
+    for one in batches:
+        store.keep(one, {})
+    assert store.decide(failure(), "a-finding", "5 of 7", batches[0].batch)
+    assert [("known", "a-finding", "5 of 7")] == [(one.status, one.known, one.proof) for one in found()]
+    proofs = [store.done(one.batch).proofs for one in batches]
+    assert [{"check: bad": ("a-finding", "5 of 7")}, {}] == proofs
+
+
+def test_a_batch_whose_failure_was_decided_with_another_s_still_has_it(opened, report, failure):
+    store = opened()
+    batches = [report(failure(), seed=seed) for seed in (0, 1)]
+    for one in batches:
+        store.keep(one, {})
+    store.decide(failure(), "a-finding", "5 of 7", batches[0].batch)
+    again = store.done(batches[1].batch)
+    assert ([failure().schedule], {}) == ([one.schedule for one in again.failures], again.proofs)
+
+
+def test_of_a_face_one_line_is_kept(opened, report, failure, found):
+    store = opened()
+    for n in range(3):
+        one = report(failure(schedule=f"v1:mine:{n}:", trace=str(n)), seed=n)
+        store.keep(one, {})
+        assert (n == 0) == store.decide(one.failures[0], "a-finding", "5 of 7", one.batch)
+    assert ["v1:mine:0:"] == [one.line for one in found()]
+
+
+def test_a_face_that_was_shortened_is_still_one(opened, report, failure, found):
+    store = opened()
+    one = report(failure())
+    store.keep(one, {})
+    store.decide(failure(), "a-finding", "5 of 7", one.batch)
+    store.replace(failure(), failure(schedule="v1:mine:0:1.2>2"))
+    assert [("known", "a-finding", "5 of 7", "v1:mine:0:1.2>2")] == [
+        (one.status, one.known, one.proof, one.line) for one in found()
+    ]
+
+
+def test_on_other_code_nothing_is_decided_yet(opened, report, failure):
+    store = opened()
+    one = report(failure())
+    store.keep(one, {})
+    store.decide(failure(), "a-finding", "5 of 7", one.batch)
+    assert [("a-finding", "5 of 7")] == [(asked.known, asked.proof) for asked in store.corpus()]
+    store.__exit__()
+    store = opened(code="other")
+    (asked,) = store.corpus()
+    assert ("a-finding", "", []) == (asked.known, asked.proof, store.decided())
+    store.checked(asked, FAILS, "a-finding", "6 of 8")
+    assert [("mine", "check: bad", failure().schedule, "a-finding", "6 of 8")] == store.decided()
 
 
 def test_failures_that_the_same_steps_led_to_are_one_finding(opened, report, failure, found):

@@ -74,6 +74,16 @@ def test_a_bug_known_by_a_name_that_is_gone_has_that_name():
     assert "gone" == board(signature(known="gone", status="known")).bugs[0].reason
 
 
+def test_a_bug_that_is_known_by_its_repair_says_how_that_was_shown():
+    known = findings()[0]
+    (bug,) = board(signature(known=known.name, status="known", proof="5 of 7")).bugs
+    assert f"{known.name}: {known.reason} (known by its repair: 5 of 7)" == bug.reason
+
+
+def test_a_new_bug_says_why_it_is_not_known():
+    assert "new: it is not" == board(signature(proof="it is not")).bugs[0].reason
+
+
 def test_an_unknown_bug_has_no_reason():
     assert "" == board(signature()).bugs[0].reason
 

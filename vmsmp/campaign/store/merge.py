@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from vmsmp.campaign.store.measured import merge_measured
+from vmsmp.campaign.store.rows import KEEP_TRACE, signature_id, strand_id
 from vmsmp.campaign.store.schema import connect
-from vmsmp.campaign.store.write import KEEP_TRACE, Store, signature_id, strand_id
+from vmsmp.campaign.store.write import Store
 
 _RUN: Final = "token, began, ended, code, version, python, workers, arguments, profile, outcome"
 _BATCH: Final = (
@@ -23,8 +24,10 @@ _BATCH: Final = (
 )
 _FINDING: Final = (
     "ident, scenario, known, engine, trace, digest, message, facts, step, minimized, report, first, last, "
-    "status, judged, place"
+    "status, judged, place, proof, proven_on"
 )
+#: What is thought of a finding, since when; the later of two wins.
+_JUDGEMENT: Final = "judged, status, known, proof, proven_on"
 
 
 def merge(into: Path, others: Iterable[Path]) -> None:
@@ -114,19 +117,22 @@ class _Merger:
 
     def _finding(self, row: Any) -> None:
         mine = self.mine.execute(
-            "SELECT id, judged, status, known FROM findings WHERE ident = ?", (row["ident"],)
+            f"SELECT id, {_JUDGEMENT} FROM findings WHERE ident = ?", (row["ident"],)
         ).fetchone()
         if mine is None:
             number = self._insert("findings", _FINDING, row, signature=self.signatures[row["signature"]])
         else:
             number = mine[0]
-            theirs = row["judged"], row["status"], row["known"]
-            judged, status, known = max(theirs, tuple(mine[1:]))
+            theirs = tuple(row[name] for name in _JUDGEMENT.split(", "))
             self.mine.execute(
                 "UPDATE findings SET first = min(first, ?), last = max(last, ?), "
-                "minimized = max(minimized, ?), place = max(place, ?), judged = ?, status = ?, known = ? "
-                "WHERE id = ?",
-                (row["first"], row["last"], row["minimized"], row["place"], judged, status, known, number),
+                "minimized = max(minimized, ?), place = max(place, ?), judged = ?, status = ?, known = ?, "
+                "proof = ?, proven_on = ? WHERE id = ?",
+                (
+                    *(row["first"], row["last"], row["minimized"], row["place"]),
+                    *max(theirs, tuple(mine[1:])),
+                    number,
+                ),
             )
         for line in self.other.execute("SELECT * FROM schedules WHERE finding = ?", (row["id"],)).fetchall():
             self._line(number, line)

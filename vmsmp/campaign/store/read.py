@@ -56,6 +56,8 @@ class Found:
     `line` replays it ("" for what only the free engine saw); `minimized`: it is as short as can be.  `report`
     is the story as text, as it was told when it was found.  `outcome` is what came of the line's last replay
     on the code `checked_on` ("" if nobody has replayed it).  `place` is where a program of the user's own is.
+    `proof` says how it was shown that the finding `known` causes it, or why it is new; "" where a list
+    explains it, or nobody has asked.
     """
 
     ident: str
@@ -79,15 +81,16 @@ class Found:
     checked_on: str
     outcome: str
     place: str = ""
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
     """All findings of one signature in one scenario, and how often it came, in all and by run (its token).
 
-    `status` is "new" while nothing explains it, "known" (the entry `known` does), "fixed" (its lines fail no
-    longer on newer code) or "unsteady": a line fails no longer on the very code that it was found on, which
-    is a defect of vmsmp itself.
+    `status` is "new" while nothing explains it, "known" (the finding `known` does), "fixed" (its lines fail
+    no longer on newer code) or "unsteady": a line fails no longer on the very code that it was found on,
+    which is a defect of vmsmp itself.
     """
 
     scenario: str
@@ -315,6 +318,7 @@ def _as_found(row: Any) -> Found:
         row["checked_on"] or "",
         row["outcome"] or "",
         row["place"],
+        row["proof"],
     )
 
 

@@ -162,6 +162,12 @@ MIGRATIONS: Final = (
             max(cpus) AS cpus, max(choices) AS choices, sum(watched) AS watched, sum(magnitude) AS magnitude
         FROM batches GROUP BY strand;
     """,
+    """
+    -- why a finding that no list explains is new, or a face of the known one; '' if that is not decided
+    ALTER TABLE findings ADD COLUMN proof TEXT NOT NULL DEFAULT '';
+    -- the code on which that was decided
+    ALTER TABLE findings ADD COLUMN proven_on TEXT NOT NULL DEFAULT '';
+    """,
 )
 VERSION: Final = len(MIGRATIONS)
 

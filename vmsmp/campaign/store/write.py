@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -19,13 +18,12 @@ from vmsmp.campaign.batch import ENDS, Batch, Report
 from vmsmp.campaign.certificate import Certificate
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.store.read import FIXED, KNOWN, NEW, UNSTEADY
+from vmsmp.campaign.store.rows import KEEP_TRACE, ident_of, signature_id, strand_id
 from vmsmp.campaign.store.schema import connect, refuse, writing_failed
 
 #: Lines that are kept of a new signature in a scenario, before and after they are minimized; of a known one
 #: a single one.
 LINES: Final = 6
-#: Digits of a finding's name.
-DIGITS: Final = 12
 #: The range of a trace's fingerprint, and of an integer that SQLite takes.
 _WORD: Final = 1 << 64
 _HALF: Final = 1 << 63
@@ -36,13 +34,19 @@ PASSES: Final = "passes"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A line of the corpus, to be replayed: the finding that it has shown, and the code that it did so on."""
+    """A line of the corpus, to be replayed: the finding that it has shown, and the code that it did so on.
+
+    `known` is what explains the finding; `proof` says how that was shown on this code, if no list says so, or
+    why it is new.
+    """
 
     ident: str
     scenario: str
     signature: str
     line: str
     code: str
+    known: str = ""
+    proof: str = ""
 
 
 class Store:
@@ -130,8 +134,8 @@ class Store:
     def keep(self, report: Report, known: Mapping[str, str]) -> tuple[Failure, ...]:
         """A batch is done: its counts, its traces, and its failures if they are the first.
 
-        `known` has for each signature the entry that explains it, or "".  Returns the failures that nothing
-        explains and that are findings now.
+        `known` has for each signature the known finding that explains it, or "".  Returns the failures that
+        nothing explains and that are findings now.
         """
         added = []
         batch = report.batch
@@ -202,6 +206,7 @@ class Store:
             return None
         number, executions, operations, seconds = row
         counts: dict[str, int] = {}
+        proofs = {}
         failures = []
         for signature, text, known, times in self._base.execute(
             "SELECT signature, text, known, times FROM hits JOIN signatures ON signature = signatures.id "
@@ -210,7 +215,21 @@ class Store:
         ).fetchall():
             counts[text] = times
             failures += list(self._failures(batch.scenario, signature, known))[:1]
-        return Report(batch, executions, operations, seconds, tuple(failures), counts, complete=True)
+            proof = self._proof(batch.scenario, signature, known)
+            if known and proof:
+                proofs[text] = known, proof
+        return Report(
+            batch, executions, operations, seconds, tuple(failures), counts, complete=True, proofs=proofs
+        )
+
+    def _proof(self, scenario: str, signature: int, known: str) -> str:
+        """How it was shown on this code that a known finding causes a signature; "" if that was not."""
+        found = self._base.execute(
+            "SELECT max(proof) FROM findings "
+            "WHERE scenario = ? AND signature = ? AND known = ? AND proven_on = ?",
+            (scenario, signature, known, self.code),
+        ).fetchone()[0]
+        return found or ""
 
     def fresh(self, turn: int) -> dict[tuple[str, str], int]:
         """How many traces were first seen in that round on this code, by scenario and way."""
@@ -280,33 +299,77 @@ class Store:
             (line, now, self.code, now, self.code, FAILS, ident),
         )
 
+    def decide(self, failure: Failure, known: str, proof: str, batch: Batch | None) -> bool:
+        """It is decided what a failure is that no list explains, and why.
+
+        It is a face of the finding `known`, or ("") new; `batch` is where it was met.  Returns whether it
+        stands for others like it and is to be minimized.
+        """
+        now = time.time()
+        ident = ident_of(failure)
+        with self.writing() as base:
+            signature = signature_id(base, failure.kind, failure.signature)
+            if known:
+                base.execute("DELETE FROM findings WHERE ident = ? AND known = ''", (ident,))
+                self._note(base, failure, signature, known)
+                if batch is not None:
+                    base.execute(
+                        "UPDATE hits SET known = ? WHERE signature = ? AND batch IN "
+                        "(SELECT id FROM batches WHERE strand = ? AND seed = ? AND schedules = ? "
+                        "AND origin = ?)",
+                        (
+                            *(known, signature, self._strand(base, batch), batch.seed, batch.schedules),
+                            self._token if batch.free else "",
+                        ),
+                    )
+                base.execute(
+                    "UPDATE findings SET proof = ?, proven_on = ? "
+                    "WHERE scenario = ? AND signature = ? AND known = ? AND proven_on != ?",
+                    (proof, self.code, failure.program, signature, known, self.code),
+                )
+            kept = base.execute(
+                "UPDATE findings SET proof = ?, proven_on = ?, judged = ? "
+                "WHERE ident = ? AND known = ? RETURNING minimized",
+                (proof, self.code, now, ident, known),
+            ).fetchall()
+        return kept == [(False,)]
+
     def replace(self, first: Failure, short: Failure) -> None:
-        """A failure that nothing explains has been minimized: the short one stands for it."""
+        """A failure that no list explains has been minimized: the short one stands for it."""
         with self.writing() as base:
             signature = signature_id(base, short.kind, short.signature)
-            row = base.execute("SELECT first FROM findings WHERE ident = ?", (ident_of(first),)).fetchone()
+            # Another one that the same steps led to may have been minimized before.
+            row = base.execute(
+                "SELECT first, known, proof, proven_on FROM findings WHERE ident IN (?, ?) "
+                "ORDER BY ident != ?",
+                (ident_of(first), ident_of(short), ident_of(first)),
+            ).fetchone()
+            since, known, *proof = row if row is not None else (time.time(), "", "", "")
             base.execute("DELETE FROM findings WHERE ident = ?", (ident_of(first),))
-            self._add(base, short, signature, "", minimized=True)
+            self._add(base, short, signature, known, minimized=True)
             self._add_line(base, ident_of(short), first.schedule)
-            if row is not None:
-                base.execute(
-                    "UPDATE findings SET first = min(first, ?) WHERE ident = ?", (row[0], ident_of(short))
-                )
+            base.execute(
+                "UPDATE findings SET first = min(first, ?), proof = ?, proven_on = ? WHERE ident = ?",
+                (since, *proof, ident_of(short)),
+            )
 
     def unminimized(self) -> list[Failure]:
-        """The failures with a line, found on this code, that nothing explains and nobody has minimized."""
+        """The failures with a line that were found new on this code, and that nobody has minimized."""
         rows = self._base.execute(
-            f"{_FAILURES} WHERE NOT minimized AND known = '' AND code = ? AND kind NOT IN (?, ?) "
-            "ORDER BY ident",
+            f"{_FAILURES} WHERE NOT minimized AND known = '' AND proof != '' AND code = ? "
+            "AND kind NOT IN (?, ?) ORDER BY ident",
             (self.code, *ENDS),
         ).fetchall()
         return list(map(_failure, rows))
 
     def _failures(self, scenario: str, signature: int, known: str) -> Iterator[Failure]:
-        """The failures that stand for a signature, shortest line first; those without a line last."""
+        """The failures that stand for a signature, shortest line first; those without a line last.
+
+        What that finding explains comes before what another one does.
+        """
         rows = self._base.execute(
-            f"{_FAILURES} WHERE scenario = ? AND signature = ? AND known = ? "
-            "ORDER BY line IS NULL, NOT minimized, length(line), line",
+            f"{_FAILURES} WHERE scenario = ? AND signature = ? "
+            "ORDER BY known != ?, line IS NULL, NOT minimized, length(line), line",
             (scenario, signature, known),
         ).fetchall()
         yield from map(_failure, rows)
@@ -316,22 +379,36 @@ class Store:
     def corpus(self) -> list[Asked]:
         """The shortest line of every finding, of those whose runs are the same again."""
         kept: dict[str, Asked] = {}
-        for ident, scenario, signature, line, code in self._base.execute(
+        for row in self._base.execute(
             """
-            SELECT ident, scenario, text, line, code
+            SELECT ident, scenario, text, line, code, known, CASE proven_on WHEN ? THEN proof ELSE '' END
             FROM schedules JOIN findings ON finding = findings.id JOIN signatures ON signature = signatures.id
             WHERE kind NOT IN (?, ?) ORDER BY scenario, ident, length(line), line
             """,
-            ENDS,
+            (self.code, *ENDS),
         ):
-            kept.setdefault(ident, Asked(ident, scenario, signature, line, code))
+            kept.setdefault(row[0], Asked(*row))
         return list(kept.values())
 
-    def checked(self, asked: Asked, outcome: str, known: str) -> str:
+    def decided(self) -> list[tuple[str, str, str, str, str]]:
+        """The failures that were decided on this code: scenario, signature, a line or "", what, and why.
+
+        They are faces of that known finding, or ("") new.
+        """
+        rows = self._base.execute(
+            "SELECT scenario, text, coalesce(min(line), ''), known, proof FROM findings "
+            "JOIN signatures ON signature = signatures.id LEFT JOIN schedules ON finding = findings.id "
+            "WHERE proof != '' AND proven_on = ? GROUP BY findings.id ORDER BY ident",
+            (self.code,),
+        )
+        return rows.fetchall()
+
+    def checked(self, asked: Asked, outcome: str, known: str, proof: str = "") -> str:
         """A line of the corpus was replayed; the status that its finding has from now on.
 
         `outcome` is `FAILS` if the same signature came back, `PASSES` if the line fails no more, the other
-        signature that came instead, or why it cannot be replayed.  `known` is the entry that explains it now.
+        signature that came instead, or why it cannot be replayed.  `known` is the finding that explains it
+        now, `proof` how that was shown, or why nothing does.
         """
         if outcome == FAILS:
             status = KNOWN if known else NEW
@@ -349,7 +426,10 @@ class Store:
             )
             if outcome == FAILS:
                 self._explain(base, asked, known)
-                base.execute("UPDATE findings SET last = ? WHERE ident = ?", (now, asked.ident))
+                base.execute(
+                    "UPDATE findings SET last = ?, proof = ?, proven_on = ? WHERE ident = ?",
+                    (now, proof, self.code, asked.ident),
+                )
                 base.execute(
                     "UPDATE schedules SET failed = checked, code = checked_on "
                     "WHERE line = ? AND finding = (SELECT id FROM findings WHERE ident = ?)",
@@ -396,41 +476,6 @@ def _locked(path: Path | None) -> IO[bytes] | None:
         refuse(path, error.strerror or error)
     return lock
 
-
-def ident_of(failure: Failure) -> str:
-    """The name of a finding: the same for failures of one signature that the same steps led to."""
-    text = f"{failure.program}\0{failure.signature}\0{failure.trace}\0{failure.engine}"
-    return "f" + blake2b(text.encode(), digest_size=DIGITS).hexdigest()[:DIGITS]
-
-
-def signature_id(base: sqlite3.Connection, kind: str, text: str) -> int:
-    """The number of a signature in this file."""
-    base.execute("INSERT OR IGNORE INTO signatures (kind, text) VALUES (?, ?)", (kind, text))
-    found: int = base.execute("SELECT id FROM signatures WHERE text = ?", (text,)).fetchone()[0]
-    return found
-
-
-def strand_id(base: sqlite3.Connection, code: str, scenario: str, way: str, engine: str, words: str) -> int:
-    """The number of a strand in this file."""
-    base.execute(
-        "INSERT OR IGNORE INTO strands (code, scenario, way, engine, words) VALUES (?, ?, ?, ?, ?)",
-        (code, scenario, way, engine, words),
-    )
-    found: int = base.execute(
-        "SELECT id FROM strands WHERE code = ? AND scenario = ? AND way = ? AND words = ?",
-        (code, scenario, way, words),
-    ).fetchone()[0]
-    return found
-
-
-#: A trace was seen in a batch: the first one that did, in the order of the campaign, keeps it.
-KEEP_TRACE: Final = """
-    INSERT INTO traces (strand, trace, turn, seed, again) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (strand, trace) DO UPDATE SET
-        again = max(again, excluded.again, (turn, seed) != (excluded.turn, excluded.seed)),
-        turn = min(turn, excluded.turn),
-        seed = CASE WHEN (excluded.turn, excluded.seed) < (turn, seed) THEN excluded.seed ELSE seed END
-"""
 
 _FAILURES: Final = """
     SELECT kind, message, text, line, digest, facts, scenario, engine, trace, step

@@ -65,12 +65,13 @@ class Bug:
 
     @property
     def reason(self) -> str:
-        """Why it is known; "" if it is not."""
-        known, entry = self.signature.known, self.entry
+        """Why it is known, or why it is not, as far as that was asked."""
+        known, entry, proof = self.signature.known, self.entry, self.found.proof
         if entry is None:
-            return known
+            return known or (f"new: {proof}" if proof else "")
         until = f" (excused until {entry.expires})" if entry.expires is not None else ""
-        return f"{known}: {entry.reason}{until}"
+        by_repair = f" (known by its repair: {proof})" if proof else ""
+        return f"{known}: {entry.reason}{until}{by_repair}"
 
     @property
     def preemptions(self) -> int | None:

@@ -1,0 +1,238 @@
+"""The cause of a failure: a further face of a known finding is proven one, and nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vmsmp.campaign import cause
+from vmsmp.campaign.batch import Batch
+from vmsmp.campaign.cause import NO_HELP, WITH_ALL, Verdict, find_cause
+from vmsmp.campaign.errand import Inquiry
+from vmsmp.campaign.findings import explain, findings
+from vmsmp.campaign.free_run import FreeRounds
+from vmsmp.campaign.outcome import Failure
+from vmsmp.campaign.way import Way
+from vmsmp.errors import ReplayDiverged
+from vmsmp.library import find_scenario
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.patch import Mutant
+
+EXACT = Way("controlled", "exact")
+#: A scenario, a known finding that shows in it, its repair, and how it shows there.
+SHOWS = find_scenario("mutex_owners_become_readers")
+FINDING = "downgrade-gives-its-count-away"
+REPAIR = "downgrade-keeps-its-count"
+#: What a free run sees of it, and no run under control, since checkers there see earlier what comes of it.
+FREE = "check: panic: mtx_unlock: mutex 'mtx' is owned by another thread"
+
+
+def failures_of(scenario, mutants=(), way=EXACT, schedules=60):
+    """The failures of a batch of a scenario, and its options."""
+    options = way.options_for(scenario, (), mutants)
+    report = Batch(scenario.__name__, way, 11, schedules, options).do(lambda: None)
+    assert "" == report.error
+    return report.failures, options
+
+
+@pytest.fixture(scope="module")
+def face():
+    """A failure that comes from FINDING, and its options."""
+    failures, options = failures_of(SHOWS)
+    return next(one for one in failures if (explain(one) or findings()[0]).name == FINDING), options
+
+
+@pytest.fixture(scope="module")
+def proven(face):
+    return ask(face)
+
+
+def ask(face, scenario=SHOWS, among=None, **more):
+    failure, options = face
+    return find_cause(scenario, failure, options, findings() if among is None else among, **more)
+
+
+@pytest.fixture
+def free_face(face, monkeypatch):
+    """The same as the free engine sees it."""
+    monkeypatch.setattr(cause, "SOUGHT", 60)
+    return Failure("check", FREE[7:], FREE, "", "", program=SHOWS.__name__, engine="free"), face[1]
+
+
+# -- known ----------------------------------------------------------------------------------------
+
+
+def test_a_face_of_a_known_finding_is_proven_by_its_repair(proven):
+    assert (Verdict.PROVEN, FINDING) == (proven.verdict, proven.finding)
+    assert f"schedules fail so without repair {REPAIR}, none of " in proven.evidence
+
+
+def test_the_same_failure_is_decided_the_same_way_again(face, proven):
+    assert proven == ask(face)
+
+
+def test_a_further_one_is_asked_for_its_own_line_only(face, proven):
+    again = ask(face, faces=[FINDING])
+    assert (Verdict.PROVEN, FINDING, f"its line does not fail so with repair {REPAIR}") == (
+        again.verdict,
+        again.finding,
+        again.evidence,
+    )
+    assert again.runs == 2 < proven.runs
+
+
+def test_one_that_another_finding_causes_is_not_taken_for_the_face_before(face, proven):
+    again = ask(face, faces=["late-request-keeps-mutex"])
+    assert (FINDING, proven.evidence) == (again.finding, again.evidence)
+
+
+def test_a_free_run_s_failure_is_looked_for_under_control(free_face):
+    found = ask(free_face, free_runs=1)
+    assert (Verdict.PROVEN, FINDING) == (found.verdict, found.finding)
+    assert found.evidence.endswith(" with all repairs, and none of 20 free runs")
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("finding", "name"),
+    [
+        ("abandoned-upgrade-admits-writer", "refused_while_shared"),
+        ("vm-wait-misses-a-free", "wait_for_a_free"),
+        ("contig-gives-back-nothing", "contig_against_contig"),
+        ("simplify-asks-the-wrong-neighbour", "counting_a_changing_map"),
+        ("lookup-forgets-the-override", "debuggers_write"),
+        ("grown-stack-loses-its-room", "stack_beside_mmap"),
+        ("growing-stack-is-wired-locked", "stack_within_limits"),
+    ],
+)
+def test_what_the_list_names_would_be_proven_without_it(finding, name):
+    scenario = find_scenario(name)
+    failures, options = failures_of(scenario)
+    (listed,) = (one for one in failures if explain(one) is not None and explain(one).name == finding)
+    found = ask((listed, options), scenario)
+    assert (Verdict.PROVEN, finding) == (found.verdict, found.finding)
+
+
+# -- new ------------------------------------------------------------------------------------------
+
+
+def test_a_failure_with_all_repairs_on_is_no_known_one_s(face):
+    failure, options = face
+    options = replace(options, repairs=frozenset(REPAIR_BY_NAME))
+    assert (Verdict.REFUTED, WITH_ALL, 0) == verdict(ask((failure, options)))
+
+
+def test_what_a_finding_left_out_causes_is_not_known(face):
+    """The repair is not known, so nothing else keeps the line from failing."""
+    others = [one for one in findings() if one.name != FINDING]
+    assert (Verdict.REFUTED, NO_HELP) == verdict(ask(face, among=others))[:2]
+
+
+def test_a_repair_that_only_shifts_the_run_is_no_cause(face, monkeypatch):
+    """Of a finding whose repair makes the line pass, and no other run, the failure is no face."""
+    failure, options = face
+    monkeypatch.setattr(cause._Comparison, "_helping", lambda self, among, _digest: iter(among[:1]))
+    monkeypatch.setattr(cause, "RUNS", 200)
+    others = [one for one in findings() if one.name != FINDING]
+    # With all repairs on it does not come, since FINDING is repaired; without another one it does not either.
+    found = ask((failure, options), among=others)
+    assert (Verdict.UNDECIDED, "") == (found.verdict, found.finding)
+
+
+def test_a_line_that_fails_otherwise_cannot_be_decided(face):
+    failure, options = face
+    with pytest.raises(ReplayDiverged, match="fails otherwise than it did"):
+        ask((replace(failure, signature="check: something else"), options))
+
+
+def test_what_is_not_found_under_control_is_not_decided(face, monkeypatch):
+    monkeypatch.setattr(cause, "SOUGHT", 10)
+    _, options = face
+    failure = Failure("check", "never seen", "check: never seen", "", "", program=SHOWS.__name__)
+    assert (Verdict.UNDECIDED, "not decided in 20 schedules", 20) == verdict(ask((failure, options)))
+
+
+@pytest.mark.parametrize(("bound", "most"), [("RUNS", 50), ("OPERATIONS", 2_000)])
+def test_what_takes_too_long_is_not_decided(face, monkeypatch, bound, most):
+    monkeypatch.setattr(cause, bound, most)
+    found = ask(face)
+    assert Verdict.UNDECIDED == found.verdict
+    assert found.runs <= 50
+
+
+@pytest.mark.parametrize(
+    ("rounds", "decided"),
+    [
+        (FreeRounds("s", rounds=20, counts={FREE: 1}), (Verdict.REFUTED, WITH_ALL)),
+        (
+            FreeRounds("s", rounds=3),
+            (Verdict.UNDECIDED, "only 3 of 20 free runs with all repairs were made in time"),
+        ),
+    ],
+    ids=["one fails", "too few"],
+)
+def test_free_runs_with_all_repairs_have_to_pass(free_face, monkeypatch, rounds, decided):
+    monkeypatch.setattr(cause, "free_rounds", lambda *_args, **_more: rounds)
+    assert decided == verdict(ask(free_face, free_runs=1))[:2]
+
+
+def verdict(found):
+    return found.verdict, found.evidence, found.runs
+
+
+# -- planted bugs where known findings are many ---------------------------------------------------
+
+ALWAYS_DEAD = Mutant(
+    "XX-01",
+    "vmsmp.vm.vm_object:_is_dead",
+    "return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)",
+    "return True",
+    breaks="INV-O5",
+    story="every object that is dropped counts as dead",
+)
+#: Mutants, and scenarios in which known findings show, too.
+PLANTED = [
+    ("LK-18", "lockmgr_storm"),
+    pytest.param("CG-05a", "contig_against_kernel_pages", marks=pytest.mark.ci),
+    pytest.param("PC-10", "flush_against_termination", marks=pytest.mark.ci),
+    pytest.param("TRN-01b", "wirings_of_one_range", marks=pytest.mark.ci),
+    pytest.param("TRN-02b", "wirings_of_one_range", marks=pytest.mark.ci),
+]
+
+
+def refused(failures, options, scenario):
+    """That none of the failures which no list explains is known by its repair, and there are some."""
+    unexplained = [one for one in failures if explain(one) is None]
+    assert unexplained
+    for one in unexplained:
+        assert Verdict.REFUTED == ask((one, options), scenario).verdict, one.signature
+    return True
+
+
+@pytest.mark.parametrize(("mutant", "name"), PLANTED)
+def test_a_planted_bug_is_new_where_known_findings_show(mutant, name):
+    scenario = find_scenario(name)
+    assert refused(*failures_of(scenario, [mutant]), scenario)
+
+
+@pytest.mark.parametrize(("mutant", "name"), PLANTED)
+def test_a_planted_bug_is_new_even_if_some_repair_makes_its_line_pass(mutant, name, monkeypatch):
+    """Then it still comes with all repairs on."""
+    scenario = find_scenario(name)
+    monkeypatch.setattr(cause._Comparison, "_helping", lambda self, among, _digest: iter(among[:3]))
+    assert refused(*failures_of(scenario, [mutant]), scenario)
+
+
+@pytest.mark.parametrize(
+    "name", ["cached_page_of_held_object", pytest.param("fork_among_stores", marks=pytest.mark.ci)]
+)
+def test_an_object_that_always_counts_as_dead_is_new(name):
+    scenario = find_scenario(name)
+    with ALWAYS_DEAD.plant():
+        failures, options = failures_of(scenario)
+        unexplained = [one for one in failures if explain(one) is None]
+        assert unexplained
+        for one in unexplained:  # a repair changes the same line, so that nothing can be decided
+            done = Inquiry(one, options, findings()).do(lambda: None)
+            assert (Verdict.UNDECIDED, "") == (done.cause.verdict, done.cause.finding)

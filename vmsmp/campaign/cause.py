@@ -1,0 +1,359 @@
+"""The cause of a failure: which known finding it comes from, shown by that finding's repair.
+
+The defects of the kernel show in more scenarios, and in more ways, than a list can name.  A failure that no
+entry of the list explains is new unless this proves that it is a further face of a known finding:
+
+  * *Its own line.*  With the finding's repair on, and nothing else changed, the line does not fail this way.
+    A repair that changes nothing in that run, or does not help it, is not its cause.
+  * *All repairs.*  With the repairs of all known findings on, many runs of the scenario never fail this way.
+    One that does is enough to tell that it is something else: a defect that no repair mends is still there.
+  * *All repairs but that one.*  Then it comes back, and near the line on which it does so often that it is no
+    chance: if the repair made no difference, `HITS` failures in n runs without it and none in `TIMES` n runs
+    with it would come once in (1 + TIMES) ** HITS cases.
+
+Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
+is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
+only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
+and in the end many free runs have to pass with all repairs.
+
+Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
+what is not proven within the bounds is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from vmsmp.campaign.findings import Finding
+from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.outcome import Failure, signature_of
+from vmsmp.campaign.replay import follow, parse_for
+from vmsmp.campaign.runner import runner_for
+from vmsmp.engine.free import HANG_S as FREE_HANG_S
+from vmsmp.engine.hang import HANG_S
+from vmsmp.engine.options import Options
+from vmsmp.engine.schedule import Schedule
+from vmsmp.engine.scheduler import Scheduler
+from vmsmp.engine.trace import count_steps
+from vmsmp.errors import ReplayDiverged
+from vmsmp.library import Scenario
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.sched.portfolio import Portfolio
+from vmsmp.sched.replay import OpCounter, Recorder
+from vmsmp.sched.vicinity import Vicinity
+
+#: How often a failure has to come back without the repair, and how many times as many runs pass with it.
+HITS: Final = 5
+TIMES: Final = 4
+#: Runs with all repairs before any without one of them, those of one repair before the next has its turn, and
+#: those that pass in the end, at least.
+GLANCE: Final = 40
+#: Runs of a proof at most, and the operations that these may have together.
+RUNS: Final = 1_500
+OPERATIONS: Final = 2_000_000
+#: Runs under control in which a failure of the free engine has to be found, with checkers and without.
+SOUGHT: Final = 300
+#: Free runs with all repairs at most, and the seconds after which it is given up to make them.
+FREE_RUNS: Final = 200
+FREE_S: Final = 60.0
+
+WITH_ALL: Final = "it comes with the repairs of all known findings on, too"
+NO_HELP: Final = "its line fails all the same, whichever known finding is repaired"
+
+
+class Verdict(StrEnum):
+    """What came of looking for the cause of a failure among the known findings."""
+
+    PROVEN = "proven"
+    REFUTED = "refuted"
+    #: The bounds were reached before.
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The verdict on a failure: the name of the finding that causes it ("" if none does), and why.
+
+    `runs` is how many it took.
+    """
+
+    verdict: Verdict
+    finding: str = ""
+    evidence: str = ""
+    runs: int = 0
+
+
+def find_cause(
+    scenario: Scenario,
+    failure: Failure,
+    options: Options,
+    among: Sequence[Finding],
+    *,
+    faces: Iterable[str] = (),
+    free_runs: int = 0,
+    alive: Callable[[], None] = lambda: None,
+    hang_s: float | None = None,
+) -> Cause:
+    """Look for the cause of a failure that came under these options.
+
+    `faces` are the findings that were shown to cause others of its signature, which its line is tried with
+    first.  After `free_runs` runs of the free engine, on average, a failure without a line came there.
+    Raises: VmsmpError for what cannot be run.
+    """
+    inquiry = _Comparison(scenario, failure, options, among, alive, hang_s)
+    try:
+        return inquiry.verdict(frozenset(faces), free_runs)
+    except _Bound:
+        evidence = f"not decided in {inquiry.runs:,} schedules"
+        return Cause(Verdict.UNDECIDED, evidence=evidence, runs=inquiry.runs)
+
+
+class _Bound(Exception):
+    """The bounds are reached."""
+
+
+@dataclass(slots=True)
+class _Arm:
+    """Runs with some repairs on: how many there were, and how many of them failed as in question.
+
+    Half of them are near `line`; `last` is the line of the last that failed, at first the same.
+    """
+
+    repairs: frozenset[str]
+    line: Schedule
+    last: Schedule
+    near: Scheduler
+    searching: Scheduler
+    runs: int = 0
+    hits: int = 0
+
+
+class _Comparison:
+    """One failure, and the runs that are made because of it."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        failure: Failure,
+        options: Options,
+        among: Sequence[Finding],
+        alive: Callable[[], None],
+        hang_s: float | None,
+    ) -> None:
+        self.scenario = scenario
+        self.failure = failure
+        self.options = options
+        self.among = _one_a_repair(among, options.repairs, failure.program)
+        self.alive = alive
+        self.hang_s = hang_s
+        self.check = True
+        self.schedule = Schedule(failure.program, options=options)
+        self.runs = 0
+        self.operations = 0
+
+    def verdict(self, faces: frozenset[str], free_runs: int) -> Cause:
+        """Come to a verdict.
+
+        Raises: _Bound if there is none within the bounds.
+        """
+        if not self.among:
+            return self._refuted(WITH_ALL)
+        if self.failure.schedule:
+            self.schedule = replace(parse_for(self.scenario, self.failure.schedule), digest="")
+        else:
+            self.schedule = self._found_under_control()
+        digest, signature = self._replay(())
+        if signature != self.failure.signature:
+            raise ReplayDiverged("its line fails otherwise than it did")
+        for finding in self.among:
+            if finding.name in faces and self._helps(finding):
+                evidence = f"its line does not fail so with repair {finding.repair}"
+                return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        candidates = list(self._helping(self.among, digest))
+        if not candidates:
+            return self._refuted(NO_HELP)
+        cause = self._compared(candidates)
+        if cause.verdict == Verdict.PROVEN and not self.failure.schedule:
+            return self._freely(cause, free_runs)
+        return cause
+
+    def _refuted(self, why: str) -> Cause:
+        return Cause(Verdict.REFUTED, evidence=why, runs=self.runs)
+
+    # -- its own line -----------------------------------------------------------------------------
+
+    def _helping(self, among: Sequence[Finding], digest: str) -> Iterator[Finding]:
+        """The findings whose repair, alone, keeps the line from failing so.
+
+        Repairs that together change nothing in its run need not be tried one by one.
+        """
+        now, signature = self._replay(one.repair for one in among)
+        if now == digest:
+            return
+        if len(among) == 1:
+            if signature != self.failure.signature:
+                yield among[0]
+            return
+        half = len(among) // 2
+        yield from self._helping(among[:half], digest)
+        yield from self._helping(among[half:], digest)
+
+    def _helps(self, finding: Finding) -> bool:
+        return self._replay([finding.repair])[1] != self.failure.signature
+
+    def _replay(self, repairs: Iterable[str]) -> tuple[str, str]:
+        """The digest and the signature of the line's run with these repairs on, too."""
+        self._count()
+        options = self.schedule.options
+        more = replace(options, repairs=options.repairs | frozenset(repairs))
+        line = replace(self.schedule, options=more)
+        hang_s = HANG_S if self.hang_s is None else self.hang_s
+        outcome = follow(self.scenario, line, check=self.check, hang_s=hang_s)
+        self.operations += outcome.steps
+        return outcome.digest, outcome.failure.signature if outcome.failure is not None else ""
+
+    # -- many runs --------------------------------------------------------------------------------
+
+    def _compared(self, candidates: Sequence[Finding]) -> Cause:
+        every = frozenset(REPAIR_BY_NAME)
+        if self._go_on(self._arm(every, self.schedule), GLANCE, 1):
+            return self._refuted(WITH_ALL)
+        arms = [(one, self._arm(every - {one.repair}, self.schedule)) for one in candidates]
+        finding, line = self._come_back(arms)
+        failing = self._arm(every - {finding.repair}, line)
+        while not self._go_on(failing, failing.runs + GLANCE, HITS):
+            pass
+        passing = self._arm(every, line)
+        if self._go_on(passing, max(GLANCE, TIMES * failing.runs), 1):
+            return self._refuted(WITH_ALL)
+        evidence = (
+            f"{failing.hits} of {failing.runs:,} schedules fail so without repair {finding.repair}, "
+            f"none of {passing.runs:,} with all repairs"
+        )
+        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+
+    def _come_back(self, arms: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, Schedule]:
+        """The first finding without whose repair alone the failure comes, and the line on which it does."""
+        turn = GLANCE
+        while True:
+            for finding, arm in arms:
+                if self._go_on(arm, turn, 1):
+                    return finding, arm.last
+            turn *= 2
+
+    def _arm(self, repairs: frozenset[str], line: Schedule) -> _Arm:
+        return _Arm(repairs, line, line, Vicinity(line.preemptions, line.seed), Portfolio(line.seed))
+
+    def _go_on(self, arm: _Arm, runs: int, hits: int) -> bool:
+        """Go on until there are so many runs or so many hits; whether there are as many hits.
+
+        Raises: _Bound when the bounds are reached first.
+        """
+
+        def heard(signature: str, line: Schedule) -> bool:
+            arm.runs += 1
+            if signature == self.failure.signature:
+                arm.hits += 1
+                arm.last = line
+            return arm.runs < runs and arm.hits < hits
+
+        if arm.runs < runs and arm.hits < hits:
+            self._run(replace(self.schedule.options, repairs=arm.repairs), _turns(arm), heard)
+        return arm.hits >= hits
+
+    def _run(
+        self, options: Options, turns: Iterable[tuple[Scheduler, int]], heard: Callable[[str, Schedule], bool]
+    ) -> None:
+        """Run in turn as long as `heard`, which is told each run's signature and line, wants more of it."""
+        hang_s = HANG_S if self.hang_s is None else self.hang_s
+        with runner_for(self.scenario, options, check=self.check, hang_s=hang_s) as runner:
+
+            def drive() -> None:
+                for scheduler, seed in turns:
+                    self._count()
+                    scheduler.begin()
+                    recorder = Recorder(scheduler)
+                    machine = runner.run(recorder, seed, (OpCounter(),))
+                    found = machine.violation
+                    machine.close()
+                    if runner.engine.interrupted:
+                        raise KeyboardInterrupt
+                    self.operations += count_steps(runner.engine.execution.log)
+                    line = replace(self.schedule, seed=seed, preemptions=tuple(recorder.preemptions))
+                    if not heard(signature_of(found) if found is not None else "", line):
+                        return
+
+            runner.drive(drive)
+
+    def _count(self) -> None:
+        """One run more.
+
+        Raises: _Bound if there may be none.
+        """
+        if self.runs >= RUNS or self.operations >= OPERATIONS:
+            raise _Bound
+        self.runs += 1
+        self.alive()
+
+    # -- the free engine --------------------------------------------------------------------------
+
+    def _found_under_control(self) -> Schedule:
+        """A line that fails as the free run did.
+
+        It does so with all checkers or, since some of them see earlier what comes of it there, with none.
+        Raises: _Bound if none is found in time.
+        """
+        seed, search = self.schedule.seed, Portfolio(self.schedule.seed)
+        found: list[Schedule] = []
+
+        def heard(signature: str, line: Schedule) -> bool:
+            if signature == self.failure.signature:
+                found.append(line)
+            return not found
+
+        for self.check in (True, False):
+            self._run(self.options, ((search, seed + n) for n in range(SOUGHT)), heard)
+            if found:
+                return found[0]
+        raise _Bound
+
+    def _freely(self, cause: Cause, free_runs: int) -> Cause:
+        """The same cause, if so many runs of the free engine pass with all repairs."""
+        options = replace(self.options, repairs=frozenset(REPAIR_BY_NAME))
+        wanted = min(FREE_RUNS, TIMES * HITS * free_runs)
+        rounds = free_rounds(
+            self.scenario,
+            time_s=FREE_S,
+            most=wanted,
+            options=options,
+            seed=self.schedule.seed,
+            stop_at=wanted,
+            progress=lambda _rounds: self.alive(),
+            hang_s=FREE_HANG_S if self.hang_s is None else self.hang_s,
+        )
+        if self.failure.signature in rounds.counts:
+            return self._refuted(WITH_ALL)
+        if rounds.rounds < wanted:
+            evidence = f"only {rounds.rounds:,} of {wanted:,} free runs with all repairs were made in time"
+            return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
+        return replace(cause, evidence=f"{cause.evidence}, and none of {wanted:,} free runs")
+
+
+def _turns(arm: _Arm) -> Iterator[tuple[Scheduler, int]]:
+    """Who decides in an arm's next runs, and their seeds: near the line and searching, in turn."""
+    seed = arm.line.seed
+    while True:
+        yield (arm.searching, seed + arm.runs) if arm.runs % 2 else (arm.near, seed)
+
+
+def _one_a_repair(among: Sequence[Finding], on: frozenset[str], scenario: str) -> list[Finding]:
+    """The findings whose repair is not on; of several with one repair, that of the scenario if any is."""
+    kept: dict[str, Finding] = {}
+    for finding in among:
+        before = kept.get(finding.repair)
+        if finding.repair not in on and (before is None or scenario in finding.scenarios):
+            kept[finding.repair] = finding
+    return list(kept.values())

@@ -42,6 +42,8 @@ from vmsmp.vm.vm_map import (
     vm_map_unlock,
     vm_map_user_wiring,
 )
+from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 #: How many pages each thread has.
 OWN = 4
@@ -121,8 +123,23 @@ class Part:
             self.pages |= dict.fromkeys(range(first, first + count), Mapped())
 
     def remove(self, first, count):
+        places = self._places(range(first, first + count)) if self.process else []
         over(vm_map_remove, self.map, first, count)
         self.pages |= dict.fromkeys(range(first, first + count))
+        kept = [obj for obj, pindex in places if pindex in obj.peek("rb_memq")]
+        self.m.check(not kept, "memory that nobody can reach any more is given back")
+
+    def _places(self, pages):
+        """The objects that pages of memory are in, and their indexes there."""
+        vm_map_lock_read(self.map)
+        heads = [(page, self.map.raw_rb_root.at_or_before(at(page)).ba) for page in pages if self.pages[page]]
+        places = [
+            (ba.raw_object, (ba.raw_offset + at(page) - ba.raw_start) // PAGE_SIZE)
+            for page, ba in heads
+            if ba.raw_object is not None
+        ]
+        vm_map_unlock(self.map)
+        return places
 
     def protect(self, first, count):
         prot, limit = (VM_PROT_READ, VM_PROT_RW)[self.m.choose(2)], self.m.choose(4) == 0
@@ -234,8 +251,9 @@ def memory_of_neighbours(m):
     map = process.map
     map_at(map, 0, 1, ANON._replace(id=11))
     parts = [Part(m, map, 2 + OWN * n, process) for n in range(m.ncpus)]
-    map_at(map, 2, OWN * m.ncpus)
-    for part in parts:
+    for n, part in enumerate(parts):  # objects that would go on where the one before ends
+        obj = vm_object_allocate(vm, OWN * m.ncpus)
+        map_at(map, part.first, OWN, ANON._replace(object=obj, offset=n * OWN * PAGE_SIZE))
         part.pages = dict.fromkeys(part.pages, Mapped())
 
     def thread(part):

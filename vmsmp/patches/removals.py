@@ -45,8 +45,8 @@ _SHOWS: Final = (
     *("check_word", "check_rest", "holds_of", "text"),
     *("overdue", "due", "shared_admitted", "shared_granted", "missed", "has_units", "opened"),
 )
-#: How the names of functions begin that keep ghost state, or check.
-_NOTES: Final = ("note_", "_check_")
+#: How the names of functions begin that keep ghost state, check or assert.
+_NOTES: Final = ("note_", "_check_", "ASSERT_")
 #: Other calls that keep ghost state, may only stop the machine, or are hints to the scheduler.
 _GHOST: Final = (
     *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),

@@ -129,9 +129,18 @@ class Owned:
             self.value = None
 
     def advised(self, advice):
-        if advice == MADV_FREE and not self.wired:
-            self.dirty = False
-            self.swapped = None
+        if self.wired:
+            return
+        if advice == MADV_FREE:
+            self.dirty, self.swapped = False, None
+        page = self.busied()
+        if page is not None:
+            queue = page.vm.page.queue_type(page.peek("queue"))
+            where = ("active",) if advice == MADV_WILLNEED else ("inactive", "cache")
+            self.m.check(queue in where, "advice puts a page on the queue that it is about")
+            used = page.hint("act_count")
+            self.m.check(advice != MADV_FREE or used == 0, "a page of no use has no credit")
+            vm_page_wakeup(page)
 
 
 def _range(m, pages):
@@ -169,6 +178,7 @@ def object_of_owners(m):
     """CPUs write pages of their own of one object, and move, remove and read them: none touches another's."""
     vm = m.boot(pages=OWN * m.ncpus + 2, l2_size=1, object_hash=1)
     vm.sysctl["vm.swap_user_async"] = 0
+    vm.page.dnweight.store(0x10)  # so that what is not needed is deactivated at once
     obj = vm_object_allocate(vm, OWN * m.ncpus)
     parts = [[Owned(m, obj, OWN * n + k) for k in range(OWN)] for n in range(m.ncpus)]
 
@@ -178,8 +188,8 @@ def object_of_owners(m):
             for _ in range(2):
                 PAGE[m.choose(len(PAGE))](page)
             RANGE[m.choose(len(RANGE))](m, obj, _range(m, pages))
-            pages[m.choose(OWN)].check()
-            page.check()
+            for page in pages:
+                page.check()
         for page in pages:
             if page.wired:
                 page.wire()

@@ -175,14 +175,15 @@ RANGE = (_remove, _evict, _evict, _advise)
 
 @scenario(cpus=2, tags={"object", "remove", "madvise", "io"}, pages=None)
 def object_of_owners(m):
-    """CPUs write pages of their own of one object, and move, remove and read them: none touches another's."""
+    """Each CPU has pages of its own of an object, and moves, removes and reads them: none touches others."""
     vm = m.boot(pages=OWN * m.ncpus + 2, l2_size=1, object_hash=1)
     vm.sysctl["vm.swap_user_async"] = 0
     vm.page.dnweight.store(0x10)  # so that what is not needed is deactivated at once
-    obj = vm_object_allocate(vm, OWN * m.ncpus)
-    parts = [[Owned(m, obj, OWN * n + k) for k in range(OWN)] for n in range(m.ncpus)]
+    objects = [vm_object_allocate(vm, 2 * OWN) for _ in range((m.ncpus + 1) // 2)]
 
-    def owner(pages):
+    def owner(n):
+        obj = objects[n // 2]
+        pages = [Owned(m, obj, n % 2 * OWN + k) for k in range(OWN)]
         for _ in m.rounds(4):
             page = pages[m.choose(OWN)]
             for _ in range(2):
@@ -194,8 +195,9 @@ def object_of_owners(m):
             if page.wired:
                 page.wire()
 
-    for pages in parts:
-        m.spawn(owner, pages)
+    for n in range(m.ncpus):
+        m.spawn(owner, n)
     m.join()
-    vm_object_deallocate(obj)
+    for obj in objects:
+        vm_object_deallocate(obj)
     m.check(vm.pager.vm_swap_size == vm.pager.vm_swap_max, "an object that is gone has no swap")

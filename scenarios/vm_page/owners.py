@@ -65,7 +65,7 @@ class Owned:
     def __init__(self, m, vm, number, *, ages):
         self.m, self.vm, self.number, self.ages = m, vm, number, ages
         self.obj = vm_object_allocate(vm, 1)
-        self.known = 0
+        self.known = self.advised = 0
         self.allocate()
 
     def allocate(self):
@@ -73,7 +73,16 @@ class Owned:
         self.queue, self.act, self.flags, self.wired, self.held = "none", 0, 0, 0, 0
         self.valid, self.dirty = VM_PAGE_BITS_ALL, 0
         self.contents = dict.fromkeys(range(BLOCKS), 0)
+        self.invalidate(self.m.choose(BLOCKS + 1))
         vm_page_wakeup(self.page)
+
+    def invalidate(self, blocks):
+        """Make the first blocks invalid, which makes another generation of the object."""
+        generation = self.obj.peek("generation")
+        vm_page_set_invalid(self.page, 0, blocks * DEV_BSIZE)
+        self.m.check(self.obj.peek("generation") == generation + 1, "an object has another generation")
+        self.valid &= ~((1 << blocks) - 1)
+        self.dirty &= ~((1 << blocks) - 1)
 
     def check(self):
         page = self.page
@@ -116,7 +125,10 @@ class Owned:
         self.moved("inactive")
 
     def dontneed(self):
+        if self.ages and self.vm.page.dnweight.peek() > 4:
+            return  # from the sixteenth call on pages do not only age
         vm_page_dontneed(self.page)
+        self.advised += 1
         if self.ages or self.queue in ("inactive", "cache"):
             self.act -= self.act >= ACT_INIT
         else:
@@ -170,7 +182,7 @@ class Owned:
         """Mark a range of bytes, or all of it; nobody may write to a page in the cache."""
         if self.queue == "cache":
             return
-        base = self.m.choose(2 * BLOCKS) * DEV_BSIZE // 2
+        base = self.m.choose(2 * BLOCKS) * self.m.choose(2) * DEV_BSIZE // 2
         size = self.m.choose((PAGE_SIZE - base) // (DEV_BSIZE // 2) + 1) * DEV_BSIZE // 2
         if self.m.choose(3) == 0:
             base, size = 0, PAGE_SIZE
@@ -330,7 +342,8 @@ def pages_of_owners(m):
     """CPUs use pages of their own in all ways that there are: each is as its owner's calls have left it."""
     vm = m.boot(pages=2 * m.ncpus + 2, l2_size=1)
     ages = bool(m.choose(2))
-    vm.page.dnweight.store(0 if ages else 0x10)
+    weight = 0 if ages else 0x10
+    vm.page.dnweight.store(weight)
     pages = [Owned(m, vm, n, ages=ages) for n in range(m.ncpus)]
 
     def owner(mine):
@@ -348,3 +361,5 @@ def pages_of_owners(m):
     for page in pages:
         m.spawn(owner, page)
     m.join()
+    counted = vm.page.dnweight.peek() > weight
+    m.check(counted == any(page.advised for page in pages), "what is not needed is counted")

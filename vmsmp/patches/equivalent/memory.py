@@ -171,4 +171,11 @@ EQUIVALENTS: Final = (
         "the page is busied: nobody cleans its object between",
     ),
     Equivalent("vm.vm_page.validity.vm_page_set_validclean-swap", "", "the page is hard-busied"),
+    Equivalent(
+        "vm.vm_page.validity._sync_again-term1",
+        "base == 0 and",
+        "a range that is as long as the page begins with it",
+    ),
+    Equivalent("vm.vm_page.validity.vm_page_clear_dirty_*-always", "if ", "a range of nothing has no bits"),
+    Equivalent("vm.vm_page.validity.vm_page_clear_dirty-swap", "", "the page is hard-busied"),
 )

@@ -74,7 +74,20 @@ EQUIVALENTS: Final = (
         "ba.offset = 0",
         "an entry that is used anew is filled anew",
     ),
+    *(
+        Equivalent(
+            f"vm.vm_map.delete._free_pages-{how}",
+            "obj.ref_count.load() == 1 or",
+            "an object that ends anyway may lose its pages before, and its type was asked for already",
+        )
+        for how in ("never", "term[12]")
+    ),
     # -- objects ---------------------------------------------------------------------------------
+    *(
+        Equivalent(f"{function}-*", text, "the removal of the pages has given the swap back")
+        for function in ("vm.vm_map.delete._free_pages", "vm.vm_object.coalesce.vm_object_coalesce")
+        for text in ("if obj.type == OBJT_SWAP", "swap_pager_freespace")
+    ),
     Equivalent(
         "vm.vm_object.*-*", "self.visited", "after how many pages a scan gives way is anybody's guess"
     ),

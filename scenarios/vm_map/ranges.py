@@ -41,7 +41,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_reference_quick
 from vmsmp.vm.vm_page import PAGE_SIZE
 from vmsmp.vm.vm_pager import vnode_pager_alloc
-from vmsmp.vm.vnode import getnewvnode, vn_lock, vn_unlock, vrele
+from vmsmp.vm.vnode import VLASTWRITETS, getnewvnode, vclrflags, vn_lock, vn_unlock, vrele
 
 
 @scenario(cpus=4, tags={"map", "storm"})
@@ -409,11 +409,13 @@ def entries_of_the_kernel_map(m):
 def files_written_and_protected(m):
     """A mapped file is made writeable while another CPU has its vnode locked and faults in the same map."""
     vm = m.boot(pages=12, l2_size=1)
-    map = new_map(vm, 8)
+    map = new_map(vm, 12)
     vp = getnewvnode(vm, "file")
     obj = vnode_pager_alloc(vp, 4 * PAGE_SIZE)
     map_at(map, 1, 2)
     map_at(map, 4, 4, ANON._replace(object=obj, prot=VM_PROT_READ))
+    vm_object_reference_quick(obj)
+    map_at(map, 8, 2, ANON._replace(object=obj, prot=VM_PROT_READ, cow=COWF_COPY_ON_WRITE))
 
     def writer():
         for turn in m.rounds(2):
@@ -428,6 +430,22 @@ def files_written_and_protected(m):
     for n in range(m.ncpus):
         m.spawn(*((writer,) if n == 0 else (protector, n)))
     m.join()
+
+    def noted(page, prot):
+        """Give pages these rights; return whether it is noted that the file may be written, and when."""
+        vn_lock(vp)
+        vp.v_lastwrite_ts = -1
+        vclrflags(vp, VLASTWRITETS)
+        vn_unlock(vp)
+        over(vm_map_protect, map, page, 2, prot, False)
+        m.check(vp.v_lock.state() == free, "nobody keeps the file locked")
+        return (bool(vp.v_flag.load() & VLASTWRITETS), vp.peek("v_lastwrite_ts") == vm.machine.ticks)
+
+    free = vp.v_lock.state()
+    m.check(noted(4, VM_PROT_RW) == (True, True), "a file may be written from now on")
+    m.check(noted(4, VM_PROT_READ) == (False, False), "who may read a file does not write it")
+    m.check(noted(8, VM_PROT_RW) == (False, False), "nor does who has a copy")
+    m.check(noted(1, VM_PROT_RW) == (False, False), "nor does memory")
     unmap_all(m, map)
     vrele(vp)
 

@@ -6,7 +6,8 @@ of `vmsmp.sync`, `vmsmp.mmu` or `vmsmp.vm`, and so is there for each of its line
   * `never`, `always`: the body of an `if` is never, or always, run;
   * `once`: a `while` that looks again looks once only;
   * `term1`, ...: one term of a condition of several is left out;
-  * `gone`: a call that is a statement of its own (a lock, a release, a wakeup, a flush) is not made;
+  * `gone`: a call that is a statement of its own (a lock, a release, a wakeup, a flush) is not made, a store
+    (a flag, a count, a link) is left out, and a `continue` goes on below;
   * `open`: the body of a `with` runs without it;
   * `swap`: two neighbouring stores or calls change places.
 
@@ -44,17 +45,20 @@ _SHOWS: Final = (
     *("check_word", "check_rest", "holds_of", "text"),
     *("overdue", "due", "shared_admitted", "shared_granted", "missed", "has_units", "opened"),
 )
-#: How the names of functions begin that keep ghost state, or check.
-_NOTES: Final = ("note_", "_check_")
+#: How the names of functions begin that keep ghost state, check or assert.
+_NOTES: Final = ("note_", "_check_", "ASSERT_")
 #: Other calls that keep ghost state, may only stop the machine, or are hints to the scheduler.
 _GHOST: Final = (
     *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),
     *("panic", "fail", "forbid_hard_section", "_may_release", "check_use"),
+    *("contents_dropped", "kprintf"),
 )
 #: Attributes that are ghost state, counts that are only shown, or what reports say a CPU waits for.
 _GHOST_PARTS: Final = (
     *("inside", "queued", "asking", "asked", "holders", "granted", "grants", "refused", "probing"),
-    *("leaving", "epoch", "contested", "t_collisions", "wants"),
+    *("leaving", "epoch", "contested", "t_collisions", "wants", "linked", "ended_at", "listed"),
+    *("v_cow_faults", "v_intrans", "v_intrans_coll", "v_intrans_wait", "v_pfree", "v_ppwakeups"),
+    *("v_reactivated", "v_tfree", "v_vm_faults", "v_zfod", "last_to_free", "outstanding", "transitions"),
 )
 
 
@@ -194,7 +198,9 @@ def _cuts_of(statement: ast.stmt) -> Iterator[_Cut]:
             yield from _terms(value, statement)
         case ast.With(items=items) if all(item.optional_vars is None for item in items):
             yield _Cut("open", _start(statement), _end(items[-1]), "if True", statement)
-        case ast.Expr(value=ast.Call()) if _has_effect(statement):
+        case ast.Continue():
+            yield _Cut("gone", _start(statement), _end(statement), "pass", statement)
+        case _ if _has_effect(statement):
             yield _Cut("gone", _start(statement), _end(statement), "pass", statement)
 
 
@@ -246,7 +252,10 @@ def _has_effect(statement: ast.stmt) -> bool:
             return _called(call) not in _GHOST and not _called(call).startswith(_NOTES)
         case ast.Assign(targets=[ast.Attribute(attr=part)]) | ast.AugAssign(target=ast.Attribute(attr=part)):
             return part not in _GHOST_PARTS
-        case ast.Assign(targets=[ast.Subscript(value=target)]):
+        case (
+            ast.Assign(targets=[ast.Subscript(value=target)])
+            | ast.Delete(targets=[ast.Subscript(value=target)])
+        ):
             return not (isinstance(target, ast.Attribute) and target.attr in _GHOST_PARTS)
     return False
 

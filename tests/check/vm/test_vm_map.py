@@ -16,13 +16,15 @@ from vmsmp.vm.vm_map import (
     MAP_ENTRY_STACK,
     MAP_ENTRY_USER_WIRED,
     vm_map_clip_range,
+    vm_map_entry_create,
+    vm_map_entry_release,
     vm_map_entry_reserve,
     vm_map_freehint_update,
     vm_map_lock,
     vm_map_unlock,
 )
 from vmsmp.vm.vm_map.backing import vm_map_backing_detach
-from vmsmp.vm.vm_map.supply import free_record
+from vmsmp.vm.vm_map.supply import free_record, new_backing
 from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -231,6 +233,20 @@ def test_a_backing_on_a_list_is_not_freed():
 def test_a_reservation_is_given_back():
     kind, said = told(lambda map, entry: vm_map_entry_reserve(map.vm, 1))
     assert ("leak", "INV-M15: gd_vme: a reservation of its entries was never given back") == (kind, said)
+
+
+def test_an_entry_is_in_a_map_or_given_back():
+    def wrong(map, entry):
+        reserved = vm_map_entry_reserve(map.vm, 1)
+        vm_map_entry_create(map, reserved)
+        vm_map_entry_release(map.vm, reserved)
+
+    assert ("leak", "INV-M15: entry: it is in no map, and was not given back") == told(wrong)
+
+
+def test_an_element_is_in_a_chain_or_given_back():
+    said = told(lambda map, entry: new_backing(map))
+    assert ("leak", "INV-M15: ba: it is in no entry's chain, and was not given back") == said
 
 
 def test_entries_are_not_lost():

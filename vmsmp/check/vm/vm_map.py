@@ -10,7 +10,8 @@ below it, or none.
 INV-B1, B2, B4: each element of an entry's chain is on its object's list once, says what its entry says, and
 counts the elements below it; no element is on a list after its end.  INV-B5: whenever an object's list is
 free, a scan of it finds every address at which a page of the object is mapped.
-INV-M15: a CPU's free entries are those that are available and those that are reserved.
+INV-M15: a CPU's free entries are those that are available and those that are reserved; when all is over, all
+others are in maps, and all elements in their chains.
 INV-M14, that nobody uses an entry or an element after its end, is asked of every access to one.
 A map with many entries is looked at when all CPUs stand still only.
 """
@@ -255,6 +256,19 @@ def reserved_for_good(vm: VmSystem) -> Iterator[tuple[VmMapEntrySupply, Broken]]
             yield gd, Broken("INV-M15", "a reservation of its entries was never given back")
 
 
+def lost(vm: VmSystem) -> Iterator[tuple[VmMapEntry | VmMapBacking, Broken]]:
+    """Yield the entries that no map has, and the elements of no entry's chain, that were not given back."""
+    chained: set[int] = set()
+    for entry in vm.map.entries:
+        if entry.linked:
+            chained.update(ba.code for ba in entry.chain())
+        elif not entry.freed:
+            yield entry, Broken("INV-M15", "it is in no map, and was not given back")
+    for ba in vm.map.backings:
+        if not ba.freed and ba.code not in chained:
+            yield ba, Broken("INV-M15", "it is in no entry's chain, and was not given back")
+
+
 # -- what a scan of an object's backings finds ----------------------------------------------------
 
 
@@ -301,4 +315,4 @@ RULES: Final = (
     ),
     Rules(VmMapEntrySupply, at_rest=(broken_supply,)),
 )
-SYSTEM: Final = SystemRules(events={MapSectionEnds: broken_section}, leaks=(reserved_for_good,))
+SYSTEM: Final = SystemRules(events={MapSectionEnds: broken_section}, leaks=(reserved_for_good, lost))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.patches.equivalent import locks, waits
+from vmsmp.patches.equivalent import locks, memory, waits
 from vmsmp.patches.equivalent.entry import Equivalent
 from vmsmp.patches.removals import Removal
 
-EQUIVALENTS: Final = (*locks.EQUIVALENTS, *waits.EQUIVALENTS)
+EQUIVALENTS: Final = (*locks.EQUIVALENTS, *waits.EQUIVALENTS, *memory.EQUIVALENTS)
 
 
 def equivalent(removal: Removal) -> Equivalent | None:

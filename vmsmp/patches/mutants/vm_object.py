@@ -290,4 +290,22 @@ MUTANTS = (
         "pages that were left behind the object's end reappear when it grows",
         "growing_over_stale_pages",
     ),
+    Mutant(
+        "OB-31a",
+        f"{_MODULE}.madvise:_discard",
+        "swap_pager_freespace(obj, index, 1)",
+        "pass",
+        "INV-UM2",
+        "what a page of no use held comes back from swap",
+        "object_of_owners",
+    ),
+    Mutant(
+        "OB-31b",
+        f"{_MODULE}:vm_object_page_remove",
+        "last = end - 1 if end else _LAST",
+        "last = end if end else _LAST",
+        "INV-D2",
+        "the page behind a range is removed with it",
+        "object_of_owners",
+    ),
 )

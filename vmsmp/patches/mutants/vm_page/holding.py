@@ -50,4 +50,13 @@ MUTANTS = (
         "two quick unwirings go to zero without the busy, and the page is on no queue",
         "wire_against_free",
     ),
+    Mutant(
+        "HW-31",
+        f"{_MODULE}:vm_page_unwire",
+        "elif activate or flags & PG_NEED_COMMIT:",
+        "elif activate:",
+        "INV-D2",
+        "a page that waits for its commit is treated as one that is not needed",
+        "pages_of_owners",
+    ),
 )

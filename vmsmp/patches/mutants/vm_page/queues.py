@@ -78,4 +78,22 @@ MUTANTS = (
         "the head that was read without the lock has left the queue",
         "alloc_storm_one_colour",
     ),
+    Mutant(
+        "QU-31a",
+        f"{_MODULE}:vm_page_soft_activate",
+        "_raise_act_count(m)",
+        "pass",
+        "INV-Q9",
+        "a page that is used has no more credit than one that is not",
+        "pages_of_owners",
+    ),
+    Mutant(
+        "QU-31b",
+        f"{_MODULE}:vm_page_try_to_free",
+        "or m.hold_count.load()",
+        "or False",
+        "INV-HW1",
+        "a page that somebody holds is freed as one that nobody uses",
+        "pages_of_owners",
+    ),
 )

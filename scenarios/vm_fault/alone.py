@@ -13,6 +13,8 @@ from vmsmp.vm.vm_map import (
     KERN_PROTECTION_FAILURE,
     KERN_SUCCESS,
     KM_PAGEABLE,
+    MAP_ENTRY_NOSYNC,
+    VM_FAULT_DIRTY,
     VM_FAULT_UNSWAP,
     VM_PROT_READ,
     VM_PROT_RW,
@@ -41,6 +43,7 @@ from vmsmp.vm.vm_object import (
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PBUSY_LOCKED,
+    PG_NOSYNC,
     PG_REFERENCED,
     PG_SWAPPED,
     VM_PAGE_BITS_ALL,
@@ -162,10 +165,16 @@ def neighbours_alone(m):
     vp, obj = file_object(vm, 7, range(7))
     pages = obj.raw_rb_memq
     bad = m.choose(2)  # whether page 0 is not valid, or busy
+    quiet = m.choose(2)
 
     def thread():
         process = Process(vm).enter()
         map_shared(m, process, obj, 7, VM_PROT_RW if writes or may_write else VM_PROT_READ)
+        if quiet:
+            process.map.raw_rb_root.at_or_before(at(0)).raw_eflags |= MAP_ENTRY_NOSYNC
+        for page in pages.values():
+            vm_page_flag_set(page, PG_NOSYNC)
+        vm_page_flag_clear(pages[1], PG_NOSYNC)
         vm_page_busy_wait(pages[3], True)
         vm_page_deactivate(pages[3])
         vm_page_cache(pages[3])
@@ -182,6 +191,11 @@ def neighbours_alone(m):
         m.check(writeable(process) == (found if writes or may_write else []), "rights are the entry's")
         dirty = [n for n in range(7) if pages[n].raw_dirty]
         m.check(dirty == (found if writes else []), "a burst that writes says of all that they are dirty")
+        kept = [n for n in found if pages[n].flags.load() & PG_NOSYNC]
+        asked = found if quiet else []
+        m.check(
+            kept == (asked if writes or may_write else found[1:]), "pages are synced unless their entry says"
+        )
         both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
         said = obj.flags.load() & both
         m.check(said == (both if writes or may_write else 0), "a file that is mapped writeable is said to be")
@@ -233,6 +247,7 @@ def known_pages_alone(m):
             vm_object_set_writeable_dirty(obj)
             enter_hash(page)
             page.raw_act_count = 0
+        vm_page_flag_set(pages[1], PG_NOSYNC)
         spoil(pages[which], how)
         fit = how == "fit" or (how == "clean" and not may_write)
         had = [1] if fit or which == 2 else []
@@ -242,8 +257,13 @@ def known_pages_alone(m):
         m.check(mapped(process) == (had or [0, 1, 2, 3, 4]), "pages that are fit are had at once")
         used = [n for n, page in pages.items() if page.raw_act_count]
         m.check(used == (had or [1]), "pages that are had so are as good as used")
-        marked = [n for n, page in pages.items() if page.flags.load() & PG_REFERENCED]
-        m.check(1 in marked, "a page that is used is referenced")
+        m.check(pages[1].flags.load() & PG_REFERENCED, "a page that is used is referenced")
+        quiet = bool(pages[1].flags.load() & PG_NOSYNC)
+        m.check(quiet != bool(may_write), "a page that may be written to is synced")
+        if how != "not valid":
+            vm_map_user_wiring(process.map, at(1), at(2), False)
+            m.check(pages[1].wire_count.load() == 1, "a page that is wired is had alone")
+            vm_map_user_wiring(process.map, at(1), at(2), True)
         if how == "busy":
             vm_page_wakeup(pages[which])
         m.check(not any(page.busy_count.load() for page in pages.values()), "no page stays busy")
@@ -418,7 +438,7 @@ def peeks_alone(m):
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     writes, may_busy = m.choose(2), m.choose(2)
     prot = VM_PROT_WRITE if writes else VM_PROT_READ
-    unswap = VM_FAULT_UNSWAP * m.choose(2)
+    unswap = (VM_FAULT_UNSWAP | VM_FAULT_DIRTY) * m.choose(2)  # as swapoff does
 
     def look(found, busy, dirty):
         """Check a page that was found, and let it go."""
@@ -441,6 +461,7 @@ def peeks_alone(m):
         process = Process(vm).enter()
         map_anon(m, process.map, at(0), 3)
         process.load(at(0))
+        vm_page_flag_clear(page_at(process, 0), PG_REFERENCED)
         found = vm_fault_page(process.map, at(0) + 9, prot, 0, may_busy)
         m.check(look(found, bool(may_busy and writes), bool(writes)) == 0, "an address has its page")
         m.check(0 not in mapped(process), "what was looked at may have changed, so it is not mapped any more")
@@ -455,16 +476,23 @@ def peeks_alone(m):
         shared = m.choose(2)
         (vm_object_hold_shared if shared else vm_object_hold)(obj)
         found, still = vm_fault_object_page(obj, 0, prot, unswap, bool(shared))
-        m.check(look(found, False, bool(writes)) == 7, "a page of an object is the one that was paged out")
+        m.check(
+            look(found, False, bool(writes or unswap)) == 7,
+            "a page of an object is the one that was paged out",
+        )
         m.check(not still and obj.token.held_excl(), "an object that was read from is locked exclusively")
         kept = found.page.flags.load() & PG_SWAPPED
         m.check(bool(kept) != bool(unswap), "a page gives its swap up where that is to go")
         m.check(gd.ru_majflt == 1, "a page that was read makes a fault a major one")
         vm_object_drop(obj)
+        page_out(obj, 0)
+        process.load(at(0))
+        vm_page_flag_clear(found.page, PG_REFERENCED)
         (vm_object_hold_shared if shared else vm_object_hold)(obj)
-        found, still = vm_fault_object_page(obj, 0, VM_PROT_READ, 0, bool(shared))
-        look(found, False, bool(writes))
-        m.check(still == bool(shared), "an object stays locked as it was if that will do")
+        found, still = vm_fault_object_page(obj, 0, VM_PROT_READ, unswap, bool(shared))
+        look(found, False, bool(unswap))
+        m.check(still == bool(shared and not unswap), "an object stays locked as it was if that will do")
+        m.check(obj.token.held_excl() != still, "and is as it is said to be")
         found, _ = vm_fault_object_page(obj, 9 * PAGE_SIZE, prot, 0, still)
         m.check(found.page is None, "an object has no page behind its end")
         vm_object_drop(obj)

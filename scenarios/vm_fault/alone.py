@@ -4,7 +4,7 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import contents, end_of_file, enter_hash, file_object, give_back
 from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
 from vmsmp.scenarios.vm_fault.sharing import map_shared
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
 from vmsmp.vm.pmap import pmap_remove
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_object_page, vm_fault_page
 from vmsmp.vm.vm_map import (
@@ -14,6 +14,7 @@ from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     KM_PAGEABLE,
     MAP_ENTRY_NOSYNC,
+    VM_FAULT_BURST,
     VM_FAULT_DIRTY,
     VM_FAULT_UNSWAP,
     VM_PROT_READ,
@@ -33,6 +34,7 @@ from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
     OBJ_WRITEABLE,
     vm_object_allocate,
+    vm_object_clear_flag,
     vm_object_deallocate,
     vm_object_drop,
     vm_object_hold,
@@ -223,6 +225,60 @@ def spoil(page, how):
             vm_page_flag_set(page, PG_SWAPPED)
     if how != "busy":
         vm_page_wakeup(page)
+
+
+@scenario(cpus=1, tags={"map", "fault", "prefault", "cow"}, pages=None)
+def neighbours_behind_alone(m):
+    """A thread touches a page in front of a chain: neighbours that are behind it are mapped to be read."""
+    vm = m.boot(pages=30, l2_size=1)
+    vm.sysctl["vm.shared_fault"] = 0
+    vm.sysctl["vm.prefault_pages"] = 0
+    fast = vm.sysctl["vm.fast_fault"] = m.choose(2)
+    writes = m.choose(2)
+    origin = vm_object_allocate(vm, 7)
+    filled(vm, origin, range(10, 15))
+
+    def thread():
+        process, other = (Process(vm) for _ in range(2))
+        for one in (other, process):
+            map_private(m, one.map, origin, at(0), 7)
+        process.enter().store(at(1), 21)
+        first, second = shadow(process)
+        forget(process)
+        vm_object_clear_flag(origin, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+        vm.sysctl["vm.prefault_pages"] = 8
+        before = vm.mycpu().v_zfod
+        process.store(at(3), 33) if writes else process.load(at(3))
+        new = [5, 6] if writes and fast else []
+        m.check(
+            mapped(process) == ([0, 1, 2, 3, 4, 5, 6] if new else [2, 3, 4]), "a burst goes through the chain"
+        )
+        m.check(
+            writeable(process) == ([3, *new] if writes else []), "only the first object's may be written to"
+        )
+        own = first.raw_rb_memq
+        m.check(sorted(own) == ([3, *new] if writes else []), "only the first object gets pages")
+        m.check(all(own[page].raw_dirty for page in own), "which are dirty, since the fault writes")
+        m.check(
+            {queue_of(own[page]) for page in new} <= {"inactive"}, "what nobody has asked for is inactive"
+        )
+        m.check(vm.mycpu().v_zfod == before + len(new), "pages of zeros are counted")
+        said = origin.flags.load() & (OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+        m.check(not said, "who only reads says of no object that it is written to")
+        values = [process.load(at(page)) for page in (1, 3, 5)]
+        m.check(
+            seen_there == [10, 21, 12, 33 if writes else 13, 14, 0, 0],
+            "a page is the one of the nearest layer",
+        )
+        vm_fault(other.map, at(2), VM_PROT_READ, VM_FAULT_BURST)
+        m.check(mapped(other) == [2], "in somebody else's tables no neighbour is mapped")
+        for one in (process, other):
+            give_back(one.vmspace)
+        vm_object_deallocate(second)
+
+    m.spawn(thread)
+    m.join()
+    vm_object_deallocate(origin)
 
 
 @scenario(cpus=1, tags={"map", "fault", "bypass"}, pages=None)

@@ -70,6 +70,7 @@ from vmsmp.vm.vm_page import (
 )
 
 KERNEL = Access(user=False)
+KERNEL_STORE = Access(write=True, user=False)
 
 
 class Tables:
@@ -223,7 +224,7 @@ def ranges_alone(m):
         m.check(
             kept(lambda n: tables.entry(where[n]) & PG_RW) == list(range(8)), "rights that are given stay"
         )
-        pmap_protect(tables.pmap, sva, eva, VM_PROT_READ)
+        pmap_protect(tables.pmap, sva, eva, (VM_PROT_READ, VM_PROT_EXECUTE)[m.choose(2)])
         read_only = kept(lambda n: not tables.entry(where[n]) & PG_RW)
         m.check(read_only == list(inside), "a range is made read-only, and no more")
         m.check(
@@ -308,7 +309,7 @@ def mappings_of_a_page_alone(m):
         touch(m.curcpu.store, va, 2)
         restrict(page, VM_PROT_RW)
         m.check(pmap_is_modified(page), "to leave the right to write changes nothing")
-        restrict(page, VM_PROT_READ)
+        restrict(page, (VM_PROT_READ, VM_PROT_EXECUTE)[m.choose(2)])
         entries = [tables.entry(va) & (PG_V | PG_RW | PG_M | PG_W) for tables in spaces[:2]]
         m.check(entries == [PG_V, PG_V | PG_W], "nobody may write to the page any more")
         m.check(
@@ -354,6 +355,9 @@ def kernel_mappings_alone(m):
     def seen(n=0):
         return m.curcpu.mmu.access(va + n * PAGE_SIZE, KERNEL)
 
+    def writes(n=0):
+        return touch(m.curcpu.mmu.access, va + n * PAGE_SIZE, KERNEL_STORE, 10 + n)
+
     def gone(n=0):
         return not touch(m.curcpu.mmu.access, va + n * PAGE_SIZE, KERNEL)
 
@@ -365,19 +369,21 @@ def kernel_mappings_alone(m):
         for n in (0, 1, 0):
             enter(vm, va, pages[n].phys << 12)
             m.check(seen() == 10 + n, "the kernel sees the page that it mapped last")
+            m.check(n or writes(), "and may write to it")
         m.check(pmap_kvtom(vm, va) is pages[0], "and may ask for it")
         m.check(pmap_kextract(vm, va + 5) == (pages[0].phys << 12) + 5, "and for its address")
         remove(vm, va)
         m.check(gone() and pmap_kextract(vm, va) == 0, "what the kernel has unmapped is gone")
         pmap_qenter(vm, va, pages)
+        m.check(writes(0) and writes(1), "pages that are mapped together may be written to")
         m.check([seen(0), seen(1)] == [10, 11], "pages that are mapped together stand one after the other")
         pmap_qenter(vm, va, pages[::-1])
         m.check([seen(0), seen(1)] == [11, 10], "and may be others at once")
         pmap_pte(vm.pmap.kernel_pmap, va).clearbits(PG_RW)
         m.curcpu.mmu.invlpg(va)
-        seen()
+        m.check(seen() == 11 and not writes(), "what is read-only is not written to")
         pmap_kmodify_rw(vm, va)
-        m.check(pmap_pte(vm.pmap.kernel_pmap, va).load() & PG_RW, "the kernel may let itself write")
+        m.check(writes(), "the kernel may let itself write")
         pmap_qremove(vm, va, 2)
         m.check([gone(0), gone(1)] == [True, True], "pages are unmapped together")
 

@@ -13,7 +13,8 @@ from vmsmp.scenarios.vm_fault._alone import (
     writeable,
 )
 from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
-from vmsmp.scenarios.vm_map._spaces import map_anon
+from vmsmp.scenarios.vm_map._spaces import map_anon, map_private
+from vmsmp.sync.thread import curthread
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_object_page, vm_fault_page
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
@@ -21,6 +22,7 @@ from vmsmp.vm.vm_map import (
     KERN_PROTECTION_FAILURE,
     KERN_SUCCESS,
     KM_PAGEABLE,
+    TDF_NOFAULT,
     VM_FAULT_DIRTY,
     VM_FAULT_UNSWAP,
     VM_PROT_READ,
@@ -276,3 +278,49 @@ def peeks_alone(m):
 
     m.spawn(thread)
     m.join()
+
+
+@scenario(cpus=1, tags={"map", "fault"}, pages=None)
+def impatient_alone(m):
+    """A thread that must not wait touches memory: it gets what is there at once, and is refused the rest."""
+    vm = m.boot(pages=24, l2_size=1)
+    vm.sysctl["vm.prefault_pages"] = 0
+    peeks = m.choose(2)
+
+    def thread():
+        process = Process(vm).enter()
+        map_anon(m, process.map, at(0), 3)
+        process.store(at(0), 1)
+        obj = object_at(process.map, at(0))
+        td = curthread(m)
+
+        def had(page):
+            """Whether a thread that must not wait gets a page."""
+            td.td_flags |= TDF_NOFAULT
+            if peeks:
+                found = vm_fault_page(process.map, at(page), VM_PROT_READ, 0, False).page
+                if found is not None:
+                    vm_page_unhold(found)
+            else:
+                found = vm_fault(process.map, at(page), VM_PROT_READ, 0) == KERN_SUCCESS
+            td.td_flags &= ~TDF_NOFAULT
+            return bool(found)
+
+        vm.sysctl["vm.shared_fault"] = 1
+        m.check(had(0), "a page that is there is had at once")
+        m.check(not had(1), "a page that is not needs another try, which is a wait")
+        vm.sysctl["vm.shared_fault"] = 0
+        m.check(had(1), "a page of zeros needs no wait")
+        page_out(obj, 0)
+        m.check(not had(2), "memory that has been to swap may have to be waited for")
+        m.check(process.load(at(0)) == 1, "who may wait gets it all")
+        map_private(m, process.map, origin, at(8), 1)
+        process.store(at(8), 2)
+        m.check(not had(8), "so may what is behind a chain")
+        give_back(process.vmspace)
+
+    origin = vm_object_allocate(vm, 1)
+    filled(vm, origin, [7])
+    m.spawn(thread)
+    m.join()
+    vm_object_deallocate(origin)

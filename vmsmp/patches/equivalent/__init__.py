@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.patches.equivalent import locks, waits
+from vmsmp.patches.equivalent import faults, locks, tables, waits
 from vmsmp.patches.equivalent.entry import Equivalent
 from vmsmp.patches.removals import Removal
 
-EQUIVALENTS: Final = (*locks.EQUIVALENTS, *waits.EQUIVALENTS)
+EQUIVALENTS: Final = (
+    *faults.EQUIVALENTS,
+    *locks.EQUIVALENTS,
+    *tables.EQUIVALENTS,
+    *waits.EQUIVALENTS,
+)
 
 
 def equivalent(removal: Removal) -> Equivalent | None:

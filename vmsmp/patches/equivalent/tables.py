@@ -1,0 +1,31 @@
+"""Removals in page tables and in what invalidates them that change nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmsmp.patches.equivalent.entry import Equivalent
+
+_UNMAPPED = "a page that nobody maps has no entry to change"
+_PMAP = "every map has a pmap"
+
+EQUIVALENTS: Final = (
+    # -- what nobody reads -----------------------------------------------------------------------
+    Equivalent("vm.pmap_inval.command.pmap_inval_*-gone", "pm_invgen", "nobody reads the count"),
+    Equivalent("vm.pmap_inval.command.pmap_inval_*-swap", "pm_invgen", "nobody reads the count"),
+    Equivalent("vm.pmap.pmap.pmap_reference-*", "", "nobody reads the count"),
+    Equivalent("vm.pmap.pv.pv_free-*", "pm_pvhint_pt", "the hint is kept up to date, and not used"),
+    Equivalent("vm.pmap.pv.pv_entry_lookup-*", "pindex < PD_BASE", "the hint is not used"),
+    Equivalent("vm.pmap.enter.pmap_enter-*", "if user ==", "only what is printed"),
+    Equivalent("vm.pmap.enter.pmap_enter-gone", "kprintf", "only what is printed"),
+    Equivalent("vm.pmap.tables._fill-gone", "kprintf", "only what is printed"),
+    # -- what cannot be --------------------------------------------------------------------------
+    Equivalent("vm.pmap.*-always", "if pmap is not None:", _PMAP),
+    Equivalent("vm.pmap.*-never", "if pmap is None:", _PMAP),
+    Equivalent("vm.pmap.enter.pmap_enter-always", "if entry is not None:", "only observers are told"),
+    # -- done for nothing ------------------------------------------------------------------------
+    Equivalent("vm.pmap.enter._replace-always", "if local:", "the CPU flushes what it has not cached"),
+    Equivalent("vm.pmap.reverse.pmap_remove_*-never", "& PG_MAPPED:", _UNMAPPED),
+    Equivalent("vm.pmap.reverse.pmap_clearbit-never", "PG_MAPPED | PG_WRITEABLE", _UNMAPPED),
+    Equivalent("vm.pmap.reverse._clear_writeable-never", "& PG_WRITEABLE:", _UNMAPPED),
+)

@@ -51,6 +51,7 @@ from vmsmp.vm.vm_map import (
     VM_PROT_NONE,
     VM_PROT_READ,
     VM_PROT_RW,
+    VM_PROT_WRITE,
     VM_SUBSYS_MMAP,
     Mapping,
     vm_map_find,
@@ -153,16 +154,18 @@ def entries_alone(m):
         )
         m.check(pmap_unwire(tables.pmap, va + PAGE_SIZE) is None, "what is not mapped cannot be unwired")
         vm_page_flag_clear(old, PG_REFERENCED)
-        tables.enter(va, new, VM_PROT_READ | VM_PROT_EXECUTE)
+        may_write = VM_PROT_WRITE * m.choose(2)
+        tables.enter(va, new, VM_PROT_READ | VM_PROT_EXECUTE | may_write)
         m.check(frame_of(tables.entry(va)) == new.phys, "an entry names the page that was entered last")
-        m.check(not tables.entry(va) & (PG_NX | PG_RW), "what may be executed is not kept from that")
+        m.check(not tables.entry(va) & PG_NX, "what may be executed is not kept from that")
         m.check(
             (old.raw_dirty, *flags_of(old, PG_REFERENCED)) == (0xFF, True),
             "the page before is told of its use",
         )
         m.check(tables.counts() == (5, 0), "one entry is counted")
-        m.check(not touch(m.curcpu.store, va, 1), "what is read-only is not written to")
+        m.check(touch(m.curcpu.store, va, 1) == bool(may_write), "rights are as they were given")
         tables.enter(va, old, VM_PROT_RW)
+        m.check(bool(new.raw_dirty) == bool(may_write), "its page is told whether it was written to")
         gone = flags_of(new, PG_MAPPED, PG_WRITEABLE, PG_REFERENCED)
         m.check(
             gone == [False, False, True], "a page that was mapped once knows that it is not mapped any more"
@@ -230,6 +233,8 @@ def ranges_alone(m):
         m.check(
             kept(lambda n: pages[n].raw_dirty) == list(inside), "pages are told that they were written to"
         )
+        told = kept(lambda n: not tables.entry(where[n]) & (PG_A | PG_M))
+        m.check(told == list(inside), "and entries tell that once")
         m.check(
             kept(lambda n: not touch(m.curcpu.store, where[n], 2)) == list(inside), "so it is for the CPU"
         )
@@ -316,6 +321,12 @@ def mappings_of_a_page_alone(m):
             (page.raw_dirty, *flags_of(page, PG_WRITEABLE, PG_MAPPED)) == (0xFF, False, True), "it is told"
         )
         m.check(not touch(m.curcpu.store, va, 3), "so it is for the CPU")
+        m.check(touch(m.curcpu.load, va), "who may read does")
+        vm_page_busy_wait(page, True)
+        pmap_clear_reference(page)
+        vm_page_wakeup(page)
+        m.check(not spaces[0].entry(va) & PG_A, "an entry forgets that it was used")
+        spaces[0].enter(va, page)
         take = m.choose(2)
         vm_page_busy_wait(page, True)
         if take:

@@ -145,6 +145,10 @@ def neighbours_alone(m):
     end_of_file(vp)
 
 
+#: What the cleaning of an object takes from its flags.
+OBJECT_CLEANED = {"not writeable": OBJ_WRITEABLE, "not dirty": OBJ_MIGHTBEDIRTY}
+
+
 def spoil(page, how):
     """Make a page unfit to be mapped without a lock of its object."""
     vm_page_busy_wait(page, True)
@@ -218,7 +222,7 @@ def known_pages_alone(m):
     vm = m.boot(pages=24, l2_size=1)
     most = vm.sysctl["vm.fault_bypass"] = 1 + m.choose(3)
     may_write = m.choose(2)
-    how = ("fit", "inactive", "clean", "swapped", "not valid", "busy")[m.choose(6)]
+    how = ("fit", "inactive", "clean", "swapped", "not valid", "busy", *OBJECT_CLEANED)[m.choose(8)]
     which = 1 + m.choose(2) if how in ("inactive", "clean", "swapped") else 2
     obj = vm_object_allocate(vm, 5)
     filled(vm, obj, range(5))
@@ -235,9 +239,12 @@ def known_pages_alone(m):
             enter_hash(page)
             page.raw_act_count = 0
         vm_page_flag_set(pages[1], PG_NOSYNC)
-        spoil(pages[which], how)
-        fit = how == "fit" or (how == "clean" and not may_write)
-        had = [1] if fit or which == 2 else []
+        if how in OBJECT_CLEANED:
+            vm_object_clear_flag(obj, OBJECT_CLEANED[how])
+        else:
+            spoil(pages[which], how)
+        fit = how == "fit" or (how in ("clean", *OBJECT_CLEANED) and not may_write)
+        had = [1] if fit or (which == 2 and how not in OBJECT_CLEANED) else []
         if had and fit:
             had = list(range(1, 1 + most))
         m.check(faults(vm, process.load, at(1)) == 1, "a page that is there is found by one fault")

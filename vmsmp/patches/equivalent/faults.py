@@ -8,6 +8,7 @@ from vmsmp.patches.equivalent.entry import Equivalent
 
 _OWN = "only the thread itself sees what it has found so far"
 _ACTIVE = "the core has activated the page, which is busy since"
+_ZEROED = "no CPU has pages of its own, and none is zeroed ahead"
 _HINT = "a hint: a fault that guesses wrong begins anew, in the other mode"
 
 EQUIVALENTS: Final = (
@@ -39,6 +40,7 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_fault.page._held-gone", "vm_page_activate(m)", _ACTIVE),
     Equivalent("vm.vm_fault.collapse.vm_fault_collapse-gone", "vm_page_activate(", _ACTIVE),
     Equivalent("vm.vm_fault.page._PageFault.success-swap", "vm_page_activate(m)", _ACTIVE),
+    Equivalent("vm.vm_fault.page._held-swap", "", "the page is busy meanwhile, and counts are its own CPU's"),
     Equivalent(
         "vm.vm_fault.bypass.vm_fault_bypass-term1",
         "OBJ_DEAD",
@@ -75,6 +77,9 @@ EQUIVALENTS: Final = (
         "below.offset & PAGE_MASK",
         "mappings begin at whole pages of their objects",
     ),
+    Equivalent("vm.vm_fault.object_fault._Walk._absent-*", "fs.ba.backing_ba is None", _ZEROED),
+    Equivalent("vm.vm_fault.object_fault._Walk._absent-flag?", "VM_ALLOC_USE_GD", _ZEROED),
+    Equivalent("vm.vm_fault.prefault._Search._allocate-flag[24]", "VM_ALLOC_USE_GD", _ZEROED),
     # -- done once more, or for nothing ----------------------------------------------------------
     Equivalent("vm.vm_fault.prefault.vm_prefault-never", "if not pages:", "no neighbour is tried then"),
     Equivalent(

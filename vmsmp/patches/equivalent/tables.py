@@ -8,6 +8,7 @@ from vmsmp.patches.equivalent.entry import Equivalent
 
 _UNMAPPED = "a page that nobody maps has no entry to change"
 _PMAP = "every map has a pmap"
+_CLEARED = "the flags went when the page left its pv entry"
 
 EQUIVALENTS: Final = (
     # -- what nobody reads -----------------------------------------------------------------------
@@ -23,6 +24,18 @@ EQUIVALENTS: Final = (
     Equivalent("vm.pmap.*-always", "if pmap is not None:", _PMAP),
     Equivalent("vm.pmap.*-never", "if pmap is None:", _PMAP),
     Equivalent("vm.pmap.enter.pmap_enter-always", "if entry is not None:", "only observers are told"),
+    Equivalent(
+        "vm.pmap.query.pmap_fault_page_quick-*",
+        "needed",
+        "leaf entries have no pv entries, so no page is found either way",
+    ),
+    # -- done another way ------------------------------------------------------------------------
+    Equivalent("vm.pmap.pv.pv_put-flag1", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),
+    Equivalent("vm.pmap.pv.pv_put-never", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),
+    Equivalent("vm.pmap.pv.pv_free-flag1", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),
+    Equivalent("vm.pmap.pv.pv_free-never", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),
+    Equivalent("vm.pmap.lifetime.pmap_puninit-gone", "vm_page_flag_clear(", _CLEARED),
+    Equivalent("vm.pmap.lifetime.pmap_puninit-flag?", "vm_page_flag_clear(", _CLEARED),
     # -- done for nothing ------------------------------------------------------------------------
     Equivalent("vm.pmap.enter._replace-always", "if local:", "the CPU flushes what it has not cached"),
     Equivalent("vm.pmap.reverse.pmap_remove_*-never", "& PG_MAPPED:", _UNMAPPED),

@@ -20,6 +20,8 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_fault.page._PageFault.attempt-swap", " = ", _OWN),
     Equivalent("vm.vm_fault.page.vm_fault_object_page-swap", " = ", _OWN),
     Equivalent("vm.vm_fault.prefault._Search.*-swap", " = ", _OWN),
+    Equivalent("vm.vm_fault.object_fault._Walk._copy-swap", " = ", _OWN),
+    Equivalent("vm.vm_fault.object_fault._Walk._zero-swap", "self.pindex = ", _OWN),
     Equivalent("vm.vm_fault.page._FakeBacking.publish-gone", "", "nobody asks what is stored there"),
     Equivalent(
         "vm.vm_fault.*-always",
@@ -35,6 +37,11 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_fault.object_fault._Walk.*-gone", "set_excl_heur(", _HINT),
     Equivalent("vm.vm_fault.faultstate.set_excl_heur-gone", "", _HINT),
     # -- done before, or by others ---------------------------------------------------------------
+    Equivalent(
+        "vm.vm_fault.object_fault._Walk.found-gone",
+        "vm_page_activate(m)",
+        "whoever gets the page activates it, too, now or as its wiring ends",
+    ),
     Equivalent("vm.vm_fault.fault._Fault._success-gone", "vm_page_activate(m)", _ACTIVE),
     Equivalent("vm.vm_fault.page._PageFault.success-gone", "vm_page_activate(m)", _ACTIVE),
     Equivalent("vm.vm_fault.page._held-gone", "vm_page_activate(m)", _ACTIVE),

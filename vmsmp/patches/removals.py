@@ -51,6 +51,7 @@ _NOTES: Final = ("note_", "_check_")
 _GHOST: Final = (
     *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),
     *("panic", "fail", "forbid_hard_section", "_may_release", "check_use"),
+    *("promise", "_settle", "_tables_changed"),
 )
 #: Attributes that are ghost state, counts that are only shown, or what reports say a CPU waits for.
 _GHOST_PARTS: Final = (

@@ -8,6 +8,7 @@ from vmsmp.patches.equivalent.entry import Equivalent
 
 _UNMAPPED = "a page that nobody maps has no entry to change"
 _PMAP = "every map has a pmap"
+_LONG_WAY = "the long way does the same where nobody else has to answer"
 _CLEARED = "the flags went when the page left its pv entry"
 
 EQUIVALENTS: Final = (
@@ -36,6 +37,18 @@ EQUIVALENTS: Final = (
     Equivalent("vm.pmap.pv.pv_free-never", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),
     Equivalent("vm.pmap.lifetime.pmap_puninit-gone", "vm_page_flag_clear(", _CLEARED),
     Equivalent("vm.pmap.lifetime.pmap_puninit-flag?", "vm_page_flag_clear(", _CLEARED),
+    Equivalent("vm.pmap_inval.command.pmap_inval_smp*-never", "if _alone(pmap, td):", _LONG_WAY),
+    Equivalent("vm.pmap_inval.command._alone-term1", "pmap_inval_force_nonopt", _LONG_WAY),
+    Equivalent(
+        "vm.pmap_inval.smp._signal-*",
+        "if enable >= 2",
+        "a CPU that is not asked for anything finds no command",
+    ),
+    Equivalent(
+        "vm.pmap_inval.command._*_smp-swap",
+        "info.",
+        "the slot is its CPU's own until `done` is stored",
+    ),
     # -- done for nothing ------------------------------------------------------------------------
     Equivalent("vm.pmap.enter._replace-always", "if local:", "the CPU flushes what it has not cached"),
     Equivalent("vm.pmap.reverse.pmap_remove_*-never", "& PG_MAPPED:", _UNMAPPED),

@@ -5,15 +5,32 @@ tests that measure the tool's power or run long, `nightly` those that run longer
 which it belongs to by the marker `ci` or `nightly`; without one it runs always.
 """
 
+import gc
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from vmsmp.engine.workers import gil_enabled
 from vmsmp.library import all_scenarios
 
 #: From the least to the most; each runs what those before it run.
 PROFILES = ("pr", "ci", "nightly")
+#: Where tests marked `ci` run under the controlled engine, which does the same on every interpreter
+#: (`tests/replay` holds that): one with the GIL, which is faster, runs them for all.
+CONTROLLED = (
+    "campaign/test_findings.py",
+    "golden",
+    "mmu",
+    "model",
+    "patches",
+    "quality",
+    "scenarios",
+    "sched",
+    "sync",
+    "vm",
+)
 
 # What `tests/support` asserts is shown like what tests assert.
 pytest.register_assert_rewrite(
@@ -39,9 +56,28 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # tests press Ctrl-C
 
 
+def under_control(item):
+    """Whether a test is in one of the rooms that run under the controlled engine."""
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return path.startswith(tuple(room if room.endswith(".py") else f"{room}/" for room in CONTROLLED))
+
+
+def pytest_collection_finish(session):
+    """The collected tests stay: to look through them for garbage again and again takes time."""
+    if gil_enabled():  # the free-threaded collector has no generations
+        gc.freeze()
+
+
 def pytest_collection_modifyitems(config, items):
-    left_out = PROFILES[PROFILES.index(config.getoption("--vmsmp-profile")) + 1 :]
-    gone = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    profile = config.getoption("--vmsmp-profile")
+    left_out = PROFILES[PROFILES.index(profile) + 1 :]
+    once = profile == "ci" and not gil_enabled()
+    gone = [
+        item
+        for item in items
+        if any(item.get_closest_marker(name) for name in left_out)
+        or (once and item.get_closest_marker("ci") and under_control(item))
+    ]
     if gone:
         items[:] = [item for item in items if item not in set(gone)]
         config.hook.pytest_deselected(items=gone)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from vmsmp.engine import workers
+
 pytest_plugins = ["pytester"]
 
 MARKED = """
@@ -56,3 +58,18 @@ def test_the_gate_runs_what_the_readme_s_command_leaves_out(run):
 def test_the_environment_sets_the_profile(run, monkeypatch):
     monkeypatch.setenv("VMSMP_PROFILE", "ci")
     assert ["test_always", "test_gate"] == run()
+
+
+@pytest.mark.parametrize("free_threaded", [False, True], ids=["gil", "free"])
+@pytest.mark.parametrize(
+    ("profile", "once"), [("pr", False), ("ci", True), ("nightly", False)], ids=["pr", "ci", "nightly"]
+)
+def test_a_long_test_under_control_is_for_interpreters_with_the_gil_in_the_gate(
+    pytester, run, monkeypatch, profile, once, free_threaded
+):
+    monkeypatch.setattr(workers, "gil_enabled", lambda: not free_threaded)
+    everywhere = set(run("--vmsmp-profile", profile))
+    pytester.mkdir("sched").joinpath("test_it.py").write_text(MARKED, encoding="utf-8")
+    pytester.path.joinpath("test_it.py").unlink()
+    left_out = {"test_gate"} if once and free_threaded else set()
+    assert everywhere - left_out == set(run("--vmsmp-profile", profile))

@@ -44,7 +44,7 @@ def test_a_finding_s_line_is_as_short_as_can_be(finding):
 
 @pytest.mark.ci
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
-@pytest.mark.parametrize("schedules", [100, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("schedules", [40, pytest.param(500, marks=pytest.mark.nightly)])
 def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding, locks, schedules):
     result = vmsmp.explore(
         find_scenario(Schedule.parse(finding.schedule).program),
@@ -113,7 +113,7 @@ def test_a_regression_and_the_list_show_the_same_line(regression):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("schedules", [50, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("schedules", [25, pytest.param(500, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(regression, schedules):
     result = vmsmp.explore(
@@ -132,10 +132,8 @@ def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_momen
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_checkers_do_not_change_a_regression_s_run(regression, locks):
     options = options_for(regression, locks=locks, timeouts="idle", repairs=REPAIR_BY_NAME)
-    lines = [str(Schedule(regression.__name__, seed, (), options)) for seed in range(2)]
-    checked, bare = (
-        [vmsmp.replay(regression, line, check=on).digest for line in lines] for on in (True, False)
-    )
+    line = str(Schedule(regression.__name__, 1, (), options))
+    checked, bare = (vmsmp.replay(regression, line, check=on).digest for on in (True, False))
     assert checked == bare
 
 

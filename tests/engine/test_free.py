@@ -407,6 +407,27 @@ def test_only_what_the_machinery_computes_may_take_longer(module, kind):
     assert kind == free_verdict(program, hang_s=0.5)
 
 
+def test_machinery_that_waits_for_what_does_not_come_is_not_waited_for():
+    go_on = threading.Event()
+    module = {"__name__": "vmsmp.check.linearize.long", "go_on": go_on}
+    exec("def wait():\n    go_on.wait(30)", module)
+
+    def program(m):
+        m.cell(0).store(1)
+        module["wait"]()
+
+    pool = WorkerPool()
+    execution = FreeEngine(pool, seconds=0.1, hang_s=0.2).prepare()
+    machine = Machine(execution)
+    try:
+        execution.execute(machine, program)
+    finally:
+        go_on.set()
+        pool.abandoned = False
+        pool.close()
+    assert "hang" == machine.violation.kind
+
+
 def test_a_cpu_that_goes_on_through_operations_after_its_run_is_not_taken_for_the_machinery():
     def program(m):
         word = m.cell(0)

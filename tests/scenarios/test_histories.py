@@ -83,6 +83,6 @@ def test_a_lookup_that_misses_a_page_is_no_residency(monkeypatch):
 def test_as_the_kernel_has_it_some_order_explains_every_answer(name, locks, sched):
     program = find_scenario(name)
     repairs = REPAIR_BY_NAME if "map" in program.tags else ()
-    result = vmsmp.explore(program, sched=sched, locks=locks, schedules=300, repairs=repairs)
+    result = vmsmp.explore(program, sched=sched, locks=locks, schedules=100, repairs=repairs)
     assert result.failure is None
-    assert result.executions == 300 or result.exhausted
+    assert result.executions == 100 or result.exhausted

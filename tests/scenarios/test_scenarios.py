@@ -15,6 +15,8 @@ EVERY = [s for s in all_scenarios().values() if "finding" not in s.tags]
 DEPTHS = ("exact", "atomic")
 #: Both depths, where one of them says little more than the other.
 EXACT_FIRST = ("exact", pytest.param("atomic", marks=pytest.mark.nightly))
+#: The same, where the gate has time for both.
+EXACT_ALWAYS = ("exact", pytest.param("atomic", marks=pytest.mark.ci))
 
 
 def repairs_for(scenario):
@@ -68,7 +70,7 @@ def by_name(scenario):
     return scenario.__name__
 
 
-@pytest.mark.parametrize("locks", DEPTHS)
+@pytest.mark.parametrize("locks", EXACT_ALWAYS)
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_a_scenario_is_clean_under_control(scenario, locks):
     schedules = fewer(scenario, 16)
@@ -115,7 +117,8 @@ def racing(scenario, locks, schedules):
 @pytest.mark.parametrize("locks", EXACT_FIRST)
 @pytest.mark.parametrize("scenario", all_scenarios().values(), ids=by_name)
 def test_a_scenario_has_no_data_race(scenario, locks):
-    assert (2, {}) == racing(scenario, locks, 2)
+    schedules = max(1, fewer(scenario, 4))
+    assert (schedules, {}) == racing(scenario, locks, schedules)
 
 
 @pytest.mark.nightly
@@ -185,8 +188,11 @@ def test_a_scenario_s_line_under_pressure_gives_the_same_run_every_time(scenario
     assert "pressure" in one.story.cpus[1]
 
 
+LONG_LATER = [pytest.param(s, marks=pytest.mark.ci if s.tags & LONG else (), id=s.__name__) for s in EVERY]
+
+
 @pytest.mark.parametrize("locks", EXACT_FIRST)
-@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+@pytest.mark.parametrize("scenario", LONG_LATER)
 def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
     options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
     line = str(Schedule(scenario.__name__, 7, (), options))
@@ -194,7 +200,7 @@ def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
     assert checked == bare
 
 
-@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+@pytest.mark.parametrize("scenario", LONG_LATER)
 def test_a_scenario_spawns_as_many_cpus_as_it_declares(scenario):
     story = vmsmp.replay(scenario, f"v1:{scenario.__name__}+exact:0:").story
     assert scenario.cpus + 1 == len(story.cpus)

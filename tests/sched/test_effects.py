@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from interpreters import on_one_interpreter
 from small_programs import (
     KERNEL_OPERATIONS,
     LARGE_PAIRS,
@@ -86,7 +85,6 @@ def test_a_reduced_search_has_the_outcomes_of_all_schedules(roles):
 
 
 @pytest.mark.ci
-@on_one_interpreter
 @pytest.mark.parametrize(
     ("prepare", "roles"),
     [(prepare, roles) for prepare, *roles in PAIRS],
@@ -99,7 +97,6 @@ def test_a_pair_that_reads_unlocked_what_the_other_changes_has_the_outcomes_of_a
 
 
 @pytest.mark.ci
-@on_one_interpreter
 @pytest.mark.parametrize(
     ("prepare", "roles"),
     [(prepare, roles) for prepare, *roles in LARGE_PAIRS],
@@ -141,7 +138,6 @@ each_kind = pytest.mark.parametrize("kinds", KERNEL_OPERATIONS)
 
 
 @pytest.mark.ci
-@on_one_interpreter
 @each_kind
 def test_random_kernel_programs_have_the_outcomes_that_depth_first_search_sees(kinds):
     wrong, compared = differing(kinds, range(9), 250)

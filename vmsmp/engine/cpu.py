@@ -105,11 +105,9 @@ class Cpu:
 
     def rng(self, stream: str) -> random.Random:
         """The CPU's random numbers of that name, from the machine's seed alone."""
-        rng = self.rngs.get(stream)
-        if rng is None:
-            rng = random.Random(f"{self.machine.seed}/{stream}/{self.index}")
-            self.rngs[stream] = rng
-        return rng
+        if stream not in self.rngs:
+            self.rngs[stream] = random.Random(f"{self.machine.seed}/{stream}/{self.index}")
+        return self.rngs[stream]
 
     def holds(self, thing: Any, mode: str) -> bool:
         """Whether it has `thing` in hand in that mode."""

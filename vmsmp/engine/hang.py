@@ -165,10 +165,15 @@ def debugged(frame: FrameType | None) -> bool:
     return False
 
 
-def has_leave(machine: Machine, cpu: Cpu) -> bool:
-    """Whether the CPU may take as long as it likes: vmsmp itself works there, or somebody debugs."""
+def has_leave(machine: Machine, cpu: Cpu, used: float = -1.0) -> bool:
+    """Whether the CPU may take as long as it likes: vmsmp itself works there, or somebody debugs.
+
+    vmsmp works while it uses processor time: more than the `used` seconds of the look before.
+    """
     frames = _where(cpu)
-    return bool(frames) and (debugged(frames[0]) or _is_ours(machine, frames, computes=True))
+    if not frames or debugged(frames[0]):
+        return bool(frames)
+    return _is_ours(machine, frames, computes=True) and seconds_of(cpu.thread) > used
 
 
 def _is_ours(machine: Machine, frames: list[FrameType], *, computes: bool) -> bool:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from vmsmp.engine.free_cpu import FreeCpu
-from vmsmp.engine.hang import has_leave
+from vmsmp.engine.hang import has_leave, seconds_of
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.verdict import FailureKind
 from vmsmp.errors import Halt
@@ -165,18 +165,21 @@ def supervise(run: Supervised, limits: Limits, rendezvous: Rendezvous, boot: Fre
 def unended(run: Supervised, hang_s: float) -> FreeCpu | None:
     """Wait until every CPU has ended; return one that does not.
 
-    After a hang, the CPU that hangs is not waited for as long again.
+    After a hang, the CPU that hangs is not waited for as long again.  One in which vmsmp itself works is
+    waited for as long as it uses processor time.
     """
     violation = run.machine.violation
     hangs = violation is not None and violation.kind is FailureKind.HANG
     patience = min(hang_s, LAST_S) if hangs else hang_s
     deadline = time.monotonic() + patience
     n = 0
+    used: dict[int, float] = {}
     while n < len(run.cpus):  # a CPU may spawn more while we wait
         cpu = run.cpus[n]
         if cpu.ended.wait(max(0.0, deadline - time.monotonic())):
             n += 1
-        elif has_leave(run.machine, cpu):
+        elif has_leave(run.machine, cpu, used.get(n, 0.0)):
+            used[n] = seconds_of(cpu.thread)
             deadline = time.monotonic() + patience
         else:
             return cpu

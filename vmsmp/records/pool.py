@@ -32,8 +32,10 @@ class Block(Generic[R]):
 
     def __call__(self, n: int) -> Any:
         place, offset = divmod(n, STRIDE)
-        record = self.records.get(place)
-        return record if record is None or not offset else record.at(offset)
+        if place not in self.records:
+            return None
+        record = self.records[place]
+        return record.at(offset) if offset else record
 
 
 class RecordPool(Generic[R]):
@@ -66,11 +68,10 @@ class RecordPool(Generic[R]):
 
     def first_use(self, place: int, **values: Any) -> R:
         """Return the record at a place, making it on first use."""
-        made = self.records.get(place)
-        if made is None:
-            with self.vm.making:
-                made = self.records.get(place) or self.make(place, **values)
-        return made
+        if place in self.records:
+            return self.records[place]
+        with self.vm.making:
+            return self.records[place] if place in self.records else self.make(place, **values)
 
     def guard(self) -> None:
         """From now on, show accesses to all records of this pool to the checkers that want them."""

@@ -65,9 +65,10 @@ class Pos(Scheduler):
         best = run[0]
         high = -2.0
         for cpu in run:
-            value = priority.get(cpu.index)
-            if value is None:
-                value = priority[cpu.index] = self._random()
+            index = cpu.index
+            if index not in priority:
+                priority[index] = self._random()
+            value = priority[index]
             if value > high:
                 best, high = cpu, value
         return best

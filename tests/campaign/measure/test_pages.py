@@ -8,7 +8,7 @@ import pytest
 
 from vmsmp.campaign.free_run import run
 from vmsmp.campaign.measure import pages as measure_pages
-from vmsmp.campaign.measure.pages import Throughput, colour_curve, page_figures, size_figures
+from vmsmp.campaign.measure.pages import Throughput, boot_sizes, colour_curve, page_figures, size_figures
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.sync.lock import LockStatistics
 
@@ -207,7 +207,7 @@ def test_notes_say_the_seconds_and_what_an_allocation_is_compared_to(sizes):
     assert [f"{seconds:.1f} s", "growth of the process", "to one among 50"] == [f.note for f in sizes]
 
 
-def test_both_machines_have_as_many_colours_as_the_kernel(small, monkeypatch):
+def test_both_machines_have_as_many_colours_as_the_kernel(monkeypatch):
     booted = []
     plain = measure_pages.Machine.boot
 
@@ -216,9 +216,15 @@ def test_both_machines_have_as_many_colours_as_the_kernel(small, monkeypatch):
         return plain(m, **{**options, "l2_size": 4})
 
     monkeypatch.setattr(measure_pages.Machine, "boot", boot)
-    size_figures(60)
+    boot_sizes(20, 50, 60)
     assert [{"pages": 50, "l2_size": 1024}, {"pages": 60, "l2_size": 1024}] == booted
 
 
 def test_a_million_pages_are_measured_unless_another_number_is_asked_for():
     assert (1_000_000,) == size_figures.__defaults__
+
+
+def test_what_the_process_once_had_hides_nothing(small):
+    del (once := [b"\1" * (1 << 28)])[:]
+    assert [] == once
+    assert size_figures(20_000)[1].rate > 0

@@ -639,7 +639,7 @@ def test_nothing_that_a_process_wrote_is_lost(together, page_on, locks, attempt,
         if stored.load():
             vm.machine.check(m.object is obj and m.peek("dirty"), "what was written is there")
 
-    together(program, schedules=150, sched=sched, locks=locks, pages=6)
+    together(program, schedules=60, sched=sched, locks=locks, pages=6)
 
 
 @DEPTHS

@@ -168,7 +168,7 @@ def test_no_store_slips_past_a_protection(together, page_on, locks, prot):
         if stored.load():
             vm.machine.check(m.dirty or "m" in entry(m), "what was written is known")
 
-    together(program, schedules=150, locks=locks)
+    together(program, schedules=60, locks=locks)
 
 
 def test_parallel_processes_write_and_unmap_and_the_page_is_dirty(parallel, page_on):

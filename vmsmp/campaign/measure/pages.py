@@ -6,12 +6,15 @@ machine, measured in the same run.
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from vmsmp.campaign.free_run import run
 from vmsmp.campaign.measure.figure import Figure
@@ -128,10 +131,19 @@ def run_once(runner: Runner) -> None:
     machine.close()
 
 
-@dataclass
-class _Sizes:
-    """What booting machines of several sizes came to, by their number of pages."""
+def _resident() -> int:
+    """How many bytes of this process are in memory now (its maximum a process has from its parent)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
+
+@dataclass
+class Sizes:
+    """What booting machines of several sizes came to, by their number of pages.
+
+    `grown` is by how many bytes the process grew; one that has let memory go before grows by less.
+    """
+
+    allocations: int
     boots: dict[int, float] = field(default_factory=dict)
     grown: dict[int, float] = field(default_factory=dict)
     rates: dict[int, float] = field(default_factory=dict)
@@ -140,27 +152,37 @@ class _Sizes:
         """Boot a machine of that size and allocate in it."""
 
         def program(m: Machine) -> None:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = _resident()
             start = time.perf_counter()
             vm = m.boot(pages=pages, l2_size=1024)
             self.boots[pages] = time.perf_counter() - start
-            self.grown[pages] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-            for pindex in range(ALLOCATIONS):  # locks are made on first use
+            self.grown[pages] = _resident() - before
+            for pindex in range(self.allocations):  # locks are made on first use
                 _allocate(vm, pindex)
             start = time.perf_counter()
-            for pindex in range(ALLOCATIONS):
+            for pindex in range(self.allocations):
                 _allocate(vm, pindex)
-            self.rates[pages] = ALLOCATIONS / (time.perf_counter() - start)
+            self.rates[pages] = self.allocations / (time.perf_counter() - start)
 
         with runner_for(program, options_for(program, max_steps=MOST_STEPS), check=False, hang_s=0) as runner:
             runner.drive(partial(run_once, runner))
 
 
+def boot_sizes(allocations: int, *counts: int) -> Sizes:
+    """Boot machines of so many pages one after the other, and allocate so often in each."""
+    sizes = Sizes(allocations)
+    for pages in counts:
+        sizes.measure(pages)
+    return sizes
+
+
 def size_figures(pages: int = MANY_PAGES) -> list[Figure]:
-    """Boot a large machine and a small one: seconds, bytes a page, and what an allocation costs."""
-    sizes = _Sizes()
-    for count in (FEW_PAGES, pages):
-        sizes.measure(count)
+    """Boot a small machine and a large one: seconds, bytes a page, and what an allocation costs.
+
+    They are booted in a process of their own, whose growth is theirs.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        sizes = fresh.submit(boot_sizes, ALLOCATIONS, FEW_PAGES, pages).result()
     boot, size, rate = sizes.boots[pages], sizes.grown[pages] / pages, sizes.rates[pages]
     ratio = rate / sizes.rates[FEW_PAGES]
     return [

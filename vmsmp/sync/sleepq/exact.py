@@ -137,10 +137,10 @@ class ExactSleepQueues(SleepQueues):
         return self.name
 
     def _queue(self, cpu: Cpu, bucket: int) -> CpuQueue:
-        queue = self._queues.get((cpu.index, bucket))
-        if queue is None:
-            queue = self._queues[cpu.index, bucket] = CpuQueue(self.machine, cpu, bucket)
-        return queue
+        place = cpu.index, bucket
+        if place not in self._queues:
+            self._queues[place] = CpuQueue(self.machine, cpu, bucket)
+        return self._queues[place]
 
     def interlock(self, ident: Any, flags: int) -> None:
         """tsleep_interlock: set the ident hint first, then the CPU's bit."""

@@ -152,7 +152,8 @@ def peeks_against_reclaim(m):
                 found = vm_fault_page(process.map, BASE, VM_PROT_READ, 0, False)
             else:
                 vm_object_hold_shared(obj)
-                found, _ = vm_fault_object_page(obj, 0, VM_PROT_READ, 0, True)
+                found, still = vm_fault_object_page(obj, 0, VM_PROT_READ, 0, True)
+                m.check(obj.token.held_excl() != still, "an object is locked as it is said to be")
                 vm_object_drop(obj)
             m.check(found.page is not None, "a file has its page")
             values = [vm.memory.load(found.page.phys) for _ in range(2)]

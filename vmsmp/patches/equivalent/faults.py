@@ -75,6 +75,11 @@ EQUIVALENTS: Final = (
         "the token may be lost here anyway, and the fault begins anew",
     ),
     Equivalent(
+        "vm.vm_fault.page.vm_fault_object_page-term2",
+        "VM_FAULT_UNSWAP and shared",
+        "the token may be lost here anyway, and nothing was looked at yet",
+    ),
+    Equivalent(
         "vm.vm_fault.prefault.prefault_pages-term2",
         "entry.maptype",
         "what a device shows of itself is mapped on another way, which has no burst",

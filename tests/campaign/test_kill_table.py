@@ -116,15 +116,20 @@ def test_a_trial_that_says_nothing_is_a_hang_and_the_next_one_is_made(monkeypatc
 
     def freeze():
         children = Path(f"/proc/{os.getpid()}/task/{threading.main_thread().native_id}/children")
-        while not (child := children.read_text().split()):
+        before = set(children.read_text().split())
+        looking.set()
+        while not (child := set(children.read_text().split()) - before):
             time.sleep(0.01)
-        while len(list(Path(f"/proc/{child[0]}/task").iterdir())) < 2:  # until it has CPUs
+        (pid,) = child
+        while len(list(Path(f"/proc/{pid}/task").iterdir())) < 2:  # until it has CPUs
             time.sleep(0.01)
-        os.kill(int(child[0]), signal.SIGSTOP)
+        os.kill(int(pid), signal.SIGSTOP)
 
     trials = [Trial(FLAG.ident, (ATOMIC,), 10**9), Trial(FLAG.ident, ())]
+    looking = threading.Event()
     frost = threading.Thread(target=freeze)
     frost.start()
+    looking.wait()
     outcomes = [verdict.outcome for verdict in kill_table(trials, 1, hang_s=5.0)]
     frost.join()
     assert ["hang", "not reached"] == outcomes

@@ -451,7 +451,7 @@ def test_a_worker_that_is_killed_costs_a_campaign_nothing(started):
 
 @pytest.mark.ci
 def test_workers_that_are_stopped_do_not_hold_a_campaign_up(started):
-    child = started("stress", "--minutes", "0.15", "--workers", "2", "--scenarios", "spin_upgrade", "--json")
+    child = started("stress", "--minutes", "0.5", "--workers", "2", "--scenarios", "spin_upgrade", "--json")
     stopped = workers(child)
     for process in stopped:
         os.kill(process, signal.SIGSTOP)

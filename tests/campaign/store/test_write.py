@@ -224,6 +224,19 @@ def test_what_is_explained_later_is_counted_as_known(opened, report, failure, tm
     ]
 
 
+@pytest.mark.parametrize("outcome", [FAILS, PASSES])
+def test_a_finding_that_was_minimized_while_its_line_ran_leaves_nothing_to_judge(
+    opened, report, failure, found, outcome
+):
+    store = opened()
+    store.keep(report(failure()), {})
+    (asked,) = store.corpus()
+    short = failure(schedule="v1:mine:0:1.2>2")
+    store.replace(failure(), short)
+    store.checked(asked, outcome, "an-entry")
+    assert [(ident_of(short), "new", "")] == [(one.ident, one.status, one.known) for one in found()]
+
+
 def test_the_corpus_has_the_shortest_line_of_every_finding(opened, report, failure):
     store = opened()
     store.keep(report(failure()), {})

@@ -359,9 +359,10 @@ class Store:
 
     def _explain(self, base: sqlite3.Connection, asked: Asked, known: str) -> None:
         """The entry that explains a finding from now on, and what was counted of it."""
-        before, signature = base.execute(
-            "SELECT known, signature FROM findings WHERE ident = ?", (asked.ident,)
-        ).fetchone()
+        row = base.execute("SELECT known, signature FROM findings WHERE ident = ?", (asked.ident,)).fetchone()
+        if row is None:
+            return  # it was met again meanwhile and minimized: another stands for it
+        before, signature = row
         if before == known:
             return
         base.execute("UPDATE findings SET known = ? WHERE ident = ?", (known, asked.ident))

@@ -1,18 +1,31 @@
 """Memory that processes share until they write to it: parents, children, and what becomes of the chains."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import contents, give_back
+from vmsmp.scenarios._kit import contents, end_of_file, file_object, give_back, give_pages, take_pages
 from vmsmp.scenarios.vm_fault._memory import Process, cut_chain, filled, page_out
+from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_private
-from vmsmp.vm.vm_fault import vm_fault_page
+from vmsmp.vm.vm_fault import vm_fault_object_page, vm_fault_page
 from vmsmp.vm.vm_map import (
     VM_PROT_OVERRIDE_WRITE,
     VM_PROT_READ,
     VM_PROT_RW,
     vm_map_protect,
 )
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+    vm_object_hold_shared,
+)
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    vm_page_free,
+    vm_page_lookup_busy_try,
+    vm_page_protect,
+    vm_page_unhold,
+)
 
 
 @scenario(cpus=3, tags={"map", "fault", "cow"}, pages=14)
@@ -121,3 +134,49 @@ def peeks_and_pokes(m):
     m.check(contents(origin.raw_rb_memq[0]) == 1, "the page that others share is as it was")
     give_back(process.vmspace)
     vm_object_deallocate(origin)
+
+
+@scenario(cpus=2, tags={"map", "fault", "peek", "vnode", "free"}, pages=4)
+def peeks_against_reclaim(m):
+    """Somebody looks at pages of a file that are taken away and given to others: what is held is kept."""
+    vm = m.boot(pages=14, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    vp.contents[0] = {0: 5}
+    process = Process(vm)
+    map_shared(m, process, obj, 1, VM_PROT_READ)
+    process.enter().load(BASE)
+
+    def reader():
+        for _ in m.rounds(3):
+            if m.choose(2):
+                found = vm_fault_page(process.map, BASE, VM_PROT_READ, 0, False)
+            else:
+                vm_object_hold_shared(obj)
+                found, still = vm_fault_object_page(obj, 0, VM_PROT_READ, 0, True)
+                m.check(obj.token.held_excl() != still, "an object is locked as it is said to be")
+                vm_object_drop(obj)
+            m.check(found.page is not None, "a file has its page")
+            values = [vm.memory.load(found.page.phys) for _ in range(2)]
+            m.check(values == [5, 5], "a page that is held keeps what it has")
+            vm_page_unhold(found.page)
+
+    def reclaimer():
+        for _ in m.rounds(3):
+            vm_object_hold(obj)
+            page, busy = vm_page_lookup_busy_try(obj, 0, True)
+            vm_object_drop(obj)
+            if page is None or busy:
+                continue
+            vm_page_protect(page, 0)
+            vm_page_free(page)
+            for other in take_pages(vm, 2):
+                if other is not None:
+                    vm.memory.store(other.phys, 0, "mine")
+                    give_pages([other])
+
+    for n in range(m.ncpus):
+        m.spawn(reclaimer if n == 1 else reader)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

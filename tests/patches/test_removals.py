@@ -151,6 +151,18 @@ def test_neighbours_change_places(taken_away):
     assert [(["2", "swap"], "m.ready = 2  # first\nm.value = 1")] == swaps
 
 
+def test_one_of_several_flags_is_left_out(taken_away):
+    source = """
+    def guarded(m):
+        m.panic(PG_BUSY | PG_WANTED)
+        return m.clear(PG_MAPPED | PG_WRITEABLE, m.left | m.right)
+    """
+    assert [
+        (["3", "flag1"], "return m.clear(0 | PG_WRITEABLE, m.left | m.right)"),
+        (["3", "flag2"], "return m.clear(PG_MAPPED | 0, m.left | m.right)"),
+    ] == taken_away(source)
+
+
 def test_a_line_that_comes_twice_is_changed_with_what_is_around_it(taken_away):
     source = """
     def guarded(m):

@@ -9,7 +9,8 @@ of `vmsmp.sync`, `vmsmp.mmu` or `vmsmp.vm`, and so is there for each of its line
   * `gone`: a call that is a statement of its own (a lock, a release, a wakeup, a flush) is not made, a store
     (a flag, a count, a link) is left out, and a `continue` goes on below;
   * `open`: the body of a `with` runs without it;
-  * `swap`: two neighbouring stores or calls change places.
+  * `swap`: two neighbouring stores or calls change places;
+  * `flag1`, ...: one of several flags that are or-ed together is left out.
 
 A removal's id is the path of the function below `vmsmp`, the line within the function, and the word above:
 `vm.vm_page.busy.vm_page_wakeup-7-never`.  It may be planted by that id wherever a mutant may.
@@ -51,7 +52,7 @@ _NOTES: Final = ("note_", "_check_", "ASSERT_")
 _GHOST: Final = (
     *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),
     *("panic", "fail", "forbid_hard_section", "_may_release", "check_use"),
-    *("contents_dropped", "kprintf"),
+    *("contents_dropped", "kprintf", "promise", "_settle", "_tables_changed"),
 )
 #: Attributes that are ghost state, counts that are only shown, or what reports say a CPU waits for.
 _GHOST_PARTS: Final = (
@@ -172,6 +173,7 @@ def _cuts(body: list[ast.stmt]) -> Iterator[_Cut]:
     """What can be taken away from a block, and from the blocks within it."""
     for statement in body:
         yield from _cuts_of(statement)
+        yield from _flags(statement)
         for inner in ("body", "orelse", "finalbody"):
             if not _only_speaks(statement):
                 yield from _cuts(getattr(statement, inner, []))
@@ -213,6 +215,23 @@ def _terms(test: ast.expr, statement: ast.stmt) -> Iterator[_Cut]:
                 number += 1
                 new = "True" if isinstance(node.op, ast.And) else "False"
                 yield _Cut(f"term{number}", _start(term), _end(term), new, statement)
+
+
+def _flags(statement: ast.stmt) -> Iterator[_Cut]:
+    """Each of several flags of a statement, not of the blocks within it, left out."""
+    own = [node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.expr)]
+    if _only_speaks(statement) or (isinstance(statement, ast.Expr) and not _has_effect(statement)):
+        return
+    ored = [
+        side
+        for node in own
+        for part in ast.walk(node)
+        if isinstance(part, ast.BinOp) and isinstance(part.op, ast.BitOr)
+        for side in (part.left, part.right)
+        if isinstance(side, ast.Name) and side.id.isupper()
+    ]
+    for number, flag in enumerate(ored, 1):
+        yield _Cut(f"flag{number}", _start(flag), _end(flag), "0", statement)
 
 
 def _leaves(body: list[ast.stmt]) -> bool:

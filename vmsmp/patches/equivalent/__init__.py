@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.patches.equivalent import locks, memory, waits
+from vmsmp.patches.equivalent import faults, locks, memory, tables, waits
 from vmsmp.patches.equivalent.entry import Equivalent
 from vmsmp.patches.removals import Removal
 
-EQUIVALENTS: Final = (*locks.EQUIVALENTS, *waits.EQUIVALENTS, *memory.EQUIVALENTS)
+EQUIVALENTS: Final = (
+    *faults.EQUIVALENTS,
+    *locks.EQUIVALENTS,
+    *memory.EQUIVALENTS,
+    *tables.EQUIVALENTS,
+    *waits.EQUIVALENTS,
+)
 
 
 def equivalent(removal: Removal) -> Equivalent | None:

@@ -256,6 +256,21 @@ MUTANTS = (
         "resident_pages_are_limited",
     ),
     Mutant(
+        "FLT-35",
+        f"{_MODULE}.page:_PageFault.success",
+        """
+        vm_page_hold(m)
+        vm_page_wakeup(m)
+        """,
+        """
+        vm_page_wakeup(m)
+        vm_page_hold(m)
+        """,
+        "INV-Q5",
+        "a page is let go before it is held, and freed in between: who looks at it holds a free page",
+        "peeks_against_reclaim",
+    ),
+    Mutant(
         "COW-09",
         f"{_CORE}._absent",
         "if not vm_paging_severe(self.vm):",

@@ -1,0 +1,68 @@
+"""Helpers for scenarios of a thread alone with its memory: what is mapped, and the state of its pages."""
+
+from vmsmp.scenarios.vm_fault._memory import object_at
+from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.vm.pmap import pmap_remove
+from vmsmp.vm.vm_map import (
+    vm_map_entry_shadow,
+    vm_map_lock,
+    vm_map_unlock,
+)
+from vmsmp.vm.vm_object import (
+    vm_object_reference_quick,
+)
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+)
+
+
+def at(page):
+    """The address of a page."""
+    return BASE + page * PAGE_SIZE
+
+
+def seen(process, page):
+    """What the page tables say of a page of the process, None if nothing; looks invisibly."""
+    return process.vm.mmu.peek(process.map.pmap.root, at(page))
+
+
+def mapped(process):
+    """Which of the first eight pages are mapped."""
+    return [page for page in range(8) if seen(process, page)]
+
+
+def writeable(process):
+    """Which of them may be written to."""
+    return [page for page in mapped(process) if seen(process, page).writeable]
+
+
+def page_at(process, page):
+    """The page that is mapped there."""
+    return process.vm.page.vm_page_array[seen(process, page).frame]
+
+
+def queue_of(page):
+    """The kind of queue that a page is on."""
+    return page.vm.page.queue_type(page.raw_queue)
+
+
+def forget(process):
+    """Take all that is mapped away; what the entries said of the pages is told to them."""
+    pmap_remove(process.map.pmap, at(0), at(8))
+
+
+def shadow(process):
+    """Put a new object in front of the process' own, as if somebody shared that; return the two."""
+    hidden = object_at(process.map, at(0))
+    vm_object_reference_quick(hidden)
+    vm_map_lock(process.map)
+    vm_map_entry_shadow(process.map.raw_rb_root.at_or_before(at(0)))
+    vm_map_unlock(process.map)
+    return object_at(process.map, at(0)), hidden
+
+
+def faults(vm, step, *args):
+    """Take a step, and return how many faults it took."""
+    before = vm.mycpu().v_vm_faults
+    step(*args)
+    return vm.mycpu().v_vm_faults - before

@@ -18,9 +18,6 @@ EQUIVALENTS: Final = (
     Equivalent("vm.pmap.pmap.pmap_reference-*", "", "nobody reads the count"),
     Equivalent("vm.pmap.pv.pv_free-*", "pm_pvhint_pt", "the hint is kept up to date, and not used"),
     Equivalent("vm.pmap.pv.pv_entry_lookup-*", "pindex < PD_BASE", "the hint is not used"),
-    Equivalent("vm.pmap.enter.pmap_enter-*", "if user ==", "only what is printed"),
-    Equivalent("vm.pmap.enter.pmap_enter-gone", "kprintf", "only what is printed"),
-    Equivalent("vm.pmap.tables._fill-gone", "kprintf", "only what is printed"),
     # -- what cannot be --------------------------------------------------------------------------
     Equivalent("vm.pmap.*-always", "if pmap is not None:", _PMAP),
     Equivalent("vm.pmap.*-never", "if pmap is None:", _PMAP),

@@ -54,6 +54,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "nightly: runs for many minutes")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)  # tests press Ctrl-C
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests hang up
 
 
 def under_control(item):

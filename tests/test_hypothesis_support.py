@@ -181,6 +181,7 @@ def test_one_cpu_at_work_is_not_preempted():
         smallest(schedules(program), len)
 
 
+@pytest.mark.ci
 def test_a_preemption_stays_with_its_operation_when_those_before_it_go():
     program, schedule = smallest(runs(), lambda drawn: any(p.nth >= 4 for p in drawn[1].preemptions))
     assert (4, 1) == (sum(3 if call.values else 1 for call in max(program.lists, key=len)), len(schedule))
@@ -359,6 +360,7 @@ def lost_update():
     return failed.value
 
 
+@pytest.mark.ci
 def test_hypothesis_shows_a_failing_program_as_a_small_program(lost_update):
     notes = "\n".join(lost_update.__notes__)
     assert "Draw 1: counter(cpu1=[add(1)], cpu2=[add(1)])" in notes
@@ -434,6 +436,7 @@ def failed_counter():
     return failed.value
 
 
+@pytest.mark.ci
 def test_the_line_of_a_class_s_test_replays_on_the_command_line(failed_counter):
     words = shlex.split(re.search(r"^replay: (vmsmp replay .*)$", str(failed_counter), re.MULTILINE)[1])
     assert words[-1].endswith("concurrent_counter.py::Counter(cpu1=[add(1)], cpu2=[add(1)])")

@@ -312,6 +312,7 @@ def test_a_campaign_that_goes_on_knows_what_was_proven(campaign, unlisted, tmp_p
     assert all(found.proof for one in read_store(store).signatures for found in one.findings)
 
 
+@pytest.mark.ci
 def test_on_other_code_it_is_proven_again(campaign, unlisted, monkeypatch, tmp_path):
     store = tmp_path / "s"
     campaign(store=store, **SHOWS)
@@ -375,6 +376,7 @@ def test_an_inquiry_whose_worker_was_killed_leaves_its_failure_new(campaign, unl
     assert "failed" == done.outcome
 
 
+@pytest.mark.ci
 def test_a_planted_bug_is_new_beside_a_known_finding(campaign, unlisted):
     done, _ = campaign("mutex_owners_become_readers", schedules=100, mutants=("MX-02",))
     assert done.new

@@ -74,6 +74,7 @@ def test_a_long_step_may_be_allowed(vmsmp, file, seconds):
     assert 0 == vmsmp("replay", "v1:slow:0:", file(SLOW), "--hang", seconds).code
 
 
+@pytest.mark.ci
 def test_the_environment_allows_it_too(vmsmp, file, monkeypatch):
     monkeypatch.setenv("VMSMP_HANG", "0.1")
     refused = vmsmp("replay", "v1:slow:0:", file(SLOW)).code

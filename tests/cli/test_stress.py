@@ -459,6 +459,7 @@ def test_workers_that_are_stopped_do_not_hold_a_campaign_up(started):
     assert (0, True, []) == (child.returncode, json.loads(out)["lost"] >= len(stopped), gone(child.pid))
 
 
+@pytest.mark.ci
 def test_a_campaign_sweeps_free_pages_under_pressure(process):
     words = ("--schedules", "8", "--scenarios", "page_storm", "--pages", "2", "--pressure", "--json")
     ended = process("stress", "--workers", "1", *words)

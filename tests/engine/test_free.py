@@ -428,6 +428,7 @@ def test_machinery_that_waits_for_what_does_not_come_is_not_waited_for():
     assert "hang" == machine.violation.kind
 
 
+@pytest.mark.ci
 def test_a_cpu_that_goes_on_through_operations_after_its_run_is_not_taken_for_the_machinery():
     def program(m):
         word = m.cell(0)

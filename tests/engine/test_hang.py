@@ -162,6 +162,7 @@ def test_a_function_called_in_the_loop_is_not_taken_for_the_loop():
     assert "cpu0 computes in calls and arrives at no visible operation" == found(calls).message
 
 
+@pytest.mark.ci
 def test_a_loop_that_asks_the_machine_for_what_is_no_operation_hangs():
     def asks(m):
         while True:

@@ -227,6 +227,7 @@ def test_every_part_of_the_model_has_removals(part):
     assert any(removal.ident.startswith(f"{part}.") for removal in all_removals())
 
 
+@pytest.mark.ci
 def test_every_removal_can_be_planted():
     before = {removal.function: resolve(removal.function).__code__ for removal in all_removals()}
     for removal in all_removals():

@@ -111,6 +111,7 @@ def test_as_many_as_usual_if_no_marker_says_how_many(session):
     assert Counts(passed=8) == session.counts
 
 
+@pytest.mark.ci
 def test_workers_collect_the_same_schedules_and_the_base_seed_decides_them(session):
     tests = "@pytest.mark.schedules(3)\ndef test_it(schedule): schedule(counted)"
 

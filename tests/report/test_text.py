@@ -133,6 +133,7 @@ def test_a_failure_gives_the_same_text_twice(name, mutant):
     ("name", "mutant"),
     [("spin_writers_queue", "SP-05"), ("refcount_drains", "RC-03"), ("tokens_in_any_order", "TK-11")],
 )
+@pytest.mark.ci
 def test_no_report_names_a_path_of_this_machine(name, mutant):
     report = vmsmp.explore(find_scenario(name), schedules=3000, mutants=[mutant]).failure.report()
     assert [] == [word for word in report.split() if word.startswith("/") or os.getcwd() in word]

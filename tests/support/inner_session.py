@@ -93,7 +93,9 @@ def in_time(watchdog):
 Watchdog.in_time = in_time
 """
 
-WORKERS = pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+WORKERS = pytest.mark.parametrize(
+    "workers", [pytest.param((), id="alone"), pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.ci)]
+)
 
 
 #: Seconds that an inner session may take on the busiest machine.

@@ -146,11 +146,13 @@ def test_a_line_that_fails_otherwise_cannot_be_decided(face):
         ask((replace(failure, signature="check: something else"), options))
 
 
-def test_what_is_not_found_under_control_is_not_decided(face, monkeypatch):
+def test_what_is_found_neither_under_control_nor_freely_is_not_decided(face, monkeypatch):
     monkeypatch.setattr(cause, "SOUGHT", 10)
+    monkeypatch.setattr(cause, "FREE_MOST", 10)
     _, options = face
     failure = Failure("check", "never seen", "check: never seen", "", "", program=SHOWS.__name__)
-    assert (Verdict.UNDECIDED, "not decided in 20 schedules", 20) == verdict(ask((failure, options)))
+    evidence = "not found in 20 schedules, and not decided by free runs"
+    assert (Verdict.UNDECIDED, evidence, 20) == verdict(ask((failure, options)))
 
 
 @pytest.mark.parametrize(("bound", "most"), [("RUNS", 50), ("OPERATIONS", 2_000)])
@@ -175,6 +177,46 @@ def test_what_takes_too_long_is_not_decided(face, monkeypatch, bound, most):
 def test_free_runs_with_all_repairs_have_to_pass(free_face, monkeypatch, rounds, decided):
     monkeypatch.setattr(cause, "free_rounds", lambda *_args, **_more: rounds)
     assert decided == verdict(ask(free_face, free_runs=1))[:2]
+
+
+@pytest.fixture
+def freely(free_face, monkeypatch):
+    """Have a failure that is not found under control looked for in free runs, which are played.
+
+    A turn of free runs fails so often without the repair, and so often with all repairs.
+    """
+    monkeypatch.setattr(cause, "SOUGHT", 0)
+
+    def call(without, with_all, most=cause.FREE_MOST):
+        def played(*_args, options, most, **_more):
+            hits = with_all if REPAIR in options.repairs else without
+            return FreeRounds("s", rounds=most, counts={FREE: hits})
+
+        monkeypatch.setattr(cause, "free_rounds", played)
+        monkeypatch.setattr(cause, "FREE_MOST", most)
+        return ask(free_face, free_runs=1)
+
+    return call
+
+
+def test_what_only_free_runs_show_is_compared_there(freely):
+    found = freely(2, 0)
+    evidence = f"6 of 300 free runs fail so without repair {REPAIR}, none of 1,200 with all repairs"
+    assert (Verdict.PROVEN, FINDING, evidence) == (found.verdict, found.finding, found.evidence)
+
+
+def test_free_runs_that_fail_with_all_repairs_too_show_something_else(freely):
+    assert (Verdict.REFUTED, WITH_ALL) == verdict(freely(2, 1))[:2]
+
+
+def test_what_seldom_comes_back_in_free_runs_is_not_decided(freely):
+    found = freely(2, 0, most=200)
+    assert (Verdict.UNDECIDED, "not found in 0 schedules, and not decided by free runs") == verdict(found)[:2]
+
+
+def test_free_runs_that_nobody_has_time_for_decide_nothing(freely, monkeypatch):
+    monkeypatch.setattr(cause, "FREE_S", 0.0)
+    assert Verdict.UNDECIDED == freely(2, 0).verdict
 
 
 def verdict(found):

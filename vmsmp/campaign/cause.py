@@ -14,7 +14,8 @@ entry of the list explains is new unless this proves that it is a further face o
 Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
 is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
 only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
-and in the end many free runs have to pass with all repairs.
+and in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
+there, with the findings that are known to show in its scenario.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
 what is not proven within the bounds is new.
@@ -22,6 +23,7 @@ what is not proven within the bounds is new.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -59,6 +61,10 @@ SOUGHT: Final = 300
 #: Free runs with all repairs at most, and the seconds after which it is given up to make them.
 FREE_RUNS: Final = 200
 FREE_S: Final = 60.0
+#: Free runs without a repair at most in which a failure that is not found under control has to come back, and
+#: how many are made at a time.
+FREE_MOST: Final = 4_000
+FREE_TURN: Final = 100
 
 WITH_ALL: Final = "it comes with the repairs of all known findings on, too"
 NO_HELP: Final = "its line fails all the same, whichever known finding is repaired"
@@ -164,7 +170,10 @@ class _Comparison:
         if self.failure.schedule:
             self.schedule = replace(parse_for(self.scenario, self.failure.schedule), digest="")
         else:
-            self.schedule = self._found_under_control()
+            found = self._found_under_control()
+            if found is None:
+                return self._compared_freely()
+            self.schedule = found
         digest, signature = self._replay(())
         if signature != self.failure.signature:
             raise ReplayDiverged("its line fails otherwise than it did")
@@ -300,11 +309,10 @@ class _Comparison:
 
     # -- the free engine --------------------------------------------------------------------------
 
-    def _found_under_control(self) -> Schedule:
-        """A line that fails as the free run did.
+    def _found_under_control(self) -> Schedule | None:
+        """A line that fails as the free run did; None if none is found soon.
 
         It does so with all checkers or, since some of them see earlier what comes of it there, with none.
-        Raises: _Bound if none is found in time.
         """
         seed, search = self.schedule.seed, Portfolio(self.schedule.seed)
         found: list[Schedule] = []
@@ -318,7 +326,55 @@ class _Comparison:
             self._run(self.options, ((search, seed + n) for n in range(SOUGHT)), heard)
             if found:
                 return found[0]
-        raise _Bound
+        return None
+
+    def _compared_freely(self) -> Cause:
+        """The cause of a failure that the free engine alone shows, among what is known of its scenario."""
+        every = frozenset(REPAIR_BY_NAME)
+        until = time.monotonic() + FREE_S
+        for finding in self.among:
+            if self.failure.program not in finding.scenarios:
+                continue
+            without, hits = self._free_runs(every - {finding.repair}, FREE_MOST, HITS, until)
+            if hits < HITS:
+                continue
+            wanted = TIMES * without
+            passed, hits_with = self._free_runs(every, wanted, 1, until)
+            if hits_with:
+                return self._refuted(WITH_ALL)
+            if passed < wanted:
+                return self._too_few(passed, wanted)
+            evidence = (
+                f"{hits} of {without:,} free runs fail so without repair {finding.repair}, "
+                f"none of {passed:,} with all repairs"
+            )
+            return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        evidence = f"not found in {self.runs:,} schedules, and not decided by free runs"
+        return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
+
+    def _free_runs(self, repairs: frozenset[str], runs: int, hits: int, until: float) -> tuple[int, int]:
+        """Run freely so often, until it failed so often or the time is up; how often it ran, and failed."""
+        done = failed = 0
+        while done < runs and failed < hits and time.monotonic() < until:
+            rounds = free_rounds(
+                self.scenario,
+                time_s=max(0.1, until - time.monotonic()),
+                most=min(FREE_TURN, runs - done),
+                options=replace(self.options, repairs=repairs),
+                seed=self.schedule.seed + done,
+                stop_at=FREE_TURN + 1,
+                progress=lambda _rounds: self.alive(),
+                hang_s=FREE_HANG_S if self.hang_s is None else self.hang_s,
+            )
+            if rounds.interrupted:
+                raise KeyboardInterrupt
+            done += rounds.rounds
+            failed += rounds.counts.get(self.failure.signature, 0)
+        return done, failed
+
+    def _too_few(self, passed: int, wanted: int) -> Cause:
+        evidence = f"only {passed:,} of {wanted:,} free runs with all repairs were made in time"
+        return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
 
     def _freely(self, cause: Cause, free_runs: int) -> Cause:
         """The same cause, if so many runs of the free engine pass with all repairs."""
@@ -337,8 +393,7 @@ class _Comparison:
         if self.failure.signature in rounds.counts:
             return self._refuted(WITH_ALL)
         if rounds.rounds < wanted:
-            evidence = f"only {rounds.rounds:,} of {wanted:,} free runs with all repairs were made in time"
-            return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
+            return self._too_few(rounds.rounds, wanted)
         return replace(cause, evidence=f"{cause.evidence}, and none of {wanted:,} free runs")
 
 

@@ -93,14 +93,13 @@ def first_pages_of_a_table(m):
     space.end()
 
 
-@scenario(cpus=3, tags={"pmap"})
+@scenario(cpus=3, tags={"pmap"}, fixed=True)
 def pages_of_one_placemark(m):
     """Three threads map and unmap pages whose placemarks are one slot: each gets its turn."""
     vm = m.boot(pages=24, l2_size=1)
-    size = 16 * (m.ncpus - 1) + 1
-    obj = vm_object_allocate(vm, size)
+    obj = vm_object_allocate(vm, 33)
     pages = idle_pages(vm, obj, [16 * n for n in range(m.ncpus)])
-    space = Space(vm, obj, size)
+    space = Space(vm, obj, 33)
     space.fault(pages[0], 0)
 
     def thread(n):

@@ -8,6 +8,7 @@ which it belongs to by the marker `ci` or `nightly`; without one it runs always.
 import gc
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from vmsmp.library import all_scenarios
 
 #: From the least to the most; each runs what those before it run.
 PROFILES = ("pr", "ci", "nightly")
-#: Where tests marked `ci` run under the controlled engine, which does the same on every interpreter
-#: (`tests/replay` holds that): one with the GIL, which is faster, runs them for all.
+#: Where tests run under the controlled engine, which does the same on every interpreter (`tests/replay` holds
+#: that).  One without the GIL takes twice as long for them: except in the night, it runs the first cases of
+#: each test, and leaves those marked `ci` to the others.
 CONTROLLED = (
     "campaign/test_findings.py",
     "golden",
@@ -26,11 +28,14 @@ CONTROLLED = (
     "model",
     "patches",
     "quality",
-    "scenarios",
+    "scenarios/test_histories.py",
+    "scenarios/test_scenarios.py",
     "sched",
-    "sync",
+    "sync/test_refinement.py",
+    "sync/test_refinement_tokens.py",
     "vm",
 )
+FIRST = 4
 
 # What `tests/support` asserts is shown like what tests assert.
 pytest.register_assert_rewrite(
@@ -64,22 +69,29 @@ def under_control(item):
     return path.startswith(tuple(room if room.endswith(".py") else f"{room}/" for room in CONTROLLED))
 
 
+def seen_elsewhere(items):
+    """The tests that an interpreter without the GIL leaves to those that have it."""
+    cases = Counter()
+    for item in filter(under_control, items):
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        if cases[test] > FIRST or item.get_closest_marker("ci"):
+            yield item
+
+
 def pytest_collection_finish(session):
     """The collected tests stay: to look through them for garbage again and again takes time."""
     if gil_enabled():  # the free-threaded collector has no generations
         gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)  # what is asked for by name is chosen before
 def pytest_collection_modifyitems(config, items):
     profile = config.getoption("--vmsmp-profile")
     left_out = PROFILES[PROFILES.index(profile) + 1 :]
-    once = profile == "ci" and not gil_enabled()
-    gone = [
-        item
-        for item in items
-        if any(item.get_closest_marker(name) for name in left_out)
-        or (once and item.get_closest_marker("ci") and under_control(item))
-    ]
+    gone = {item for item in items if any(item.get_closest_marker(name) for name in left_out)}
+    if profile != "nightly" and not gil_enabled():
+        gone.update(seen_elsewhere([item for item in items if item not in gone]))
     if gone:
-        items[:] = [item for item in items if item not in set(gone)]
-        config.hook.pytest_deselected(items=gone)
+        config.hook.pytest_deselected(items=[item for item in items if item in gone])
+        items[:] = [item for item in items if item not in gone]

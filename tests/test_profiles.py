@@ -60,16 +60,48 @@ def test_the_environment_sets_the_profile(run, monkeypatch):
     assert ["test_always", "test_gate"] == run()
 
 
-@pytest.mark.parametrize("free_threaded", [False, True], ids=["gil", "free"])
+@pytest.fixture
+def chosen(pytester, run, monkeypatch):
+    """The tests of room `sched` that an interpreter runs, with or without the GIL."""
+    (pytester.path / "test_it.py").unlink()
+
+    def call(text, gil, *options):
+        monkeypatch.setattr(workers, "gil_enabled", lambda: gil)
+        pytester.path.joinpath("sched").mkdir(exist_ok=True)
+        pytester.path.joinpath("sched/test_it.py").write_text(text, encoding="utf-8")
+        return run(*options)
+
+    return call
+
+
+@pytest.mark.parametrize("gil", [True, False], ids=["gil", "free"])
 @pytest.mark.parametrize(
-    ("profile", "once"), [("pr", False), ("ci", True), ("nightly", False)], ids=["pr", "ci", "nightly"]
+    ("profile", "expected"),
+    [("pr", ["test_always"]), ("ci", ["test_always", "test_gate"])],
+    ids=["pr", "ci"],
 )
-def test_a_long_test_under_control_is_for_interpreters_with_the_gil_in_the_gate(
-    pytester, run, monkeypatch, profile, once, free_threaded
-):
-    monkeypatch.setattr(workers, "gil_enabled", lambda: not free_threaded)
-    everywhere = set(run("--vmsmp-profile", profile))
-    pytester.mkdir("sched").joinpath("test_it.py").write_text(MARKED, encoding="utf-8")
-    pytester.path.joinpath("test_it.py").unlink()
-    left_out = {"test_gate"} if once and free_threaded else set()
-    assert everywhere - left_out == set(run("--vmsmp-profile", profile))
+def test_a_long_test_under_control_is_for_interpreters_with_the_gil(chosen, profile, expected, gil):
+    wanted = expected if gil else ["test_always"]
+    assert wanted == chosen(MARKED, gil, "--vmsmp-profile", profile)
+
+
+def test_in_the_night_every_interpreter_runs_everything(chosen):
+    everything = ["test_always", "test_gate", "test_night"]
+    assert everything == chosen(MARKED, False, "--vmsmp-profile", "nightly")
+
+
+CASES = """
+import pytest
+
+@pytest.mark.parametrize("n", range(9))
+def test_case(n): pass
+"""
+
+
+@pytest.mark.parametrize(("gil", "cases"), [(True, range(9)), (False, range(4))], ids=["gil", "free"])
+def test_without_the_gil_the_first_cases_of_a_test_under_control_run(chosen, gil, cases):
+    assert [f"test_case[{n}]" for n in cases] == chosen(CASES, gil)
+
+
+def test_a_case_that_is_asked_for_runs_without_the_gil(chosen):
+    assert ["test_case[7]"] == chosen(CASES, False, "-k", "7")

@@ -1,28 +1,19 @@
-"""The scenarios themselves: clean in every engine, at both depths, with any number of CPUs."""
+"""The scenarios themselves: clean under control, at both depths, with any number of CPUs."""
 
 from __future__ import annotations
 
 import pytest
 
 import vmsmp
-from vmsmp.campaign.free_run import free_rounds
+from library_runs import EVERY, EXACT_FIRST, by_name, repairs_for
 from vmsmp.campaign.options import options_for
 from vmsmp.engine.schedule import Schedule
 from vmsmp.library import all_scenarios, fewest_pages
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
-EVERY = [s for s in all_scenarios().values() if "finding" not in s.tags]
 DEPTHS = ("exact", "atomic")
-#: Both depths, where one of them says little more than the other.
-EXACT_FIRST = ("exact", pytest.param("atomic", marks=pytest.mark.nightly))
 #: The same, where the gate has time for both.
 EXACT_ALWAYS = ("exact", pytest.param("atomic", marks=pytest.mark.ci))
-
-
-def repairs_for(scenario):
-    """Timeouts, waits, dying objects, runs and invalidations show findings of the kernel's own."""
-    shows = scenario.timeouts == "any" or scenario.tags & {"wait", "object", "contig", "map", "tlb"}
-    return REPAIR_BY_NAME if shows else []
 
 
 #: Tags of scenarios whose executions are long.
@@ -64,10 +55,6 @@ def search(scenario, sched, locks, schedules, cpus=None, timeouts=None, *, spuri
 def test_a_scenario_with_roles_refuses_another_number_of_cpus(scenario):
     with pytest.raises(vmsmp.UsageError, match="runs on"):
         vmsmp.explore(scenario, cpus=scenario.cpus + 1)
-
-
-def by_name(scenario):
-    return scenario.__name__
 
 
 @pytest.mark.parametrize("locks", EXACT_ALWAYS)
@@ -127,15 +114,6 @@ def test_a_scenario_has_no_data_race(scenario, locks):
 def test_a_scenario_has_no_data_race_in_many_schedules(scenario, locks, nightly):
     schedules = fewer(scenario, 40) * nightly
     assert (schedules, {}) == racing(scenario, locks, schedules)
-
-
-@pytest.mark.parametrize("locks", EXACT_FIRST)
-@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
-def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
-    options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
-    rounds = free_rounds(scenario, time_s=0.02, options=options)
-    assert [] == [(failure.signature, failure.history) for failure in rounds.failures]
-    assert rounds.rounds > 0
 
 
 @pytest.mark.ci

@@ -1,0 +1,18 @@
+"""The scenarios in the free engine: clean."""
+
+from __future__ import annotations
+
+import pytest
+
+from library_runs import EVERY, EXACT_FIRST, by_name, repairs_for
+from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.options import options_for
+
+
+@pytest.mark.parametrize("locks", EXACT_FIRST)
+@pytest.mark.parametrize("scenario", EVERY, ids=by_name)
+def test_a_scenario_is_clean_in_the_free_engine(scenario, locks):
+    options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
+    rounds = free_rounds(scenario, time_s=0.02, options=options)
+    assert [] == [(failure.signature, failure.history) for failure in rounds.failures]
+    assert rounds.rounds > 0

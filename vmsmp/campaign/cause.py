@@ -15,7 +15,7 @@ Half of the runs are near a line that failed (`sched.vicinity`), since a search 
 is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
 only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
 and in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
-there, with the findings that are known to show in its scenario.
+there.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
 what is not proven within the bounds is new.
@@ -329,28 +329,43 @@ class _Comparison:
         return None
 
     def _compared_freely(self) -> Cause:
-        """The cause of a failure that the free engine alone shows, among what is known of its scenario."""
+        """The cause of a failure that the free engine alone shows."""
         every = frozenset(REPAIR_BY_NAME)
         until = time.monotonic() + FREE_S
-        for finding in self.among:
-            if self.failure.program not in finding.scenarios:
-                continue
+        finding = self._suspect(every, until)
+        without, hits = 0, 0
+        if finding is not None:
             without, hits = self._free_runs(every - {finding.repair}, FREE_MOST, HITS, until)
-            if hits < HITS:
-                continue
-            wanted = TIMES * without
-            passed, hits_with = self._free_runs(every, wanted, 1, until)
-            if hits_with:
-                return self._refuted(WITH_ALL)
-            if passed < wanted:
-                return self._too_few(passed, wanted)
-            evidence = (
-                f"{hits} of {without:,} free runs fail so without repair {finding.repair}, "
-                f"none of {passed:,} with all repairs"
-            )
-            return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
-        evidence = f"not found in {self.runs:,} schedules, and not decided by free runs"
-        return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
+        if finding is None or hits < HITS:
+            evidence = f"not found in {self.runs:,} schedules, and not decided by free runs"
+            return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
+        wanted = TIMES * without
+        passed, hits_with = self._free_runs(every, wanted, 1, until)
+        if hits_with:
+            return self._refuted(WITH_ALL)
+        if passed < wanted:
+            return self._too_few(passed, wanted)
+        evidence = (
+            f"{hits} of {without:,} free runs fail so without repair {finding.repair}, "
+            f"none of {passed:,} with all repairs"
+        )
+        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+
+    def _suspect(self, every: frozenset[str], until: float) -> Finding | None:
+        """The finding without whose repair free runs seem to fail, None if they seldom do.
+
+        The repairs of half of those that are left are off at a time.
+        """
+        suspects = list(self.among)
+        runs, hits = self._free_runs(every - {one.repair for one in suspects}, FREE_MOST, 2, until)
+        if hits < 2:
+            return None
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            off = {one.repair for one in suspects[:half]}
+            comes = self._free_runs(every - off, TIMES * runs, 1, until)[1]
+            suspects = suspects[:half] if comes else suspects[half:]
+        return suspects[0]
 
     def _free_runs(self, repairs: frozenset[str], runs: int, hits: int, until: float) -> tuple[int, int]:
         """Run freely so often, until it failed so often or the time is up; how often it ran, and failed."""

@@ -178,7 +178,7 @@ def unended(run: Supervised, hang_s: float) -> FreeCpu | None:
         cpu = run.cpus[n]
         if cpu.ended.wait(max(0.0, deadline - time.monotonic())):
             n += 1
-        elif has_leave(run.machine, cpu, used.get(n, 0.0)):
+        elif has_leave(run.machine, cpu, used.get(n, -1.0)):
             used[n] = seconds_of(cpu.thread)
             deadline = time.monotonic() + patience
         else:

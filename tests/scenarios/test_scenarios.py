@@ -20,6 +20,11 @@ EXACT_ALWAYS = ("exact", pytest.param("atomic", marks=pytest.mark.ci))
 LONG = {"map", "object", "contig", "textbook", "mmu", "stats"}
 
 
+def long_later(scenarios):
+    """The scenarios as parameters; those whose executions are long are left to the gate."""
+    return [pytest.param(s, marks=pytest.mark.ci if s.tags & LONG else (), id=s.__name__) for s in scenarios]
+
+
 def fewer(scenario, schedules):
     """How many schedules: some executions are long, and the gate has minutes."""
     return schedules // 4 if scenario.tags & LONG else schedules
@@ -102,7 +107,7 @@ def racing(scenario, locks, schedules):
 
 
 @pytest.mark.parametrize("locks", EXACT_FIRST)
-@pytest.mark.parametrize("scenario", all_scenarios().values(), ids=by_name)
+@pytest.mark.parametrize("scenario", long_later(all_scenarios().values()))
 def test_a_scenario_has_no_data_race(scenario, locks):
     schedules = max(1, fewer(scenario, 4))
     assert (schedules, {}) == racing(scenario, locks, schedules)
@@ -166,11 +171,8 @@ def test_a_scenario_s_line_under_pressure_gives_the_same_run_every_time(scenario
     assert "pressure" in one.story.cpus[1]
 
 
-LONG_LATER = [pytest.param(s, marks=pytest.mark.ci if s.tags & LONG else (), id=s.__name__) for s in EVERY]
-
-
 @pytest.mark.parametrize("locks", EXACT_FIRST)
-@pytest.mark.parametrize("scenario", LONG_LATER)
+@pytest.mark.parametrize("scenario", long_later(EVERY))
 def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
     options = options_for(scenario, locks=locks, repairs=repairs_for(scenario))
     line = str(Schedule(scenario.__name__, 7, (), options))
@@ -178,7 +180,7 @@ def test_checkers_do_not_change_a_scenario_s_run(scenario, locks):
     assert checked == bare
 
 
-@pytest.mark.parametrize("scenario", LONG_LATER)
+@pytest.mark.parametrize("scenario", long_later(EVERY))
 def test_a_scenario_spawns_as_many_cpus_as_it_declares(scenario):
     story = vmsmp.replay(scenario, f"v1:{scenario.__name__}+exact:0:").story
     assert scenario.cpus + 1 == len(story.cpus)

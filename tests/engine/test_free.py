@@ -374,8 +374,13 @@ def test_a_cpu_that_performs_no_operation_any_more_is_a_hang():
         m.cell(0).store(1)
         go_on.wait(30)
 
+    assert "hang" == verdict_until(go_on, program, hang_s=0.2)
+
+
+def verdict_until(go_on, program, **options):
+    """The verdict on a program that goes on after its run until the event is set; nobody is left."""
     pool = WorkerPool()
-    execution = FreeEngine(pool, hang_s=0.2).prepare()
+    execution = FreeEngine(pool, **options).prepare()
     machine = Machine(execution)
     try:
         execution.execute(machine, program)
@@ -383,7 +388,7 @@ def test_a_cpu_that_performs_no_operation_any_more_is_a_hang():
         go_on.set()
         pool.abandoned = False
         pool.close()
-    assert "hang" == machine.violation.kind
+    return machine.violation.kind
 
 
 def computes_for(seconds, name):
@@ -416,16 +421,7 @@ def test_machinery_that_waits_for_what_does_not_come_is_not_waited_for():
         m.cell(0).store(1)
         module["wait"]()
 
-    pool = WorkerPool()
-    execution = FreeEngine(pool, seconds=0.1, hang_s=0.2).prepare()
-    machine = Machine(execution)
-    try:
-        execution.execute(machine, program)
-    finally:
-        go_on.set()
-        pool.abandoned = False
-        pool.close()
-    assert "hang" == machine.violation.kind
+    assert "hang" == verdict_until(go_on, program, seconds=0.1, hang_s=0.2)
 
 
 @pytest.mark.ci

@@ -35,7 +35,7 @@ CONTROLLED = (
     "sync/test_refinement_tokens.py",
     "vm",
 )
-FIRST = 4
+FIRST = 2
 
 # What `tests/support` asserts is shown like what tests assert.
 pytest.register_assert_rewrite(

@@ -98,7 +98,7 @@ def test_case(n): pass
 """
 
 
-@pytest.mark.parametrize(("gil", "cases"), [(True, range(9)), (False, range(4))], ids=["gil", "free"])
+@pytest.mark.parametrize(("gil", "cases"), [(True, range(9)), (False, range(2))], ids=["gil", "free"])
 def test_without_the_gil_the_first_cases_of_a_test_under_control_run(chosen, gil, cases):
     assert [f"test_case[{n}]" for n in cases] == chosen(CASES, gil)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from vmsmp.engine import ops, source
 from vmsmp.engine.cpu import Cpu
@@ -324,7 +324,20 @@ class Machine:
         self.engine.close()
 
 
+#: How often a CPU is looked at to see where it stands.
+_LOOKS: Final = 20
+
+
 def _standing(cpu: Cpu, frames: dict[int, FrameType]) -> tuple[Place, ...]:
-    """Where a CPU stands, if its thread is still in its program."""
-    frame = frames.get(cpu.thread.ident or 0)
-    return () if cpu.done or frame is None else source.standing(frame)
+    """Where a CPU stands, if its thread is still in its program.
+
+    One that runs on meanwhile, as it may without the GIL, leaves the frames that are looked at: look again.
+    """
+    for _ in range(_LOOKS):
+        frame = frames.get(cpu.thread.ident or 0)
+        if cpu.done or frame is None:
+            break
+        if places := source.standing(frame):
+            return places
+        frames = source.current_frames()
+    return ()

@@ -371,10 +371,11 @@ class _Comparison:
         """Run freely so often, until it failed so often or the time is up; how often it ran, and failed."""
         done = failed = 0
         while done < runs and failed < hits and time.monotonic() < until:
+            most = min(FREE_TURN, runs - done)
             rounds = free_rounds(
                 self.scenario,
                 time_s=max(0.1, until - time.monotonic()),
-                most=min(FREE_TURN, runs - done),
+                most=most,
                 options=replace(self.options, repairs=repairs),
                 seed=self.schedule.seed + done,
                 stop_at=FREE_TURN + 1,
@@ -385,6 +386,8 @@ class _Comparison:
                 raise KeyboardInterrupt
             done += rounds.rounds
             failed += rounds.counts.get(self.failure.signature, 0)
+            if rounds.rounds < most:
+                break
         return done, failed
 
     def _too_few(self, passed: int, wanted: int) -> Cause:
@@ -393,22 +396,12 @@ class _Comparison:
 
     def _freely(self, cause: Cause, free_runs: int) -> Cause:
         """The same cause, if so many runs of the free engine pass with all repairs."""
-        options = replace(self.options, repairs=frozenset(REPAIR_BY_NAME))
         wanted = min(FREE_RUNS, TIMES * HITS * free_runs)
-        rounds = free_rounds(
-            self.scenario,
-            time_s=FREE_S,
-            most=wanted,
-            options=options,
-            seed=self.schedule.seed,
-            stop_at=wanted,
-            progress=lambda _rounds: self.alive(),
-            hang_s=FREE_HANG_S if self.hang_s is None else self.hang_s,
-        )
-        if self.failure.signature in rounds.counts:
+        passed, hits = self._free_runs(frozenset(REPAIR_BY_NAME), wanted, 1, time.monotonic() + FREE_S)
+        if hits:
             return self._refuted(WITH_ALL)
-        if rounds.rounds < wanted:
-            return self._too_few(rounds.rounds, wanted)
+        if passed < wanted:
+            return self._too_few(passed, wanted)
         return replace(cause, evidence=f"{cause.evidence}, and none of {wanted:,} free runs")
 
 

@@ -278,9 +278,9 @@ class FreeExecution(Engine[Cpu]):
         """Wait for every CPU; one that reaches no visible operation any more is a hang."""
         cpu = unended(self, self.engine.hang_s)
         if cpu is not None:
-            self.engine.pool.abandoned = True
             hang = f"{cpu.name} reaches no visible operation any more"
             self._judge(Violation(FailureKind.HANG, hang, (), cpu.index))
+            self.engine.pool.leave_behind()
 
     # -- the door -------------------------------------------------------------------------------
 

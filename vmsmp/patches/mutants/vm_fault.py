@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "FLT-08",
         f"{_CORE}.look",
-        "if fs.ba.object.flags.load() & OBJ_DEAD:",
+        "if fs.ba.object.flags.bits(OBJ_DEAD):",
         "if False:",
         "INV-O5",
         "a page is put into an object whose termination has begun, and is left in it",

@@ -130,7 +130,7 @@ class _Walk:
     def look(self) -> int:
         """Look for the page in a layer; where it is absent and may be had, allocate it."""
         fs = self.fs
-        if fs.ba.object.flags.load() & OBJ_DEAD:
+        if fs.ba.object.flags.bits(OBJ_DEAD):
             return self._leave(KERN_PROTECTION_FAILURE)
         m, error = vm_page_lookup_busy_try(fs.ba.object, self.pindex, True)
         if m is not None and error:
@@ -284,7 +284,7 @@ class _Walk:
         """Copy a lower layer's page that is written to; say of one that may be written to that it may."""
         fs = self.fs
         m = self.m
-        if m is None or not m.busy_count.load() & PBUSY_LOCKED:
+        if m is None or not m.busy_count.bits(PBUSY_LOCKED):
             self.vm.panic("vm_fault_object: page not busy")
         if not self.at_first:
             if self.fault_type & VM_PROT_WRITE:
@@ -297,7 +297,7 @@ class _Walk:
         if fs.prot & VM_PROT_WRITE and not self._writeable(m):
             return KERN_TRY_AGAIN
         vm_object_pip_wakeup(fs.first_ba.object)
-        if not m.busy_count.load() & PBUSY_LOCKED:
+        if not m.busy_count.bits(PBUSY_LOCKED):
             self.vm.panic("vm_fault_object: page not busy")
         if m.valid != VM_PAGE_BITS_ALL:
             vm_page_zero_invalid(m, True)
@@ -330,7 +330,7 @@ class _Walk:
         if not fs.fault_flags & VM_FAULT_DIRTY:
             return True
         vm_page_dirty(m)
-        if not m.flags.load() & PG_SWAPPED:
+        if not m.flags.bits(PG_SWAPPED):
             return True
         if fs.first_shared if self.at_first else fs.shared:
             vm_page_wakeup(m)

@@ -267,10 +267,16 @@ def test_a_field_touched_with_what_its_letters_ask_for_is_right(access, what, fi
 # -- bits of words --------------------------------------------------------------------------------
 
 ALONE = "the page hard-busied by the caller, and soft-busied by nobody"
+IDLE = "a fictitious page that nobody busies"
 
 #: (record, bits of its flags): what the report calls them and asks for, what is enough, what is too little.
 BITS = {
-    ("page", PG_UNQUEUED): ("pg.flags PG_FICTITIOUS|PG_UNQUEUED", ALONE, ["B"], ["", "b", "OSQ"]),
+    ("page", PG_UNQUEUED): (
+        "pg.flags PG_FICTITIOUS|PG_UNQUEUED",
+        f"{ALONE}, or {IDLE}",
+        ["B"],
+        ["", "b", "OSQ"],
+    ),
     ("page", PG_NEED_COMMIT): ("pg.flags PG_SWAPPED|PG_NEED_COMMIT", HARD, ["B"], ["", "b", "O"]),
     ("page", PG_MAPPEDMULTI): ("pg.flags PG_MAPPEDMULTI", BUSY, ["B", "b"], ["", "O", "S"]),
     ("obj", OBJ_DEAD): ("obj.flags 0x8", TOKEN, ["O"], ["", "o", "K"]),

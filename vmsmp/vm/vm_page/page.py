@@ -72,6 +72,11 @@ def _busied_alone(cpu: Cpu, m: VmPage) -> bool:
     return _hard_busied(cpu, m) and not m.busy_count.value & PBUSY_MASK
 
 
+def _fictitious_and_idle(_cpu: Cpu, m: VmPage) -> bool:
+    # how the end of the boot finds the low pages that it makes ordinary ones
+    return bool(m.flags.value & PG_FICTITIOUS) and not m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK)
+
+
 def _busied(cpu: Cpu, m: VmPage) -> bool:
     for hold in cpu.held:
         if hold.lock is m and (hold.mode is HARD or hold.mode is SOFT):
@@ -124,6 +129,7 @@ def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
 PAGE_LEGEND: Final = {
     "B": Letter("the page hard-busied by the caller", _hard_busied),
     "A": Letter("the page hard-busied by the caller, and soft-busied by nobody", _busied_alone),
+    "F": Letter("a fictitious page that nobody busies", _fictitious_and_idle),
     "b": Letter("the page soft- or hard-busied by the caller or by I/O", _busied),
     "O": Letter("the object's token, exclusively", _object_token_exclusive),
     "o": Letter("the object's token", _object_token),
@@ -150,7 +156,7 @@ class VmPage(Record):
     flags: Word = word(
         format=flags_format,
         bits=(
-            Bits(PG_FICTITIOUS | PG_UNQUEUED, "b", "A"),
+            Bits(PG_FICTITIOUS | PG_UNQUEUED, "b", "A|F"),
             Bits(PG_SWAPPED | PG_NEED_COMMIT, "B", "B"),
             Bits(PG_MAPPEDMULTI, "A", "b"),
         ),

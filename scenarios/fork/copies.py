@@ -41,7 +41,7 @@ def fork_among_stores(m):
 
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow", "tlb"})
 def stores_behind_a_fork(m):
-    """A thread writes on while others fork its process, and after that: to its own copy, whatever its TLB had."""
+    """A thread writes on while others fork its process, and later: to its own copy, whatever its TLB had."""
     vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 1)
     write(parent, 0, 0)

@@ -9,10 +9,8 @@ from maps import ANON, at, entry_at, floored, put, touch
 from vmsmp.vm.pmap import PG_W, pmap_pte
 from vmsmp.vm.vm_fault import vm_fault
 from vmsmp.vm.vm_map import (
-    FW_WIRED,
     KERN_SUCCESS,
     MAP_ENTRY_COW,
-    MAP_ENTRY_IN_TRANSITION,
     MAP_ENTRY_NEEDS_COPY,
     VM_PROT_NONE,
     VM_PROT_READ,

@@ -6,7 +6,7 @@ beside it.  The page of the first layer that is reserved, and the page that is l
 Where the token has to be exclusive all is given up, and the fault begins anew.
 Deviations:
   * page tables without emulated accessed and modified bits; no object of managed devices has faults.
-  * pagers read one page at a time, so no page is ever marked for reading ahead by this machine.
+  * files are read a page at a time; what is read ahead from swap is marked (PG_RAM) as in the kernel.
 """
 
 from __future__ import annotations

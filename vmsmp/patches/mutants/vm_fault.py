@@ -3,9 +3,9 @@
 Some sites have none.  FLT-04: no allocation of a fault loses its token, so nobody else fills the slot
 meanwhile.  COW-08: the token of a lower object keeps its page until it is copied, whether it is busy or not.
 COW-10: no pager says of a page that is valid that it has no data, so none that is reserved is valid.
-FLT-15: the page is busy either way.  The other two tests of FLT-17: a page that is cached is activated before it is mapped, and one of
-a dead object is unmapped by who ends that.  FLT-19: the slot of a page that is written to through its mapping
-is old, and the page dirty.
+FLT-15: the page is busy either way.  The other two tests of FLT-17: a page that is cached is activated before
+it is mapped, and one of a dead object is unmapped by who ends that.  FLT-19: the slot of a page that is
+written to through its mapping is old, and the page dirty.
 """
 
 from __future__ import annotations

@@ -161,6 +161,8 @@ class _Walk:
             if m.valid != VM_PAGE_BITS_ALL:
                 return READREST
             if m.flags.load() & PG_RAM:
+                if self.vm.fault.debug_cluster:
+                    self.vm.kprintf("R")
                 vm_page_flag_clear(m, PG_RAM)
                 return READREST
         set_excl_heur(self.fs.first_ba, 0)

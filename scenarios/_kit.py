@@ -284,10 +284,10 @@ def _bypass(space, obj, page):
     both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
     found = (
         page.object is obj
-        and not obj.flags.load() & OBJ_DEAD
+        and not obj.flags.bits(OBJ_DEAD)
         and page.valid == VM_PAGE_BITS_ALL
         and page.queue_base() == page.vm.page.PQ_ACTIVE
-        and not page.flags.load() & PG_SWAPPED
+        and not page.flags.bits(PG_SWAPPED)
         and obj.flags.load() & both == both
         and page.hint("dirty") == VM_PAGE_BITS_ALL
     )

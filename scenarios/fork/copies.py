@@ -39,6 +39,31 @@ def fork_among_stores(m):
     exits(parent)
 
 
+@scenario(cpus=2, tags={"map", "fork", "fault", "cow", "tlb"})
+def stores_behind_a_fork(m):
+    """A thread writes on while others fork its process, and later: to its own copy, whatever its TLB had."""
+    vm = m.boot(pages=36, l2_size=1)
+    parent = new_process(m, vm, 1)
+    write(parent, 0, 0)
+    children = []
+
+    def forker():
+        child = fork(parent)
+        children.append((child, read(child, 0)))
+        leave(vm)
+
+    for _ in range(m.ncpus):
+        m.spawn(forker)
+    for n in m.rounds(2):
+        write(parent, 0, n + 1)
+    m.join()
+    write(parent, 0, "last")
+    for child, seen in children:
+        m.check(read(child, 0) == seen, "what the parent writes later is its own")
+        exits(child)
+    exits(parent)
+
+
 @scenario(cpus=3, tags={"map", "fork", "fault", "cow"})
 def parent_child_grandchild(m):
     """A process, its child and its grandchild write to one page of which each has its own copy."""

@@ -121,6 +121,20 @@ def flags_of(page, *bits):
     return [bool(page.flags.peek() & bit) for bit in bits]
 
 
+def used_alone(m, use, count=1):
+    """Have a process make address spaces, run in the first one, use them and give them back."""
+
+    def worker():
+        spaces = [Tables(m.vm) for _ in range(count)]
+        run_in(m.vm, spaces[0].vmspace)
+        use(*spaces)
+        for tables in spaces:
+            give_back(tables.vmspace)
+
+    m.spawn(worker)
+    m.join()
+
+
 @scenario(cpus=1, tags={"pmap"}, pages=None)
 def entries_alone(m):
     """A page is mapped, used, replaced and unmapped: its entry, its flags and the counts say so each time."""
@@ -174,14 +188,7 @@ def entries_alone(m):
         m.check(not tables.entry(va) and tables.counts() == (4, 0), "an entry that is gone is not counted")
         m.check(not touch(m.curcpu.load, va), "what was unmapped is gone")
 
-    def worker():
-        tables = Tables(vm)
-        run_in(vm, tables.vmspace)
-        use(tables)
-        give_back(tables.vmspace)
-
-    m.spawn(worker)
-    m.join()
+    used_alone(m, use)
 
 
 @scenario(cpus=1, tags={"pmap"}, pages=None)
@@ -250,14 +257,7 @@ def ranges_alone(m):
         m.check(kept(lambda n: not touch(m.curcpu.load, where[n])) == list(inside), "so it is for the CPU")
         m.check(tables.counts() == (most - len(inside), 0), "what is gone is not counted")
 
-    def worker():
-        tables = Tables(vm)
-        run_in(vm, tables.vmspace)
-        use(tables)
-        give_back(tables.vmspace)
-
-    m.spawn(worker)
-    m.join()
+    used_alone(m, use)
 
 
 @scenario(cpus=1, tags={"pmap"}, pages=None)
@@ -268,7 +268,7 @@ def mappings_of_a_page_alone(m):
     page, beside = idle_pages(vm, obj, range(2))
     va = 0x10000
 
-    def uses(spaces):
+    def use(*spaces):
         for n, tables in enumerate(spaces):
             tables.cover(obj, va, 2)
             make_tables(tables.pmap, va)
@@ -344,15 +344,7 @@ def mappings_of_a_page_alone(m):
             gone = flags_of(page, PG_MAPPED, PG_WRITEABLE, PG_MAPPEDMULTI)
             m.check(gone == [False, False, False], "a page that nobody maps knows it")
 
-    def worker():
-        spaces = [Tables(vm) for _ in range(3)]
-        run_in(vm, spaces[0].vmspace)
-        uses(spaces)
-        for tables in spaces:
-            give_back(tables.vmspace)
-
-    m.spawn(worker)
-    m.join()
+    used_alone(m, use, count=3)
 
 
 @scenario(cpus=1, tags={"pmap", "tlb"}, pages=None)

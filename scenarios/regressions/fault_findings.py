@@ -319,7 +319,7 @@ def sharer_keeps_the_old_page(m):
     cpus=2,
     tags={"map", "fault", "delete", "finding"},
     fixed=True,
-    schedule="v1:fault_looks_at_a_freed_entry:0:1.43>2,1.52>2",
+    schedule="v1:fault_looks_at_a_freed_entry:0:1.42>2,1.51>2",
 )
 def fault_looks_at_a_freed_entry(m):
     """A fault looks at its map entry after it has unlocked the map, when the entry may have been freed.
@@ -357,7 +357,7 @@ def fault_looks_at_a_freed_entry(m):
     cpus=2,
     tags={"map", "fault", "wire", "pmap", "finding"},
     fixed=True,
-    schedule="v1:replaced_entry_stays_counted:0:1.141>2",
+    schedule="v1:replaced_entry_stays_counted:0:1.124>2",
 )
 def replaced_entry_stays_counted(m):
     """A wiring fails and is taken back while others fault: the pmap counts a wiring that no entry has.

@@ -45,7 +45,7 @@ def fork_keeps_the_size(m):
     cpus=2,
     tags={"map", "fork", "wire", "transition", "finding"},
     fixed=True,
-    schedule="v1:fork_copies_a_transition:0:1.16>2",
+    schedule="v1:fork_copies_a_transition:0:1.15>2",
 )
 def fork_copies_a_transition(m):
     """One thread of a process locks shared memory while another forks: the child can never exit.
@@ -74,7 +74,7 @@ def fork_copies_a_transition(m):
     cpus=2,
     tags={"map", "fork", "wire", "fault", "finding"},
     fixed=True,
-    schedule="v1:fork_meets_a_wiring:0:1.16>2",
+    schedule="v1:fork_meets_a_wiring:0:1.15>2",
 )
 def fork_meets_a_wiring(m):
     """One thread of a process locks memory while another forks: the kernel panics.
@@ -100,7 +100,7 @@ def fork_meets_a_wiring(m):
     cpus=2,
     tags={"map", "fork", "wire", "fault", "finding"},
     fixed=True,
-    schedule="v1:fork_tears_wired_memory:f1:0.467>2,2.247>1",
+    schedule="v1:fork_tears_wired_memory:f1:0.414>2,2.247>1",
 )
 def fork_tears_wired_memory(m):
     """A thread writes one locked page and then the next while another forks: the child has the second alone.
@@ -223,7 +223,7 @@ def exec_strands_wired_pages(m):
     cpus=3,
     tags={"map", "fork", "fault", "cow", "finding"},
     fixed=True,
-    schedule="v1:collapse_trusts_a_reservation:1:2.150>3",
+    schedule="v1:collapse_trusts_a_reservation:1:2.128>3",
 )
 def collapse_trusts_a_reservation(m):
     """A process forks while another one that shares its memory reads, and a page of it is zero ever after.

@@ -48,7 +48,7 @@ def _sync(vp, obj, start, end, flags):
     cpus=2,
     tags={"object", "flush", "finding"},
     fixed=True,
-    schedule="v1:termination_asserts_no_pageout:11:1.13>2",
+    schedule="v1:termination_asserts_no_pageout:11:1.11>2",
 )
 def termination_asserts_no_pageout(m):
     """An object is terminated while the pagedaemon begins to write a page of it, and the kernel stops.
@@ -81,7 +81,7 @@ def termination_asserts_no_pageout(m):
     cpus=2,
     tags={"object", "reference", "vnode", "finding"},
     fixed=True,
-    schedule="v1:revoked_file_meets_reference:70:1.35>2",
+    schedule="v1:revoked_file_meets_reference:70:1.33>2",
 )
 def revoked_file_meets_reference(m):
     """A file is revoked while a process forks that maps it, and the kernel faults.
@@ -138,7 +138,7 @@ def sync_of_a_range_writes_nothing(m):
     cpus=2,
     tags={"object", "clean", "vnode", "pmap", "finding"},
     fixed=True,
-    schedule="v1:store_during_a_sync_is_forgotten:f43c4:1.43>1,1.102>2,2.45>2",
+    schedule="v1:store_during_a_sync_is_forgotten:f43c4:1.42>1,1.96>2,2.44>2",
 )
 def store_during_a_sync_is_forgotten(m):
     """A process stores to a page while that is written to its file, and the store never gets to disk.
@@ -175,7 +175,7 @@ def store_during_a_sync_is_forgotten(m):
     cpus=2,
     tags={"object", "clean", "vnode", "pmap", "finding"},
     fixed=True,
-    schedule="v1:sync_unflags_a_mapping:f4289:1.3>2,2.15>1,1.42>1,1.56>2",
+    schedule="v1:sync_unflags_a_mapping:f4289:1.3>2,2.15>1,1.41>1,1.55>2",
 )
 def sync_unflags_a_mapping(m):
     """A process maps a page writeable while a sync makes it read-only: it may write, and no flag says so.

@@ -72,7 +72,7 @@ def vm_wait_misses_a_free(m):
     cpus=2,
     tags={"page", "object", "finding"},
     fixed=True,
-    schedule="v1:hold_try_frees_a_held_object:0:1.5>2,2.46>1",
+    schedule="v1:hold_try_frees_a_held_object:0:1.5>2,2.43>1",
 )
 def hold_try_frees_a_held_object(m):
     """A failed `vm_object_hold_try` frees an object that another CPU holds, pages and all.
@@ -147,7 +147,7 @@ def dirty_page_outlives_object(m):
     cpus=2,
     tags={"page", "hash", "finding"},
     fixed=True,
-    schedule="v1:guess_against_kernel_page:0:1.7>2,2.80>1,1.8>2",
+    schedule="v1:guess_against_kernel_page:0:1.7>2,2.70>1,1.8>2",
 )
 def guess_against_kernel_page(m):
     """A guess of the page hash meets a kernel page as it is freed, and the kernel stops.

@@ -17,7 +17,7 @@ from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty, vm_page_wakeup
     cpus=2,
     tags={"finding", "pmap", "tlb"},
     fixed=True,
-    schedule="v1:lone_cpu_misses_who_switches_in:b2c:1.27>2,2.10>1",
+    schedule="v1:lone_cpu_misses_who_switches_in:b2c:1.26>2,2.10>1",
 )
 def lone_cpu_misses_who_switches_in(m):
     """A thread replaces a page of its process while it is alone in it, and the process' second thread comes.

@@ -130,7 +130,7 @@ def lookup_keeps_an_older_right(m):
     cpus=2,
     tags={"map", "fault", "wire", "finding"},
     fixed=True,
-    schedule="v1:fault_keeps_an_older_right:f424e:1.31>2",
+    schedule="v1:fault_keeps_an_older_right:f424e:1.26>2",
 )
 def fault_keeps_an_older_right(m):
     """Memory that can be written to cannot be wired, because it could be executed a moment ago.

@@ -262,8 +262,10 @@ def known_pages_alone(m):
             vm_page_wakeup(pages[which])
         m.check(not any(page.busy_count.load() for page in pages.values()), "no page stays busy")
         for page in pages.values():
+            vm_page_busy_wait(page, True)
             vm_page_flag_clear(page, PG_SWAPPED)
             page.raw_valid = page.raw_dirty = VM_PAGE_BITS_ALL
+            vm_page_wakeup(page)
         for one in (process, other):
             give_back(one.vmspace)
 

@@ -106,6 +106,45 @@ def reads_that_are_slow_or_fail(m):
     give_back(process.vmspace)
 
 
+@scenario(cpus=3, tags={"map", "fault", "swap", "io"}, pages=8)
+def pages_read_ahead(m):
+    """Threads want pages from swap, of which some are read with others, and for a while none at all."""
+    vm = m.boot(pages=20, l2_size=1)
+    pages = 3
+    process = Process(vm)
+    map_anon(m, process.map, BASE, pages)
+    for n in range(pages):
+        process.enter().store(BASE + n * PAGE_SIZE, n)
+    for n in range(pages):
+        page_out(object_at(process.map, BASE), n)
+    vm.sysctl["vm.swap_burst_read"] = 1 + m.choose(pages)
+    vm.pager.device.failing = bool(m.choose(2))
+    left = m.atomic(max(1, m.ncpus - 1), name="users")
+
+    def user():
+        process.enter()
+        for _ in m.rounds(3):
+            n = m.choose(pages)
+            m.check(
+                process.load(BASE + n * PAGE_SIZE) in (None, n), "what comes from swap is what went there"
+            )
+            vm.pager.device.failing = False
+        if m.choose(2):
+            page_out(object_at(process.map, BASE), m.choose(pages))
+        if left.fetchadd(-1) == 1:
+            device_detach(vm)
+
+    if m.ncpus > 1:
+        device_attach(vm)
+    for _ in range(max(1, m.ncpus - 1)):
+        m.spawn(user)
+    m.join()
+    vm.pager.device.attached = False  # no CPU runs it any more
+    for n in range(pages):
+        m.check(process.enter().load(BASE + n * PAGE_SIZE) == n, "a page that could not be read can be later")
+    give_back(process.vmspace)
+
+
 @scenario(cpus=2, tags={"map", "fault", "wait"}, pages=None)
 def faults_without_memory(m):
     """Processes fault while there is no memory: who is to be killed for it gets on, and the others wait."""

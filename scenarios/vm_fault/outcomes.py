@@ -144,15 +144,15 @@ def swapped_pages_alone(m):
         m.check(
             (queue_of(page), page.raw_dirty) == ("active", 0), "a page that was read is active, and clean"
         )
-        m.check(page.flags.load() & PG_SWAPPED, "a page that is only read keeps its swap")
+        m.check(page.flags.bits(PG_SWAPPED), "a page that is only read keeps its swap")
         forget(process)
         m.check(process.load(at(0)) == 10, "a page that is there is found")
         m.check(gd.ru_majflt == 1, "a page that is there is not read")
-        m.check(page.flags.load() & PG_SWAPPED, "a page that is only read keeps its swap")
+        m.check(page.flags.bits(PG_SWAPPED), "a page that is only read keeps its swap")
         forget(process)
         m.check(process.store(at(0), 20) is None, "memory can be written")
         if not behind:
-            m.check(not page.flags.load() & PG_SWAPPED, "a page that is written to is newer than its swap")
+            m.check(not page.flags.bits(PG_SWAPPED), "a page that is written to is newer than its swap")
             m.check(not obj.raw_swblock_root, "whose block is free")
             m.check(page.raw_dirty == VM_PAGE_BITS_ALL, "and is dirty")
         m.check(process.load(at(0)) == 20, "what was stored is loaded")
@@ -260,7 +260,7 @@ def peeks_alone(m):
             "a page of an object is the one that was paged out",
         )
         m.check(not still and obj.token.held_excl(), "an object that was read from is locked exclusively")
-        kept = found.page.flags.load() & PG_SWAPPED
+        kept = found.page.flags.bits(PG_SWAPPED)
         m.check(bool(kept) != bool(unswap), "a page gives its swap up where that is to go")
         m.check(gd.ru_majflt == 1, "a page that was read makes a fault a major one")
         vm_object_drop(obj)

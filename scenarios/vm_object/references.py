@@ -38,7 +38,7 @@ def references_storm(m):
                 (vm_object_hold, vm_object_hold_shared)[way - 1](obj)
                 vm_object_reference_locked(obj)
                 vm_object_drop(obj)
-            m.check(not obj.flags.load() & OBJ_DEAD, "an object that is referenced lives")
+            m.check(not obj.flags.bits(OBJ_DEAD), "an object that is referenced lives")
             vm_object_deallocate(obj)
         vm_object_deallocate(obj)
 
@@ -88,7 +88,7 @@ def file_that_comes_back(m):
             mapped = vnode_pager_reference(vp)
             vput(vp)
             m.check(mapped is obj, "a vnode keeps its object as long as it is not reclaimed")
-            m.check(not obj.flags.load() & OBJ_DEAD, "an object that is mapped lives")
+            m.check(not obj.flags.bits(OBJ_DEAD), "an object that is mapped lives")
             vm_object_hold_shared(obj)
             page, busy = vm_page_lookup_busy_try(obj, m.choose(2), True)
             if page is not None and not busy:
@@ -168,7 +168,7 @@ def device_against_last_reference(m):
         for _ in m.rounds(2):
             found = cdev_pager_lookup(vm, "disk")
             if found is not None:
-                m.check(not found.flags.load() & OBJ_DEAD, "an object that was found lives")
+                m.check(not found.flags.bits(OBJ_DEAD), "an object that was found lives")
                 vm_object_deallocate(found)
 
     def activity():

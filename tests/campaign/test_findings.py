@@ -198,7 +198,7 @@ def test_no_finding_excuses_a_whole_kind_of_failure(finding):
 ALWAYS_DEAD = Mutant(
     "XX-01",
     "vmsmp.vm.vm_object:_is_dead",
-    "return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)",
+    "return not obj.ref_count.load() and bool(obj.flags.bits(OBJ_DEAD))",
     "return True",
     breaks="INV-O5",
     story="every object that is dropped counts as dead",

@@ -8,6 +8,7 @@ import pytest
 import verdicts
 import vmsmp
 from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
     OBJECT_LEGEND,
     VmObject,
     vm_object_allocate,
@@ -17,6 +18,10 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PAGE_LEGEND,
+    PG_MAPPEDMULTI,
+    PG_NEED_COMMIT,
+    PG_REFERENCED,
+    PG_UNQUEUED,
     PG_WRITEABLE,
     QUEUE_LEGEND,
     VM_ALLOC_NORMAL,
@@ -259,6 +264,72 @@ def test_a_field_touched_with_what_its_letters_ask_for_is_right(access, what, fi
     silent(accessing(access, what, field, letters), schedules=3)
 
 
+# -- bits of words --------------------------------------------------------------------------------
+
+ALONE = "the page hard-busied by the caller, and soft-busied by nobody"
+IDLE = "a fictitious page that nobody busies"
+
+#: (record, bits of its flags): what the report calls them and asks for, what is enough, what is too little.
+BITS = {
+    ("page", PG_UNQUEUED): (
+        "pg.flags PG_FICTITIOUS|PG_UNQUEUED",
+        f"{ALONE}, or {IDLE}",
+        ["B"],
+        ["", "b", "OSQ"],
+    ),
+    ("page", PG_NEED_COMMIT): ("pg.flags PG_SWAPPED|PG_NEED_COMMIT", HARD, ["B"], ["", "b", "O"]),
+    ("page", PG_MAPPEDMULTI): ("pg.flags PG_MAPPEDMULTI", BUSY, ["B", "b"], ["", "O", "S"]),
+    ("obj", OBJ_DEAD): ("obj.flags 0x8", TOKEN, ["O"], ["", "o", "K"]),
+}
+
+
+def flipping(what, bits, letters):
+    def program(m):
+        stage = Stage(m)
+
+        def worker():
+            with stage.holding(letters):
+                flags = getattr(stage, what).flags
+                with m.step():  # no rule of states sees what is set
+                    flags.setbits(bits)
+                    flags.clearbits(bits)
+
+        m.spawn(worker)
+        m.join()
+
+    return program
+
+
+@pytest.mark.parametrize(("key", "letters"), [(key, held) for key, rule in BITS.items() for held in rule[3]])
+def test_a_bit_changed_without_what_its_letters_ask_for_is_found(key, letters):
+    name, needs, _, _ = BITS[key]
+    found(flipping(*key, letters), f"{name} written without {needs}")
+
+
+@pytest.mark.parametrize(("key", "letters"), [(key, held) for key, rule in BITS.items() for held in rule[2]])
+def test_a_bit_changed_with_what_its_letters_ask_for_is_right(key, letters):
+    silent(flipping(*key, letters), schedules=3)
+
+
+def test_a_bit_without_a_lock_may_be_changed_by_anybody():
+    silent(flipping("page", PG_REFERENCED, ""), schedules=3)
+
+
+def test_the_rules_here_cover_all_bits_that_ask_for_something():
+    things = {"page": VmPage, "obj": VmObject, "queue": Vpgqueues}
+    declared = {
+        (what, bits.mask)
+        for what, record in things.items()
+        for field in record.fields.values()
+        for bits in field.bits
+        if bits.write
+    }
+    asked = {
+        (what, b.mask) for what, mask in BITS for b in things[what].fields["flags"].bits if b.mask & mask
+    }
+    assert declared == asked
+
+
 def test_the_rules_here_cover_every_field_that_names_a_lock():
     things = {"page": VmPage, "obj": VmObject, "queue": Vpgqueues}
     declared = {
@@ -273,7 +344,8 @@ def test_the_rules_here_cover_every_field_that_names_a_lock():
 
 @pytest.mark.parametrize("record", [VmPage, VmObject, Vpgqueues], ids=lambda record: record.__name__)
 def test_every_letter_of_a_field_is_in_its_record_s_legend_and_every_other_one_is_used(record):
-    letters = "".join(f.read + f.write for f in record.fields.values())
+    letters = "".join(f.read + f.write + f.still for f in record.fields.values())
+    letters += "".join(bits.still + bits.write for f in record.fields.values() for bits in f.bits)
     assert set(record.legend) - {"C"} == set(letters) - set("+|")
 
 

@@ -532,3 +532,33 @@ def test_an_interrupt_waits_for_the_end_of_an_access(process):
 
     vmsmp.explore(program, sched="dfs:1", schedules=200)
     assert {(False, 0), (False, 1)} == told
+
+
+@pytest.mark.parametrize("faults", [False, True])
+def test_an_interrupt_that_comes_in_an_access_is_taken_at_its_end_whoever_runs_then(process, faults):
+    """A CPU that goes on without a rest looks at no interrupt again, and may then wait for who sent it."""
+
+    def program(m):
+        mmu = m.mmu(frames=16)
+        taken = []
+        m.vector = lambda td: taken.append(len(td.cpu.mmu.tlb))
+        space = process(mmu, {VA: {}})
+        space.activate()
+        cpu = m.curcpu
+
+        def trap(cpu, fault):
+            taken.append("trap")
+            raise fault
+
+        mmu.trap = trap
+        hook = "walks" if faults else "used"
+        setattr(m.hooks, hook, (lambda *_: setattr(cpu, "latched", True),))
+        if faults:
+            with pytest.raises(PageFault):
+                cpu.load(3 * VA)
+        else:
+            cpu.load(VA)
+        m.check(taken == ([0, "trap"] if faults else [1]), "it is taken once the access is over")
+        m.check(not cpu.latched and not cpu.closed, "and nothing is left of it")
+
+    assert None is vmsmp.explore(program, sched="dfs:0", schedules=1, check=False).failure

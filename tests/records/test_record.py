@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from things import Home, Thing, operations, run
+from things import OWNER, Home, Marked, Thing, operations, run
 from vmsmp.engine import ops
 from vmsmp.records.record import SPIN, STRIDE
 
@@ -46,6 +46,21 @@ def test_a_record_has_no_room_for_what_it_did_not_declare(made):
         return True
 
     assert True is run(program)
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_a_hint_of_a_field_that_stands_still_is_no_operation(owned):
+    def program(_m, home):
+        thing = Marked(home, label="a", size=5)
+        if owned:
+            thing.took(OWNER)
+
+        def act():
+            assert 5 == thing.hint("size")
+
+        return act
+
+    assert ([] if owned else ["load marked[a].size"]) == operations(program)
 
 
 def test_a_hint_reads_the_field_in_one_visible_operation():

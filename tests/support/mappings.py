@@ -27,7 +27,7 @@ def space_of(m):
     spaces = _SPACES.setdefault(m.vm, {})
     obj = m.peek("object")
     if obj not in spaces:
-        spaces[obj] = Space(m.vm, obj, 8, reference=False).with_tables()
+        spaces[obj] = Space(m.vm, obj, obj.peek("size"), reference=False).with_tables()
     return spaces[obj]
 
 

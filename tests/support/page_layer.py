@@ -1,5 +1,6 @@
 """What tests of the page layer start from and look at: limits, queues, objects, words."""
 
+from vmsmp.records.word import Word
 from vmsmp.scenarios._kit import busied_page, set_limits
 from vmsmp.vm.vm_object import (
     OBJ_DEAD,
@@ -127,6 +128,6 @@ def poke(thing, **values):
     for name, value in values.items():
         declared = thing.fields[name]
         if declared.atomic:
-            declared.peek(thing).value = value
+            Word.value.__set__(declared.peek(thing), value)  # the slot, which no twin guards
         else:
             declared.poke(thing, value)

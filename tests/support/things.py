@@ -4,7 +4,7 @@ from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.workers import WorkerPool, current_core
 from vmsmp.machine import Machine
-from vmsmp.records.field import field, plain, word
+from vmsmp.records.field import Bits, field, plain, word
 from vmsmp.records.letters import Letter
 from vmsmp.records.record import Record, record
 from vmsmp.records.share import Share
@@ -39,6 +39,21 @@ class Thing(Record):
     @property
     def name(self):
         return f"thing[{self.label}]"
+
+
+@record(legend=LEGEND)
+class Marked(Record):
+    """A word with bits that have locks of their own, and a field that stands still under a share."""
+
+    kind = "marked"
+
+    marks = word(format=hex, default=5, bits=(Bits(0x3, "O", "S"), Bits(0x4, "S")))
+    size = field("", "S", still="O")
+    label = plain()
+
+    @property
+    def name(self):
+        return f"marked[{self.label}]"
 
 
 class Home:

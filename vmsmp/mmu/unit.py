@@ -99,13 +99,18 @@ class Unit:
             raise GeneralProtection(va)
         self.speculate()
         while True:
+            fault: PageFault | None = None
             before, cpu.closed = cpu.closed, True
             try:
-                return self._perform(va, access, value)
+                there = self._perform(va, access, value)
             except PageFault as error:
                 fault = error
             finally:
                 cpu.closed = before
+            if cpu.latched:  # it came in the middle of the access
+                machine.take_interrupts(cpu)
+            if fault is None:
+                return there
             self.cr2 = va
             if mmu.trap is None:
                 raise fault

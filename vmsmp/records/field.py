@@ -1,4 +1,4 @@
-"""Declarations in a record class: fields with their letters, atomic words, plain slots."""
+"""Declarations in a record class: fields with their letters, atomic words and their bits, plain slots."""
 
 from __future__ import annotations
 
@@ -27,14 +27,34 @@ class Plain:
         self.default = default
 
 
+class Bits:
+    """Bits of a word, `mask`, that have locks of their own.
+
+    `still` are the letters under which nobody else changes them, `write` those for changing them.
+    """
+
+    __slots__ = ("mask", "may_write", "name", "read", "stands", "still", "write")
+
+    def __init__(self, mask: int, still: str, write: str = "") -> None:
+        self.mask = mask
+        self.still = self.read = still
+        self.write = write
+        self.name = ""
+        #: The letters as predicates; None if they require nothing.
+        self.stands: Holds | None = None
+        self.may_write: Holds | None = None
+
+
 class Field:
     """One declared field: its letters for reading and writing, and its invisible accessors.
 
-    `offset` is its identity relative to the record's.
+    `offset` is its identity relative to the record's.  `still` are letters under which nobody else changes
+    it, though it may be read without them.
     """
 
     __slots__ = (
         "atomic",
+        "bits",
         "default",
         "factory",
         "format",
@@ -46,6 +66,8 @@ class Field:
         "peek",
         "poke",
         "read",
+        "stands",
+        "still",
         "watch",
         "write",
     )
@@ -60,6 +82,8 @@ class Field:
         default: Any,
         factory: Callable[[], Any] | None = None,
         watch: bool = False,
+        still: str = "",
+        bits: tuple[Bits, ...] = (),
     ) -> None:
         self.read = read
         self.write = write
@@ -68,6 +92,8 @@ class Field:
         self.default = default
         self.factory = factory
         self.watch = watch
+        self.still = still
+        self.bits = bits
         self.name = ""
         self.offset = 0
         #: The bits of an operation's code that select this field.
@@ -75,6 +101,7 @@ class Field:
         #: The letters as predicates; None if they require nothing.
         self.may_read: Holds | None = None
         self.may_write: Holds | None = None
+        self.stands: Holds | None = None
         self.peek: Callable[[Any], Any]
         self.poke: Callable[[Any, Any], None]
 
@@ -87,18 +114,25 @@ def field(
     default: Any = 0,
     factory: Callable[[], Any] | None = None,
     watch: bool = False,
+    still: str = "",
 ) -> Any:
     """Declare a field; `write` defaults to `read`.
 
-    `factory` makes each record's initial value.  `watch`: report each write to the rules.
+    `factory` makes each record's initial value.  `watch`: report each write to the rules.  `still`: letters
+    under which a hint sees what nobody else can change meanwhile.
     """
     write = read if write is None else write
-    return Field(read, write, format, atomic=False, default=default, factory=factory, watch=watch)
+    return Field(
+        read, write, format, atomic=False, default=default, factory=factory, watch=watch, still=still
+    )
 
 
-def word(format: Callable[[Any], str] = repr, *, default: Any = 0) -> Any:
-    """Declare an atomic word; `format` turns its value into text for a report."""
-    return Field("", "", format, atomic=True, default=default)
+def word(format: Callable[[Any], str] = repr, *, default: Any = 0, bits: tuple[Bits, ...] = ()) -> Any:
+    """Declare an atomic word; `format` turns its value into text for a report.
+
+    `bits`: those of its bits that have locks of their own.
+    """
+    return Field("", "", format, atomic=True, default=default, bits=bits)
 
 
 def plain(default: Any = REQUIRED) -> Any:

@@ -15,7 +15,7 @@ class RecordObserver(Observer):
     interface = True
 
     def unlocked(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
-        """`cpu` reads or writes a field without the locks that its letters require."""
+        """`cpu` reads or writes a field, or writes bits of a word, without what their letters require."""
 
     def watched(self, cpu: Cpu, record: Any, field: Any, write: bool) -> None:
         """`cpu` writes a field declared with `watch`, or one of a mortal record; or reads a freed one's."""

@@ -62,7 +62,7 @@ class RecordPool(Generic[R]):
         else:
             record = self.type(self.vm, self._first + place * STRIDE * ops.MAX_CPUS, **values)
         if self._guarded:
-            record.__class__ = self.type.checked
+            record.guard()
         self.records[place] = record
         return record
 
@@ -78,7 +78,7 @@ class RecordPool(Generic[R]):
         if (self.vm.hooks.unlocked or self.vm.hooks.watched) and self.type.checked is not self.type:
             self._guarded = True
             for record in self:
-                record.__class__ = self.type.checked
+                record.guard()
 
     def spinlocks(self) -> Iterator[Spin]:
         """Yield the spinlocks that have been made so far."""

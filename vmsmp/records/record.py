@@ -9,8 +9,10 @@ constructor `(vm, ident=None, *, slot=value, ...)` is generated from them.
     `record.raw_NAME` is the slot under another name, which no twin guards: rules and letters, evaluated at
     every step or access, read it unseen.  A class declares the types of those that are used.
   * a *hint* is a read without the lock, which the reader knows may be stale.  It is a visible operation, and
-    so is a store that such readers must be able to miss (`publish`).
-  * a *word* is atomic, with the operations of `records.word`.
+    so is a store that such readers must be able to miss (`publish`).  A reader who happens to hold what
+    keeps writers away (`still`) sees what nobody can change meanwhile, so its hint is no operation.
+  * a *word* is atomic, with the operations of `records.word`.  Some of its bits may have locks of their own.
+    A twin's words report changes of such a bit without its letters.
 
 Every record owns `STRIDE` identities: its own, its spinlock's, the spinlock word's, then one per field, so
 an operation says which field it is about.  The spinlock is made on first use, so that a machine with a
@@ -31,7 +33,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.identity import RECORD_BITS
 from vmsmp.engine.wait import Hold
-from vmsmp.records.field import REQUIRED, Field, FieldView, Plain
+from vmsmp.records.field import REQUIRED, Bits, Field, FieldView, Plain
 from vmsmp.records.home import Home, Spin
 from vmsmp.records.letters import Legend, requirement
 from vmsmp.records.share import Share
@@ -65,6 +67,8 @@ class Record:
     checked: ClassVar[type]
     words: ClassVar[dict[str, type[Word]]] = {}
     free_words: ClassVar[dict[str, type[Word]]] = {}
+    #: The words whose bits have locks of their own, with the twins of their classes.
+    checked_words: ClassVar[dict[str, dict[type[Word], type[Word]]]] = {}
     #: Whether its memory has been returned to the allocator; only mortal records have a slot for it.
     freed: bool = False
     mortal: ClassVar[bool] = False
@@ -107,6 +111,13 @@ class Record:
         """The name without instance numbers, for signatures."""
         return self.name.partition("[")[0]
 
+    def guard(self) -> None:
+        """Become the checked twin: show each access from now on."""
+        self.__class__ = self.checked
+        for name, twins in self.checked_words.items():
+            word = getattr(self, name)
+            word.__class__ = twins[type(word)]
+
     # -- the spinlock ---------------------------------------------------------------------------
 
     @property
@@ -133,9 +144,14 @@ class Record:
     # -- unlocked accesses ----------------------------------------------------------------------
 
     def hint(self, name: str) -> Any:
-        """Read a field without its lock: one visible operation; the value may be stale."""
+        """Read a field without its lock: one visible operation; the value may be stale.
+
+        Nothing that others see happens if the CPU holds what keeps them from changing it.
+        """
         declared = self.fields[name]
-        self.vm.point(self.code + declared.part + ops.LOAD)
+        stands = declared.stands
+        if stands is None or not stands(self.vm.engine.current, self):
+            self.vm.point(self.code + declared.part + ops.LOAD)
         return declared.peek(self)
 
     def publish(self, name: str, value: Any) -> None:
@@ -313,7 +329,35 @@ def _watched_guard(declared: Field, *, mortal: bool) -> property:
     return property(guard.fget, write)
 
 
-def _tell(hooks: tuple[Callable[..., None], ...], record: Any, declared: Field, write: bool) -> None:
+def _declare_bits(made: Any, field: Field) -> None:
+    """Give the bits of a word their predicates, and the word's classes their twins."""
+    for bits in field.bits:
+        bits.name = f"{field.name} {field.format(bits.mask)}"
+        bits.stands = requirement(made.legend, bits.still)
+        bits.may_write = requirement(made.legend, bits.write)
+    classes = made.words[field.name], made.free_words[field.name]
+    made.checked_words[field.name] = {cls: _guarded_word(cls, field.bits) for cls in classes}
+
+
+def _guarded_word(cls: type[Word], parts: tuple[Bits, ...]) -> type[Word]:
+    """Return the twin of a word's class that reports changes of bits without their letters."""
+    slot: Any = Word.__dict__["value"]
+    get, put = slot.__get__, slot.__set__
+    guarded = [bits for bits in parts if bits.may_write is not None]
+
+    def change(word: Any, value: int) -> None:
+        changed = get(word) ^ value
+        if changed:
+            owner = word.owner
+            for bits in guarded:
+                if changed & bits.mask and not bits.may_write(owner.vm.engine.current, owner):  # type: ignore[misc]
+                    _tell(owner.vm.hooks.unlocked, owner, bits, True)
+        put(word, value)
+
+    return type(cls.__name__, (cls,), {"__slots__": (), "value": property(get, change)})
+
+
+def _tell(hooks: tuple[Callable[..., None], ...], record: Any, declared: Field | Bits, write: bool) -> None:
     cpu = record.vm.engine.current
     for hook in hooks:
         hook(cpu, record, declared, write)
@@ -343,6 +387,7 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
             legend=legend or {},
             words={},
             free_words={},
+            checked_words={},
         )
         space["mortal"] = "freed" in declared
         space["__init__"] = _constructor(declared, post_init="__post_init__" in space)
@@ -354,17 +399,20 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
             field.peek, field.poke = slot.__get__, slot.__set__
             field.may_read = requirement(space["legend"], field.read)
             field.may_write = requirement(space["legend"], field.write)
+            field.stands = requirement(space["legend"], field.still)
             if field.atomic:
                 shape = {"__slots__": (), "declared": field, "_shift": offset << _FIELD_SHIFT}
                 made.words[name] = type(f"{cls.__name__}.{name}", (Word,), shape)
                 made.free_words[name] = type(f"{cls.__name__}.{name}", (FreeWord,), shape)
+                if field.bits:
+                    _declare_bits(made, field)
             else:
                 setattr(made, f"raw_{name}", slot)
             if field.read or field.write:
                 mortal = space["mortal"]
                 watched = field.watch or mortal
                 guards[name] = _watched_guard(field, mortal=mortal) if watched else _guard(field)
-        letters = any(f.read or f.write for f in fields.values())
+        letters = made.checked_words or any(f.read or f.write for f in fields.values())
         made.checked = type(cls.__name__, (made,), guards) if letters else made
         result: type[R] = made
         return result

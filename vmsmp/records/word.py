@@ -7,7 +7,7 @@ nothing and is logged as failed, so spinning on it counts as reading only.
 `AtomicOps` serves the controlled engine, where each step is atomic by itself; `FreeAtomicOps` serves the
 free engine, where a host lock makes each operation atomic.  It is never held across a switch point.
 A word inside a record takes a quarter of the memory of a free-standing one: its identity and name come
-from the record.
+from the record.  Its bits may have locks of their own (`field.Bits`), while others change other bits of it.
 """
 
 from __future__ import annotations
@@ -184,6 +184,18 @@ class Word(AtomicOps):
     @property
     def _engine(self) -> Any:
         return self.owner.vm.engine
+
+    def bits(self, mask: int) -> int:
+        """Read some bits of the word.
+
+        That is no operation while the CPU holds what keeps others from changing them (`field.Bits`): nobody
+        sees when it is done.  Else it is a `load`.
+        """
+        owner = self.owner
+        for bits in self.declared.bits:
+            if not mask & ~bits.mask and bits.stands(owner.vm.engine.current, owner):  # type: ignore[misc]  # declared
+                return int(self.value & mask)
+        return int(self.load() & mask)
 
     @property
     def format(self) -> Callable[[Any], str]:  # type: ignore[override]  # computed here, stored elsewhere

@@ -153,7 +153,7 @@ def _is_idle(m: VmPage) -> bool:
         m.wire_count.load()
         or m.hold_count.load()
         or m.busy_count.load() & (PBUSY_LOCKED | PBUSY_MASK)
-        or m.flags.load() & PG_NEED_COMMIT
+        or m.flags.bits(PG_NEED_COMMIT)
     )
 
 
@@ -178,7 +178,7 @@ def _take_page(m: VmPage) -> bool:
             return False
         base = m.queue_base()
         if base == page.PQ_CACHE and not (
-            m.hold_count.load() or m.wire_count.load() or m.flags.load() & PG_NEED_COMMIT
+            m.hold_count.load() or m.wire_count.load() or m.flags.bits(PG_NEED_COMMIT)
         ):
             _free_cached(m)
             continue
@@ -346,7 +346,7 @@ def _clean(m: VmPage, queue: int) -> None:
         vm_page_wakeup(m)
         return
     vm_page_test_dirty(m)
-    if m.dirty or m.flags.load() & PG_NEED_COMMIT:
+    if m.dirty or m.flags.bits(PG_NEED_COMMIT):
         _launder(m)
     elif m.hold_count.load() == 0:
         vm_page_cache(m)

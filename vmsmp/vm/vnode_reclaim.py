@@ -45,7 +45,7 @@ def vclean_vxlocked(vp: Vnode) -> None:
     obj = _hold_object(vp)
     if obj is not None:
         if obj.ref_count.load() == 0:
-            if not obj.flags.load() & OBJ_DEAD:
+            if not obj.flags.bits(OBJ_DEAD):
                 vm_object_terminate(obj)
         else:
             vm_pager_deallocate(obj)

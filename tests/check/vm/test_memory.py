@@ -18,7 +18,7 @@ from vmsmp.vm.pmap import (
     pv_placemarker_wakeup,
 )
 from vmsmp.vm.pmap_inval import pmap_inval_smp
-from vmsmp.vm.vm_map import VM_PROT_READ
+from vmsmp.vm.vm_map import MAP_ENTRY_COW, MAP_ENTRY_NEEDS_COPY, VM_PROT_READ, VM_PROT_RW
 from vmsmp.vm.vm_object import MADV_FREE, vm_object_allocate, vm_object_madvise, vm_object_page_remove
 from vmsmp.vm.vm_page import (
     VM_ALLOC_NORMAL,
@@ -129,6 +129,8 @@ def _leaf(space):
 def test_a_copy_on_write_leaves_what_it_was_made_of(right):
     def act(m, vm, page, one, other):
         m.curcpu.store(at(0), "before")
+        one.remove()
+        one.fault(page, 0, VM_PROT_READ)  # what is behind a copy is written to by nobody
         other.remove()
         copy = other.shadow(vm)
         pmap_copy_page(vm, page.phys, copy.phys)
@@ -142,6 +144,43 @@ def test_a_copy_on_write_leaves_what_it_was_made_of(right):
         m.curcpu.load(at(0))
 
     assert (None if right else "INV-UM1") == kind(judged(act, 2))
+
+
+def copied_first(space):
+    space.entry.raw_eflags |= MAP_ENTRY_NEEDS_COPY | MAP_ENTRY_COW
+
+
+def closed(space):
+    space.entry.raw_protection = VM_PROT_READ
+
+
+def open_again(space):
+    space.entry.raw_eflags &= ~(MAP_ENTRY_NEEDS_COPY | MAP_ENTRY_COW)
+    space.entry.raw_protection = VM_PROT_RW
+
+
+@pytest.mark.parametrize(("forbid", "rule"), [(copied_first, "INV-C1"), (closed, "INV-M7")])
+@pytest.mark.parametrize("stores", [True, False])
+def test_a_store_by_what_the_tlb_still_has_is_noticed_where_none_may_be(forbid, rule, stores):
+    def act(m, vm, page, space):
+        m.curcpu.store(at(0), "before")
+        forbid(space)  # without the shootdown that has to come first
+        if stores:
+            m.curcpu.store(at(0), "after")
+        m.curcpu.load(at(0))
+        open_again(space)
+
+    assert (rule if stores else None) == kind(judged(act))
+
+
+def test_a_store_is_let_pass_while_somebody_changes_the_map():
+    def act(m, vm, page, space):
+        with space.vmspace.vm_map.lock:
+            closed(space)
+            m.curcpu.store(at(0), "at the last moment")
+            open_again(space)
+
+    assert None is judged(act)
 
 
 def test_a_store_to_an_address_that_no_entry_has_for_the_moment_is_known():

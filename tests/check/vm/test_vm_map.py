@@ -15,6 +15,7 @@ from vmsmp.vm.vm_map import (
     MAP_ENTRY_NEEDS_WAKEUP,
     MAP_ENTRY_STACK,
     MAP_ENTRY_USER_WIRED,
+    VM_PROT_READ,
     vm_map_clip_range,
     vm_map_entry_create,
     vm_map_entry_release,
@@ -166,8 +167,12 @@ def forgotten_mark(map, entry):
             "INV-M5: map: an entry needs a copy, and is not copied on write",
         ),
         (
-            lambda map, entry: mark(entry, UNCOPIED),
-            "INV-M6: map: an entry needs a copy, and a page of it is mapped writeable",
+            lambda map, entry: entry.max_protection.store(VM_PROT_READ),
+            "INV-M7: map: an entry gives a right that it may never give",
+        ),
+        (
+            lambda map, entry: setattr(entry.ba.object, "raw_size", 1),
+            "INV-B7: map: an entry reaches beyond the end of its anonymous object",
         ),
     ],
     ids=[
@@ -189,20 +194,13 @@ def forgotten_mark(map, entry):
         "list",
         "copy of nothing",
         "copy not on write",
-        "writeable copy",
+        "a right too many",
+        "too small",
     ],
 )
 def test_a_broken_rule_is_named(wrong, message):
     kind, said = told(wrong)
     assert ("accounting", message) == (kind, said[: len(message)])
-
-
-def test_what_needs_a_copy_may_be_mapped_read_only():
-    def program(map, entry):
-        unmap(map)
-        mark(entry, UNCOPIED)
-
-    assert None is told(program)
 
 
 def test_a_mapping_that_a_scan_would_miss_is_seen_when_the_list_is_free_again():

@@ -222,6 +222,7 @@ def ends_more_than_began(obj):
 
 
 def is_referenced_though_dead(obj):
+    vm_object_hold(obj)
     obj.flags.setbits(OBJ_DEAD)
     vm_object_reference_quick(obj)
 

@@ -6,6 +6,7 @@ import pytest
 
 from faults import filled, held, load, new_process, page_of, private, read, shared, store, write
 from maps import ANON, at, entry_at
+from vmsmp.scenarios.vm_fault._memory import object_at, page_out
 from vmsmp.vm import vm_map as v
 from vmsmp.vm.vm_fault import Faultstate, set_excl_heur, vm_fault_object
 from vmsmp.vm.vm_map import (
@@ -21,6 +22,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_meter.meter import P_LOWMEMKILL
 from vmsmp.vm.vm_object import OBJ_DEAD, OBJPC_SYNC, OBJPC_TRY_TO_CACHE, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
+    PG_RAM,
     PG_SWAPPED,
     VM_PAGE_BITS_ALL,
     vm_page_busy_wait,
@@ -277,3 +279,30 @@ def test_memory_of_all_kinds_has_one_page_at_an_index(together):
         m.join()
 
     together(program, pages=12, schedules=15)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_where_reading_ahead_has_ended_it_goes_on_if_the_object_is_locked_exclusively(alone, mode):
+    """A fault that has it shared begins anew, and by then the mark is gone: so the kernel has it."""
+
+    def program(vm):
+        vm.sysctl["vm.swap_burst_read"] = 1
+        vm.sysctl["vm.shared_fault"] = mode
+        vm.sysctl["vm.debug_cluster"] = 1
+        vm.sysctl["vm.prefault_pages"] = 0
+        map = new_process(vm, 3)
+        for n in range(3):
+            store(map, n, f"page {n}")
+        obj = object_at(map, at(0))
+        for n in range(3):
+            page_out(obj, n)
+        seen = []
+        for n in range(2):
+            value = load(map, n)
+            pages = sorted(obj.peek("rb_memq").items())
+            seen.append((value, {k: bool(page.peek("flags") & PG_RAM) for k, page in pages}))
+        return seen, [*vm.console], load(map, 2)
+
+    after = {0: False, 1: False, **({} if mode else {2: False})}
+    expected = [("page 0", {0: False, 1: True}), ("page 1", after)]
+    assert (expected, ["R"], "page 2") == alone(program, pages=32)

@@ -8,10 +8,11 @@ def test_faults_boot_with_the_kernel_s_defaults(alone):
         faults = vm.fault
         return (
             faults.debug_fault,
+            faults.debug_cluster,
             faults.vm_shared_fault,
             faults.vm_fault_bypass_count,
             faults.vm_prefault_pages,
             faults.vm_fast_fault,
         )
 
-    assert (0, 1, 1, 8, 1) == alone(program)
+    assert (0, 0, 1, 1, 8, 1) == alone(program)

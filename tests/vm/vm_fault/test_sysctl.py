@@ -11,6 +11,7 @@ from faults import new_process, write
     ("name", "attribute"),
     [
         ("vm.debug_fault", "debug_fault"),
+        ("vm.debug_cluster", "debug_cluster"),
         ("vm.shared_fault", "vm_shared_fault"),
         ("vm.fault_bypass", "vm_fault_bypass_count"),
         ("vm.prefault_pages", "vm_prefault_pages"),

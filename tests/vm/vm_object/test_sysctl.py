@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.mark.parametrize("name", ["vm.object_debug", "vm.swap_user_async"])
+@pytest.mark.parametrize("name", ["vm.object_debug", "vm.swap_user_async", "vm.swap_burst_read"])
 def test_a_number_may_be_changed(alone, name):
     def program(vm):
         before = vm.sysctl[name]

@@ -15,9 +15,11 @@ from vmsmp.vm.vm_object import (
     vm_object_pip_add,
 )
 from vmsmp.vm.vm_page import (
+    PG_RAM,
     PG_SWAPPED,
     VM_ALLOC_NORMAL,
     vm_page_alloc,
+    vm_page_busy_try,
     vm_page_dirty,
     vm_page_io_start,
     vm_page_wakeup,
@@ -149,3 +151,117 @@ def test_the_reader_is_woken_by_the_device(together):
         vm.machine.join()
 
     together(program)
+
+
+# -- reading ahead ----------------------------------------------------------------------------------
+
+
+def in_swap(vm, blocks, burst):
+    """An object, held, of which nothing is in memory, and whose pages have these blocks of swap, or none."""
+    vm.pager.swap_burst_read = burst
+    obj = made(vm)
+    obj.raw_size = len(blocks)
+    vm_object_hold(obj)
+    for pindex, blk in enumerate(blocks):
+        if blk is not None:
+            p.swp_pager_meta_build(obj, pindex, blk)
+            vm.pager.contents[blk] = {0: f"block {blk}"}
+    p.swp_pager_meta_convert(obj)
+    return obj
+
+
+def read(vm, obj, pindex):
+    """Read a page in as a fault does; what the pager said."""
+    page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
+    said = p.swap_pager_getpage(obj, page)
+    vm_page_wakeup(page)
+    return said
+
+
+def there(vm, obj):
+    """What is in memory: of each page what it holds, whether reading ended there, and its queue."""
+    pages = obj.peek("rb_memq")
+    return {
+        n: (vm.memory.load(page.phys, 0), bool(page.peek("flags") & PG_RAM), on(page))
+        for n, page in sorted(pages.items())
+        if page.peek("valid")
+    }
+
+
+@pytest.mark.parametrize(
+    ("blocks", "burst", "first", "had"),
+    [
+        ([4, 5, 6, 7], 0, 0, [0]),
+        ([4, 5, 6, 7], 2, 0, [0, 1, 2]),
+        ([4, 5, 6, 7], 9, 1, [1, 2, 3]),
+        ([4, 5, 9, 10], 9, 0, [0, 1]),
+        ([4, None, 6, 7], 9, 0, [0]),
+        ([62, 63, 64, 65], 9, 0, [0, 1]),
+    ],
+    ids=["alone", "burst", "end of object", "another place", "hole", "stripe"],
+)
+def test_pages_that_are_next_to_each_other_are_read_together(alone, blocks, burst, first, had):
+    def program(vm):
+        obj = in_swap(vm, blocks, burst)
+        said = read(vm, obj, first)
+        busy = {page.peek("busy_count") for page in obj.peek("rb_memq").values()}
+        return said, busy, obj.peek("paging_in_progress"), there(vm, obj)
+
+    expected = {
+        n: (f"block {blocks[n]}", n == had[-1] and len(had) > 1, "none" if n == first else "inactive")
+        for n in had
+    }
+    assert (p.VM_PAGER_OK, {0}, 0, expected) == alone(program, swap_pages=80)
+
+
+@pytest.mark.parametrize("state", ["valid", "busy"])
+def test_reading_ahead_ends_before_what_is_there(alone, state):
+    def program(vm):
+        obj = in_swap(vm, [4, 5, 6, 7], 9)
+        other = busied_page(vm, obj, 2)
+        if state == "valid":
+            vm_page_wakeup(other)
+        said = read(vm, obj, 0)
+        read_in = [n for n, (value, *_) in there(vm, obj).items() if value]
+        return said, read_in, other.busy_count.state()
+
+    expected = "LOCKED|0" if state == "busy" else "0"
+    assert (p.VM_PAGER_OK, [0, 1], expected) == alone(program, swap_pages=80)
+
+
+def test_where_reading_has_ended_it_goes_on_and_nobody_waits(alone):
+    def program(vm):
+        obj = in_swap(vm, [4, 5, 6, 7, 8], 1)
+        read(vm, obj, 0)
+        page = obj.peek("rb_memq")[1]
+        vm_page_busy_try(page, True)
+        said = p.swap_pager_getpage(obj, page)
+        vm_page_wakeup(page)
+        return said, there(vm, obj)
+
+    said, pages = alone(program, swap_pages=80)
+    assert (p.VM_PAGER_OK, [0, 1, 2, 3]) == (said, sorted(pages))
+    assert [1, 3] == [n for n, (_, ends, _) in pages.items() if ends]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "burst"), [([4, 5], 0), ([4, None], 1), ([4], 1)], ids=["not asked for", "no swap", "last"]
+)
+def test_behind_a_page_that_is_there_nothing_is_read_unless_it_may_be(alone, blocks, burst):
+    def program(vm):
+        obj = in_swap(vm, blocks, burst)
+        page = busied_page(vm, obj, 0)
+        return p.swap_pager_getpage(obj, page), sorted(obj.peek("rb_memq"))
+
+    assert (p.VM_PAGER_OK, [0]) == alone(program, swap_pages=80)
+
+
+def test_pages_that_cannot_be_read_ahead_are_let_go(alone):
+    def program(vm):
+        obj = in_swap(vm, [4, 5, 6], 9)
+        vm.pager.device.failing = True
+        said = read(vm, obj, 0)
+        pages = obj.peek("rb_memq")
+        return said, [(n, pages[n].peek("valid"), pages[n].peek("busy_count")) for n in sorted(pages)]
+
+    assert (p.VM_PAGER_ERROR, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]) == alone(program, swap_pages=80)

@@ -32,7 +32,9 @@ def test_devices_and_physical_memory_have_every_page(alone, objt, has):
 def test_what_was_never_written_cannot_be_read(alone, objt):
     def program(vm):
         obj = of_type(vm, objt)
-        return p.vm_pager_get_page(obj, busied_page(vm, obj, 0))
+        page = busied_page(vm, obj, 0)
+        page.valid = 0
+        return p.vm_pager_get_page(obj, page)
 
     assert p.VM_PAGER_FAIL == alone(program)
 

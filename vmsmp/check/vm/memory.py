@@ -3,6 +3,8 @@
 INV-UM1: a load returns what was stored last to the memory that the address names, by whichever CPU and in
 whichever address space that shares it; a copy on write starts with what it was made of.
 INV-UM2: a load returns nothing that a former owner has left in the page's frame.
+INV-C1, INV-M7, as users see them: nobody stores to memory that is to be copied first, or that may not be
+written to, whatever the TLB knows.
 What an address names is told by the map: the page of the first object of its chain or, where nobody has
 stored to that, of the next one; where an entry is being cut, a store is to the page that it reaches.
 Not judged are loads from addresses that no map knows, or that are being cut, pages whose contents were
@@ -25,7 +27,8 @@ from vmsmp.mmu.observer import MmuObserver
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.observer import ContentsDropped, PageAllocated, VmObserver
 from vmsmp.vm.system import VmSystem
-from vmsmp.vm.vm_map.flags import VM_MAPTYPE_NORMAL
+from vmsmp.vm.vm_map.entry import VmMapEntry
+from vmsmp.vm.vm_map.flags import MAP_ENTRY_NEEDS_COPY, VM_MAPTYPE_NORMAL, VM_PROT_WRITE
 from vmsmp.vm.vm_object.object import VmObject
 
 
@@ -108,7 +111,12 @@ class UserMemory(MmuObserver, VmObserver):
         vm: VmSystem | None = getattr(cpu.machine, "vm", None)
         if vm is None or not access.user:
             return
-        pages = _named(vm, cpu, va)
+        named = _named(vm, cpu, va)
+        wrong = _forbidden(vm, cpu, named) if access.write and named is not None else None
+        if wrong is not None:
+            fact = f"{cpu} stores {value!r} to {va:#x}, which is in {named}"
+            cpu.machine.fail(FailureKind.CHECK, wrong, [fact])
+        pages = [] if named is None else _pages(named, va)
         if not pages or _changes(vm, cpu):
             behind = _behind(vm, cpu, va)
             if not pages or (behind and behind[0] not in pages):
@@ -155,6 +163,15 @@ class UserMemory(MmuObserver, VmObserver):
             return
 
 
+def _forbidden(vm: VmSystem, cpu: Cpu, entry: VmMapEntry) -> str | None:
+    """Why nobody may store to the memory of an entry, or None."""
+    if entry.raw_eflags & MAP_ENTRY_NEEDS_COPY:
+        return "INV-C1: a store is to memory that is to be copied first"
+    if not entry.raw_protection & VM_PROT_WRITE and not _changes(vm, cpu):
+        return "INV-M7: a store is to memory that may not be written to"
+    return None
+
+
 def _covers(event: ContentsDropped, page: _Page) -> bool:
     """Whether the page is one of those whose contents are dropped."""
     return event.object is page.object and event.start <= page.pindex < (event.end or 1 << 64)
@@ -173,15 +190,20 @@ def _behind(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
     return [] if m.raw_object is None else [_Page(m.raw_object, m.raw_pindex)]
 
 
-def _named(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
-    """The pages that the address may name, by the map of what the CPU runs: those of its chain, in order."""
+def _named(vm: VmSystem, cpu: Cpu, va: int) -> VmMapEntry | None:
+    """The entry of objects that has the address, by the map of what the CPU runs."""
     lp = vm.switch.lwp(cpu.index)
     vmspace = None if lp is None else lp.lwp_vmspace
     if vmspace is None:
-        return []
-    entry = vmspace.vm_map.raw_rb_root.at_or_before(va)
+        return None
+    entry: VmMapEntry | None = vmspace.vm_map.raw_rb_root.at_or_before(va)
     if entry is None or va >= entry.ba.raw_end or entry.raw_maptype != VM_MAPTYPE_NORMAL:
-        return []
+        return None
+    return entry
+
+
+def _pages(entry: VmMapEntry, va: int) -> list[_Page]:
+    """The pages that an address of the entry may name: those of its chain, in order."""
     return [
         _Page(ba.raw_object, va - ba.raw_start + ba.raw_offset >> PAGE_SHIFT)
         for ba in entry.chain()

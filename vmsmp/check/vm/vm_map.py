@@ -3,12 +3,13 @@
 INV-M1: the entries are in order, inside the map and counted.  INV-M2: an entry in transition is in exactly
 one CPU's range, and every entry of such a range is in transition.  INV-M3: only such an entry is waited for.
 INV-M4: a user's wiring is counted.  INV-M5: only memory of an object that is copied on write needs a copy.
-INV-M6: what needs a copy is mapped writeable nowhere.
+INV-M7: no entry gives a right that it may never give.
 INV-M8: the size is the sum of the entries'.  INV-M9: every exclusive section leaves another timestamp.
 INV-M10: no hole that a search would take lies before where it is told to begin.  INV-M13: a stack has room
 below it, or none.
 INV-B1, B2, B4: each element of an entry's chain is on its object's list once, says what its entry says, and
-counts the elements below it; no element is on a list after its end.  INV-B5: whenever an object's list is
+counts the elements below it; no element is on a list after its end.  INV-B7: anonymous memory is in its
+object.  INV-B5: whenever an object's list is
 free, a scan of it finds every address at which a page of the object is mapped.
 INV-M15: a CPU's free entries are those that are available and those that are reserved; when all is over, all
 others are in maps, and all elements in their chains.
@@ -24,8 +25,8 @@ from typing import Any, Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.check.vm.pmap import mapped
+from vmsmp.check.vm.rights import broken_rights
 from vmsmp.engine.cpu import Cpu
-from vmsmp.mmu.entry import PG_RW
 from vmsmp.records.record import Record
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.sync.observer import LockObserver
@@ -45,10 +46,11 @@ from vmsmp.vm.vm_map.flags import (
     PAGE_MASK,
     PAGE_SHIFT,
     VM_MAPTYPE_NORMAL,
+    VM_PROT_ALL,
 )
 from vmsmp.vm.vm_map.map import VmMap
 from vmsmp.vm.vm_map.supply import VmMapEntrySupply
-from vmsmp.vm.vm_object.object import VmObject
+from vmsmp.vm.vm_object.object import ANONYMOUS, VmObject
 from vmsmp.vm.vm_page.page import VmPage
 
 #: A map with more entries is walked when all CPUs stand still only.
@@ -71,6 +73,7 @@ def walked_map(map: VmMap) -> Broken | None:
         or broken_transitions(map)
         or broken_entries(map)
         or broken_copies(map)
+        or broken_rights(map)
         or broken_hints(map)
         or broken_chains(map)
     )
@@ -116,27 +119,26 @@ def broken_transitions(map: VmMap) -> Broken | None:
 
 
 def broken_entries(map: VmMap) -> Broken | None:
-    """Whether a user's wirings are counted, and no stack has grown too far (INV-M4, INV-M13)."""
+    """Whether wirings are counted, rights allowed, and stacks not too large (INV-M4, INV-M7, INV-M13)."""
     for entry in map.raw_rb_root:
         if entry.raw_eflags & MAP_ENTRY_USER_WIRED and not entry.raw_wired_count:
             return Broken("INV-M4", "an entry is wired for a user, and that is not counted")
+        if entry.raw_protection & VM_PROT_ALL & ~entry.max_protection.value:
+            return Broken("INV-M7", "an entry gives a right that it may never give")
         if entry.raw_eflags & MAP_ENTRY_STACK and entry.raw_aux < 0:
             return Broken("INV-M13", "a stack has grown beyond the room that it had")
     return None
 
 
 def broken_copies(map: VmMap) -> Broken | None:
-    """Whether an entry needs a copy that cannot, or is mapped writeable all the same (INV-M5, INV-M6)."""
-    uncopied = [entry for entry in map.raw_rb_root if entry.raw_eflags & MAP_ENTRY_NEEDS_COPY]
-    for entry in uncopied:
+    """Whether an entry needs a copy that cannot (INV-M5)."""
+    for entry in map.raw_rb_root:
+        if not entry.raw_eflags & MAP_ENTRY_NEEDS_COPY:
+            continue
         if entry.raw_maptype != VM_MAPTYPE_NORMAL or entry.ba.raw_object is None:
             return Broken("INV-M5", "an entry without an object needs a copy of it")
         if not entry.raw_eflags & MAP_ENTRY_COW:
             return Broken("INV-M5", "an entry needs a copy, and is not copied on write")
-    if uncopied and map.pmap is not None:
-        for va, pte in mapped(map.pmap):
-            if pte & PG_RW and any(entry.ba.raw_start <= va < entry.ba.raw_end for entry in uncopied):
-                return Broken("INV-M6", "an entry needs a copy, and a page of it is mapped writeable")
     return None
 
 
@@ -163,7 +165,7 @@ def _holes(map: VmMap) -> Iterator[tuple[int, int]]:
 
 
 def broken_chains(map: VmMap) -> Broken | None:
-    """Whether the chains of all entries are as they should be (INV-B1, INV-B2, INV-B4)."""
+    """Whether the chains of all entries are as they should be (INV-B1, INV-B2, INV-B4, INV-B7)."""
     for entry in map.raw_rb_root:
         if entry.raw_maptype == VM_MAPTYPE_NORMAL:
             broken = _broken_chain(map, entry)
@@ -174,6 +176,10 @@ def broken_chains(map: VmMap) -> Broken | None:
 
 def _broken_chain(map: VmMap, entry: VmMapEntry) -> Broken | None:
     chain = entry.chain()
+    obj = entry.ba.raw_object
+    last = entry.ba.raw_offset + entry.ba.raw_end - entry.ba.raw_start >> PAGE_SHIFT
+    if obj is not None and obj.raw_type in ANONYMOUS and last > obj.raw_size:
+        return Broken("INV-B7", "an entry reaches beyond the end of its anonymous object")
     for ba, left in zip(chain, range(len(chain) - 1, -1, -1), strict=True):
         if (ba.raw_start, ba.raw_end) != (entry.ba.raw_start, entry.ba.raw_end):
             return Broken("INV-B2", "an element of a chain says other bounds than its entry")

@@ -2,10 +2,10 @@
 
 Some sites have none.  FLT-04: no allocation of a fault loses its token, so nobody else fills the slot
 meanwhile.  COW-08: the token of a lower object keeps its page until it is copied, whether it is busy or not.
-COW-10: no page is marked for reading ahead, so none that is reserved is valid.  FLT-15: the page is busy
-either way.  The other two tests of FLT-17: a page that is cached is activated before it is mapped, and one of
-a dead object is unmapped by who ends that.  FLT-19: the slot of a page that is written to through its mapping
-is old, and the page dirty.
+COW-10: no pager says of a page that is valid that it has no data, so none that is reserved is valid.
+FLT-15: the page is busy either way.  The other two tests of FLT-17: a page that is cached is activated before
+it is mapped, and one of a dead object is unmapped by who ends that.  FLT-19: the slot of a page that is
+written to through its mapping is old, and the page dirty.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "FLT-08",
         f"{_CORE}.look",
-        "if fs.ba.object.flags.load() & OBJ_DEAD:",
+        "if fs.ba.object.flags.bits(OBJ_DEAD):",
         "if False:",
         "INV-O5",
         "a page is put into an object whose termination has begun, and is left in it",

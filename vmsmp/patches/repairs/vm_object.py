@@ -13,9 +13,9 @@ REPAIRS = (
     Repair(
         "hold-try-frees-once",
         f"{_MODULE}:_is_dead",
-        "return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)",
+        "return not obj.ref_count.load() and bool(obj.flags.bits(OBJ_DEAD))",
         f"""
-        if obj.ref_count.load() or not obj.flags.load() & OBJ_DEAD:
+        if obj.ref_count.load() or not obj.flags.bits(OBJ_DEAD):
             return False
         return not obj.hold_count.load() and not obj.flags.setbits({OBJ_FREEING:#x}) & {OBJ_FREEING:#x}
         """,

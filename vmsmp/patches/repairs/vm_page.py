@@ -34,7 +34,7 @@ REPAIRS = (
         "free-contig-asks-the-page",
         f"{_MODULE}:vm_page_free_contig",
         "if reserve is None or VM_PAGE_TO_PHYS(m) >= low:",
-        "if reserve is None or not m.flags.load() & PG_FICTITIOUS:",
+        "if reserve is None or not m.flags.bits(PG_FICTITIOUS):",
         "whether a page is low is what its flag says, wherever the bound has moved meanwhile",
         also=(
             Edit(

@@ -82,7 +82,7 @@ def pmap_enter(pmap: Pmap | None, va: int, m: VmPage, prot: int, wired: bool, en
 
 def _entry(m: VmPage, prot: int, wired: bool, user: bool) -> int:
     """The entry that names the page; M is for the hardware to set."""
-    managed = not m.flags.load() & PG_FICTITIOUS
+    managed = not m.flags.bits(PG_FICTITIOUS)
     if m.phys < 0:
         m.vm.panic("pmap_enter: page without a frame")
     bits = pte_prot(prot) | PG_V | PG_A | PG_W * wired | PG_U * user | PG_MANAGED * managed

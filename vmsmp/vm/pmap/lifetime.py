@@ -186,7 +186,7 @@ def pmap_release_pv(pv: PvEntry, pvp: PvEntry | None) -> bool:
         return False
     m = pmap_remove_pv_page(pv)
     vm_page_busy_wait(m, False, "pmaprl")
-    if m.wire_count.load() != 1 or not m.flags.load() & PG_UNQUEUED:
+    if m.wire_count.load() != 1 or not m.flags.bits(PG_UNQUEUED):
         pv.vm.panic("pmap_release_pv: table page is in use")
     vm_page_unwire(m, False)
     vm_page_free(m)
@@ -233,7 +233,7 @@ def pmap_puninit(pmap: Pmap) -> None:
         pv_free(pv, None)
         pmap_kremove(vm, pmap.pm_pml4)
         vm_page_busy_wait(m, False, "pgpun")
-        if not m.flags.load() & PG_UNQUEUED:
+        if not m.flags.bits(PG_UNQUEUED):
             vm.panic("pmap_puninit: top table page is on a queue")
         vm_page_unwire(m, False)
         vm_page_flag_clear(m, PG_MAPPED | PG_WRITEABLE)

@@ -244,7 +244,7 @@ def pmap_ts_referenced(m: VmPage) -> int:
 
     No CPU is told, so one that has cached an entry may use it unseen.
     """
-    if m.flags.load() & PG_FICTITIOUS:
+    if m.flags.bits(PG_FICTITIOUS):
         return 0
     count = 0
 

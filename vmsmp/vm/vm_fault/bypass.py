@@ -37,7 +37,7 @@ def vm_fault_bypass(fs: Faultstate, first_pindex: int, first_count: int) -> int:
     m = vm_page_hash_get(vm, obj, first_pindex)
     if m is None:
         return KERN_FAILURE
-    if obj.flags.load() & OBJ_DEAD or not _usable(m) or not _may_write(fs, m):
+    if obj.flags.bits(OBJ_DEAD) or not _usable(m) or not _may_write(fs, m):
         vm_page_sbusy_drop(m)
         return KERN_FAILURE
     if fs.prot & VM_PROT_WRITE:
@@ -60,9 +60,7 @@ def vm_fault_bypass(fs: Faultstate, first_pindex: int, first_count: int) -> int:
 def _usable(m: VmPage) -> bool:
     """Whether a page is all valid, active and without swap."""
     return (
-        m.valid == VM_PAGE_BITS_ALL
-        and m.queue_base() == m.vm.page.PQ_ACTIVE
-        and not m.flags.load() & PG_SWAPPED
+        m.valid == VM_PAGE_BITS_ALL and m.queue_base() == m.vm.page.PQ_ACTIVE and not m.flags.bits(PG_SWAPPED)
     )
 
 

@@ -6,7 +6,7 @@ beside it.  The page of the first layer that is reserved, and the page that is l
 Where the token has to be exclusive all is given up, and the fault begins anew.
 Deviations:
   * page tables without emulated accessed and modified bits; no object of managed devices has faults.
-  * pagers read one page at a time, so no page is ever marked for reading ahead by this machine.
+  * files are read a page at a time; what is read ahead from swap is marked (PG_RAM) as in the kernel.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _Walk:
     def look(self) -> int:
         """Look for the page in a layer; where it is absent and may be had, allocate it."""
         fs = self.fs
-        if fs.ba.object.flags.load() & OBJ_DEAD:
+        if fs.ba.object.flags.bits(OBJ_DEAD):
             return self._leave(KERN_PROTECTION_FAILURE)
         m, error = vm_page_lookup_busy_try(fs.ba.object, self.pindex, True)
         if m is not None and error:
@@ -161,6 +161,8 @@ class _Walk:
             if m.valid != VM_PAGE_BITS_ALL:
                 return READREST
             if m.flags.load() & PG_RAM:
+                if self.vm.fault.debug_cluster:
+                    self.vm.kprintf("R")
                 vm_page_flag_clear(m, PG_RAM)
                 return READREST
         set_excl_heur(self.fs.first_ba, 0)
@@ -284,7 +286,7 @@ class _Walk:
         """Copy a lower layer's page that is written to; say of one that may be written to that it may."""
         fs = self.fs
         m = self.m
-        if m is None or not m.busy_count.load() & PBUSY_LOCKED:
+        if m is None or not m.busy_count.bits(PBUSY_LOCKED):
             self.vm.panic("vm_fault_object: page not busy")
         if not self.at_first:
             if self.fault_type & VM_PROT_WRITE:
@@ -297,7 +299,7 @@ class _Walk:
         if fs.prot & VM_PROT_WRITE and not self._writeable(m):
             return KERN_TRY_AGAIN
         vm_object_pip_wakeup(fs.first_ba.object)
-        if not m.busy_count.load() & PBUSY_LOCKED:
+        if not m.busy_count.bits(PBUSY_LOCKED):
             self.vm.panic("vm_fault_object: page not busy")
         if m.valid != VM_PAGE_BITS_ALL:
             vm_page_zero_invalid(m, True)
@@ -330,7 +332,7 @@ class _Walk:
         if not fs.fault_flags & VM_FAULT_DIRTY:
             return True
         vm_page_dirty(m)
-        if not m.flags.load() & PG_SWAPPED:
+        if not m.flags.bits(PG_SWAPPED):
             return True
         if fs.first_shared if self.at_first else fs.shared:
             vm_page_wakeup(m)

@@ -199,7 +199,7 @@ def _enter(pmap: Pmap, addr: int, m: VmPage, entry: VmMapEntry, search: _Search,
         vm_page_deactivate(m)
         if search.prot & VM_PROT_WRITE:
             _written(m, entry, fault_flags)
-    elif m.valid == VM_PAGE_BITS_ALL and not m.flags.load() & PG_FICTITIOUS:
+    elif m.valid == VM_PAGE_BITS_ALL and not m.flags.bits(PG_FICTITIOUS):
         if m.queue_base() == m.vm.page.PQ_CACHE:
             vm_page_deactivate(m)
         if search.prot & VM_PROT_WRITE:

@@ -17,6 +17,8 @@ class Faults:
     def __init__(self) -> None:
         #: Above 0: print so many faults that are resolved; below 0: every one that fails.
         self.debug_fault = 0
+        #: Whether a fault prints a letter that meets a page where reading ahead has ended.
+        self.debug_cluster = 0
         #: Whether faults lock objects shared at first.
         self.vm_shared_fault = 1
         #: How many pages a fault may map without a lock of their object; 0: none.

@@ -2,8 +2,7 @@
 
 Models: the SYSCTLs of sys/vm/vm_fault.c.
 Locks: none; each number is read when it is used.
-Deviations:
-  * `vm.debug_cluster` is left out: no page is marked for reading ahead.
+Deviations: none known.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ def _switch(name: str, attribute: str, text: str) -> Sysctl:
 
 SYSCTLS: Final = (
     _switch("debug_fault", "debug_fault", "above 0: print so many faults; below 0: those that fail"),
+    _switch("debug_cluster", "debug_cluster", "whether a page where reading ahead has ended is told of"),
     _switch("shared_fault", "vm_shared_fault", "whether faults lock objects shared at first"),
     _switch("fault_bypass", "vm_fault_bypass_count", "pages that a fault may map without a lock"),
     _switch("prefault_pages", "vm_prefault_pages", "neighbours of a page that a fault tries to map"),

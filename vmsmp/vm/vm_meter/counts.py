@@ -25,7 +25,7 @@ def vmstats_add(vm: VmSystem, count: str, n: int = 1) -> None:
     """Add `n` pages to the CPU's delta and to its view."""
     gd = vm.mycpu()
     getattr(gd.gd_vmstats_adj, count).fetchadd(n)
-    getattr(gd.gd_vmstats, count).fetchadd(n)
+    getattr(gd.gd_vmstats, count).value += n  # no other CPU reads ours
 
 
 def vmstats_rem(vm: VmSystem, count: str) -> None:
@@ -33,7 +33,7 @@ def vmstats_rem(vm: VmSystem, count: str) -> None:
     gd = vm.mycpu()
     adj = getattr(gd.gd_vmstats_adj, count)
     adj.fetchadd(-1)
-    getattr(gd.gd_vmstats, count).fetchadd(-1)
+    getattr(gd.gd_vmstats, count).value -= 1  # as above
     if adj.load() < -vm.meter.adj_limit and vm_paging_start(vm, -vm.meter.adj_limit * vm.ncpus):
         copy = adj.swap(0)
         getattr(vm.meter.vmstats, count).fetchadd(copy)

@@ -130,12 +130,12 @@ class _Cleaning:
         if m.object is not obj or obj.generation.load() != generation:
             vm.panic("vm_object_page_clean: object changed while a page was busied")
         if m.valid == 0 or m.queue_base() == vm.page.PQ_CACHE:
-            if m.hint("dirty") & m.valid or m.flags.load() & PG_NEED_COMMIT:
+            if m.hint("dirty") & m.valid or m.flags.bits(PG_NEED_COMMIT):
                 vm.panic("vm_object_page_clean: dirty page is invalid or cached")
             vm_page_wakeup(m)
             return
         vm_page_test_dirty(m)
-        if (not m.hint("dirty") & m.valid and not m.flags.load() & PG_NEED_COMMIT) or (
+        if (not m.hint("dirty") & m.valid and not m.flags.bits(PG_NEED_COMMIT)) or (
             self.flags & OBJPC_NOSYNC and m.flags.load() & PG_NOSYNC
         ):
             vm_page_flag_clear(m, PG_CLEANCHK)
@@ -185,7 +185,7 @@ def _neighbour(obj: VmObject, index: int, pagerflags: int) -> VmPage | None:
         vm_page_wakeup(tp)
         return None
     vm_page_test_dirty(tp)
-    if not tp.hint("dirty") & tp.valid and not tp.flags.load() & PG_NEED_COMMIT:
+    if not tp.hint("dirty") & tp.valid and not tp.flags.bits(PG_NEED_COMMIT):
         vm_page_flag_clear(tp, PG_CLEANCHK)
         vm_page_wakeup(tp)
         return None

@@ -81,7 +81,7 @@ def vm_object_deallocate_locked(obj: VmObject | None) -> None:
         _drop_reference(obj)
         return
     _drop_reference(obj)
-    if not obj.flags.load() & OBJ_DEAD:
+    if not obj.flags.bits(OBJ_DEAD):
         vm_object_terminate(obj)
 
 

@@ -103,7 +103,7 @@ def _is_dead(obj: VmObject) -> bool:
 
     After a failed try this runs without the token, so another CPU may hold the object again meanwhile.
     """
-    return not obj.ref_count.load() and bool(obj.flags.load() & OBJ_DEAD)
+    return not obj.ref_count.load() and bool(obj.flags.bits(OBJ_DEAD))
 
 
 def vm_object_drop(obj: VmObject | None) -> None:
@@ -113,7 +113,7 @@ def vm_object_drop(obj: VmObject | None) -> None:
     """
     if obj is None:
         return
-    if obj.hold_count.load() <= 0:
+    if obj.peek("hold_count") <= 0:  # no operation: nobody takes the caller's own hold away
         obj.vm.panic("vm_object_drop: object is not held")
     if _last_hold(obj) and _is_dead(obj):
         vm_object_unlock(obj)

@@ -5,7 +5,8 @@ An object is *held* (hold_count) to keep its memory, *locked* by its token to ke
 *referenced* (ref_count) by its users.  Every object that is not terminated yet is on the list of one bucket.
 Locks: reading `rb_memq` needs the token in any mode, changing it the token exclusively; `backing_list` is
 protected by `backing_lk`, an object's place on a list by the bucket's token; words are atomic.  Type, size
-and handle are read with or without the token: a change of one is a visible operation.
+and handle are read with or without the token: a change of one is a visible operation, and so is a read
+without.
 Deviations:
   * those of `tree`.
   * an object's address, which chooses its bucket, is made of its identity.
@@ -17,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.engine.cpu import Cpu
-from vmsmp.records.field import field, plain, word
+from vmsmp.records.field import Bits, field, plain, word
 from vmsmp.records.letters import Letter
 from vmsmp.records.record import Record, has, record
 from vmsmp.records.share import Share
@@ -96,23 +97,23 @@ class VmObject(Record):
 
     hold_count: Word = word()
     ref_count: Word = word(default=1)
-    flags: Word = word(format=hex)
+    flags: Word = word(format=hex, bits=(Bits(OBJ_DEAD, "t", "T"),))
     paging_in_progress: Word = word()
     # invariant: resident_page_count == len(rb_memq), and every page in it names this object
     rb_memq: PageTree = field("t", "T", factory=PageTree)
-    resident_page_count: int = field("", "T")
+    resident_page_count: int = field("", "T", still="t")
     generation: Word = word(default=1)
-    type: int = field("", "T|U", default=OBJT_DEFAULT)
-    size: int = field("", "T|U")
+    type: int = field("", "T|U", default=OBJT_DEFAULT, still="t")
+    size: int = field("", "T|U", still="t")
     #: The vnode, device or whatever else the object stands for; None for anonymous memory.
-    handle: Any = field("", "T|U", default=None)
+    handle: Any = field("", "T|U", default=None, still="t")
     # invariant: exactly the attached backings whose object this is, each once
     backing_list: list[Backing] = field("l", "L", factory=list)
     # invariant: the bucket whose list has the object, from its allocation to its termination
     object_entry: VmObjectHash | None = field("", "H", default=None)
     #: The swap that the object has, by index: which block.  `swblock_count` counts them.
     swblock_root: dict[int, int] = field("t", "T", factory=dict)
-    swblock_count: int = field("", "T")
+    swblock_count: int = field("", "T", still="t")
 
     _name: str = plain()
     memattr: int = plain(VM_MEMATTR_DEFAULT)

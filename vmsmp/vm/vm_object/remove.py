@@ -136,4 +136,4 @@ class _Removal:
 def _is_dirty(m: VmPage) -> bool:
     """Return whether the page has something to be written.  Locks: the page hard-busied."""
     vm_page_test_dirty(m)
-    return bool(m.valid & m.hint("dirty")) or bool(m.flags.load() & PG_NEED_COMMIT)
+    return bool(m.valid & m.hint("dirty")) or bool(m.flags.bits(PG_NEED_COMMIT))

@@ -3,7 +3,8 @@
 Models: the SYSCTLs of sys/vm/vm_object.c, and those of sys/vm/swap_pager.c that the stand-in has.
 Locks: none; numbers are read as they are.
 Deviations:
-  * vm.swap_user_async, vm.swap_free and vm.swap_size are here until there is a swap pager.
+  * vm.swap_user_async, vm.swap_burst_read, vm.swap_free and vm.swap_size are here until there is a swap
+    pager.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ def _set_swap_user_async(vm: VmSystem, value: int) -> None:
     vm.pager.swap_user_async = value
 
 
+def _swap_burst_read(vm: VmSystem) -> int:
+    return vm.pager.swap_burst_read
+
+
+def _set_swap_burst_read(vm: VmSystem, value: int) -> None:
+    vm.pager.swap_burst_read = value
+
+
 SYSCTLS: Final = (
     Sysctl(
         "vm.object_debug",
@@ -44,6 +53,12 @@ SYSCTLS: Final = (
         "whether others than the pagers may write to swap without waiting",
         _swap_user_async,
         _set_swap_user_async,
+    ),
+    Sysctl(
+        "vm.swap_burst_read",
+        "how many more pages are read from swap with one",
+        _swap_burst_read,
+        _set_swap_burst_read,
     ),
     Sysctl("vm.swap_free", "free blocks of swap", lambda vm: vm.pager.vm_swap_size),
     Sysctl("vm.swap_size", "blocks of swap", lambda vm: vm.pager.vm_swap_max),

@@ -40,7 +40,7 @@ def vm_object_terminate(obj: VmObject) -> None:
     """
     vm = obj.vm
     ASSERT_OBJECT_HELD(obj)
-    if obj.flags.load() & OBJ_DEAD:
+    if obj.flags.bits(OBJ_DEAD):
         vm.panic("vm_object_terminate: object is dead already")
     vm_object_set_flag(obj, OBJ_DEAD)
     vm_object_pip_wait(obj, "objtrm1")

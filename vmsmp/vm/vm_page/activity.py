@@ -58,9 +58,9 @@ def vm_page_activate(m: VmPage) -> None:
     page valid and off the free queues.  Wired pages may be on queues too.
     """
     vm = m.vm
-    if m.queue_base() != vm.page.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
+    if m.queue_base() != vm.page.PQ_ACTIVE and not m.flags.bits(NO_QUEUE):
         vm_page_spin_lock(m)
-        if m.queue - m.pc != vm.page.PQ_ACTIVE and not m.flags.load() & NO_QUEUE:
+        if m.queue - m.pc != vm.page.PQ_ACTIVE and not m.flags.bits(NO_QUEUE):
             _vm_page_queue_spin_lock(m)
             oqueue = _vm_page_rem_queue_spinlocked(m)
             if oqueue == vm.page.PQ_CACHE:
@@ -83,11 +83,11 @@ def _vm_page_deactivate_locked(m: VmPage, athead: bool) -> None:
     Locks: the page's spinlock held, also on return; takes the queues'.
     """
     vm = m.vm
-    if m.queue - m.pc == vm.page.PQ_INACTIVE or m.flags.load() & NO_QUEUE:
+    if m.queue - m.pc == vm.page.PQ_INACTIVE or m.flags.bits(NO_QUEUE):
         return
     _vm_page_queue_spin_lock(m)
     oqueue = _vm_page_rem_queue_spinlocked(m)
-    if not m.flags.load() & NO_QUEUE:
+    if not m.flags.bits(NO_QUEUE):
         if oqueue == vm.page.PQ_CACHE:
             vm.mycpu().v_reactivated += 1
         vm_page_flag_clear(m, PG_WINATCFLS)
@@ -104,7 +104,7 @@ def vm_page_deactivate_locked(m: VmPage) -> None:
 
 def vm_page_soft_activate(m: VmPage) -> None:
     """`vm_page_activate` for a page that is soft-busied only: without a lock if it is active already."""
-    if m.queue_base() == m.vm.page.PQ_ACTIVE or m.flags.load() & NO_QUEUE:
+    if m.queue_base() == m.vm.page.PQ_ACTIVE or m.flags.bits(NO_QUEUE):
         _raise_act_count(m)
     else:
         vm_page_activate(m)
@@ -115,7 +115,7 @@ def vm_page_deactivate(m: VmPage) -> None:
 
     Locks: none held; takes the page's spinlock, after a test without it.
     """
-    if m.queue_base() != m.vm.page.PQ_INACTIVE and not m.flags.load() & NO_QUEUE:
+    if m.queue_base() != m.vm.page.PQ_INACTIVE and not m.flags.bits(NO_QUEUE):
         vm_page_spin_lock(m)
         _vm_page_deactivate_locked(m, athead=False)
         vm_page_spin_unlock(m)

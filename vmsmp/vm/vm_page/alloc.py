@@ -102,7 +102,7 @@ def _assert_free(m: VmPage) -> None:
 def _cache_usable(m: VmPage) -> bool:
     """Return whether a page from a cache queue, now busied, is still reusable; it may be mapped."""
     return not (
-        m.flags.load() & PG_NEED_COMMIT
+        m.flags.bits(PG_NEED_COMMIT)
         or m.hold_count.load()
         or m.wire_count.load()
         or m.hint("dirty") & m.valid
@@ -133,7 +133,7 @@ def _reject(m: VmPage) -> None:
 def _select(m: VmPage, cached: bool = False) -> VmPage:
     """Return the page that the search ends with.  Locks: page held; none on return."""
     vm_page_spin_unlock(m)
-    if cached and m.flags.load() & PG_UNQUEUED:
+    if cached and m.flags.bits(PG_UNQUEUED):
         m.vm.panic("vm_page_select_cache: page must not be on a queue")
     pagedaemon_wakeup(m.vm)
     return m

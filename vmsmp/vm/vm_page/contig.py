@@ -78,7 +78,7 @@ def vm_page_alloc_contig(
     spin.release()
     if memattr != VM_MEMATTR_DEFAULT:
         for m in run:
-            if not m.flags.load() & PG_FICTITIOUS:
+            if not m.flags.bits(PG_FICTITIOUS):
                 vm.panic("vm_page_alloc_contig: page is not fictitious")
     return run[0]
 
@@ -96,7 +96,7 @@ def vm_page_free_contig(m: VmPage, size: int) -> None:
     if reserve is None or VM_PAGE_TO_PHYS(m) >= low:
         _free_each(run)
         return
-    if m.wire_count.load() != 1 or not m.flags.load() & PG_FICTITIOUS:
+    if m.wire_count.load() != 1 or not m.flags.bits(PG_FICTITIOUS):
         vm.panic("vm_page_free_contig: low page is not wired once or not fictitious")
     if VM_PAGE_TO_PHYS(m) + size > reserve.vm_low_phys_reserved.load():
         vm.panic("vm_page_free_contig: run ends above the low pages")

@@ -24,7 +24,7 @@ def vm_page_initfake(m: VmPage) -> None:
 
     Its object, index, holds and bits stay what they are.
     """
-    if m.flags.load() & PG_FICTITIOUS:
+    if m.flags.bits(PG_FICTITIOUS):
         return
     m.queue = PQ_NONE
     m.flags.value = PG_FICTITIOUS | PG_UNQUEUED
@@ -44,7 +44,7 @@ def vm_page_getfake(vm: VmSystem, frame: int) -> VmPage:
 
 def vm_page_putfake(m: VmPage) -> None:
     """Give the memory of a fictitious page back, which is in no object and held by nobody."""
-    if not m.flags.load() & PG_FICTITIOUS:
+    if not m.flags.bits(PG_FICTITIOUS):
         m.vm.panic("dev_pager_putfake: page is not fictitious")
     if m.object is not None or m.hold_count.load():
         m.vm.panic("dev_pager_putfake: page is in an object, or held")

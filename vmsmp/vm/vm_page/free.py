@@ -71,7 +71,7 @@ def vm_page_free_toq(m: VmPage) -> None:
     if busy_count & PBUSY_MASK or m.queue_base() == vm.page.PQ_FREE:
         vm.panic("vm_page_free: freeing busy or free page")
     vm_page_remove(m)
-    if m.flags.load() & PG_FICTITIOUS:
+    if m.flags.bits(PG_FICTITIOUS):
         if m.hint("queue") != PQ_NONE:
             vm.panic("vm_page_free: fictitious page on a queue")
         vm_page_wakeup(m)
@@ -129,7 +129,7 @@ def vm_page_cache(m: VmPage) -> None:
     ):
         vm_page_wakeup(m)
         return
-    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.bits(PG_NEED_COMMIT):
         vm_page_deactivate(m)
         vm_page_wakeup(m)
         return
@@ -157,7 +157,7 @@ def vm_page_try_to_cache(m: VmPage) -> bool:
         vm_page_wakeup(m)
         return False
     vm_page_test_dirty(m)
-    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.bits(PG_NEED_COMMIT):
         if m.queue_base() == m.vm.page.PQ_ACTIVE:
             vm_page_deactivate(m)
         vm_page_wakeup(m)
@@ -184,11 +184,11 @@ def vm_page_try_to_free(m: VmPage) -> bool:
         vm_page_wakeup(m)
         return False
     vm_page_test_dirty(m)
-    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.bits(PG_NEED_COMMIT):
         vm_page_wakeup(m)
         return False
     vm_page_protect(m, VM_PROT_NONE)
-    if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
+    if m.hint("dirty") or m.flags.bits(PG_NEED_COMMIT):
         vm_page_wakeup(m)
         return False
     vm_page_free(m)

@@ -32,7 +32,7 @@ def vm_page_hash_enter(m: VmPage) -> None:
     entered, and with vm.page_hash_vnode_only only those of vnodes.
     """
     vm = m.vm
-    if not m.flags.load() & PG_MAPPEDMULTI or m.phys < 0 or m.pc == NO_COLOUR:
+    if not m.flags.bits(PG_MAPPEDMULTI) or m.phys < 0 or m.pc == NO_COLOUR:
         return
     obj, pindex = m.object, m.pindex
     if obj is None or (vm.page.vm_page_hash_vnode_only and obj.hint("type") != OBJT_VNODE):

@@ -67,9 +67,9 @@ def vm_page_wire(m: VmPage) -> None:
 
     Locks: the page hard-busied by the caller.  A fictitious page is always wired.
     """
-    if not m.busy_count.load() & PBUSY_LOCKED:
+    if not m.busy_count.bits(PBUSY_LOCKED):
         m.vm.panic("vm_page_wire: page not busy")
-    if m.flags.load() & PG_FICTITIOUS:
+    if m.flags.bits(PG_FICTITIOUS):
         return
     first = m.wire_count.fetchadd(1) == 0
     m.took(WIRE)
@@ -82,9 +82,9 @@ def vm_page_unwire(m: VmPage, activate: bool) -> None:
 
     Locks: the page hard-busied by the caller.
     """
-    if not m.busy_count.load() & PBUSY_LOCKED:
+    if not m.busy_count.bits(PBUSY_LOCKED):
         m.vm.panic("vm_page_unwire: page not busy")
-    if m.flags.load() & PG_FICTITIOUS:
+    if m.flags.bits(PG_FICTITIOUS):
         return
     if m.wire_count.load() <= 0:
         m.vm.panic("vm_page_unwire: wire count is zero")

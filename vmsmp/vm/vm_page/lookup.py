@@ -128,11 +128,11 @@ def vm_page_lookup_sbusy_try(
         return None
     bits = _bits(m, pgoff, pgbytes)
     valid = m.hint("valid")
-    if not valid or valid & bits != bits or m.flags.load() & PG_FICTITIOUS:
+    if not valid or valid & bits != bits or m.flags.bits(PG_FICTITIOUS):
         return None
     if vm_page_sbusy_try(m):
         return None
-    if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.load() & PG_FICTITIOUS:
+    if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.bits(PG_FICTITIOUS):
         vm_page_sbusy_drop(m)
         return None
     vm_page_hash_enter(m)

@@ -2,7 +2,8 @@
 
 Models: sys/vm/vm_page.h, including the permission matrix of its head comment.
 Locks: each field names, by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, what a reader and what a
-writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic.
+writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic; a flag that only
+the owner of a busy changes stands still while that is held, whatever becomes of the others.
 Deviations:
   * interlock_count, which struct md_page has, is a word of the page.
 """
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
-from vmsmp.records.field import field, plain, word
+from vmsmp.records.field import Bits, field, plain, word
 from vmsmp.records.letters import Letter
 from vmsmp.records.record import Record, record
 from vmsmp.records.share import Edge, Share
@@ -22,8 +23,13 @@ from vmsmp.records.word import Word
 from vmsmp.sync.lock import EXCLUSIVE
 from vmsmp.vm.vm_page.flags import (
     PAGE_SIZE,
+    PBUSY_LOCKED,
+    PBUSY_MASK,
     PG_FICTITIOUS,
+    PG_MAPPEDMULTI,
     PG_MARKER,
+    PG_NEED_COMMIT,
+    PG_SWAPPED,
     PG_UNQUEUED,
     PG_WRITEABLE,
     busy_format,
@@ -59,6 +65,16 @@ def _hard_busied(cpu: Cpu, m: VmPage) -> bool:
         if hold.lock is m and hold.mode is HARD:
             return True
     return False
+
+
+def _busied_alone(cpu: Cpu, m: VmPage) -> bool:
+    # no soft busy is added meanwhile but by the owner
+    return _hard_busied(cpu, m) and not m.busy_count.value & PBUSY_MASK
+
+
+def _fictitious_and_idle(_cpu: Cpu, m: VmPage) -> bool:
+    # how the end of the boot finds the low pages that it makes ordinary ones
+    return bool(m.flags.value & PG_FICTITIOUS) and not m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK)
 
 
 def _busied(cpu: Cpu, m: VmPage) -> bool:
@@ -112,6 +128,8 @@ def _queue_spin(cpu: Cpu, m: VmPage) -> bool:
 
 PAGE_LEGEND: Final = {
     "B": Letter("the page hard-busied by the caller", _hard_busied),
+    "A": Letter("the page hard-busied by the caller, and soft-busied by nobody", _busied_alone),
+    "F": Letter("a fictitious page that nobody busies", _fictitious_and_idle),
     "b": Letter("the page soft- or hard-busied by the caller or by I/O", _busied),
     "O": Letter("the object's token, exclusively", _object_token_exclusive),
     "o": Letter("the object's token", _object_token),
@@ -132,10 +150,17 @@ class VmPage(Record):
 
     kind = "page"
 
-    busy_count: Word = word(format=busy_format)
+    busy_count: Word = word(format=busy_format, bits=(Bits(PBUSY_LOCKED, "B"),))
     hold_count: Word = word()
     wire_count: Word = word()
-    flags: Word = word(format=flags_format)
+    flags: Word = word(
+        format=flags_format,
+        bits=(
+            Bits(PG_FICTITIOUS | PG_UNQUEUED, "b", "A|F"),
+            Bits(PG_SWAPPED | PG_NEED_COMMIT, "B", "B"),
+            Bits(PG_MAPPEDMULTI, "A", "b"),
+        ),
+    )
     # invariant: at rest 0; else CPUs that take an entry of the page away
     interlock_count: Word = word(format=interlock_format)
     # invariant: the page is on the list of this queue only, on no list if PQ_NONE

@@ -26,7 +26,7 @@ def vm_page_protect(m: VmPage, prot: int) -> None:
 
     Locks: the page hard-busied by the caller.  Sleeps: as `pmap_page_protect`.
     """
-    if not m.busy_count.load() & PBUSY_LOCKED or not has(m.vm.engine.current, m, HARD):
+    if not m.busy_count.bits(PBUSY_LOCKED) or not has(m.vm.engine.current, m, HARD):
         m.vm.panic("vm_page_protect: page not hard-busied")
     if prot == VM_PROT_NONE:
         if pmap_mapped_sync(m) & (PG_WRITEABLE | PG_MAPPED):

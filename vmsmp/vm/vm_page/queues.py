@@ -125,7 +125,7 @@ def _vm_page_add_queue_spinlocked(m: VmPage, queue: int, athead: bool = False) -
     vm = m.vm
     if m.queue != PQ_NONE:
         vm.panic(f"{m.klass} put on a queue while on another")
-    if m.flags.load() & (PG_FICTITIOUS | PG_UNQUEUED):
+    if m.flags.bits(PG_FICTITIOUS | PG_UNQUEUED):
         vm.panic(f"{m.klass} put on a queue, and it must be on none")
     if queue == PQ_NONE:
         return

@@ -77,7 +77,7 @@ def vm_page_remove(m: VmPage) -> None:
     obj = m.object
     if obj is None:
         return
-    if not m.busy_count.load() & PBUSY_LOCKED:
+    if not m.busy_count.bits(PBUSY_LOCKED):
         m.vm.panic("vm_page_remove: page not busy")
     vm_object_hold(obj)
     vm_page_spin_lock(m)
@@ -95,7 +95,7 @@ def vm_page_rename(m: VmPage, new_object: VmObject, new_pindex: int) -> None:
 
     Locks: the page hard-busied, both objects' tokens exclusively.
     """
-    if not m.busy_count.load() & PBUSY_LOCKED:
+    if not m.busy_count.bits(PBUSY_LOCKED):
         m.vm.panic("vm_page_rename: page not busy")
     ASSERT_OBJECT_HELD_EXCL(new_object)
     obj = m.object

@@ -68,7 +68,7 @@ def vm_pageout_mdp_callback(info: PmapPgscanInfo, va: int, p: VmPage) -> int:
     if pmap_resident_tlnw_count(info.pmap) <= info.limit:
         vm_page_wakeup(p)
         return -1
-    if p.wire_count.load() or p.hold_count.load() or p.flags.load() & PG_UNQUEUED:
+    if p.wire_count.load() or p.hold_count.load() or p.flags.bits(PG_UNQUEUED):
         vm_page_wakeup(p)
     else:
         info.actioncount += 1

@@ -260,7 +260,7 @@ def vm_pageout_page(m: VmPage) -> int:
         vm_page_test_dirty(m)
     else:
         vm_page_dirty(m)
-    committing = bool(m.flags.load() & PG_NEED_COMMIT)
+    committing = bool(m.flags.bits(PG_NEED_COMMIT))
     if m.valid == 0 and not committing:
         vm_page_protect(m, VM_PROT_NONE)
         vm_page_free(m)
@@ -282,11 +282,11 @@ def _activate_used(m: VmPage) -> int:
 
 def _launder(m: VmPage) -> int:
     """Write the page out, as it were, and cache it; a page whose object is dead or gone stays."""
-    if m.object is None or m.object.flags.load() & OBJ_DEAD:
+    if m.object is None or m.object.flags.bits(OBJ_DEAD):
         return _leave(m, m.vm.page.PQ_INACTIVE)
     vm_page_protect(m, VM_PROT_NONE)
     vm_page_undirty(m)
-    if m.flags.load() & PG_NEED_COMMIT:
+    if m.flags.bits(PG_NEED_COMMIT):
         vm_page_wakeup(m)
         return 0
     vm_page_cache(m)

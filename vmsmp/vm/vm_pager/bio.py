@@ -33,6 +33,8 @@ class Bio:
     done: Callable[[Bio], None]
     #: TRY_TO_CACHE was asked for.
     ttc: bool = False
+    #: The page that somebody waits for, of those that are read.
+    awaited: VmPage | None = None
     error: bool = False
 
 

@@ -74,7 +74,7 @@ def vm_pager_object_lookup(pg_list: list[VmObject], handle: Any) -> VmObject | N
     for obj in [*pg_list]:
         if obj.peek("handle") == handle:
             vm_object_hold(obj)
-            if not obj.flags.load() & OBJ_DEAD:
+            if not obj.flags.bits(OBJ_DEAD):
                 vm_object_reference_locked(obj)
                 vm_object_drop(obj)
                 return obj
@@ -202,7 +202,7 @@ def old_dev_pager_fault(obj: VmObject, offset: int, prot: int, page: VmPage) -> 
         vm.panic("dev_pager_getpage: map function returns error")
     if obj.type != OBJT_DEVICE:
         vm.panic("dev_pager_getpage: not a device's object")
-    if page.flags.load() & PG_FICTITIOUS:
+    if page.flags.bits(PG_FICTITIOUS):
         page.phys = frame
         page.publish("valid", VM_PAGE_BITS_ALL)
         return VM_PAGER_OK

@@ -31,6 +31,8 @@ class Pagers:
         self.dev_pager_object_list: list[VmObject] = []
         #: vm.swap_user_async: whether others than the pagers may write without waiting.
         self.swap_user_async = 0
+        #: vm.swap_burst_read: how many more pages are read with one.
+        self.swap_burst_read = 0
 
 
 def startup(vm: Home, config: BootConfig) -> Pagers:

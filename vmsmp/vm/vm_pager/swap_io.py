@@ -2,16 +2,16 @@
 
 Models: swap_pager_putpages, swap_pager_getpage and swp_pager_async_iodone of sys/vm/swap_pager.c.
 Locks: writing needs the pages soft-busied and the object's activity raised; both pass to whoever completes
-the transfer.  Reading needs the page hard-busied, which stays the reader's.
+the transfer.  Reading needs the page hard-busied, which stays the reader's; pages that are read ahead are
+nobody's, and whoever completes the transfer lets them go.
 Deviations:
-  * those of `swap_meta`; a transfer has one page, and never waits for a buffer.
-  * no read-ahead.
+  * those of `swap_meta`; what is written has one page, and no transfer waits for a buffer.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vmsmp.engine.clock import HZ
 from vmsmp.sync.errno import PINTERLOCKED
@@ -19,7 +19,8 @@ from vmsmp.vm.vm_meter.paging import vm_paging_severe
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import OBJPC_SYNC, OBJPC_TRY_TO_CACHE, OBJT_SWAP
 from vmsmp.vm.vm_object.paging import vm_object_pip_add, vm_object_pip_wakeup_n
-from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
+from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate, vm_page_unqueue_nowakeup
+from vmsmp.vm.vm_page.alloc import vm_page_alloc
 from vmsmp.vm.vm_page.busy import (
     vm_page_busy_wait,
     vm_page_flag_clear,
@@ -32,11 +33,14 @@ from vmsmp.vm.vm_page.dirty import vm_page_dirty, vm_page_undirty
 from vmsmp.vm.vm_page.flags import (
     PBUSY_SWAPINPROG,
     PBUSY_WANTED,
+    PG_RAM,
     PG_REFERENCED,
     PG_SWAPPED,
+    VM_ALLOC_QUICK,
     VM_PAGE_BITS_ALL,
 )
 from vmsmp.vm.vm_page.free import vm_page_try_to_cache
+from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.page import HARD
 from vmsmp.vm.vm_pager.bio import Bio, started, transfer, vn_strategy
 from vmsmp.vm.vm_pager.result import VM_PAGER_ERROR, VM_PAGER_FAIL, VM_PAGER_OK, VM_PAGER_PEND
@@ -46,12 +50,17 @@ from vmsmp.vm.vm_pager.swap_meta import (
     swp_pager_meta_convert,
     swp_pager_meta_ctl,
 )
+from vmsmp.vm.vm_pager.vnode_lock import vnode_pager_freepage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
+
+#: The most pages of one read, and the bits of a block's number that are the same within a stripe.
+MAX_BURST: Final = 32
+_STRIPE: Final = ~63
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -101,8 +110,10 @@ def _put(obj: VmObject, m: VmPage, flags: int) -> int:
 
 
 def swap_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
-    """Read a page in; return what became of it.
+    """Read a page in, and with vm.swap_burst_read those behind it; return what became of it.
 
+    A page that is valid is where an earlier read has ended (PG_RAM): then those behind it are read, and
+    nobody waits for them.
     Locks: the page hard-busied by the caller, who has raised the object's activity, too.
     Sleeps: for the object's token, and for the device.
     """
@@ -110,14 +121,28 @@ def swap_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
     vm_object_hold(obj)
     if m.object is not obj:
         vm.panic("swap_pager_getpage: object mismatch")
-    blk = swp_pager_meta_ctl(obj, m.pindex)
-    if blk is None:
+    mreq: VmPage | None = m
+    raonly = m.valid == VM_PAGE_BITS_ALL
+    if raonly:
+        mreq = _next_ahead(obj, m.pindex + 1)
+    if mreq is None:
         vm_object_drop(obj)
-        return VM_PAGER_FAIL
-    m.busy_count.setbits(PBUSY_SWAPINPROG)
-    vm_object_pip_add(obj, 1)
-    m.handed(HARD)
-    vn_strategy(vm, Bio([m], write=False, done=swp_pager_async_iodone))
+        return VM_PAGER_OK
+    pages = _burst(obj, mreq)
+    if not pages:
+        if raonly:
+            vnode_pager_freepage(mreq)
+        vm_object_drop(obj)
+        return VM_PAGER_OK if raonly else VM_PAGER_FAIL
+    for page in pages:
+        page.busy_count.setbits(PBUSY_SWAPINPROG)
+    vm_object_pip_add(obj, len(pages))
+    for page in pages:
+        page.handed(HARD)
+    vn_strategy(vm, Bio(pages, write=False, done=swp_pager_async_iodone, awaited=None if raonly else m))
+    if raonly:
+        vm_object_drop(obj)
+        return VM_PAGER_OK
     while True:
         busy_count = m.busy_count.load()
         if not busy_count & PBUSY_SWAPINPROG:
@@ -129,6 +154,54 @@ def swap_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
     m.taken_over(HARD)
     vm_object_drop(obj)
     return VM_PAGER_OK if m.valid == VM_PAGE_BITS_ALL else VM_PAGER_ERROR
+
+
+def _next_ahead(obj: VmObject, pindex: int) -> VmPage | None:
+    """Return the page behind one that is there, to be read ahead; None if it is not to be, or not at once."""
+    wanted = obj.vm.pager.swap_burst_read and pindex < obj.size
+    if not wanted or swp_pager_meta_ctl(obj, pindex) is None:
+        return None
+    return _page_ahead(obj, pindex)
+
+
+def _page_ahead(obj: VmObject, pindex: int) -> VmPage | None:
+    """Return the page at an index, invalid and hard-busied, made if need be; None if it is not to be had."""
+    m, busy = vm_page_lookup_busy_try(obj, pindex, True)
+    if m is None:
+        return vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_QUICK)
+    if busy:
+        return None
+    if m.valid:
+        vm_page_wakeup(m)
+        return None
+    vm_page_unqueue_nowakeup(m)
+    return m
+
+
+def _burst(obj: VmObject, mreq: VmPage) -> list[VmPage]:
+    """Return the page and those behind it that can be read with it; none if it has no swap.
+
+    They are next to each other in swap, too, and within one of its stripes.  The last of several is marked.
+    """
+    pindex = mreq.pindex
+    blk = swp_pager_meta_ctl(obj, pindex)
+    if blk is None:
+        return []
+    marray = [mreq]
+    for i in range(1, min(obj.vm.pager.swap_burst_read + 1, MAX_BURST)):
+        if (
+            pindex + i >= obj.size
+            or swp_pager_meta_ctl(obj, pindex + i) != blk + i
+            or (blk ^ blk + i) & _STRIPE
+        ):
+            break
+        m = _page_ahead(obj, pindex + i)
+        if m is None:
+            break
+        marray.append(m)
+    if len(marray) > 1:
+        vm_page_flag_set(marray[-1], PG_RAM)
+    return marray
 
 
 def _overdue(m: VmPage) -> str | None:
@@ -156,7 +229,7 @@ def swp_pager_async_iodone(bio: Bio) -> None:
 
 
 def _read(m: VmPage, bio: Bio) -> None:
-    """Store the page's bits for the reader, who has it hard-busied, and wake it."""
+    """Store the page's bits for its reader, who has it hard-busied, and wake him; let another page go."""
     m.taken_over(HARD)
     if bio.error:
         m.publish("valid", 0)
@@ -166,9 +239,14 @@ def _read(m: VmPage, bio: Bio) -> None:
         m.publish("valid", VM_PAGE_BITS_ALL)
         vm_page_undirty(m)
         vm_page_flag_set(m, PG_SWAPPED)
-    m.handed(HARD)
+    if m is bio.awaited:
+        m.handed(HARD)
     m.busy_count.clearbits(PBUSY_SWAPINPROG)
-    vm_page_flash(m)
+    if m is bio.awaited:
+        vm_page_flash(m)
+    else:
+        vm_page_deactivate(m)
+        vm_page_wakeup(m)
 
 
 def _written(m: VmPage, bio: Bio) -> None:

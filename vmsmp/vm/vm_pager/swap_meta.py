@@ -143,7 +143,7 @@ def swap_pager_unswapped(m: VmPage) -> None:
 
     Locks: the page hard-busied.  Sleeps: for tokens.
     """
-    if m.flags.load() & PG_SWAPPED:
+    if m.flags.bits(PG_SWAPPED):
         obj = m.object
         vm_object_hold(obj)
         swp_pager_meta_ctl(obj, m.pindex, free=True)

@@ -55,7 +55,7 @@ def vnode_pager_alloc(vp: Vnode, length: int) -> VmObject:
     obj: VmObject | None = vp.hint("v_object")
     if obj is not None:
         vm_object_hold(obj)
-        if obj.flags.load() & OBJ_DEAD:
+        if obj.flags.bits(OBJ_DEAD):
             vm.panic("vnode_pager_alloc: the vnode's object is dead")
     if vp.v_refcnt.load() <= 0:
         vm.panic("vnode_pager_alloc: no vnode reference")
@@ -85,7 +85,7 @@ def vinitvmio(vp: Vnode, filesize: int) -> None:
     obj: VmObject | None = vp.hint("v_object")
     if obj is not None:
         vm_object_hold(obj)
-        if vp.hint("v_object") is not obj or obj.flags.load() & OBJ_DEAD:
+        if vp.hint("v_object") is not obj or obj.flags.bits(OBJ_DEAD):
             vp.vm.panic("vinitvmio: the vnode's object has changed")
     else:
         obj = vnode_pager_alloc(vp, filesize)

@@ -52,7 +52,7 @@ def vnode_pager_lock(ba: VmMapBacking | None) -> Vnode | None:
 def _lock(lobject: VmObject) -> Vnode | None:
     """Lock the object's vnode; look at the object again after each wait."""
     vm = lobject.vm
-    while lobject.hint("type") == OBJT_VNODE and not lobject.flags.load() & OBJ_DEAD:
+    while lobject.hint("type") == OBJT_VNODE and not lobject.flags.bits(OBJ_DEAD):
         vp: Vnode = lobject.hint("handle")
         if vget(vp, LK_SHARED | LK_CANRECURSE):
             vm.kprintf(f"vnode_pager_lock: vnode {vp.name} cannot be had")
@@ -67,7 +67,7 @@ def _lock(lobject: VmObject) -> Vnode | None:
 
 def vnode_pager_freepage(m: VmPage) -> None:
     """Free a page that could not be read, unless somebody needs it.  Locks: the page hard-busied."""
-    if m.busy_count.load() & PBUSY_MASK or m.wire_count.load() or m.flags.load() & PG_NEED_COMMIT:
+    if m.busy_count.load() & PBUSY_MASK or m.wire_count.load() or m.flags.bits(PG_NEED_COMMIT):
         vm_page_activate(m)
         vm_page_wakeup(m)
     else:

@@ -22,6 +22,15 @@ MUTANTS = (
         "fork_among_stores",
     ),
     Mutant(
+        "COW-01b",
+        "vmsmp.vm.pmap.remove:pmap_protect_callback",
+        "pmap_inval_smp_cmpset(info.pmap, va, ptep, pbits, pbits & ~taken)",
+        "ptep.cmpset(pbits, pbits & ~taken)",
+        "INV-C1",
+        "a thread of the parent writes on to the pages that the child sees, by what its TLB still has",
+        "stores_behind_a_fork",
+    ),
+    Mutant(
         "COW-01c",
         f"{_FORK}:vmspace_fork",
         "vm_map_lock(old)",

@@ -10,7 +10,7 @@ MUTANTS = (
     Mutant(
         "AL-18",
         f"{_MODULE}:vm_page_cache",
-        'if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:',
+        'if m.hint("dirty") or m.flags.bits(PG_NEED_COMMIT):',
         "if False:",
         "INV-Q7",
         "what a process wrote just before it was unmapped is cached as clean, and lost",
@@ -21,7 +21,7 @@ MUTANTS = (
         f"{_MODULE}:vm_page_try_to_free",
         """
         vm_page_protect(m, VM_PROT_NONE)
-        if m.hint("dirty") or m.flags.load() & PG_NEED_COMMIT:
+        if m.hint("dirty") or m.flags.bits(PG_NEED_COMMIT):
             vm_page_wakeup(m)
             return False
         """,

@@ -32,7 +32,7 @@ MUTANTS = (
         "HL-07",
         f"{_MODULE}:vm_page_lookup_sbusy_try",
         """
-        if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.load() & PG_FICTITIOUS:
+        if not vm_page_is_valid(m, pgoff, pgbytes) or m.flags.bits(PG_FICTITIOUS):
             vm_page_sbusy_drop(m)
             return None
         """,

@@ -1,0 +1,102 @@
+"""What page tables give, against what the map says that they belong to.
+
+Asked of a user's map when an exclusive section of it ends, and when nobody has it locked exclusively.
+INV-C1: a page is mapped writeable only as the first object's of its entry.  INV-C2: no page is mapped
+writeable whose anonymous object lies behind another one in a chain.  INV-M4: every page of what is wired is
+mapped so and wired itself, and nothing else is mapped so.  INV-M6: what needs a copy is mapped writeable
+nowhere.  INV-M7: a page is mapped with no right that its entry does not give.
+Of wirings are left out: entries in transition, which are being wired or unwired; devices' pages, which are
+nobody's to wire; and all of a machine whose faults are not the kernel's (`vm.map.fault`).
+"""
+
+from __future__ import annotations
+
+from vmsmp.check.rules import Broken
+from vmsmp.check.vm.pmap import mapped
+from vmsmp.mmu.entry import PG_RW
+from vmsmp.vm.pmap.bits import PG_MANAGED, PG_W
+from vmsmp.vm.pmap.entries import page_named
+from vmsmp.vm.system import VmSystem
+from vmsmp.vm.vm_fault.fault import vm_fault
+from vmsmp.vm.vm_map.entry import VmMapBacking, VmMapEntry
+from vmsmp.vm.vm_map.flags import (
+    MAP_ENTRY_IN_TRANSITION,
+    MAP_ENTRY_KSTACK,
+    MAP_ENTRY_NEEDS_COPY,
+    VM_MAPTYPE_NORMAL,
+    VM_PROT_ALL,
+    VM_PROT_WRITE,
+)
+from vmsmp.vm.vm_map.map import VmMap
+from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE
+from vmsmp.vm.vm_page.flags import PAGE_SIZE
+
+
+def broken_rights(map: VmMap) -> Broken | None:
+    """Return the first of the rules that a user's map breaks, or None."""
+    vm: VmSystem = map.vm
+    if map.pmap is None or map.pmap is vm.pmap.kernel_pmap:
+        return None
+    wirings: dict[int, int] = {}
+    for va, pte in mapped(map.pmap):
+        entry = map.raw_rb_root.at_or_before(va)
+        if entry is None or va >= entry.ba.raw_end:
+            continue  # whose mapping it is, INV-B5 asks
+        broken = _too_much(entry, pte) or _behind(vm, entry, pte)
+        if broken is not None:
+            return broken
+        if pte & PG_W:
+            wirings[va] = pte
+    return _broken_wirings(map, wirings) if vm.map.fault is vm_fault else None
+
+
+def _too_much(entry: VmMapEntry, pte: int) -> Broken | None:
+    """Whether an entry of a page table gives more than the map's entry (INV-M6, INV-M7)."""
+    if pte & PG_RW and entry.raw_eflags & MAP_ENTRY_NEEDS_COPY:
+        return Broken("INV-M6", "an entry needs a copy, and a page of it is mapped writeable")
+    if pte & PG_RW and not entry.raw_protection & VM_PROT_WRITE:
+        return Broken("INV-M7", "a page is mapped writeable that its entry does not let be written to")
+    if not entry.raw_protection & VM_PROT_ALL:
+        return Broken("INV-M7", "a page is mapped, and so can be read, where nothing may be read")
+    return None
+
+
+def _behind(vm: VmSystem, entry: VmMapEntry, pte: int) -> Broken | None:
+    """Whether a page is mapped writeable that others see through a chain (INV-C1, INV-C2)."""
+    if not (pte & PG_RW and pte & PG_MANAGED) or entry.raw_maptype != VM_MAPTYPE_NORMAL:
+        return None
+    obj = page_named(vm, pte).raw_object
+    if obj is not entry.ba.raw_object:
+        return Broken("INV-C1", "a page is mapped writeable, and not the first object's")
+    if obj.raw_type in ANONYMOUS and any(_lies_behind(ba) for ba in obj.raw_backing_list):
+        return Broken("INV-C2", "a page is mapped writeable whose object lies behind another one")
+    return None
+
+
+def _lies_behind(ba: VmMapBacking) -> bool:
+    """Whether an element is one of an entry's chain, and not the first."""
+    entry = ba.map.raw_rb_root.at_or_before(ba.raw_start)
+    return entry is not None and entry.ba is not ba and ba in entry.chain()
+
+
+def _broken_wirings(map: VmMap, wirings: dict[int, int]) -> Broken | None:
+    """Whether the pages of what is wired are not those that are mapped as wired (INV-M4)."""
+    for entry in map.raw_rb_root:
+        if not _wires(entry):
+            continue
+        start = entry.ba.raw_start + PAGE_SIZE * bool(entry.raw_eflags & MAP_ENTRY_KSTACK)
+        for va in range(start, entry.ba.raw_end, PAGE_SIZE):
+            pte = wirings.pop(va, None)
+            if (pte is not None) != (entry.raw_wired_count > 0):
+                said = "is not mapped so" if pte is None else "is mapped so and is not"
+                return Broken("INV-M4", f"a page of what is wired {said}")
+            if pte is not None and pte & PG_MANAGED and not page_named(map.vm, pte).wire_count.value:
+                return Broken("INV-M4", "a page is mapped as wired, and is not")
+    return None
+
+
+def _wires(entry: VmMapEntry) -> bool:
+    """Whether what is wired of an entry is settled, and concerns pages."""
+    obj = entry.ba.raw_object
+    settled = not entry.raw_eflags & MAP_ENTRY_IN_TRANSITION and entry.raw_maptype == VM_MAPTYPE_NORMAL
+    return settled and (obj is None or obj.raw_type not in (OBJT_DEVICE, OBJT_MGTDEVICE))

@@ -29,6 +29,7 @@ from vmsmp.vm.vm_map import (
     VM_PROT_READ,
     VM_PROT_RW,
     VM_PROT_WRITE,
+    VM_SUBSYS_STACK,
     vm_map_entry_release,
     vm_map_entry_reserve,
     vm_map_find,
@@ -191,7 +192,7 @@ def lookups_alone(m):
             return found.prot, found.wflags, found.pindex
 
         # -- anonymous memory, and what is not mapped
-        put(map, -2, 1, ANON._replace(id=11))
+        put(map, -2, 1, ANON._replace(id=VM_SUBSYS_STACK))
         put(map, 0, 2)
         m.check(look(3, VM_PROT_READ) == KERN_INVALID_ADDRESS, "what is not mapped is not found")
         m.check(look(1, VM_PROT_READ) == (VM_PROT_RW, 0, 1), "memory is found, with all its rights")

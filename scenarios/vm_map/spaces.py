@@ -101,6 +101,7 @@ def exit_and_reap(m):
         while p_lock.load():  # PSTALL
             m.pause()
         vmspace_exitfree(p)
+        m.check(p.hint("p_vmspace") is None, "a process that was reaped has none")
 
     def scanner():
         for _ in m.rounds(2):

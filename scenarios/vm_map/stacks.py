@@ -139,6 +139,9 @@ def stack_within_limits(m):
         m.spawn(thread)
     m.join()
     m.check(stack_size(vmspace) * PAGE_SIZE <= limit, "a stack stays within its limit")
+    grown = [entry for entry in vmspace.vm_map.raw_rb_root if entry.ba.raw_start < TOP - STEP * PAGE_SIZE]
+    if wire_future:
+        m.check(all(entry.raw_wired_count for entry in grown), "what is mapped from now on is wired")
     give_back(vmspace)
 
 

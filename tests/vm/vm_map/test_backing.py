@@ -38,6 +38,7 @@ def chained(vm):
     vm_map_lock(map)
     ba = new_backing(map)
     ba.start, ba.end, ba.offset, ba.pmap, ba.object = at(4), at(8), 5 * PAGE_SIZE, map.pmap, below
+    ba.backing_ba, ba.backing_count = None, 0
     entry.ba.backing_ba, entry.ba.backing_count = ba, 1
     below.backing_lk.acquire()
     below.backing_list.append(ba)

@@ -145,10 +145,11 @@ def broken_copies(map: VmMap) -> Broken | None:
 def broken_hints(map: VmMap) -> Broken | None:
     """Whether a search that is told where to begin would pass a hole by that it wants (INV-M10)."""
     for hint in map.raw_freehint:
+        align = hint.align or 1  # one that was never set says 0
         if hint.whole and any(
-            -(-low // hint.align) * hint.align + hint.length <= high
+            -(-low // align) * align + hint.length <= high
             for low, high in _holes(map)
-            if -(-low // hint.align) * hint.align < hint.start
+            if -(-low // align) * align < hint.start
         ):
             return Broken("INV-M10", "a search would begin behind a hole that it wants")
     return None

@@ -22,7 +22,6 @@ from vmsmp.records.record import Record, has, record
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.vm.vm_map.flags import (
     MAP_ENTRY_IN_TRANSITION,
-    VM_INHERIT_DEFAULT,
     VM_MAPTYPE_UNSPECIFIED,
     eflags_format,
 )
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.records.word import Word
     from vmsmp.vm.vm_map.map import VmMap
+
+#: What a field of new memory says until it is filled, so that nobody counts on its being zero.
+UNDEFINED: Final[Any] = "undefined"
 
 
 def _map_locked(cpu: Cpu, thing: Any) -> bool:
@@ -77,9 +79,9 @@ class VmMapBacking(Record):
     pmap: Any = field("m|l", "M", default=None)  # a Pmap
     object: Any = field("m|l", "M", default=None)  # a VmObject, a VmMap or a function, by maptype
     # invariant: no two entries share an element
-    backing_ba: VmMapBacking | None = field("m", "M", default=None)
+    backing_ba: VmMapBacking | None = field("m", "M", default=UNDEFINED)
     # invariant: the number of elements below
-    backing_count: int = field("m", "M")
+    backing_count: int = field("m", "M", default=UNDEFINED)
     aux_info: Any = field("m", "M", default=None)
     flags: int = field("", format=hex)  # VM_MAP_BACK_EXCL_HEUR: races by design
 
@@ -121,9 +123,9 @@ class VmMapEntry(Record):
     maptype: int = field("m", "M", default=VM_MAPTYPE_UNSPECIFIED)
     protection: int = field("m", "M")
     max_protection: Word = word()  # may lose VM_PROT_WRITE in a fault, with the map locked shared
-    inheritance: int = field("m", "M", default=VM_INHERIT_DEFAULT)
+    inheritance: int = field("m", "M", default=UNDEFINED)
     # invariant: a user's wiring counts once, together with MAP_ENTRY_USER_WIRED
-    wired_count: int = field("m", "M")
+    wired_count: int = field("m", "M", default=UNDEFINED)
     id: int = field("m", "M")
 
     map: VmMap = plain()

@@ -12,7 +12,7 @@ from vmsmp.campaign.tally import Campaign, Face, Row
 from vmsmp.campaign.way import Scarcity
 from vmsmp.report.campaign import campaign_dict, campaign_text
 
-FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:", ("mine",))
+FINDING = Finding("old-one", ("check: *",), ("*",), "the kernel does so too", "mend-it", "v1:mine:1:")
 
 
 def told(campaign, seed=0, minutes=1.0):

@@ -11,6 +11,9 @@ entry of the list explains is new unless this proves that it is a further face o
     chance: if the repair made no difference, `HITS` failures in n runs without it and none in `TIMES` n runs
     with it would come once in (1 + TIMES) ** HITS cases.
 
+A repair is left out if what is planted has changed the very lines that it mends; then the finding that it
+belongs to is the cause of nothing.
+
 Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
 is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
 only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
@@ -29,8 +32,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from vmsmp.campaign.findings import Finding
+from vmsmp.campaign.batch import ENDS
+from vmsmp.campaign.findings import Finding, by_name, explain, findings
 from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, signature_of
 from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.campaign.runner import runner_for
@@ -41,8 +46,7 @@ from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.trace import count_steps
 from vmsmp.errors import ReplayDiverged
-from vmsmp.library import Scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.catalogue import REPAIR_BY_NAME, fitting_repairs
 from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import OpCounter, Recorder
 from vmsmp.sched.vicinity import Vicinity
@@ -93,7 +97,7 @@ class Cause:
 
 
 def find_cause(
-    scenario: Scenario,
+    scenario: Program,
     failure: Failure,
     options: Options,
     among: Sequence[Finding],
@@ -115,6 +119,27 @@ def find_cause(
     except _Bound:
         evidence = f"not decided in {inquiry.runs:,} schedules"
         return Cause(Verdict.UNDECIDED, evidence=evidence, runs=inquiry.runs)
+
+
+def known_cause(
+    program: Program, failure: Failure, options: Options, alive: Callable[[], None] = lambda: None
+) -> Finding | None:
+    """The known finding that a failure with a line is, by its entry, or that is proven to cause it."""
+    finding = explain(failure, options.repairs)
+    if finding is not None or failure.kind in ENDS:
+        return finding
+    return by_name(find_cause(program, failure, options, findings(), alive=alive).finding)
+
+
+def suspects(
+    scenario: Program, failure: Failure, options: Options, *, check: bool = True, hang_s: float | None = None
+) -> tuple[Finding, ...]:
+    """The known findings whose repair, alone, keeps a failure's line from failing so: a hint, and no proof."""
+    if not failure.schedule or failure.kind in ENDS:
+        return ()
+    comparison = _Comparison(scenario, failure, options, findings(), lambda: None, hang_s)
+    comparison.check = check
+    return comparison.suspects()
 
 
 class _Bound(Exception):
@@ -142,7 +167,7 @@ class _Comparison:
 
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: Program,
         failure: Failure,
         options: Options,
         among: Sequence[Finding],
@@ -152,7 +177,8 @@ class _Comparison:
         self.scenario = scenario
         self.failure = failure
         self.options = options
-        self.among = _one_a_repair(among, options.repairs, failure.program)
+        self.every = fitting_repairs(options.mutants)
+        self.among = _one_a_repair(among, self.every - options.repairs, failure)
         self.alive = alive
         self.hang_s = hang_s
         self.check = True
@@ -189,7 +215,18 @@ class _Comparison:
             return self._freely(cause, free_runs)
         return cause
 
+    def suspects(self) -> tuple[Finding, ...]:
+        """The findings whose repair, alone, keeps its line from failing so."""
+        self.schedule = replace(parse_for(self.scenario, self.failure.schedule), digest="")
+        digest, signature = self._replay(())
+        if not self.among or signature != self.failure.signature:
+            return ()
+        return tuple(self._helping(self.among, digest))
+
     def _refuted(self, why: str) -> Cause:
+        left_out = sorted(REPAIR_BY_NAME.keys() - self.every)
+        if left_out:
+            why += f"; left out for what is planted: {', '.join(left_out)}"
         return Cause(Verdict.REFUTED, evidence=why, runs=self.runs)
 
     # -- its own line -----------------------------------------------------------------------------
@@ -227,7 +264,7 @@ class _Comparison:
     # -- many runs --------------------------------------------------------------------------------
 
     def _compared(self, candidates: Sequence[Finding]) -> Cause:
-        every = frozenset(REPAIR_BY_NAME)
+        every = self.every
         if self._go_on(self._arm(every, self.schedule), GLANCE, 1):
             return self._refuted(WITH_ALL)
         arms = [(one, self._arm(every - {one.repair}, self.schedule)) for one in candidates]
@@ -330,7 +367,7 @@ class _Comparison:
 
     def _compared_freely(self) -> Cause:
         """The cause of a failure that the free engine alone shows."""
-        every = frozenset(REPAIR_BY_NAME)
+        every = self.every
         until = time.monotonic() + FREE_S
         finding = self._suspect(every, until)
         without, hits = 0, 0
@@ -397,7 +434,7 @@ class _Comparison:
     def _freely(self, cause: Cause, free_runs: int) -> Cause:
         """The same cause, if so many runs of the free engine pass with all repairs."""
         wanted = min(FREE_RUNS, TIMES * HITS * free_runs)
-        passed, hits = self._free_runs(frozenset(REPAIR_BY_NAME), wanted, 1, time.monotonic() + FREE_S)
+        passed, hits = self._free_runs(self.every, wanted, 1, time.monotonic() + FREE_S)
         if hits:
             return self._refuted(WITH_ALL)
         if passed < wanted:
@@ -412,11 +449,14 @@ def _turns(arm: _Arm) -> Iterator[tuple[Scheduler, int]]:
         yield (arm.searching, seed + arm.runs) if arm.runs % 2 else (arm.near, seed)
 
 
-def _one_a_repair(among: Sequence[Finding], on: frozenset[str], scenario: str) -> list[Finding]:
-    """The findings whose repair is not on; of several with one repair, that of the scenario if any is."""
-    kept: dict[str, Finding] = {}
+def _one_a_repair(among: Sequence[Finding], repairs: frozenset[str], failure: Failure) -> list[Finding]:
+    """The findings that have one of these repairs; of several that have the same, who the failure looks like.
+
+    Its signature tells more than its scenario.
+    """
+    kept: dict[str, tuple[tuple[bool, bool], Finding]] = {}
     for finding in among:
-        before = kept.get(finding.repair)
-        if finding.repair not in on and (before is None or scenario in finding.scenarios):
-            kept[finding.repair] = finding
-    return list(kept.values())
+        likeness = finding.shows_as(failure.signature), failure.program == finding.scenario
+        if finding.repair in repairs and (finding.repair not in kept or likeness > kept[finding.repair][0]):
+            kept[finding.repair] = likeness, finding
+    return [finding for _, finding in kept.values()]

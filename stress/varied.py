@@ -7,8 +7,9 @@ A piece is a search of one scenario: every strategy, both depths, timeouts and w
 from N and the seed.  The journal (default .vmsmp/varied.jsonl) has a JSON object for each piece that is done;
 the same command goes on behind its last one, so an interrupted run loses a piece at most.
 
-A failure is explained if it is a known finding or a proven face of one, or a run that its step limit cut short: along the same line
-it is no livelock at the usual limit.  Everything else is shown with its line, and the exit code is 1.
+A failure is explained if it is a known finding or proven to come from one, or a run that its step limit cut
+short: along the same line it is no livelock at the usual limit.  Everything else is shown with its line, and
+the exit code is 1.
 """
 
 from __future__ import annotations

@@ -231,9 +231,7 @@ def read(tmp_path):
 
 
 def test_a_file_is_read(read):
-    assert (
-        Finding("one", ("check: bad",), ("* in f",), "because", "mend-it", "v1:one:0:"),
-    ) == read(GOOD)
+    assert (Finding("one", ("check: bad",), ("* in f",), "because", "mend-it", "v1:one:0:"),) == read(GOOD)
 
 
 def test_a_finding_may_expire(read):

@@ -109,6 +109,12 @@ def test_a_campaign_that_is_to_end_its_first_round_gets_time_for_it(campaign):
     assert "go on: vmsmp stress --minutes 120 --seed 1000" == last
 
 
+def test_what_comparisons_took_is_told(campaign):
+    words = "1,234 schedules more compared 12 failures with known findings"
+    assert words in told(campaign(inquiries=12, compared=1234)).splitlines()
+    assert "schedules more" not in told(campaign())
+
+
 def test_a_whole_round_has_nothing_to_confess(campaign):
     assert "batches of the first round" not in told(campaign())
 
@@ -199,7 +205,7 @@ def test_of_many_scenarios_those_that_failed_are_named(campaign):
 def test_all_of_many_scenarios_are_named_to_who_asks(campaign):
     text = campaign_text(campaign(rows=MANY), seed=0, minutes=1.0, verbose=True)
     assert "\ns07 " in text
-    assert "not explored under control: none\n" in text
+    assert "not explored under control: none; " in text
 
 
 def test_of_many_known_findings_the_names_are_told(campaign, failure):

@@ -15,9 +15,10 @@ A repair is left out if what is planted has changed the very lines that it mends
 belongs to is the cause of nothing.
 
 Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
-is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
-only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
-and in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
+is rare; the others are such a search.  Where the signature is one that the finding's entry lists, it need not
+come back: that it does is known.  Where a failure of its signature was proven before in its scenario, only
+its own line is asked.  A failure of the free engine has no line: a short search under control finds one, and
+in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
 there.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
@@ -37,18 +38,18 @@ from vmsmp.campaign.findings import Finding, by_name, explain, findings
 from vmsmp.campaign.free_run import free_rounds
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, signature_of
-from vmsmp.campaign.replay import follow, parse_for
+from vmsmp.campaign.replay import parse_for
 from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.free import HANG_S as FREE_HANG_S
 from vmsmp.engine.hang import HANG_S
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.engine.trace import count_steps
+from vmsmp.engine.trace import count_steps, digest
 from vmsmp.errors import ReplayDiverged
 from vmsmp.patches.catalogue import REPAIR_BY_NAME, fitting_repairs
 from vmsmp.sched.portfolio import Portfolio
-from vmsmp.sched.replay import OpCounter, Recorder
+from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sched.vicinity import Vicinity
 
 #: How often a failure has to come back without the repair, and how many times as many runs pass with it.
@@ -72,6 +73,10 @@ FREE_TURN: Final = 100
 
 WITH_ALL: Final = "it comes with the repairs of all known findings on, too"
 NO_HELP: Final = "its line fails all the same, whichever known finding is repaired"
+
+
+#: Who is told the signature, the line and the log of each run, and says whether there is to be another.
+Heard = Callable[[str, Schedule, list[int]], bool]
 
 
 class Verdict(StrEnum):
@@ -134,7 +139,7 @@ def known_cause(
 def suspects(
     scenario: Program, failure: Failure, options: Options, *, check: bool = True, hang_s: float | None = None
 ) -> tuple[Finding, ...]:
-    """The known findings whose repair, alone, keeps a failure's line from failing so: a hint, and no proof."""
+    """The known findings whose repair, alone, keeps a failure's line from failing so: a hint, no proof."""
     if not failure.schedule or failure.kind in ENDS:
         return ()
     comparison = _Comparison(scenario, failure, options, findings(), lambda: None, hang_s)
@@ -200,28 +205,36 @@ class _Comparison:
             if found is None:
                 return self._compared_freely()
             self.schedule = found
-        digest, signature = self._replay(())
+        now, signature = self._replay(())
         if signature != self.failure.signature:
             raise ReplayDiverged("its line fails otherwise than it did")
         for finding in self.among:
             if finding.name in faces and self._helps(finding):
-                evidence = f"its line does not fail so with repair {finding.repair}"
-                return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
-        candidates = list(self._helping(self.among, digest))
-        if not candidates:
-            return self._refuted(NO_HELP)
-        cause = self._compared(candidates)
+                return self._proven(finding, f"its line does not fail so with repair {finding.repair}")
+        likely = (one for one in self.among if one.shows_as(self.failure.signature) and self._helps(one))
+        listed = next(likely, None)
+        if listed is not None:
+            cause = self._glanced_at(listed)
+        else:
+            candidates = list(self._helping(self.among, now))
+            if not candidates:
+                return self._refuted(NO_HELP)
+            cause = self._compared(candidates)
         if cause.verdict == Verdict.PROVEN and not self.failure.schedule:
             return self._freely(cause, free_runs)
         return cause
 
     def suspects(self) -> tuple[Finding, ...]:
-        """The findings whose repair, alone, keeps its line from failing so."""
+        """The findings whose repair, alone, keeps its line from failing so, those that show so first."""
         self.schedule = replace(parse_for(self.scenario, self.failure.schedule), digest="")
-        digest, signature = self._replay(())
+        now, signature = self._replay(())
         if not self.among or signature != self.failure.signature:
             return ()
-        return tuple(self._helping(self.among, digest))
+        helping = self._helping(self.among, now)
+        return tuple(sorted(helping, key=lambda one: not one.shows_as(signature)))
+
+    def _proven(self, finding: Finding, evidence: str) -> Cause:
+        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
 
     def _refuted(self, why: str) -> Cause:
         left_out = sorted(REPAIR_BY_NAME.keys() - self.every)
@@ -231,37 +244,49 @@ class _Comparison:
 
     # -- its own line -----------------------------------------------------------------------------
 
-    def _helping(self, among: Sequence[Finding], digest: str) -> Iterator[Finding]:
+    def _helping(self, among: Sequence[Finding], before: str) -> Iterator[Finding]:
         """The findings whose repair, alone, keeps the line from failing so.
 
         Repairs that together change nothing in its run need not be tried one by one.
         """
         now, signature = self._replay(one.repair for one in among)
-        if now == digest:
+        if now == before:
             return
         if len(among) == 1:
             if signature != self.failure.signature:
                 yield among[0]
             return
         half = len(among) // 2
-        yield from self._helping(among[:half], digest)
-        yield from self._helping(among[half:], digest)
+        yield from self._helping(among[:half], before)
+        yield from self._helping(among[half:], before)
 
     def _helps(self, finding: Finding) -> bool:
         return self._replay([finding.repair])[1] != self.failure.signature
 
     def _replay(self, repairs: Iterable[str]) -> tuple[str, str]:
         """The digest and the signature of the line's run with these repairs on, too."""
-        self._count()
         options = self.schedule.options
-        more = replace(options, repairs=options.repairs | frozenset(repairs))
-        line = replace(self.schedule, options=more)
-        hang_s = HANG_S if self.hang_s is None else self.hang_s
-        outcome = follow(self.scenario, line, check=self.check, hang_s=hang_s)
-        self.operations += outcome.steps
-        return outcome.digest, outcome.failure.signature if outcome.failure is not None else ""
+        came: list[tuple[str, str]] = []
+
+        def heard(signature: str, _line: Schedule, log: list[int]) -> bool:
+            came.append((digest(log), signature))
+            return False
+
+        line = (Preempting(self.schedule.preemptions), self.schedule.seed)
+        self._run(replace(options, repairs=options.repairs | frozenset(repairs)), [line], heard)
+        return came[0]
 
     # -- many runs --------------------------------------------------------------------------------
+
+    def _glanced_at(self, finding: Finding) -> Cause:
+        """The verdict on a failure that shows as the finding does in its own scenario."""
+        if self._go_on(self._arm(self.every, self.schedule), GLANCE, 1):
+            return self._refuted(WITH_ALL)
+        evidence = (
+            f"it shows as in {finding.scenario}, its line does not fail so with repair {finding.repair}, "
+            f"and none of {GLANCE} schedules with all repairs do"
+        )
+        return self._proven(finding, evidence)
 
     def _compared(self, candidates: Sequence[Finding]) -> Cause:
         every = self.every
@@ -279,7 +304,7 @@ class _Comparison:
             f"{failing.hits} of {failing.runs:,} schedules fail so without repair {finding.repair}, "
             f"none of {passing.runs:,} with all repairs"
         )
-        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        return self._proven(finding, evidence)
 
     def _come_back(self, arms: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, Schedule]:
         """The first finding without whose repair alone the failure comes, and the line on which it does."""
@@ -299,7 +324,7 @@ class _Comparison:
         Raises: _Bound when the bounds are reached first.
         """
 
-        def heard(signature: str, line: Schedule) -> bool:
+        def heard(signature: str, line: Schedule, _log: list[int]) -> bool:
             arm.runs += 1
             if signature == self.failure.signature:
                 arm.hits += 1
@@ -310,10 +335,8 @@ class _Comparison:
             self._run(replace(self.schedule.options, repairs=arm.repairs), _turns(arm), heard)
         return arm.hits >= hits
 
-    def _run(
-        self, options: Options, turns: Iterable[tuple[Scheduler, int]], heard: Callable[[str, Schedule], bool]
-    ) -> None:
-        """Run in turn as long as `heard`, which is told each run's signature and line, wants more of it."""
+    def _run(self, options: Options, turns: Iterable[tuple[Scheduler, int]], heard: Heard) -> None:
+        """Run in turn as long as `heard` wants more of it."""
         hang_s = HANG_S if self.hang_s is None else self.hang_s
         with runner_for(self.scenario, options, check=self.check, hang_s=hang_s) as runner:
 
@@ -327,9 +350,10 @@ class _Comparison:
                     machine.close()
                     if runner.engine.interrupted:
                         raise KeyboardInterrupt
-                    self.operations += count_steps(runner.engine.execution.log)
+                    log = runner.engine.execution.log
+                    self.operations += count_steps(log)
                     line = replace(self.schedule, seed=seed, preemptions=tuple(recorder.preemptions))
-                    if not heard(signature_of(found) if found is not None else "", line):
+                    if not heard(signature_of(found) if found is not None else "", line, log):
                         return
 
             runner.drive(drive)
@@ -354,7 +378,7 @@ class _Comparison:
         seed, search = self.schedule.seed, Portfolio(self.schedule.seed)
         found: list[Schedule] = []
 
-        def heard(signature: str, line: Schedule) -> bool:
+        def heard(signature: str, line: Schedule, _log: list[int]) -> bool:
             if signature == self.failure.signature:
                 found.append(line)
             return not found
@@ -386,7 +410,7 @@ class _Comparison:
             f"{hits} of {without:,} free runs fail so without repair {finding.repair}, "
             f"none of {passed:,} with all repairs"
         )
-        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        return self._proven(finding, evidence)
 
     def _suspect(self, every: frozenset[str], until: float) -> Finding | None:
         """The finding without whose repair free runs seem to fail, None if they seldom do.

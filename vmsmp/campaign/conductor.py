@@ -1,9 +1,10 @@
 """Who conducts a campaign: hands out the plan's batches, keeps what comes back, and sees to the errands.
 
 What was found before is replayed first.  Of a failure that no list explains it is found out whether a known
-finding causes it (`campaign.cases`), and what is new is shortened, before more batches begin.  What is not
-decided when the time is up has `GRACE_S` seconds more.  A batch whose worker was killed is tried once more;
-one that hangs its worker, or takes too much memory, costs itself.
+finding causes it (`campaign.cases`), and what is new is shortened, before more batches begin; faces of known
+findings are shortened when a round is over.  What is not decided when the time is up has `GRACE_S` seconds
+more.  A batch whose worker was killed is tried once more; one that hangs its worker, or takes too much
+memory, costs itself.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Conductor:
         self.on_report = on_report
         self.cases = Cases(campaign.today, plan.hang_s)
         self._errands: deque[Job] = deque()
+        #: What can wait until a round is over.
+        self._later: deque[Job] = deque()
         self._asked: dict[str, Asked] = {}
         #: Batches whose worker died, and those that have been tried again already.
         self._again: deque[Batch] = deque()
@@ -93,6 +96,8 @@ class Conductor:
             for phase in self.plan.phases():
                 self._hand_out(phase)
                 if phase.last:
+                    self._errands += self._later
+                    self._later.clear()
                     self._settle()
                 if self._is_late():
                     break
@@ -287,6 +292,8 @@ class Conductor:
 
     def _answered(self, inquired: Inquired) -> None:
         """An inquiry is over."""
+        self.campaign.inquiries += 1
+        self.campaign.compared += inquired.cause.runs
         for sighting, cause in self.cases.answer(inquired):
             self._decide(sighting, cause)
 
@@ -309,8 +316,10 @@ class Conductor:
         failure = sighting.failure
         first = self.store.decide(failure, known, why, sighting.batch)
         if first and failure.schedule and failure.kind not in ENDS:
-            runs = FACE_RUNS if known else SHORTEN_RUNS
-            self._errands.append(Shortening(failure, self.plan.hang_s, runs))
+            if known:
+                self._later.append(Shortening(failure, self.plan.hang_s, FACE_RUNS))
+            else:
+                self._errands.append(Shortening(failure, self.plan.hang_s, SHORTEN_RUNS))
 
     def _shortened(self, done: Shortened) -> None:
         if done.short is None:

@@ -2,8 +2,8 @@
 
 `stress/known.toml` lists them; its head says what an entry holds.  A campaign shows a known finding and does
 not fail on it.  An entry excuses as little as it can: what was seen to follow from the defect in the one
-scenario that tells its story, after the step that does the damage.  What comes of it anywhere else is proven by
-its repair when it is met (`campaign.cause`).
+scenario that tells its story, after the step that does the damage.  What comes of it anywhere else is proven
+by its repair when it is met (`campaign.cause`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from vmsmp.errors import UsageError
 class Finding:
     """One entry.
 
-    `signatures` are shell patterns over failure signatures, `steps` are some over `Failure.step`, which a free
-    run does not know.  From the day `expires` on a campaign fails for it all the same (None: it never does).
+    `signatures` are shell patterns over failure signatures, `steps` are some over `Failure.step`, which a
+    free run does not know.  From the day `expires` on a campaign fails for it all the same (None: it never
+    does).
     """
 
     name: str

@@ -49,7 +49,8 @@ class Campaign:
     `before` counts the batches that the store had already, `lost` those that were under way at the end.
     `fixed` are lines of the store that fail no longer on this code.  `parallel`: free runs were so.  `store`
     is the file that keeps it all.  `undecided` counts the failures of which it is not known yet whether they
-    are new; `why` says of new ones why they are not known.
+    are new; `why` says of new ones why they are not known.  `inquiries` is how often that was looked into,
+    and `compared` how many runs that took.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -59,6 +60,8 @@ class Campaign:
     counts: dict[str, int] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     undecided: int = 0
+    inquiries: int = 0
+    compared: int = 0
     fixed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0

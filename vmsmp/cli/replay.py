@@ -28,8 +28,8 @@ def register(commands: Subparsers) -> None:
         "replay",
         help="show a run again",
         description="Run a scenario once more along a schedule line and tell the story.",
-        epilog="Exit code 0: the run is clean; 1: it fails, known or not; 3: it is clean and not the run that the line was "
-        "made of, or it diverged from --digest.",
+        epilog="Exit code 0: the run is clean; 1: it fails, known or not; 3: it is clean and not the run "
+        "that the line was made of, or it diverged from --digest.",
     )
     add_line(parser)
     parser.add_argument("--all", action="store_true", help="show every row of the table")

@@ -86,6 +86,9 @@ def _explored(campaign: Campaign, seed: int, minutes: float, *, every: bool) -> 
     lines = [_totals(campaign)]
     if campaign.before:
         lines.append(f"{campaign.before:,} of {campaign.batches:,} batches were in the store already")
+    if campaign.inquiries:
+        what = f"{campaign.inquiries:,} failures with known findings"
+        lines.append(f"{campaign.compared:,} schedules more compared {what}")
     if campaign.lost:
         lines.append(f"{campaign.lost} batches did not end in time, and are not counted")
     if campaign.interrupted:
@@ -101,7 +104,8 @@ def _explored(campaign: Campaign, seed: int, minutes: float, *, every: bool) -> 
         untouched = [name for name, row in campaign.rows.items() if not getattr(row, count)]
         if untouched and not (campaign.scarcity and count == "schedules"):
             names = ", ".join(untouched) if every else f"{len(untouched)} scenarios (--verbose names them)"
-            how = "the rest of the first round has them" if missing else "`vmsmp stress --scenarios NAME` does it"
+            how = "the rest of the first round has them"
+            how = how if missing else "`vmsmp stress --scenarios NAME` does it"
             lines.append(f"not explored {what}: {names}; {how}")
     lines += [f"error: {error}" for error in campaign.errors[:FEW]]
     if len(campaign.errors) > FEW:
@@ -148,6 +152,8 @@ def campaign_dict(campaign: Campaign) -> dict[str, object]:
         "planned": campaign.planned,
         "before": campaign.before,
         "lost": campaign.lost,
+        "inquiries": campaign.inquiries,
+        "compared": campaign.compared,
         "fixed": campaign.fixed,
         "interrupted": campaign.interrupted,
         "errors": campaign.errors,

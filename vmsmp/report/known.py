@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def known_lines(program: Program, failure: Failure, options: Options) -> list[str]:
-    """Return which known finding a failure is, how to see what lies behind it, and where to read; else nothing.
+    """Return which known finding a failure is, how to see what lies behind it, and where to read.
 
-    `options` are those of the run that failed.
+    It is nothing if it is none.  `options` are those of the run that failed.
     """
     finding = explain(failure, options.repairs)
     if finding is None:
@@ -31,7 +31,7 @@ def known_lines(program: Program, failure: Failure, options: Options) -> list[st
 def suspect_lines(
     program: Program, failure: Failure, options: Options, suspects: Sequence[Finding]
 ) -> list[str]:
-    """Return that a failure no entry explains may come from these findings, and how to find out; else nothing."""
+    """Return that these findings may cause a failure that no entry explains, and how to find out."""
     if not suspects:
         return []
     first = suspects[0]
@@ -41,11 +41,11 @@ def suspect_lines(
     else:
         what = f"it may be a further face of known finding {first.name}: {first.reason}"
     mutants = [word for name in sorted(options.mutants) for word in ("--mutant", name)]
-    proof = ["vmsmp", "stress", "--scenarios", failure.place or failure.program, "--schedules", "2000", *mutants]
+    where = ["--scenarios", failure.place or failure.program, "--schedules", "2000"]
     return [
         what,
         "  with its repair alone this line does not fail so, which proves little; many schedules do:",
-        f"  {shlex.join(proof)}",
+        f"  {shlex.join(['vmsmp', 'stress', *where, *mutants])}",
         *_more(program, failure, options, first),
     ]
 

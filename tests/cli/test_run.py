@@ -89,6 +89,7 @@ def test_the_json_of_a_failure_has_its_keys(vmsmp):
             "program",
             "engine",
             "execution",
+            "known",
         )
     } == set(vmsmp(*BROKEN, "--json").json["failures"][0])
 

@@ -31,7 +31,9 @@ def test_a_known_finding_is_named_in_the_report_and_the_properties(session):
         "--junitxml=junit.xml",
     )
     assert "known finding stop-cancels-another-call: a stop cancels every request " in text
-    assert "  what lies behind it: vmsmp run stop_cancels_another_call --repair cancel-of-another-call" in text
+    assert (
+        "  what lies behind it: vmsmp run stop_cancels_another_call --repair cancel-of-another-call" in text
+    )
     assert "  its story: vmsmp replay stop-cancels-another-call; its entry is in stress/known.toml" in text
     assert "stop-cancels-another-call" == session.properties("junit.xml")["test_it"]["vmsmp.known"]
 

@@ -55,8 +55,6 @@ def test_a_repaired_way_leaves_out_what_does_not_fit_beside_a_mutant():
     mutants = ["sync.callout.callout.Callout.update-6-gone"]
     way = Way("controlled", "exact", repaired=True)
     options = way.options_for(find_scenario("spin_upgrade"), (), mutants)
-        find_scenario("spin_upgrade"), (), mutants
-    )
     assert {"rearmed-call-in-progress"} == REPAIR_BY_NAME.keys() - options.repairs
     assert frozenset(mutants) == options.mutants
 

@@ -159,7 +159,7 @@ class Campaign:
     def add_known(self, finding: Finding, failure: Failure, times: int) -> None:
         """Count a failure that a known finding explains."""
         _, first, before = self.known.get(finding.name, (finding, failure, 0))
-        self.known[finding.name] = (finding, first, before + times)
+        self.known[finding.name] = (finding, _shown(first), before + times)
 
     def add_face(self, finding: Finding, failure: Failure, times: int, evidence: str) -> None:
         """Count a failure that comes from a known finding, as was shown."""
@@ -167,7 +167,7 @@ class Campaign:
         key = failure.program, failure.signature, finding.name
         before = self.faces.get(key)
         if before is None:
-            self.faces[key] = Face(finding, failure, times, evidence)
+            self.faces[key] = Face(finding, _shown(failure), times, evidence)
         else:
             self.faces[key] = replace(before, times=before.times + times)
 
@@ -188,6 +188,11 @@ class Campaign:
         for key, face in self.faces.items():
             if key[:2] == (short.program, short.signature) and _length(short) <= _length(face.failure):
                 self.faces[key] = replace(face, failure=short)
+
+
+def _shown(failure: Failure) -> Failure:
+    """A failure of which the summary shows the line alone: a campaign keeps many."""
+    return failure if failure.story is None else replace(failure, story=None)
 
 
 def _length(failure: Failure) -> float:

@@ -250,12 +250,12 @@ class Conductor:
             return
         if not isinstance(job, Batch):
             if isinstance(job, Recheck):
-                self._numbers.pop(job)
+                self._numbers.pop(job, None)
             self.campaign.errors.append(f"{job}: {why}")
             return
         batch = replace(job, seconds=None)
         if ended.died and batch not in self._tried:
-            self._numbers.pop(batch)
+            self._numbers.pop(batch, None)
             self._tried.add(batch)
             self._again.append(batch)
         else:

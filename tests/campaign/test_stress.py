@@ -28,10 +28,14 @@ class Killed(Exception):
 
 
 class Inline:
-    """A fleet that does its jobs in this process, one at a time; `after` jobs somebody presses Ctrl-C."""
+    """A fleet that does its jobs in this process; `after` jobs somebody presses Ctrl-C.
 
-    def __init__(self, after=None):
+    Of so many `workers` who has begun last is done first.
+    """
+
+    def __init__(self, after=None, workers=1):
         self.after = after
+        self.workers = workers
         self.jobs = []
         self.done = []
         self.stopped = False
@@ -42,7 +46,7 @@ class Inline:
 
     @property
     def room(self):
-        return 1 - self.busy
+        return self.workers - self.busy
 
     def begin(self, job):
         if self.after is not None and len(self.done) >= self.after:
@@ -65,8 +69,8 @@ class Inline:
 def campaign(monkeypatch):
     """Run a campaign in this process; the campaign, and who did its jobs."""
 
-    def run(glob="spin_*", *, store=None, after=None, **more):
-        fleet = Inline(after)
+    def run(glob="spin_*", *, store=None, after=None, workers=1, **more):
+        fleet = Inline(after, workers)
         monkeypatch.setattr(stress, "_fleet", lambda means: fleet)
         monkeypatch.setattr(stress, "gil_enabled", lambda: True)  # so that it runs the free engine, too
         return run_campaign(glob, Means(1, store=store), **{"seconds": None, **more}), fleet
@@ -290,6 +294,19 @@ def test_its_line_is_one_to_read(campaign):
     lines = [Schedule.parse(face.failure.schedule) for face in done.faces.values() if face.failure.schedule]
     assert lines
     assert all(len(line) < 12 for line in lines)
+
+
+def test_who_is_done_first_makes_no_difference_to_what_is_asked(campaign):
+    asked = []
+    for workers in (1, 4):
+        _, fleet = campaign(workers=workers, **SHOWS)
+        cases = {}
+        for job in fleet.done:
+            if isinstance(job, Inquiry) and not job.free:
+                cases.setdefault(job.failure.signature, []).append((job.failure.schedule, job.faces))
+        asked.append(cases)
+    assert asked[0] == asked[1]
+    assert any(len(failures) > 1 for failures in asked[0].values())
 
 
 def test_a_campaign_that_goes_on_knows_what_was_proven(campaign, tmp_path):

@@ -16,7 +16,7 @@ from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.way import Way
 from vmsmp.errors import ReplayDiverged
 from vmsmp.library import find_scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.catalogue import MUTANT_BY_ID, REPAIR_BY_NAME
 from vmsmp.patches.mutants import MUTANTS
 from vmsmp.patches.patch import Mutant
 
@@ -297,6 +297,50 @@ def test_a_planted_bug_is_new_even_if_some_repair_makes_its_line_pass(mutant, na
     monkeypatch.setattr(cause._Comparison, "_helping", lambda self, among, _digest: iter(among[:3]))
     shown, refuted = shown_and_refuted(mutant, find_scenario(name))
     assert (True, set()) == (bool(refuted), shown - refuted)
+
+
+#: Mutants whose scenarios show known findings, too; the first six show as those do.
+BESIDE = ["TLB-02C", "VS-07", "CG-07", "FLT-05", "TRN-04", "TRN-08"]
+MORE = [
+    *(
+        "CG-05a",
+        "CG-05b",
+        "COW-01a",
+        "COW-01c",
+        "COW-02",
+        "COW-03a",
+        "COW-03b",
+        "COW-07",
+        "COW-09",
+        "COW-16a",
+    ),
+    *("COW-17", "COW-18", "COW-22", "FLT-18", "FLT-21", "FLT-22", "FLT-23", "INS-01b", "INS-06", "LK-18"),
+    *(
+        "OB-12c",
+        "PC-10",
+        "TRN-01a",
+        "TRN-01b",
+        "TRN-02a",
+        "TRN-02b",
+        "TRN-02c",
+        "TRN-07a",
+        "TRN-07b",
+        "TRN-07c",
+    ),
+    *("TRN-11a", "TRN-12a", "TRN-12c", "TRN-13a", "TRN-14", "TRN-15a"),
+]
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        *(pytest.param(one, marks=pytest.mark.ci) for one in BESIDE),
+        *(pytest.param(one, marks=pytest.mark.nightly) for one in MORE),
+    ],
+)
+def test_what_a_planted_bug_shows_with_all_repairs_is_new_without_them(mutant):
+    shown, refuted = shown_and_refuted(mutant, find_scenario(MUTANT_BY_ID[mutant].scenario), findings())
+    assert set() == shown - refuted
 
 
 def test_no_entry_explains_what_a_mutant_s_scenario_shows():

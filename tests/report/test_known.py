@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
+from vmsmp.campaign import cause
 from vmsmp.campaign.cause import suspects
 from vmsmp.campaign.findings import by_name
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
+from vmsmp.errors import ReplayDiverged
 from vmsmp.library import find_scenario
 from vmsmp.report.known import failure_dict, known_lines, suspect_lines
 
@@ -68,6 +70,20 @@ def test_of_a_face_it_is_said_which_finding_may_be_its_cause(face):
     assert text[0].startswith("it may be a further face of known finding downgrade-gives-its-count-away: ")
     assert "  vmsmp stress --scenarios mutex_owners_become_readers --schedules 2000" == text[2]
     assert "--repair downgrade-keeps-its-count" in text[3]
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, ReplayDiverged("no")])
+def test_a_hint_that_cannot_be_had_is_none(face, monkeypatch, ends):
+    def replay(*_):
+        raise ends
+
+    monkeypatch.setattr(cause._Comparison, "_replay", replay)
+    assert () == suspects(ELSEWHERE, *face)
+
+
+def test_a_hint_that_would_take_long_is_none(face, monkeypatch):
+    monkeypatch.setattr(cause, "HINT", 100)
+    assert () == suspects(ELSEWHERE, *face)
 
 
 def test_of_several_that_may_be_the_cause_all_are_named(face):

@@ -46,7 +46,7 @@ from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.scheduler import Scheduler
 from vmsmp.engine.trace import count_steps, digest
-from vmsmp.errors import ReplayDiverged
+from vmsmp.errors import ReplayDiverged, VmsmpError
 from vmsmp.patches.catalogue import REPAIR_BY_NAME, fitting_repairs
 from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
@@ -61,6 +61,8 @@ GLANCE: Final = 40
 #: Runs of a proof at most, and the operations that these may have together.
 RUNS: Final = 1_500
 OPERATIONS: Final = 2_000_000
+#: The operations that a hint may take.
+HINT: Final = 200_000
 #: Runs under control in which a failure of the free engine has to be found, with checkers and without.
 SOUGHT: Final = 300
 #: Free runs with all repairs at most, and the seconds after which it is given up to make them.
@@ -139,12 +141,19 @@ def known_cause(
 def suspects(
     scenario: Program, failure: Failure, options: Options, *, check: bool = True, hang_s: float | None = None
 ) -> tuple[Finding, ...]:
-    """The known findings whose repair, alone, keeps a failure's line from failing so: a hint, no proof."""
+    """The known findings whose repair, alone, keeps a failure's line from failing so: a hint, no proof.
+
+    There are none if it would take long, or Ctrl-C ends it.
+    """
     if not failure.schedule or failure.kind in ENDS:
         return ()
     comparison = _Comparison(scenario, failure, options, findings(), lambda: None, hang_s)
     comparison.check = check
-    return comparison.suspects()
+    comparison.operations = OPERATIONS - HINT
+    try:
+        return comparison.suspects()
+    except (_Bound, VmsmpError, KeyboardInterrupt):
+        return ()
 
 
 class _Bound(Exception):

@@ -7,8 +7,9 @@ A piece is a search of one scenario: every strategy, both depths, timeouts and w
 from N and the seed.  The journal (default .vmsmp/varied.jsonl) has a JSON object for each piece that is done;
 the same command goes on behind its last one, so an interrupted run loses a piece at most.
 
-A failure is explained if it is a known finding, or a run that its step limit cut short: along the same line
-it is no livelock at the usual limit.  Everything else is shown with its line, and the exit code is 1.
+A failure is explained if it is a known finding or proven to come from one, or a run that its step limit cut
+short: along the same line it is no livelock at the usual limit.  Everything else is shown with its line, and
+the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from vmsmp.campaign.findings import explain
+from vmsmp.campaign.cause import known_cause
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure
 from vmsmp.campaign.replay import replay
@@ -128,19 +129,16 @@ def work(piece: Piece) -> Done:
 
 def explanation(piece: Piece, failure: Failure) -> str:
     """Why a failure is none of the tool's and nothing new, "" if nobody knows."""
-    finding = explain(failure, piece.options.repairs)
-    if finding is not None:
-        return finding.name
-    if failure.kind == FailureKind.LIVELOCK and piece.options.max_steps < MAX_STEPS:
-        schedule = Schedule.parse(failure.schedule)
-        longer = replace(schedule, options=replace(schedule.options, max_steps=MAX_STEPS))
-        again = replay(piece.scenario, longer).failure
+    options, behind = piece.options, ""
+    if failure.kind == FailureKind.LIVELOCK and options.max_steps < MAX_STEPS:
+        longer = replace(options, max_steps=MAX_STEPS)
+        again = replay(piece.scenario, replace(Schedule.parse(failure.schedule), options=longer)).failure
         if again is None:
             return "the step limit cut it short"
         if again.kind != FailureKind.LIVELOCK:
-            finding = explain(again, piece.options.repairs)
-            return f"{finding.name}, behind the step limit" if finding is not None else ""
-    return ""
+            failure, options, behind = again, longer, ", behind the step limit"
+    finding = known_cause(piece.scenario, failure, options)
+    return f"{finding.name}{behind}" if finding is not None else ""
 
 
 def read_journal(path: Path) -> list[Done]:

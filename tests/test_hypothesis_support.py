@@ -19,6 +19,7 @@ from hypothesis.errors import NoSuchExample
 
 import concurrent_counter
 import vmsmp
+from patience import PROCESS_S, patient
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged
@@ -437,6 +438,7 @@ def failed_counter():
 
 
 @pytest.mark.ci
+@patient
 def test_the_line_of_a_class_s_test_replays_on_the_command_line(failed_counter):
     words = shlex.split(re.search(r"^replay: (vmsmp replay .*)$", str(failed_counter), re.MULTILINE)[1])
     assert words[-1].endswith("concurrent_counter.py::Counter(cpu1=[add(1)], cpu2=[add(1)])")
@@ -446,7 +448,7 @@ def test_the_line_of_a_class_s_test_replays_on_the_command_line(failed_counter):
         env={**os.environ, "PYTHONPATH": str(home)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PROCESS_S,
         check=False,
     )
     assert (1, "") == (done.returncode, done.stderr)
@@ -514,6 +516,7 @@ def test_a_seed_shrinks_too():
     assert 7 == smallest(strategy, lambda drawn: drawn.seed >= 7).seed
 
 
+@patient
 def test_without_hypothesis_the_module_says_what_to_install():
     script = "import sys; sys.modules['hypothesis'] = None; import vmsmp.hypothesis_support"
     done = subprocess.run(
@@ -521,7 +524,7 @@ def test_without_hypothesis_the_module_says_what_to_install():
         cwd=Path(vmsmp.__file__).resolve().parents[1],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROCESS_S,
         check=False,
     )
     assert (

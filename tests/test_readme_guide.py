@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import vmsmp
+from patience import PROCESS_S, patient
 from readme_tables import README, table
 from vmsmp.cli import main
 
@@ -25,6 +26,7 @@ FILES = dict(re.findall(r"^```(?:py|toml)\n# ([\w/.]+)\n(.*?)^```$", README, re.
 #: What the section on pytest calls `programs.py`, and the tests there.
 PROGRAMS, _, TESTS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 CONSOLES = re.findall(r"^```console\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+pytestmark = patient
 WAYS = [(have, re.search(r"`((?:vmsmp|pytest) .*)`", what)[1]) for have, what in table("Reproducing")]
 
 
@@ -64,7 +66,7 @@ def in_a_process(command, folder):
         env={**kept, "PYTHONPATH": os.pathsep.join([str(HOME), str(folder)])},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PROCESS_S,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

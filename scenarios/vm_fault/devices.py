@@ -30,6 +30,9 @@ class FrameBuffer:
         self.frames = frames
         self.si_object = None
 
+    def __repr__(self):
+        return f"<screen of {len(self.frames)} frames>"
+
     def d_mmap(self, offset, prot):
         """Which frame is at that byte, or -1 behind the last one; it may not be executed."""
         page = offset // PAGE_SIZE

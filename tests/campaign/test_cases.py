@@ -74,6 +74,22 @@ def test_of_a_case_one_failure_at_a_time_is_asked_about(cases):
     assert (one, two, other) == cases.undecided
 
 
+def test_of_a_case_the_failure_of_the_job_that_began_first_is_decided_first(cases):
+    late, early = (Sighting(failure("check: a"), AS_IT_IS, job=number) for number in (7, 3))
+    for one in (late, early):
+        cases.open(one)
+    assert [(early, PROVEN)] == answer(cases, PROVEN)
+    assert [(late, PROVEN)] == answer(cases, PROVEN)
+
+
+def test_nothing_is_decided_while_an_earlier_job_is_under_way(cases):
+    for number, signature in ((7, "check: a"), (3, "check: b")):
+        cases.open(Sighting(failure(signature), AS_IT_IS, job=number))
+    assert ["check: b"] == [one.failure.signature for one in cases.inquiries(before=5)]
+    assert [] == [*cases.inquiries(before=7)]
+    assert ["check: a"] == [one.failure.signature for one in cases.inquiries(before=8)]
+
+
 def test_a_proof_decides_one_and_is_tried_first_on_the_next(cases):
     one, two = sighted(cases, "check: a", "check: a")
     assert [(one, PROVEN)] == answer(cases, PROVEN)

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 import vmsmp
+from vmsmp.campaign.cause import known_cause
 from vmsmp.campaign.findings import Finding, explain, findings, read_findings
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure
@@ -46,8 +47,9 @@ def test_a_finding_s_line_is_as_short_as_can_be(finding):
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
 @pytest.mark.parametrize("schedules", [40, pytest.param(500, marks=pytest.mark.nightly)])
 def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding, locks, schedules):
+    scenario = find_scenario(finding.scenario)
     result = vmsmp.explore(
-        find_scenario(Schedule.parse(finding.schedule).program),
+        scenario,
         sched="random",
         schedules=schedules,
         locks=locks,
@@ -55,12 +57,8 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
         repairs=[finding.repair],
         stop="never",
     )
-    own_or_unknown = [
-        failure.schedule
-        for failure in result.failures
-        if finding.explains(failure) or explain(failure, [finding.repair]) is None
-    ]
-    assert [] == own_or_unknown
+    causes = [(known_cause(scenario, one, result.options), one.schedule) for one in result.failures]
+    assert [] == [line for cause, line in causes if cause in (None, finding)]
     assert schedules == result.executions
 
 
@@ -87,12 +85,8 @@ def test_findings_have_names_of_their_own():
     assert sorted(set(names)) == sorted(names)
 
 
-def test_a_finding_has_a_scenario_of_its_name(finding):
-    assert finding.name.replace("-", "_") == Schedule.parse(finding.schedule).program
-
-
 def test_a_finding_s_scenario_names_its_repair(finding):
-    assert f"Repair `{finding.repair}`" in find_scenario(finding.name.replace("-", "_")).__doc__
+    assert f"Repair `{finding.repair}`" in find_scenario(finding.scenario).__doc__
 
 
 # -- the regressions ------------------------------------------------------------------------------
@@ -102,14 +96,12 @@ def test_a_finding_s_scenario_names_its_repair(finding):
 def test_a_regression_s_own_line_fails_with_a_known_finding(regression):
     failure = vmsmp.replay(regression, regression.schedule).failure
     known = explain(failure)
-    assert regression.__name__ == known.name.replace("-", "_")
+    assert regression.__name__ == known.scenario
 
 
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_and_the_list_show_the_same_line(regression):
-    assert [regression.schedule] == [
-        f.schedule for f in findings() if f.name.replace("-", "_") == regression.__name__
-    ]
+    assert [regression.schedule] == [f.schedule for f in findings() if f.scenario == regression.__name__]
 
 
 @pytest.mark.ci
@@ -140,19 +132,18 @@ def test_checkers_do_not_change_a_regression_s_run(regression, locks):
 # -- explaining -----------------------------------------------------------------------------------
 
 
-def found(signature="check: state of lockmgr 'a': bad", program="map_upgrade", step="load w in f < g"):
+def found(signature="check: state of lockmgr 'a': bad", program="number_one", step="load w in f < g"):
     kind, _, message = signature.partition(": ")
     return Failure(kind, message, signature, "", "", program=program, step=step)
 
 
 ONE = Finding(
-    "one",
+    "number-one",
     ("check: no such", "check: state of *: bad"),
+    ("store w in h", "* in f < *"),
     "because",
     "mend-it",
-    "",
-    scenarios=("map_upgrade",),
-    step="* in f < *",
+    "v1:number_one:0:",
 )
 
 
@@ -173,7 +164,7 @@ def test_a_finding_explains_what_it_names():
 @pytest.mark.parametrize(
     "other",
     [
-        {"program": "map_upgrade_too"},
+        {"program": "number_one_too"},
         {"signature": "check: state of lockmgr 'a': worse"},
         {"step": "load w in g < f"},
     ],
@@ -187,11 +178,13 @@ def test_a_free_run_does_not_know_its_steps():
     assert ONE.explains(found(step=""))
 
 
-def test_a_finding_s_scenarios_are_scenarios(finding):
-    assert [] == [name for name in finding.scenarios if name not in all_scenarios()]
+def test_a_finding_s_scenario_is_the_one_of_its_line(finding):
+    assert finding.scenario == Schedule.parse(finding.schedule).program
+    assert finding.scenario in all_scenarios()
 
 
-def test_no_finding_excuses_a_whole_kind_of_failure(finding):
+def test_no_finding_excuses_a_whole_kind_of_failure_or_any_step(finding):
+    assert [] == [one for one in (*finding.signatures, *finding.steps) if not one.replace("*", "").strip()]
     assert [] == [one for one in finding.signatures if one.startswith("*")]
 
 
@@ -217,11 +210,11 @@ def test_an_object_that_always_counts_as_dead_is_not_known(scenario):
 GOOD = """
 [[finding]]
 name = "one"
-scenarios = ["map_upgrade"]
 signatures = ["check: bad"]
+steps = ["* in f"]
 reason = "because"
 repair = "mend-it"
-schedule = "v1:map_upgrade:0:"
+schedule = "v1:one:0:"
 """
 
 
@@ -238,9 +231,7 @@ def read(tmp_path):
 
 
 def test_a_file_is_read(read):
-    assert (
-        Finding("one", ("check: bad",), "because", "mend-it", "v1:map_upgrade:0:", ("map_upgrade",)),
-    ) == read(GOOD)
+    assert (Finding("one", ("check: bad",), ("* in f",), "because", "mend-it", "v1:one:0:"),) == read(GOOD)
 
 
 def test_a_finding_may_expire(read):
@@ -260,10 +251,9 @@ def test_an_empty_file_has_no_findings(read):
         ("finding = 1", "known.toml: it holds entries [[finding]] and nothing else"),
         ("finding = [1]", "known.toml: finding 1: it is not a table"),
         (GOOD + GOOD.replace("reason", "because"), "known.toml: finding 2 (one): unknown key 'because'"),
-        (GOOD.replace('scenarios = ["map_upgrade"]\n', ""), "finding 1 (one): scenarios is missing"),
-        (GOOD.replace('["map_upgrade"]', '"*"'), "finding 1 (one): scenarios is not a list of names"),
-        (GOOD.replace('["map_upgrade"]', "[]"), "finding 1 (one): scenarios is not a list of names"),
-        (GOOD.replace('["map_upgrade"]', '["map_*"]'), "(one): 'map_*' is not the name of a scenario"),
+        (GOOD.replace('steps = ["* in f"]\n', ""), "finding 1 (one): steps is missing"),
+        (GOOD.replace('["* in f"]', '"* in f"'), "finding 1 (one): steps is not a list of patterns"),
+        (GOOD.replace('["* in f"]', "[]"), "finding 1 (one): steps is not a list of patterns"),
         (GOOD.replace('["check: bad"]', '"check: bad"'), "(one): signatures is not a list of patterns"),
         (GOOD.replace('["check: bad"]', '[""]'), "(one): signatures is not a list of patterns"),
         (GOOD.replace('"because"', "7"), "finding 1 (one): reason is not a text"),

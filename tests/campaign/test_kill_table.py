@@ -72,7 +72,7 @@ def test_a_guard_that_no_scenario_runs_is_not_reached():
 
 
 def test_a_known_finding_is_not_taken_for_the_mutant_s(monkeypatch):
-    monkeypatch.setattr(subject, "explain", lambda *_: "a known one")
+    monkeypatch.setattr(subject, "known_cause", lambda *_: "a known one")
     assert "survived" == judge(Trial(WAKEUP.ident, (ATOMIC,), 5)).outcome
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stores import seen
-from vmsmp.campaign import cases, findings, stress
+from vmsmp.campaign import stress
 from vmsmp.campaign.batch import Batch, Report
 from vmsmp.campaign.conductor import TOO_LATE
 from vmsmp.campaign.crew import Ended
@@ -29,10 +28,14 @@ class Killed(Exception):
 
 
 class Inline:
-    """A fleet that does its jobs in this process, one at a time; `after` jobs somebody presses Ctrl-C."""
+    """A fleet that does its jobs in this process; `after` jobs somebody presses Ctrl-C.
 
-    def __init__(self, after=None):
+    Of so many `workers` who has begun last is done first.
+    """
+
+    def __init__(self, after=None, workers=1):
         self.after = after
+        self.workers = workers
         self.jobs = []
         self.done = []
         self.stopped = False
@@ -43,7 +46,7 @@ class Inline:
 
     @property
     def room(self):
-        return 1 - self.busy
+        return self.workers - self.busy
 
     def begin(self, job):
         if self.after is not None and len(self.done) >= self.after:
@@ -66,8 +69,8 @@ class Inline:
 def campaign(monkeypatch):
     """Run a campaign in this process; the campaign, and who did its jobs."""
 
-    def run(glob="spin_*", *, store=None, after=None, **more):
-        fleet = Inline(after)
+    def run(glob="spin_*", *, store=None, after=None, workers=1, **more):
+        fleet = Inline(after, workers)
         monkeypatch.setattr(stress, "_fleet", lambda means: fleet)
         monkeypatch.setattr(stress, "gil_enabled", lambda: True)  # so that it runs the free engine, too
         return run_campaign(glob, Means(1, store=store), **{"seconds": None, **more}), fleet
@@ -277,15 +280,7 @@ SHOWS = {"glob": "mutex_owners_become_readers", "schedules": 100}
 FINDING = "downgrade-gives-its-count-away"
 
 
-@pytest.fixture
-def unlisted(monkeypatch):
-    """Findings are listed for their own scenarios only."""
-    only = tuple(replace(one, scenarios=(one.name.replace("-", "_"),)) for one in findings.findings())
-    for module in (findings, cases):
-        monkeypatch.setattr(module, "findings", lambda: only)
-
-
-def test_a_further_face_of_a_known_finding_fails_no_campaign(campaign, unlisted):
+def test_a_further_face_of_a_known_finding_fails_no_campaign(campaign):
     done, fleet = campaign(**SHOWS)
     assert ({}, "clean", 0) == (done.new, done.outcome, done.undecided)
     assert {FINDING} == {face.finding.name for face in done.faces.values()} == set(done.known)
@@ -294,14 +289,27 @@ def test_a_further_face_of_a_known_finding_fails_no_campaign(campaign, unlisted)
     assert any(isinstance(job, Inquiry) for job in fleet.done)
 
 
-def test_its_line_is_one_to_read(campaign, unlisted):
+def test_its_line_is_one_to_read(campaign):
     done, _ = campaign(**SHOWS)
     lines = [Schedule.parse(face.failure.schedule) for face in done.faces.values() if face.failure.schedule]
     assert lines
     assert all(len(line) < 12 for line in lines)
 
 
-def test_a_campaign_that_goes_on_knows_what_was_proven(campaign, unlisted, tmp_path):
+def test_who_is_done_first_makes_no_difference_to_what_is_asked(campaign):
+    asked = []
+    for workers in (1, 4):
+        _, fleet = campaign(workers=workers, **SHOWS)
+        cases = {}
+        for job in fleet.done:
+            if isinstance(job, Inquiry) and not job.free:
+                cases.setdefault(job.failure.signature, []).append((job.failure.schedule, job.faces))
+        asked.append(cases)
+    assert asked[0] == asked[1]
+    assert any(len(failures) > 1 for failures in asked[0].values())
+
+
+def test_a_campaign_that_goes_on_knows_what_was_proven(campaign, tmp_path):
     store = tmp_path / "s"
     once, _ = campaign(store=store, **SHOWS)
     again, fleet = campaign(store=store, **SHOWS)
@@ -313,7 +321,7 @@ def test_a_campaign_that_goes_on_knows_what_was_proven(campaign, unlisted, tmp_p
 
 
 @pytest.mark.ci
-def test_on_other_code_it_is_proven_again(campaign, unlisted, monkeypatch, tmp_path):
+def test_on_other_code_it_is_proven_again(campaign, monkeypatch, tmp_path):
     store = tmp_path / "s"
     campaign(store=store, **SHOWS)
     monkeypatch.setattr(stress, "code_name", lambda: "other")
@@ -329,9 +337,7 @@ def test_on_other_code_it_is_proven_again(campaign, unlisted, monkeypatch, tmp_p
     )
 
 
-def test_a_campaign_that_was_killed_before_it_was_decided_decides_it_later(
-    campaign, unlisted, monkeypatch, tmp_path
-):
+def test_a_campaign_that_was_killed_before_it_was_decided_decides_it_later(campaign, monkeypatch, tmp_path):
     store = tmp_path / "s"
 
     def killed(_inquiry, _alive):
@@ -346,7 +352,7 @@ def test_a_campaign_that_was_killed_before_it_was_decided_decides_it_later(
     assert {"known"} == {one.status for one in read_store(store).signatures}
 
 
-def test_what_is_undecided_when_the_time_is_up_has_a_little_more(campaign, unlisted, monkeypatch):
+def test_what_is_undecided_when_the_time_is_up_has_a_little_more(campaign, monkeypatch):
     """Here the time is up as soon as something is to be decided."""
 
     def do(batch, alive):
@@ -366,7 +372,7 @@ def test_what_is_undecided_when_the_time_is_up_has_a_little_more(campaign, unlis
     assert done.faces
 
 
-def test_an_inquiry_whose_worker_was_killed_leaves_its_failure_new(campaign, unlisted, monkeypatch):
+def test_an_inquiry_whose_worker_was_killed_leaves_its_failure_new(campaign, monkeypatch):
     def killed(_inquiry, _alive):
         raise Killed
 
@@ -377,7 +383,7 @@ def test_an_inquiry_whose_worker_was_killed_leaves_its_failure_new(campaign, unl
 
 
 @pytest.mark.ci
-def test_a_planted_bug_is_new_beside_a_known_finding(campaign, unlisted):
+def test_a_planted_bug_is_new_beside_a_known_finding(campaign):
     done, _ = campaign("mutex_owners_become_readers", schedules=100, mutants=("MX-02",))
     assert done.new
     assert "failed" == done.outcome

@@ -17,7 +17,7 @@ from vmsmp.library import find_scenario
 
 EXACT = Way("controlled", "exact")
 FREE = Way("free", "exact")
-SHOWS = "lockmgr_storm"
+SHOWS = "abandoned_upgrade_leaves_shared_set"
 KNOWN = "check: state word of lockmgr 'lk': XMASK and SHARED are both set"
 REPAIR = "undo-grant-clears-shared"
 
@@ -120,7 +120,7 @@ def test_a_free_failure_does_not_displace_one_that_replays(campaign):
 # -- known findings -------------------------------------------------------------------------------
 
 
-def known(schedule="v1:lockmgr_storm:0:", **more):
+def known(schedule=f"v1:{SHOWS}:0:", **more):
     return failure(KNOWN, schedule, SHOWS, **more)
 
 
@@ -147,7 +147,7 @@ def test_a_known_finding_at_another_step_is_new(campaign):
 
 
 def test_a_known_finding_with_its_repair_on_is_new(campaign):
-    campaign.add(report(known(f"v1:lockmgr_storm+repair={REPAIR}:0:"), repairs=[REPAIR]))
+    campaign.add(report(known(f"v1:{SHOWS}+repair={REPAIR}:0:"), repairs=[REPAIR]))
     assert (1, {}) == (len(campaign.new), campaign.known)
 
 
@@ -158,7 +158,7 @@ def test_a_known_finding_in_a_free_run_with_its_repair_on_is_new(campaign):
 
 
 def test_another_repair_does_not_make_a_known_finding_new(campaign):
-    campaign.add(report(known("v1:lockmgr_storm+repair=undo-exreq-wakes-readers:0:")))
+    campaign.add(report(known(f"v1:{SHOWS}+repair=undo-exreq-wakes-readers:0:")))
     assert {} == campaign.new
 
 

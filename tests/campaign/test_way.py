@@ -51,6 +51,14 @@ def test_a_repaired_way_has_every_repair_and_what_else_is_asked_for():
     assert (frozenset(REPAIR_BY_NAME), frozenset({"SP-05"})) == (options.repairs, options.mutants)
 
 
+def test_a_repaired_way_leaves_out_what_does_not_fit_beside_a_mutant():
+    mutants = ["sync.callout.callout.Callout.update-6-gone"]
+    way = Way("controlled", "exact", repaired=True)
+    options = way.options_for(find_scenario("spin_upgrade"), (), mutants)
+    assert {"rearmed-call-in-progress"} == REPAIR_BY_NAME.keys() - options.repairs
+    assert frozenset(mutants) == options.mutants
+
+
 def test_an_injected_way_ends_sleeps_at_any_moment():
     options = Way("controlled", "exact", injected=True).options_for(find_scenario("spin_upgrade"), (), ())
     assert ("any", True) == (options.timeouts, options.spurious)

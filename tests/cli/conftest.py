@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from patience import PROCESS_S, patient
 from vmsmp.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
+#: The fixtures that start processes.
+PROCESSES = frozenset(("environment", "process", "started"))
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ def _no_mirrors(monkeypatch):
             monkeypatch.delenv(name)
 
 
+def pytest_collection_modifyitems(items):
+    """A test that starts processes waits for them."""
+    here = str(Path(__file__).parent)
+    for item in items:
+        starts = not PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))
+        if starts and str(item.path).startswith(here) and item.get_closest_marker("timeout") is None:
+            item.add_marker(patient)
+
+
 @pytest.fixture
 def vmsmp(capsys):
     """Run a command in this process."""
@@ -68,7 +80,7 @@ def call_process(*words, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=PROCESS_S,
         env=clean_environment(**environment),
     )
     return Ended(done.returncode, done.stdout, done.stderr)

@@ -185,6 +185,7 @@ REASON = (
     "known finding abandoned-upgrade-admits-writer: undo_upreq grants EXREQ without asking whether other "
     "shared holders are left\n"
     "  what lies behind it: vmsmp run abandoned_upgrade_admits_writer --repair undo-upreq-spares-readers\n"
+    "  its story: vmsmp replay abandoned-upgrade-admits-writer; its entry is in stress/known.toml\n"
 )
 
 
@@ -194,8 +195,9 @@ def test_a_known_finding_is_named_with_its_reason_and_its_repair(vmsmp, words):
 
 
 def test_what_the_known_finding_leads_to_is_a_command(vmsmp):
-    command = vmsmp("replay", KNOWN).out.splitlines()[-1].partition("vmsmp ")[2].split()
-    assert 0 == vmsmp(*command, "--schedules", "20").code
+    behind, story = (line.partition("vmsmp ")[2] for line in vmsmp("replay", KNOWN).out.splitlines()[-2:])
+    assert 0 == vmsmp(*behind.split(), "--schedules", "20").code
+    assert 1 == vmsmp(*story.partition(";")[0].split()).code
 
 
 def test_a_failure_that_is_not_known_names_no_finding(vmsmp):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from commands import FAILING, every
+from patience import PROCESS_S
 from vmsmp.cli.streams import Shielded, asks, shielded, typed_line
 
 
@@ -24,7 +25,7 @@ def redirected(environment):
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=PROCESS_S,
             env=environment(),
         )
         return ended.returncode, ended.stderr

@@ -129,7 +129,7 @@ def test_a_campaign_that_prints_json_says_nothing_else(logged):
 def test_the_json_of_a_campaign_has_its_keys(logged):
     assert {
         *("seconds", "workers", "batches", "planned", "before", "lost", "interrupted", "errors", "new"),
-        *("known", "faces", "fixed", "scenarios"),
+        *("known", "faces", "fixed", "scenarios", "inquiries", "compared"),
     } == set(logged[0].json)
 
 

@@ -13,6 +13,8 @@ from vmsmp.patches.catalogue import (
     REPAIR_BY_NAME,
     check_mutants,
     check_repairs,
+    find_mutant,
+    fitting_repairs,
     planted,
 )
 from vmsmp.patches.dispatch import in_place
@@ -99,6 +101,20 @@ def test_a_repair_and_a_mutant_of_one_function_are_planted_together():
         both = code_of(spinlock._spin_lock_shared_contested)
     assert both.co_code not in (repaired.co_code, mutated.co_code)
     assert "<mutant of _spin_lock_shared_contested>" == both.co_filename
+
+
+def test_beside_a_written_mutant_every_repair_fits():
+    assert frozenset(REPAIR_BY_NAME) == fitting_repairs(["LK-18"]) == fitting_repairs(())
+
+
+def test_a_repair_of_the_lines_that_a_removal_changes_does_not_fit_beside_it():
+    fitting = fitting_repairs(["sync.callout.callout.Callout.update-6-gone"])
+    assert {"rearmed-call-in-progress"} == REPAIR_BY_NAME.keys() - fitting
+
+
+def test_what_is_planted_already_counts_too():
+    with find_mutant("sync.callout.softclock.Softclock._call-6-never").plant():
+        assert {"cancel-of-another-call"} == REPAIR_BY_NAME.keys() - fitting_repairs(())
 
 
 def test_a_function_is_itself_again_after_an_exception():

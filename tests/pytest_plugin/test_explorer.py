@@ -25,6 +25,23 @@ def test_a_failure_found_fails_the_test_with_its_story_and_the_command_that_repl
     assert "vmsmp replay" not in text.replace("--vmsmp-replay", "")  # it knows scenarios only
 
 
+def test_a_known_finding_is_named_in_the_report_and_the_properties(session):
+    text = session(
+        "@pytest.mark.vmsmp(scenario='stop_cancels_another_call')\ndef test_it(explore): explore()",
+        "--junitxml=junit.xml",
+    )
+    assert "known finding stop-cancels-another-call: a stop cancels every request " in text
+    assert (
+        "  what lies behind it: vmsmp run stop_cancels_another_call --repair cancel-of-another-call" in text
+    )
+    assert "  its story: vmsmp replay stop-cancels-another-call; its entry is in stress/known.toml" in text
+    assert "stop-cancels-another-call" == session.properties("junit.xml")["test_it"]["vmsmp.known"]
+
+
+def test_what_is_no_known_finding_names_none(session):
+    assert "known finding" not in session("def test_it(explore): explore(lost_update)")
+
+
 def test_the_printed_command_replays_the_failure(session):
     first = session("def test_it(explore): explore(lost_update)")
     digest = re.search(r"digest: \S+", first)[0]

@@ -12,7 +12,7 @@ from vmsmp.campaign.tally import Campaign, Face, Row
 from vmsmp.campaign.way import Scarcity
 from vmsmp.report.campaign import campaign_dict, campaign_text
 
-FINDING = Finding("old-one", "check: *", "the kernel does so too", "mend-it", "v1:mine:1:", ("mine",))
+FINDING = Finding("old-one", ("check: *",), ("*",), "the kernel does so too", "mend-it", "v1:mine:1:")
 
 
 def told(campaign, seed=0, minutes=1.0):
@@ -95,7 +95,24 @@ def test_the_json_names_faces(campaign, failure):
 
 
 def test_batches_that_were_not_done_are_confessed(campaign):
-    assert "not explored: 5 of 12 batches of the first round; give it more time" in told(campaign(batches=7))
+    text = told(campaign(batches=7, seconds=210.0))
+    assert "not explored: 5 of 12 batches of the first round, which take about 3 minutes more" in text
+
+
+def test_with_the_batches_that_are_missing_a_store_s_campaign_goes_on(campaign):
+    lines = told(campaign(batches=8, before=1, seconds=210.0, store=Path("night.sqlite"))).splitlines()
+    assert "go on: vmsmp stress --store night.sqlite --minutes 2 --seed 0" == lines[-1]
+
+
+def test_a_campaign_that_is_to_end_its_first_round_gets_time_for_it(campaign):
+    last = told(campaign(batches=1, seconds=600.0), minutes=10).splitlines()[-1]
+    assert "go on: vmsmp stress --minutes 120 --seed 1000" == last
+
+
+def test_what_comparisons_took_is_told(campaign):
+    words = "1,234 schedules more compared 12 failures with known findings"
+    assert words in told(campaign(inquiries=12, compared=1234)).splitlines()
+    assert "schedules more" not in told(campaign())
 
 
 def test_a_whole_round_has_nothing_to_confess(campaign):
@@ -104,12 +121,18 @@ def test_a_whole_round_has_nothing_to_confess(campaign):
 
 def test_a_scenario_that_no_search_reached_is_named(campaign):
     text = told(campaign(rows={"mine": Row(1, 1, 2), "yours": Row(0, 1, 1, 5, 5)}))
-    assert "not explored under control: yours\n" in text
+    assert "not explored under control: yours; `vmsmp stress --scenarios NAME` does it\n" in text
 
 
 def test_a_scenario_that_was_never_repaired_is_named(campaign):
     text = told(campaign(rows={"mine": Row(1, 1, 2), "yours": Row(1, 0, 1, 5, 5)}))
-    assert "not explored with known findings repaired: yours\n" in text
+    words = "not explored with known findings repaired: yours; `vmsmp stress --scenarios NAME` does it\n"
+    assert words in text
+
+
+def test_what_the_first_round_still_has_needs_no_command_of_its_own(campaign):
+    text = told(campaign(batches=7, rows={"yours": Row(0, 1, 1, 5, 5)}))
+    assert "not explored under control: yours; the rest of the first round has them\n" in text
 
 
 def test_the_table_says_which_schedules_are_repaired(campaign):
@@ -182,7 +205,7 @@ def test_of_many_scenarios_those_that_failed_are_named(campaign):
 def test_all_of_many_scenarios_are_named_to_who_asks(campaign):
     text = campaign_text(campaign(rows=MANY), seed=0, minutes=1.0, verbose=True)
     assert "\ns07 " in text
-    assert "not explored under control: none\n" in text
+    assert "not explored under control: none; " in text
 
 
 def test_of_many_known_findings_the_names_are_told(campaign, failure):

@@ -1,12 +1,15 @@
 """Cases: the failures of a campaign that no list explains, until it is decided what each of them is.
 
 A case is a signature in a scenario.  Its failures are decided one after another, each by an inquiry into its
-cause (`campaign.cause`).  The first that is no face of a known finding closes the case, and what comes after
+cause (`campaign.cause`), in the order in which the jobs that met them began: so it makes no difference which
+worker is done first.  The first that is no face of a known finding closes the case, and what comes after
 it is new without more ado: the campaign fails anyway.  So does one that comes while all repairs are on.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -30,7 +33,7 @@ class Sighting:
     """A failure to be decided, which came so many `times` under these options.
 
     It is of a batch, or of a line of the store, `asked`.  `free_runs`: of how many runs of the free engine it
-    came in one, if it came there.
+    came in one, if it came there.  `job` is the number of the job that met it, in the order of their begin.
     """
 
     failure: Failure
@@ -39,11 +42,12 @@ class Sighting:
     free_runs: int = 0
     batch: Batch | None = None
     asked: Asked | None = None
+    job: int = 0
 
 
 @dataclass(slots=True)
 class _Case:
-    """One case: what waits to be decided, and what was decided so far.
+    """One case: what waits to be decided, earlier jobs' first, and what was decided so far.
 
     `faces` are the findings that cause some of its failures.  `closed` says why it is closed.
     """
@@ -81,12 +85,15 @@ class Cases:
 
     def open(self, sighting: Sighting) -> None:
         """A failure has to be decided."""
-        self._case(sighting.failure).waiting.append(sighting)
+        insort(self._case(sighting.failure).waiting, sighting, key=lambda one: one.job)
 
-    def inquiries(self) -> Iterator[Inquiry]:
-        """The inquiries that may begin: of each case one at a time."""
+    def inquiries(self, before: float = math.inf) -> Iterator[Inquiry]:
+        """The inquiries that may begin: of each case one at a time.
+
+        All jobs `before` that one are over, so no failure of an earlier job than theirs will come.
+        """
         for case in self._cases.values():
-            if case.waiting and case.under_way is None:
+            if case.waiting and case.under_way is None and case.waiting[0].job < before:
                 case.under_way = sighting = case.waiting.popleft()
                 yield Inquiry(
                     replace(sighting.failure, story=None, history=None),

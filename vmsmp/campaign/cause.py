@@ -11,10 +11,14 @@ entry of the list explains is new unless this proves that it is a further face o
     chance: if the repair made no difference, `HITS` failures in n runs without it and none in `TIMES` n runs
     with it would come once in (1 + TIMES) ** HITS cases.
 
+A repair is left out if what is planted has changed the very lines that it mends; then the finding that it
+belongs to is the cause of nothing.
+
 Half of the runs are near a line that failed (`sched.vicinity`), since a search alone seldom finds again what
-is rare; the others are such a search.  Where a failure of its signature was proven before in its scenario,
-only its own line is asked.  A failure of the free engine has no line: a short search under control finds one,
-and in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
+is rare; the others are such a search.  Where the signature is one that the finding's entry lists, it need not
+come back: that it does is known.  Where a failure of its signature was proven before in its scenario, only
+its own line is asked.  A failure of the free engine has no line: a short search under control finds one, and
+in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
 there.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
@@ -29,22 +33,23 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from vmsmp.campaign.findings import Finding
+from vmsmp.campaign.batch import ENDS
+from vmsmp.campaign.findings import Finding, by_name, explain, findings
 from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, signature_of
-from vmsmp.campaign.replay import follow, parse_for
+from vmsmp.campaign.replay import parse_for
 from vmsmp.campaign.runner import runner_for
 from vmsmp.engine.free import HANG_S as FREE_HANG_S
 from vmsmp.engine.hang import HANG_S
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
 from vmsmp.engine.scheduler import Scheduler
-from vmsmp.engine.trace import count_steps
-from vmsmp.errors import ReplayDiverged
-from vmsmp.library import Scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.engine.trace import count_steps, digest
+from vmsmp.errors import ReplayDiverged, VmsmpError
+from vmsmp.patches.catalogue import REPAIR_BY_NAME, fitting_repairs
 from vmsmp.sched.portfolio import Portfolio
-from vmsmp.sched.replay import OpCounter, Recorder
+from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sched.vicinity import Vicinity
 
 #: How often a failure has to come back without the repair, and how many times as many runs pass with it.
@@ -56,6 +61,8 @@ GLANCE: Final = 40
 #: Runs of a proof at most, and the operations that these may have together.
 RUNS: Final = 1_500
 OPERATIONS: Final = 2_000_000
+#: The operations that a hint may take.
+HINT: Final = 200_000
 #: Runs under control in which a failure of the free engine has to be found, with checkers and without.
 SOUGHT: Final = 300
 #: Free runs with all repairs at most, and the seconds after which it is given up to make them.
@@ -68,6 +75,10 @@ FREE_TURN: Final = 100
 
 WITH_ALL: Final = "it comes with the repairs of all known findings on, too"
 NO_HELP: Final = "its line fails all the same, whichever known finding is repaired"
+
+
+#: Who is told the signature, the line and the log of each run, and says whether there is to be another.
+Heard = Callable[[str, Schedule, list[int]], bool]
 
 
 class Verdict(StrEnum):
@@ -93,7 +104,7 @@ class Cause:
 
 
 def find_cause(
-    scenario: Scenario,
+    scenario: Program,
     failure: Failure,
     options: Options,
     among: Sequence[Finding],
@@ -115,6 +126,34 @@ def find_cause(
     except _Bound:
         evidence = f"not decided in {inquiry.runs:,} schedules"
         return Cause(Verdict.UNDECIDED, evidence=evidence, runs=inquiry.runs)
+
+
+def known_cause(
+    program: Program, failure: Failure, options: Options, alive: Callable[[], None] = lambda: None
+) -> Finding | None:
+    """The known finding that a failure with a line is, by its entry, or that is proven to cause it."""
+    finding = explain(failure, options.repairs)
+    if finding is not None or failure.kind in ENDS:
+        return finding
+    return by_name(find_cause(program, failure, options, findings(), alive=alive).finding)
+
+
+def suspects(
+    scenario: Program, failure: Failure, options: Options, *, check: bool = True, hang_s: float | None = None
+) -> tuple[Finding, ...]:
+    """The known findings whose repair, alone, keeps a failure's line from failing so: a hint, no proof.
+
+    There are none if it would take long, or Ctrl-C ends it.
+    """
+    if not failure.schedule or failure.kind in ENDS:
+        return ()
+    comparison = _Comparison(scenario, failure, options, findings(), lambda: None, hang_s)
+    comparison.check = check
+    comparison.operations = OPERATIONS - HINT
+    try:
+        return comparison.suspects()
+    except (_Bound, VmsmpError, KeyboardInterrupt):
+        return ()
 
 
 class _Bound(Exception):
@@ -142,7 +181,7 @@ class _Comparison:
 
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: Program,
         failure: Failure,
         options: Options,
         among: Sequence[Finding],
@@ -152,7 +191,8 @@ class _Comparison:
         self.scenario = scenario
         self.failure = failure
         self.options = options
-        self.among = _one_a_repair(among, options.repairs, failure.program)
+        self.every = fitting_repairs(options.mutants)
+        self.among = _one_a_repair(among, self.every - options.repairs, failure)
         self.alive = alive
         self.hang_s = hang_s
         self.check = True
@@ -174,60 +214,91 @@ class _Comparison:
             if found is None:
                 return self._compared_freely()
             self.schedule = found
-        digest, signature = self._replay(())
+        now, signature = self._replay(())
         if signature != self.failure.signature:
             raise ReplayDiverged("its line fails otherwise than it did")
         for finding in self.among:
             if finding.name in faces and self._helps(finding):
-                evidence = f"its line does not fail so with repair {finding.repair}"
-                return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
-        candidates = list(self._helping(self.among, digest))
-        if not candidates:
-            return self._refuted(NO_HELP)
-        cause = self._compared(candidates)
+                return self._proven(finding, f"its line does not fail so with repair {finding.repair}")
+        likely = (one for one in self.among if one.shows_as(self.failure.signature) and self._helps(one))
+        listed = next(likely, None)
+        if listed is not None:
+            cause = self._glanced_at(listed)
+        else:
+            candidates = list(self._helping(self.among, now))
+            if not candidates:
+                return self._refuted(NO_HELP)
+            cause = self._compared(candidates)
         if cause.verdict == Verdict.PROVEN and not self.failure.schedule:
             return self._freely(cause, free_runs)
         return cause
 
+    def suspects(self) -> tuple[Finding, ...]:
+        """The findings whose repair, alone, keeps its line from failing so, those that show so first."""
+        self.schedule = replace(parse_for(self.scenario, self.failure.schedule), digest="")
+        now, signature = self._replay(())
+        if not self.among or signature != self.failure.signature:
+            return ()
+        helping = self._helping(self.among, now)
+        return tuple(sorted(helping, key=lambda one: not one.shows_as(signature)))
+
+    def _proven(self, finding: Finding, evidence: str) -> Cause:
+        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+
     def _refuted(self, why: str) -> Cause:
+        left_out = sorted(REPAIR_BY_NAME.keys() - self.every)
+        if left_out:
+            why += f"; left out for what is planted: {', '.join(left_out)}"
         return Cause(Verdict.REFUTED, evidence=why, runs=self.runs)
 
     # -- its own line -----------------------------------------------------------------------------
 
-    def _helping(self, among: Sequence[Finding], digest: str) -> Iterator[Finding]:
+    def _helping(self, among: Sequence[Finding], before: str) -> Iterator[Finding]:
         """The findings whose repair, alone, keeps the line from failing so.
 
         Repairs that together change nothing in its run need not be tried one by one.
         """
         now, signature = self._replay(one.repair for one in among)
-        if now == digest:
+        if now == before:
             return
         if len(among) == 1:
             if signature != self.failure.signature:
                 yield among[0]
             return
         half = len(among) // 2
-        yield from self._helping(among[:half], digest)
-        yield from self._helping(among[half:], digest)
+        yield from self._helping(among[:half], before)
+        yield from self._helping(among[half:], before)
 
     def _helps(self, finding: Finding) -> bool:
         return self._replay([finding.repair])[1] != self.failure.signature
 
     def _replay(self, repairs: Iterable[str]) -> tuple[str, str]:
         """The digest and the signature of the line's run with these repairs on, too."""
-        self._count()
         options = self.schedule.options
-        more = replace(options, repairs=options.repairs | frozenset(repairs))
-        line = replace(self.schedule, options=more)
-        hang_s = HANG_S if self.hang_s is None else self.hang_s
-        outcome = follow(self.scenario, line, check=self.check, hang_s=hang_s)
-        self.operations += outcome.steps
-        return outcome.digest, outcome.failure.signature if outcome.failure is not None else ""
+        came: list[tuple[str, str]] = []
+
+        def heard(signature: str, _line: Schedule, log: list[int]) -> bool:
+            came.append((digest(log), signature))
+            return False
+
+        line = (Preempting(self.schedule.preemptions), self.schedule.seed)
+        self._run(replace(options, repairs=options.repairs | frozenset(repairs)), [line], heard)
+        return came[0]
 
     # -- many runs --------------------------------------------------------------------------------
 
+    def _glanced_at(self, finding: Finding) -> Cause:
+        """The verdict on a failure that shows as the finding does in its own scenario."""
+        if self._go_on(self._arm(self.every, self.schedule), GLANCE, 1):
+            return self._refuted(WITH_ALL)
+        evidence = (
+            f"it shows as in {finding.scenario}, its line does not fail so with repair {finding.repair}, "
+            f"and none of {GLANCE} schedules with all repairs do"
+        )
+        return self._proven(finding, evidence)
+
     def _compared(self, candidates: Sequence[Finding]) -> Cause:
-        every = frozenset(REPAIR_BY_NAME)
+        every = self.every
         if self._go_on(self._arm(every, self.schedule), GLANCE, 1):
             return self._refuted(WITH_ALL)
         arms = [(one, self._arm(every - {one.repair}, self.schedule)) for one in candidates]
@@ -242,7 +313,7 @@ class _Comparison:
             f"{failing.hits} of {failing.runs:,} schedules fail so without repair {finding.repair}, "
             f"none of {passing.runs:,} with all repairs"
         )
-        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        return self._proven(finding, evidence)
 
     def _come_back(self, arms: Sequence[tuple[Finding, _Arm]]) -> tuple[Finding, Schedule]:
         """The first finding without whose repair alone the failure comes, and the line on which it does."""
@@ -262,7 +333,7 @@ class _Comparison:
         Raises: _Bound when the bounds are reached first.
         """
 
-        def heard(signature: str, line: Schedule) -> bool:
+        def heard(signature: str, line: Schedule, _log: list[int]) -> bool:
             arm.runs += 1
             if signature == self.failure.signature:
                 arm.hits += 1
@@ -273,10 +344,8 @@ class _Comparison:
             self._run(replace(self.schedule.options, repairs=arm.repairs), _turns(arm), heard)
         return arm.hits >= hits
 
-    def _run(
-        self, options: Options, turns: Iterable[tuple[Scheduler, int]], heard: Callable[[str, Schedule], bool]
-    ) -> None:
-        """Run in turn as long as `heard`, which is told each run's signature and line, wants more of it."""
+    def _run(self, options: Options, turns: Iterable[tuple[Scheduler, int]], heard: Heard) -> None:
+        """Run in turn as long as `heard` wants more of it."""
         hang_s = HANG_S if self.hang_s is None else self.hang_s
         with runner_for(self.scenario, options, check=self.check, hang_s=hang_s) as runner:
 
@@ -290,9 +359,10 @@ class _Comparison:
                     machine.close()
                     if runner.engine.interrupted:
                         raise KeyboardInterrupt
-                    self.operations += count_steps(runner.engine.execution.log)
+                    log = runner.engine.execution.log
+                    self.operations += count_steps(log)
                     line = replace(self.schedule, seed=seed, preemptions=tuple(recorder.preemptions))
-                    if not heard(signature_of(found) if found is not None else "", line):
+                    if not heard(signature_of(found) if found is not None else "", line, log):
                         return
 
             runner.drive(drive)
@@ -317,7 +387,7 @@ class _Comparison:
         seed, search = self.schedule.seed, Portfolio(self.schedule.seed)
         found: list[Schedule] = []
 
-        def heard(signature: str, line: Schedule) -> bool:
+        def heard(signature: str, line: Schedule, _log: list[int]) -> bool:
             if signature == self.failure.signature:
                 found.append(line)
             return not found
@@ -330,7 +400,7 @@ class _Comparison:
 
     def _compared_freely(self) -> Cause:
         """The cause of a failure that the free engine alone shows."""
-        every = frozenset(REPAIR_BY_NAME)
+        every = self.every
         until = time.monotonic() + FREE_S
         finding = self._suspect(every, until)
         without, hits = 0, 0
@@ -349,7 +419,7 @@ class _Comparison:
             f"{hits} of {without:,} free runs fail so without repair {finding.repair}, "
             f"none of {passed:,} with all repairs"
         )
-        return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)
+        return self._proven(finding, evidence)
 
     def _suspect(self, every: frozenset[str], until: float) -> Finding | None:
         """The finding without whose repair free runs seem to fail, None if they seldom do.
@@ -397,7 +467,7 @@ class _Comparison:
     def _freely(self, cause: Cause, free_runs: int) -> Cause:
         """The same cause, if so many runs of the free engine pass with all repairs."""
         wanted = min(FREE_RUNS, TIMES * HITS * free_runs)
-        passed, hits = self._free_runs(frozenset(REPAIR_BY_NAME), wanted, 1, time.monotonic() + FREE_S)
+        passed, hits = self._free_runs(self.every, wanted, 1, time.monotonic() + FREE_S)
         if hits:
             return self._refuted(WITH_ALL)
         if passed < wanted:
@@ -412,11 +482,14 @@ def _turns(arm: _Arm) -> Iterator[tuple[Scheduler, int]]:
         yield (arm.searching, seed + arm.runs) if arm.runs % 2 else (arm.near, seed)
 
 
-def _one_a_repair(among: Sequence[Finding], on: frozenset[str], scenario: str) -> list[Finding]:
-    """The findings whose repair is not on; of several with one repair, that of the scenario if any is."""
-    kept: dict[str, Finding] = {}
+def _one_a_repair(among: Sequence[Finding], repairs: frozenset[str], failure: Failure) -> list[Finding]:
+    """The findings that have one of these repairs; of several that have the same, who the failure looks like.
+
+    Its signature tells more than its scenario.
+    """
+    kept: dict[str, tuple[tuple[bool, bool], Finding]] = {}
     for finding in among:
-        before = kept.get(finding.repair)
-        if finding.repair not in on and (before is None or scenario in finding.scenarios):
-            kept[finding.repair] = finding
-    return list(kept.values())
+        likeness = finding.shows_as(failure.signature), failure.program == finding.scenario
+        if finding.repair in repairs and (finding.repair not in kept or likeness > kept[finding.repair][0]):
+            kept[finding.repair] = likeness, finding
+    return [finding for _, finding in kept.values()]

@@ -1,9 +1,10 @@
 """Who conducts a campaign: hands out the plan's batches, keeps what comes back, and sees to the errands.
 
 What was found before is replayed first.  Of a failure that no list explains it is found out whether a known
-finding causes it (`campaign.cases`), and what is new is shortened, before more batches begin.  What is not
-decided when the time is up has `GRACE_S` seconds more.  A batch whose worker was killed is tried once more;
-one that hangs its worker, or takes too much memory, costs itself.
+finding causes it (`campaign.cases`), and what is new is shortened, before more batches begin; faces of known
+findings are shortened when a round is over.  What is not decided when the time is up has `GRACE_S` seconds
+more.  A batch whose worker was killed is tried once more; one that hangs its worker, or takes too much
+memory, costs itself.
 """
 
 from __future__ import annotations
@@ -78,10 +79,15 @@ class Conductor:
         self.on_report = on_report
         self.cases = Cases(campaign.today, plan.hang_s)
         self._errands: deque[Job] = deque()
+        #: What can wait until a round is over.
+        self._later: deque[Job] = deque()
         self._asked: dict[str, Asked] = {}
         #: Batches whose worker died, and those that have been tried again already.
         self._again: deque[Batch] = deque()
         self._tried: set[Batch] = set()
+        #: How many jobs that may meet a failure have begun, and the number of each that is under way.
+        self._begun = 0
+        self._numbers: dict[Batch | Recheck, int] = {}
 
     def run(self) -> None:
         """Go through the plan until it ends or the time is up, and decide what is left."""
@@ -90,6 +96,8 @@ class Conductor:
             for phase in self.plan.phases():
                 self._hand_out(phase)
                 if phase.last:
+                    self._errands += self._later
+                    self._later.clear()
                     self._settle()
                 if self._is_late():
                     break
@@ -136,7 +144,8 @@ class Conductor:
                 self.campaign.before += 1
                 placed = tuple(replace(failure, place=batch.place) for failure in before.failures)
                 report = replace(before, failures=placed)
-                self._look_into(report, self._count(report))
+                self._look_into(report, self._count(report), self._next())
+                self._inquire()
             elif not self._start(batch):
                 return
 
@@ -166,15 +175,24 @@ class Conductor:
             if not self._wait_for(fleet):
                 return False
             if errand is self._errands[0]:  # nothing more urgent has come meanwhile
-                fleet.begin(self._errands.popleft())
+                self._errands.popleft()
+                if isinstance(errand, Recheck):
+                    self._numbers[errand] = self._next()
+                fleet.begin(errand)
         if batch is None:
             return True
         fleet = self.free if batch.free else self.fleet
         if not self._wait_for(fleet):
             return False
         left = self.until - RESERVE_S - time.monotonic()
+        self._numbers[batch] = self._next()
         fleet.begin(batch if left == float("inf") else replace(batch, seconds=left))
         return True
+
+    def _next(self) -> int:
+        """The number of the job that begins now."""
+        self._begun += 1
+        return self._begun
 
     def _wait_for(self, fleet: Fleet) -> bool:
         """Wait until a fleet has room and no other one works; False if it gets too late for that."""
@@ -190,6 +208,8 @@ class Conductor:
         while self._busy and time.monotonic() < self.until:
             self._collect()
         self.until += GRACE_S
+        self._numbers.clear()  # what is under way yet is lost
+        self._inquire()
         while self.cases.undecided and not self._is_late():
             self._errands = deque(job for job in self._errands if isinstance(job, Inquiry))
             if self._errands:
@@ -219,6 +239,7 @@ class Conductor:
                 self._answered(inquired)
             case _:
                 self._lost(ended)
+        self._inquire()
 
     def _lost(self, ended: Ended) -> None:
         """A job could not be done."""
@@ -228,10 +249,13 @@ class Conductor:
             self._answered(Inquired(job, Cause(Verdict.UNDECIDED, evidence=f"not decided: {why}")))
             return
         if not isinstance(job, Batch):
+            if isinstance(job, Recheck):
+                self._numbers.pop(job, None)
             self.campaign.errors.append(f"{job}: {why}")
             return
         batch = replace(job, seconds=None)
         if ended.died and batch not in self._tried:
+            self._numbers.pop(batch, None)
             self._tried.add(batch)
             self._again.append(batch)
         else:
@@ -245,40 +269,37 @@ class Conductor:
 
     def _keep(self, report: Report) -> None:
         """Count a batch and keep it; what is new in it is to be shortened."""
+        number = self._numbers.pop(report.batch, self._begun)
         explained = self._count(report)
         self.store.keep(report, explained)
-        self._look_into(report, explained)
+        self._look_into(report, explained, number)
         self.on_report(report)
 
     # -- deciding ---------------------------------------------------------------------------------
 
-    def _look_into(self, report: Report, explained: Mapping[str, str]) -> None:
-        """See to the failures of a batch that nothing explains."""
+    def _look_into(self, report: Report, explained: Mapping[str, str], number: int) -> None:
+        """See to the failures of a batch that nothing explains; it was the job of that number."""
         for failure in report.failures:
             if not explained[failure.signature]:
                 times, batch = report.times(failure), report.batch
                 free_runs = math.ceil(report.executions / times) if batch.free else 0
-                sighting = Sighting(failure, batch.options, times, free_runs, batch)
+                sighting = Sighting(failure, batch.options, times, free_runs, batch, job=number)
                 why = self.cases.why_new(failure, batch.options)
                 if why is None:
-                    self._open(sighting)
+                    self.cases.open(sighting)
                 else:
                     self._keep_decision(sighting, "", why)
 
-    def _open(self, sighting: Sighting) -> None:
-        """It has to be decided whether a failure is new."""
-        self.cases.open(sighting)
-        self._inquire()
-
     def _answered(self, inquired: Inquired) -> None:
         """An inquiry is over."""
+        self.campaign.inquiries += 1
+        self.campaign.compared += inquired.cause.runs
         for sighting, cause in self.cases.answer(inquired):
             self._decide(sighting, cause)
-        self._inquire()
 
     def _inquire(self) -> None:
         """Have the next inquiries made before anything else."""
-        self._errands.extendleft(self.cases.inquiries())
+        self._errands.extendleft(self.cases.inquiries(min(self._numbers.values(), default=math.inf)))
         self.campaign.undecided = len(self.cases.undecided)
 
     def _decide(self, sighting: Sighting, cause: Cause) -> None:
@@ -295,8 +316,10 @@ class Conductor:
         failure = sighting.failure
         first = self.store.decide(failure, known, why, sighting.batch)
         if first and failure.schedule and failure.kind not in ENDS:
-            runs = FACE_RUNS if known else SHORTEN_RUNS
-            self._errands.append(Shortening(failure, self.plan.hang_s, runs))
+            if known:
+                self._later.append(Shortening(failure, self.plan.hang_s, FACE_RUNS))
+            else:
+                self._errands.append(Shortening(failure, self.plan.hang_s, SHORTEN_RUNS))
 
     def _shortened(self, done: Shortened) -> None:
         if done.short is None:
@@ -307,6 +330,7 @@ class Conductor:
 
     def _rechecked(self, done: Rechecked) -> None:
         """A line of the corpus was replayed."""
+        number = self._numbers.pop(done.asked, self._begun)
         asked, failure = self._asked[done.asked.ident], done.failure
         if done.error:
             self.store.checked(asked, done.error, "")
@@ -324,13 +348,13 @@ class Conductor:
             self.campaign.add_face(proven, failure, 1, asked.proof)
             self._judge(asked, failure, proven.name, asked.proof)
         else:
-            self._see(Sighting(failure, options, asked=asked))
+            self._see(Sighting(failure, options, asked=asked, job=number))
 
     def _see(self, sighting: Sighting) -> None:
         """A failure that no list explains, of a line: it is new, or that has to be decided."""
         why = self.cases.why_new(sighting.failure, sighting.options)
         if why is None:
-            self._open(sighting)
+            self.cases.open(sighting)
         else:
             self._decide(sighting, Cause(Verdict.REFUTED, evidence=why))
 

@@ -1,9 +1,9 @@
 """Known findings: suspected defects of the kernel itself, which the model reproduces faithfully.
 
 `stress/known.toml` lists them; its head says what an entry holds.  A campaign shows a known finding and does
-not fail on it.  An entry excuses as little as it can: the scenarios in which the defect was proven, the
-signatures that were seen to follow from it, and where one step does the damage that step alone.  What else
-comes of it is proven by its repair when it is met (`campaign.cause`).
+not fail on it.  An entry excuses as little as it can: what was seen to follow from the defect in the one
+scenario that tells its story, after the step that does the damage.  What comes of it anywhere else is proven
+by its repair when it is met (`campaign.cause`).
 """
 
 from __future__ import annotations
@@ -25,19 +25,23 @@ from vmsmp.errors import UsageError
 class Finding:
     """One entry.
 
-    `scenarios` are the names of those in which it was proven.  `signatures` are shell patterns over failure
-    signatures, `step` is one over `Failure.step`, which a free run does not know.  From the day `expires` on
-    a campaign fails for it all the same (None: it never does).
+    `signatures` are shell patterns over failure signatures, `steps` are some over `Failure.step`, which a
+    free run does not know.  From the day `expires` on a campaign fails for it all the same (None: it never
+    does).
     """
 
     name: str
     signatures: tuple[str, ...]
+    steps: tuple[str, ...]
     reason: str
     repair: str
     schedule: str
-    scenarios: tuple[str, ...]
-    step: str = "*"
     expires: date | None = None
+
+    @property
+    def scenario(self) -> str:
+        """The name of the scenario in which it was proven."""
+        return self.name.replace("-", "_")
 
     def expired(self, today: date) -> bool:
         """Whether the entry excuses nothing any more."""
@@ -46,10 +50,14 @@ class Finding:
     def explains(self, failure: Failure) -> bool:
         """Whether the failure is this finding."""
         return (
-            failure.program in self.scenarios
-            and any(fnmatchcase(failure.signature, pattern) for pattern in self.signatures)
-            and (not failure.step or fnmatchcase(failure.step, self.step))
+            failure.program == self.scenario
+            and self.shows_as(failure.signature)
+            and (not failure.step or any(fnmatchcase(failure.step, pattern) for pattern in self.steps))
         )
+
+    def shows_as(self, signature: str) -> bool:
+        """Whether its failures may have that signature."""
+        return any(fnmatchcase(signature, pattern) for pattern in self.signatures)
 
 
 def known_file() -> Path:
@@ -108,12 +116,12 @@ def _entry(entry: Any, where: str) -> Finding:
     return Finding(**values)
 
 
-#: Keys whose values are lists, and what they list.
-_LISTS = {"scenarios": "names", "signatures": "patterns"}
+#: Keys whose values are lists of patterns.
+_LISTS = ("signatures", "steps")
 
 
 def _check_value(key: str, value: object, where: str) -> None:
-    """Raises: UsageError for a value of another type, or a pattern where a scenario's name belongs."""
+    """Raises: UsageError for a value of another type."""
     if key == "expires":
         if type(value) is not date:
             raise UsageError(f"{where}: {key} is not a day, as in 2027-01-31 without quotes")
@@ -123,10 +131,7 @@ def _check_value(key: str, value: object, where: str) -> None:
             raise UsageError(f"{where}: {key} is not a text")
         return
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
-        raise UsageError(f"{where}: {key} is not a list of {_LISTS[key]}")
-    for one in value:
-        if key == "scenarios" and not one.isidentifier():
-            raise UsageError(f"{where}: {one!r} is not the name of a scenario")
+        raise UsageError(f"{where}: {key} is not a list of patterns")
 
 
 def explain(failure: Failure, repairs: Iterable[str] = ()) -> Finding | None:

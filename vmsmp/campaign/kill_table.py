@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from vmsmp.campaign.batch import Alive
+from vmsmp.campaign.cause import known_cause
 from vmsmp.campaign.crew import Crew, Ended
-from vmsmp.campaign.findings import explain
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure, Result
 from vmsmp.campaign.reach import Place, Reach, repairs_beside
@@ -129,19 +129,22 @@ def _turns(trial: Trial) -> Iterator[tuple[Place, int]]:
 def _tried_on(
     place: Place, trial: Trial, repairs: frozenset[str], alive: Alive
 ) -> tuple[int, Failure | None]:
-    """How many schedules were run, and the first failure that no known finding explains."""
+    """How many schedules were run, and the first failure that is no known finding's."""
     scenario = find_scenario(place.scenario)
     options = options_for(scenario, locks=place.locks, repairs=repairs, mutants={trial.ident})
 
     def tried(stop: str) -> Result:
         return search(scenario, options, schedules=trial.budget, stop=stop, progress=lambda _result: alive())
 
+    def is_known(failure: Failure) -> bool:
+        return known_cause(scenario, failure, options, alive) is not None
+
     result = tried("first")
     alive()
-    if result.failure is not None and explain(result.failure, repairs):
-        result = tried("never")
-    fresh = (f for f in result.failures if explain(f, repairs) is None)
-    return result.executions, next(fresh, None)
+    if result.failure is None or not is_known(result.failure):
+        return result.executions, result.failure
+    result = tried("never")
+    return result.executions, next((one for one in result.failures if not is_known(one)), None)
 
 
 # -- many, in worker processes --------------------------------------------------------------------

@@ -49,7 +49,8 @@ class Campaign:
     `before` counts the batches that the store had already, `lost` those that were under way at the end.
     `fixed` are lines of the store that fail no longer on this code.  `parallel`: free runs were so.  `store`
     is the file that keeps it all.  `undecided` counts the failures of which it is not known yet whether they
-    are new; `why` says of new ones why they are not known.
+    are new; `why` says of new ones why they are not known.  `inquiries` is how often that was looked into,
+    and `compared` how many runs that took.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -59,6 +60,8 @@ class Campaign:
     counts: dict[str, int] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     undecided: int = 0
+    inquiries: int = 0
+    compared: int = 0
     fixed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -156,7 +159,7 @@ class Campaign:
     def add_known(self, finding: Finding, failure: Failure, times: int) -> None:
         """Count a failure that a known finding explains."""
         _, first, before = self.known.get(finding.name, (finding, failure, 0))
-        self.known[finding.name] = (finding, first, before + times)
+        self.known[finding.name] = (finding, _shown(first), before + times)
 
     def add_face(self, finding: Finding, failure: Failure, times: int, evidence: str) -> None:
         """Count a failure that comes from a known finding, as was shown."""
@@ -164,7 +167,7 @@ class Campaign:
         key = failure.program, failure.signature, finding.name
         before = self.faces.get(key)
         if before is None:
-            self.faces[key] = Face(finding, failure, times, evidence)
+            self.faces[key] = Face(finding, _shown(failure), times, evidence)
         else:
             self.faces[key] = replace(before, times=before.times + times)
 
@@ -185,6 +188,11 @@ class Campaign:
         for key, face in self.faces.items():
             if key[:2] == (short.program, short.signature) and _length(short) <= _length(face.failure):
                 self.faces[key] = replace(face, failure=short)
+
+
+def _shown(failure: Failure) -> Failure:
+    """A failure of which the summary shows the line alone: a campaign keeps many."""
+    return failure if failure.story is None else replace(failure, story=None)
 
 
 def _length(failure: Failure) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from vmsmp.campaign.options import options_for
 from vmsmp.engine.options import Options
 from vmsmp.library import Scenario, fewest_pages
-from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.catalogue import fitting_repairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Way:
         """The options of a scenario's runs this way, with so many free pages, or as many as it needs.
 
         A scenario whose story is the time at which things happen (tag "clock") has its sleeps end in time.
+        Repairs that cannot be in place beside the mutants are left out.
         """
+        mutants = frozenset(mutants)
         injected = True if self.injected and "clock" not in getattr(scenario, "tags", ()) else None
         return options_for(
             scenario,
@@ -57,9 +60,15 @@ class Way:
             locks=self.locks,
             timeouts="any" if injected else None,
             spurious=injected,
-            repairs={*repairs, *(REPAIR_BY_NAME if self.repaired else ())},
+            repairs={*repairs, *(_repairs_beside(mutants) if self.repaired else ())},
             mutants=mutants,
         )
+
+
+@cache
+def _repairs_beside(mutants: frozenset[str]) -> frozenset[str]:
+    """The repairs of all known findings, or those that can be in place beside these mutants."""
+    return fitting_repairs(mutants)
 
 
 #: Every way, in the order of a round: as the kernel is, and with all known findings repaired.

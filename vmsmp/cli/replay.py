@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from vmsmp.campaign.cause import suspects
+from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.replay import follow, parse_for
 from vmsmp.cli.arguments import Subparsers, add_hang, add_json, hang_of, number, pattern, print_json
@@ -13,10 +15,10 @@ from vmsmp.cli.lines import add_line, line_and_program, located, place_of_line
 from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import ReplayDiverged, UsageError
 from vmsmp.program_files import module_of
+from vmsmp.report.known import failure_dict, known_lines, suspect_lines
 from vmsmp.report.perfetto import perfetto_trace
 from vmsmp.report.pytest_file import pytest_file
 from vmsmp.report.story import story_lines
-from vmsmp.report.summary import known_lines
 from vmsmp.report.text import clean_text
 from vmsmp.report.watch import watch_lines
 
@@ -26,8 +28,8 @@ def register(commands: Subparsers) -> None:
         "replay",
         help="show a run again",
         description="Run a scenario once more along a schedule line and tell the story.",
-        epilog="Exit code 0: the run is clean; 1: it fails; 3: it is clean and not the run that the line was "
-        "made of, or it diverged from --digest.",
+        epilog="Exit code 0: the run is clean; 1: it fails, known or not; 3: it is clean and not the run "
+        "that the line was made of, or it diverged from --digest.",
     )
     add_line(parser)
     parser.add_argument("--all", action="store_true", help="show every row of the table")
@@ -83,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
     elif args.json:
         print_json(_as_dict(schedule, outcome))
     else:
-        print("\n".join(_lines(args, schedule, outcome)))
+        print("\n".join(_lines(args, program, schedule, outcome)))
     if outcome.failure is None and outcome.misfit:
         raise ReplayDiverged(outcome.misfit)
     return 1 if outcome.failure else 0
@@ -115,11 +117,11 @@ def _as_dict(schedule: Schedule, outcome: Outcome) -> dict[str, object]:
         "steps": outcome.steps,
         "rolling": outcome.rolling,
         "misfit": outcome.misfit,
-        "failure": outcome.failure.as_dict() if outcome.failure else None,
+        "failure": failure_dict(outcome.failure, schedule.options) if outcome.failure else None,
     }
 
 
-def _lines(args: argparse.Namespace, schedule: Schedule, outcome: Outcome) -> list[str]:
+def _lines(args: argparse.Namespace, program: Program, schedule: Schedule, outcome: Outcome) -> list[str]:
     """The run in words: what was asked for, else its failure, else its story."""
     story = outcome.story
     if story is not None and (args.to is not None or args.watch):
@@ -128,6 +130,11 @@ def _lines(args: argparse.Namespace, schedule: Schedule, outcome: Outcome) -> li
         return watch_lines(story, args.watch) or story_lines(story, everything=args.all)
     if outcome.failure is not None:
         note = [f"\nnote: {outcome.misfit}"] if outcome.misfit else []
-        known = known_lines(outcome.failure, schedule.options)
+        known = known_lines(program, outcome.failure, schedule.options)
+        if not known:
+            among = suspects(
+                *(program, outcome.failure, schedule.options), check=not args.no_check, hang_s=hang_of(args)
+            )
+            known = suspect_lines(program, outcome.failure, schedule.options, among)
         return [outcome.failure.report(everything=args.all), *known, *note]
     return [clean_text(outcome, everything=args.all)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from vmsmp.campaign.cause import suspects
 from vmsmp.campaign.free_run import FreeRounds, free_rounds
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, Result, replaying
@@ -27,7 +28,8 @@ from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import UsageError
 from vmsmp.program_files import FORM
 from vmsmp.project import project_here
-from vmsmp.report.summary import free_text, known_lines, result_text
+from vmsmp.report.known import failure_dict, known_lines, suspect_lines
+from vmsmp.report.summary import free_text, result_text
 from vmsmp.report.text import clean_text
 from vmsmp.sched.names import CHOICES, make_scheduler
 
@@ -46,7 +48,7 @@ def register(commands: Subparsers) -> None:
         "run",
         help="search one scenario, or a program of your own",
         description="Search the schedules of a scenario or program, or run it freely, and report what fails.",
-        epilog="Exit code 0: nothing failed; 1: a failure was found; 4: interrupted.",
+        epilog="Exit code 0: nothing failed; 1: a failure was found, known or not; 4: interrupted.",
     )
     parser.add_argument(
         "scenario",
@@ -152,25 +154,27 @@ def _controlled(args: argparse.Namespace, program: Program, place: str) -> int:
     )
     progress.clear()
     if args.json:
-        print_json(result.as_dict())
+        failures = [failure_dict(failure, result.options) for failure in result.failures]
+        print_json({**result.as_dict(), "failures": failures})
     else:
         for failure in result.failures:
-            _tell(replace(failure, place=place), result.options)
+            _tell(args, program, replace(failure, place=place), result.options)
         if args.story and result.ok and not result.interrupted:
             _tell_clean(args, program, result.options, place)
         print(result_text(result, place))
     return _exit_code(result.failures, result.interrupted)
 
 
-def _tell(failure: Failure, options: Options) -> None:
+def _tell(args: argparse.Namespace, program: Program, failure: Failure, options: Options) -> None:
     """A failure's report, and what to do next."""
     print(failure.report())
-    known = known_lines(failure, options)
-    if known:
-        print("\n".join(known))
-    elif len(Schedule.parse(failure.schedule)) > LONG:
-        print(f"shorten: vmsmp minimize '{failure.schedule}'{beside(failure.place)}")
-    print()
+    known = known_lines(program, failure, options)
+    if not known:
+        if len(Schedule.parse(failure.schedule)) > LONG:
+            print(f"shorten: vmsmp minimize '{failure.schedule}'{beside(failure.place)}")
+        among = suspects(program, failure, options, check=not args.no_check, hang_s=hang_of(args))
+        known = suspect_lines(program, failure, options, among)
+    print(*known, "", sep="\n")
 
 
 def _tell_clean(args: argparse.Namespace, program: Program, options: Options, place: str) -> None:
@@ -191,6 +195,7 @@ def _tell_clean(args: argparse.Namespace, program: Program, options: Options, pl
 
 def _free(args: argparse.Namespace, program: Program, place: str) -> int:
     progress = Progress(quiet=args.json)
+    options = options_of(args, program)
 
     def say(so_far: FreeRounds) -> None:
         progress.say(f"{so_far.program}: {so_far.rounds:,} free rounds, {so_far.operations:,} operations")
@@ -198,7 +203,7 @@ def _free(args: argparse.Namespace, program: Program, place: str) -> int:
     rounds = free_rounds(
         program,
         time_s=args.time or FREE_S,
-        options=options_of(args, program),
+        options=options,
         seed=args.seed,
         check=not args.no_check,
         stop_at=10**9 if args.all else 1,
@@ -207,9 +212,11 @@ def _free(args: argparse.Namespace, program: Program, place: str) -> int:
     )
     progress.clear()
     if args.json:
-        print_json(rounds.as_dict())
+        failures = [failure_dict(failure, options) for failure in rounds.failures]
+        print_json({**rounds.as_dict(), "failures": failures})
     else:
         for failure in rounds.failures:
-            print(replace(failure, place=place).report(), end="\n\n")
+            placed = replace(failure, place=place)
+            print(placed.report(), *known_lines(program, placed, options), "", sep="\n")
         print(free_text(rounds, place))
     return _exit_code(rounds.failures, rounds.interrupted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -66,6 +67,28 @@ def check_repairs(names: Iterable[str]) -> frozenset[str]:
     for name in sorted(wanted.difference(REPAIR_BY_NAME)):
         raise _unknown("repair", name, REPAIR_BY_NAME)
     return wanted
+
+
+def fitting_repairs(mutants: Iterable[str]) -> frozenset[str]:
+    """Return the repairs that can be in place together with these mutants and what is planted already.
+
+    A mutant may change the very snippet that a repair changes.
+    """
+    options = Options(mutants=frozenset(mutants))
+    fitting = frozenset(REPAIR_BY_NAME)
+    if _can_be_planted(replace(options, repairs=fitting)):
+        return fitting
+    return frozenset(
+        name for name in REPAIR_BY_NAME if _can_be_planted(replace(options, repairs=frozenset((name,))))
+    )
+
+
+def _can_be_planted(options: Options) -> bool:
+    try:
+        with planted(options):
+            return True
+    except UsageError:
+        return False
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vmsmp.campaign.findings import explain
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, Result, Unread
 from vmsmp.campaign.replay import follow, parse_for
@@ -20,6 +21,7 @@ from vmsmp.pytest_plugin.crash import Note
 from vmsmp.pytest_plugin.marks import expected_bugs, is_expected, is_free, options_of
 from vmsmp.pytest_plugin.reports import FOUND, Found, again_command, note, told
 from vmsmp.pytest_plugin.settings import DEFAULT_SCHED, SETTINGS, gil_word, plain, seed_of
+from vmsmp.report.known import known_lines
 
 
 class Explorer:
@@ -65,7 +67,7 @@ class Explorer:
             note(self.item, f"vmsmp.{name}", "free" if self.free else options.get("sched", DEFAULT_SCHED))
         note(self.item, "vmsmp.gil", gil_word())
         result = self._run(program, options)
-        self._write_down(result)
+        self._write_down(program, result)
         if self.expected is not None and must_pass is None:
             must_pass = True
         if must_pass:
@@ -174,7 +176,7 @@ class Explorer:
             )
         return False
 
-    def _write_down(self, result: Result) -> None:
+    def _write_down(self, program: Program, result: Result) -> None:
         """What the result says, where reports and JUnit files look for it."""
         properties: dict[str, Any] = dict(self.item.user_properties)
         before = properties.get("vmsmp.executions", 0)
@@ -186,6 +188,10 @@ class Explorer:
             if failure.schedule:
                 self._property("schedule", failure.schedule)
             self._property("signature", failure.signature)
+            finding = explain(failure, result.options.repairs)
+            if finding is not None:
+                self._property("known", finding.name)
+                self.found.known[failure.signature] = known_lines(program, failure, result.options)
             self._property("replay" if failure.schedule else "again", again_command(self.item, failure))
         self._keep(result)
 

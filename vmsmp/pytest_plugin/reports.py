@@ -23,6 +23,8 @@ class Found:
     """The failures that one test's searches found, and how many of them its report shows."""
 
     failures: list[Failure] = field(default_factory=list)
+    #: What to say of those that are known findings, by signature.
+    known: dict[str, list[str]] = field(default_factory=dict)
     told: int = 0
     #: Whether one of them is what the marker `expect_bug` asks for.
     met: bool = False
@@ -49,6 +51,7 @@ def told(item: pytest.Item, failure: Failure) -> str:
     if not failure.listed:  # only pytest knows the program
         own = f"replay: {replaying(failure.program, failure.line, listed=False)}"
         lines[:] = [f"schedule: {failure.schedule}" if line == own else line for line in lines]
+    lines += item.stash.setdefault(FOUND, Found()).known.get(failure.signature, [])
     lines.append(f"{'replay' if failure.schedule else 'again'}: {again_command(item, failure)}")
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import TYPE_CHECKING, Final
 
@@ -85,20 +86,27 @@ def _explored(campaign: Campaign, seed: int, minutes: float, *, every: bool) -> 
     lines = [_totals(campaign)]
     if campaign.before:
         lines.append(f"{campaign.before:,} of {campaign.batches:,} batches were in the store already")
+    if campaign.inquiries:
+        what = f"{campaign.inquiries:,} failures with known findings"
+        lines.append(f"{campaign.compared:,} schedules more compared {what}")
     if campaign.lost:
         lines.append(f"{campaign.lost} batches did not end in time, and are not counted")
     if campaign.interrupted:
         lines.append("interrupted: these are the results until then")
-    if campaign.batches < campaign.planned:
-        missing = campaign.planned - campaign.batches
+    missing = max(0, campaign.planned - campaign.batches)
+    rest = _minutes_for(campaign, missing)
+    if missing:
         lines.append(
-            f"not explored: {missing:,} of {campaign.planned:,} batches of the first round; give it more time"
+            f"not explored: {missing:,} of {campaign.planned:,} batches of the first round, which take about "
+            f"{rest:,} minutes more at this pace: go on as below"
         )
     for what, count in (("under control", "schedules"), ("with known findings repaired", "repaired")):
         untouched = [name for name, row in campaign.rows.items() if not getattr(row, count)]
         if untouched and not (campaign.scarcity and count == "schedules"):
             names = ", ".join(untouched) if every else f"{len(untouched)} scenarios (--verbose names them)"
-            lines.append(f"not explored {what}: {names}")
+            how = "the rest of the first round has them"
+            how = how if missing else "`vmsmp stress --scenarios NAME` does it"
+            lines.append(f"not explored {what}: {names}; {how}")
     lines += [f"error: {error}" for error in campaign.errors[:FEW]]
     if len(campaign.errors) > FEW:
         lines.append(f"and {len(campaign.errors) - FEW} errors more (--json has them all)")
@@ -108,13 +116,21 @@ def _explored(campaign: Campaign, seed: int, minutes: float, *, every: bool) -> 
         lines.append(
             "not explored: other CPU counts (`vmsmp run NAME --cpus N`), deeper schedules, weak memory"
         )
-    words = ["--minutes", f"{max(10, minutes * 10):g}", "--seed", str(seed + 1000)]
+    longer = max(10, minutes * 10, minutes + rest)
+    words = ["--minutes", f"{longer:g}", "--seed", str(seed + 1000)]
     if campaign.store is not None:  # it goes on behind its last batch
-        words = ["--store", str(campaign.store), "--seed", str(seed)]
+        words = ["--store", str(campaign.store), *(["--minutes", str(rest)] if missing else [])]
+        words += ["--seed", str(seed)]
     lines.append(
         f"go on: {shlex.join(['vmsmp', 'stress', *words, *campaign.scarcity.words, *campaign.chosen])}"
     )
     return lines
+
+
+def _minutes_for(campaign: Campaign, batches: int) -> int:
+    """The minutes that so many batches more take at the campaign's pace, rounded up."""
+    done = campaign.batches - campaign.before
+    return math.ceil(campaign.seconds / max(1, done) * batches / 60.0)
 
 
 def _totals(campaign: Campaign) -> str:
@@ -136,6 +152,8 @@ def campaign_dict(campaign: Campaign) -> dict[str, object]:
         "planned": campaign.planned,
         "before": campaign.before,
         "lost": campaign.lost,
+        "inquiries": campaign.inquiries,
+        "compared": campaign.compared,
         "fixed": campaign.fixed,
         "interrupted": campaign.interrupted,
         "errors": campaign.errors,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -159,8 +160,10 @@ def _hidden(rows: list[Folded], keep: Collection[int]) -> set[int]:
     if len(rows) <= HEAD_ROWS + TAIL_ROWS + 10:
         return set()
     hidden = set(range(HEAD_ROWS, len(rows) - TAIL_ROWS))
+    steps = sorted(keep)
     for at, (row, times, circle) in enumerate(rows):
-        if any(row.step <= step < row.step + (times - 1) * circle + 1 for step in keep):
+        first = bisect_left(steps, row.step)
+        if first < len(steps) and steps[first] <= row.step + (times - 1) * circle:
             hidden -= set(range(at - NEAR_ROWS, at + NEAR_ROWS + 1))
     return hidden
 
@@ -185,28 +188,38 @@ def _fold(rows: list[Row]) -> list[Folded]:
     """Fold what repeats three times or more: equal steps, and circles of steps."""
     numbers: dict[tuple[object, ...], int] = {}
     keys = [numbers.setdefault((row.cpu, row.text, row.change, row.note), len(numbers)) for row in rows]
+    following = _following(keys)
     folded: list[Folded] = []
     at = 0
     while at < len(rows):
-        circle, times = _repetition(keys, at)
+        circle, times = _repetition(keys, following, at)
         folded += [(row, times, circle) for row in rows[at : at + circle]]
         at += circle * times
     return folded
 
 
-def _repetition(keys: list[int], at: int) -> tuple[int, int]:
+def _following(keys: list[int]) -> list[int]:
+    """For each of the keys the index at which it comes again, out of reach if it does not."""
+    last: dict[int, int] = {}
+    following = [len(keys)] * len(keys)
+    for at, key in enumerate(keys):
+        if key in last:
+            following[last[key]] = at
+        last[key] = at
+    return following
+
+
+def _repetition(keys: list[int], following: list[int], at: int) -> tuple[int, int]:
     """The shortest circle that begins there and comes three times or more, and how often it comes."""
-    first = keys[at]
-    for circle in range(1, LONGEST_CIRCLE + 1):
-        if at + 3 * circle > len(keys):
-            break
-        if keys[at + circle] != first:
-            continue
+    most = min(LONGEST_CIRCLE, (len(keys) - at) // 3)
+    again = following[at]
+    while (circle := again - at) <= most:
         times = 1
-        ahead = at + circle
-        while keys[ahead : ahead + circle] == keys[at : at + circle]:
+        ahead = again
+        while keys[ahead : ahead + circle] == keys[at:again]:
             times += 1
             ahead += circle
         if times > 2:
             return circle, times
+        again = following[again]
     return 1, 1

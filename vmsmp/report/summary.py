@@ -5,14 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from vmsmp.campaign.findings import explain
 from vmsmp.report.table import table
 from vmsmp.sched.names import about
 
 if TYPE_CHECKING:
     from vmsmp.campaign.free_run import FreeRounds
-    from vmsmp.campaign.outcome import Failure, Result
-    from vmsmp.engine.options import Options
+    from vmsmp.campaign.outcome import Result
 
 
 def result_text(result: Result, place: str = "") -> str:
@@ -31,17 +29,6 @@ def result_text(result: Result, place: str = "") -> str:
     elif not failed:
         lines += _unfinished(result, place or result.program)
     return "\n".join(lines)
-
-
-def known_lines(failure: Failure, options: Options) -> list[str]:
-    """Return the known finding that a failure is, and how to see what lies behind it; else nothing."""
-    finding = explain(failure, options.repairs)
-    if finding is None:
-        return []
-    return [
-        f"known finding {finding.name}: {finding.reason}",
-        f"  what lies behind it: vmsmp run {failure.program} --repair {finding.repair}",
-    ]
 
 
 def _unfinished(result: Result, place: str) -> list[str]:

@@ -62,9 +62,13 @@ def _last_steps(story: Story, words: str) -> Iterator[int]:
     yield from {row.cpu: row.step for row in story.rows}.values()
     changed = {row.thing: row.step for row in story.rows if row.thing and row.before != row.after}
     for thing, step in changed.items():
-        names = (thing, thing.partition(".")[0])
-        if any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", words) for name in names):
+        if any(_is_named(name, words) for name in (thing, thing.partition(".")[0])):
             yield step
+
+
+def _is_named(name: str, words: str) -> bool:
+    """Whether the words have the name, and not as a part of a longer one."""
+    return name in words and re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", words) is not None
 
 
 def _found(failure: Failure) -> str:

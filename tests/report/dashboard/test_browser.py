@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from boards import NASTY, board, found, points, row, signature
+from patience import PROCESS_S, patient
 from vmsmp.campaign.kill_table import Verdict
 from vmsmp.campaign.store.measured import Colours, Site
 from vmsmp.cli.folders import output_folder
@@ -23,6 +24,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 pytestmark = [
     pytest.mark.ci,
+    patient,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium here: nobody looks at the report's pages"),
 ]
 
@@ -86,7 +88,7 @@ def opened(tmp_path_factory):
         ],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PROCESS_S,
         check=True,
     )
     (result,) = re.findall(r"<pre>(.*?)</pre>", done.stdout, re.DOTALL)

@@ -1,9 +1,12 @@
 """Callouts: when they are called, and what stops them, before, during and after the call."""
 
+import threading
+
 import pytest
 
 import vmsmp
 from lock_runs import DEPTHS, failure_of, once
+from vmsmp.machine import Machine
 from vmsmp.sync.callout.callout import CALLOUT_INPROG, CALLOUT_RESET, CALLOUT_SET, flags_text
 
 ANY_TIME = pytest.mark.parametrize("timeouts", ["idle", "any"])
@@ -293,3 +296,33 @@ def test_the_free_engine_calls_them_too(locks):
     for seed in range(5):
         result = vmsmp.run(program, engine="free", seed=seed, locks=locks)
         assert result.failure is None
+
+
+def test_a_function_that_is_called_at_once_is_its_callout_s_own(monkeypatch):
+    """In the free engine the softclock may run before who made it knows that it is there."""
+    called = threading.Event()
+    spawn = Machine.spawn
+
+    def spawn_slowly(self, fn, *args, name=None):
+        cpu = spawn(self, fn, *args, name=name)
+        if name == "softclock":
+            called.wait(10.0)
+        return cpu
+
+    def owner(m):
+        callout = m.callout("timer")
+
+        def call():
+            m.check(callout.called_here(), "the softclock knows itself")
+            called.set()
+
+        callout.reset(1, call)
+        callout.cancel()
+
+    def program(m):
+        m.spawn(owner, m)  # what the boot CPU makes begins when that goes on
+        m.join()
+
+    monkeypatch.setattr(Machine, "spawn", spawn_slowly)
+    outcome = vmsmp.run(program, engine="free", locks="atomic")
+    assert (None, True) == (outcome.failure, called.is_set())

@@ -77,6 +77,7 @@ class Softclock:
 
     def run(self) -> None:
         """softclock_handler: call what is due, until nothing is queued."""
+        self.cpu = self.machine.engine.current  # who made it may not have come so far
         td = curthread(self.machine)
         self._inside = True
         while self.queue:

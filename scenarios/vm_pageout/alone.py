@@ -10,8 +10,10 @@ from vmsmp.vm.vm_page import (
     ACT_MAX,
     PG_REFERENCED,
     V_FREE_COUNT,
+    VM_ALLOC_NORMAL,
     VM_PAGES_NEEDED,
     vm_page_activate,
+    vm_page_alloc,
     vm_page_busy_wait,
     vm_page_cache,
     vm_page_deactivate,
@@ -176,28 +178,42 @@ def pagedaemon_takes_turns(m):
     obj = vm_object_allocate(vm, 8)
     pageout = vm.pageout
     needed = pageout.vm_pages_needed
+    before = _there(vm)
     ready, woken = m.atomic(0, name="ready"), m.atomic(0, name="woken")
 
     def waiter():
-        for n in range(1, 5):
+        taken = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
+        while not ready.load():
+            m.yield_()  # the daemon may not sleep by now: time would not pass
+        for n in range(2, 6):
             m.tsleep_interlock(V_FREE_COUNT)
             ready.store(n)
             m.tsleep(V_FREE_COUNT, PINTERLOCKED, "waiter", 0)
             woken.store(n)
-        while ready.load() < 5:
+        while ready.load() < 6:
+            m.yield_()
+        m.tsleep("a while", 0, "", 3)
+        while ready.load() < 7:
             m.wakeup(VM_PAGES_NEEDED)
             m.yield_()
+        vm_page_free(taken)
 
     def passes():
         """What passes gain, and miss."""
         gd = vm.mycpu()
+        while _there(vm) == before:
+            m.yield_()  # until the other has taken a page, of which only it knows
         there = _there(vm)
         set_limits(vm, v_paging_target1=there + 5, v_paging_target2=there + 7)
         pageout.vm_pageout_deficit.store(3)
         m.check(vm_pageout_pass(vm) == 8, "what others have missed is missing, too")
         m.check(vm_pageout_pass(vm, easy=True) == 7, "it is missing once")
-        set_limits(vm, v_free_severe=100)
         m.check(not gd.proc.p_flags.load(), "nobody is killed while there is memory")
+        set_limits(vm, v_free_severe=100)
+        _cached(obj, 0)
+        set_limits(vm, v_free_min=100)
+        vm_pageout_pass(vm)
+        set_limits(vm, v_free_min=0)
         _page(obj, 0, vm_page_deactivate)
         m.check(vm_pageout_pass(vm) == 5, "what is gained is missing no longer")
         m.check(not gd.proc.p_flags.load(), "nobody is killed while there is something to gain")
@@ -225,9 +241,10 @@ def pagedaemon_takes_turns(m):
         this = _Pagedaemon(vm)
         needed.store(2)
         m.check(this.due(), "who is asked for pages has something to do")
+        ready.store(1)
         expect(this, state=PAGING_TARGET1, asked=1, passes=0)
         # the first target is not reached: somebody may be killed for memory, and is told so
-        slept = turn(this, ask=0, wakes=1, state=PAGING_TARGET1, asked=1, passes=1)
+        slept = turn(this, ask=0, wakes=2, state=PAGING_TARGET1, asked=1, passes=1)
         killed = [one.proc.p_flags.load() == P_LOWMEMKILL for one in vm.meter.cpus()]
         m.check(killed.count(False) == 1 and not gd.proc.p_flags.load(), "all but it are killed for memory")
         m.check(slept >= 2, "it takes a breath")
@@ -241,14 +258,14 @@ def pagedaemon_takes_turns(m):
         there = _there(vm)
         set_limits(vm, v_paging_target1=there + 1, v_free_min=there, vm_page_free_hysteresis=1)
         turn(this, ask=1, state=PAGING_TARGET1, asked=2, passes=0)
-        m.check(woken.load() == 1, "nobody is woken for what is not there")
+        m.check(woken.load() == 2, "nobody is woken for what is not there")
         _page(obj, 2)
         set_limits(vm, v_paging_target1=_there(vm) + 2, v_free_min=0)  # the other is cached now
-        turn(this, ask=1, wakes=2, state=PAGING_TARGET1, asked=2, passes=0)
+        turn(this, ask=1, wakes=3, state=PAGING_TARGET1, asked=2, passes=0)
         # the first target is reached, then the last one
         this.passes = 7
         set_limits(vm, v_paging_target1=0)
-        turn(this, ask=1, wakes=3, state=PAGING_TARGET2, asked=1, passes=0)
+        turn(this, ask=1, wakes=4, state=PAGING_TARGET2, asked=1, passes=0)
         for start, state in ((0, PAGING_TARGET2), (1000, PAGING_TARGET1)):
             this.state = PAGING_TARGET2
             set_limits(vm, v_paging_start=start)
@@ -258,9 +275,11 @@ def pagedaemon_takes_turns(m):
         this.state, this.passes = PAGING_TARGET2, 7
         turn(this, ask=1, state=PAGING_TARGET2, asked=1, passes=7)
         set_limits(vm, v_paging_target2=0, v_paging_start=0)
-        turn(this, ask=1, wakes=4, state=PAGING_IDLE, asked=0, passes=0)
-        m.check(this.due(), "who is woken has something to do")
-        ready.store(5)
+        turn(this, ask=1, wakes=5, state=PAGING_IDLE, asked=0, passes=0)
+        began = m.ticks
+        ready.store(6)
+        m.check(this.due() and m.ticks - began >= 3, "who is idle sleeps until somebody wakes it")
+        ready.store(7)
 
     m.spawn(waiter)
     m.spawn(daemon)

@@ -1,13 +1,15 @@
-"""The pageout alone with pages in all states: where each scan leaves them, what a pass gains, whom it wakes."""
+"""The pageout alone with pages in all states: where scans leave them, what passes gain and whom they wake."""
 
 from vmsmp import scenario
 from vmsmp.engine.clock import HZ
-from vmsmp.scenarios._kit import busied_page, end_of_file, file_object, queue_of, set_limits
+from vmsmp.scenarios._kit import Space, busied_page, end_of_file, file_object, is_dirty, queue_of, set_limits
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.vm.vm_meter import P_LOWMEMKILL
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_object import OBJ_DEAD, OBJ_MIGHTBEDIRTY, vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
     ACT_MAX,
+    PAGE_SIZE,
+    PG_NEED_COMMIT,
     PG_REFERENCED,
     V_FREE_COUNT,
     VM_ALLOC_NORMAL,
@@ -17,16 +19,20 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_wait,
     vm_page_cache,
     vm_page_deactivate,
+    vm_page_dirty,
+    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hold,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
+    vm_page_set_invalid,
     vm_page_unhold,
     vm_page_unwire,
     vm_page_wakeup,
     vm_page_wire,
 )
+from vmsmp.vm.vm_page.page import HOLD
 from vmsmp.vm.vm_pageout import (
     PAGING_IDLE,
     PAGING_TARGET1,
@@ -84,10 +90,10 @@ def _busied(page, deed, *args):
 
 @scenario(cpus=1, tags={"page", "queue", "pageout"}, pages=None)
 def scans_alone(m):
-    """A CPU scans pages that are used, kept or useless: each goes where it belongs, and is counted if gained."""
+    """A CPU scans pages that are used, kept or useless: each goes where it belongs, and gains are counted."""
     vm = m.boot(pages=24, l2_size=2, object_hash=1)
     obj = vm_object_allocate(vm, 16)
-    vp, unused = file_object(vm, 2)
+    vp, unused = file_object(vm, 3)
     vm_object_deallocate(unused)
 
     def active():
@@ -129,18 +135,47 @@ def scans_alone(m):
     def inactive(pages):
         for page in pages:
             _busied(page, vm_page_deactivate)
-        held = pages[2]
-        _busied(held, vm_page_hold)
         set_limits(vm, v_paging_target2=0)
         m.check(vm_pageout_scan_inactive(vm) == 2, "a scan ends on each queue once there is enough")
         set_limits(vm, v_paging_target2=1000)
-        vm_page_busy_wait(pages[1], True)
-        vm_page_free(pages[1])
-        m.check(vm_pageout_scan_inactive(vm) == 4, "pages that are cached are counted")
-        m.check([queue_of(page) for page in pages].count("cache") == 6, "and are in the cache")
-        m.check(queue_of(held) == "inactive", "a page that is held stays")
+        space = Space(vm, obj, 16)
+        held, wired, used, committing, written, invalid = (
+            _page(obj, pindex, vm_page_deactivate) for pindex in range(9, 15)
+        )
+        forgotten = _page(unused, 1, vm_page_deactivate, flags=PG_REFERENCED)
+        _busied(held, vm_page_hold)
+        _busied(wired, vm_page_wire)
+        vm_page_flag_set(used, PG_REFERENCED)
+        _busied(committing, vm_page_set_invalid, 0, PAGE_SIZE)
+        vm_page_flag_set(committing, PG_NEED_COMMIT)
+        space.fault(written, 13)
+        space.fault(invalid, 14)
+        space.store(13)
+        _busied(invalid, vm_page_set_invalid, 0, PAGE_SIZE)
+        m.check(vm_pageout_scan_inactive(vm) == 9, "pages that are cached or freed are counted")
+        kept = {queue_of(page) for page in (held, committing)}
+        m.check(
+            kept == {"inactive"} and queue_of(wired) == "none", "those that somebody needs are not gained"
+        )
+        m.check((queue_of(used), used.peek("act_count")) == ("active", 9), "a page that is used is active")
+        m.check(not used.peek("flags") & PG_REFERENCED, "and was used before")
+        m.check(
+            (queue_of(written), is_dirty(written)) == ("cache", False), "a page that was written is laundered"
+        )
+        m.check(
+            (queue_of(invalid), queue_of(forgotten)) == ("free", "cache"), "a page that is no good is free"
+        )
+        m.check(not unused.peek("flags") & OBJ_MIGHTBEDIRTY, "none is taken for dirty")
+        vm_page_flag_clear(committing, PG_NEED_COMMIT)
+        _busied(wired, vm_page_unwire, False)
         vm_page_unhold(held)
-        m.check(vm_pageout_scan_inactive(vm) == 1, "until it is held no longer")
+        orphan = _page(unused, 2, vm_page_deactivate)
+        _busied(orphan, vm_page_dirty)
+        unused.flags.setbits(OBJ_DEAD)
+        m.check(vm_pageout_scan_inactive(vm) == 3, "who was kept is gained then")
+        m.check((queue_of(orphan), bool(orphan.peek("dirty"))) == ("inactive", True), "a dead object's stays")
+        unused.flags.clearbits(OBJ_DEAD)
+        space.end()
 
     def cached():
         was = vm.meter.count("v_cache_count")
@@ -153,12 +188,17 @@ def scans_alone(m):
         set_limits(vm, v_free_min=0)
 
     def held():
-        page = busied_page(vm, obj, 0)
-        vm_page_hold(page)
-        vm_page_free(page)
-        m.check((vm_pageout_free_hold(vm), queue_of(page)) == (0, "hold"), "what is held is not free")
-        vm_page_unhold(page)
-        m.check(queue_of(page) == "free", "it is free when it is not")
+        """Pages that were freed while somebody held them; the last of their holders has not seen that."""
+        pages = [busied_page(vm, obj, n) for n in (1, 3, 5)]
+        for page in pages:
+            vm_page_hold(page)
+            vm_page_free(page)
+        for page in pages[::2]:
+            page.hold_count.fetchadd(-1)
+            page.gave(HOLD)
+        m.check(vm_pageout_free_hold(vm) == 2, "what is held no longer is free")
+        m.check([queue_of(page) for page in pages] == ["free", "hold", "free"], "what is held is not")
+        vm_page_unhold(pages[1])
 
     def scanner():
         inactive(active())

@@ -327,7 +327,7 @@ class Screen:
 
 @scenario(cpus=1, tags={"object", "device", "reference"}, pages=None)
 def devices_alone(m):
-    """A CPU has devices shown, by their handles and by their frames, and gives all back: each has one object."""
+    """A CPU uses devices, by their handles and by their frames, and gives all back: each has one object."""
     vm = m.boot(pages=10, l2_size=1, object_hash=1)
     listed = vm.pager.dev_pager_object_list
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
 from vmsmp.campaign.options import options_for
@@ -41,12 +41,17 @@ Reach = Mapping[tuple[str, int], tuple[Place, ...]]
 
 def repairs_beside(functions: Iterable[str]) -> frozenset[str]:
     """The repairs that change none of these functions."""
-    changed = frozenset(functions)
+    changed = _at(functions)
     return frozenset(
         name
         for name, repair in REPAIR_BY_NAME.items()
-        if changed.isdisjoint(edit.function for edit in repair.edits())
+        if changed.isdisjoint(_at(edit.function for edit in repair.edits()))
     )
+
+
+def _at(functions: Iterable[str]) -> frozenset[FunctionType]:
+    """The functions of these names; one may be named by its module or by its package."""
+    return frozenset(original(resolve(function)) for function in functions)
 
 
 def reach_of(

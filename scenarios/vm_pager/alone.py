@@ -33,6 +33,7 @@ from vmsmp.vm.vm_object import (
     vm_object_pip_wakeup,
 )
 from vmsmp.vm.vm_page import (
+    DEV_BSIZE,
     PAGE_SIZE,
     PBUSY_LOCKED,
     PBUSY_SWAPINPROG,
@@ -50,6 +51,7 @@ from vmsmp.vm.vm_page import (
     vm_page_flag_set,
     vm_page_free,
     vm_page_set_invalid,
+    vm_page_set_validdirty,
     vm_page_unwire,
     vm_page_wakeup,
     vm_page_wire,
@@ -85,10 +87,14 @@ def _soiled(page, value):
     return page
 
 
-def _read(obj, pindex):
-    """Have a page read in that is not there; return what the pager said, and the page."""
+def _read(obj, pindex, dirty=0):
+    """Have a page read in that is not there; return what the pager said, and the page.
+
+    As many bytes of it are dirty before.
+    """
     vm_object_hold(obj)
     page = vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_NORMAL)
+    vm_page_set_validdirty(page, 0, dirty)
     vm_object_pip_add(obj, 1)
     said = vm_pager_get_page(obj, page)
     vm_object_pip_wakeup(obj)
@@ -141,6 +147,11 @@ def swap_alone(m):
             "who was written is clean",
         )
         m.check((_has(obj), queue_of(pages[3])) == ([0, 1, 2], "active"), "what was not written has no swap")
+        m.check(queue_of(pages[0]) == "active", "a page that was written is where it was")
+        other = vm_object_allocate(vm, 1)
+        m.check(vm_pageout_flush([_soiled(*idle_pages(vm, other, [0]), 9)], OBJPC_SYNC) == 0, "none is left")
+        m.check(other.peek("type") == OBJT_SWAP, "which would have been swap memory")
+        vm_object_deallocate(other)
 
     def given_back():
         vm_page_busy_wait(pages[0], True)
@@ -163,7 +174,7 @@ def swap_alone(m):
         _soiled(pages[3], 13)
         vm_page_deactivate(pages[3])
         vm_pageout_flush([pages[3]], OBJPC_SYNC)
-        m.check(states()[3] == (True, False), "what could not be written is dirty, and has no swap")
+        m.check(states()[3] == (True, False) and _has(obj) == [], "what could not be written is dirty alone")
         m.check(queue_of(pages[3]) == "active", "and is used")
         pager.device.failing = False
 
@@ -176,7 +187,7 @@ def swap_alone(m):
     def later():
         """A device that does its work later: only the pagers do not wait for it."""
         pager.device.attached = True
-        for asynchronous, pagedaemon in ((0, None), (1, None), (0, m.curcpu)):
+        for asynchronous, pagedaemon, fails in ((0, None, False), (1, None, True), (0, m.curcpu, False)):
             vm.sysctl["vm.swap_user_async"] = asynchronous
             vm.pageout.pagethread = pagedaemon
             vm_pageout_flush([_soiled(pages[0], 40)], OBJPC_CLUSTER_OK)
@@ -185,8 +196,10 @@ def swap_alone(m):
             m.check(pending != waits and len(pager.device.queue) == pending, "only a pager leaves it at that")
             if pending:
                 m.check(obj.peek("paging_in_progress") == 1, "a transfer is an activity")
+                pager.device.failing = fails
                 transfer(vm, pager.device.queue.pop())
-            m.check(states()[0] == (False, True), "in the end it is written")
+                pager.device.failing = False
+            m.check(states()[0] == (fails, not fails), "in the end it is written, if it can be")
         vm.pageout.pagethread = None
         pager.device.attached = False
 
@@ -199,7 +212,7 @@ def swap_alone(m):
         m.check(said == VM_PAGER_FAIL, "what has no swap cannot be read")
         vm_page_free(page)
         pager.device.failing = True
-        said, page = _read(obj, 1)
+        said, page = _read(obj, 1, DEV_BSIZE)
         m.check((said, page.peek("valid")) == (VM_PAGER_ERROR, 0), "what cannot be read is not valid")
         m.check(
             page.peek("busy_count") == PBUSY_LOCKED and not obj.peek("paging_in_progress"),
@@ -208,7 +221,7 @@ def swap_alone(m):
         vm_page_free(page)
         pager.device.failing = False
         for pindex, value in ((0, 40), (1, 51), (3, 33)):
-            said, page = _read(obj, pindex)
+            said, page = _read(obj, pindex, DEV_BSIZE)
             m.check((said, contents(page)) == (VM_PAGER_OK, value), "what was written is read")
             m.check(
                 (page.peek("valid"), page.peek("dirty")) == (VM_PAGE_BITS_ALL, 0), "it is whole and clean"
@@ -219,6 +232,7 @@ def swap_alone(m):
     def user():
         written()
         given_back()
+        short()
         failing()
         short()
         later()

@@ -32,6 +32,7 @@ from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_obje
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_NEED_COMMIT,
+    PG_REFERENCED,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
     vm_page_activate,
@@ -93,12 +94,14 @@ def runs_alone(m):
         m.check((run(1, low=PAGE_SIZE), run(2)) == (1, 2), "a run does not go on over who is used")
         vm_contig_pg_free(vm, 1, 3 * PAGE_SIZE)
         page = busied_page(vm, obj, 0)
+        vm_page_flag_set(page, PG_REFERENCED)
         vm_page_cache(page)
         for keep, let_go in ((vm_page_hold, vm_page_unhold), (vm_page_sbusy_try, vm_page_sbusy_drop)):
             keep(page)
             m.check(run(PAGES) == NO_RUN and queue_of(page) == "cache", "a cached page that is used is kept")
             let_go(page)
         m.check(run(PAGES) == 0 and not obj.peek("rb_memq"), "a cached page is free for a run")
+        m.check(not any(page.peek("flags") for page in array), "and nothing is known of it")
         vm_contig_pg_free(vm, 0, PAGES * PAGE_SIZE)
         m.check(counted() == (PAGES, 0), "what is given back is free")
         return obj
@@ -134,10 +137,12 @@ def runs_alone(m):
 @scenario(cpus=1, tags={"contig", "queue", "object"}, pages=None)
 def cleaning_alone(m):
     """A CPU cleans a queue of pages in all states: idle ones are cached, dirty ones are written."""
-    vm = m.boot(pages=20, l2_size=1, object_hash=1)
+    vm = m.boot(pages=20, l2_size=1, object_hash=1, low_pages=1)
     obj = vm_object_allocate(vm, 8)
 
     def user():
+        m.check(vm_contig_pg_alloc(vm, PAGE_SIZE, 0, TOP, PAGE_SIZE, 0, 0) == 0, "low memory is asked first")
+        vm_contig_pg_free(vm, 0, PAGE_SIZE)
         space = Space(vm, obj, 8)
         idle, other, held, wired, written, committing, read = pages = idle_pages(vm, obj, range(7))
         write_fault(space, written)

@@ -32,9 +32,11 @@ from vmsmp.vm.vm_page import (
     PG_NEED_COMMIT,
     PG_NOSYNC,
     VM_ALLOC_NORMAL,
+    vm_page_activate,
     vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_cache,
     vm_page_dirty,
     vm_page_flag_clear,
     vm_page_flag_set,
@@ -254,9 +256,10 @@ def sync_alone(m):
     def owner():
         pages = dict(zip(indexes, idle_pages(vm, obj, indexes), strict=True))
 
-        def soil(*those):
+        def soil(*those, value=100):
             for n in those:
-                vm.memory.poke(pages[n].phys, 0, 100 + n)
+                vm.memory.poke(pages[n].phys, 0, value + n)
+                vm_page_activate(pages[n])
                 _dirty(pages[n])
 
         def mark(*those):
@@ -264,14 +267,12 @@ def sync_alone(m):
                 vm_page_flag_set(pages[n], PG_CLEANCHK)
 
         def written(step, *args):
-            """Take a step; return which pages it has written, by what is known of them."""
-            before, dirty = device.transfers, [n for n in indexes if pages[n].peek("dirty")]
+            """Take a step; return which pages are clean by then, each of which it has written."""
+            before, dirty = device.transfers, [n for n in indexes if is_dirty(pages[n])]
             step(*args)
-            m.check(
-                not any(page.peek("busy_count") or page.peek("hold_count") for page in pages.values()),
-                "all idle",
-            )
-            clean = [n for n in dirty if not pages[n].peek("dirty")]
+            used = any(page.peek("busy_count") or page.peek("hold_count") for page in pages.values())
+            m.check(not used and not obj.peek("flags") & OBJ_CLEANING, "all are let go")
+            clean = [n for n in dirty if not is_dirty(pages[n])]
             m.check(device.transfers - before == len(clean), "who is clean then was written")
             return clean
 
@@ -284,34 +285,45 @@ def sync_alone(m):
         def marked():
             return [n for n in indexes if pages[n].peek("flags") & PG_CLEANCHK]
 
+        space = Space(vm, obj, 5)
+        space.fault(pages[2], 2)
+        space.store(2, "stored")
         soil(0, 1, 3, 4, 63, 64)
-        mark(0, 1, 2, 63, 64)
-        m.check(written(collected, 1) == [0, 1], "a page is written with its neighbours")
-        m.check(marked() == [63, 64], "who was looked at is not marked any longer")
+        vm_page_busy_wait(pages[5], True)
+        vm_page_cache(pages[5])
+        mark(0, 1, 2, 5, 63, 64)
+        m.check(written(collected, 1) == [0, 1, 2], "a page is written with its neighbours")
+        m.check(marked() == [5, 63, 64], "who was written is not marked any longer")
+        m.check(vp.contents[2][0] == "stored", "what was stored is on disk")
         m.check(
             written(collected, 64) == [64] and written(collected, 63) == [63], "as far as its cluster goes"
         )
         m.check(
             written(collected, 4, OBJPC_SYNC | OBJPC_IGNORE_CLEANCHK) == [3, 4], "or whether they are marked"
         )
+        m.check(marked() == [], "who was looked at is not, either")
         soil(0, 1)
-        mark(0, 1)
+        mark(0, 1, 2)
+        vm_page_flag_set(pages[2], PG_NEED_COMMIT)
         vm_page_sbusy_try(pages[0])
+        before = device.transfers
         collected(1)
         vm_page_sbusy_drop(pages[0])
+        vm_page_flag_clear(pages[2], PG_NEED_COMMIT)
         m.check(pages[0].peek("dirty") and not pages[1].peek("dirty"), "a neighbour that is busy is left out")
+        m.check(device.transfers - before == 2, "one that is to be committed is not")
         # all of it
         soil(2, 5, 63)
         vm_page_flag_set(pages[5], PG_NOSYNC)
-        m.check(
-            written(_sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC) == [0, 2, 63],
-            "who is of no importance is left",
-        )
+        sync = written(_sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(sync == [0, 2, 63], "who is of no importance is left")
         m.check(obj.peek("flags") & both == both and not marked(), "which the object knows")
-        space = Space(vm, obj, 4)
-        write_fault(space, pages[3])
+        space.fault(pages[2], 2)
+        space.fault(pages[3], 3)
         space.store(3, "stored")
-        vm_page_busy_wait(pages[64], True)
+        for n in (63, 64):
+            vm_page_busy_wait(pages[n], True)
+        vm_page_cache(pages[63])
         vm_page_set_invalid(pages[64], 0, PAGE_SIZE)
         vm_page_wakeup(pages[64])
         vm_page_flag_set(pages[1], PG_NEED_COMMIT)
@@ -320,37 +332,44 @@ def sync_alone(m):
         m.check(device.transfers - before == 3, "a page that is to be committed is written, too")
         vm_page_flag_clear(pages[1], PG_NEED_COMMIT)
         m.check(not any(is_dirty(page) for page in pages.values()), "a sync by request writes everything")
-        m.check(
-            (mappings(pages[3]), mappings(pages[3], PG_RW)) == (1, 0), "who is clean is not written to unseen"
-        )
-        m.check(vp.contents[3][0] == "stored", "what was stored is on disk")
-        m.check(
-            not obj.peek("flags") & (both | OBJ_CLEANING) and not vp.peek("v_flag") & VOBJDIRTY,
-            "all is clean",
-        )
-        m.check(marked() == [64], "who is not valid was not looked at")
+        for n in (2, 3):
+            m.check(
+                (mappings(pages[n]), mappings(pages[n], PG_RW)) == (1, 0), "nobody writes unseen from then on"
+            )
+        m.check(not obj.peek("flags") & both and not vp.peek("v_flag") & VOBJDIRTY, "all is clean")
+        m.check(marked() == [63, 64], "who is cached or not valid was not looked at")
         mark(0)
         _sync(vp, obj)
-        m.check(marked() == [0, 64], "a file that is clean is left alone")
+        m.check(marked() == [0, 63, 64], "a file that is clean is left alone")
+        soil(3)
+        _sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(obj.peek("flags") & both == both, "a page of no importance may be dirty")
+        vm_page_flag_clear(pages[5], PG_NOSYNC)
+        _sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(not obj.peek("flags") & both, "where there is none all is clean")
         other = vm_object_allocate(vm, 1)
         _dirty(*idle_pages(vm, other, [0]))
         vm_object_page_clean(other, 0, 0, OBJPC_SYNC)
         m.check(other.raw_rb_memq[0].peek("dirty"), "only files are synced")
         vm_object_deallocate(other)
         # a part of it, and its end
-        soil(1, 2, 63)
+        soil(0, 1, 2, 63, value=200)
         vn_lock(vp)
-        m.check(set(written(vm_object_page_clean, obj, 1, 2, OBJPC_SYNC)) <= {1}, "a part is written at most")
+        for part in ((1, 2), (0, 2), (2, 0)):
+            m.check(
+                2 not in written(vm_object_page_clean, obj, *part, OBJPC_SYNC) or part[1] == 0, "of a part"
+            )
+            m.check(obj.peek("flags") & both == both, "the rest may be dirty")
         vn_unlock(vp)
-        m.check(obj.peek("flags") & both == both, "the rest may be dirty")
         space.fault(pages[0], 0)
         vm_page_busy_wait(pages[0], True)
         vm_page_wire(pages[0])
         vm_page_wakeup(pages[0])
         space.end()
-        soil(0)
+        soil(0, value=300)
         _forget(vp, obj)
-        m.check([vp.contents[n][0] for n in (0, 1, 2, 63)] == [100, 101, 102, 163], "the end writes")
+        m.check(len(vm.console) == 1 and "wired" in vm.console[0], "only a wired page on a queue is told of")
+        m.check([vp.contents[n][0] for n in (0, 1, 2, 63)] == [300, 201, 202, 263], "the end writes")
         m.check({queue_of(pages[n]) for n in indexes[1:]} == {"free"}, "its pages are free")
         wired = pages[0]
         m.check((wired.peek("object"), wired.peek("wire_count")) == (None, 1), "but for one that is wired")

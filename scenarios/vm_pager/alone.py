@@ -50,6 +50,8 @@ from vmsmp.vm.vm_page import (
     vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
+    vm_page_sbusy_drop,
+    vm_page_sbusy_try,
     vm_page_set_invalid,
     vm_page_set_validdirty,
     vm_page_unwire,
@@ -58,6 +60,8 @@ from vmsmp.vm.vm_page import (
 )
 from vmsmp.vm.vm_pageout import vm_pageout_flush
 from vmsmp.vm.vm_pager import (
+    VM_PAGER_AGAIN,
+    VM_PAGER_BAD,
     VM_PAGER_ERROR,
     VM_PAGER_FAIL,
     VM_PAGER_OK,
@@ -71,11 +75,16 @@ from vmsmp.vm.vm_pager import (
     vinitvmio,
     vm_pager_get_page,
     vm_pager_has_page,
+    vm_pager_put_pages,
     vnode_pager_alloc,
+    vnode_pager_dealloc,
     vnode_pager_freepage,
+    vnode_pager_getpage,
+    vnode_pager_haspage,
+    vnode_pager_putpages,
     vnode_pager_reference,
 )
-from vmsmp.vm.vnode import VOBJBUF, VRECLAIMED, VTEXT, getnewvnode, vclrflags, vsetflags
+from vmsmp.vm.vnode import VOBJBUF, VRECLAIMED, VTEXT, getnewvnode, vclrflags, vrele, vsetflags
 
 
 def _soiled(page, value):
@@ -200,8 +209,19 @@ def swap_alone(m):
                 transfer(vm, pager.device.queue.pop())
                 pager.device.failing = False
             m.check(states()[0] == (fails, not fails), "in the end it is written, if it can be")
+        of_the_kernel()
         vm.pageout.pagethread = None
         pager.device.attached = False
+
+    def of_the_kernel():
+        """The kernel's own pages are waited for."""
+        kernel_object = vm.objects.kernel_object
+        (page,) = idle_pages(vm, kernel_object, [7])
+        vm_pageout_flush([_soiled(page, 7)], OBJPC_CLUSTER_OK)
+        m.check(
+            not page.peek("busy_count") and not pager.device.queue, "a page of the kernel's is waited for"
+        )
+        vm_object_page_remove(kernel_object, 7, 8, False)
 
     def read_in():
         vm_pageout_flush([_soiled(pages[1], 51)], OBJPC_SYNC)
@@ -262,6 +282,7 @@ def files_alone(m):
             m.check(counts(vp, obj) == (1, 0, 0), "an object that nobody refers to refers to nobody")
         m.check(vp.peek("v_flag") == VOBJBUF, "it may be used for reading")
         m.check((obj.peek("size"), obj.peek("handle")) == (3, vp), "it is as large as the file")
+        m.check(vp.peek("v_filesize") == 2 * PAGE_SIZE + 1, "whose size is known")
         m.check(vnode_pager_alloc(vp, 1) is obj and vnode_pager_reference(vp) is obj, "there is one")
         m.check(counts(vp, obj) == (3, 2, 0), "each that refers to it refers to the file")
         vsetflags(vp, VTEXT)
@@ -301,6 +322,32 @@ def files_alone(m):
         vm_object_deallocate(obj)
         end_of_file(vp)
 
+    def revoked():
+        """A file that loses its object while somebody uses it."""
+        vp, obj = file_object(vm, 1, [0])
+        vsetflags(vp, VTEXT | VOBJBUF)
+        page = obj.raw_rb_memq[0]
+        vm_object_hold(obj)
+        vnode_pager_dealloc(obj)
+        vm_object_drop(obj)
+        m.check(
+            (obj.peek("type"), obj.peek("handle"), vp.peek("v_object")) == (OBJT_DEAD, None, None),
+            "they part",
+        )
+        m.check(
+            (vp.peek("v_flag"), vp.peek("v_filesize")) == (0, -1), "the file forgets what it said of itself"
+        )
+        m.check(not vnode_pager_haspage(obj, 0) and not vm_pager_has_page(obj, 0), "nothing has pages")
+        vm_page_busy_wait(page, True)
+        m.check(vnode_pager_getpage(obj, page) == VM_PAGER_BAD, "none can be read")
+        m.check(vnode_pager_putpages(obj, [page], 0) == [VM_PAGER_BAD], "or written")
+        vm_page_wakeup(page)
+        m.check(vm_pager_put_pages(obj, [page], 0) == [VM_PAGER_AGAIN], "not now, that is")
+        vm_object_deallocate(obj)
+        m.check(obj.freed, "an object without a file ends with its last reference")
+        while vp.v_refcnt.load():
+            vrele(vp)
+
     def left_over(obj):
         """Pages that were not read are free, unless somebody needs them."""
         kept = busied_page(vm, obj, 0)
@@ -310,6 +357,13 @@ def files_alone(m):
         m.check(queue_of(kept) == "active", "and is used")
         vm_page_busy_wait(kept, True)
         vm_page_unwire(kept, True)
+        vm_page_wakeup(kept)
+        vm_page_sbusy_try(kept)
+        vm_page_busy_wait(kept, False)
+        vnode_pager_freepage(kept)
+        m.check(kept.peek("object") is obj, "a page that is read stays")
+        vm_page_sbusy_drop(kept)
+        vm_page_busy_wait(kept, True)
         vm_page_flag_set(kept, PG_NEED_COMMIT)
         vnode_pager_freepage(kept)
         m.check(kept.peek("object") is obj, "a page that is to be committed stays")
@@ -321,6 +375,7 @@ def files_alone(m):
     def user():
         named()
         transfers()
+        revoked()
 
     m.spawn(user)
     m.join()
@@ -375,17 +430,22 @@ def devices_alone(m):
         m.check([page.phys for page in shown] == [7, 8], "pages of a device are its frames")
         m.check([page.peek("busy_count") for page in shown] == [PBUSY_LOCKED] * 2, "who asks gets it busied")
         screen.frames = [9, 8]
+        vm_page_set_invalid(shown[0], 0, PAGE_SIZE)
         vm_object_hold(obj)
         m.check(vm_pager_get_page(obj, shown[0]) == VM_PAGER_OK and shown[0].phys == 9, "it may have moved")
+        m.check(shown[0].peek("valid") == VM_PAGE_BITS_ALL, "and is valid again")
         vm_object_drop(obj)
         m.check((len(obj.devp.devp_pglist), vm_pager_has_page(obj, 9)) == (2, True), "each is there once")
         for page in shown:
             vm_page_wakeup(page)
         vm_object_deallocate(obj)
         m.check(screen.si_object is None and not listed and obj.freed, "in the end the device forgets it")
+        m.check(not obj.devp.devp_pglist, "and its pages are gone")
 
     def others():
         """Memory that no pager keeps."""
+        for page in vm.page.vm_page_array:
+            vm.memory.poke(page.phys, 0, "left")
         obj = vm_object_allocate(vm, 2, objt=OBJT_PHYS)
         said, page = _read(obj, 0)
         state = page.peek("valid"), page.peek("dirty"), page.peek("flags") & PG_UNQUEUED

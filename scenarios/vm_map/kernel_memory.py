@@ -24,6 +24,7 @@ from vmsmp.vm.vm_map import (
     KM_CPU_SPEC,
     KM_KRESERVE,
     M_USE_RESERVE,
+    M_ZERO,
     MAP_ENTRY_KSTACK,
     MAP_ENTRY_NOFAULT,
     VM_SUBSYS_KMALLOC,
@@ -153,7 +154,7 @@ def slabs_that_run_out(m):
 @scenario(cpus=1, tags={"map", "kmem"}, pages=None)
 def kernel_memory_alone(m):
     """The kernel allocates memory in all ways, and too much of it: what each has, and that all comes back."""
-    vm = m.boot(pages=10, l2_size=1, object_hash=1)
+    vm = m.boot(pages=12, l2_size=1, object_hash=1, low_pages=2)
     kernel_map, kernel_object = vm.map.kernel_map, vm.objects.kernel_object
     pages = kernel_object.raw_rb_memq
 
@@ -200,6 +201,27 @@ def kernel_memory_alone(m):
         m.check(there(addr, 3) == [None, (1, 0xFF, 0), (1, 0xFF, 0)], "its lowest page is not there")
         gone(addr, 3)
 
+    def low_pages():
+        """Low pages, at offsets that count from the lowest address; they stay wired by who gave them."""
+        first = kernel_map.min_addr
+        for n, (flags, zero) in enumerate(((0, "left"), (M_ZERO, 0))):
+            addr = kmem_alloc_attr(kernel_map, PAGE_SIZE - 9, VM_SUBSYS_SYSMAP, flags, 0, 0, 0)
+            entry, page = entry_at(addr), pages[n]
+            offset = entry.ba.raw_offset + addr - entry.ba.raw_start
+            m.check(
+                (addr - first, offset, entry.peek("wired_count")) == (n * PAGE_SIZE, n * PAGE_SIZE, 1),
+                "it is wired",
+            )
+            m.check((page.peek("valid"), contents(page)) == (0xFF, zero), "it is zero if that was asked for")
+            m.check(not page.peek("busy_count") and not kernel_object.peek("hold_count"), "all is let go")
+        m.check(
+            kmem_alloc_attr(kernel_map, PAGE_SIZE, VM_SUBSYS_SYSMAP, 0, 0, 0, 0) == 0, "there are only two"
+        )
+        m.check(kernel_map.peek("size") == 3 * PAGE_SIZE, "what was allocated stays")
+        m.check(not vm.map.supply().reserved(), "no entry is kept for later")
+        kmem_free(kernel_map, first, 3 * PAGE_SIZE)
+        m.check(not kernel_map.peek("nentries") and kernel_object.peek("ref_count") == 1, "nor its addresses")
+
     def addresses_alone():
         plain = kmem_alloc_pageable(kernel_map, PAGE_SIZE - 1, VM_SUBSYS_SYSMAP)
         strict = kmem_alloc_nofault(kernel_map, PAGE_SIZE, VM_SUBSYS_SYSMAP, 1 << 16)
@@ -238,6 +260,7 @@ def kernel_memory_alone(m):
     def kernel():
         pages_of_its_own()
         addresses_alone()
+        low_pages()
         too_large()
 
     m.spawn(kernel)

@@ -10,7 +10,6 @@ from vmsmp.scenarios._kit import (
     is_dirty,
     mappings,
     queue_of,
-    write_fault,
 )
 from vmsmp.vm.pmap import pmap_kextract
 from vmsmp.vm.vm_contig import (
@@ -145,8 +144,9 @@ def cleaning_alone(m):
         vm_contig_pg_free(vm, 0, PAGE_SIZE)
         space = Space(vm, obj, 8)
         idle, other, held, wired, written, committing, read = pages = idle_pages(vm, obj, range(7))
-        write_fault(space, written)
+        space.fault(written, 4)
         space.store(4)
+        space.fault(committing, 5)
         for page in pages:
             vm_page_busy_wait(page, True)
             vm_page_deactivate(page)
@@ -173,7 +173,8 @@ def cleaning_alone(m):
             "who is kept is as he was",
         )
         m.check(
-            (mappings(written), mappings(written, PG_RW)) == (1, 0), "who is clean is not written to unseen"
+            [(mappings(page), mappings(page, PG_RW)) for page in (written, committing)] == [(1, 0)] * 2,
+            "nobody writes to them unseen from then on",
         )
         m.check(not is_dirty(written), "who was written is clean")
         m.check(

@@ -48,6 +48,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wire,
     vm_page_zero_invalid,
 )
+from vmsmp.vm.vm_pageout import vm_pageout_flush
 from vmsmp.vm.vnode import VOBJDIRTY, vn_lock, vn_unlock
 
 
@@ -224,7 +225,7 @@ def sync_leaves_pages_of_no_importance(m):
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "reference"})
 def reclaim_against_writers(m):
-    """A vnode is reclaimed while pages of its file are written to; its object waits for all of them."""
+    """A vnode is reclaimed while its pages are written to and out; its object waits for all of them."""
     vm = m.boot(pages=6, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 2)
     pages = idle_pages(vm, obj, range(2))
@@ -233,9 +234,13 @@ def reclaim_against_writers(m):
     def writer():
         page = pages[m.choose(2)]
         if not vm_page_busy_try(page, True):
-            if page.object is obj:
+            there = page.object is obj
+            if there:
                 vm_page_dirty(page)
-            vm_page_wakeup(page)
+            if there and m.choose(2):  # as who limits a process does, without the vnode's lock
+                vm_pageout_flush([page], OBJPC_SYNC)
+            else:
+                vm_page_wakeup(page)
 
     m.spawn(end_of_file, vp)
     for _ in range(m.ncpus - 1):

@@ -71,6 +71,7 @@ from vmsmp.vm.vm_pager import (
     swap_pager_freespace,
     swap_pager_freespace_all,
     swap_pager_unswapped,
+    swp_pager_meta_ctl,
     transfer,
     vinitvmio,
     vm_pager_get_page,
@@ -173,6 +174,12 @@ def swap_alone(m):
         swap_pager_freespace(obj, 2, 1)
         m.check(_has(obj) == [1], "a range gives its blocks back")
         swap_pager_freespace(obj, 2, 4)
+        vm_pageout_flush([_soiled(pages[2], 22)], OBJPC_SYNC)
+        vm_object_hold(obj)
+        m.check(
+            swp_pager_meta_ctl(obj, 3, free=True) is None and _has(obj) == [1, 2], "what is not there is not"
+        )
+        vm_object_drop(obj)
         swap_pager_freespace_all(obj)
         m.check(_has(obj) == [] and pager.vm_swap_size == 3, "all of them")
         vm_page_flag_clear(pages[1], PG_SWAPPED)
@@ -230,9 +237,11 @@ def swap_alone(m):
         m.check(not obj.peek("rb_memq") and _has(obj) == [0, 1, 3], "swap stays")
         said, page = _read(obj, 2)
         m.check(said == VM_PAGER_FAIL, "what has no swap cannot be read")
+        m.check(not page.peek("flags") & PG_SWAPPED, "and says so")
         vm_page_free(page)
         pager.device.failing = True
         said, page = _read(obj, 1, DEV_BSIZE)
+        m.check(page.peek("flags") & PG_SWAPPED, "what has swap says so")
         m.check((said, page.peek("valid")) == (VM_PAGER_ERROR, 0), "what cannot be read is not valid")
         m.check(
             page.peek("busy_count") == PBUSY_LOCKED and not obj.peek("paging_in_progress"),
@@ -297,7 +306,18 @@ def files_alone(m):
 
     def transfers():
         vp, obj = file_object(vm, 4)
-        pages = [_soiled(page, 10 + n) for n, page in enumerate(idle_pages(vm, obj, range(3)))]
+        pages = idle_pages(vm, obj, range(3))
+        for page, how, severe, where in (
+            (pages[0], OBJPC_TRY_TO_CACHE, 0, "cache"),
+            (pages[1], 0, 100, "inactive"),
+            (pages[2], 0, 0, "active"),
+        ):
+            set_limits(vm, v_free_severe=severe)
+            m.check(
+                vm_pageout_flush([_soiled(page, 9)], OBJPC_SYNC | how) == 1, "a page of a file can be written"
+            )
+            m.check(queue_of(page) == where, "it is cached if asked for, and inactive where memory is short")
+        pages = [_soiled(page, 10 + n) for n, page in enumerate(pages)]
         vp.publish("v_filesize", PAGE_SIZE + 1)
         m.check(_has(obj) == [0, 1], "a file has pages up to its end")
         m.check(vm_pageout_flush(pages, OBJPC_SYNC) == 2, "which can be written")

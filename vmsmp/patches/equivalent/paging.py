@@ -54,7 +54,14 @@ EQUIVALENTS: Final = (
         "needed.store(1)",
         "a request that is lost is made again",
     ),
-    Equivalent("vm.vm_pageout.flush.vm_pageout_flush-swap", "pmap_clear_modify(m)", _BUSIED),
+    *(
+        Equivalent(
+            f"vm.vm_pageout.flush.vm_pageout_flush-{how}",
+            text,
+            "who had the page mapped may not write to it since the flush began, and what he did is known",
+        )
+        for how, text in (("gone", "pmap_clear_modify"), ("swap", "pmap_clear_modify"), ("swap", '"pgbad"'))
+    ),
     # -- the pagers ------------------------------------------------------------------------------
     *(
         Equivalent(f"vm.vm_pager.{function}-*", f'pause_tokens("{what}")', _IN_NO_TIME)
@@ -113,8 +120,7 @@ EQUIVALENTS: Final = (
         for text in ("vm_page_dirty(m)", "swp_pager_meta_ctl(obj, m.pindex, free=True)", "vm_page_flag_")
     ),
     *(
-        Equivalent(f"vm.vm_pager.swap_meta.{function}-swap", text, "with vm_token")
-        for function in ("swp_pager_freeswapspace", "swp_pager_getswapspace")
+        Equivalent("vm.vm_pager.swap_meta.swp_pager_freeswapspace-swap", text, "with vm_token")
         for text in ("free_blocks", "vm_swap_size +=")
     ),
     Equivalent(
@@ -123,6 +129,28 @@ EQUIVALENTS: Final = (
         "with the object's token, exclusively",
     ),
     Equivalent("vm.vm_pager.swap_meta.swap_pager_unswapped-swap", "", _BUSIED),
+    Equivalent(
+        "vm.vm_pager.swap_meta.swp_pager_freeswapspace-swap",
+        "vm_token.acquire",
+        "the blocks are a list here, and one more is one step",
+    ),
+    Equivalent(
+        "vm.vm_pager.swap_meta.swp_pager_meta_ctl-swap",
+        'obj.publish("swblock_count"',
+        "a count that is too high for a moment costs a look",
+    ),
+    Equivalent("vm.vm_pager.swap_meta.swap_pager_dealloc-*", "swpdea", "the termination has waited for that"),
+    Equivalent(
+        "vm.vm_pager.swap_meta.swap_pager_dealloc-swap",
+        "vm_object_hold(obj)",
+        "its activity is waited for without its token",
+    ),
+    Equivalent(
+        "vm.vm_pager.swap_io.swap_pager_getpage-*",
+        "vm_page_flag_set(m, PG_REFERENCED)",
+        "whether a page that is waited for is used is a hint",
+    ),
+    Equivalent("vm.vm_pager.swap_io._written-swap", "vm_page_io_finish(m)", _BUSIED),
     *(
         Equivalent(
             f"vm.vm_pager.swap_meta.{function}-never",
@@ -232,7 +260,7 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_contig._make_room-*", 'pause_tokens("lwkt_yield")', _IN_NO_TIME),
     Equivalent("vm.vm_contig._make_room-swap", "vm_contig_pg_clean", _IN_NO_TIME),
     Equivalent("vm.vm_contig._marker-flag1", "", "a marker is known by PG_MARKER"),
-    *(Equivalent(f"vm.vm_contig._marker-{how}", "marker.", _OWN_MARKER) for how in ("swap",)),
+    Equivalent("vm.vm_contig._marker-swap", "marker.", _OWN_MARKER),
     *(
         Equivalent("vm.vm_contig._marker-gone", text, "a marker is known by PG_MARKER")
         for text in ("busy_count", "wire_count")
@@ -249,7 +277,7 @@ EQUIVALENTS: Final = (
     *(
         Equivalent(f"vm.vm_kern.{function}-swap", text, _OWN_ENTRIES)
         for function in ("kmem_alloc3", "kmem_alloc_attr", "kmem_alloc_wait", "kmem_free_wakeup")
-        for text in ("vm_map_unlock(map)", "vm_map_entry_release(vm, count)", "release(vm, count)")
+        for text in ("vm_map_unlock(map)", "release(vm, count)")
     ),
     *(
         Equivalent(f"vm.vm_kern.{function}-swap", text, _LOCKED)

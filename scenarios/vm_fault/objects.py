@@ -288,6 +288,7 @@ def unmapped_pages_alone(m):
         m.check(unmap(2) == ([1, 2], 0, 3), "an object that is not to be split stays whole")
         m.check(process.load(BASE + PAGE_SIZE) == 11, "what is mapped is there")
         give_back(process.vmspace)
+        m.check(obj.freed, "in the end all goes")
 
     m.spawn(thread)
     m.join()

@@ -160,6 +160,11 @@ def contents(page):
     return page.vm.memory.peek(page.phys)
 
 
+def queue_of(page):
+    """The kind of queue that a page is on; looks invisibly."""
+    return page.vm.page.queue_type(page.raw_queue)
+
+
 def touch(access, *args):
     """Access memory; return whether that was allowed."""
     try:

@@ -41,11 +41,6 @@ def page_at(process, page):
     return process.vm.page.vm_page_array[seen(process, page).frame]
 
 
-def queue_of(page):
-    """The kind of queue that a page is on."""
-    return page.vm.page.queue_type(page.raw_queue)
-
-
 def forget(process):
     """Take all that is mapped away; what the entries said of the pages is told to them."""
     pmap_remove(process.map.pmap, at(0), at(8))

@@ -1,14 +1,13 @@
 """A thread alone touches its memory: each fault maps the page, and around it what it may."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, enter_hash, file_object, give_back
+from vmsmp.scenarios._kit import end_of_file, enter_hash, file_object, give_back, queue_of
 from vmsmp.scenarios.vm_fault._alone import (
     at,
     faults,
     forget,
     mapped,
     page_at,
-    queue_of,
     shadow,
     writeable,
 )

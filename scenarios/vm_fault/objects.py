@@ -24,11 +24,13 @@ from vmsmp.vm.vm_map import (
     VM_SUBSYS_MMAP,
     Mapping,
     vm_map_find,
+    vm_map_remove,
 )
 from vmsmp.vm.vm_meter.counts import vmstats_rollup
 from vmsmp.vm.vm_meter.meter import P_LOWMEMKILL
 from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
+    OBJ_NOSPLIT,
     OBJ_WRITEABLE,
     OBJPC_SYNC,
     vm_object_allocate,
@@ -38,6 +40,7 @@ from vmsmp.vm.vm_object import (
     vm_object_page_clean,
     vm_object_page_remove,
     vm_object_reference_quick,
+    vm_object_set_flag,
     vm_object_upgrade,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
@@ -296,3 +299,35 @@ def file_that_is_synced(m):
     m.check(vp.contents[0][0] == contents(page), "what was stored is in the file in the end")
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(cpus=1, tags={"map", "fault", "delete", "swap"}, pages=None)
+def unmapped_pages_alone(m):
+    """A thread unmaps parts of its memory, in memory or in swap: what nobody else can have is given back."""
+    vm = m.boot(pages=20, l2_size=1, object_hash=1)
+    pager = vm.pager
+
+    def thread():
+        process = Process(vm).enter()
+        map_anon(m, process.map, BASE, 5)
+        for page in range(5):
+            process.store(BASE + page * PAGE_SIZE, 10 + page)
+        obj = object_at(process.map, BASE)
+        for pindex in (0, 3):
+            page_out(obj, pindex)
+
+        def unmap(page, pages=1):
+            vm_map_remove(process.map, BASE + page * PAGE_SIZE, BASE + (page + pages) * PAGE_SIZE)
+            used = pager.vm_swap_max - pager.vm_swap_size
+            return sorted(obj.raw_rb_memq), used, obj.raw_size
+
+        m.check(unmap(3, 2) == ([1, 2], 1, 3), "the end of an object goes, with its swap and its size")
+        m.check(unmap(0) == ([1, 2], 0, 3), "what is before the end goes, too")
+        vm_object_set_flag(obj, OBJ_NOSPLIT)
+        m.check(unmap(2) == ([1, 2], 0, 3), "an object that is not to be split stays whole")
+        m.check(process.load(BASE + PAGE_SIZE) == 11, "what is mapped is there")
+        give_back(process.vmspace)
+        m.check(obj.freed, "in the end all goes")
+
+    m.spawn(thread)
+    m.join()

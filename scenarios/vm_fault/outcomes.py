@@ -1,14 +1,13 @@
 """A thread alone with memory that is shared, paged out, locked or looked at: what each fault comes to."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import contents, give_back
+from vmsmp.scenarios._kit import contents, give_back, queue_of
 from vmsmp.scenarios.vm_fault._alone import (
     at,
     faults,
     forget,
     mapped,
     page_at,
-    queue_of,
     shadow,
     writeable,
 )

@@ -1,30 +1,55 @@
 """Files are written back: by whoever cleans an object, against those who write to it and insert pages."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import Space, end_of_file, file_object, idle_pages, is_dirty, write_fault
+from vmsmp.mmu.entry import PG_RW
+from vmsmp.scenarios._kit import (
+    Space,
+    end_of_file,
+    file_object,
+    idle_pages,
+    is_dirty,
+    mappings,
+    queue_of,
+    write_fault,
+)
 from vmsmp.vm.vm_object import (
+    OBJ_CLEANING,
     OBJ_MIGHTBEDIRTY,
+    OBJ_WRITEABLE,
+    OBJPC_IGNORE_CLEANCHK,
     OBJPC_NOSYNC,
     OBJPC_SYNC,
+    vm_object_allocate,
     vm_object_deallocate,
     vm_object_drop,
     vm_object_hold,
     vm_object_page_clean,
+    vm_object_page_collect_flush,
 )
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    PG_CLEANCHK,
+    PG_NEED_COMMIT,
     PG_NOSYNC,
     VM_ALLOC_NORMAL,
+    vm_page_activate,
     vm_page_alloc,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_cache,
     vm_page_dirty,
+    vm_page_flag_clear,
     vm_page_flag_set,
+    vm_page_freezwq,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
+    vm_page_set_invalid,
     vm_page_wakeup,
+    vm_page_wire,
     vm_page_zero_invalid,
 )
-from vmsmp.vm.vnode import vn_lock, vn_unlock
+from vmsmp.vm.vm_pageout import vm_pageout_flush
+from vmsmp.vm.vnode import VOBJDIRTY, vn_lock, vn_unlock
 
 
 def _sync(vp, obj, flags=OBJPC_SYNC):
@@ -200,7 +225,7 @@ def sync_leaves_pages_of_no_importance(m):
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "reference"})
 def reclaim_against_writers(m):
-    """A vnode is reclaimed while pages of its file are written to; its object waits for all of them."""
+    """A vnode is reclaimed while its pages are written to and out; its object waits for all of them."""
     vm = m.boot(pages=6, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 2)
     pages = idle_pages(vm, obj, range(2))
@@ -209,12 +234,152 @@ def reclaim_against_writers(m):
     def writer():
         page = pages[m.choose(2)]
         if not vm_page_busy_try(page, True):
-            if page.object is obj:
+            there = page.object is obj
+            if there:
                 vm_page_dirty(page)
-            vm_page_wakeup(page)
+            if there and m.choose(2):  # as who limits a process does, without the vnode's lock
+                vm_pageout_flush([page], OBJPC_SYNC)
+            else:
+                vm_page_wakeup(page)
 
     m.spawn(end_of_file, vp)
     for _ in range(m.ncpus - 1):
         m.spawn(writer)
     m.join()
     m.check(obj.freed, "a file's object ends with its vnode")
+
+
+@scenario(cpus=1, tags={"object", "clean", "vnode", "pmap"}, pages=None)
+def sync_alone(m):
+    """A CPU syncs a file with pages in all states, and ends it: what was dirty is on disk, and no more."""
+    vm = m.boot(pages=20, l2_size=1, object_hash=1, scan_yield=3)
+    vp, obj = file_object(vm, 70)
+    device = vm.pager.device
+    indexes = (0, 1, 2, 3, 4, 5, 63, 64)
+    both = OBJ_MIGHTBEDIRTY | OBJ_WRITEABLE
+
+    def owner():
+        pages = dict(zip(indexes, idle_pages(vm, obj, indexes), strict=True))
+
+        def soil(*those, value=100):
+            for n in those:
+                vm.memory.poke(pages[n].phys, 0, value + n)
+                vm_page_activate(pages[n])
+                _dirty(pages[n])
+
+        def mark(*those):
+            for n in those:
+                vm_page_flag_set(pages[n], PG_CLEANCHK)
+
+        def written(step, *args):
+            """Take a step; return which pages are clean by then, each of which it has written."""
+            before, dirty = device.transfers, [n for n in indexes if is_dirty(pages[n])]
+            step(*args)
+            used = any(page.peek("busy_count") or page.peek("hold_count") for page in pages.values())
+            m.check(not used and not obj.peek("flags") & OBJ_CLEANING, "all are let go")
+            clean = [n for n in dirty if not is_dirty(pages[n])]
+            m.check(device.transfers - before == len(clean), "who is clean then was written")
+            return clean
+
+        def collected(n, flags=OBJPC_SYNC):
+            vm_page_busy_wait(pages[n], True)
+            vm_object_hold(obj)
+            vm_object_page_collect_flush(obj, pages[n], flags)
+            vm_object_drop(obj)
+
+        def marked():
+            return [n for n in indexes if pages[n].peek("flags") & PG_CLEANCHK]
+
+        space = Space(vm, obj, 5)
+        space.fault(pages[2], 2)
+        space.store(2, "stored")
+        soil(0, 1, 3, 4, 63, 64)
+        vm_page_busy_wait(pages[5], True)
+        vm_page_cache(pages[5])
+        mark(0, 1, 2, 5, 63, 64)
+        m.check(written(collected, 1) == [0, 1, 2], "a page is written with its neighbours")
+        m.check(marked() == [5, 63, 64], "who was written is not marked any longer")
+        m.check(vp.contents[2][0] == "stored", "what was stored is on disk")
+        m.check(
+            written(collected, 64) == [64] and written(collected, 63) == [63], "as far as its cluster goes"
+        )
+        m.check(
+            written(collected, 4, OBJPC_SYNC | OBJPC_IGNORE_CLEANCHK) == [3, 4], "or whether they are marked"
+        )
+        m.check(marked() == [], "who was looked at is not, either")
+        soil(0, 1)
+        mark(0, 1, 2)
+        vm_page_flag_set(pages[2], PG_NEED_COMMIT)
+        vm_page_sbusy_try(pages[0])
+        before = device.transfers
+        collected(1)
+        vm_page_sbusy_drop(pages[0])
+        vm_page_flag_clear(pages[2], PG_NEED_COMMIT)
+        m.check(pages[0].peek("dirty") and not pages[1].peek("dirty"), "a neighbour that is busy is left out")
+        m.check(device.transfers - before == 2, "one that is to be committed is not")
+        # all of it
+        soil(2, 5, 63)
+        vm_page_flag_set(pages[5], PG_NOSYNC)
+        sync = written(_sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(sync == [0, 2, 63], "who is of no importance is left")
+        m.check(obj.peek("flags") & both == both and not marked(), "which the object knows")
+        space.fault(pages[2], 2)
+        space.fault(pages[3], 3)
+        space.store(3, "stored")
+        for n in (63, 64):
+            vm_page_busy_wait(pages[n], True)
+        vm_page_cache(pages[63])
+        vm_page_set_invalid(pages[64], 0, PAGE_SIZE)
+        vm_page_wakeup(pages[64])
+        vm_page_flag_set(pages[1], PG_NEED_COMMIT)
+        before = device.transfers
+        _sync(vp, obj)
+        m.check(device.transfers - before == 3, "a page that is to be committed is written, too")
+        vm_page_flag_clear(pages[1], PG_NEED_COMMIT)
+        m.check(not any(is_dirty(page) for page in pages.values()), "a sync by request writes everything")
+        for n in (2, 3):
+            m.check(
+                (mappings(pages[n]), mappings(pages[n], PG_RW)) == (1, 0), "nobody writes unseen from then on"
+            )
+        m.check(not obj.peek("flags") & both and not vp.peek("v_flag") & VOBJDIRTY, "all is clean")
+        m.check(marked() == [63, 64], "who is cached or not valid was not looked at")
+        mark(0)
+        _sync(vp, obj)
+        m.check(marked() == [0, 63, 64], "a file that is clean is left alone")
+        soil(3)
+        _sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(obj.peek("flags") & both == both, "a page of no importance may be dirty")
+        vm_page_flag_clear(pages[5], PG_NOSYNC)
+        _sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(not obj.peek("flags") & both, "where there is none all is clean")
+        other = vm_object_allocate(vm, 1)
+        _dirty(*idle_pages(vm, other, [0]))
+        vm_object_page_clean(other, 0, 0, OBJPC_SYNC)
+        m.check(other.raw_rb_memq[0].peek("dirty"), "only files are synced")
+        vm_object_deallocate(other)
+        # a part of it, and its end
+        soil(0, 1, 2, 63, value=200)
+        vn_lock(vp)
+        for part in ((1, 2), (0, 2), (2, 0)):
+            m.check(
+                2 not in written(vm_object_page_clean, obj, *part, OBJPC_SYNC) or part[1] == 0, "of a part"
+            )
+            m.check(obj.peek("flags") & both == both, "the rest may be dirty")
+        vn_unlock(vp)
+        space.fault(pages[0], 0)
+        vm_page_busy_wait(pages[0], True)
+        vm_page_wire(pages[0])
+        vm_page_wakeup(pages[0])
+        space.end()
+        soil(0, value=300)
+        _forget(vp, obj)
+        m.check(len(vm.console) == 1 and "wired" in vm.console[0], "only a wired page on a queue is told of")
+        m.check([vp.contents[n][0] for n in (0, 1, 2, 63)] == [300, 201, 202, 263], "the end writes")
+        m.check({queue_of(pages[n]) for n in indexes[1:]} == {"free"}, "its pages are free")
+        wired = pages[0]
+        m.check((wired.peek("object"), wired.peek("wire_count")) == (None, 1), "but for one that is wired")
+        vm_page_freezwq(wired)
+
+    m.spawn(owner)
+    m.join()
+    m.check(obj.freed and not vp.peek("v_refcnt"), "nobody refers to a file that is gone")

@@ -1,10 +1,12 @@
 """Allocation, shortage and the counts: which requests get a page, which wait, and whether counts agree."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import set_limits, take_kernel_pages
+from vmsmp.scenarios._kit import busied_page, queue_of, set_limits, take_kernel_pages
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
+    ACT_INIT,
+    PG_REFERENCED,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_ALLOC_RETRY,
@@ -15,10 +17,15 @@ from vmsmp.vm.vm_page import (
     vm_page_alloczwq,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_cache,
     vm_page_deactivate,
+    vm_page_dirty,
+    vm_page_dontneed,
+    vm_page_flag_set,
     vm_page_free,
     vm_page_freezwq,
     vm_page_grab,
+    vm_page_protect,
     vm_page_try_to_free,
     vm_page_unqueue,
     vm_page_wakeup,
@@ -253,3 +260,84 @@ def object_comes_and_goes(m):
         m.spawn(user, n)
     m.join()
     m.check(obj.freed, "a dead object that nobody holds is freed")
+
+
+@scenario(cpus=1, tags={"page", "queue", "wait"}, pages=None)
+def queues_alone(m):
+    """A CPU moves pages while memory is short: where each is in its queue, and who is asked for others."""
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 16)
+    needed = vm.pageout.vm_pages_needed
+
+    def inactive():
+        page = vm.page.vm_page_queues[vm.page.PQ_INACTIVE].peek("tqh_first")
+        found = []
+        while page is not None:
+            found.append(page.raw_pindex)
+            page = page.peek("tqe_next")
+        return found
+
+    def not_needed(pindex, weight, *, dirty=False):
+        """Say of an active page that it is not needed, as one of so many."""
+        page = busied_page(vm, obj, pindex)
+        vm_page_activate(page)
+        vm_page_flag_set(page, PG_REFERENCED)
+        if dirty:
+            vm_page_dirty(page)
+        vm.page.dnweight.store(weight - 1)
+        vm_page_dontneed(page)
+        vm_page_wakeup(page)
+        m.check(vm.page.dnweight.peek() == weight, "each is counted")
+        aged = weight & 0x1F0 == 0
+        m.check(page.peek("act_count") == ACT_INIT - aged, "some only age")
+        m.check(bool(page.peek("flags") & PG_REFERENCED) == aged, "and are used still")
+        return queue_of(page)
+
+    def places():
+        m.check(
+            not_needed(0, 0x10) == "inactive" and inactive() == [0], "a page that is not needed is inactive"
+        )
+        not_needed(1, 0x11)
+        m.check(inactive() == [1, 0], "a clean one is mostly the first to go")
+        not_needed(2, 0x80)
+        m.check(inactive() == [1, 0, 2], "and now and then the last")
+        not_needed(3, 0x12, dirty=True)
+        m.check(inactive() == [1, 0, 2, 3], "as a dirty one is")
+        m.check(not_needed(4, 0x200) == "active", "one that only ages stays")
+
+    def asked(move, queue):
+        """Whether a move of a page off that queue asks the pagedaemon for pages."""
+        page = busied_page(vm, obj, 5)
+        if queue == "cache":
+            vm_page_cache(page)
+            vm_page_busy_wait(page, True)
+        elif queue != "none":
+            (vm_page_activate if queue == "active" else vm_page_deactivate)(page)
+        needed.store(0)
+        move(page)
+        vm_page_protect(page, 0)
+        vm_page_free(page)
+        return needed.load()
+
+    def requests():
+        set_limits(vm, v_paging_start=0)
+        m.check(not asked(vm_page_unqueue, "cache"), "where there are enough pages nobody is asked")
+        set_limits(vm, v_paging_start=1000)
+        for move in (vm_page_unqueue, vm_page_activate):
+            m.check(asked(move, "cache") == 1, "who takes a page that could be had asks for others")
+            m.check(not asked(move, "inactive"), "no other does")
+        needed.store(1)
+        vm_page_free(busied_page(vm, obj, 6))
+        m.check(needed.load() == 1, "once it is asked for one")
+        set_limits(vm, v_free_min=1000)
+        needed.store(2)
+        vm_page_free(busied_page(vm, obj, 6))
+        m.check(needed.load() > 2, "who asks for more is counted where there are very few")
+
+    def mover():
+        places()
+        requests()
+
+    m.spawn(mover)
+    m.join()
+    vm_object_deallocate(obj)

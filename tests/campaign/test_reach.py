@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from vmsmp.campaign import reach as subject
-from vmsmp.campaign.reach import Place, reach_of, repairs_beside
+from vmsmp.campaign.reach import Place, reach_of, repairs_beside, repairs_with
 from vmsmp.library import find_scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.catalogue import REPAIR_BY_NAME, find_mutant
 
 WAKEUP = "vmsmp.vm.vm_page.busy:vm_page_wakeup"
 EXACT = "vmsmp.sync.spinlock:ExactSpinlock.acquire"
@@ -50,6 +50,23 @@ def test_ctrl_c_ends_the_look_at_scenarios(monkeypatch):
 def test_a_function_that_a_repair_changes_is_looked_at_as_it_is():
     found = reach_of([find_scenario("spin_readers_and_writers")], [SHARED])
     assert {function for function, _ in found} == {SHARED}
+
+
+def test_a_function_that_is_named_by_its_package_is_the_same():
+    left_out = set(REPAIR_BY_NAME) - repairs_beside(["vmsmp.vm.vm_pageout.scan:_launder"])
+    assert {"pageout-frees-orphans"} == left_out
+
+
+@pytest.mark.parametrize(
+    ("removal", "without"),
+    [
+        ("vm.vm_pageout.scan._launder-3-never", {"pageout-frees-orphans"}),
+        ("vm.vm_pageout.scan._launder-6-gone", set()),
+    ],
+    ids=["of the same line", "of another line"],
+)
+def test_repairs_that_change_other_lines_are_on_beside_a_mutant(removal, without):
+    assert set(REPAIR_BY_NAME) - without == repairs_with(find_mutant(removal))
 
 
 def test_repairs_of_other_functions_are_on():

@@ -19,7 +19,7 @@ from vmsmp.campaign.cause import known_cause
 from vmsmp.campaign.crew import Crew, Ended
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure, Result
-from vmsmp.campaign.reach import Place, Reach, repairs_beside
+from vmsmp.campaign.reach import Place, Reach, repairs_with
 from vmsmp.campaign.search import search
 from vmsmp.errors import VmsmpError
 from vmsmp.library import find_scenario
@@ -98,7 +98,7 @@ def judge(trial: Trial, alive: Alive = lambda: None) -> Verdict:
     """Try a mutant on its scenarios until one shows it.  `alive` is called while executions end."""
     if not trial.places:
         return Verdict(trial.ident, "not reached")
-    repairs = repairs_beside([edit.function for edit in find_mutant(trial.ident).edits()])
+    repairs = repairs_with(find_mutant(trial.ident))
     tried = 0
     for place, budget in _turns(trial):
         try:

@@ -10,15 +10,16 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.search import search
+from vmsmp.errors import UsageError
 from vmsmp.library import Scenario
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 from vmsmp.patches.dispatch import original
-from vmsmp.patches.patch import resolve
+from vmsmp.patches.patch import Patch, plant, resolve
 
 #: Schedules of a scenario that are looked at: one that no other scenario shows is run in most of them.
 SAMPLE: Final = 40
@@ -41,12 +42,33 @@ Reach = Mapping[tuple[str, int], tuple[Place, ...]]
 
 def repairs_beside(functions: Iterable[str]) -> frozenset[str]:
     """The repairs that change none of these functions."""
-    changed = frozenset(functions)
+    changed = _at(functions)
     return frozenset(
         name
         for name, repair in REPAIR_BY_NAME.items()
-        if changed.isdisjoint(edit.function for edit in repair.edits())
+        if changed.isdisjoint(_at(edit.function for edit in repair.edits()))
     )
+
+
+def _at(functions: Iterable[str]) -> frozenset[FunctionType]:
+    """The functions of these names; one may be named by its module or by its package."""
+    return frozenset(original(resolve(function)) for function in functions)
+
+
+def repairs_with(mutant: Patch) -> frozenset[str]:
+    """The repairs that can be made together with a mutant: all but those that change the same lines."""
+    return frozenset(name for name, repair in REPAIR_BY_NAME.items() if _go_together(repair, mutant))
+
+
+def _go_together(repair: Patch, mutant: Patch) -> bool:
+    changed = _at(edit.function for edit in mutant.edits())
+    if changed.isdisjoint(_at(edit.function for edit in repair.edits())):
+        return True
+    try:
+        with plant((repair, mutant)):
+            return True
+    except UsageError:
+        return False
 
 
 def reach_of(

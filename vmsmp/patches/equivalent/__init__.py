@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.patches.equivalent import faults, locks, memory, spaces, tables, waits
+from vmsmp.patches.equivalent import faults, locks, memory, paging, spaces, tables, waits
 from vmsmp.patches.equivalent.entry import Equivalent
 from vmsmp.patches.removals import Removal
 
@@ -17,6 +17,7 @@ EQUIVALENTS: Final = (
     *faults.EQUIVALENTS,
     *locks.EQUIVALENTS,
     *memory.EQUIVALENTS,
+    *paging.EQUIVALENTS,
     *spaces.EQUIVALENTS,
     *tables.EQUIVALENTS,
     *waits.EQUIVALENTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Repair
+from vmsmp.patches.patch import Edit, Repair
 
 _MODULE = "vmsmp.vm.vm_kern"
 
@@ -22,5 +22,33 @@ REPAIRS = (
         vm.machine.tsleep(map.lock, PINTERLOCKED, "kmaw", 0)
         """,
         "the sleep is announced before the map is unlocked, so that no wakeup comes too early",
+    ),
+    Repair(
+        "attr-memory-is-busied",
+        f"{_MODULE}:kmem_alloc_attr",
+        """
+        vm_object_hold(kernel_object)
+        vm_page_insert(m, kernel_object, at >> PAGE_SHIFT)
+        """,
+        """
+        from vmsmp.vm.vm_page.busy import vm_page_busy_wait
+
+        vm_page_busy_wait(m, False, "kmaatr")
+        vm_object_hold(kernel_object)
+        vm_page_insert(m, kernel_object, at >> PAGE_SHIFT)
+        """,
+        "a low page is hard-busied until it is in the kernel's object and valid",
+        also=(
+            Edit(
+                f"{_MODULE}:kmem_alloc_attr",
+                """
+                m.publish("valid", VM_PAGE_BITS_ALL)
+                """,
+                """
+                m.publish("valid", VM_PAGE_BITS_ALL)
+                vm_page_wakeup(m)
+                """,
+            ),
+        ),
     ),
 )

@@ -7,7 +7,7 @@ from vmsmp.patches.patch import Edit, Repair
 _MODULE = "vmsmp.vm.vm_object"
 
 #: A flag that the kernel does not have.
-OBJ_FREEING = 0x0010
+OBJ_FREEING = 0x8000
 
 REPAIRS = (
     Repair(

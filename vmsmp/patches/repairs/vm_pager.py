@@ -15,7 +15,8 @@ REPAIRS = (
         """,
         """
         for m in pages:
-            vm_page_undirty(m)
+            if m.raw_pindex < end:
+                vm_page_undirty(m)
         vp.v_track_write.fetchadd(1)
         """,
         "a page is marked clean before it is transferred, and what is stored meanwhile makes it dirty again",

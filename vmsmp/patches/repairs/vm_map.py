@@ -333,4 +333,45 @@ REPAIRS = (
         """,
         "a page that somebody has only reserved is waited for, and looked for behind",
     ),
+    Repair(
+        "msync-spares-wirings",
+        f"{_MODULE}.clean:vm_map_clean",
+        "pmap_remove(map.pmap, start, end)",
+        """
+        one: VmMapEntry | None = entry
+        while one is not None and one.ba.start < end:
+            if not one.wired_count:
+                pmap_remove(map.pmap, max(start, one.ba.start), min(end, one.ba.end))
+            one = vm_map_entry_after(map, one)
+        """,
+        "what is mapped of wired entries is not forgotten",
+    ),
+    Repair(
+        "kernel-leaves-the-user-s-wiring",
+        f"{_MODULE}.wiring:_kernel_unwire",
+        """
+        if entry.wired_count == 0:
+            return KERN_INVALID_ARGUMENT
+        """,
+        """
+        if entry.wired_count == bool(entry.eflags & MAP_ENTRY_USER_WIRED):
+            return KERN_INVALID_ARGUMENT
+        """,
+        "an entry that is wired for the user alone is not wired for the kernel",
+    ),
+    Repair(
+        "exec-locks-nothing",
+        f"{_MODULE}.exec:exec_new_vmspace",
+        "stack = USRSTACK - config.maxssiz",
+        """
+        from vmsmp.vm.vm_map.flags import MAP_WIREFUTURE
+        from vmsmp.vm.vm_map.lock import vm_map_lock, vm_map_unlock
+
+        stack = USRSTACK - config.maxssiz
+        vm_map_lock(vmspace.vm_map)
+        vmspace.vm_map.flags &= ~MAP_WIREFUTURE
+        vm_map_unlock(vmspace.vm_map)
+        """,
+        "a program that is run ends the lock of the future",
+    ),
 )

@@ -125,27 +125,4 @@ REPAIRS = (
         "fictitious = entry.maptype == VM_MAPTYPE_UKSMAP or _of_device(entry)",
         "what a device shows by a function was not wired by a fault, and is not unwired",
     ),
-    Repair(
-        "unwiring-looks-in-objects",
-        f"{_MODULE}.wire:vm_fault_unwire",
-        "_unwire(map.pmap, va, fictitious)",
-        """
-        from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
-        from vmsmp.vm.vm_page.lookup import vm_page_lookup
-
-        m = pmap_unwire(map.pmap, va)
-        for ba in entry.chain() if entry.maptype == VM_MAPTYPE_NORMAL else ():
-            if m is None and ba.object is not None and not fictitious:
-                vm_object_hold(ba.object)
-                m = vm_page_lookup(ba.object, ba.offset + va - ba.start >> 12)
-                if m is not None and not m.wire_count.load():
-                    m = None
-                vm_object_drop(ba.object)
-        if m is not None and not fictitious:
-            vm_page_busy_wait(m, False, "vmwrpg")
-            vm_page_unwire(m, True)
-            vm_page_wakeup(m)
-        """,
-        "a wired page that is not mapped any more is looked for in the objects of the chain",
-    ),
 )

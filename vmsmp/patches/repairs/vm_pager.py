@@ -58,4 +58,25 @@ REPAIRS = (
         "if result == VM_PAGER_OK and pagertab[obj.type] is not _DEVICE and m.valid != VM_PAGE_BITS_ALL:",
         "what the pager of a device returns is not looked at: it may have put another page there",
     ),
+    Repair(
+        "mmap-locks-the-vnode",
+        f"{_MODULE}:vnode_pager_reference",
+        """
+        obj: VmObject | None = vp.hint("v_object")
+        if obj is not None:
+            vm_object_reference_quick(obj)
+        """,
+        """
+        from vmsmp.sync.errno import LK_SHARED
+        from vmsmp.vm.vnode import vget, vput
+
+        if vget(vp, LK_SHARED):
+            return None
+        obj: VmObject | None = vp.hint("v_object")
+        if obj is not None:
+            vm_object_reference_quick(obj)
+        vput(vp)
+        """,
+        "the vnode is locked while its object is referenced, so that it is not reclaimed",
+    ),
 )

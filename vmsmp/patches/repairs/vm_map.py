@@ -198,6 +198,8 @@ REPAIRS = (
                     if any(low <= made.ba.start < high for low, high in own):
                         made.eflags &= ~MAP_ENTRY_USER_WIRED
                         made.wired_count -= 1
+                        if made.wired_count == 0:
+                            vm_fault_unwire(map, made)
                     made = map.rb_root.next(made)
                 return rv, first
                 """,

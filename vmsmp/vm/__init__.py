@@ -15,6 +15,7 @@
 | vm_fault.c | vm_fault |
 | vm_mmap.c | vm_mmap, but for devices, and system calls that do no more than a function of vm_map.c |
 | vm_unix.c | vm_unix |
+| vm_glue.c | vm_glue, as far as processes are let in again |
 | kern/imgact_resident.c | imgact_resident |
 | trap.c | trap |
 | pmap.c | pmap |

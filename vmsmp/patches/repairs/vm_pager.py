@@ -79,4 +79,11 @@ REPAIRS = (
         """,
         "the vnode is locked while its object is referenced, so that it is not reclaimed",
     ),
+    Repair(
+        "first-buffer-wakes",
+        f"{_MODULE}.pbuf:relpbuf",
+        "wake_limit = pfreecnt.fetchadd(1) == 1",
+        "wake_limit = pfreecnt.fetchadd(1) in (0, 1)",
+        "who waits for a client's buffers is woken as soon as there is one again",
+    ),
 )

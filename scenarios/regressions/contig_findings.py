@@ -3,8 +3,6 @@
 from vmsmp import scenario
 from vmsmp.scenarios._kit import idle_pages
 from vmsmp.vm.vm_contig import M_WAITOK, NO_RUN, vm_contig_pg_alloc, vm_contig_pg_free
-from vmsmp.vm.vm_kern import kmem_alloc_attr, kmem_free
-from vmsmp.vm.vm_map import VM_SUBSYS_SYSMAP
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import (
@@ -98,31 +96,6 @@ def driver_outlives_the_boot(m):
         vm_page_free_contig(below, 4 * PAGE_SIZE)
         vm_page_startup_finish(vm)
         vm_page_free_contig(mine, 4 * PAGE_SIZE)
-
-    m.spawn(driver, name="driver")
-    m.join()
-
-
-@scenario(
-    cpus=1,
-    tags={"contig", "dma", "kmem", "map", "finding"},
-    fixed=True,
-    schedule="v1:attr_memory_is_inserted_idle:0:",
-)
-def attr_memory_is_inserted_idle(m):
-    """The kernel puts a low page that nobody has busied into its object, before the page is valid.
-
-    `vm_page_alloc_contig` returns low pages as they are: wired, and not busied.  `kmem_alloc_attr` inserts
-    them with the object's token alone, drops that, and says only then that they are valid.  Who inserts a
-    page has it hard-busied, `vm_page_insert` says, and does not ask.  Whoever looks the page up in between
-    can busy it, and has one that is not valid, and is zeroed behind his back.
-    Repair `attr-memory-is-busied`: busy each page until it is valid.
-    """
-    vm = m.boot(pages=6, l2_size=1, low_pages=2)
-
-    def driver():
-        addr = kmem_alloc_attr(vm.map.kernel_map, PAGE_SIZE, VM_SUBSYS_SYSMAP, 0, 0, 0, 0)
-        kmem_free(vm.map.kernel_map, addr, PAGE_SIZE)
 
     m.spawn(driver, name="driver")
     m.join()

@@ -1,15 +1,35 @@
-"""Locking what comes, and unlocking all."""
+"""Mapping, unmapping, what is in memory, locking what comes, and unlocking all."""
 
 from __future__ import annotations
 
 import pytest
 
-from faults import new_process
+from faults import new_process, store
 from maps import FLOOR, at, entry_at, over, put
-from vmsmp.sync.errno import EINVAL, ENOSYS
+from vmsmp.scenarios._kit import end_of_file, file_object
+from vmsmp.sync.errno import EFAULT, EINVAL, ENOMEM, ENOSYS
 from vmsmp.vm import vm_map as v
-from vmsmp.vm.vm_map import MAP_WIREFUTURE
-from vmsmp.vm.vm_mmap import MCL_CURRENT, MCL_FUTURE, sys_mlockall, sys_munlockall
+from vmsmp.vm.vm_map import (
+    MAP_ANON,
+    MAP_FIXED,
+    MAP_NOCORE,
+    MAP_NOSYNC,
+    MAP_SHARED,
+    MAP_SIZEALIGN,
+    MAP_TRYFIXED,
+    MAP_WIREFUTURE,
+)
+from vmsmp.vm.vm_mmap import (
+    MCL_CURRENT,
+    MCL_FUTURE,
+    sys_mincore,
+    sys_mlockall,
+    sys_munlockall,
+    sys_munmap,
+    vm_mmap,
+)
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE as PAGE
 
 
 @pytest.mark.parametrize(
@@ -74,3 +94,160 @@ def test_a_range_in_transition_is_waited_for_and_then_all_is_looked_at_anew(alon
         return waits, wirings(map), cpu.result
 
     assert ([0, 1, 1], [0, 0, 0], 0) == alone(program, pages=16)
+
+
+# -- mapping --------------------------------------------------------------------------------------
+
+
+def mmap(map, page, pages, flags, handle=None, foff=0, prot=v.VM_PROT_RW):
+    return vm_mmap(
+        map, at(page), pages * PAGE, prot, v.VM_PROT_ALL, flags | MAP_ANON * (not handle), handle, foff
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        (lambda map: mmap(map, 8, 0, 0), (0, at(8))),
+        (lambda map: mmap(map, 8, 1, 0), (0, at(8))),
+        (lambda map: mmap(map, 0, 1, 0), (0, at(2))),
+        (lambda map: mmap(map, 0, 1, MAP_TRYFIXED), (ENOMEM, at(0))),
+        (lambda map: mmap(map, 0, 1, MAP_FIXED), (0, at(0))),
+        (lambda map: vm_mmap(map, 1, PAGE, 3, 7, MAP_ANON | MAP_FIXED), (EINVAL, 1)),
+        (lambda map: vm_mmap(map, at(8), PAGE, 3, 7, MAP_ANON, None, 1), (EINVAL, at(8))),
+        (lambda map: mmap(map, 8, 3, MAP_SIZEALIGN), (EINVAL, at(8))),
+        (lambda map: mmap(map, 9, 4, MAP_SIZEALIGN), (0, at(12))),
+        (lambda map: vm_mmap(map, at(8), PAGE, 3, 7, 0), (EINVAL, at(8))),
+        (lambda map: vm_mmap(map, at(8), 2 << 20, 3, 7, MAP_ANON), (0, 2 << 20)),
+    ],
+    ids=range(11),
+)
+def test_what_is_asked_for_is_mapped_or_refused(alone, what, answer):
+    assert answer == alone(lambda vm: what(new_process(vm, 2)), pages=24)
+
+
+def test_a_map_is_not_larger_than_its_limit(alone):
+    def program(vm):
+        map = new_process(vm, 2)
+        vm.mycpu().proc.rlim_vmem = 3 * PAGE
+        return [mmap(map, 8, 2, 0)[0], mmap(map, 8, 1, 0)[0], mmap(map, 8, 1, MAP_FIXED)[0]]
+
+    assert [ENOMEM, 0, ENOMEM] == alone(program, pages=24)
+
+
+@pytest.mark.parametrize(
+    ("flags", "eflags", "inheritance"),
+    [
+        (0, v.MAP_ENTRY_COW | v.MAP_ENTRY_NEEDS_COPY, v.VM_INHERIT_COPY),
+        (MAP_SHARED, 0, v.VM_INHERIT_SHARE),
+        (
+            MAP_SHARED | MAP_NOSYNC | MAP_NOCORE,
+            v.MAP_ENTRY_NOSYNC | v.MAP_ENTRY_NOCOREDUMP,
+            v.VM_INHERIT_SHARE,
+        ),
+    ],
+)
+def test_a_file_is_mapped_from_an_offset_on(alone, flags, eflags, inheritance):
+    def program(vm):
+        map = new_process(vm)
+        vp, obj = file_object(vm, 2)
+        answer = mmap(map, 8, 1, flags, vp, PAGE)
+        entry = entry_at(map, 8)
+        is_file = entry.ba.peek("object") is obj
+        told = entry.peek("eflags"), entry.peek("inheritance"), entry.ba.peek("offset"), obj.peek("ref_count")
+        sys_munmap(map, at(8), PAGE)
+        left = obj.peek("ref_count")
+        vm_object_deallocate(obj)
+        end_of_file(vp)
+        return answer[0], is_file, told, left
+
+    assert (0, True, (eflags, inheritance, PAGE, 2), 1) == alone(program, pages=24)
+
+
+def test_a_file_that_cannot_be_mapped_is_not_referenced(alone):
+    def program(vm):
+        map = new_process(vm, 1)
+        vp, obj = file_object(vm, 1)
+        refused = mmap(map, 0, 1, MAP_TRYFIXED, vp)[0], obj.peek("ref_count")
+        vm_object_deallocate(obj)
+        end_of_file(vp)
+        return refused, mmap(map, 8, 1, 0, vp)[0]
+
+    assert ((ENOMEM, 1), EINVAL) == alone(program, pages=24)
+
+
+def test_what_is_mapped_while_all_that_comes_is_locked_is_locked(alone):
+    def program(vm):
+        map = new_process(vm, 1, FLOOR)
+        sys_mlockall(map, MCL_FUTURE)
+        mmap(map, 8, 1, 0)
+        return entry_at(map, 8).peek("wired_count"), map.pmap.wired_count.peek()
+
+    assert (1, 1) == alone(program, pages=24)
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "answer", "left"),
+    [
+        (at(0), 0, 0, 2 * PAGE),
+        (at(0) + 1, PAGE, 0, 0),
+        (at(0), PAGE, 0, PAGE),
+        (at(1), 2 * PAGE, EINVAL, 2 * PAGE),
+        (v.VM_MAX_USER_ADDRESS, PAGE, EINVAL, 2 * PAGE),
+    ],
+)
+def test_only_what_is_mapped_throughout_is_unmapped(alone, start, size, answer, left):
+    def program(vm):
+        map = new_process(vm, 2)
+        return sys_munmap(map, start, size), map.peek("size"), map.token.held(), map.lock.held()
+
+    assert (answer, left, False, False) == alone(program, pages=24)
+
+
+# -- what is in memory ----------------------------------------------------------------------------
+
+
+def incore(map, start, size, fails_at=None):
+    vector = {}
+
+    def subyte(index, value):
+        vector[index] = value
+        return EFAULT if index == fails_at else 0
+
+    return sys_mincore(map, start, size, subyte), vector
+
+
+def test_each_page_is_said_to_be_there_or_not(alone):
+    def program(vm):
+        map = new_process(vm, 3)
+        store(map, 0, 1)
+        store(map, 2, 1)
+        return incore(map, at(0), 3 * PAGE)
+
+    error, vector = alone(program, pages=24)
+    assert (0, [True, False, True]) == (error, [bool(vector[n]) for n in range(3)])
+
+
+def test_what_was_unmapped_from_a_process_is_still_in_memory(alone):
+    def program(vm):
+        map = new_process(vm, 1)
+        store(map, 0, 1)
+        v.vm_map_protect(map, at(0), at(1), v.VM_PROT_NONE, False)
+        return incore(map, at(0), PAGE)
+
+    error, vector = alone(program, pages=24)
+    assert (0, True) == (error, bool(vector[0] & 1))
+
+
+@pytest.mark.parametrize("fails_at", [0, 1])
+def test_a_vector_that_cannot_be_stored_to_is_a_fault(alone, fails_at):
+    def program(vm):
+        map = new_process(vm, 2)
+        store(map, 0, 1)
+        return incore(map, at(0), 4 * PAGE, fails_at)[0], map.token.held(), map.lock.held()
+
+    assert (EFAULT, False, False) == alone(program, pages=24)
+
+
+def test_addresses_of_the_kernel_are_refused(alone):
+    assert (EINVAL, {}) == alone(lambda vm: incore(new_process(vm), v.VM_MAX_USER_ADDRESS, 1))

@@ -8,12 +8,16 @@ ERESTART: Final = -1
 ENOENT: Final = 2
 EINTR: Final = 4
 EDEADLK: Final = 11
+ENOMEM: Final = 12
+EACCES: Final = 13
+EFAULT: Final = 14
 EBUSY: Final = 16
 EEXIST: Final = 17
 EINVAL: Final = 22
 EAGAIN: Final = 35
 EWOULDBLOCK: Final = EAGAIN
 EINPROGRESS: Final = 36
+EOPNOTSUPP: Final = 45
 ENOLCK: Final = 77
 ENOSYS: Final = 78
 

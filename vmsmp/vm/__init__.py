@@ -13,7 +13,9 @@
 | kern/vfs_subr.c and others of the vnode layer | vnode, vfs_subr, as far as objects ask |
 | vm_contig.c | vm_contig |
 | vm_fault.c | vm_fault |
-| vm_mmap.c | vm_mmap, as far as locking all memory goes |
+| vm_mmap.c | vm_mmap, but for devices, and system calls that do no more than a function of vm_map.c |
+| vm_unix.c | vm_unix |
+| vm_glue.c | vm_glue, as far as processes are let in again |
 | kern/imgact_resident.c | imgact_resident |
 | trap.c | trap |
 | pmap.c | pmap |

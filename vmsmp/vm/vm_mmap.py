@@ -1,27 +1,321 @@
-"""System calls on memory, as far as they are here: locking all that comes, and unlocking all that is locked.
+"""System calls on memory: mapping, unmapping, asking what is in memory, and locking all of it.
 
-Models: sys_mlockall and sys_munlockall of sys/vm/vm_mmap.c.
-Locks: the map exclusively; waiting for a transition unlocks it.
+Models: vm_mmap, sys_munmap, sys_mincore, sys_mlockall and sys_munlockall of sys/vm/vm_mmap.c.
+What one call does is several sections of the map's lock.  Only the map's token joins them, and that is lost
+wherever a section has to wait, so others may come in between.
+Locks: the map's token, and inside it the map's lock, shared to ask and exclusively to change.  Waiting for a
+transition unlocks the map.
 Deviations:
-  * they take the process' map, and every process has the right to.
+  * they take the process' map, and every process has the right to lock memory.
+  * anonymous memory and regular files are mapped, devices and stacks are not.
+  * the vector that sys_mincore fills is a function of the caller's, which stores one byte of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.sync.errno import EINVAL, ENOSYS
+from vmsmp.sync.errno import EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS
+from vmsmp.vm.pmap.query import (
+    MINCORE_INCORE,
+    MINCORE_MODIFIED_OTHER,
+    MINCORE_REFERENCED_OTHER,
+    pmap_mincore,
+)
+from vmsmp.vm.pmap.reverse import pmap_is_modified, pmap_ts_referenced
 from vmsmp.vm.vm_fault.wire import vm_fault_unwire
-from vmsmp.vm.vm_map.flags import MAP_ENTRY_USER_WIRED, MAP_WIREFUTURE
-from vmsmp.vm.vm_map.lock import vm_map_lock, vm_map_unlock
+from vmsmp.vm.vm_map.delete import vm_map_remove
+from vmsmp.vm.vm_map.find import vm_map_find
+from vmsmp.vm.vm_map.flags import (
+    COWF_COPY_ON_WRITE,
+    COWF_DISABLE_COREDUMP,
+    COWF_DISABLE_SYNCER,
+    COWF_PREFAULT_PARTIAL,
+    KERN_INVALID_ADDRESS,
+    KERN_NO_SPACE,
+    KERN_PROTECTION_FAILURE,
+    KERN_SUCCESS,
+    MAP_ANON,
+    MAP_ENTRY_USER_WIRED,
+    MAP_FIXED,
+    MAP_INHERIT,
+    MAP_NOCORE,
+    MAP_NOSYNC,
+    MAP_SHARED,
+    MAP_SIZEALIGN,
+    MAP_TRYFIXED,
+    MAP_WIREFUTURE,
+    PAGE_MASK,
+    PAGE_SHIFT,
+    VM_INHERIT_SHARE,
+    VM_MAPTYPE_NORMAL,
+    VM_MAX_USER_ADDRESS,
+    VM_PROT_NONE,
+    VM_SUBSYS_MMAP,
+    round_page,
+    trunc_page,
+)
+from vmsmp.vm.vm_map.insert import Mapping
+from vmsmp.vm.vm_map.link import vm_map_entry_after, vm_map_lookup_entry
+from vmsmp.vm.vm_map.lock import vm_map_lock, vm_map_lock_read, vm_map_unlock
+from vmsmp.vm.vm_map.protect import vm_map_check_protection, vm_map_inherit
 from vmsmp.vm.vm_map.transition import vm_map_entry_wait
+from vmsmp.vm.vm_map.wiring import vm_map_user_wiring
+from vmsmp.vm.vm_object.deallocate import vm_object_deallocate
+from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page.busy import vm_page_flag_set
+from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_REFERENCED
+from vmsmp.vm.vm_page.lookup import vm_page_lookup
+from vmsmp.vm.vm_pager.vnode_io import vnode_pager_reference
 
 if TYPE_CHECKING:
     from vmsmp.vm.vm_map.entry import VmMapEntry
     from vmsmp.vm.vm_map.map import VmMap
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vnode import Vnode
 
 MCL_CURRENT: Final = 0x0001
 MCL_FUTURE: Final = 0x0002
+
+_SEG_SIZE: Final = 2 << 20
+
+#: What user programs are told of an error of the map.
+_ERRNO: Final = {
+    KERN_SUCCESS: 0,
+    KERN_INVALID_ADDRESS: ENOMEM,
+    KERN_NO_SPACE: ENOMEM,
+    KERN_PROTECTION_FAILURE: EACCES,
+}
+
+
+# -- mapping --------------------------------------------------------------------------------------
+
+
+def vm_mmap(
+    map: VmMap,
+    addr: int,
+    size: int,
+    prot: int,
+    maxprot: int,
+    flags: int,
+    handle: Vnode | None = None,
+    foff: int = 0,
+) -> tuple[int, int]:
+    """Map anonymous memory (MAP_ANON) or a file's; return an errno and the address.
+
+    With MAP_FIXED what was at the addresses goes first, in a section of its own.  So does what others may
+    have mapped there before this call goes on, or else it fails, and nothing is mapped any more.
+    Locks: takes the map's token, and its lock several times.  Sleeps: yes.
+    """
+    if size == 0:
+        return 0, addr
+    size = round_page(size)
+    map.token.acquire()
+    error, addr = _mmap(map, addr, size, prot, maxprot, flags, handle, foff)
+    map.token.release()
+    return error, addr
+
+
+def _mmap(
+    map: VmMap, addr: int, size: int, prot: int, maxprot: int, flags: int, handle: Vnode | None, foff: int
+) -> tuple[int, int]:
+    gd = map.vm.mycpu()
+    if gd.lwp.lwp_vmspace is not None and map is gd.lwp.lwp_vmspace.vm_map:
+        used: int = map.hint("size")
+        if used + size > gd.proc.hint("rlim_vmem"):
+            return ENOMEM, addr
+    if foff & PAGE_MASK or (flags & MAP_SIZEALIGN and size & size - 1):
+        return EINVAL, addr
+    align = PAGE_SIZE
+    if flags & MAP_SIZEALIGN:
+        align = size
+    elif not flags & MAP_FIXED and (size % _SEG_SIZE == 0 or size > 16 * _SEG_SIZE):
+        align = _SEG_SIZE
+    fitit = not flags & (MAP_FIXED | MAP_TRYFIXED)
+    if fitit:
+        addr = round_page(addr)
+    elif addr & PAGE_MASK:
+        return EINVAL, addr
+    elif not flags & MAP_TRYFIXED:
+        vm_map_remove(map, addr, addr + size)
+    obj, cow = None, 0
+    if flags & MAP_ANON:
+        foff = 0
+    else:
+        cow = COWF_PREFAULT_PARTIAL
+        obj = vnode_pager_reference(handle) if handle is not None else None
+        if obj is None:
+            return EINVAL, addr
+    rv, addr = _find(map, addr, size, align, prot, maxprot, flags, obj, foff, cow, fitit=fitit)
+    return _ERRNO.get(rv, EINVAL), addr
+
+
+def _find(
+    map: VmMap,
+    addr: int,
+    size: int,
+    align: int,
+    prot: int,
+    maxprot: int,
+    flags: int,
+    obj: VmObject | None,
+    foff: int,
+    cow: int,
+    *,
+    fitit: bool,
+) -> tuple[int, int]:
+    """Map, and then say what a child gets, and then lock; return a KERN_* code and the address."""
+    if not flags & (MAP_ANON | MAP_SHARED):
+        cow |= COWF_COPY_ON_WRITE
+    if flags & MAP_NOSYNC:
+        cow |= COWF_DISABLE_SYNCER
+    if flags & MAP_NOCORE:
+        cow |= COWF_DISABLE_COREDUMP
+    what = Mapping(object=obj, offset=foff, id=VM_SUBSYS_MMAP, prot=prot, max=maxprot, cow=cow)
+    rv, addr = vm_map_find(map, addr, size, align, fitit, what)
+    if rv != KERN_SUCCESS:
+        vm_object_deallocate(obj)
+        return rv, addr
+    if flags & (MAP_SHARED | MAP_INHERIT):
+        rv = vm_map_inherit(map, addr, addr + size, VM_INHERIT_SHARE)
+        if rv != KERN_SUCCESS:
+            vm_map_remove(map, addr, addr + size)
+            return rv, addr
+    if map.hint("flags") & MAP_WIREFUTURE:
+        vm_map_user_wiring(map, addr, addr + size, False)
+    return KERN_SUCCESS, addr
+
+
+def sys_munmap(map: VmMap, addr: int, size: int) -> int:
+    """Unmap a range, all of which must be mapped; return an errno.
+
+    Locks: takes the map's token, and its lock to ask and to unmap.  Sleeps: yes.
+    """
+    pageoff = addr & PAGE_MASK
+    addr -= pageoff
+    size = round_page(size + pageoff)
+    if size == 0:
+        return 0
+    if addr + size > VM_MAX_USER_ADDRESS:
+        return EINVAL
+    map.token.acquire()
+    mapped = vm_map_check_protection(map, addr, addr + size, VM_PROT_NONE, False)
+    if mapped:
+        vm_map_remove(map, addr, addr + size)
+    map.token.release()
+    return 0 if mapped else EINVAL
+
+
+# -- what is in memory ----------------------------------------------------------------------------
+
+
+def sys_mincore(map: VmMap, addr: int, size: int, subyte: Callable[[int, int], int]) -> int:
+    """Say of each page of a range whether it is in memory; return an errno.
+
+    `subyte` stores what is said of the page of an index; it returns 0, or an errno if it cannot.
+    Locks: takes the map's token, and its lock shared, but not while a byte is stored: if the map has changed
+    meanwhile, the search for entries begins anew, where it was.  Sleeps: yes.
+    """
+    first_addr = addr = trunc_page(addr)
+    end = addr + round_page(size)
+    if end > VM_MAX_USER_ADDRESS:
+        return EINVAL
+    scan = _Mincore(map, first_addr, addr, end, subyte)
+    map.token.acquire()
+    vm_map_lock_read(map)
+    error = scan.attempt()
+    while error is None:
+        error = scan.attempt()
+    map.token.release()
+    return error
+
+
+class _Mincore:
+    """A question of what is in memory.  `addr`: what it has come to."""
+
+    __slots__ = ("addr", "end", "first_addr", "lastvecindex", "map", "subyte", "timestamp")
+
+    def __init__(
+        self, map: VmMap, first_addr: int, addr: int, end: int, subyte: Callable[[int, int], int]
+    ) -> None:
+        self.map = map
+        self.first_addr = first_addr
+        self.addr = addr
+        self.end = end
+        self.subyte = subyte
+        self.lastvecindex = -1
+        self.timestamp = 0
+
+    def attempt(self) -> int | None:
+        """RestartScan: go on from `addr`; return an errno, or None if the map has changed.
+
+        Locks: the map shared, which is still so if it has changed.
+        """
+        map = self.map
+        self.timestamp = map.timestamp
+        hit, entry = vm_map_lookup_entry(map, self.addr)
+        current = entry if hit else map.rb_root.first()
+        self.lastvecindex = -1
+        while current is not None and current.ba.start < self.end:
+            if current.maptype == VM_MAPTYPE_NORMAL and current.ba.object is not None:
+                self.addr = max(self.addr, current.ba.start)
+                while self.addr < min(current.ba.end, self.end):
+                    found = self._page(current)
+                    error = self._tell(self.addr, found)
+                    if error:
+                        return error
+                    vm_map_lock_read(map)
+                    if map.timestamp != self.timestamp:
+                        return None
+                    self.lastvecindex = self.addr - self.first_addr >> PAGE_SHIFT
+                    self.addr += PAGE_SIZE
+            current = vm_map_entry_after(map, current)
+        error = self._tell(self.end, None)
+        if error:
+            return error
+        vm_map_lock_read(map)
+        if map.timestamp != self.timestamp:
+            return None
+        vm_map_unlock(map)
+        return 0
+
+    def _tell(self, addr: int, found: int | None) -> int:
+        """Store what was found at an address, and before it zeroes for what was passed over; unlock the map.
+
+        The byte that is zeroed is that of the index which was stored last, not of the one behind it.
+        """
+        vm_map_unlock(self.map)
+        vecindex = addr - self.first_addr >> PAGE_SHIFT
+        while self.lastvecindex + 1 < vecindex:
+            if self.subyte(self.lastvecindex, 0):
+                return EFAULT
+            self.lastvecindex += 1
+        return EFAULT if found is not None and self.subyte(vecindex, found) else 0
+
+    def _page(self, current: VmMapEntry) -> int:
+        """MINCORE_* of the page at `addr`: as it is mapped, or else as the first object has it."""
+        map, ba = self.map, current.ba
+        found = pmap_mincore(map.pmap, self.addr)
+        if found:
+            return found
+        obj: VmObject = ba.object
+        map.vm.pageout.vm_token.acquire()
+        vm_object_hold(obj)
+        m = vm_page_lookup(obj, ba.offset + self.addr - ba.start >> PAGE_SHIFT)
+        if m is not None and m.hint("valid"):
+            found = MINCORE_INCORE
+            if m.hint("dirty") or pmap_is_modified(m):
+                found |= MINCORE_MODIFIED_OTHER
+            if m.flags.load() & PG_REFERENCED or pmap_ts_referenced(m):
+                vm_page_flag_set(m, PG_REFERENCED)
+                found |= MINCORE_REFERENCED_OTHER
+        vm_object_drop(obj)
+        map.vm.pageout.vm_token.release()
+        return found
+
+
+# -- locking --------------------------------------------------------------------------------------
 
 
 def sys_mlockall(map: VmMap, how: int) -> int:

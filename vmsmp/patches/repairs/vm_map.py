@@ -198,6 +198,8 @@ REPAIRS = (
                     if any(low <= made.ba.start < high for low, high in own):
                         made.eflags &= ~MAP_ENTRY_USER_WIRED
                         made.wired_count -= 1
+                        if made.wired_count == 0:
+                            vm_fault_unwire(map, made)
                     made = map.rb_root.next(made)
                 return rv, first
                 """,
@@ -332,5 +334,118 @@ REPAIRS = (
         if there is not None and there.hint("valid") == VM_PAGE_BITS_ALL:
         """,
         "a page that somebody has only reserved is waited for, and looked for behind",
+    ),
+    Repair(
+        "protection-unwires",
+        f"{_MODULE}.protect:_protect_entry",
+        "mask = ~VM_PROT_WRITE if entry.eflags & MAP_ENTRY_COW else VM_PROT_ALL",
+        """
+        if entry.wired_count and not entry.protection and not entry.in_transition:
+            from vmsmp.vm.vm_map.delete import vm_map_entry_unwire
+
+            vm_map_entry_unwire(map, entry)
+        mask = ~VM_PROT_WRITE if entry.eflags & MAP_ENTRY_COW else VM_PROT_ALL
+        """,
+        "memory whose rights are all taken away is not wired any more",
+    ),
+    Repair(
+        "msync-spares-wirings",
+        f"{_MODULE}.clean:vm_map_clean",
+        "pmap_remove(map.pmap, start, end)",
+        """
+        one: VmMapEntry | None = entry
+        while one is not None and one.ba.start < end:
+            if not one.wired_count:
+                pmap_remove(map.pmap, max(start, one.ba.start), min(end, one.ba.end))
+            one = vm_map_entry_after(map, one)
+        """,
+        "what is mapped of wired entries is not forgotten",
+    ),
+    Repair(
+        "kernel-leaves-the-user-s-wiring",
+        f"{_MODULE}.wiring:_kernel_unwire",
+        """
+        if entry.wired_count == 0:
+            return KERN_INVALID_ARGUMENT
+        """,
+        """
+        if entry.wired_count == bool(entry.eflags & MAP_ENTRY_USER_WIRED):
+            return KERN_INVALID_ARGUMENT
+        """,
+        "an entry that is wired for the user alone is not wired for the kernel",
+    ),
+    Repair(
+        "exec-locks-nothing",
+        f"{_MODULE}.exec:exec_new_vmspace",
+        "stack = USRSTACK - config.maxssiz",
+        """
+        from vmsmp.vm.vm_map.flags import MAP_WIREFUTURE
+        from vmsmp.vm.vm_map.lock import vm_map_lock, vm_map_unlock
+
+        stack = USRSTACK - config.maxssiz
+        vm_map_lock(vmspace.vm_map)
+        vmspace.vm_map.flags &= ~MAP_WIREFUTURE
+        vm_map_unlock(vmspace.vm_map)
+        """,
+        "a program that is run ends the lock of the future",
+    ),
+    Repair(
+        "msync-writes-what-was-written",
+        f"{_MODULE}.clean:_clean",
+        "write=bool(current.protection & VM_PROT_WRITE)",
+        "write=True",
+        "what an entry maps is written back whether it may be written to now or not",
+    ),
+    Repair(
+        "hints-of-whole-searches",
+        f"{_MODULE}.find:vm_map_findspace",
+        "vm_map_freehint_update(map, start, length, align, whole=whole)",
+        """
+        if whole:
+            vm_map_freehint_update(map, start, length, align, whole=whole)
+        """,
+        "only a search that has passed no room by notes where it ended",
+    ),
+    Repair(
+        "stack-counts-what-is-there",
+        f"{_MODULE}.stack:_Growth._allowed",
+        "used = self._vmspace.vm_ssize << PAGE_SHIFT",
+        """
+        used, entry = 0, self._map.rb_root.first()
+        while entry is not None:
+            if entry.ba.start >= self._vmspace.vm_maxsaddr:
+                used += entry.ba.end - entry.ba.start
+            entry = self._map.rb_root.next(entry)
+        """,
+        "what is mapped from the lowest address of the stack on is its size",
+    ),
+    Repair(
+        "neighbours-share-nothing",
+        f"{_MODULE}.insert:vm_map_insert",
+        "vm_map_backing_replicated(map, entry, MAP_BACK_BASEOBJREFD)",
+        """
+        from vmsmp.vm.vm_map.flags import MAP_BACK_CLIPPED
+
+        clipped = MAP_BACK_CLIPPED if shared is not None else 0
+        vm_map_backing_replicated(map, entry, MAP_BACK_BASEOBJREFD | clipped)
+        """,
+        "an entry that goes on with the object of the one before leaves that an object of one mapping",
+    ),
+    Repair(
+        "unshare-knows-the-process",
+        f"{_MODULE}.exec:vmspace_unshare",
+        "vmspace_fork(old, None, None)",
+        "vmspace_fork(old, p, old.vm.mycpu().lwp)",
+        "the copy shows the process, and its thread, that it is made for",
+    ),
+    Repair(
+        "resident-program-has-no-stack",
+        f"{_MODULE}.exec:exec_new_vmspace",
+        "pmap_remove_pages(vmspace.vm_pmap, stack, USRSTACK)",
+        """
+        pmap_remove_pages(vmspace.vm_pmap, stack, USRSTACK)
+        vm_map_remove(vmspace.vm_map, stack, USRSTACK)
+        """,
+        "the stack of a resident program is unmapped before its copy gets a new one",
     ),
 )

@@ -108,4 +108,16 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "drop-asks-for-the-vnode",
+        f"{_MODULE}:vm_object_vndeallocate",
+        "vm_object_upgrade(obj)",
+        """
+        vm_object_upgrade(obj)
+        if obj.type != OBJT_VNODE:
+            vm_object_deallocate_locked(obj)
+            return None
+        """,
+        "an object that has lost its vnode while the token was given up is dropped like any other",
+    ),
 )

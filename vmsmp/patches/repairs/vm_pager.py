@@ -59,4 +59,32 @@ REPAIRS = (
         "if result == VM_PAGER_OK and pagertab[obj.type] is not _DEVICE and m.valid != VM_PAGE_BITS_ALL:",
         "what the pager of a device returns is not looked at: it may have put another page there",
     ),
+    Repair(
+        "mmap-locks-the-vnode",
+        f"{_MODULE}:vnode_pager_reference",
+        """
+        obj: VmObject | None = vp.hint("v_object")
+        if obj is not None:
+            vm_object_reference_quick(obj)
+        """,
+        """
+        from vmsmp.sync.errno import LK_SHARED
+        from vmsmp.vm.vnode import vget, vput
+
+        if vget(vp, LK_SHARED):
+            return None
+        obj: VmObject | None = vp.hint("v_object")
+        if obj is not None:
+            vm_object_reference_quick(obj)
+        vput(vp)
+        """,
+        "the vnode is locked while its object is referenced, so that it is not reclaimed",
+    ),
+    Repair(
+        "first-buffer-wakes",
+        f"{_MODULE}.pbuf:relpbuf",
+        "wake_limit = pfreecnt.fetchadd(1) == 1",
+        "wake_limit = pfreecnt.fetchadd(1) in (0, 1)",
+        "who waits for a client's buffers is woken as soon as there is one again",
+    ),
 )

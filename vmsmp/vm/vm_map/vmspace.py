@@ -68,7 +68,7 @@ VMSPACE_LEGEND: Final = {
 
 @record(legend=VMSPACE_LEGEND)
 class Vmspace(Record):
-    """struct vmspace.  Sizes and `vm_ssize` are in pages, addresses in bytes."""
+    """struct vmspace.  Sizes are in pages, that of the heap (`vm_dsize`) and addresses in bytes."""
 
     kind = "vmspace"
 

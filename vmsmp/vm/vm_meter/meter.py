@@ -59,8 +59,8 @@ class Proc(Record):
     """struct proc: the process that a CPU runs, as far as other CPUs look at it.
 
     `p_vmspace` is its address space, a Vmspace, or None once it was reaped; `lwp` its only thread.
-    `rlim_stack` and `rlim_vmem` are the limits of its stack and of its map, in bytes; they are read without a
-    lock.
+    `rlim_stack`, `rlim_data` and `rlim_vmem` are the limits of its stack, its heap and its map, in bytes;
+    they are read without a lock.
     """
 
     kind = "proc"
@@ -70,6 +70,7 @@ class Proc(Record):
     rlim_stack: int = field("", default=DFLSSIZ)
     rlim_vmem: int = field("", default=RLIM_INFINITY)
     rlim_rss: int = field("", default=RLIM_INFINITY)
+    rlim_data: int = field("", default=RLIM_INFINITY)
     lwp: Any = plain(None)  # an Lwp
     _name: str = plain()
 

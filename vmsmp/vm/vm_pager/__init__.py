@@ -10,6 +10,7 @@ CPU.
 | swap_meta, swap_io | swap_pager.c |
 | vnode_io, vnode_lock | vnode_pager.c |
 | device | device_pager.c |
+| pbuf | the physical buffers of vm_pager.c |
 | table | the table of pagers by type of object, and the calls through it |
 | startup | what pagers keep in globals |
 """
@@ -88,6 +89,7 @@ __getattr__, __dir__, __all__ = exports(
             "old_dev_pager_fault",
             "old_dev_pager_ops",
         ),
+        "pbuf": ("PbufPool", "getpbuf_kva", "trypbuf_kva", "relpbuf", "pbuf_adjcount"),
         "table": (
             "PagerOps",
             "default_pager_dealloc",

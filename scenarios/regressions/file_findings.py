@@ -1,0 +1,100 @@
+"""Findings where files are mapped: the model does what vnode_pager.c, vm_object.c and vm_map.c do."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import file_object, give_back
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault.sharing import map_shared
+from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_pager import vnode_pager_reference
+from vmsmp.vm.vnode import vn_lock, vn_unlock
+from vmsmp.vm.vnode_reclaim import vclean_vxlocked
+
+
+def _revoke(vp):
+    vn_lock(vp)
+    vclean_vxlocked(vp)
+    vn_unlock(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "reference", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:file_is_mapped_as_it_goes:5:1.66>2,2.3>1",
+)
+def file_is_mapped_as_it_goes(m):
+    """A file is mapped while its file system is unmounted by force: the kernel panics, or maps what is gone.
+
+    mmap asks the vnode for its object and references that, with nothing locked.  A file that is open and not
+    mapped has an object without references, which the reclaiming of its vnode terminates.
+    Repair `mmap-locks-the-vnode`: reference the object with the vnode locked, unless it was reclaimed.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    vm_object_deallocate(obj)
+
+    def process():
+        vm_object_deallocate(vnode_pager_reference(vp))
+
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(process)
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "reference", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:last_mapping_goes_with_the_file:10:1.7>2",
+)
+def last_mapping_goes_with_the_file(m):
+    """A file is revoked while its last mapping goes, and its object stays for ever, with its pages.
+
+    The last reference to a vnode's object does not end it: that is left to the reclaiming of the vnode.
+    `vm_object_vndeallocate` gives the token up to have it exclusively.  Meanwhile the vnode is reclaimed; the
+    object is referenced still, so the two part, and what drops the last reference is to end the object.  But
+    `vm_object_vndeallocate` does not look at the type again.
+    Repair `drop-asks-for-the-vnode`: an object that has lost its vnode is dropped like any other.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    m.spawn(vm_object_deallocate, obj, name="process")
+    m.spawn(_revoke, vp, name="revoker")
+    m.join()
+    m.check(obj.freed, "an object without references and without a file is gone")
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:msync_leaves_what_is_read_only:0:",
+)
+def msync_leaves_what_is_read_only(m):
+    """A process writes to a file that it maps, makes it read-only, and syncs it: nothing is written.
+
+    `vm_map_clean` writes the pages of an entry back only if that may be written to, as of now.
+    Repair `msync-writes-what-was-written`: do not ask for the right.
+    """
+    vm = m.boot(pages=12, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    process = Process(vm)
+    map = process.map
+    map_shared(m, process, obj, 1)
+    page = obj.peek("rb_memq")[0]
+
+    def user():
+        process.enter().store(BASE, 1)
+        vm_map_protect(map, BASE, BASE + PAGE_SIZE, VM_PROT_READ, False)
+        rv = vm_map_clean(map, BASE, BASE + PAGE_SIZE, True, False)
+        m.check(rv == KERN_SUCCESS, "what is mapped can be synced")
+        m.check(not page.peek("dirty"), "what was synced is not dirty any more")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    _revoke(vp)

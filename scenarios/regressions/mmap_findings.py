@@ -1,0 +1,281 @@
+"""Findings in the system calls on memory: the model does what vm_mmap.c and vm_unix.c do, step for step."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
+from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, write
+from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.vm.vm_map import (
+    MAP_ANON,
+    MAP_ENTRY_NEEDS_COPY,
+    MAP_FIXED,
+    MAP_SHARED,
+    VM_PROT_ALL,
+    VM_PROT_READ,
+    VM_PROT_RW,
+    vm_map_protect,
+)
+from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mincore, sys_mlockall, sys_munmap, vm_mmap
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_unix import sys_sbrk
+
+
+def mmap(map, address, pages, flags, prot=VM_PROT_RW, handle=None):
+    """Map memory as a system call does; return the errno and the address."""
+    return vm_mmap(map, address, pages * PAGE_SIZE, prot, VM_PROT_ALL, flags, handle)
+
+
+def change(process):
+    """Take a right away, as any thread may: who wants the map then waits, and loses its tokens."""
+    vm_map_protect(process.map, at(0), at(1), VM_PROT_READ, False)
+
+
+def incore(map, page, pages):
+    """What mincore stores, by index."""
+    vector = {}
+
+    def subyte(index, value):
+        vector[index] = value
+        return 0
+
+    sys_mincore(map, at(page), pages * PAGE_SIZE, subyte)
+    return vector
+
+
+@scenario(
+    cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mincore_writes_before_its_vector:0:"
+)
+def mincore_writes_before_its_vector(m):
+    """A process asks what is in memory of a range that begins with a hole, and loses a byte elsewhere.
+
+    sys_mincore zeroes the bytes of pages that it has passed over.  It stores to the byte of the last page
+    that it has told of, and counts on then: one byte too low.  Before the first page that is the byte before
+    the vector, and the byte of the last page of the hole is left as it was.
+    Repair `mincore-counts-first`: store to the next byte.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 2)
+
+    def user():
+        process.enter()
+        sys_munmap(process.map, at(0), PAGE_SIZE)
+        vector = incore(process.map, 0, 2)
+        m.check(min(vector) == 0, "nothing is stored but in the vector")
+        m.check(len(vector) == 2, "each page of a range has a byte")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "mmap", "fault", "finding"},
+    fixed=True,
+    schedule="v1:mincore_forgets_what_it_said:36:1.21>2",
+)
+def mincore_forgets_what_it_said(m):
+    """A process asks what is in memory while another thread changes its map, and is told that nothing is.
+
+    sys_mincore unlocks the map to store each byte.  If the map has changed it looks its place up again, and
+    goes on there, but as if it had told of no page yet: it zeroes the bytes that it has stored.
+    Repair `mincore-knows-where-it-was`: what is before its place has been told.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 2)
+    for page in range(2):
+        write(process, page, 1)
+    give_up = process.vmspace
+
+    def user():
+        run_in(vm, give_up)
+        vector = incore(process.map, 0, 2)
+        m.check(vector[0] and vector[1], "what is in memory is said to be there")
+
+    m.spawn(user)
+    m.spawn(
+        vm_map_protect, process.map, BASE - 2 * PAGE_SIZE, BASE - PAGE_SIZE, VM_PROT_RW, False, name="changer"
+    )
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1, tags={"map", "mmap", "fork", "finding"}, fixed=True, schedule="v1:mincore_sees_one_object:0:"
+)
+def mincore_sees_one_object(m):
+    """A child asks what is in memory of what it has from its parent, and is told that nothing is.
+
+    Where nothing is mapped yet sys_mincore looks for the page in the entry's first object.  The child has
+    written to another page of the range, so that object is its own, and what it shares is behind it.
+    Repair `mincore-looks-behind`: look in all objects of the chain.
+    """
+    vm = m.boot(pages=32, l2_size=1)
+    parent = new_process(m, vm, 2)
+    for page in range(2):
+        write(parent, page, 1)
+    child = fork(parent)
+
+    def user():
+        write(child, 0, 2)
+        vector = incore(child.map, 1, 1)
+        m.check(vector[0], "what is in memory is said to be there")
+
+    m.spawn(user)
+    m.join()
+    exits(child)
+    exits(parent)
+
+
+@scenario(
+    cpus=3,
+    tags={"map", "mmap", "finding"},
+    fixed=True,
+    schedule="v1:heap_grows_for_one_of_two:0:1.6>3,3.17>2",
+)
+def heap_grows_for_one_of_two(m):
+    """Two threads let the heap grow, and one of them is told that there is no memory.
+
+    sys_sbrk reads where the heap ends, maps pages there, and notes the new end.  It has the map's token all
+    along; but it loses it where it waits for the map, and both threads may map the same addresses.
+    Repair `sbrk-notes-first`: note the new end before anything can wait.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+    process.vmspace.vm_daddr = at(8)
+
+    def thread():
+        run_in(vm, process.vmspace)
+        error, _ = sys_sbrk(process.vmspace, PAGE_SIZE)
+        m.check(not error, "a heap grows while there is room behind it")
+
+    for _ in range(2):
+        m.spawn(thread)
+    m.spawn(change, process, name="changer")
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1, tags={"map", "mmap", "wire", "finding"}, fixed=True, schedule="v1:heap_is_wired_within_a_page:0:"
+)
+def heap_is_wired_within_a_page(m):
+    """A process that locks its future memory lets its heap grow twice, and an entry begins within a page.
+
+    sys_sbrk maps new pages from the next page on, and wires from where the heap has ended: that need not be
+    the beginning of a page, and the entry there is cut at that byte.
+    Repair `sbrk-wires-what-it-maps`: wire what was mapped.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+    process.vmspace.vm_daddr = at(8)
+
+    def user():
+        process.enter()
+        sys_mlockall(process.map, MCL_FUTURE)
+        for size in (100, 2 * PAGE_SIZE):
+            sys_sbrk(process.vmspace, size)
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=3,
+    tags={"map", "mmap", "finding"},
+    fixed=True,
+    schedule="v1:fixed_mapping_loses_its_place:1:1.9>2,2.6>3,3.17>1,1.20>2",
+)
+def fixed_mapping_loses_its_place(m):
+    """A thread replaces a mapping, another maps something anywhere, and the first one fails, with a hole.
+
+    With MAP_FIXED `vm_mmap` unmaps what is there, and then maps in another section of the map's lock.  In
+    between the addresses are free, and whoever looks for room may get them.
+    Repair `mmap-replaces-at-once`: unmap and map in one section.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def replacer():
+        run_in(vm, process.vmspace)
+        error, _ = mmap(process.map, at(0), 1, MAP_ANON | MAP_FIXED)
+        m.check(not error, "a mapping can be replaced")
+
+    def other():
+        run_in(vm, process.vmspace)
+        error, address = mmap(process.map, BASE - PAGE_SIZE, 2, MAP_ANON)
+        m.check(not error and address == at(1), "what goes anywhere goes where nothing is")
+
+    m.spawn(replacer)
+    m.spawn(other)
+    m.spawn(change, process, name="changer")
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=3,
+    tags={"map", "mmap", "fork", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:shared_mapping_is_copied:2a:0.140>3,3.5>2,1.37>2",
+)
+def shared_mapping_is_copied(m):
+    """A thread maps a file to share it, another forks, and from then on the file is copied on write.
+
+    `vm_mmap` maps the file in one section of the map's lock, and says in another one that a child shares it.
+    The map's token is held over both, but lost where the second one waits for the map; a fork that waits for
+    the token goes first, and makes of the new entry one that is copied.  Then it is said to be shared.  What
+    the process writes there does not get to the file.
+    Repair `mmap-shares-at-once`: insert the entry as one that a child shares.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    process = new_process(m, vm, 1)
+    vp, obj = file_object(vm, 1)
+    children = []
+
+    def mapper():
+        run_in(vm, process.vmspace)
+        error, address = mmap(process.map, at(4), 1, MAP_SHARED, handle=vp)
+        m.check(not error and address == at(4), "a file can be mapped where there is room")
+
+    def forker():
+        children.append(fork(process))
+
+    m.spawn(mapper)
+    m.spawn(forker)
+    m.spawn(change, process, name="changer")
+    m.join()
+    entry = process.map.raw_rb_root.at_or_before(at(4))
+    m.check(not entry.peek("eflags") & MAP_ENTRY_NEEDS_COPY, "what is shared is never copied")
+    for one in (*children, process):
+        give_back(one.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=3, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mappings_pass_the_limit:0:1.6>3,3.17>2"
+)
+def mappings_pass_the_limit(m):
+    """Two threads map as much as the limit of the address space leaves, and both of them succeed.
+
+    `vm_mmap` compares the size of the map with the limit before it maps, with the map's token alone, which it
+    loses where it waits for the map.
+    Repair `mmap-looks-at-the-limit-again`: unmap what is too much, once it is mapped.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+    limit = process.map.peek("size") + PAGE_SIZE
+
+    def thread():
+        run_in(vm, process.vmspace)
+        vm.mycpu().proc.rlim_vmem = limit
+        mmap(process.map, at(4), 1, MAP_ANON)
+
+    for _ in range(2):
+        m.spawn(thread)
+    m.spawn(change, process, name="changer")
+    m.join()
+    m.check(process.map.peek("size") <= limit, "an address space is no larger than its limit")
+    exits(process)

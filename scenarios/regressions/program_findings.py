@@ -1,0 +1,109 @@
+"""Findings where a process changes its address space: the model does what vm_map.c and kern_exec.c do."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import end_of_file, file_object, leave, run_in
+from vmsmp.scenarios.fork._processes import exits, new_process
+from vmsmp.scenarios.vm_map._spaces import BASE, map_device
+from vmsmp.sync.errno import EINVAL
+from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    UKSMAPOP_FAULT,
+    VM_MAX_USER_ADDRESS,
+    exec_new_vmspace,
+    vmspace_ref,
+    vmspace_rel,
+    vmspace_unshare,
+)
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE, VM_ALLOC_NORMAL, vm_page_alloczwq, vm_page_freezwq
+
+
+class Upmap:
+    """/dev/upmap: a page that the kernel shares with a process, and with no other."""
+
+    minor = 5
+
+    def __init__(self, frame):
+        self.frame = frame
+
+    def uksmap(self, ba, op, _dev, fake):
+        """The device's function: say which frame it is, if the mapping is about a process."""
+        if op != UKSMAPOP_FAULT:
+            return 0
+        if ba.aux_info is None:
+            return EINVAL
+        fake.phys = self.frame
+        return 0
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "device", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:unshared_process_loses_its_page:0:",
+)
+def unshared_process_loses_its_page(m):
+    """A process that shares its address space gets one of its own, and dies of the page of the kernel there.
+
+    The kernel shows a process what it shares with it (/dev/upmap): its id, for instance.  A copy of such an
+    entry is about the process that the copy is for.  `vmspace_unshare` makes the copy for nobody.
+    Repair `unshare-knows-the-process`: say for whom it is.
+    """
+    vm = m.boot(pages=32, l2_size=1)
+    page = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL)
+    upmap = Upmap(page.phys)
+    process = new_process(m, vm, 1)
+    vmspace_ref(process.vmspace)
+
+    def user():
+        run_in(vm, process.vmspace)
+        map_device(m, process.map, upmap, upmap.uksmap, BASE + 8 * PAGE_SIZE, 1)
+        m.check(process.load(BASE + 8 * PAGE_SIZE) == 0, "what the kernel shows can be read")
+        p = vm.mycpu().proc
+        vmspace_unshare(p)
+        m.check(process.load(BASE + 8 * PAGE_SIZE) == 0, "what the kernel shows can still be read")
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+    vm_page_freezwq(page)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:resident_program_has_a_stack:0:",
+)
+def resident_program_has_a_stack(m):
+    """A program is made resident, and nobody can run it any more.
+
+    What is kept of it is a copy of the address space of a process that runs it, and that has a stack.  Who
+    runs it gets a copy in turn.  The pages of the stack are unmapped there, and the stack's entry stays, so
+    there is no room for a new one.
+    Repair `resident-program-has-no-stack`: unmap the stack.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+
+    def user():
+        run_in(vm, process.vmspace)
+        p = vm.mycpu().proc
+        m.check(exec_new_vmspace(p) == KERN_SUCCESS, "a program can be run")
+        exec_sys_register(p, vp)
+        rv = exec_resident_imgact(p, vp)
+        exec_sys_unregister(vm, vm.residents.exec_res_id)
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
+        m.check(rv == KERN_SUCCESS, "a resident program can be run")
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -1,0 +1,169 @@
+"""Findings in what is mapped, counted and left behind: the model does what vm_map.c and vm_kern.c do."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back, run_in
+from vmsmp.scenarios.regressions.space_findings import TOP, stack_of
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_map._ranges import ANON, map_somewhere, new_map, unmap_all
+from vmsmp.scenarios.vm_map._ranges import at as page_at
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
+from vmsmp.vm.vm_kern import kmem_alloc_attr, kmem_free
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    VM_PROT_ALL,
+    VM_PROT_READ,
+    VM_SUBSYS_SYSMAP,
+    vm_map_find,
+    vm_map_growstack,
+    vm_map_remove,
+)
+from vmsmp.vm.vm_page import PAGE_SIZE
+
+
+@scenario(
+    cpus=1, tags={"map", "find", "finding"}, fixed=True, schedule="v1:searches_begin_where_another_ended:0:"
+)
+def searches_begin_where_another_ended(m):
+    """A process maps something at the end of its addresses, and then finds no room, though most are free.
+
+    A search for room notes where it has ended, and the next one for as much begins there.  What it notes is
+    to say that there is no room below.  But a search that was to begin at a high address says nothing of
+    what is below that, and notes where it ended all the same.  No search begins anew from the beginning.
+    Repair `hints-of-whole-searches`: note only where a search ended that has left nothing out.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    map = new_map(vm, 8)
+
+    def process():
+        rv, high = vm_map_find(map, page_at(6), 2 * PAGE_SIZE, PAGE_SIZE, True, ANON)
+        m.check(rv == KERN_SUCCESS and high == page_at(6), "what is free can be mapped where it is wanted")
+        m.check(map_somewhere(map, 2)[0] == KERN_SUCCESS, "room is found while there is some")
+
+    m.spawn(process)
+    m.join()
+    unmap_all(m, map)
+
+
+@scenario(
+    cpus=1, tags={"map", "kmem", "contig", "finding"}, fixed=True, schedule="v1:low_pages_are_not_busied:0:"
+)
+def low_pages_are_not_busied(m):
+    """The kernel puts low pages into its object that nobody has busied.
+
+    A page that is in an object can be found there by any CPU.  `kmem_alloc_attr` inserts pages, and then
+    zeroes them and says that they are valid, and nothing keeps others from taking them meanwhile.
+    Repair `low-pages-are-busied`: busy each page from before its insertion until it is valid.
+    """
+    vm = m.boot(pages=8, l2_size=1, low_pages=4)
+    map = vm.map.kernel_map
+
+    def driver():
+        kmem_free(map, kmem_alloc_attr(map, PAGE_SIZE, VM_SUBSYS_SYSMAP, 0, 0, 0, 0), PAGE_SIZE)
+
+    m.spawn(driver)
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "kmem", "contig", "finding"},
+    fixed=True,
+    schedule="v1:low_memory_runs_out_half_way+repair=low-pages-are-busied:0:",
+)
+def low_memory_runs_out_half_way(m):
+    """A driver asks for more low memory than there is, and what there was is gone for good.
+
+    `kmem_alloc_attr` maps the range and takes low pages one by one.  If there is none left it returns, and
+    leaves the range mapped and the pages in it.  Nobody knows the address, so nobody can free them.
+    Repair `kmem-alloc-attr-gives-back`: free the range, and what is in it.
+    """
+    vm = m.boot(pages=8, l2_size=1, low_pages=4)
+    map = vm.map.kernel_map
+
+    def driver():
+        m.check(kmem_alloc_attr(map, 5 * PAGE_SIZE, VM_SUBSYS_SYSMAP, 0, 0, 0, 0) == 0, "it fails")
+        m.check(not map.peek("size"), "what could not be allocated is not mapped")
+
+    m.spawn(driver)
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "kmem", "contig", "finding"},
+    fixed=True,
+    schedule="v1:freed_low_memory_stays+repair=low-pages-are-busied:0:",
+)
+def freed_low_memory_stays(m):
+    """A driver frees low memory that it has allocated, and its pages stay for ever.
+
+    `kmem_free` unwires and unmaps the range, and removes the pages from the kernel's object.  Low pages are
+    wired since they were allocated.  Wired pages stay where they are, and nobody gives them back.
+    Repair `kmem-free-frees-low-pages`: give pages back that were allocated as low ones.
+    """
+    vm = m.boot(pages=8, l2_size=1, low_pages=4)
+    map = vm.map.kernel_map
+
+    def driver():
+        address = kmem_alloc_attr(map, 2 * PAGE_SIZE, VM_SUBSYS_SYSMAP, 0, 0, 0, 0)
+        kmem_free(map, address, 2 * PAGE_SIZE)
+        m.check(not map.peek("size"), "what was freed is not mapped")
+        m.check(_low_pages(vm) == 4, "what was freed is free")
+
+    m.spawn(driver)
+    m.join()
+
+
+def _low_pages(vm):
+    """How many low pages are free; looks invisibly."""
+    return vm.page.reserve.vm_contig_alist.peek("bl_free")
+
+
+@scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:stack_counts_what_is_gone:0:")
+def stack_counts_what_is_gone(m):
+    """A process unmaps what its stack has grown by, and after a while its stack can grow no more.
+
+    The size of the stack (vm_ssize) is what a limit is for; it counts what the stack has ever grown by.
+    Repair `stack-counts-what-is-there`: count what is mapped of the stack.
+    """
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vmspace = stack_of(m, vm)
+
+    def process():
+        run_in(vm, vmspace)
+        vm.mycpu().proc.rlim_stack = 4 * PAGE_SIZE
+        for _ in range(2):
+            rv = vm_map_growstack(vmspace.vm_map, TOP - 4 * PAGE_SIZE)
+            m.check(rv == KERN_SUCCESS, "a stack may be as large as its limit")
+            vm_map_remove(vmspace.vm_map, TOP - 4 * PAGE_SIZE, TOP - 2 * PAGE_SIZE)
+
+    m.spawn(process)
+    m.join()
+    give_back(vmspace)
+
+
+@scenario(cpus=1, tags={"map", "fault", "finding"}, fixed=True, schedule="v1:unmapped_pages_stay:0:")
+def unmapped_pages_stay(m):
+    """A process unmaps memory that it has written to, and its pages stay in memory, or go to swap.
+
+    What is mapped behind other memory with other rights shares its object.  `vm_map_insert` takes it for
+    memory that others may map (it clears OBJ_ONEMAPPING, for the object has two references), and
+    `vm_map_delete` leaves pages of such memory alone.  They go with the object, when all of it is unmapped.
+    Repair `neighbours-share-nothing`: two entries of one map that share an object share no page of it.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_anon(m, process.map, BASE, 1)
+
+    def user():
+        process.enter().store(BASE, 1)
+        map_anon(m, process.map, BASE + PAGE_SIZE, 1, VM_PROT_ALL)
+        process.store(BASE + PAGE_SIZE, 2)
+        obj = process.map.raw_rb_root.at_or_before(BASE).ba.raw_object
+        vm_map_remove(process.map, BASE + PAGE_SIZE, BASE + 2 * PAGE_SIZE)
+        m.check(len(obj.raw_rb_memq) == 1, "pages of memory that is unmapped are free")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)

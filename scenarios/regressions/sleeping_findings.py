@@ -1,0 +1,59 @@
+"""Findings in who wakes whom: the model does what vm_pager.c and vm_glue.c do, step for step."""
+
+from vmsmp import scenario
+from vmsmp.vm.vm_glue import P_SWAPPEDOUT, Swapper, scheduler, swapper_stop, wait_for_swapin
+from vmsmp.vm.vm_pager import PbufPool, getpbuf_kva, relpbuf
+
+
+@scenario(
+    cpus=2, tags={"pager", "sleep", "finding"}, fixed=True, schedule="v1:last_buffer_wakes_nobody:0:1.7>2"
+)
+def last_buffer_wakes_nobody(m):
+    """Two threads write to swap with one buffer (vm.swap_async_max is 1), and one of them waits for ever.
+
+    Who finds that the client has all the buffers that it may have sleeps on the count of those it may still
+    take.  `relpbuf` wakes the sleepers when the count goes from 1 to 2.  With a limit of one it never does.
+    Repair `first-buffer-wakes`: wake them as well when there is one again.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    pool = PbufPool(vm, 16)
+    limit = m.atomic(1, name="nsw_wcount_async")
+
+    def writer(cpu):
+        relpbuf(pool, getpbuf_kva(pool, cpu, limit), limit)
+
+    for cpu in range(2):
+        m.spawn(writer, cpu, name="writer")
+    m.join()
+    m.check(limit.peek() == 1 and pool.count.peek() == 16, "all buffers are back")
+
+
+@scenario(
+    cpus=2,
+    tags={"swap", "sleep", "finding"},
+    fixed=True,
+    timeouts="any",
+    schedule="v1:swapper_misses_a_request+any:10:1.4>2,2.6>2,2.8>1",
+)
+def swapper_misses_a_request(m):
+    """A process that was swapped out asks to be let in, and nobody ever does.
+
+    The swapper finds nobody who asks.  It looks once more whether somebody has asked since, and goes to sleep
+    without a timeout and without an interlock.  A process that asks between the two wakes nobody.  It has
+    noted that it asked, so whoever asks after it does not even wake.
+    Repair `swapper-interlocks`: interlock the sleep before looking.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swappers = []
+
+    def process():
+        p = vm.mycpu().proc
+        p.p_flags.setbits(P_SWAPPEDOUT)
+        swapper = Swapper(vm, [p])
+        swappers.append(swapper)
+        m.spawn(scheduler, swapper, name="swapper")
+        wait_for_swapin(swapper, p)
+        swapper_stop(swapper)
+
+    m.spawn(process, name="process")
+    m.join()

@@ -1,0 +1,139 @@
+"""Findings in how locked memory loses its wirings: the model does what vm_map.c and kern_exec.c do."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back, run_in
+from vmsmp.scenarios.fork._processes import at, new_process
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    KM_PAGEABLE,
+    MAP_WIREFUTURE,
+    VM_MAX_USER_ADDRESS,
+    VM_PROT_NONE,
+    exec_new_vmspace,
+    vm_map_clean,
+    vm_map_kernel_wiring,
+    vm_map_lock_read,
+    vm_map_protect,
+    vm_map_remove,
+    vm_map_unlock,
+    vm_map_user_wiring,
+)
+from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlockall
+
+
+def _unlocks_after(m, deed):
+    """A process locks a page, does something to its range, and unlocks it: nothing is wired then."""
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter().store(at(0), 1)
+        vm_map_user_wiring(process.map, at(0), at(1), False)
+        page = process.map.raw_rb_root.at_or_before(BASE).ba.raw_object.raw_rb_memq[0]
+        deed(process.map)
+        vm_map_user_wiring(process.map, at(0), at(1), True)
+        m.check(not page.peek("wire_count"), "a page that nobody has locked is not wired")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1, tags={"map", "fault", "wire", "finding"}, fixed=True, schedule="v1:protection_strands_wirings:0:"
+)
+def protection_strands_wirings(m):
+    """A process locks a page, takes all rights to it away, and unlocks it: the page stays wired for ever.
+
+    `pmap_protect` removes what may not even be read.  To unlock the page `vm_fault_unwire` looks for it by
+    its mapping, finds none, and goes on: the entry of the map counts no wiring any more, and the page does.
+    Repair `protection-unwires`: what may not even be read is not locked any more.
+    """
+
+    def deed(map):
+        vm_map_protect(map, at(0), at(1), VM_PROT_NONE, False)
+
+    _unlocks_after(m, deed)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "clean", "finding"},
+    fixed=True,
+    schedule="v1:msync_strands_wirings:0:",
+)
+def msync_strands_wirings(m):
+    """A process locks a page, and calls msync with MS_INVALIDATE: the page can never be unwired again.
+
+    `vm_map_clean` first forgets what is mapped in the whole range, files or not, and wired or not.  The
+    wiring cannot be found by the mapping any more.
+    Repair `msync-spares-wirings`: the mappings of wired entries stay.
+    """
+
+    def deed(map):
+        vm_map_clean(map, at(0), at(1), True, True)
+
+    _unlocks_after(m, deed)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:kernel_unwires_for_a_user:43:1.20>2,1.268>2,2.68>2,2.309>1",
+)
+def kernel_unwires_for_a_user(m):
+    """The kernel wires a buffer, another thread maps and locks new memory there, and loses its lock.
+
+    `vslock` wires the memory that a sysctl returns its values in, and `vsunlock` unwires whatever is there
+    by then.  If a thread has unmapped the buffer, the wiring is gone with it.  The new memory at the same
+    addresses is wired once, for the user: the kernel takes that wiring, and leaves the flag that says that
+    there is one.  The thread's munlock then finds a wiring for a user that nobody counts, and panics.
+    Repair `kernel-leaves-the-user-s-wiring`: what is wired for the user alone is not wired for the kernel.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+    map = process.map
+
+    def sysctl():
+        process.enter()
+        vm_map_kernel_wiring(map, at(0), at(1), 0)
+        vm_map_kernel_wiring(map, at(0), at(1), KM_PAGEABLE)
+
+    def user():
+        process.enter()
+        vm_map_remove(map, at(0), at(1))
+        map_anon(m, map, at(0), 1)
+        if vm_map_user_wiring(map, at(0), at(1), False) == KERN_SUCCESS:
+            vm_map_user_wiring(map, at(0), at(1), True)
+
+    m.spawn(sysctl)
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(cpus=1, tags={"map", "wire", "exec", "finding"}, fixed=True, schedule="v1:exec_locks_on:0:")
+def exec_locks_on(m):
+    """A process locks all that it maps from now on, and runs a program: that has all its memory locked.
+
+    A lock of the future ends with the program.  `exec_new_vmspace` empties an address space that is not
+    shared and goes on with it, with the flag of its map.  One that is shared is replaced by one without it.
+    Repair `exec-locks-nothing`: clear the flag.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    map = process.map
+
+    def user():
+        run_in(vm, process.vmspace)
+        sys_mlockall(map, MCL_FUTURE)
+        exec_new_vmspace(vm.mycpu().proc)
+        vm_map_lock_read(map)
+        m.check(not map.flags & MAP_WIREFUTURE, "a new program locks nothing")
+        vm_map_unlock(map)
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)

@@ -1,0 +1,140 @@
+"""Repairs of the system calls on memory (sys/vm/vm_mmap.c, sys/vm/vm_unix.c)."""
+
+from __future__ import annotations
+
+from vmsmp.patches.patch import Edit, Repair
+
+_MODULE = "vmsmp.vm.vm_mmap"
+_UNIX = "vmsmp.vm.vm_unix"
+
+REPAIRS = (
+    Repair(
+        "mincore-counts-first",
+        f"{_MODULE}:_Mincore._tell",
+        "self.subyte(self.lastvecindex, 0)",
+        "self.subyte(self.lastvecindex + 1, 0)",
+        "what is passed over is zeroed in the byte behind the last one that was stored",
+    ),
+    Repair(
+        "mincore-knows-where-it-was",
+        f"{_MODULE}:_Mincore.attempt",
+        "self.lastvecindex = -1",
+        "self.lastvecindex = (self.addr - self.first_addr >> PAGE_SHIFT) - 1",
+        "a question that begins anew has told of what is before its place",
+    ),
+    Repair(
+        "mincore-looks-behind",
+        f"{_MODULE}:_Mincore._page",
+        "m = vm_page_lookup(obj, ba.offset + self.addr - ba.start >> PAGE_SHIFT)",
+        """
+        m = vm_page_lookup(obj, ba.offset + self.addr - ba.start >> PAGE_SHIFT)
+        for below in current.chain()[1:]:
+            if m is None:
+                vm_object_hold(below.object)
+                m = vm_page_lookup(below.object, below.offset + self.addr - below.start >> PAGE_SHIFT)
+                vm_object_drop(below.object)
+        """,
+        "a page that the first object does not have is looked for in those behind it",
+    ),
+    Repair(
+        "sbrk-notes-first",
+        f"{_UNIX}:_sbrk",
+        "if not _map(vmspace, nbase, round_page(incr)):",
+        """
+        before = vmspace.vm_dsize
+        noted = vmspace.vm_dsize = nbase + incr - round_page(vmspace.vm_daddr)
+        if not _map(vmspace, nbase, round_page(incr)):
+            if vmspace.vm_dsize == noted:
+                vmspace.vm_dsize = before
+        """,
+        "the new end of the heap is noted before anything can wait, and taken back if there is no room",
+    ),
+    Repair(
+        "sbrk-wires-what-it-maps",
+        f"{_UNIX}:_sbrk",
+        "vm_map_kernel_wiring(map, base, nbase + round_page(incr), 0)",
+        "vm_map_kernel_wiring(map, nbase, nbase + round_page(incr), 0)",
+        "the pages that were mapped are wired, and not a part of the one before",
+    ),
+    Repair(
+        "mmap-replaces-at-once",
+        f"{_MODULE}:_find",
+        "rv, addr = vm_map_find(map, addr, size, align, fitit, what)",
+        """
+        if flags & MAP_FIXED and not flags & MAP_TRYFIXED:
+            from vmsmp.vm.vm_map.delete import vm_map_delete
+            from vmsmp.vm.vm_map.flags import MAP_RESERVE_COUNT
+            from vmsmp.vm.vm_map.insert import vm_map_insert
+            from vmsmp.vm.vm_map.supply import vm_map_entry_release, vm_map_entry_reserve
+
+            reserved = vm_map_entry_reserve(map.vm, 2 * MAP_RESERVE_COUNT)
+            vm_map_lock(map)
+            vm_map_delete(map, addr, addr + size, reserved)
+            if obj is not None:
+                vm_object_hold(obj)
+            rv = vm_map_insert(map, reserved, addr, addr + size, what)
+            vm_object_drop(obj)
+            vm_map_unlock(map)
+            vm_map_entry_release(map.vm, reserved)
+        else:
+            rv, addr = vm_map_find(map, addr, size, align, fitit, what)
+        """,
+        "what is replaced is unmapped in the section in which the new mapping is made",
+        also=(
+            Edit(
+                f"{_MODULE}:_mmap",
+                """
+                elif not flags & MAP_TRYFIXED:
+                    vm_map_remove(map, addr, addr + size)
+                """,
+                "pass",
+            ),
+        ),
+    ),
+    Repair(
+        "mmap-shares-at-once",
+        f"{_MODULE}:_find",
+        """
+        if flags & MAP_NOCORE:
+            cow |= COWF_DISABLE_COREDUMP
+        """,
+        """
+        if flags & MAP_NOCORE:
+            cow |= COWF_DISABLE_COREDUMP
+        if flags & (MAP_SHARED | MAP_INHERIT):
+            from vmsmp.vm.vm_map.flags import COWF_SHARED
+
+            cow |= COWF_SHARED
+        """,
+        "an entry that a child is to share is inserted as one",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_map.insert:_fill",
+                "entry.inheritance = VM_INHERIT_DEFAULT",
+                """
+                from vmsmp.vm.vm_map.flags import COWF_SHARED, VM_INHERIT_SHARE
+
+                entry.inheritance = VM_INHERIT_SHARE if what.cow & COWF_SHARED else VM_INHERIT_DEFAULT
+                """,
+            ),
+            Edit(
+                "vmsmp.vm.vm_map.insert:_alike",
+                "prev.inheritance == VM_INHERIT_DEFAULT",
+                "prev.inheritance == VM_INHERIT_DEFAULT and not what.cow & 0x800",
+            ),
+        ),
+    ),
+    Repair(
+        "mmap-looks-at-the-limit-again",
+        f"{_MODULE}:_mmap",
+        "return _ERRNO.get(rv, EINVAL), addr",
+        """
+        if rv == KERN_SUCCESS and map is getattr(gd.lwp.lwp_vmspace, "vm_map", None):
+            if map.hint("size") > gd.proc.hint("rlim_vmem"):
+                vm_map_remove(map, addr, addr + size)
+                return ENOMEM, addr
+        return _ERRNO.get(rv, EINVAL), addr
+        """,
+        "what is too much for the limit once it is mapped is unmapped",
+    ),
+)

@@ -99,3 +99,30 @@ def driver_outlives_the_boot(m):
 
     m.spawn(driver, name="driver")
     m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "dma", "finding"},
+    fixed=True,
+    schedule="v1:low_run_is_not_aligned:0:",
+)
+def low_run_is_not_aligned(m):
+    """A driver asks for a page at a multiple of 16 KB, and gets one that is not.
+
+    Every request for contiguous memory is made to the low pages first.  `vm_page_alloc_contig` works the
+    alignment out in pages and then asks the alist for the length alone, which aligns a run to that.  Nor does
+    it look at the lowest address that the driver may use.  The search through the page array does both.
+    Repair `low-run-is-aligned`: ask for as much as the alignment, and give back the rest.
+    """
+    vm = m.boot(pages=12, l2_size=1, low_pages=8, dma_pages=8)
+
+    def driver():
+        first = vm_contig_pg_alloc(vm, PAGE_SIZE, 0, 1 << 20, PAGE_SIZE, 0, M_WAITOK)
+        second = vm_contig_pg_alloc(vm, PAGE_SIZE, 0, 1 << 20, 4 * PAGE_SIZE, 0, M_WAITOK)
+        m.check(second % 4 == 0, "contiguous memory is aligned as was asked for")
+        for start in (first, second):
+            vm_contig_pg_free(vm, start, PAGE_SIZE)
+
+    m.spawn(driver, name="driver")
+    m.join()

@@ -19,11 +19,13 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
     PG_NOSYNC,
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_dirty,
     vm_page_flag_set,
+    vm_page_set_invalid,
     vm_page_wakeup,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_flush
@@ -236,3 +238,34 @@ def device_mapped_twice_never_ends(m):
     vm_object_deallocate(obj)
     vm_object_deallocate(obj)
     m.check(obj.freed, "an object ends with the last mapping")
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:invalidation_stops_a_sync:0:1.27>2",
+)
+def invalidation_stops_a_sync(m):
+    """A file is synced while a buffer of it is invalidated, and the kernel stops.
+
+    The second pass of a cleaning busies a page and insists that the object's generation is what it was before
+    that, since it has the object's token.  `vm_page_set_invalid` changes the generation with the page busied
+    and without the token: of another page, at any moment.
+    Repair `sync-tolerates-invalidation`: the pass is made again for that, and nothing else comes of it.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2)
+    first, second = idle_pages(vm, obj, range(2))
+    _dirty(first)
+
+    def buffer():
+        vm_page_busy_wait(second, False)
+        vm_page_set_invalid(second, 0, PAGE_SIZE)
+        vm_page_wakeup(second)
+
+    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC, name="syncer")
+    m.spawn(buffer, name="buffer")
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -111,7 +111,7 @@ def test_a_request_of_no_kind_panics(panic, call):
 def test_a_grab_of_a_busy_page_that_may_not_go_on_sleeps_once_and_asks_a_page_that_is_not_there(
     panic, page_on, word
 ):
-    asleep = []
+    asleep = set()
 
     def program(vm):
         obj = vm_object_allocate(vm, 8)
@@ -119,12 +119,12 @@ def test_a_grab_of_a_busy_page_that_may_not_go_on_sleeps_once_and_asks_a_page_th
         m.busy_count.value = word
         cpu = vm.machine.spawn(a.vm_page_grab, obj, 3, NORMAL)
         vm.machine.yield_()
-        asleep.append((not cpu.done, bool(m.busy_count.peek() & PBUSY_WANTED)))
+        asleep.add((not cpu.done, bool(m.busy_count.peek() & PBUSY_WANTED)))
         m.busy_count.value = 0
         vm.machine.wakeup(m)
         cpu.join()
 
-    assert ("vm_page_grab: page fault, m is NULL", [(True, True)]) == (panic(program), asleep)
+    assert ("vm_page_grab: page fault, m is NULL", {(True, True)}) == (panic(program), asleep)
 
 
 @pytest.mark.parametrize("word", [PBUSY_LOCKED, 1])

@@ -1,16 +1,25 @@
 """Findings in contiguous memory: the model does what vm_contig.c and vm_page.c do, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import idle_pages
-from vmsmp.vm.vm_contig import M_WAITOK, NO_RUN, vm_contig_pg_alloc, vm_contig_pg_free
+from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages
+from vmsmp.vm.vm_contig import (
+    M_WAITOK,
+    NO_RUN,
+    vm_contig_pg_alloc,
+    vm_contig_pg_clean,
+    vm_contig_pg_free,
+)
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     vm_page_alloc_contig,
+    vm_page_busy_wait,
     vm_page_deactivate,
+    vm_page_dirty,
     vm_page_free_contig,
     vm_page_startup_finish,
+    vm_page_wakeup,
 )
 
 
@@ -126,3 +135,31 @@ def low_run_is_not_aligned(m):
 
     m.spawn(driver, name="driver")
     m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"contig", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:contig_cleans_a_revoked_file:0:1.9>2",
+)
+def contig_cleans_a_revoked_file(m):
+    """A file is reclaimed while its pages are to make room for contiguous memory, and the kernel faults.
+
+    `vm_contig_pg_clean` meets a dirty page of a file, lets it go, and locks the vnode that the object has, to
+    write the whole file out.  It has no reference to the vnode and loses the object's token in that wait.
+    Whoever has the vnode locked parts it from the object.  Then the cleaning unlocks what the object has for
+    a vnode, which is nothing; the vnode stays locked for ever, if it is still there.
+    Repair `contig-references-the-vnode`: reference and lock it as the pagedaemon does, and unlock that one.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    vm_page_busy_wait(page, True)
+    vm_page_dirty(page)
+    vm_page_deactivate(page)
+    vm_page_wakeup(page)
+    m.spawn(vm_contig_pg_clean, vm, vm.page.PQ_INACTIVE, 1, name="cleaner")
+    m.spawn(end_of_file, vp, name="revoker")
+    m.join()
+    vm_object_deallocate(obj)

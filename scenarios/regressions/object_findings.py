@@ -8,6 +8,7 @@ from vmsmp.scenarios._kit import (
     file_object,
     idle_pages,
     is_dirty,
+    no_stale_holds,
     write_fault,
 )
 from vmsmp.vm.vm_object import (
@@ -23,12 +24,13 @@ from vmsmp.vm.vm_page import (
     PG_NOSYNC,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_deactivate,
     vm_page_dirty,
     vm_page_flag_set,
     vm_page_set_invalid,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_pageout import vm_pageout_flush
+from vmsmp.vm.vm_pageout import vm_pageout_flush, vm_pageout_scan_inactive
 from vmsmp.vm.vm_pager import cdev_pager_allocate
 from vmsmp.vm.vnode import vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
@@ -269,3 +271,62 @@ def invalidation_stops_a_sync(m):
     m.join()
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+def _inactive_page_of_a_file(vm):
+    """Return a vnode and its object with a dirty inactive page."""
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    _dirty(page)
+    vm_page_deactivate(page)
+    return vp, obj
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "vnode", "pageout", "finding"},
+    fixed=True,
+    schedule="v1:pageout_meets_a_revocation:0:1.7>2,2.59>1",
+)
+def pageout_meets_a_revocation(m):
+    """A file is revoked while the pagedaemon is about to write a page of it, and the kernel faults.
+
+    Revocation clears the object's handle, and then its type.  The pagedaemon has the page busied, which keeps
+    it in its object and nothing else: it finds the type to be that of a file, and asks for the vnode by the
+    handle, which is gone.
+    Repair `pageout-asks-for-the-vnode`: look at the handle, and leave a page whose file has none.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = _inactive_page_of_a_file(vm)
+    m.spawn(vm_pageout_scan_inactive, vm, name="pagedaemon")
+    m.spawn(end_of_file, vp, name="revoker")
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "vnode", "pageout", "finding"},
+    fixed=True,
+    schedule="v1:pageout_counts_a_freed_object:0:1.20>2",
+)
+def pageout_counts_a_freed_object(m):
+    """A file ends while the pagedaemon waits for its vnode, and freed memory is looked at.
+
+    To lock the vnode of a dirty page the pagedaemon lets the page go, and only holds it.  That keeps the
+    page's memory, not its object.  If it cannot have the vnode it asks whether the object may be dirty, to
+    count a page that it had to leave: by then the vnode was reclaimed, the last mapping is gone, and the
+    object with it.
+    Repair `pageout-asks-first`: ask while the page is still busied.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = _inactive_page_of_a_file(vm)
+
+    def owner():
+        end_of_file(vp)
+        vm_object_deallocate(obj)
+
+    m.spawn(vm_pageout_scan_inactive, vm, name="pagedaemon")
+    m.spawn(owner, name="owner")
+    m.join()
+    no_stale_holds(m, vm)

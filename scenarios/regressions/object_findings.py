@@ -20,6 +20,7 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
+    DEV_BSIZE,
     PAGE_SIZE,
     PG_NOSYNC,
     vm_page_busy_try,
@@ -330,3 +331,38 @@ def pageout_counts_a_freed_object(m):
     m.spawn(owner, name="owner")
     m.join()
     no_stale_holds(m, vm)
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "clean", "vnode", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:sync_of_a_partly_valid_page:0:",
+)
+def sync_of_a_partly_valid_page(m):
+    """A buffer of a mapped file could not be written, a process stores to the page again: a sync is a panic.
+
+    Who throws a buffer away makes its part of a page invalid, and leaves the page mapped: a process that
+    stores there makes all of it dirty.  `vm_object_page_clean` writes a page out if some valid part is dirty;
+    `vm_pageout_flush` insists that all of it is valid.
+    Repair `flush-zeroes-the-rest`: what is not valid of the page is zeroed, as for a process that maps it.
+    """
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    space = Space(vm, obj, 1)
+    write_fault(space, page)
+
+    def both():
+        m.check(space.store(0, "one"), "a page that is mapped writeable can be written to")
+        vm_page_busy_wait(page, False)
+        vm_page_set_invalid(page, 0, DEV_BSIZE)
+        vm_page_wakeup(page)
+        m.check(space.store(0, "two"), "it stays mapped")
+        _sync(vp, obj, 0, 0, OBJPC_SYNC)
+
+    m.spawn(both, name="process")
+    m.join()
+    space.end()
+    vm_object_deallocate(obj)
+    end_of_file(vp)

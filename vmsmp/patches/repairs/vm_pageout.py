@@ -59,4 +59,15 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "flush-zeroes-the-rest",
+        "vmsmp.vm.vm_pageout:vm_pageout_flush",
+        'vm.panic("vm_pageout_flush: partially invalid page")',
+        """
+        from vmsmp.vm.vm_page.validity import vm_page_zero_invalid
+
+        vm_page_zero_invalid(m)
+        """,
+        "what is not valid of a page is zeroed before it is written out",
+    ),
 )

@@ -1,16 +1,25 @@
 """Findings in contiguous memory: the model does what vm_contig.c and vm_page.c do, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import idle_pages
-from vmsmp.vm.vm_contig import M_WAITOK, NO_RUN, vm_contig_pg_alloc, vm_contig_pg_free
+from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages
+from vmsmp.vm.vm_contig import (
+    M_WAITOK,
+    NO_RUN,
+    vm_contig_pg_alloc,
+    vm_contig_pg_clean,
+    vm_contig_pg_free,
+)
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_object import vm_object_allocate
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     vm_page_alloc_contig,
+    vm_page_busy_wait,
     vm_page_deactivate,
+    vm_page_dirty,
     vm_page_free_contig,
     vm_page_startup_finish,
+    vm_page_wakeup,
 )
 
 
@@ -99,3 +108,58 @@ def driver_outlives_the_boot(m):
 
     m.spawn(driver, name="driver")
     m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "dma", "finding"},
+    fixed=True,
+    schedule="v1:low_run_is_not_aligned:0:",
+)
+def low_run_is_not_aligned(m):
+    """A driver asks for a page at a multiple of 16 KB, and gets one that is not.
+
+    Every request for contiguous memory is made to the low pages first.  `vm_page_alloc_contig` works the
+    alignment out in pages and then asks the alist for the length alone, which aligns a run to that.  Nor does
+    it look at the lowest address that the driver may use.  The search through the page array does both.
+    Repair `low-run-is-aligned`: ask for as much as the alignment, and give back the rest.
+    """
+    vm = m.boot(pages=12, l2_size=1, low_pages=8, dma_pages=8)
+
+    def driver():
+        first = vm_contig_pg_alloc(vm, PAGE_SIZE, 0, 1 << 20, PAGE_SIZE, 0, M_WAITOK)
+        second = vm_contig_pg_alloc(vm, PAGE_SIZE, 0, 1 << 20, 4 * PAGE_SIZE, 0, M_WAITOK)
+        m.check(second % 4 == 0, "contiguous memory is aligned as was asked for")
+        for start in (first, second):
+            vm_contig_pg_free(vm, start, PAGE_SIZE)
+
+    m.spawn(driver, name="driver")
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"contig", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:contig_cleans_a_revoked_file:0:1.9>2",
+)
+def contig_cleans_a_revoked_file(m):
+    """A file is reclaimed while its pages are to make room for contiguous memory, and the kernel faults.
+
+    `vm_contig_pg_clean` meets a dirty page of a file, lets it go, and locks the vnode that the object has, to
+    write the whole file out.  It has no reference to the vnode and loses the object's token in that wait.
+    Whoever has the vnode locked parts it from the object.  Then the cleaning unlocks what the object has for
+    a vnode, which is nothing; the vnode stays locked for ever, if it is still there.
+    Repair `contig-references-the-vnode`: reference and lock it as the pagedaemon does, and unlock that one.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    vm_page_busy_wait(page, True)
+    vm_page_dirty(page)
+    vm_page_deactivate(page)
+    vm_page_wakeup(page)
+    m.spawn(vm_contig_pg_clean, vm, vm.page.PQ_INACTIVE, 1, name="cleaner")
+    m.spawn(end_of_file, vp, name="revoker")
+    m.join()
+    vm_object_deallocate(obj)

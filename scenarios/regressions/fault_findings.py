@@ -1,7 +1,7 @@
 """Findings in the kernel's faults: the model does what vm_fault.c does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import give_back, leave
 from vmsmp.scenarios.vm_fault._memory import (
     Process,
     copy_wired,
@@ -10,7 +10,7 @@ from vmsmp.scenarios.vm_fault._memory import (
     page_out,
     share,
 )
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private, shared_file
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_page
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
@@ -29,7 +29,12 @@ from vmsmp.vm.vm_map import (
     vm_map_unlock,
     vm_map_user_wiring,
 )
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_object import (
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+)
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
 
 
@@ -386,3 +391,55 @@ def replaced_entry_stays_counted(m):
     m.join()
     user()
     give_back(process.vmspace)
+
+
+@scenario(
+    cpus=4,
+    tags={"map", "fault", "prefault", "finding"},
+    fixed=True,
+    schedule="v1:prefault_maps_an_older_page:0:1.149>3,3.7>2",
+)
+def prefault_maps_an_older_page(m):
+    """A thread stores to private memory and reads what was there before: another one had a fault nearby.
+
+    After a fault the kernel maps the pages around it.  The neighbour is not in the first object, so
+    `vm_prefault` goes on to the one behind, and has to wait for its token; the first object's is lost
+    meanwhile.  The other thread faults at the neighbour: it copies the page to the first object, maps the
+    copy and stores to it.  The first thread finds the page behind, and maps that in place of the copy.  What
+    was stored comes back with the next fault that writes.
+    Repair `prefault-looks-again`: a page from behind is not mapped if the first object has one by then.
+    """
+    vm = m.boot(pages=20, l2_size=1)
+    file = shared_file(vm, 3)
+    filled(vm, file, ["a", "b", "c"])
+    process = Process(vm)
+    map_private(m, process.map, file, BASE, 3)
+    vm.sysctl["vm.shared_fault"] = 0
+    vm.sysctl["vm.prefault_pages"] = 0
+    process.enter().store(BASE + 2 * PAGE_SIZE, "mine")
+    leave(vm)
+    vm.sysctl["vm.prefault_pages"] = 2
+
+    def first():
+        process.enter().store(BASE, "first")
+
+    def second():
+        process.enter().store(BASE + PAGE_SIZE, "second")
+
+    def other():
+        vm_object_hold(file)
+        m.yield_()
+        vm_object_drop(file)
+        m.yield_()
+
+    for thread in (first, second, other):
+        m.spawn(thread, name=thread.__name__)
+    m.join()
+
+    def reader():
+        m.check(process.enter().load(BASE + PAGE_SIZE) == "second", "memory has what was written to it")
+
+    m.spawn(reader, name="reader")
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(file)

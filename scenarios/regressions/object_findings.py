@@ -8,6 +8,7 @@ from vmsmp.scenarios._kit import (
     file_object,
     idle_pages,
     is_dirty,
+    no_stale_holds,
     write_fault,
 )
 from vmsmp.vm.vm_object import (
@@ -19,14 +20,18 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
+    DEV_BSIZE,
+    PAGE_SIZE,
     PG_NOSYNC,
     vm_page_busy_try,
     vm_page_busy_wait,
+    vm_page_deactivate,
     vm_page_dirty,
     vm_page_flag_set,
+    vm_page_set_invalid,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_pageout import vm_pageout_flush
+from vmsmp.vm.vm_pageout import vm_pageout_flush, vm_pageout_scan_inactive
 from vmsmp.vm.vm_pager import cdev_pager_allocate
 from vmsmp.vm.vnode import vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
@@ -236,3 +241,128 @@ def device_mapped_twice_never_ends(m):
     vm_object_deallocate(obj)
     vm_object_deallocate(obj)
     m.check(obj.freed, "an object ends with the last mapping")
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:invalidation_stops_a_sync:0:1.27>2",
+)
+def invalidation_stops_a_sync(m):
+    """A file is synced while a buffer of it is invalidated, and the kernel stops.
+
+    The second pass of a cleaning busies a page and insists that the object's generation is what it was before
+    that, since it has the object's token.  `vm_page_set_invalid` changes the generation with the page busied
+    and without the token: of another page, at any moment.
+    Repair `sync-tolerates-invalidation`: the pass is made again for that, and nothing else comes of it.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2)
+    first, second = idle_pages(vm, obj, range(2))
+    _dirty(first)
+
+    def buffer():
+        vm_page_busy_wait(second, False)
+        vm_page_set_invalid(second, 0, PAGE_SIZE)
+        vm_page_wakeup(second)
+
+    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC, name="syncer")
+    m.spawn(buffer, name="buffer")
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+def _inactive_page_of_a_file(vm):
+    """Return a vnode and its object with a dirty inactive page."""
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    _dirty(page)
+    vm_page_deactivate(page)
+    return vp, obj
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "vnode", "pageout", "finding"},
+    fixed=True,
+    schedule="v1:pageout_meets_a_revocation:0:1.7>2,2.59>1",
+)
+def pageout_meets_a_revocation(m):
+    """A file is revoked while the pagedaemon is about to write a page of it, and the kernel faults.
+
+    Revocation clears the object's handle, and then its type.  The pagedaemon has the page busied, which keeps
+    it in its object and nothing else: it finds the type to be that of a file, and asks for the vnode by the
+    handle, which is gone.
+    Repair `pageout-asks-for-the-vnode`: look at the handle, and leave a page whose file has none.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = _inactive_page_of_a_file(vm)
+    m.spawn(vm_pageout_scan_inactive, vm, name="pagedaemon")
+    m.spawn(end_of_file, vp, name="revoker")
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "vnode", "pageout", "finding"},
+    fixed=True,
+    schedule="v1:pageout_counts_a_freed_object:0:1.20>2",
+)
+def pageout_counts_a_freed_object(m):
+    """A file ends while the pagedaemon waits for its vnode, and freed memory is looked at.
+
+    To lock the vnode of a dirty page the pagedaemon lets the page go, and only holds it.  That keeps the
+    page's memory, not its object.  If it cannot have the vnode it asks whether the object may be dirty, to
+    count a page that it had to leave: by then the vnode was reclaimed, the last mapping is gone, and the
+    object with it.
+    Repair `pageout-asks-first`: ask while the page is still busied.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = _inactive_page_of_a_file(vm)
+
+    def owner():
+        end_of_file(vp)
+        vm_object_deallocate(obj)
+
+    m.spawn(vm_pageout_scan_inactive, vm, name="pagedaemon")
+    m.spawn(owner, name="owner")
+    m.join()
+    no_stale_holds(m, vm)
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "clean", "vnode", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:sync_of_a_partly_valid_page:0:",
+)
+def sync_of_a_partly_valid_page(m):
+    """A buffer of a mapped file could not be written, a process stores to the page again: a sync is a panic.
+
+    Who throws a buffer away makes its part of a page invalid, and leaves the page mapped: a process that
+    stores there makes all of it dirty.  `vm_object_page_clean` writes a page out if some valid part is dirty;
+    `vm_pageout_flush` insists that all of it is valid.
+    Repair `flush-zeroes-the-rest`: what is not valid of the page is zeroed, as for a process that maps it.
+    """
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    space = Space(vm, obj, 1)
+    write_fault(space, page)
+
+    def both():
+        m.check(space.store(0, "one"), "a page that is mapped writeable can be written to")
+        vm_page_busy_wait(page, False)
+        vm_page_set_invalid(page, 0, DEV_BSIZE)
+        vm_page_wakeup(page)
+        m.check(space.store(0, "two"), "it stays mapped")
+        _sync(vp, obj, 0, 0, OBJPC_SYNC)
+
+    m.spawn(both, name="process")
+    m.join()
+    space.end()
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -23,6 +23,7 @@ from vmsmp.vm.vm_page import (
     vm_page_dirty,
     vm_page_free,
     vm_page_freezwq,
+    vm_page_grab,
     vm_page_hash_get,
     vm_page_lookup_busy_wait,
     vm_page_sbusy_drop,
@@ -182,3 +183,60 @@ def guess_against_kernel_page(m):
     m.spawn(reader, name="reader")
     m.spawn(kernel, name="kernel")
     m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"page", "alloc", "busy", "finding"},
+    fixed=True,
+    schedule="v1:grab_of_a_busy_page:3:0.48>2",
+)
+def grab_of_a_busy_page(m):
+    """A page is asked for by somebody who does not want to go on waiting, while it is busy: the kernel stops.
+
+    Without VM_ALLOC_RETRY `vm_page_grab` is to answer that there is no page once it has slept.  After the
+    sleep for a busy page it leaves its loop without a page, and then asks whether the page is valid.
+    Repair `grab-gives-up`: answer as after a sleep for memory.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+
+    def user():
+        vm_page_busy_wait(page, True)
+        m.yield_()
+        vm_page_wakeup(page)
+
+    m.spawn(_grab_and_let_go, obj, name="grabber")
+    m.spawn(user, name="user")
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"page", "alloc", "finding"},
+    fixed=True,
+    schedule="v1:grabs_meet_at_an_index:0:1.4>2",
+)
+def grabs_meet_at_an_index(m):
+    """Two CPUs ask for a page that is not there, neither of them for good, and the kernel stops.
+
+    `vm_page_grab` looks for the page with the object's token shared.  To insert one it needs the token
+    exclusively, and lets it go for that; it does not look again.  Only with VM_ALLOC_RETRY does it say that
+    the page may be there by then: without, the insertion is a panic.
+    Repair `grab-may-lose-a-race`: say so in any case.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 1)
+    m.spawn(_grab_and_let_go, obj, name="grabber")
+    m.spawn(_grab_and_let_go, obj, name="other")
+    m.join()
+    vm_object_deallocate(obj)
+
+
+def _grab_and_let_go(obj):
+    """Ask for the object's first page, and give it back if there is one."""
+    page = vm_page_grab(obj, 0, VM_ALLOC_NORMAL)
+    if page is not None:
+        vm_page_wakeup(page)

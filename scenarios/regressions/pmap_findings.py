@@ -1,16 +1,35 @@
 """Findings in page tables and their invalidation: the model does what pmap.c and pmap_inval.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import Space, at, idle_pages, leave
+from vmsmp.scenarios._kit import Space, at, enter_hash, give_back, idle_pages, leave
+from vmsmp.scenarios.vm_fault._memory import Process, object_at, page_out
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.pmap import (
     pmap_is_modified,
+    pmap_mincore,
     pmap_page_protect,
     pmap_protect,
     pmap_unwire,
 )
-from vmsmp.vm.vm_map import VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW
-from vmsmp.vm.vm_object import vm_object_allocate
-from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty, vm_page_wakeup
+from vmsmp.vm.vm_map import (
+    MADV_FREE,
+    VM_PROT_NONE,
+    VM_PROT_READ,
+    VM_PROT_RW,
+    vm_map_lock_read,
+    vm_map_madvise,
+    vm_map_unlock,
+)
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_page_remove
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    PG_MAPPEDMULTI,
+    vm_page_busy_wait,
+    vm_page_dirty,
+    vm_page_hash_get,
+    vm_page_sbusy_drop,
+    vm_page_wakeup,
+)
 
 
 @scenario(
@@ -125,3 +144,111 @@ def unwiring_finds_nothing(m):
     m.spawn(truncator, name="truncator")
     m.join()
     space.end()
+
+
+@scenario(
+    cpus=1,
+    tags={"finding", "pmap", "tlb", "fault", "madvise"},
+    fixed=True,
+    schedule="v1:store_after_advice_is_forgotten:0:",
+)
+def store_after_advice_is_forgotten(m):
+    """A process says that it does not need some memory's contents, stores there again, and finds zeros later.
+
+    MADV_FREE makes the pages clean and leaves them mapped: who stores to one has it back.  For that
+    `pmap_clear_modify` takes M out of the entry, and tells no CPU.  One that has stored before has the entry
+    in its TLB as one that is modified, and stores on without setting M again.  So the page is clean for all
+    who look at it, and its memory is taken without being written out.
+    Repair `clearing-tells-all-cpus`: a bit is cleared as rights are taken away, with a shootdown.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1)
+
+    def user():
+        process.enter()
+        process.store(BASE, "old")
+        vm_map_madvise(process.map, BASE, BASE + PAGE_SIZE, MADV_FREE)
+        process.store(BASE, "new")
+        page_out(object_at(process.map, BASE), 0)
+        m.check(process.load(BASE) == "new", "what is stored after the advice stays")
+
+    m.spawn(user, name="user")
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(
+    cpus=2,
+    tags={"finding", "pmap", "object", "fault"},
+    fixed=True,
+    schedule="v1:mincore_asks_a_freed_object:0:1.6>2,1.8>2,2.136>1,1.9>2",
+)
+def mincore_asks_a_freed_object(m):
+    """A process asks what is in core while the page at the address is freed, and freed memory is locked.
+
+    `pmap_mincore` finds a page by its entry, and without busying it looks who else has used it: through the
+    list of backings of its object.  The lock of the process' map keeps the process' own object.  But the
+    pagedaemon may have taken the page meanwhile, and it is another object's by then, or was: that one ends
+    between the look at the page and the request for the object's lock.
+    Repair `mincore-busies-the-page`: the page is busied, as `pmap_pgscan` does it, or not asked at all.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 1)
+    process.enter()
+    process.load(BASE)
+    leave(vm)
+    obj = object_at(process.map, BASE)
+
+    def asker():
+        vm_map_lock_read(process.map)
+        pmap_mincore(process.vmspace.vm_pmap, BASE)
+        vm_map_unlock(process.map)
+
+    def others():
+        page_out(obj, 0)
+        short = vm_object_allocate(vm, 1)
+        idle_pages(vm, short, [0])
+        vm_object_deallocate(short)
+
+    m.spawn(asker, name="asker")
+    m.spawn(others, name="others")
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(
+    cpus=2,
+    tags={"finding", "pmap", "page", "hash"},
+    fixed=True,
+    schedule="v1:guess_against_page_table:0:1.6>2,2.104>1,1.8>2",
+)
+def guess_against_page_table(m):
+    """A guess of the page hash meets the end of an address space, and the kernel stops.
+
+    As in `guess_against_kernel_page`: a lookup through the hash soft-busies a page that is not its object's
+    any more.  Here it has become a page of a page table.  Such a page is not busied while it is in use, and
+    `pmap_release_pv` and `pmap_puninit` wait for a hard busy only before they free it.
+    Repair `tables-wait-for-guesses`: both wait until the page is not soft-busied either.
+    """
+    vm = m.boot(pages=12, l2_size=1)
+    space = Space(vm, vm_object_allocate(vm, 2), reference=False)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0], PG_MAPPEDMULTI)
+    enter_hash(page)
+
+    def reader():
+        found = vm_page_hash_get(vm, obj, 0)
+        if found is not None:
+            vm_page_sbusy_drop(found)
+
+    def owner():
+        vm_object_page_remove(obj, 0, 0, False)
+        space.with_tables()
+        space.end()
+
+    m.spawn(reader, name="reader")
+    m.spawn(owner, name="owner")
+    m.join()
+    vm_object_deallocate(obj)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mappings import map_page, store
+from vmsmp.scenarios._kit import file_object
 from vmsmp.vm.pmap import pmap_kextract, pmap_kvtom
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
@@ -22,12 +23,15 @@ from vmsmp.vm.vm_contig import (
 from vmsmp.vm.vm_kern import kmem_alloc_pageable, kmem_suballoc
 from vmsmp.vm.vm_map import VM_SUBSYS_CONTIG
 from vmsmp.vm.vm_meter import vmstats_rollup
+from vmsmp.vm.vm_object import OBJT_PHYS
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_MARKER,
     PG_NEED_COMMIT,
     VM_PAGE_BITS_ALL,
     vm_page_busy_wait,
+    vm_page_deactivate,
+    vm_page_dirty,
     vm_page_flag_set,
     vm_page_hold,
     vm_page_wakeup,
@@ -253,6 +257,32 @@ def test_a_written_page_is_laundered_and_cached_the_next_time(alone, page_on):
         return told
 
     assert [(0, "inactive"), (0, "cache")] == alone(program, check=True)
+
+
+def test_a_file_is_written_out_as_a_whole_with_its_vnode_locked(alone):
+    def program(vm):
+        vp, obj = file_object(vm, 2, range(2))
+        pages = list(obj.raw_rb_memq.values())
+        for m in pages:
+            vm_page_busy_wait(m, True)
+            vm_page_dirty(m)
+            vm_page_wakeup(m)
+        vm_page_deactivate(pages[0])
+        vm_contig_pg_clean(vm, vm.page.PQ_INACTIVE, 1)
+        return [m.peek("dirty") for m in pages], bool(vp.v_lock.holders), obj.hold_count.peek()
+
+    assert ([0, 0], False, 0) == alone(program, check=True)
+
+
+def test_a_dirty_page_of_neither_file_nor_anonymous_memory_is_left(alone, page_on):
+    def program(vm):
+        m = inactive(vm, page_on, "idle")
+        m.dirty = VM_PAGE_BITS_ALL
+        m.object.type = OBJT_PHYS
+        vm_contig_pg_clean(vm, vm.page.PQ_INACTIVE, 1)
+        return m.peek("dirty"), m.busy_count.peek(), vm.page.queue_type(m.peek("queue"))
+
+    assert (VM_PAGE_BITS_ALL, 0, "inactive") == alone(program)
 
 
 @pytest.mark.parametrize(("count", "cached"), [(0, 0), (1, 1), (2, 2), (9, 3)])

@@ -8,7 +8,6 @@ giving back nothing is a panic; cleaning a queue of another colour than 0 cleans
 compared with the base of its type.
 Deviations:
   * requests that fail are not told on the console.
-  * no pager: a dirty page of an object is laundered at once, and vnodes are not locked.
   * there is one range of memory, so pages that follow each other in the array are contiguous.
 """
 
@@ -25,12 +24,13 @@ from vmsmp.vm.pmap.kernel import (
     pmap_qremove,
 )
 from vmsmp.vm.vm_kern import kmem_alloc_pageable, kmem_free
-from vmsmp.vm.vm_map.flags import M_NOWAIT, M_WAITOK, M_ZERO, VM_PROT_NONE, VM_PROT_READ, VM_SUBSYS_CONTIG
+from vmsmp.vm.vm_map.flags import M_NOWAIT, M_WAITOK, M_ZERO, VM_PROT_NONE, VM_SUBSYS_CONTIG
+from vmsmp.vm.vm_object.clean import vm_object_page_clean
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_object.object import ANONYMOUS, OBJPC_SYNC, OBJT_VNODE
 from vmsmp.vm.vm_page.activity import vm_page_unqueue_nowakeup
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
 from vmsmp.vm.vm_page.contig import vm_page_alloc_contig, vm_page_free_contig
-from vmsmp.vm.vm_page.dirty import vm_page_undirty
 from vmsmp.vm.vm_page.flags import (
     PAGE_SIZE,
     PBUSY_LOCKED,
@@ -48,11 +48,15 @@ from vmsmp.vm.vm_page.page import PHYS_TO_VM_PAGE, VM_PAGE_TO_PHYS
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import _vm_page_and_queue_spin_unlock, vm_page_and_queue_spin_lock
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_REMOVE
+from vmsmp.vm.vm_pageout.flush import vm_pageout_flush
+from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_map.map import VmMap
+    from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
+    from vmsmp.vm.vnode import Vnode
 
 #: What `vm_contig_pg_alloc` returns if there is no run.
 NO_RUN: Final = -1
@@ -340,7 +344,8 @@ def _marker(vm: VmSystem, queue: int) -> VmPage:
 def _clean(m: VmPage, queue: int) -> None:
     """Cache the page if it is clean, launder it if it is dirty.
 
-    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: for the object's token.
+    Locks: the page hard-busied by the caller; consumes the busy.
+    Sleeps: for the object's token, the vnode's lock and the pager.
     """
     if m.queue_base() != queue or m.wire_count.load() or m.hold_count.load() or m.object is None:
         vm_page_wakeup(m)
@@ -355,12 +360,30 @@ def _clean(m: VmPage, queue: int) -> None:
 
 
 def _launder(m: VmPage) -> None:
-    """Write the page to where its object keeps it.  Locks: as `_clean`; takes the object's token."""
+    """Write the page to where its object keeps it: a file as a whole, of other memory this page alone.
+
+    Locks: as `_clean`; takes the object's token.  The page of a file is let go before its vnode is locked.
+    """
     obj = m.object
     vm_object_hold(obj)
     if m.object is not obj:
         m.vm.panic("vm_contig_pg_clean: page left its object")
-    vm_page_protect(m, VM_PROT_READ)
-    vm_page_undirty(m)
-    vm_page_wakeup(m)
+    if obj.type == OBJT_VNODE:
+        vm_page_wakeup(m)
+        vn_lock(_handle(obj))
+        vm_object_page_clean(obj, 0, 0, OBJPC_SYNC)
+        vn_unlock(_handle(obj))
+    elif obj.type in ANONYMOUS:
+        vm_pageout_flush([m], 0)
+    else:
+        vm_page_wakeup(m)
     vm_object_drop(obj)
+
+
+def _handle(obj: VmObject) -> Vnode:
+    """The vnode of a file's object, as who locks or unlocks it finds it."""
+    vm: VmSystem = obj.vm
+    vp: Vnode | None = obj.hint("handle")
+    if vp is None:
+        vm.panic("vm_contig_pg_clean: page fault: the object has lost its vnode")
+    return vp

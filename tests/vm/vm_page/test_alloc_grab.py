@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from page_layer import held_object, on
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 from vmsmp.scenarios._kit import set_limits
 from vmsmp.vm import vm_page as a
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_hold
@@ -107,20 +108,40 @@ def test_a_request_of_no_kind_panics(panic, call):
 
 
 @pytest.mark.parametrize("word", [PBUSY_LOCKED, 1])
-def test_a_grab_of_a_busy_page_sleeps_once_and_fails_unless_it_may_go_on(alone, page_on, word):
+def test_a_grab_of_a_busy_page_that_may_not_go_on_sleeps_once_and_asks_a_page_that_is_not_there(
+    panic, page_on, word
+):
+    asleep = set()
+
     def program(vm):
         obj = vm_object_allocate(vm, 8)
         m = page_on(vm, "active", obj, 3)
         m.busy_count.value = word
         cpu = vm.machine.spawn(a.vm_page_grab, obj, 3, NORMAL)
         vm.machine.yield_()
-        asleep = not cpu.done, bool(m.busy_count.peek() & PBUSY_WANTED)
+        asleep.add((not cpu.done, bool(m.busy_count.peek() & PBUSY_WANTED)))
         m.busy_count.value = 0
         vm.machine.wakeup(m)
         cpu.join()
-        return asleep, cpu.result, m.busy_count.peek(), obj.hold_count.peek()
 
-    assert ((True, True), None, 0, 0) == alone(program)
+    assert ("vm_page_grab: page fault, m is NULL", {(True, True)}) == (panic(program), asleep)
+
+
+@pytest.mark.parametrize("word", [PBUSY_LOCKED, 1])
+def test_a_grab_that_is_repaired_gives_a_busy_page_up(alone, page_on, word):
+    def program(vm):
+        obj = vm_object_allocate(vm, 8)
+        m = page_on(vm, "active", obj, 3)
+        m.busy_count.value = word
+        cpu = vm.machine.spawn(a.vm_page_grab, obj, 3, NORMAL)
+        vm.machine.yield_()
+        m.busy_count.value = 0
+        vm.machine.wakeup(m)
+        cpu.join()
+        return cpu.result, m.busy_count.peek(), obj.hold_count.peek()
+
+    with REPAIR_BY_NAME["grab-gives-up"].plant():
+        assert (None, 0, 0) == alone(program)
 
 
 def test_a_grab_that_may_wait_gets_the_page_once_it_is_let_go(alone, page_on):

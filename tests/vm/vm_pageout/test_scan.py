@@ -6,6 +6,7 @@ import pytest
 
 from mappings import entry, map_page, store
 from page_layer import intact, limit, on, wanting
+from vmsmp.scenarios._kit import file_object
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -22,6 +23,7 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_deactivate,
+    vm_page_dirty,
     vm_page_free,
     vm_page_hold,
     vm_page_remove,
@@ -31,6 +33,8 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
     vm_page_wire,
 )
+from vmsmp.vm.vm_pageout import scan
+from vmsmp.vm.vnode import VRECLAIMED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -333,6 +337,80 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
         return scanned(vm, m), m.dirty, entry(m)
 
     assert ((1, "cache"), 0, "") == alone(program)
+
+
+def inactive_file(vm):
+    """A vnode, its object, and a dirty inactive page of it."""
+    vp, obj = file_object(vm, 1, range(1))
+    m = obj.raw_rb_memq[0]
+    vm_page_busy_wait(m, True)
+    vm_page_dirty(m)
+    vm_page_deactivate(m)
+    vm_page_wakeup(m)
+    return vp, obj, m
+
+
+def test_a_dirty_page_of_a_file_is_written_out_with_the_vnode_locked(alone, monkeypatch):
+    held = []
+
+    def program(vm):
+        vp, _obj, m = inactive_file(vm)
+        written = scan.vm_pageout_flush
+
+        def flush(pages, flags):
+            held.append((bool(vp.v_lock.holders), m.hold_count.peek()))
+            return written(pages, flags)
+
+        monkeypatch.setattr(scan, "vm_pageout_flush", flush)
+        before = vp.v_refcnt.peek()
+        said = scanned(vm, m), m.dirty, vp.v_refcnt.peek() - before, bool(vp.v_lock.holders)
+        monkeypatch.undo()
+        return said
+
+    assert ((1, "cache"), 0, 0, False) == alone(program, check=True)
+    assert {(True, 0)} == set(held)
+
+
+@pytest.mark.parametrize("how", ["reclaimed", "moved", "busied", "cleaned", "wired"])
+def test_a_page_of_a_file_is_left_if_it_is_another_one_once_the_vnode_is_locked(alone, monkeypatch, how):
+    def program(vm):
+        vp, _obj, m = inactive_file(vm)
+        vget = scan.vget
+
+        def locked_late(vnode):
+            if how == "reclaimed":
+                vnode.v_flag.setbits(VRECLAIMED)
+            if how == "moved":
+                vm_page_activate(m)
+            if how == "busied":
+                vm_page_busy_try(m, True)
+            if how == "cleaned":
+                m.dirty = 0
+            if how == "wired":
+                m.wire_count.value += 1
+            return vget(vnode)
+
+        monkeypatch.setattr(scan, "vget", locked_late)
+        said = (
+            d.vm_pageout_scan_inactive(vm),
+            m.hold_count.peek(),
+            bool(vp.v_lock.holders),
+            vm.pageout.vnodes_skipped,
+        )
+        monkeypatch.undo()
+        return said
+
+    skipped = how in ("reclaimed", "moved", "cleaned")
+    assert (0, 0, False, int(skipped)) == alone(program)
+
+
+def test_a_page_of_a_file_whose_vnode_is_gone_stops_the_kernel(panic):
+    def program(vm):
+        _vp, obj, m = inactive_file(vm)
+        obj.publish("handle", None)
+        scanned(vm, m)
+
+    assert "vget: page fault: the object has lost its vnode" == panic(program)
 
 
 def test_a_page_that_an_allocator_put_aside_is_freed(alone):

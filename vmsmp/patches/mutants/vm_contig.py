@@ -1,8 +1,8 @@
 """Mutants of contiguous memory from anywhere (sys/vm/vm_contig.c).
 
 CG-08 has none: a page is busied under both spinlocks while it is on the queue, so that it is still there and
-its object's when it is asked again, and `vm_page_cache` asks for wirings and holds itself.  CG-09 needs
-vnodes.
+its object's when it is asked again, and `vm_page_cache` asks for wirings and holds itself.  CG-09 has none:
+a page that stays busied while its file is written out stops the one CPU that does both.
 """
 
 from __future__ import annotations

@@ -67,4 +67,58 @@ REPAIRS = (
         """,
         "a wired entry that an unwired one replaces is counted no more",
     ),
+    Repair(
+        "clearing-tells-all-cpus",
+        "vmsmp.vm.pmap.reverse:pmap_clearbit",
+        """
+        if ipte & bit:
+            iptep.clearbits(bit)
+        """,
+        """
+        if ipte & bit and not pmap_inval_smp_cmpset(_ipmap, _iva, iptep, ipte, ipte & ~bit):
+            return After.RETRY
+        """,
+        "no CPU has an entry that says that the page is modified already, once the page does not",
+    ),
+    Repair(
+        "mincore-busies-the-page",
+        "vmsmp.vm.pmap.query:pmap_mincore",
+        "m = page_named(vm, pte) if pte & PG_MANAGED else None",
+        """
+        from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_wakeup
+
+        m = page_named(vm, pte) if pte & PG_MANAGED else None
+        if m is not None and vm_page_busy_try(m, True):
+            m = None
+        busied = m
+        if m is not None and (ptep.load() ^ pte) & (PG_FRAME | PG_V):
+            m = None
+        """,
+        "the page is asked only while it is busied, and only if it is still the one at the address",
+        also=(
+            Edit(
+                "vmsmp.vm.pmap.query:pmap_mincore",
+                "return found",
+                """
+                if busied is not None:
+                    vm_page_wakeup(busied)
+                return found
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "tables-wait-for-guesses",
+        "vmsmp.vm.pmap.lifetime:pmap_release_pv",
+        'vm_page_busy_wait(m, False, "pmaprl")',
+        'vm_page_busy_wait(m, True, "pmaprl")',
+        "a table page is freed only once no guess of the page hash has it soft-busied",
+        also=(
+            Edit(
+                "vmsmp.vm.pmap.lifetime:pmap_puninit",
+                'vm_page_busy_wait(m, False, "pgpun")',
+                'vm_page_busy_wait(m, True, "pgpun")',
+            ),
+        ),
+    ),
 )

@@ -24,4 +24,22 @@ REPAIRS = (
         'if m.hint("queue") != queue or',
         "a page that is cleaned must still be on the queue itself, whatever its colour",
     ),
+    Repair(
+        "contig-references-the-vnode",
+        f"{_MODULE}:_launder",
+        """
+        vn_lock(_handle(obj))
+        vm_object_page_clean(obj, 0, 0, OBJPC_SYNC)
+        vn_unlock(_handle(obj))
+        """,
+        """
+        from vmsmp.vm.vnode import vget, vput
+
+        vp = _handle(obj)
+        if not vget(vp):
+            vm_object_page_clean(obj, 0, 0, OBJPC_SYNC)
+            vput(vp)
+        """,
+        "the vnode is referenced and locked unless it was reclaimed, and it is that one which is unlocked",
+    ),
 )

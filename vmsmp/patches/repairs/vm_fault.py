@@ -125,4 +125,24 @@ REPAIRS = (
         "fictitious = entry.maptype == VM_MAPTYPE_UKSMAP or _of_device(entry)",
         "what a device shows by a function was not wired by a fault, and is not unwired",
     ),
+    Repair(
+        "prefault-looks-again",
+        f"{_MODULE}.prefault:_Search.find",
+        """
+        if m is not None:
+            return m
+        """,
+        """
+        if m is not None:
+            from vmsmp.vm.vm_page.lookup import vm_page_lookup
+
+            behind = self.lobject is not self._object
+            if behind and vm_page_lookup(self._object, self._index) is not None:
+                if not self.error:
+                    vm_page_wakeup(m)
+                self.error = True
+            return m
+        """,
+        "a page from behind is not mapped if the first object has one by then",
+    ),
 )

@@ -120,4 +120,11 @@ REPAIRS = (
         """,
         "an object that has lost its vnode while the token was given up is dropped like any other",
     ),
+    Repair(
+        "sync-tolerates-invalidation",
+        f"{_MODULE}:_Cleaning.vm_object_page_clean_pass2",
+        "if m.object is not obj or obj.generation.load() != generation:",
+        "if m.object is not obj:",
+        "a change of the object's generation has the pass made again, and is no reason to stop",
+    ),
 )

@@ -58,4 +58,34 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "grab-gives-up",
+        f"{_MODULE}:_grab",
+        'vm.panic("vm_page_grab: page fault, m is NULL")',
+        "return None",
+        "who does not want to wait is told that there is no page, as after a sleep for memory",
+    ),
+    Repair(
+        "grab-may-lose-a-race",
+        f"{_MODULE}:_grab",
+        "if retry:\n    request |= VM_ALLOC_NULL_OK",
+        "request |= VM_ALLOC_NULL_OK",
+        "the page that another CPU has inserted meanwhile is no reason to stop",
+    ),
+    Repair(
+        "low-run-is-aligned",
+        f"{_MODULE}:vm_page_alloc_contig",
+        "blk = alist_alloc(bl, 0, pages)",
+        """
+        more = max(pages, alignment // PAGE_SIZE)
+        blk = alist_alloc(bl, 0, more)
+        if blk != ALIST_BLOCK_NONE and more > pages:
+            alist_free(bl, blk + pages, more - pages)
+        if blk != ALIST_BLOCK_NONE and blk * PAGE_SIZE < low:
+            alist_free(bl, blk, pages)
+            blk = ALIST_BLOCK_NONE
+        """,
+        "a run of low memory comes from one as long as the alignment, and none from below `low`",
+        also=(Edit(f"{_MODULE}:vm_page_alloc_contig", "del low, alignment, boundary", "del boundary"),),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Repair
+from vmsmp.patches.patch import Edit, Repair
 
 REPAIRS = (
     Repair(
@@ -17,5 +17,57 @@ REPAIRS = (
         if m.object.flags.bits(OBJ_DEAD):
         """,
         "a dirty page that nobody can ever want again is freed",
+    ),
+    Repair(
+        "pageout-asks-for-the-vnode",
+        "vmsmp.vm.vm_pageout:_launder_file",
+        """
+        if vp is None:
+            vm.panic("vget: page fault: the object has lost its vnode")
+        """,
+        """
+        if vp is None:
+            vm_page_unhold(m)
+            return 0
+        """,
+        "the page of a file that has lost its vnode is left",
+    ),
+    Repair(
+        "pageout-asks-first",
+        "vmsmp.vm.vm_pageout:_launder_file",
+        """
+        vm_page_hold(m)
+        vm_page_wakeup(m)
+        """,
+        """
+        might_be_dirty = bool(obj.flags.load() & OBJ_MIGHTBEDIRTY)
+        vm_page_hold(m)
+        vm_page_wakeup(m)
+        """,
+        "whether a page that is left counts is asked while the page is busied",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pageout:_launder_file",
+                """
+                if vget(vp):
+                    _skip(obj)
+                """,
+                """
+                if vget(vp):
+                    vm.pageout.vnodes_skipped += might_be_dirty
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "flush-zeroes-the-rest",
+        "vmsmp.vm.vm_pageout:vm_pageout_flush",
+        'vm.panic("vm_pageout_flush: partially invalid page")',
+        """
+        from vmsmp.vm.vm_page.validity import vm_page_zero_invalid
+
+        vm_page_zero_invalid(m)
+        """,
+        "what is not valid of a page is zeroed before it is written out",
     ),
 )

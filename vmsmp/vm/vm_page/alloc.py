@@ -306,8 +306,8 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
 def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
     """Return the object's page at that index, hard-busied, allocating it if there is none.
 
-    `allocflags`: RETRY goes on until there is a page (without it, return None after one sleep for a busy
-    page or for memory); ZERO zeroes a page that is not valid, FORCE_ZERO any page.
+    `allocflags`: RETRY goes on until there is a page; without it, return None after a sleep for memory.  ZERO
+    zeroes a page that is not valid, FORCE_ZERO any page.
     Locks: takes the object's token itself; the caller may have it exclusively, not shared.  Sleeps: yes.
     """
     vm = obj.vm
@@ -332,7 +332,7 @@ def _grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
             assert m is not None
             vm_page_sleep_busy(m, True, "pgrbwt")
             if not retry:
-                return None
+                vm.panic("vm_page_grab: page fault, m is NULL")  # it is asked whether it is valid
             continue
         if m is not None:
             return m

@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = exports(
             "vm_pageout_scan_inactive",
             "vm_pageout_page",
             "_launder",
+            "_launder_file",
             "vm_pageout_scan_cache",
         ),
         "deactivate": ("vm_pageout_map_deactivate_pages", "vm_pageout_mdp_callback"),

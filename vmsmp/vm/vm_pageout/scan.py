@@ -11,8 +11,9 @@ Deviations:
   * a scan takes the page's and the queue's spinlocks for a step, and tests the page's place under them;
     the kernel's takes the queue's alone and cannot miss.
   * a scan goes through the whole queue; the kernel's visits a tenth of it, and yields after each page.
-  * dirty pages are laundered at once, without a pager, a cluster, a limit or a second lap, and then
-    cached.  Pages with PG_NEED_COMMIT stay where they are.
+  * dirty pages are laundered without a cluster, a limit or a second lap; those of files are written out,
+    others are taken for written at once and cached.  Pages with PG_NEED_COMMIT stay where they are.
+  * who waits for a vnode waits as long as it takes.
   * page table entries have no accessed bit: PG_REFERENCED alone says that a page was used.
   * an active page is deactivated and never cached, however short memory is, and not more eagerly from
     pass to pass.
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING
 from vmsmp.vm.observer import SweepBegun, SweepEnded
 from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_meter.paging import vm_paging_target2
-from vmsmp.vm.vm_object.object import OBJ_DEAD
+from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJ_MIGHTBEDIRTY, OBJPC_TRY_TO_CACHE, OBJT_VNODE
 from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate, vm_page_unqueue_nowakeup
 from vmsmp.vm.vm_page.alloc import vm_page_select_cache
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
@@ -45,6 +46,7 @@ from vmsmp.vm.vm_page.flags import (
     PG_REFERENCED,
 )
 from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
+from vmsmp.vm.vm_page.holding import vm_page_hold, vm_page_unhold
 from vmsmp.vm.vm_page.page import is_marker
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import (
@@ -57,12 +59,16 @@ from vmsmp.vm.vm_page.queues import (
     vm_page_spin_unlock,
 )
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_INSERT_TAIL, TAILQ_REMOVE
+from vmsmp.vm.vm_pageout.flush import vm_pageout_flush
+from vmsmp.vm.vnode import vget, vput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vmsmp.vm.system import VmSystem
+    from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
+    from vmsmp.vm.vnode import Vnode
 
 
 def vm_pageout_free_hold(vm: VmSystem) -> int:
@@ -281,9 +287,11 @@ def _activate_used(m: VmPage) -> int:
 
 
 def _launder(m: VmPage) -> int:
-    """Write the page out, as it were, and cache it; a page whose object is dead or gone stays."""
+    """Write the page out; one whose object is dead or gone stays.  Locks: as `vm_pageout_page`."""
     if m.object is None or m.object.flags.bits(OBJ_DEAD):
         return _leave(m, m.vm.page.PQ_INACTIVE)
+    if m.object.hint("type") == OBJT_VNODE:
+        return _launder_file(m, m.object)
     vm_page_protect(m, VM_PROT_NONE)
     vm_page_undirty(m)
     if m.flags.bits(PG_NEED_COMMIT):
@@ -291,6 +299,65 @@ def _launder(m: VmPage) -> int:
         return 0
     vm_page_cache(m)
     return 1
+
+
+def _launder_file(m: VmPage, obj: VmObject) -> int:
+    """Write the page of a file out with the vnode locked; for that it is let go, held, and looked at again.
+
+    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: for the vnode and the pager.
+    """
+    vm: VmSystem = m.vm
+    vp: Vnode | None = obj.hint("handle")
+    vm_page_hold(m)
+    vm_page_wakeup(m)
+    if vp is None:
+        vm.panic("vget: page fault: the object has lost its vnode")
+    if vget(vp):
+        _skip(obj)
+        vm_page_unhold(m)
+        return 0
+    if _moved(m, obj, vp):
+        _skip(obj)
+        vput(vp)
+        vm_page_unhold(m)
+        return 0
+    if vm_page_busy_try(m, True):
+        vput(vp)
+        vm_page_unhold(m)
+        return 0
+    vm_page_unhold(m)
+    if m.wire_count.load():
+        vm_page_unqueue_nowakeup(m)
+        vput(vp)
+        vm_page_wakeup(m)
+        return 0
+    committing = bool(m.flags.load() & PG_NEED_COMMIT)
+    if (
+        m.hold_count.load()
+        or _moved(m, obj, vp)
+        or (not committing and (m.valid == 0 or m.hint("dirty") == 0))
+    ):
+        vm_page_requeue(m, vm.page.PQ_INACTIVE)
+        _skip(obj)
+        vm_page_wakeup(m)
+        vput(vp)
+        return 0
+    done = vm_pageout_flush([m], OBJPC_TRY_TO_CACHE)
+    vput(vp)
+    return done
+
+
+def _skip(obj: VmObject) -> None:
+    """Count a page that is left if its file may be dirty; nothing keeps the object but who references it."""
+    if obj.flags.load() & OBJ_MIGHTBEDIRTY:
+        obj.vm.pageout.vnodes_skipped += 1
+
+
+def _moved(m: VmPage, obj: VmObject, vp: Vnode) -> bool:
+    """Whether the page is not an inactive one of that file any more, as it looks without a lock."""
+    return (
+        m.queue_base() != m.vm.page.PQ_INACTIVE or m.hint("object") is not obj or obj.hint("handle") is not vp
+    )
 
 
 # -- cached pages ---------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ class Pageout:
         self.memuse_mode = 2
         #: How many resident pages above its limit a process may have.
         self.memuse_spared = 4096
+        #: How many pages of files that may be dirty were left, since their vnode or they could not be had.
+        self.vnodes_skipped = 0
         #: Ghost: the globaldata of the CPU that ran `vm_page_free_wakeup` last.
         self.last_to_free: Globaldata | None = None
 

@@ -13,7 +13,7 @@ MUTANTS = (
         """
         vm_page_sleep_busy(m, True, "pgrbwt")
         if not retry:
-            return None
+            vm.panic("vm_page_grab: page fault, m is NULL")  # it is asked whether it is valid
         continue
         """,
         """

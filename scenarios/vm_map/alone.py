@@ -275,8 +275,7 @@ def lookups_alone(m):
         found = vm_map_lookup(map, at(1), VM_PROT_READ)
         vm_map_lookup_done(found.map, found.entry, vm_map_entry_reserve(vm, 4))
         kernel = vm.map.kernel_map
-        start = kernel.min_addr
-        vm_map_find(kernel, start, PAGE_SIZE, PAGE_SIZE, False, ANON)
+        _, start = vm_map_find(kernel, kernel.min_addr, PAGE_SIZE, PAGE_SIZE, True, ANON)
         found = vm_map_lookup(kernel, start, VM_PROT_READ)
         m.check(found.rv == KERN_SUCCESS and found.ba.raw_object is None, "the kernel's memory has no object")
         vm_map_lookup_done(found.map, found.entry, None)

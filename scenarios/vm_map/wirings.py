@@ -2,20 +2,28 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private, new_space, shared_file
+from vmsmp.scenarios.vm_map.files import map_file
+from vmsmp.sync.errno import EINVAL, ENOSYS
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
     KERN_INVALID_ADDRESS,
     KERN_INVALID_ARGUMENT,
     KERN_SUCCESS,
+    KM_KRESERVE,
     KM_PAGEABLE,
     MAP_ENTRY_USER_WIRED,
     MAP_RESERVE_COUNT,
+    MAP_WIREFUTURE,
+    VM_MAPTYPE_SUBMAP,
     VM_PROT_ALL,
     VM_PROT_READ,
     VM_PROT_RW,
+    Mapping,
     vm_map_entry_release,
     vm_map_entry_reserve,
+    vm_map_find,
+    vm_map_init,
     vm_map_kernel_wiring,
     vm_map_lock,
     vm_map_lock_read,
@@ -23,9 +31,12 @@ from vmsmp.vm.vm_map import (
     vm_map_protect,
     vm_map_remove,
     vm_map_set_wired_quick,
+    vm_map_submap,
     vm_map_unlock,
     vm_map_user_wiring,
 )
+from vmsmp.vm.vm_mmap import MCL_CURRENT, MCL_FUTURE, sys_mlockall, sys_munlockall
+from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 #: What wiring a range may say.
@@ -185,3 +196,133 @@ def wired_by_the_allocator(m):
         m.spawn(allocator, n)
     m.join()
     give_back(vmspace)
+
+
+def kernel_range(vm, pages):
+    """Return where that many pages of the kernel's map are free, behind what entries are made of."""
+    size = (pages + 8) * PAGE_SIZE
+    rv, start = vm_map_find(vm.map.kernel_map, vm.map.kernel_map.min_addr, size, PAGE_SIZE, True, Mapping())
+    assert rv == KERN_SUCCESS
+    vm_map_remove(vm.map.kernel_map, start, start + size)
+    return start + 8 * PAGE_SIZE
+
+
+@scenario(cpus=1, tags={"map", "wire"}, pages=None)
+def locked_ranges_alone(m):
+    """A thread locks ranges of all kinds for itself and for the kernel, and unlocks them: each is counted."""
+    vm = m.boot(pages=16, l2_size=1)
+    file = shared_file(vm, 4)
+    bad = []
+    vm.map.fault = lambda _map, address, *_: KERN_FAILURE if address in bad else KERN_SUCCESS
+
+    def at(page):
+        return BASE + page * PAGE_SIZE
+
+    def thread():
+        vmspace = new_space(vm)
+        map = vmspace.vm_map
+
+        def entry(page):
+            return map.raw_rb_root.at_or_before(at(page))
+
+        def told(page):
+            """How often a page is wired, and whether that is for a user."""
+            return entry(page).raw_wired_count, bool(entry(page).raw_eflags & MAP_ENTRY_USER_WIRED)
+
+        def user(page, pages, new_pageable=False):
+            return vm_map_user_wiring(map, at(page), at(page + pages), new_pageable)
+
+        def kernel(page, pages, flags=0):
+            return vm_map_kernel_wiring(map, at(page), at(page + pages), flags)
+
+        # -- what is to be locked has an object that nobody else writes to
+        map_anon(m, map, at(0), 1)
+        map_private(m, map, file, at(2), 1)
+        map_private(m, map, file, at(4), 1, VM_PROT_READ)
+        map_file(m, map, file, at(6), 1)
+        for page, wire in ((0, user), (2, user), (4, kernel), (6, kernel)):
+            m.check(wire(page, 1) == KERN_SUCCESS, "what is mapped can be locked")
+        objects = [entry(page).ba.raw_object for page in (0, 2, 4, 6)]
+        m.check(
+            [obj is file for obj in objects] == [False, False, True, True], "what is written is one's own"
+        )
+        m.check(None not in objects, "and there is some")
+        m.check([told(page) for page in (0, 4)] == [(1, True), (1, False)], "it is counted")
+
+        # -- for both
+        for page in (0, 6):
+            m.check((user(page, 1), kernel(page, 1)) == (KERN_SUCCESS, KERN_SUCCESS), "both may lock it")
+        m.check([told(page) for page in (0, 6)] == [(2, True), (3, True)], "the user's lock counts once")
+        m.check(user(6, 1, True) == KERN_SUCCESS and told(6) == (2, False), "and is ended once")
+        m.check(user(6, 1, True) == KERN_INVALID_ARGUMENT, "what is not locked cannot be unlocked")
+        m.check(user(0, 3) == kernel(0, 3) == KERN_INVALID_ADDRESS, "a range has no holes")
+
+        # -- all that there is
+        vm_map_user_wiring(map, at(4), at(5), False)
+        m.check((sys_mlockall(map, 0), map.peek("flags")) == (EINVAL, 0), "something is asked for")
+        both = MCL_CURRENT | MCL_FUTURE
+        m.check((sys_mlockall(map, both), map.peek("flags")) == (ENOSYS, 0), "that can be done")
+        m.check((sys_mlockall(map, MCL_FUTURE), map.peek("flags")) == (0, MAP_WIREFUTURE), "later, at least")
+        m.check(sys_munlockall(map) == 0 and not map.peek("flags"), "and not any more")
+        m.check(
+            [told(page) for page in (0, 2, 4, 6)] == [(1, False), (0, False), (1, False), (2, False)], "now"
+        )
+        for page, times in ((0, 1), (4, 1), (6, 2)):
+            for _ in range(times):
+                m.check(kernel(page, 1, KM_PAGEABLE) == KERN_SUCCESS, "the kernel ends its own")
+        m.check(kernel(0, 1, KM_PAGEABLE) == KERN_INVALID_ARGUMENT, "as often as it began it")
+
+        # -- what cannot be had
+        map_anon(m, map, at(8), 3)
+        vm_map_protect(map, at(9), at(10), VM_PROT_READ, False)
+        bad.append(at(10))
+        for wire in (user, kernel):
+            m.check(wire(8, 3) == KERN_FAILURE, "memory that cannot be had cannot be locked")
+            m.check([told(page) for page in (8, 9, 10)] == [(0, False)] * 3, "and then none of it is")
+        give_back(vmspace)
+
+        # -- in a map of the kernel
+        outer = vm.map.kernel_map
+        start = kernel_range(vm, 3)
+        map_anon(m, outer, start, 3)
+        m.check(vm_map_kernel_wiring(outer, start, start + PAGE_SIZE, KM_KRESERVE) == KERN_SUCCESS, "as well")
+        m.check(outer.raw_rb_root.at_or_before(start).ba.raw_object is None, "its memory gets no object")
+        vm_map_kernel_wiring(outer, start, start + PAGE_SIZE, KM_PAGEABLE)
+        vm_map_remove(outer, start, start + 3 * PAGE_SIZE)
+
+    m.spawn(thread)
+    m.join()
+    vm_object_deallocate(file)
+
+
+@scenario(cpus=1, tags={"map", "kmem"}, pages=None)
+def submaps_alone(m):
+    """A thread lets a map be what is mapped in a range of another one, where that is all, and no memory."""
+    vm = m.boot(pages=8, l2_size=1)
+    outer = vm.map.kernel_map
+    start = kernel_range(vm, 16)
+    file = shared_file(vm, 4)
+
+    def thread():
+        def asked(page, pages):
+            """Ask for a submap there; return the code, and how often there is one."""
+            first, last = start + page * PAGE_SIZE, start + (page + pages) * PAGE_SIZE
+            rv = vm_map_submap(outer, first, last, vm_map_init(vm, first, last, outer.pmap, f"sub{page}"))
+            return rv, sum(entry.raw_maptype == VM_MAPTYPE_SUBMAP for entry in outer.raw_rb_root)
+
+        refused = (KERN_INVALID_ARGUMENT, 0)
+        m.check(asked(0, 2) == refused, "what is not mapped is no submap")
+        map_anon(m, outer, start - 2 * PAGE_SIZE, 1)
+        map_anon(m, outer, start, 6)
+        m.check(asked(5, 2) == refused, "nor what is mapped in part")
+        map_private(m, outer, file, start + 8 * PAGE_SIZE, 2)
+        map_file(m, outer, file, start + 12 * PAGE_SIZE, 2)
+        m.check([asked(page, 2) for page in (8, 12)] == [refused] * 2, "nor what has an object")
+        m.check(asked(2, 2) == (KERN_SUCCESS, 1), "a part of what has none is")
+        bounds = [(entry.ba.raw_start - start) // PAGE_SIZE for entry in outer.raw_rb_root]
+        m.check(bounds[-5:] == [0, 2, 4, 8, 12], "cut out of it")
+        vm_map_remove(outer, start + 8 * PAGE_SIZE, start + 16 * PAGE_SIZE)
+
+    m.spawn(thread)
+    m.join()
+    vm_object_deallocate(file)

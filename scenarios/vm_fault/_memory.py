@@ -1,7 +1,7 @@
 """Helpers for scenarios of faults: processes that load and store, and what becomes of their pages."""
 
 from vmsmp.mmu.fault import PageFault
-from vmsmp.scenarios._kit import run_in
+from vmsmp.scenarios._kit import give_back, run_in
 from vmsmp.scenarios.vm_map._spaces import new_space
 from vmsmp.vm.vm_fault import vm_fault_collapse, vm_fault_copy_entry
 from vmsmp.vm.vm_map import (
@@ -63,6 +63,18 @@ class Process:
             return self.vm.machine.curcpu.load(va)
         except PageFault:
             return None
+
+
+def alone(m, use):
+    """Have a thread of a new process use it, and give its address space back."""
+
+    def thread():
+        process = Process(m.vm).enter()
+        use(process)
+        give_back(process.vmspace)
+
+    m.spawn(thread)
+    m.join()
 
 
 def filled(vm, obj, values):

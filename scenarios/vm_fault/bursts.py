@@ -11,7 +11,7 @@ from vmsmp.scenarios.vm_fault._alone import (
     shadow,
     writeable,
 )
-from vmsmp.scenarios.vm_fault._memory import Process, filled
+from vmsmp.scenarios.vm_fault._memory import Process, alone, filled
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import map_anon, map_private
 from vmsmp.vm.vm_fault import vm_fault
@@ -52,8 +52,7 @@ def touches_alone(m):
     fast = vm.sysctl["vm.fast_fault"] = m.choose(2)
     every = [0, 1, 2, 3, 4]
 
-    def thread():
-        process = Process(vm).enter()
+    def use(process):
         map_anon(m, process.map, at(0), 5)
         gd = vm.mycpu()
         m.check(process.load(at(2)) == 0, "memory is zeros at first")
@@ -84,10 +83,8 @@ def touches_alone(m):
         m.check(gd.ru_minflt == gd.v_vm_faults, "a fault without a pager is a minor one")
         m.check(process.load(at(5)) is None, "what is not mapped cannot be loaded")
         m.check(gd.ru_minflt == gd.v_vm_faults, "a fault that fails is not counted")
-        give_back(process.vmspace)
 
-    m.spawn(thread)
-    m.join()
+    alone(m, use)
 
 
 @scenario(cpus=1, tags={"map", "fault", "prefault", "vnode"}, pages=None)
@@ -102,8 +99,7 @@ def neighbours_alone(m):
     bad = m.choose(2)  # whether page 0 is not valid, or busy
     quiet = m.choose(2)
 
-    def thread():
-        process = Process(vm).enter()
+    def use(process):
         map_shared(m, process, obj, 7, VM_PROT_RW if writes or may_write else VM_PROT_READ)
         if quiet:
             process.map.raw_rb_root.at_or_before(at(0)).raw_eflags |= MAP_ENTRY_NOSYNC
@@ -136,10 +132,8 @@ def neighbours_alone(m):
         m.check(said == (both if writes or may_write else 0), "a file that is mapped writeable is said to be")
         m.check(not any(page.busy_count.load() for page in pages.values()), "no page stays busy")
         pages[0].raw_valid = VM_PAGE_BITS_ALL
-        give_back(process.vmspace)
 
-    m.spawn(thread)
-    m.join()
+    alone(m, use)
     vm_object_deallocate(obj)
     end_of_file(vp)
 

@@ -11,7 +11,7 @@ from vmsmp.scenarios.vm_fault._alone import (
     shadow,
     writeable,
 )
-from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
+from vmsmp.scenarios.vm_fault._memory import Process, alone, filled, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import map_anon, map_private
 from vmsmp.sync.thread import curthread
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_object_page, vm_fault_page
@@ -177,8 +177,7 @@ def wirings_alone(m):
             return vm_map_kernel_wiring(process.map, at(0), at(3), 0 if on else KM_PAGEABLE)
         return vm_map_user_wiring(process.map, at(0), at(3), not on)
 
-    def thread():
-        process = Process(vm).enter()
+    def use(process):
         map_anon(m, process.map, at(0), 3)
         process.store(at(1), 1)
         pmap = process.map.pmap
@@ -201,10 +200,8 @@ def wirings_alone(m):
         m.check({queue_of(page) for page in pages.values()} == {"active"}, "and may be paged out")
         m.check(process.load(at(1)) == 1, "what was stored is loaded")
         vm.map.fault = vm_fault
-        give_back(process.vmspace)
 
-    m.spawn(thread)
-    m.join()
+    alone(m, use)
 
 
 @scenario(cpus=1, tags={"map", "fault", "peek"}, pages=None)

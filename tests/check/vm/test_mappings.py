@@ -237,15 +237,21 @@ def test_who_owns_another_entry_s_placemark_may_not_make_one():
 
 # -- what a page is told --------------------------------------------------------------------------
 
+UNTOLD = "INV-P5: pg: a process has written to it, which an entry that is gone said, and it was not told"
+
+
+def written_to(vm):
+    """A process' pmap and its page, to which it has written."""
+    process = Process(vm)
+    map_anon(vm.machine, process.map, PAGE_SIZE, 1)
+    process.enter().store(PAGE_SIZE, 1)
+    return process.map.pmap, next(iter(object_at(process.map, PAGE_SIZE).peek("rb_memq").values()))
+
 
 @pytest.mark.parametrize("told", [True, False])
 def test_the_page_learns_before_the_placemark_goes_that_it_was_written_to(told):
     def program(vm):
-        process = Process(vm)
-        map_anon(vm.machine, process.map, PAGE_SIZE, 1)
-        process.enter().store(PAGE_SIZE, 1)
-        pmap = process.map.pmap
-        m = next(iter(object_at(process.map, PAGE_SIZE).peek("rb_memq").values()))
+        pmap, m = written_to(vm)
         m.dirty = 0
         _, pmark = pv_get(pmap, pmap_pte_pindex(PAGE_SIZE), mark=True)
         assert pmap_pte(pmap, PAGE_SIZE).swap(0) & PG_M
@@ -254,36 +260,28 @@ def test_the_page_learns_before_the_placemark_goes_that_it_was_written_to(told):
         pv_placemarker_wakeup(pmark)
         vm.machine.panic("all is told")
 
-    text = "INV-P5: pg: a process has written to it, which an entry that is gone said, and it was not told"
-    assert ("panic: all is told" if told else text) == fails(program)
+    assert ("panic: all is told" if told else UNTOLD) == fails(program)
 
 
 @pytest.mark.parametrize("told", [True, False])
 def test_the_page_learns_before_its_busy_goes_that_it_was_written_to(told):
     def program(vm):
-        process = Process(vm)
-        map_anon(vm.machine, process.map, PAGE_SIZE, 1)
-        process.enter().store(PAGE_SIZE, 1)
-        m = next(iter(object_at(process.map, PAGE_SIZE).peek("rb_memq").values()))
+        pmap, m = written_to(vm)
         vm_page_busy_wait(m, True)
         m.dirty = 0
-        entry = pmap_pte(process.map.pmap, PAGE_SIZE)
+        entry = pmap_pte(pmap, PAGE_SIZE)
         assert entry.cmpset(entry.peek(), entry.peek() & ~(PG_RW | PG_M))
         if told:
             vm_page_dirty(m)
         vm_page_wakeup(m)
         vm.machine.panic("all is told")
 
-    text = "INV-P5: pg: a process has written to it, which an entry that is gone said, and it was not told"
-    assert ("panic: all is told" if told else text) == fails(program)
+    assert ("panic: all is told" if told else UNTOLD) == fails(program)
 
 
 def test_who_forgets_that_a_page_was_written_to_need_not_tell_it():
     def program(vm):
-        process = Process(vm)
-        map_anon(vm.machine, process.map, PAGE_SIZE, 1)
-        process.enter().store(PAGE_SIZE, 1)
-        m = next(iter(object_at(process.map, PAGE_SIZE).peek("rb_memq").values()))
+        _, m = written_to(vm)
         vm_page_busy_wait(m, True)
         m.dirty = 0
         pmap_clear_modify(m)

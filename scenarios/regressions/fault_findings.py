@@ -397,7 +397,7 @@ def replaced_entry_stays_counted(m):
     cpus=4,
     tags={"map", "fault", "prefault", "finding"},
     fixed=True,
-    schedule="v1:prefault_maps_an_older_page:0:1.149>3,3.7>2",
+    schedule="v1:prefault_maps_an_older_page:f4285:0.540>1,1.104>0,0.542>2,2.19>3,3.6>2",
 )
 def prefault_maps_an_older_page(m):
     """A thread stores to private memory and reads what was there before: another one had a fault nearby.

@@ -23,7 +23,7 @@ def _revoke(vp):
     cpus=2,
     tags={"object", "reference", "vnode", "finding"},
     fixed=True,
-    schedule="v1:file_is_mapped_as_it_goes:5:1.66>2,2.3>1",
+    schedule="v1:file_is_mapped_as_it_goes:f4243:1.62>2",
 )
 def file_is_mapped_as_it_goes(m):
     """A file is mapped while its file system is unmounted by force: the kernel panics, or maps what is gone.

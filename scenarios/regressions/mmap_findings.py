@@ -218,7 +218,7 @@ def fixed_mapping_loses_its_place(m):
     cpus=3,
     tags={"map", "mmap", "fork", "vnode", "finding"},
     fixed=True,
-    schedule="v1:shared_mapping_is_copied:2a:0.140>3,3.5>2,1.37>2",
+    schedule="v1:shared_mapping_is_copied:f425b:0.133>1,1.22>0,0.135>3,1.33>3,3.6>1,3.21>2",
 )
 def shared_mapping_is_copied(m):
     """A thread maps a file to share it, another forks, and from then on the file is copied on write.

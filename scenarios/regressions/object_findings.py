@@ -287,7 +287,7 @@ def _inactive_page_of_a_file(vm):
     cpus=2,
     tags={"object", "vnode", "pageout", "finding"},
     fixed=True,
-    schedule="v1:pageout_meets_a_revocation:0:1.7>2,2.59>1",
+    schedule="v1:pageout_meets_a_revocation:f452c:1.7>2,2.55>1",
 )
 def pageout_meets_a_revocation(m):
     """A file is revoked while the pagedaemon is about to write a page of it, and the kernel faults.

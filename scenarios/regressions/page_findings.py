@@ -189,7 +189,7 @@ def guess_against_kernel_page(m):
     cpus=2,
     tags={"page", "alloc", "busy", "finding"},
     fixed=True,
-    schedule="v1:grab_of_a_busy_page:3:0.48>2",
+    schedule="v1:grab_of_a_busy_page:f4245:0.44>2",
 )
 def grab_of_a_busy_page(m):
     """A page is asked for by somebody who does not want to go on waiting, while it is busy: the kernel stops.

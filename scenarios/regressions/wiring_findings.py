@@ -81,7 +81,7 @@ def msync_strands_wirings(m):
     cpus=2,
     tags={"map", "fault", "wire", "finding"},
     fixed=True,
-    schedule="v1:kernel_unwires_for_a_user:43:1.20>2,1.268>2,2.68>2,2.309>1",
+    schedule="v1:kernel_unwires_for_a_user:f4265:1.85>2,1.234>2,2.10>1,2.13>1,1.238>2,2.271>1",
 )
 def kernel_unwires_for_a_user(m):
     """The kernel wires a buffer, another thread maps and locks new memory there, and loses its lock.

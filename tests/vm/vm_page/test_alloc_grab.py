@@ -59,7 +59,6 @@ def test_a_grab_takes_a_hold_of_its_own_upgrades_it_once_and_drops_it(steps):
         "acquire shared obj[0].token",
         "release shared obj[0].token",  # not atomic
         "acquire obj[0].token",
-        "load obj[0].hold_count",
         "fetchadd obj[0].hold_count",
         "release obj[0].token",
     ] == [row for row in rows if row.endswith((".token", "obj[0].hold_count"))]

@@ -251,12 +251,12 @@ def test_a_free_page_is_asked_for_flags_holds_and_wirings_under_its_spinlock(ste
     assert [*asked, "release pg[7].spin"] == rows[-4:]
 
 
-def test_a_cached_page_is_asked_for_its_flags_again_without_its_spinlock(steps, page_on):
+def test_a_cached_page_is_asked_for_what_others_may_change_before_its_spinlock_goes(steps, page_on):
     def prepare(vm):
         page_on(vm, "cache")
         return [vm]
 
     rows = steps(prepare, lambda vm: a.vm_page_select_cache(vm, 0))
-    words = ("flags", "hold_count", "wire_count", "dirty")
+    words = ("hold_count", "wire_count", "dirty")
     asked = [f"load pg[7].{word}" for word in words]
-    assert [*asked, "release pg[7].spin", "load pg[7].flags"] == rows[-6:]
+    assert ["cmpset pg[7].busy_count", *asked, "release pg[7].spin"] == rows[-5:]

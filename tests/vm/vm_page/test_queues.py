@@ -160,7 +160,6 @@ def test_a_page_is_counted_off_before_its_queue_s_spinlock_goes(steps):
 
     assert [
         "fetchadd cpu0.gd_vmstats_adj.v_free_count",
-        "fetchadd cpu0.gd_vmstats.v_free_count",
         "load cpu0.gd_vmstats_adj.v_free_count",
         "release pq.free[0].spin",
     ] == steps(prepare, q._vm_page_rem_queue_spinlocked)

@@ -157,4 +157,13 @@ MUTANTS = (
         "who waits until nobody takes an entry of a page away is woken by the clock only",
         "enter_against_reclaim",
     ),
+    Mutant(
+        "COW-01b",
+        "vmsmp.vm.pmap.remove:pmap_protect_callback",
+        "pmap_inval_smp_cmpset(info.pmap, va, ptep, pbits, pbits & ~taken)",
+        "ptep.cmpset(pbits, pbits & ~taken)",
+        "INV-C1",
+        "a thread of the parent writes on to the pages that the child sees, by what its TLB still has",
+        "stores_behind_a_fork",
+    ),
 )

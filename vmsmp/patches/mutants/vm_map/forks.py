@@ -1,8 +1,8 @@
 """Mutants of how address spaces are copied, and of the chains that copies leave behind.
 
-Some sites have none.  COW-11, COW-12 and COW-18 are guards of vm_fault.c.  A chain that is cut below an
-object that others see, and not below one of the entry's own, leaves them what they had: the pages that are
-brought there are the same.
+Some sites have none.  COW-01b is a guard of the pmap, and COW-11, COW-12 and COW-18 are guards of vm_fault.c.
+A chain that is cut below an object that others see, and not below one of the entry's own, leaves them what
+they had: the pages that are brought there are the same.
 """
 
 from __future__ import annotations
@@ -20,15 +20,6 @@ MUTANTS = (
         "INV-C3",
         "the parent goes on writing to the pages that its child sees",
         "fork_among_stores",
-    ),
-    Mutant(
-        "COW-01b",
-        "vmsmp.vm.pmap.remove:pmap_protect_callback",
-        "pmap_inval_smp_cmpset(info.pmap, va, ptep, pbits, pbits & ~taken)",
-        "ptep.cmpset(pbits, pbits & ~taken)",
-        "INV-C1",
-        "a thread of the parent writes on to the pages that the child sees, by what its TLB still has",
-        "stores_behind_a_fork",
     ),
     Mutant(
         "COW-01c",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from patience import patient
 from vmsmp.campaign import cause
 from vmsmp.campaign.batch import Batch
 from vmsmp.campaign.cause import NO_HELP, WITH_ALL, Verdict, find_cause
@@ -22,6 +23,7 @@ from vmsmp.patches.patch import Mutant
 
 EXACT = Way("controlled", "exact")
 REPAIRED = Way("controlled", "exact", repaired=True)
+pytestmark = patient  # many runs each
 #: A scenario, a known finding that shows in it, its repair, and how it shows there.
 SHOWS = find_scenario("mutex_owners_become_readers")
 FINDING = "downgrade-gives-its-count-away"
@@ -294,6 +296,7 @@ def test_a_planted_bug_is_new_where_known_findings_show(mutant, name):
 @pytest.mark.parametrize(("mutant", "name"), PLANTED)
 def test_a_planted_bug_is_new_even_if_some_repair_makes_its_line_pass(mutant, name, monkeypatch):
     """Then it still comes with all repairs on."""
+    monkeypatch.setattr(cause, "RUNS", 200)
     monkeypatch.setattr(cause._Comparison, "_helping", lambda self, among, _digest: iter(among[:3]))
     shown, refuted = shown_and_refuted(mutant, find_scenario(name))
     assert (True, set()) == (bool(refuted), shown - refuted)

@@ -2,15 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
-from vmsmp.scenarios._kit import (
-    Space,
-    busied_page,
-    contents,
-    idle_pages,
-    is_dirty,
-    mappings,
-    queue_of,
-)
+from vmsmp.scenarios._kit import Space, busied_page, contents, idle_pages, is_dirty, mappings, mark, queue_of
 from vmsmp.vm.pmap import pmap_kextract
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
@@ -157,7 +149,7 @@ def cleaning_alone(m):
         vm_page_busy_wait(wired, True)
         vm_page_wire(wired)
         vm_page_wakeup(wired)
-        vm_page_flag_set(committing, PG_NEED_COMMIT)
+        mark(committing, PG_NEED_COMMIT)
         vm_page_sbusy_try(read)
         nobody = vm_page_alloc(vm, None, 7, VM_ALLOC_NORMAL)
         vm_page_deactivate(nobody)

@@ -9,7 +9,9 @@ from vmsmp.scenarios._kit import (
     idle_pages,
     is_dirty,
     mappings,
+    mark,
     queue_of,
+    unmark,
     write_fault,
 )
 from vmsmp.vm.vm_object import (
@@ -267,7 +269,7 @@ def sync_alone(m):
                 vm_page_activate(pages[n])
                 _dirty(pages[n])
 
-        def mark(*those):
+        def seen(*those):
             for n in those:
                 vm_page_flag_set(pages[n], PG_CLEANCHK)
 
@@ -296,7 +298,7 @@ def sync_alone(m):
         soil(0, 1, 3, 4, 63, 64)
         vm_page_busy_wait(pages[5], True)
         vm_page_cache(pages[5])
-        mark(0, 1, 2, 5, 63, 64)
+        seen(0, 1, 2, 5, 63, 64)
         m.check(written(collected, 1) == [0, 1, 2], "a page is written with its neighbours")
         m.check(marked() == [5, 63, 64], "who was written is not marked any longer")
         m.check(vp.contents[2][0] == "stored", "what was stored is on disk")
@@ -308,13 +310,13 @@ def sync_alone(m):
         )
         m.check(marked() == [], "who was looked at is not, either")
         soil(0, 1)
-        mark(0, 1, 2)
-        vm_page_flag_set(pages[2], PG_NEED_COMMIT)
+        seen(0, 1, 2)
+        mark(pages[2], PG_NEED_COMMIT)
         vm_page_sbusy_try(pages[0])
         before = device.transfers
         collected(1)
         vm_page_sbusy_drop(pages[0])
-        vm_page_flag_clear(pages[2], PG_NEED_COMMIT)
+        unmark(pages[2], PG_NEED_COMMIT)
         m.check(pages[0].peek("dirty") and not pages[1].peek("dirty"), "a neighbour that is busy is left out")
         m.check(device.transfers - before == 2, "one that is to be committed is not")
         # all of it
@@ -331,11 +333,11 @@ def sync_alone(m):
         vm_page_cache(pages[63])
         vm_page_set_invalid(pages[64], 0, PAGE_SIZE)
         vm_page_wakeup(pages[64])
-        vm_page_flag_set(pages[1], PG_NEED_COMMIT)
+        mark(pages[1], PG_NEED_COMMIT)
         before = device.transfers
         _sync(vp, obj)
         m.check(device.transfers - before == 3, "a page that is to be committed is written, too")
-        vm_page_flag_clear(pages[1], PG_NEED_COMMIT)
+        unmark(pages[1], PG_NEED_COMMIT)
         m.check(not any(is_dirty(page) for page in pages.values()), "a sync by request writes everything")
         for n in (2, 3):
             m.check(
@@ -343,7 +345,7 @@ def sync_alone(m):
             )
         m.check(not obj.peek("flags") & both and not vp.peek("v_flag") & VOBJDIRTY, "all is clean")
         m.check(marked() == [63, 64], "who is cached or not valid was not looked at")
-        mark(0)
+        seen(0)
         _sync(vp, obj)
         m.check(marked() == [0, 63, 64], "a file that is clean is left alone")
         soil(3)

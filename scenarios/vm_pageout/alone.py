@@ -2,10 +2,27 @@
 
 from vmsmp import scenario
 from vmsmp.engine.clock import HZ
-from vmsmp.scenarios._kit import Space, busied_page, end_of_file, file_object, is_dirty, queue_of, set_limits
+from vmsmp.scenarios._kit import (
+    Space,
+    busied_page,
+    end_of_file,
+    file_object,
+    is_dirty,
+    mark,
+    queue_of,
+    set_limits,
+    unmark,
+)
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.vm.vm_meter import P_LOWMEMKILL
-from vmsmp.vm.vm_object import OBJ_DEAD, OBJ_MIGHTBEDIRTY, vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
+    OBJ_MIGHTBEDIRTY,
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+)
 from vmsmp.vm.vm_page import (
     ACT_MAX,
     PAGE_SIZE,
@@ -20,7 +37,6 @@ from vmsmp.vm.vm_page import (
     vm_page_cache,
     vm_page_deactivate,
     vm_page_dirty,
-    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hold,
@@ -147,7 +163,7 @@ def scans_alone(m):
         _busied(wired, vm_page_wire)
         vm_page_flag_set(used, PG_REFERENCED)
         _busied(committing, vm_page_set_invalid, 0, PAGE_SIZE)
-        vm_page_flag_set(committing, PG_NEED_COMMIT)
+        mark(committing, PG_NEED_COMMIT)
         space.fault(written, 13)
         space.fault(invalid, 14)
         space.store(13)
@@ -166,15 +182,17 @@ def scans_alone(m):
             (queue_of(invalid), queue_of(forgotten)) == ("free", "cache"), "a page that is no good is free"
         )
         m.check(not unused.peek("flags") & OBJ_MIGHTBEDIRTY, "none is taken for dirty")
-        vm_page_flag_clear(committing, PG_NEED_COMMIT)
+        unmark(committing, PG_NEED_COMMIT)
         _busied(wired, vm_page_unwire, False)
         vm_page_unhold(held)
         orphan = _page(unused, 2, vm_page_deactivate)
         _busied(orphan, vm_page_dirty)
+        vm_object_hold(unused)
         unused.flags.setbits(OBJ_DEAD)
         m.check(vm_pageout_scan_inactive(vm) == 3, "who was kept is gained then")
         m.check((queue_of(orphan), bool(orphan.peek("dirty"))) == ("inactive", True), "a dead object's stays")
         unused.flags.clearbits(OBJ_DEAD)
+        vm_object_drop(unused)
         space.end()
 
     def cached():

@@ -1,7 +1,7 @@
 """The limit of resident pages, for a process alone: which mappings go, and what becomes of their pages."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, queue_of
+from vmsmp.scenarios._kit import give_back, mark, queue_of, unmark
 from vmsmp.scenarios.vm_fault._alone import at, mapped, page_at
 from vmsmp.scenarios.vm_fault._memory import Process, share
 from vmsmp.scenarios.vm_map._spaces import map_anon
@@ -69,7 +69,7 @@ def residents_alone(m):
         _busied(held, vm_page_hold)
         _busied(wired, vm_page_wire)
         _busied(hidden, vm_page_unqueue)
-        vm_page_flag_set(hidden, PG_UNQUEUED)
+        mark(hidden, PG_UNQUEUED)
         there = pmap_resident_tlnw_count(process.map.pmap)
         m.check(visit(process, there) == (0, 0), "who keeps to the limit loses nothing")
         m.check(visit(process) == (5, 2), "pages that are kept are not looked at, and clean ones are gained")
@@ -103,7 +103,7 @@ def residents_alone(m):
         )
         vm_page_unhold(held)
         _busied(wired, vm_page_unwire, True)
-        vm_page_flag_clear(hidden, PG_UNQUEUED)
+        unmark(hidden, PG_UNQUEUED)
         m.check(process.load(at(0)) == 20, "nothing is lost")
         for one in (other, process):
             give_back(one.vmspace)

@@ -12,6 +12,7 @@ from vmsmp.scenarios._kit import (
     mappings,
     queue_of,
     set_limits,
+    unmark,
     write_fault,
 )
 from vmsmp.vm.vm_map import VM_PROT_ALL, VM_PROT_RW
@@ -47,7 +48,6 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_dirty,
-    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_sbusy_drop,
@@ -182,8 +182,8 @@ def swap_alone(m):
         vm_object_drop(obj)
         swap_pager_freespace_all(obj)
         m.check(_has(obj) == [] and pager.vm_swap_size == 3, "all of them")
-        vm_page_flag_clear(pages[1], PG_SWAPPED)
-        vm_page_flag_clear(pages[2], PG_SWAPPED)
+        unmark(pages[1], PG_SWAPPED)
+        unmark(pages[2], PG_SWAPPED)
 
     def failing():
         pager.device.failing = True
@@ -387,7 +387,7 @@ def files_alone(m):
         vm_page_flag_set(kept, PG_NEED_COMMIT)
         vnode_pager_freepage(kept)
         m.check(kept.peek("object") is obj, "a page that is to be committed stays")
-        vm_page_flag_clear(kept, PG_NEED_COMMIT)
+        unmark(kept, PG_NEED_COMMIT)
         vm_page_busy_wait(kept, True)
         vnode_pager_freepage(kept)
         m.check(queue_of(kept) == "free", "any other is free")
@@ -427,9 +427,13 @@ def devices_alone(m):
         m.check(cdev_pager_allocate(vm, "tape", 5) is second and second.peek("size") == 5, "it may grow")
         refs = second.peek("ref_count")
         m.check(refs in (4, 6), "each refers to it, those of a device that is open already twice or once")
+        vm_object_hold(second)
         second.flags.setbits(OBJ_DEAD)
+        vm_object_drop(second)
         m.check(cdev_pager_lookup(vm, "tape") is None, "one that ends is not found")
+        vm_object_hold(second)
         second.flags.clearbits(OBJ_DEAD)
+        vm_object_drop(second)
         for _ in range(refs):
             vm_object_deallocate(second)
         vm_object_deallocate(first)

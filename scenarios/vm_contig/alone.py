@@ -2,7 +2,17 @@
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
-from vmsmp.scenarios._kit import Space, busied_page, contents, idle_pages, is_dirty, mappings, mark, queue_of
+from vmsmp.scenarios._kit import (
+    Space,
+    busied_page,
+    contents,
+    idle_pages,
+    is_dirty,
+    mappings,
+    mark,
+    queue_of,
+    unmark,
+)
 from vmsmp.vm.pmap import pmap_kextract
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
@@ -32,7 +42,6 @@ from vmsmp.vm.vm_page import (
     vm_page_cache,
     vm_page_deactivate,
     vm_page_dirty,
-    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hold,
@@ -174,7 +183,7 @@ def cleaning_alone(m):
             "all are let go",
         )
         m.check(not obj.peek("hold_count"), "and the object")
-        vm_page_flag_clear(committing, PG_NEED_COMMIT)
+        unmark(committing, PG_NEED_COMMIT)
         vm_page_unhold(held)
         vm_page_sbusy_drop(read)
         vm_page_busy_wait(wired, True)

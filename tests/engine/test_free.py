@@ -377,6 +377,20 @@ def test_a_cpu_that_performs_no_operation_any_more_is_a_hang():
     assert "hang" == verdict_until(go_on, program, hang_s=0.2)
 
 
+def test_a_cpu_that_computes_without_end_goes_when_it_has_been_told():
+    ended = threading.Event()
+
+    def program(m):
+        try:
+            while True:
+                pass
+        finally:
+            ended.set()
+
+    assert "hang" == free_verdict(program, hang_s=0.2)
+    assert ended.wait(timeout=60)
+
+
 def verdict_until(go_on, program, **options):
     """The verdict on a program that goes on after its run until the event is set; nobody is left."""
     pool = WorkerPool()

@@ -13,7 +13,7 @@ import pytest
 import vmsmp
 from vmsmp.campaign.debugger import stop_at
 from vmsmp.campaign.runner import runner_for
-from vmsmp.engine import hang
+from vmsmp.engine import hang, workers
 from vmsmp.engine.options import Options
 from vmsmp.errors import HostHang
 from vmsmp.sched.random_walk import RandomWalk
@@ -22,6 +22,8 @@ from vmsmp.vm.system import VmSystem
 #: A short bound, in seconds of processor time, and longer than what a CPU may sleep with it.
 BOUND_S = 0.2
 A_WHILE_S = 1.5
+#: Longer than what is about to happen takes on any machine.
+A_MINUTE_S = 60.0
 
 
 def holds_a_host_lock(m):
@@ -137,6 +139,37 @@ def test_what_it_holds_is_shown(busy):
 
 def test_a_cpu_that_was_shaken_loose_leaves_no_thread(busy):
     assert 0 == busy[1]
+
+
+def test_a_cpu_that_nobody_waits_for_ends_all_the_same_once_it_runs(monkeypatch):
+    ended = threading.Event()
+
+    def computes_alone(m):
+        try:
+            while True:
+                pass
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.0)  # as where other processes have the cores for long
+    monkeypatch.setattr(workers, "ARRIVAL_S", 0.0)
+    assert "hang" == found(computes_alone).kind
+    assert ended.wait(timeout=A_MINUTE_S)
+
+
+def test_a_cpu_that_has_not_run_since_it_was_shaken_is_waited_for(monkeypatch):
+    shaken = []
+
+    def shake(pool):
+        shaken.append(pool)
+
+    told = iter([0.0])
+    monkeypatch.setattr(workers, "seconds_of", lambda thread: next(told, 1.0))  # it runs once
+    monkeypatch.setattr(workers.WorkerPool, "shake", shake)
+    monkeypatch.setattr(workers, "PATIENCE_S", A_WHILE_S)
+    began = time.monotonic()
+    assert "hang" == found(computes).kind
+    assert (1, True) == (len(shaken), time.monotonic() - began > A_WHILE_S)
 
 
 def test_the_execution_that_hangs_is_counted():

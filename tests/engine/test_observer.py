@@ -90,3 +90,53 @@ def test_an_observer_is_called_at_every_operation(controlled):
     observer = Counting()
     controlled(lambda m: [m.yield_() for _ in range(3)] and None, observers=[observer])
     assert 3 == observer.count
+
+
+class CountingOfRecords(Counting):
+    """Counts operations in machines with records."""
+
+    of_records = True
+
+
+def operations_that_are_seen(controlled, *steps):
+    """How many operations those of records see, and how many all see."""
+    some, every = CountingOfRecords(), Counting()
+    controlled(lambda m: [step(m) for step in steps] and None, observers=[some, every])
+    return some.count, every.count
+
+
+def yields(m):
+    m.yield_()
+
+
+def makes_records(m):
+    m.reserve(1, lambda n: None)
+
+
+def test_operations_of_a_machine_without_records_are_not_shown_to_those_who_look_at_records(controlled):
+    assert (0, 2) == operations_that_are_seen(controlled, yields, yields)
+
+
+def test_operations_are_shown_to_those_who_look_at_records_once_there_are_some(controlled):
+    assert (2, 3) == operations_that_are_seen(controlled, yields, makes_records, yields, yields)
+
+
+def test_records_may_be_made_while_another_cpu_spins(controlled):
+    seen = CountingOfRecords()
+
+    def program(m):
+        word = m.cell(0)
+
+        def waits():
+            while not word.load():
+                m.pause()
+
+        m.spawn(waits)
+        for _ in range(3):
+            m.yield_()
+        makes_records(m)
+        word.store(1)
+        m.join()
+
+    assert controlled(program, observers=[seen]).violation is None
+    assert seen.count

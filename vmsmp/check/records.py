@@ -54,6 +54,8 @@ _Judges = dict[int, _Judge]
 class Records(RecordObserver, LockObserver, VmObserver):
     """Asks the rules; `ledger` knows which shares are out."""
 
+    of_records = True
+
     def __init__(
         self, ledger: Ledger, rules: Iterable[Rules], system: Iterable[SystemRules], *, parallel: bool = False
     ) -> None:

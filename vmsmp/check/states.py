@@ -47,10 +47,11 @@ class LockStates(Observer):
             if code & _PART != _SPIN and _FIRST_RESERVED <= code < _FIRST_NAMED:
                 return  # of what has reserved identities only the spinlocks of records are locks
             ident = code >> ops.KIND_BITS
-            if ident not in self._known:
+            try:
+                self._used = self._known[ident]
+            except KeyError:
                 found = cpu.machine.find(ident)
-                self._known[ident] = found if isinstance(found, Lock) else None
-            self._used = self._known[ident]
+                self._used = self._known[ident] = found if isinstance(found, Lock) else None
 
     def end(self, machine: Machine) -> None:
         for lock in filter(None, self._known.values()):

@@ -108,7 +108,7 @@ class ControlledExecution(Stepping, Engine[Cpu]):
         Runs on the thread of CPU 0 (`WorkerPool.drive`).  What went wrong is in `machine.violation`.
         """
         self.machine = self.engine.machine = machine
-        self.on_op = machine.hooks.op
+        self.on_op = machine.on_op
         boot = self._new_cpu(program, (machine,), None)
         self.current = boot
         self.run = [boot]

@@ -278,9 +278,9 @@ class FreeExecution(Engine[Cpu]):
         """Wait for every CPU; one that reaches no visible operation any more is a hang."""
         cpu = unended(self, self.engine.hang_s)
         if cpu is not None:
-            self.engine.pool.abandoned = True
             hang = f"{cpu.name} reaches no visible operation any more"
             self._judge(Violation(FailureKind.HANG, hang, (), cpu.index))
+            self.engine.pool.leave_behind()
 
     # -- the door -------------------------------------------------------------------------------
 
@@ -333,6 +333,9 @@ class FreeExecution(Engine[Cpu]):
             cpu.fuse = 0
         else:
             self.machine.take_interrupts(cpu)
+
+    def show(self) -> None:
+        return  # there is no order of operations to be seen
 
     def failed(self) -> None:
         """A try changed nothing; only the controlled engine's log cares."""

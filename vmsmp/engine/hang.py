@@ -146,6 +146,12 @@ def seconds_of(thread: threading.Thread) -> float:
     return usage.seconds if usage is not None else 0.0
 
 
+def sleeps(thread: threading.Thread) -> bool:
+    """Whether a thread sleeps right now; so does one of which the host tells nothing."""
+    usage = usage_of(thread)
+    return usage is None or usage.asleep
+
+
 def tool_attached() -> bool:
     """Whether a debugger traces this process."""
     tracer = sys.gettrace()

@@ -34,6 +34,9 @@ class Switching(Protocol):
     def written(self, codes: list[int]) -> None:
         """The running CPU performed these."""
 
+    def show(self) -> None:
+        """Show operations to those who want to see them."""
+
 
 class Indivisible:
     """One step: it keeps what the execution does at a switch point until the step is over."""
@@ -47,7 +50,7 @@ class Indivisible:
     def __enter__(self) -> None:
         run = self._run
         run.point(ops.STEP)
-        self._kept = run.pick, run.forced, run.log, run.on_op
+        self._kept = run.pick, run.forced, run.log
         run.pick, run.forced, run.log = self._stay, -1, []
         run.on_op = run.machine.hooks.accessed
         run.inside = self
@@ -72,7 +75,8 @@ class Indivisible:
         if run.inside is self:
             run.inside = None
             done = run.log
-            run.pick, run.forced, run.log, run.on_op = self._kept
+            run.pick, run.forced, run.log = self._kept
+            run.show()
             run.written(done)
 
     def _stay(self, cur: Cpu, _run: list[Cpu]) -> Cpu:

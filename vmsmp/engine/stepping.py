@@ -342,7 +342,13 @@ class Stepping:
         if self._spinners is None:
             self._spinners = Spinners()
         self._spinners.reads[cur] = read
-        self.on_op = (*self.machine.hooks.op, self._wake_spinners)
+        self.show()
+
+    def show(self) -> None:
+        if self.inside is None:
+            shown = self.machine.on_op
+            spinning = self._spinners is not None and self._spinners.reads
+            self.on_op = (*shown, self._wake_spinners) if spinning else shown
 
     def _wake_spinners(self, _cpu: Cpu, code: int) -> None:
         """Called for each operation while a CPU spins: a write wakes the CPUs that read that object."""
@@ -351,14 +357,14 @@ class Stepping:
             for cpu in spinners.written(code >> ops.KIND_BITS):
                 self.ready(cpu)
             if not spinners.reads:
-                self.on_op = self.machine.hooks.op
+                self.show()
 
     def _release_spinners(self) -> None:
         if self._spinners is not None:
             for cpu in self._spinners.release():
                 cpu.pause_mark = -1
                 self.ready(cpu)
-            self.on_op = self.machine.hooks.op
+            self.show()
 
     def indivisible(self) -> Indivisible:
         return Indivisible(self)

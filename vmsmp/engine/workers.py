@@ -20,7 +20,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, Protocol, Self
 
-from vmsmp.engine.hang import HANG_S, LOOK_S, seconds_of, tool_attached
+from vmsmp.engine.hang import HANG_S, LOOK_S, seconds_of, sleeps, tool_attached
 from vmsmp.engine.watch import WATCH
 from vmsmp.errors import Halt, HostHang, UsageError, quoted
 
@@ -258,18 +258,21 @@ class WorkerPool:
     def _end(self, finished: threading.Event, patience: float) -> None:
         """Wait for the end of a job that has been told to end; a CPU that computes on is shaken.
 
-        What goes on all the same is left behind, and so is soon what sleeps in the host.
+        What goes on all the same is left behind, and so is soon what sleeps in the host.  Where many
+        processes want the cores a thread may not run for seconds: it has not gone on before it has run.
         """
         began, shaken = time.monotonic(), 0
         used = {thread: seconds_of(thread) for thread in self._computing()}
         while not finished.wait(timeout=ARRIVAL_S):
             threads = self._computing()
             waited = time.monotonic() - began
-            asleep = threads and not shaken and waited > ASLEEP_S
-            if shaken == SHAKES or asleep or waited > patience:
-                self.abandoned = True
-                break
-            if any(seconds_of(thread) > used.get(thread, 0.0) for thread in threads):
+            ran = any(seconds_of(thread) > used.get(thread, 0.0) for thread in threads)
+            asleep = threads and not shaken and waited > ASLEEP_S and all(map(sleeps, threads))
+            if (shaken == SHAKES and ran) or (asleep and not ran) or waited > patience:
+                self.leave_behind()
+                return
+            if ran and shaken < SHAKES:
+                used = {thread: seconds_of(thread) for thread in threads}
                 self.shake()
                 shaken += 1
         if shaken:
@@ -277,6 +280,17 @@ class WorkerPool:
 
     def _computing(self) -> list[threading.Thread]:
         return self.engine.computing() if self.engine is not None else []
+
+    def leave_behind(self) -> None:
+        """Go on without what does not unwind.
+
+        What computes is shaken once more, without waiting for it; what sleeps is left as it is.
+        """
+        self.abandoned = True
+        computing = [thread for thread in self._computing() if not sleeps(thread)]
+        self.calm()
+        for thread in computing:
+            _raise_in(thread.ident, Halt)
 
     def calm(self) -> None:
         """Take back what a shaken thread has not seen; it may come too late.
@@ -312,8 +326,7 @@ class WorkerPool:
 
     def abandon(self) -> None:
         """Let the caller go on without waiting for this pool."""
-        self.calm()
-        self.abandoned = True
+        self.leave_behind()
         if self._finished is not None:
             self._finished.set()
         if self.engine is not None:

@@ -310,12 +310,15 @@ class AtomicSpinlock(Spinlock):
 
     def check_word(self) -> str | None:
         """INV-SP1, of what stands for the word."""
-        owners = [cpu for cpu, mode in self.holders if mode == EXCLUSIVE]
+        holders = self.holders
+        if not holders and self._owner is None and not self._readers:
+            return None  # as it mostly is: every operation on the lock is followed by a look
+        owners = [cpu for cpu, mode in holders if mode == EXCLUSIVE]
         if owners != ([] if self._owner is None else [self._owner]):
             return f"{self._owner} is its owner, but it is held exclusively by {_indexes(owners)}"
-        readers = len(self.holders) - len(owners)
+        readers = len(holders) - len(owners)
         if readers != self._readers or (owners and readers):
-            reading = [cpu for cpu, mode in self.holders if mode == SHARED]
+            reading = [cpu for cpu, mode in holders if mode == SHARED]
             return f"it has {self._readers} readers, but is held shared by {_indexes(reading)}"
         return None
 

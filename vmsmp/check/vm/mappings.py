@@ -61,6 +61,7 @@ class Mappings(MmuObserver, RecordObserver):
     """
 
     free = False  # a page is looked at while the others stand still
+    of_records = True
 
     def __init__(self, records: Records) -> None:
         self._records = records

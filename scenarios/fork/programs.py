@@ -192,6 +192,8 @@ def all_is_unlocked(m):
         m.spawn(*((mapper, n) if n > 1 else ((locker, unlocker)[n],)))
     m.join()
     exits(process)
+    wired = [page for page in vm.page.vm_page_array if page.peek("wire_count") and page.peek("object")]
+    m.check(not wired, "no page of a process stays wired")
 
 
 @scenario(cpus=3, tags={"map", "fault", "wire", "protect", "fork"})

@@ -2,7 +2,10 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space, write_page
+from vmsmp.scenarios.vm_fault._alone import at, mapped
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device, new_space, write_page
+from vmsmp.scenarios.vm_map.files import Upmap
 from vmsmp.sync.errno import EINVAL
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
@@ -16,7 +19,9 @@ from vmsmp.vm.vm_map import (
     MADV_RANDOM,
     MADV_SETMAP,
     MADV_WILLNEED,
+    MAP_ENTRY_NOSYNC,
     VM_PROT_READ,
+    VM_PROT_RW,
     VM_PROT_WRITE,
     vm_map_deinterlock,
     vm_map_ilock,
@@ -120,3 +125,59 @@ def advice_of_all_kinds(m):
         m.spawn(thread)
     m.join()
     give_back(vmspace)
+
+
+@scenario(cpus=1, tags={"map", "madvise", "fault"}, pages=None)
+def advice_alone(m):
+    """A thread advises on parts of its memory, and of a device: those pages follow, and no others."""
+    vm = m.boot(pages=24, l2_size=1)
+    vm.sysctl["vm.prefault_pages"] = 0
+
+    def thread():
+        process = Process(vm)
+        map = process.map
+        map_anon(m, map, at(-2), 1, VM_PROT_READ)
+        map_anon(m, map, at(0), 2)
+        map_anon(m, map, at(2), 2, VM_PROT_RW, VM_PROT_RW)
+        upmap = Upmap(m)
+        map_device(m, map, upmap, upmap.uksmap, at(4), 1)
+        process.enter()
+
+        def advise(first, last, behav):
+            return vm_map_madvise(map, at(first), at(last), behav)
+
+        def pages():
+            """The pages of memory, by number."""
+            entries = [map.raw_rb_root.at_or_before(at(page)).ba for page in range(4)]
+            places = [
+                (ba.raw_offset + at(page) - ba.raw_start) // PAGE_SIZE for page, ba in enumerate(entries)
+            ]
+            return [ba.raw_object.raw_rb_memq[pindex] for ba, pindex in zip(entries, places, strict=True)]
+
+        for page in range(4):
+            process.store(at(page), page)
+        m.check(advise(1, 3, MADV_INVAL) == 0 and mapped(process) == [0, 3], "mappings are forgotten")
+        m.check([process.load(at(page)) for page in (1, 2)] == [1, 2], "and memory is not")
+        m.check(advise(1, 5, MADV_FREE) == 0, "what a device shows is left alone")
+        m.check([bool(page.raw_dirty) for page in pages()] == [True, False, False, False], "no value is kept")
+        m.check(mapped(process) == [0, 1, 2, 3], "where it is not needed, but mappings are")
+        m.check(advise(1, 3, MADV_NOSYNC) == 0, "entries are cut, and marked")
+        marks = [bool(entry.raw_eflags & MAP_ENTRY_NOSYNC) for entry in map.raw_rb_root]
+        m.check(marks == [False, False, True, True, False, False], "in the range")
+        m.check(advise(0, 1, MADV_SETMAP) == EINVAL, "there are no page tables of one's own")
+
+        # -- interlocks of ranges that do not overlap
+        locks = [vm_map_ilock(vm) for _ in range(3)]
+        ranges = [(2, 4), (0, 2), (4, 6)]
+        for ilock, (first, last) in zip(locks, ranges, strict=True):
+            vm_map_interlock(map, ilock, at(first), at(last))
+            m.check((ilock.raw_ran_beg, ilock.raw_ran_end) == (at(first), at(last)), "a range is what it is")
+        vm_map_deinterlock(map, locks.pop(0))
+        m.check([ilock.map for ilock in locks] == [map, map], "one is given back, and no other")
+        for ilock in locks:
+            vm_map_deinterlock(map, ilock)
+        m.check(map.peek("ilock_base") is None, "all are given back")
+        give_back(process.vmspace)
+
+    m.spawn(thread)
+    m.join()

@@ -280,7 +280,7 @@ def lookups_alone(m):
         m.check(found.rv == KERN_SUCCESS and found.ba.raw_object is None, "the kernel's memory has no object")
         vm_map_lookup_done(found.map, found.entry, None)
         vm_map_remove(kernel, start, start + PAGE_SIZE)
-        inner = kmem_suballoc(kernel, 2 * PAGE_SIZE)
+        inner = kmem_suballoc(kmem_suballoc(kernel, 2 * PAGE_SIZE), 2 * PAGE_SIZE)
         vm_map_find(inner, inner.min_addr, PAGE_SIZE, PAGE_SIZE, False, ANON)
         found = vm_map_lookup(kernel, inner.min_addr, VM_PROT_READ)
         m.check(

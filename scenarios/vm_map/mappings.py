@@ -49,6 +49,7 @@ from vmsmp.vm.vm_map import (
     vm_map_lock,
     vm_map_lookup,
     vm_map_lookup_done,
+    vm_map_protect,
     vm_map_remove,
     vm_map_stack,
     vm_map_unlock,
@@ -227,6 +228,14 @@ def room_alone(m):
             else:
                 put(map, page, 1, ANON._replace(cow=cow))
             m.check(entry_at(map, page).raw_eflags == eflags, "what is asked for is noted, and nothing else")
+
+        # -- what is cut
+        for page in (4, 7):
+            put(map, page, 2)
+            vm_map_protect(map, at(5), at(8), VM_PROT_READ, False)
+            first, second = entry_at(map, page), entry_at(map, page + 1)
+            m.check(first is not second, "a part may have rights of its own")
+            m.check(first.ba.raw_object is second.ba.raw_object is not None, "and stays the same memory")
 
         # -- where there is room
         vm_map_remove(map, at(0), at(64))

@@ -212,8 +212,8 @@ def locked_ranges_alone(m):
     """A thread locks ranges of all kinds for itself and for the kernel, and unlocks them: each is counted."""
     vm = m.boot(pages=16, l2_size=1)
     file = shared_file(vm, 4)
-    bad = []
-    vm.map.fault = lambda _map, address, *_: KERN_FAILURE if address in bad else KERN_SUCCESS
+    bad, asked = [], []
+    vm.map.fault = lambda _map, at, *_: asked.append(at) or (KERN_FAILURE if at in bad else KERN_SUCCESS)
 
     def at(page):
         return BASE + page * PAGE_SIZE
@@ -240,7 +240,8 @@ def locked_ranges_alone(m):
         map_private(m, map, file, at(2), 1)
         map_private(m, map, file, at(4), 1, VM_PROT_READ)
         map_file(m, map, file, at(6), 1)
-        for page, wire in ((0, user), (2, user), (4, kernel), (6, kernel)):
+        map_anon(m, map, at(12), 1)
+        for page, wire in ((0, user), (2, user), (4, kernel), (6, kernel), (12, kernel)):
             m.check(wire(page, 1) == KERN_SUCCESS, "what is mapped can be locked")
         objects = [entry(page).ba.raw_object for page in (0, 2, 4, 6)]
         m.check(
@@ -250,8 +251,14 @@ def locked_ranges_alone(m):
         m.check([told(page) for page in (0, 4)] == [(1, True), (1, False)], "it is counted")
 
         # -- for both
+        before = len(asked)
         for page in (0, 6):
             m.check((user(page, 1), kernel(page, 1)) == (KERN_SUCCESS, KERN_SUCCESS), "both may lock it")
+        m.check(len(asked) == before, "whose pages are there then")
+        vm_map_protect(map, at(4), at(5), VM_PROT_RW, False)
+        kernel(4, 1)
+        m.check(entry(4).ba.raw_object is file, "and stay what they are")
+        kernel(4, 1, KM_PAGEABLE)
         m.check([told(page) for page in (0, 6)] == [(2, True), (3, True)], "the user's lock counts once")
         m.check(user(6, 1, True) == KERN_SUCCESS and told(6) == (2, False), "and is ended once")
         m.check(user(6, 1, True) == KERN_INVALID_ARGUMENT, "what is not locked cannot be unlocked")
@@ -260,6 +267,7 @@ def locked_ranges_alone(m):
         # -- all that there is
         vm_map_user_wiring(map, at(4), at(5), False)
         m.check((sys_mlockall(map, 0), map.peek("flags")) == (EINVAL, 0), "something is asked for")
+        m.check((sys_mlockall(map, MCL_CURRENT), map.peek("flags")) == (ENOSYS, 0), "as it may be")
         both = MCL_CURRENT | MCL_FUTURE
         m.check((sys_mlockall(map, both), map.peek("flags")) == (ENOSYS, 0), "that can be done")
         m.check((sys_mlockall(map, MCL_FUTURE), map.peek("flags")) == (0, MAP_WIREFUTURE), "later, at least")
@@ -267,7 +275,7 @@ def locked_ranges_alone(m):
         m.check(
             [told(page) for page in (0, 2, 4, 6)] == [(1, False), (0, False), (1, False), (2, False)], "now"
         )
-        for page, times in ((0, 1), (4, 1), (6, 2)):
+        for page, times in ((0, 1), (4, 1), (6, 2), (12, 1)):
             for _ in range(times):
                 m.check(kernel(page, 1, KM_PAGEABLE) == KERN_SUCCESS, "the kernel ends its own")
         m.check(kernel(0, 1, KM_PAGEABLE) == KERN_INVALID_ARGUMENT, "as often as it began it")
@@ -279,6 +287,19 @@ def locked_ranges_alone(m):
         for wire in (user, kernel):
             m.check(wire(8, 3) == KERN_FAILURE, "memory that cannot be had cannot be locked")
             m.check([told(page) for page in (8, 9, 10)] == [(0, False)] * 3, "and then none of it is")
+
+        # -- what is locked in part
+        for wire, end in ((user, True), (kernel, KM_PAGEABLE)):
+            wire(8, 1)
+            m.check(wire(8, 2, end) == KERN_INVALID_ARGUMENT, "what is locked in part is not unlocked")
+            m.check([told(page)[0] for page in (8, 9)] == [1, 0], "and stays so")
+            wire(8, 1, end)
+        count = vm_map_entry_reserve(vm, MAP_RESERVE_COUNT)
+        vm_map_lock(map)
+        vm_map_set_wired_quick(map, at(8), 2 * PAGE_SIZE, count)
+        vm_map_unlock(map)
+        vm_map_entry_release(vm, count)
+        m.check([told(page)[0] for page in (8, 9, 10)] == [1, 1, 0], "what is said to be locked is all of it")
         give_back(vmspace)
 
         # -- in a map of the kernel
@@ -307,12 +328,15 @@ def submaps_alone(m):
         def asked(page, pages):
             """Ask for a submap there; return the code, and how often there is one."""
             first, last = start + page * PAGE_SIZE, start + (page + pages) * PAGE_SIZE
-            rv = vm_map_submap(outer, first, last, vm_map_init(vm, first, last, outer.pmap, f"sub{page}"))
-            return rv, sum(entry.raw_maptype == VM_MAPTYPE_SUBMAP for entry in outer.raw_rb_root)
+            inner = vm_map_init(vm, first, last, outer.pmap, f"sub{page}")
+            rv = vm_map_submap(outer, first, last, inner)
+            submaps = [entry for entry in outer.raw_rb_root if entry.raw_maptype == VM_MAPTYPE_SUBMAP]
+            m.check(all(entry.ba.raw_object is inner for entry in submaps), "it is what is mapped")
+            return rv, len(submaps)
 
         refused = (KERN_INVALID_ARGUMENT, 0)
-        m.check(asked(0, 2) == refused, "what is not mapped is no submap")
         map_anon(m, outer, start - 2 * PAGE_SIZE, 1)
+        m.check(asked(0, 2) == refused, "what is not mapped is no submap")
         map_anon(m, outer, start, 6)
         m.check(asked(5, 2) == refused, "nor what is mapped in part")
         map_private(m, outer, file, start + 8 * PAGE_SIZE, 2)

@@ -144,6 +144,14 @@ def forgotten_mark(map, entry):
             lambda map, entry: promise(map, 7, 2),
             "INV-M10: map: a search would begin behind a hole that it wants",
         ),
+        (
+            lambda map, entry: vm_map_freehint_update(map, at(9), 0, 0, whole=True),
+            "INV-M10: map: a search would begin behind a hole that it wants",
+        ),
+        (
+            lambda map, entry: setattr(entry_at(map, 6).ba, "object", map),
+            "INV-B1: map: an element of a chain is 0 times on its object's list",
+        ),
         (range_of_two, "INV-M2: map: an entry is in transition for two CPUs at once"),
         (forgotten_mark, "INV-M2: map: there is a range in transition, and an entry of it is not marked so"),
         (
@@ -187,6 +195,8 @@ def forgotten_mark(map, entry):
         "wired",
         "stack",
         "hint",
+        "hint of nothing",
+        "object that is none",
         "two",
         "mark",
         "offset",

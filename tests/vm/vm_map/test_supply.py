@@ -10,6 +10,7 @@ from vmsmp.vm.vm_map import (
     vm_map_entry_release,
     vm_map_entry_reserve,
 )
+from vmsmp.vm.vm_map.entry import UNDEFINED
 from vmsmp.vm.vm_map.supply import return_entry
 
 SMALL = {"map_entry_cache": (20, 8), "map_reserve_slop": 10, "map_reserve_hyst": 6}
@@ -48,6 +49,22 @@ def test_an_entry_comes_out_of_the_reservation_and_goes_back_to_it(alone):
         return used, (kept(vm), reserved.count), entry.freed
 
     assert (((31, 0, 3), 3), ((32, 0, 4), 4), True) == alone(program, **SMALL)
+
+
+def test_nothing_in_a_new_entry_is_defined(alone):
+    def program(vm):
+        reserved = vm_map_entry_reserve(vm, 4)
+        entry = vm_map_entry_create(vm.map.kernel_map, reserved)
+        said = (
+            entry.raw_wired_count,
+            entry.raw_inheritance,
+            entry.ba.raw_backing_ba,
+            entry.ba.raw_backing_count,
+        )
+        return_entry(entry, reserved)
+        return {*said}
+
+    assert {UNDEFINED} == alone(program, **SMALL)
 
 
 def test_a_cpu_with_too_many_entries_frees_some(alone):

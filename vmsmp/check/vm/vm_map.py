@@ -198,7 +198,8 @@ def _broken_chain(map: VmMap, entry: VmMapEntry) -> Broken | None:
 
 
 def _times_listed(ba: VmMapBacking) -> int:
-    return sum(other is ba for other in ba.raw_object.raw_backing_list)
+    """How often an element is on the list of what it says is its object; never, if that is none."""
+    return sum(other is ba for other in getattr(ba.raw_object, "raw_backing_list", ()))
 
 
 def broken_section(_cpu: Cpu, event: MapSectionEnds) -> tuple[Record, Broken] | None:

@@ -27,6 +27,8 @@ _BLOCK = "the kernel may block there, and need not; a token is taken next, which
 _CHAIN = "an entry with objects behind its own has one"
 _TABLES = "what is taken out of the map is taken out of its tables, too, and a copy has nothing in them yet"
 _BETWEEN = "nothing that others see is between"
+_WIRED = "the map is locked while an entry is counted"
+_NOBODY = "at most somebody is woken who does not wait for it"
 _CALLER = "the caller keeps others from looking at the process"
 
 EQUIVALENTS: Final = (
@@ -73,7 +75,6 @@ EQUIVALENTS: Final = (
     Equivalent(f"{_INSERT}.vm_map_insert-*", "COWF_PREFAULT | COWF_PREFAULT_PARTIAL", _AHEAD),
     Equivalent(f"{_INSERT}.vm_map_insert-gone", "_prefault(", _AHEAD),
     Equivalent(f"{_INSERT}._prefault-*", "if obj is not None and", _AHEAD),
-    Equivalent(f"{_INSERT}.vm_map_insert-always", "shared is not None", "who has no object lets none go"),
     Equivalent(
         f"{_INSERT}.vm_map_insert-swap",
         "vm_map_backing_adjust_end(prev, end)",
@@ -101,7 +102,7 @@ EQUIVALENTS: Final = (
     Equivalent(f"{_FIND}.vm_map_freehint_hole-term1", "hint.length <= length", _EARLIER),
     Equivalent(f"{_FIND}.vm_map_freehint_update-swap", "hint.start = start", _LOCKED),
     Equivalent(f"{_FIND}.vm_map_freehint_update-swap", "hints[", _FORGOTTEN),
-    Equivalent(f"{_FIND}.vm_map_freehint_update-gone", "freehint_newindex", _FORGOTTEN),
+    Equivalent(f"{_FIND}.vm_map_freehint_update-gone", "map.freehint_newindex = ", _FORGOTTEN),
     Equivalent(f"{_FIND}.vm_map_find-swap", "vm_object_drop(obj)", "both are let go, whichever is first"),
     # -- forks -----------------------------------------------------------------------------------
     Equivalent(
@@ -171,4 +172,40 @@ EQUIVALENTS: Final = (
     Equivalent(f"{_EXEC}.vmspace_*-swap", "pmap_replacevm(", _CALLER),
     Equivalent(f"{_EXEC}.vmspace_*-swap", "old.vm_map.token.release()", _CALLER),
     Equivalent(f"{_EXEC}.vmspace_unshare-swap", "new.vm_map.token.acquire()", _CALLER),
+    # -- advice, and interlocks ------------------------------------------------------------------
+    Equivalent("vm.vm_map.madvise.vm_map_madvise-term2", "modify and entry", _HIT),
+    Equivalent(
+        "vm.vm_map.madvise._advise-term2", "while entry", "an entry behind the range has nothing of it"
+    ),
+    Equivalent("vm.vm_map.madvise._advise-term1", "delta > 0 and", "an entry of the range has some of it"),
+    Equivalent("vm.vm_map.madvise._advise-always", "elif delta > 0", "an entry of the range has some of it"),
+    *(
+        Equivalent("vm.vm_map.madvise._invalidate-swap", text, "only who invalidates has an interlock here")
+        for text in ("vm_map_interlock(", "pmap_remove(")
+    ),
+    Equivalent("vm.vm_map.interlock.vm_map_ilock-open", "with vm.making:", "only observers are told"),
+    Equivalent("vm.vm_map.interlock.vm_map_interlock-gone", "il.flags = 0", _NOBODY),
+    Equivalent("vm.vm_map.interlock.vm_map_deinterlock-always", "ILOCK_WAITING", _NOBODY),
+    Equivalent(
+        "vm.vm_map.interlock.vm_map_deinterlock-term1", "scan is not None and", "an interlock is on its list"
+    ),
+    Equivalent("vm.vm_map.interlock.vm_map_deinterlock-swap", "il.map = None", "nobody looks at it any more"),
+    # -- locked memory, and submaps --------------------------------------------------------------
+    Equivalent(
+        "vm.vm_map.wiring._own_object-never",
+        "entry.maptype != VM_MAPTYPE_NORMAL",
+        "what a device shows is not copied, and has its function",
+    ),
+    Equivalent("vm.vm_map.wiring._user_wire-swap", "", _WIRED),
+    Equivalent("vm.vm_map.wiring._take_back-swap", "entry.eflags &= ", _WIRED),
+    Equivalent("vm.vm_map.wiring._user_unwire-swap", "entry.eflags &= ", _WIRED),
+    Equivalent(
+        "vm.vm_mmap.sys_mlockall-term2", "not error and", "who asks for nothing else has asked for that"
+    ),
+    Equivalent("vm.vm_mmap.sys_munlockall-swap", "entry.eflags &= ", _WIRED),
+    Equivalent("vm.vm_map.submap.vm_map_submap-always", "elif entry is not None", _HIT),
+    Equivalent(
+        "vm.vm_map.submap.vm_map_submap-term2", "exact and not", "what is copied on write has an object"
+    ),
+    Equivalent("vm.vm_map.submap.vm_map_submap-swap", "entry.ba.object = submap", _LOCKED),
 )

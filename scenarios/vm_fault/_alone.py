@@ -47,7 +47,8 @@ def forget(process):
 
 
 def shadow(process):
-    """Put a new object in front of the process' own, as if somebody shared that; return the two."""
+    """Unmap all, put a new object in front of the process' own, as if that were shared; return the two."""
+    forget(process)
     hidden = object_at(process.map, at(0))
     vm_object_reference_quick(hidden)
     vm_map_lock(process.map)

@@ -175,7 +175,6 @@ def neighbours_behind_alone(m):
             map_private(m, one.map, origin, at(0), 7)
         process.enter().store(at(1), 21)
         first, second = shadow(process)
-        forget(process)
         vm_object_clear_flag(origin, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
         vm.sysctl["vm.prefault_pages"] = 8
         before = vm.mycpu().v_zfod

@@ -3,7 +3,7 @@
 INV-P1, after each step that wrote a page's flags, or a managed leaf entry that names the page: a page that
 an entry names is flagged as mapped, one that several name as mapped more than once, and one that a process
 may write to as writeable.  INV-P2: no page is freed that an entry names.
-INV-P5: whoever takes M away in exchange for something else tells the page before it lets the entry's
+INV-P5: whoever takes M away, and not M alone, tells the page before it lets the entry's
 placemark, or the page, go.
 INV-R6: a user's leaf entry comes to name a page, or another one, or gives more rights, only by the owner of
 its placemark; all else but A, M and the wiring is taken away by that one, or in one step by who has seen it.
@@ -184,7 +184,7 @@ class Mappings(MmuObserver, RecordObserver):
         broken = broken_change(write, after, owned=owned, same=same, walks=walks)
         if broken is not None:
             self._records.tell(cpu.machine, pv, broken)
-        taken = before & PG_M and not (same and after & PG_M) and write.kind != ops.CLEARBITS
+        taken = before & PG_M and not (same and after & PG_M) and after | PG_M != before
         if taken and before & _MANAGED == _MANAGED:
             self._untold.setdefault(cpu.index, []).append(self._pages[frame_of(before)])
 

@@ -68,15 +68,19 @@ REPAIRS = (
             vm_object_reference_quick(obj)
         """,
         """
-        from vmsmp.sync.errno import LK_SHARED
+        from vmsmp.sync.errno import LK_EXCLUSIVE, LK_SHARED
+        from vmsmp.sync.lockmgr.status import lockstatus
+        from vmsmp.sync.thread import curthread
         from vmsmp.vm.vnode import vget, vput
 
-        if vget(vp, LK_SHARED):
+        ours = lockstatus(vp.v_lock, curthread(vp.vm.machine)) == LK_EXCLUSIVE
+        if not ours and vget(vp, LK_SHARED):
             return None
         obj: VmObject | None = vp.hint("v_object")
         if obj is not None:
             vm_object_reference_quick(obj)
-        vput(vp)
+        if not ours:
+            vput(vp)
         """,
         "the vnode is locked while its object is referenced, so that it is not reclaimed",
     ),

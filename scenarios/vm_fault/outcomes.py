@@ -129,6 +129,8 @@ def swapped_pages_alone(m):
         obj = object_at(process.map, at(0))
         if behind:
             shadow(process)
+            for page in (0, 1):
+                process.load(at(page))
         before = gd.v_vm_faults
         page_out(obj, 0)
         m.check(mapped(process) == [1], "a page that is taken away is not mapped")

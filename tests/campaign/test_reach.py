@@ -61,7 +61,7 @@ def test_a_function_that_is_named_by_its_package_is_the_same():
     ("removal", "without"),
     [
         ("vm.vm_pageout.scan._launder-3-never", {"pageout-frees-orphans"}),
-        ("vm.vm_pageout.scan._launder-6-gone", set()),
+        ("vm.vm_pageout.scan._launder-8-gone", set()),
     ],
     ids=["of the same line", "of another line"],
 )

@@ -13,6 +13,7 @@ nothing else of vmsmp before a test needs it.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -200,8 +201,9 @@ def _uses_vmsmp(item: pytest.Item) -> bool:
 
 
 def _load_engines() -> None:
-    """Load all that the package loads when first used."""
+    """Load all that the package, and the fixture, load when first used."""
     import vmsmp
 
     for name in vmsmp.__all__:
         getattr(vmsmp, name)
+    importlib.import_module("vmsmp.pytest_plugin.explorer")

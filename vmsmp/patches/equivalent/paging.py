@@ -276,9 +276,10 @@ EQUIVALENTS: Final = (
     # -- the kernel's own -------------------------------------------------------------------------
     *(
         Equivalent(f"vm.vm_kern.{function}-swap", text, _OWN_ENTRIES)
-        for function in ("kmem_alloc3", "kmem_alloc_attr", "kmem_alloc_wait", "kmem_free_wakeup")
+        for function in ("kmem_alloc3", "kmem_alloc_attr", "kmem_alloc_wait")
         for text in ("vm_map_unlock(map)", "release(vm, count)")
     ),
+    Equivalent("vm.vm_kern.kmem_free_wakeup-swap", "vm_map_unlock(map)", _OWN_ENTRIES),
     *(
         Equivalent(f"vm.vm_kern.{function}-swap", text, _LOCKED)
         for function in ("kmem_alloc3", "kmem_alloc_attr")

@@ -190,7 +190,9 @@ def kept(vmsmp, races):
 
 
 def test_a_campaign_on_a_folder_goes_on_with_the_folder(kept):
-    assert "go on: vmsmp stress --store kept.db --minutes 1 --seed 0 --scenarios races" == kept.splitlines()[-1]
+    assert (
+        "go on: vmsmp stress --store kept.db --minutes 1 --seed 0 --scenarios races" == kept.splitlines()[-1]
+    )
 
 
 def test_a_report_names_the_file_beside_a_line_and_the_line_replays(vmsmp, kept):

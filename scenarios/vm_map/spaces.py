@@ -188,7 +188,7 @@ def counting_a_changing_map(m):
 @scenario(cpus=1, tags={"map", "vmspace", "count"}, pages=None)
 def spaces_alone(m):
     """A thread makes address spaces and ends them: each stage does its own, and memory is used anew."""
-    vm = m.boot(pages=24, l2_size=1)
+    vm = m.boot(pages=16 + 8 * m.ncpus, l2_size=1)
     spaces = vm.map.vmspaces
     other = vm_object_allocate(vm, 1, objt=OBJT_PHYS)
     idle_pages(vm, other, [0])

@@ -44,6 +44,57 @@ EQUIVALENTS: Final = (
         "a page that is dirty in parts is laundered whole",
     ),
     Equivalent("vm.vm_pageout.scan.vm_pageout_scan_cache-gone", "vm_page_protect", _NOT_MAPPED),
+    Equivalent("vm.vm_pageout.scan._sweep-gone", "_tell(vm, ", "only observers are told"),
+    Equivalent(
+        "vm.vm_pageout.scan.vm_pageout_free_hold-swap", "_queue_spin_unlock", "both spinlocks are let go of"
+    ),
+    Equivalent(
+        "vm.vm_pageout.scan.vm_pageout_page-never",
+        'if m.hint("dirty") == 0 and not committing',
+        "a clean page that is laundered is cached, too",
+    ),
+    Equivalent(
+        "vm.vm_pageout.deactivate.vm_pageout_map_deactivate_pages-always",
+        "if offset == VM_MAX_USER_ADDRESS",
+        "who is stopped before the end has come to the limit",
+    ),
+    Equivalent("vm.vm_pageout.deactivate.vm_pageout_mdp_callback-swap", "actioncount", _ONLY_TOLD),
+    Equivalent("vm.vm_pageout.deactivate.vm_pageout_mdp_callback-gone", "pause_tokens", _IN_NO_TIME),
+    Equivalent("vm.vm_pageout.deactivate._act-never", "if used:", "the flag is cleared again below"),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-gone",
+        "vm_page_flag_set(p, PG_REFERENCED)",
+        "the flag is cleared again below",
+    ),
+    Equivalent("vm.vm_pageout.deactivate._act-always", "if inactive", "an active page stays where it is"),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-swap",
+        "vm_page_flag_clear(p, PG_REFERENCED)",
+        "whether a page is used is a hint",
+    ),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-term1",
+        "PG_MAPPED and pmap_mapped_sync",
+        "who asks all mappings finds the same",
+    ),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-always",
+        "if p.queue_base() ==",
+        "a page of a process is active or inactive",
+    ),
+    Equivalent("vm.vm_pageout.deactivate._act-gone", "info.cleancount += 1", _ONLY_TOLD),
+    Equivalent("vm.vm_pageout.deactivate._act-swap", "vm_page_wakeup(p)", _ONLY_TOLD),
+    Equivalent(
+        "vm.vm_pageout.deactivate._clean-gone",
+        "vm_page_test_dirty(p)",
+        "the mapping that was taken away has told what it knew",
+    ),
+    Equivalent("vm.vm_pageout.deactivate._clean-flag2", "OBJPC_ALLOW_ACTIVE", "no pager asks for that flag"),
+    Equivalent(
+        "vm.vm_pageout.deactivate._clean-never",
+        "if not vm.pager.swap_user_async",
+        "the pager of swap sees to that itself",
+    ),
     Equivalent(
         "vm.vm_pageout.daemon._Pagedaemon._leave_idle-swap",
         "needed.store(1)",
@@ -274,9 +325,10 @@ EQUIVALENTS: Final = (
         "vm.vm_contig._clean-always", "elif m.hold_count", "the caching of a page asks for its holds itself"
     ),
     # -- the kernel's own -------------------------------------------------------------------------
+    Equivalent("vm.vm_kern.kmem_free_wakeup-swap", "vm_map_unlock(map)", _OWN_ENTRIES),
     *(
         Equivalent(f"vm.vm_kern.{function}-swap", text, _OWN_ENTRIES)
-        for function in ("kmem_alloc3", "kmem_alloc_attr", "kmem_alloc_wait", "kmem_free_wakeup")
+        for function in ("kmem_alloc3", "kmem_alloc_attr", "kmem_alloc_wait")
         for text in ("vm_map_unlock(map)", "release(vm, count)")
     ),
     *(

@@ -300,6 +300,15 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_contig._is_idle-*", "", _ASKED_AGAIN),
     *(Equivalent(f"vm.vm_contig._candidate-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (1, 3)),
     *(Equivalent(f"vm.vm_contig._goes_on-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (2, 3, 4)),
+    Equivalent(
+        "vm.vm_contig._take_page-term3",
+        "m.hold_count.load() or",
+        "a page that is freed while it is held is not free, and not taken",
+    ),
+    Equivalent(
+        "vm.vm_contig._take_page-term5", "PG_NEED_COMMIT", "a page that is to be committed is not cached"
+    ),
+    Equivalent("vm.vm_contig._take_page-term2", "page.PQ_FREE", "a free page is held by nobody"),
     Equivalent("vm.vm_contig._free_cached-gone", "vm_page_protect", _NOT_MAPPED),
     Equivalent("vm.vm_contig._wire_free-swap", "", _BUSIED),
     Equivalent(

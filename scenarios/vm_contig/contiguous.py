@@ -24,7 +24,6 @@ from vmsmp.vm.vm_page import (
     vm_page_alloc,
     vm_page_alloc_contig,
     vm_page_busy_try,
-    vm_page_busy_wait,
     vm_page_cache,
     vm_page_deactivate,
     vm_page_free,
@@ -39,7 +38,6 @@ from vmsmp.vm.vm_page import (
     vm_page_startup_finish,
     vm_page_try_to_free,
     vm_page_unhold,
-    vm_page_unwire,
     vm_page_wakeup,
     vm_page_wire,
 )
@@ -168,7 +166,7 @@ def contig_against_contig(m):
 
 @scenario(cpus=3, tags={"contig", "object"})
 def contig_of_cached_pages(m):
-    """A run must be made of a file's cached pages, which others look up, hold, wire, write and free."""
+    """A run must be made of a file's cached pages, which others look up, hold, write to and free."""
     vm = m.boot(pages=7, l2_size=1)
     obj = vm_object_allocate(vm, 4)
     space = Space(vm, obj).with_tables()
@@ -187,14 +185,9 @@ def contig_of_cached_pages(m):
         soft = vm_page_lookup_sbusy_try(obj, m.choose(2))
         page, failed = vm_page_lookup_busy_try(obj, m.choose(2), True)
         if page is not None and not failed:
-            deed = m.choose(4)
+            deed = m.choose(3)
             if deed == 0:
                 vm_page_hold(page)
-            if deed == 3:  # a page that is wired stays where it is
-                vm_page_wire(page)
-                vm_page_wakeup(page)
-                vm_page_busy_wait(page, False)
-                vm_page_unwire(page, True)
             if deed == 1:
                 pindex = page.pindex
                 with space.locked():

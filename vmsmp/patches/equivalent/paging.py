@@ -202,6 +202,16 @@ EQUIVALENTS: Final = (
         "whether a page that is waited for is used is a hint",
     ),
     Equivalent("vm.vm_pager.swap_io._written-swap", "vm_page_io_finish(m)", _BUSIED),
+    Equivalent(
+        "vm.vm_pager.swap_io.swap_pager_getpage-flag2", "PBUSY_SWAPINPROG | PBUSY_WANTED", "it is set already"
+    ),
+    *(
+        Equivalent(f"vm.vm_pager.swap_io.swap_pager_getpage-{how}", text, "it spins instead of sleeping")
+        for how, text in (("never", "PBUSY_WANTED"), ("gone", '"swread"'))
+    ),
+    Equivalent(
+        "vm.vm_pager.swap_io.swap_pager_getpage-swap", "m.busy_count.setbits(PBUSY_SWAPINPROG)", _BUSIED
+    ),
     *(
         Equivalent(
             f"vm.vm_pager.swap_meta.{function}-never",
@@ -319,6 +329,7 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_contig.contigfree-swap", "kmem_free(", "the pages are mapped no longer"),
     Equivalent("vm.vm_contig._make_room-*", 'pause_tokens("lwkt_yield")', _IN_NO_TIME),
     Equivalent("vm.vm_contig._make_room-swap", "vm_contig_pg_clean", _IN_NO_TIME),
+    Equivalent("vm.vm_contig._launder-swap", "vm_page_wakeup(m)", "the object is held, whoever has the page"),
     Equivalent("vm.vm_contig._marker-flag1", "", "a marker is known by PG_MARKER"),
     Equivalent("vm.vm_contig._marker-swap", "marker.", _OWN_MARKER),
     *(

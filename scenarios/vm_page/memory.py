@@ -1,7 +1,7 @@
 """Allocation, shortage and the counts: which requests get a page, which wait, and whether counts agree."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import busied_page, queue_of, set_limits, take_kernel_pages
+from vmsmp.scenarios._kit import Space, busied_page, queue_of, set_limits, take_kernel_pages
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
@@ -265,7 +265,7 @@ def object_comes_and_goes(m):
 @scenario(cpus=1, tags={"page", "queue", "wait"}, pages=None)
 def queues_alone(m):
     """A CPU moves pages while memory is short: where each is in its queue, and who is asked for others."""
-    vm = m.boot(pages=12, l2_size=1, object_hash=1)
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 16)
     needed = vm.pageout.vm_pages_needed
 
@@ -303,6 +303,17 @@ def queues_alone(m):
         m.check(inactive() == [1, 0, 2], "and now and then the last")
         not_needed(3, 0x12, dirty=True)
         m.check(inactive() == [1, 0, 2, 3], "as a dirty one is")
+        space = Space(vm, obj, 8)
+        page = busied_page(vm, obj, 7)
+        vm_page_wakeup(page)
+        space.fault(page, 7)
+        space.store(7)
+        vm_page_busy_wait(page, True)
+        vm.page.dnweight.store(0x12)
+        vm_page_dontneed(page)
+        vm_page_wakeup(page)
+        m.check(inactive() == [1, 0, 2, 3, 7], "also if only a mapping knows")
+        space.end()
         m.check(not_needed(4, 0x200) == "active", "one that only ages stays")
 
     def asked(move, queue):
@@ -329,6 +340,12 @@ def queues_alone(m):
         needed.store(1)
         vm_page_free(busied_page(vm, obj, 6))
         m.check(needed.load() == 1, "once it is asked for one")
+        needed.store(2)
+        vm_page_free(busied_page(vm, obj, 6))
+        m.check(needed.load() == 2, "or for more than one")
+        vm.pageout.pagethread = m.curcpu
+        m.check(not asked(vm_page_unqueue, "cache"), "it does not ask itself")
+        vm.pageout.pagethread = None
         set_limits(vm, v_free_min=1000)
         needed.store(2)
         vm_page_free(busied_page(vm, obj, 6))

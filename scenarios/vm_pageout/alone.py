@@ -107,7 +107,7 @@ def _busied(page, deed, *args):
 @scenario(cpus=1, tags={"page", "queue", "pageout"}, pages=None)
 def scans_alone(m):
     """A CPU scans pages that are used, kept or useless: each goes where it belongs, and gains are counted."""
-    vm = m.boot(pages=24, l2_size=2, object_hash=1)
+    vm = m.boot(pages=24, l2_size=2, object_hash=1, topology=(1, 1, 1))
     obj = vm_object_allocate(vm, 16)
     vp, unused = file_object(vm, 3)
     vm_object_deallocate(unused)

@@ -5,7 +5,12 @@ from vmsmp.scenarios._kit import give_back, mark, queue_of, unmark
 from vmsmp.scenarios.vm_fault._alone import at, mapped, page_at
 from vmsmp.scenarios.vm_fault._memory import Process, share
 from vmsmp.scenarios.vm_map._spaces import map_anon
-from vmsmp.vm.pmap import PmapPgscanInfo, pmap_pgscan, pmap_resident_tlnw_count, pmap_ts_referenced
+from vmsmp.vm.pmap import (
+    PmapPgscanInfo,
+    pmap_pgscan,
+    pmap_resident_tlnw_count,
+    pmap_ts_referenced,
+)
 from vmsmp.vm.vm_map import VM_MAX_USER_ADDRESS
 from vmsmp.vm.vm_page import (
     PG_REFERENCED,
@@ -72,8 +77,10 @@ def residents_alone(m):
         mark(hidden, PG_UNQUEUED)
         there = pmap_resident_tlnw_count(process.map.pmap)
         m.check(visit(process, there) == (0, 0), "who keeps to the limit loses nothing")
+        transfers = vm.pager.device.transfers
         m.check(visit(process) == (5, 2), "pages that are kept are not looked at, and clean ones are gained")
         m.check(mapped(process) == [1, 2, 3, 4, 5], "what was used since stays")
+        m.check(vm.pager.device.transfers == transfers + 1, "who is dirty is written")
         m.check(
             (queue_of(written), written.peek("dirty")) == ("cache", 0), "a page that was written is laundered"
         )
@@ -84,11 +91,15 @@ def residents_alone(m):
         m.check(queue_of(shared) == "active" and mapped(other) == [6], "what others map is theirs")
         m.check(not any(page.peek("busy_count") for page in pages), "all are let go")
         # to a limit, from where the last scan has left off
-        for n, left in ((1, [2, 3, 4, 5]), (2, [3, 4, 5])):
+        for n, left in ((1, [2, 3, 4, 5]), (2, [0, 3, 4, 5])):
             vm_pageout_map_deactivate_pages(process.map, pmap_resident_tlnw_count(process.map.pmap) - 1)
             m.check((mapped(process), process.map.pgout_offset) == (left, at(n)), "as many go as must")
+            process.load(at(0))
+            if n == 1:
+                _unused(page_at(process, 0))
         vm_pageout_map_deactivate_pages(process.map, 0)
         m.check(process.map.pgout_offset == VM_MAX_USER_ADDRESS, "what is kept may be too much")
+        m.check(mapped(process) == [3, 4, 5], "what was used goes the second time")
         vm.pageout.memuse_mode = 1
         for n in (0, 6):
             m.check(process.load(at(n)) == 10 + n, "what was taken away comes back")

@@ -44,6 +44,57 @@ EQUIVALENTS: Final = (
         "a page that is dirty in parts is laundered whole",
     ),
     Equivalent("vm.vm_pageout.scan.vm_pageout_scan_cache-gone", "vm_page_protect", _NOT_MAPPED),
+    Equivalent("vm.vm_pageout.scan._sweep-gone", "_tell(vm, ", "only observers are told"),
+    Equivalent(
+        "vm.vm_pageout.scan.vm_pageout_free_hold-swap", "_queue_spin_unlock", "both spinlocks are let go of"
+    ),
+    Equivalent(
+        "vm.vm_pageout.scan.vm_pageout_page-never",
+        'if m.hint("dirty") == 0 and not committing',
+        "a clean page that is laundered is cached, too",
+    ),
+    Equivalent(
+        "vm.vm_pageout.deactivate.vm_pageout_map_deactivate_pages-always",
+        "if offset == VM_MAX_USER_ADDRESS",
+        "who is stopped before the end has come to the limit",
+    ),
+    Equivalent("vm.vm_pageout.deactivate.vm_pageout_mdp_callback-swap", "actioncount", _ONLY_TOLD),
+    Equivalent("vm.vm_pageout.deactivate.vm_pageout_mdp_callback-gone", "pause_tokens", _IN_NO_TIME),
+    Equivalent("vm.vm_pageout.deactivate._act-never", "if used:", "the flag is cleared again below"),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-gone",
+        "vm_page_flag_set(p, PG_REFERENCED)",
+        "the flag is cleared again below",
+    ),
+    Equivalent("vm.vm_pageout.deactivate._act-always", "if inactive", "an active page stays where it is"),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-swap",
+        "vm_page_flag_clear(p, PG_REFERENCED)",
+        "whether a page is used is a hint",
+    ),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-term1",
+        "PG_MAPPED and pmap_mapped_sync",
+        "who asks all mappings finds the same",
+    ),
+    Equivalent(
+        "vm.vm_pageout.deactivate._act-always",
+        "if p.queue_base() ==",
+        "a page of a process is active or inactive",
+    ),
+    Equivalent("vm.vm_pageout.deactivate._act-gone", "info.cleancount += 1", _ONLY_TOLD),
+    Equivalent("vm.vm_pageout.deactivate._act-swap", "vm_page_wakeup(p)", _ONLY_TOLD),
+    Equivalent(
+        "vm.vm_pageout.deactivate._clean-gone",
+        "vm_page_test_dirty(p)",
+        "the mapping that was taken away has told what it knew",
+    ),
+    Equivalent("vm.vm_pageout.deactivate._clean-flag2", "OBJPC_ALLOW_ACTIVE", "no pager asks for that flag"),
+    Equivalent(
+        "vm.vm_pageout.deactivate._clean-never",
+        "if not vm.pager.swap_user_async",
+        "the pager of swap sees to that itself",
+    ),
     Equivalent(
         "vm.vm_pageout.daemon._Pagedaemon._leave_idle-swap",
         "needed.store(1)",
@@ -151,6 +202,16 @@ EQUIVALENTS: Final = (
         "whether a page that is waited for is used is a hint",
     ),
     Equivalent("vm.vm_pager.swap_io._written-swap", "vm_page_io_finish(m)", _BUSIED),
+    Equivalent(
+        "vm.vm_pager.swap_io.swap_pager_getpage-flag2", "PBUSY_SWAPINPROG | PBUSY_WANTED", "it is set already"
+    ),
+    *(
+        Equivalent(f"vm.vm_pager.swap_io.swap_pager_getpage-{how}", text, "it spins instead of sleeping")
+        for how, text in (("never", "PBUSY_WANTED"), ("gone", '"swread"'))
+    ),
+    Equivalent(
+        "vm.vm_pager.swap_io.swap_pager_getpage-swap", "m.busy_count.setbits(PBUSY_SWAPINPROG)", _BUSIED
+    ),
     *(
         Equivalent(
             f"vm.vm_pager.swap_meta.{function}-never",
@@ -249,6 +310,15 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_contig._is_idle-*", "", _ASKED_AGAIN),
     *(Equivalent(f"vm.vm_contig._candidate-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (1, 3)),
     *(Equivalent(f"vm.vm_contig._goes_on-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (2, 3, 4)),
+    Equivalent(
+        "vm.vm_contig._take_page-term3",
+        "m.hold_count.load() or",
+        "a page that is freed while it is held is not free, and not taken",
+    ),
+    Equivalent(
+        "vm.vm_contig._take_page-term5", "PG_NEED_COMMIT", "a page that is to be committed is not cached"
+    ),
+    Equivalent("vm.vm_contig._take_page-term2", "page.PQ_FREE", "a free page is held by nobody"),
     Equivalent("vm.vm_contig._free_cached-gone", "vm_page_protect", _NOT_MAPPED),
     Equivalent("vm.vm_contig._wire_free-swap", "", _BUSIED),
     Equivalent(
@@ -259,6 +329,7 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_contig.contigfree-swap", "kmem_free(", "the pages are mapped no longer"),
     Equivalent("vm.vm_contig._make_room-*", 'pause_tokens("lwkt_yield")', _IN_NO_TIME),
     Equivalent("vm.vm_contig._make_room-swap", "vm_contig_pg_clean", _IN_NO_TIME),
+    Equivalent("vm.vm_contig._launder-swap", "vm_page_wakeup(m)", "the object is held, whoever has the page"),
     Equivalent("vm.vm_contig._marker-flag1", "", "a marker is known by PG_MARKER"),
     Equivalent("vm.vm_contig._marker-swap", "marker.", _OWN_MARKER),
     *(
@@ -274,6 +345,7 @@ EQUIVALENTS: Final = (
         "vm.vm_contig._clean-always", "elif m.hold_count", "the caching of a page asks for its holds itself"
     ),
     # -- the kernel's own -------------------------------------------------------------------------
+    Equivalent("vm.vm_kern.kmem_free_wakeup-swap", "vm_map_unlock(map)", _OWN_ENTRIES),
     *(
         Equivalent(f"vm.vm_kern.{function}-swap", text, _OWN_ENTRIES)
         for function in ("kmem_alloc3", "kmem_alloc_attr", "kmem_alloc_wait")

@@ -16,4 +16,28 @@ MUTANTS = (
         "the device's CPU ends its soft busy without the hard busy, and takes that of another CPU with it",
         "flush_among_readers",
     ),
+    Mutant(
+        "PC-09c",
+        f"{_MODULE}.swap_io:_read",
+        """
+        m.busy_count.clearbits(PBUSY_SWAPINPROG)
+        vm_page_flash(m)
+        """,
+        """
+        vm_page_flash(m)
+        m.busy_count.clearbits(PBUSY_SWAPINPROG)
+        """,
+        "INV-SL3",
+        "the reader is woken while its page is still being read, waits again, and nobody wakes it any more",
+        "read_in_against_termination",
+    ),
+    Mutant(
+        "PC-09d",
+        f"{_MODULE}.swap_io:swap_pager_getpage",
+        "if m.busy_count.cmpset(busy_count, busy_count | PBUSY_SWAPINPROG | PBUSY_WANTED):",
+        "if m.busy_count.cmpset(busy_count, busy_count | PBUSY_SWAPINPROG):",
+        "INV-SL3",
+        "the reader sleeps, and the page does not say so to whoever has read it",
+        "read_in_against_termination",
+    ),
 )

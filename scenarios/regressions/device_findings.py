@@ -1,7 +1,7 @@
 """Findings in the kernel's pagers of devices: the model does what vm_pager.h and device_pager.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import give_back, leave
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.devices import FrameBuffer, Kpmap, kernel_pages
 from vmsmp.scenarios.vm_map._spaces import BASE, map_device
@@ -11,8 +11,11 @@ from vmsmp.vm.vm_map import (
     VM_SUBSYS_MMAP,
     Mapping,
     vm_map_find,
+    vm_map_remove,
     vm_map_user_wiring,
+    vmspace_rel,
 )
+from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq
 from vmsmp.vm.vm_pager import dev_pager_alloc
 
@@ -83,4 +86,38 @@ def munlock_unwires_a_kernel_page(m):
     m.spawn(user)
     m.join()
     give_back(process.vmspace)
+    vm_page_freezwq(page)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "object", "device", "finding"},
+    fixed=True,
+    schedule="v1:device_forgets_its_new_object+repair=device-pages-are-valid:bb:1.109>2",
+)
+def device_forgets_its_new_object(m):
+    """A device is mapped again while the end of its last mapping is under way, and the kernel panics later.
+
+    An object that ends is passed over by a lookup, so the device gets another one.  The end of the first may
+    have lost the object's token, as it does between many pages.  Only then has it the device forget its
+    object: that is the new one by now.  When that ends in turn, the device has none to be forgotten.
+    Repair `device-forgets-its-own`: the device forgets an object only if it is the one that ends.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1, scan_yield=1)
+    (page,) = kernel_pages(vm, 1)
+    screen = FrameBuffer([page.phys])
+    process = Process(vm)
+    obj = dev_pager_alloc(vm, screen, 1, VM_PROT_RW)
+    what = Mapping(object=obj, prot=VM_PROT_RW, max=VM_PROT_RW, id=VM_SUBSYS_MMAP)
+    vm_map_find(process.map, BASE, PAGE_SIZE, PAGE_SIZE, False, what)
+    process.enter().load(BASE)
+    leave(vm)
+
+    def other():
+        vm_object_deallocate(dev_pager_alloc(vm, screen, 1, VM_PROT_RW))
+
+    m.spawn(vm_map_remove, process.map, BASE, BASE + PAGE_SIZE, name="user")
+    m.spawn(other)
+    m.join()
+    vmspace_rel(process.vmspace)
     vm_page_freezwq(page)

@@ -17,7 +17,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mincore, sys_mlockall, sys_munmap, vm_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
-from vmsmp.vm.vm_unix import sys_sbrk
+from vmsmp.vm.vm_unix import sys_obreak, sys_sbrk
 
 
 def mmap(map, address, pages, flags, prot=VM_PROT_RW, handle=None):
@@ -153,6 +153,35 @@ def heap_grows_for_one_of_two(m):
         m.spawn(thread)
     m.spawn(change, process, name="changer")
     m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=3,
+    tags={"map", "mmap", "finding"},
+    fixed=True,
+    schedule="v1:break_is_set_for_one_of_two:0:1.12>3,3.17>2",
+)
+def break_is_set_for_one_of_two(m):
+    """Two threads set the end of the heap to one address, and one of them is told that there is no memory.
+
+    sys_obreak maps what is between the old end and the new one, and notes the new one then.  As in sys_sbrk
+    the map's token is lost meanwhile, and both threads may map the same addresses.
+    Repair `break-is-noted-first`: note the new end before anything can wait.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+    process.vmspace.vm_daddr = at(8)
+
+    def thread():
+        run_in(vm, process.vmspace)
+        m.check(not sys_obreak(process.vmspace, at(9)), "a heap may end where it ends")
+
+    for _ in range(2):
+        m.spawn(thread)
+    m.spawn(change, process, name="changer")
+    m.join()
+    m.check(process.vmspace.vm_dsize == PAGE_SIZE, "what is mapped is counted once")
     exits(process)
 
 

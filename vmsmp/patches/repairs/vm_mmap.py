@@ -137,4 +137,22 @@ REPAIRS = (
         """,
         "what is too much for the limit once it is mapped is unmapped",
     ),
+    Repair(
+        "break-is-noted-first",
+        f"{_UNIX}:_obreak",
+        "vmspace.vm_dsize += diff",
+        "pass",
+        "the new end of the heap is noted before anything can wait, and taken back if there is no room",
+        also=(
+            Edit(
+                f"{_UNIX}:_obreak",
+                'if map.hint("size") + diff > proc.hint("rlim_vmem") or not _map(vmspace, old, diff):',
+                """
+                vmspace.vm_dsize += diff
+                if map.hint("size") + diff > proc.hint("rlim_vmem") or not _map(vmspace, old, diff):
+                    vmspace.vm_dsize -= diff
+                """,
+            ),
+        ),
+    ),
 )

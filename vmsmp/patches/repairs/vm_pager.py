@@ -96,4 +96,15 @@ REPAIRS = (
         """,
         "a device forgets an object only if it is the one that ends",
     ),
+    Repair(
+        "device-is-begun-once",
+        f"{_MODULE}.device:cdev_pager_allocate",
+        "vm_object_hold(obj)",
+        """
+        if ops is not None and ops is not old_dev_pager_ops:
+            ops.cdev_pg_dtor(vm, handle)
+        vm_object_hold(obj)
+        """,
+        "a constructor whose object was there already is undone by the destructor",
+    ),
 )

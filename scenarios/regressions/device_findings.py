@@ -1,7 +1,7 @@
 """Findings in the kernel's pagers of devices: the model does what vm_pager.h and device_pager.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, leave
+from vmsmp.scenarios._kit import busied_page, give_back
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.devices import FrameBuffer, Kpmap, kernel_pages
 from vmsmp.scenarios.vm_map._spaces import BASE, map_device
@@ -11,13 +11,11 @@ from vmsmp.vm.vm_map import (
     VM_SUBSYS_MMAP,
     Mapping,
     vm_map_find,
-    vm_map_remove,
     vm_map_user_wiring,
-    vmspace_rel,
 )
 from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq
-from vmsmp.vm.vm_pager import dev_pager_alloc
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq, vm_page_wakeup
+from vmsmp.vm.vm_pager import dev_pager_alloc, dev_pager_getpage
 
 
 @scenario(
@@ -93,7 +91,7 @@ def munlock_unwires_a_kernel_page(m):
     cpus=2,
     tags={"map", "object", "device", "finding"},
     fixed=True,
-    schedule="v1:device_forgets_its_new_object+repair=device-pages-are-valid:bb:1.109>2",
+    schedule="v1:device_forgets_its_new_object:1:1.34>2",
 )
 def device_forgets_its_new_object(m):
     """A device is mapped again while the end of its last mapping is under way, and the kernel panics later.
@@ -103,21 +101,17 @@ def device_forgets_its_new_object(m):
     object: that is the new one by now.  When that ends in turn, the device has none to be forgotten.
     Repair `device-forgets-its-own`: the device forgets an object only if it is the one that ends.
     """
-    vm = m.boot(pages=24, l2_size=1, object_hash=1, scan_yield=1)
-    (page,) = kernel_pages(vm, 1)
-    screen = FrameBuffer([page.phys])
-    process = Process(vm)
+    vm = m.boot(pages=8, l2_size=1, object_hash=1, scan_yield=1)
+    (frame,) = kernel_pages(vm, 1)
+    screen = FrameBuffer([frame.phys])
     obj = dev_pager_alloc(vm, screen, 1, VM_PROT_RW)
-    what = Mapping(object=obj, prot=VM_PROT_RW, max=VM_PROT_RW, id=VM_SUBSYS_MMAP)
-    vm_map_find(process.map, BASE, PAGE_SIZE, PAGE_SIZE, False, what)
-    process.enter().load(BASE)
-    leave(vm)
+    dev_pager_getpage(obj, busied_page(vm, obj, 0), 0)
+    vm_page_wakeup(obj.peek("rb_memq")[0])
 
     def other():
         vm_object_deallocate(dev_pager_alloc(vm, screen, 1, VM_PROT_RW))
 
-    m.spawn(vm_map_remove, process.map, BASE, BASE + PAGE_SIZE, name="user")
+    m.spawn(vm_object_deallocate, obj, name="user")
     m.spawn(other)
     m.join()
-    vmspace_rel(process.vmspace)
-    vm_page_freezwq(page)
+    vm_page_freezwq(frame)

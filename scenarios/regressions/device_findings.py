@@ -1,7 +1,7 @@
 """Findings in the kernel's pagers of devices: the model does what vm_pager.h and device_pager.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import busied_page, give_back
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.devices import FrameBuffer, Kpmap, kernel_pages
 from vmsmp.scenarios.vm_map._spaces import BASE, map_device
@@ -13,8 +13,9 @@ from vmsmp.vm.vm_map import (
     vm_map_find,
     vm_map_user_wiring,
 )
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq
-from vmsmp.vm.vm_pager import dev_pager_alloc
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq, vm_page_wakeup
+from vmsmp.vm.vm_pager import dev_pager_alloc, dev_pager_getpage
 
 
 @scenario(
@@ -84,3 +85,33 @@ def munlock_unwires_a_kernel_page(m):
     m.join()
     give_back(process.vmspace)
     vm_page_freezwq(page)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "object", "device", "finding"},
+    fixed=True,
+    schedule="v1:device_forgets_its_new_object:1:1.34>2",
+)
+def device_forgets_its_new_object(m):
+    """A device is mapped again while the end of its last mapping is under way, and the kernel panics later.
+
+    An object that ends is passed over by a lookup, so the device gets another one.  The end of the first may
+    have lost the object's token, as it does between many pages.  Only then has it the device forget its
+    object: that is the new one by now.  When that ends in turn, the device has none to be forgotten.
+    Repair `device-forgets-its-own`: the device forgets an object only if it is the one that ends.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1, scan_yield=1)
+    (frame,) = kernel_pages(vm, 1)
+    screen = FrameBuffer([frame.phys])
+    obj = dev_pager_alloc(vm, screen, 1, VM_PROT_RW)
+    dev_pager_getpage(obj, busied_page(vm, obj, 0), 0)
+    vm_page_wakeup(obj.peek("rb_memq")[0])
+
+    def other():
+        vm_object_deallocate(dev_pager_alloc(vm, screen, 1, VM_PROT_RW))
+
+    m.spawn(vm_object_deallocate, obj, name="user")
+    m.spawn(other)
+    m.join()
+    vm_page_freezwq(frame)

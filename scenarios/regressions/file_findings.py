@@ -1,15 +1,16 @@
 """Findings where files are mapped: the model does what vnode_pager.c, vm_object.c and vm_map.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import file_object, give_back
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
-from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.scenarios.vm_map._spaces import BASE, new_space
+from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 from vmsmp.vm.vm_pager import vnode_pager_reference
-from vmsmp.vm.vnode import vn_lock, vn_unlock
+from vmsmp.vm.vnode import VTEXT, vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
 
@@ -98,3 +99,29 @@ def msync_leaves_what_is_read_only(m):
     give_back(process.vmspace)
     vm_object_deallocate(obj)
     _revoke(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "reference", "vnode", "exec", "finding"},
+    fixed=True,
+    schedule="v1:running_program_is_no_text:3:1.45>2",
+)
+def running_program_is_no_text(m):
+    """A program ends as another process begins to run its file, and that can be written while it runs.
+
+    A file that is text (VTEXT) cannot be opened for writing.  Who runs it sets the flag, unlocks the vnode,
+    and maps the file.  In between the last mapping of it may go, and with that goes the flag.
+    Repair `text-is-marked-once-mapped`: set the flag when the file has been mapped, too.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    spaces = [new_space(vm) for _ in range(2)]
+    elf_load_file(spaces[0].vm_map, vp, BASE, 1)
+    vm_object_deallocate(obj)
+    m.spawn(give_back, spaces[0], name="ends")
+    m.spawn(elf_load_file, spaces[1].vm_map, vp, BASE, 1, name="begins")
+    m.join()
+    m.check(vp.peek("v_flag") & VTEXT, "the file of a program that runs is text")
+    give_back(spaces[1])
+    end_of_file(vp)

@@ -14,10 +14,17 @@ from vmsmp.vm.vm_map import (
     VM_PROT_RW,
     vm_map_protect,
 )
-from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mincore, sys_mlockall, sys_munmap, vm_mmap
+from vmsmp.vm.vm_mmap import (
+    MCL_FUTURE,
+    sys_mincore,
+    sys_mlockall,
+    sys_munlockall,
+    sys_munmap,
+    vm_mmap,
+)
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
-from vmsmp.vm.vm_unix import sys_sbrk
+from vmsmp.vm.vm_unix import sys_obreak, sys_sbrk
 
 
 def mmap(map, address, pages, flags, prot=VM_PROT_RW, handle=None):
@@ -157,6 +164,35 @@ def heap_grows_for_one_of_two(m):
 
 
 @scenario(
+    cpus=3,
+    tags={"map", "mmap", "finding"},
+    fixed=True,
+    schedule="v1:break_is_set_for_one_of_two:0:1.12>3,3.17>2",
+)
+def break_is_set_for_one_of_two(m):
+    """Two threads set the end of the heap to one address, and one of them is told that there is no memory.
+
+    sys_obreak maps what is between the old end and the new one, and notes the new one then.  As in sys_sbrk
+    the map's token is lost meanwhile, and both threads may map the same addresses.
+    Repair `break-is-noted-first`: note the new end before anything can wait.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+    process.vmspace.vm_daddr = at(8)
+
+    def thread():
+        run_in(vm, process.vmspace)
+        m.check(not sys_obreak(process.vmspace, at(9)), "a heap may end where it ends")
+
+    for _ in range(2):
+        m.spawn(thread)
+    m.spawn(change, process, name="changer")
+    m.join()
+    m.check(process.vmspace.vm_dsize == PAGE_SIZE, "what is mapped is counted once")
+    exits(process)
+
+
+@scenario(
     cpus=1, tags={"map", "mmap", "wire", "finding"}, fixed=True, schedule="v1:heap_is_wired_within_a_page:0:"
 )
 def heap_is_wired_within_a_page(m):
@@ -278,4 +314,81 @@ def mappings_pass_the_limit(m):
     m.spawn(change, process, name="changer")
     m.join()
     m.check(process.map.peek("size") <= limit, "an address space is no larger than its limit")
+    exits(process)
+
+
+@scenario(cpus=1, tags={"map", "mmap", "wire", "finding"}, fixed=True, schedule="v1:heap_stays_locked:0:")
+def heap_stays_locked(m):
+    """A process locks all its memory to come, lets its heap grow, and unlocks all: the heap stays locked.
+
+    What mmap maps is wired for the user.  sys_sbrk and sys_obreak wire for the kernel what they map, and
+    neither munlockall nor munlock ends such a wiring.
+    Repair `break-is-wired-for-the-user`: wire it for the user.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+    process.vmspace.vm_daddr = at(8)
+
+    def user():
+        process.enter()
+        sys_mlockall(process.map, MCL_FUTURE)
+        sys_obreak(process.vmspace, at(9))
+        sys_munlockall(process.map)
+        heap = process.map.raw_rb_root.at_or_before(at(8))
+        m.check(not heap.peek("wired_count"), "what was unlocked is not locked")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mincore_leaves_the_last_page_out:0:"
+)
+def mincore_leaves_the_last_page_out(m):
+    """A process asks what is in memory of bytes on two pages, and is told of the first one only.
+
+    sys_mincore rounds the address down to a page and the length up to pages, each by itself.
+    Repair `mincore-rounds-the-end`: round the end up.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 2)
+
+    def user():
+        process.enter()
+        vector = {}
+
+        def subyte(index, value):
+            vector[index] = value
+            return 0
+
+        sys_mincore(process.map, at(1) - 1, 2, subyte)
+        m.check(len(vector) == 2, "each page of a range has a byte")
+
+    for page in range(2):
+        write(process, page, 1)
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:limit_counts_what_is_replaced:0:")
+def limit_counts_what_is_replaced(m):
+    """A process whose address space is as large as its limit replaces a mapping, and is refused.
+
+    `vm_mmap` adds what it is to map to the size of the map, and compares that with the limit before it unmaps
+    what is replaced: nothing would grow.
+    Repair `mmap-takes-off-what-it-replaces`: do not count what is to be unmapped.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        run_in(vm, process.vmspace)
+        vm.mycpu().proc.rlim_vmem = process.map.peek("size")
+        error, _ = mmap(process.map, at(0), 1, MAP_ANON | MAP_FIXED)
+        m.check(not error, "a mapping can be replaced by one as large")
+
+    m.spawn(user)
+    m.join()
     exits(process)

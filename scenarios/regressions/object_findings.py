@@ -32,7 +32,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_flush, vm_pageout_scan_inactive
-from vmsmp.vm.vm_pager import cdev_pager_allocate
+from vmsmp.vm.vm_pager import CdevPagerOps, cdev_pager_allocate
 from vmsmp.vm.vnode import vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
@@ -366,3 +366,33 @@ def sync_of_a_partly_valid_page(m):
     space.end()
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "reference", "device", "finding"},
+    fixed=True,
+    schedule="v1:device_is_begun_twice_and_ended_once+repair=device-is-referenced-once:0:",
+)
+def device_is_begun_twice_and_ended_once(m):
+    """A device is mapped twice and unmapped twice, and its driver goes on as if it were still mapped.
+
+    `cdev_pager_allocate` calls the driver's constructor for every mapping, before it looks whether there is
+    an object; the destructor is called when the object ends, once.
+    Repair `device-is-begun-once`: a constructor whose object was there already is undone.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    begun = []
+
+    def ctor(*_):
+        begun.append(1)
+        return 0
+
+    def dtor(*_):
+        begun.pop()
+
+    ops = CdevPagerOps(lambda *_: 0, ctor, dtor)
+    for obj in [cdev_pager_allocate(vm, "card", 1, ops) for _ in range(2)]:
+        vm_object_deallocate(obj)
+    m.check(obj.freed, "an object ends with the last mapping")
+    m.check(not begun, "what was begun for a mapping is ended with it")

@@ -7,6 +7,7 @@ from typing import Final
 ERESTART: Final = -1
 ENOENT: Final = 2
 EINTR: Final = 4
+EIO: Final = 5
 EDEADLK: Final = 11
 ENOMEM: Final = 12
 EACCES: Final = 13

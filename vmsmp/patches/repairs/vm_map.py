@@ -448,4 +448,14 @@ REPAIRS = (
         """,
         "the stack of a resident program is unmapped before its copy gets a new one",
     ),
+    Repair(
+        "text-is-marked-once-mapped",
+        "vmsmp.vm.imgact_elf:elf_load_section",
+        "vm_map_entry_release(map.vm, count)",
+        """
+        vm_map_entry_release(map.vm, count)
+        vsetflags(vp, VTEXT)
+        """,
+        "a file is marked as text when it has been mapped, too",
+    ),
 )

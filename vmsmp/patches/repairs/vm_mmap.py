@@ -137,4 +137,59 @@ REPAIRS = (
         """,
         "what is too much for the limit once it is mapped is unmapped",
     ),
+    Repair(
+        "break-is-noted-first",
+        f"{_UNIX}:_obreak",
+        "vmspace.vm_dsize += diff",
+        "pass",
+        "the new end of the heap is noted before anything can wait, and taken back if there is no room",
+        also=(
+            Edit(
+                f"{_UNIX}:_obreak",
+                'if map.hint("size") + diff > proc.hint("rlim_vmem") or not _map(vmspace, old, diff):',
+                """
+                vmspace.vm_dsize += diff
+                if map.hint("size") + diff > proc.hint("rlim_vmem") or not _map(vmspace, old, diff):
+                    vmspace.vm_dsize -= diff
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "break-is-wired-for-the-user",
+        f"{_UNIX}:_obreak",
+        "vm_map_kernel_wiring(map, old, new, 0)",
+        """
+        from vmsmp.vm.vm_map.wiring import vm_map_user_wiring
+
+        vm_map_user_wiring(map, old, new, False)
+        """,
+        "what the heap grows by is wired for the user, who can unlock it",
+    ),
+    Repair(
+        "mincore-rounds-the-end",
+        f"{_MODULE}:sys_mincore",
+        "first_addr = addr = trunc_page(addr)",
+        """
+        size += addr & PAGE_MASK
+        first_addr = addr = trunc_page(addr)
+        """,
+        "the end of the range is rounded up, wherever it begins",
+    ),
+    Repair(
+        "mmap-takes-off-what-it-replaces",
+        f"{_MODULE}:_mmap",
+        'used: int = map.hint("size")',
+        """
+        used: int = map.hint("size")
+        if flags & MAP_FIXED and not flags & MAP_TRYFIXED:
+            vm_map_lock_read(map)
+            entry = map.rb_root.first()
+            while entry is not None:
+                used -= max(0, min(entry.ba.end, addr + size) - max(entry.ba.start, addr))
+                entry = map.rb_root.next(entry)
+            vm_map_unlock(map)
+        """,
+        "what is to be unmapped is not counted",
+    ),
 )

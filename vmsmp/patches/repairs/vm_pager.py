@@ -91,4 +91,25 @@ REPAIRS = (
         "wake_limit = pfreecnt.fetchadd(1) in (0, 1)",
         "who waits for a client's buffers is woken as soon as there is one again",
     ),
+    Repair(
+        "device-forgets-its-own",
+        f"{_MODULE}.device:dev_pager_dealloc",
+        "devp.ops.cdev_pg_dtor(vm, devp.dev)",
+        """
+        if devp.ops is not old_dev_pager_ops or devp.dev.si_object is obj:
+            devp.ops.cdev_pg_dtor(vm, devp.dev)
+        """,
+        "a device forgets an object only if it is the one that ends",
+    ),
+    Repair(
+        "device-is-begun-once",
+        f"{_MODULE}.device:cdev_pager_allocate",
+        "vm_object_hold(obj)",
+        """
+        if ops is not None and ops is not old_dev_pager_ops:
+            ops.cdev_pg_dtor(vm, handle)
+        vm_object_hold(obj)
+        """,
+        "a constructor whose object was there already is undone by the destructor",
+    ),
 )

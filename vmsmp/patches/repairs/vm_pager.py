@@ -1,4 +1,4 @@
-"""Repairs of the pagers (sys/vm/vnode_pager.c, sys/vm/device_pager.c)."""
+"""Repairs of the pagers (sys/vm/vnode_pager.c, sys/vm/device_pager.c, sys/vm/swap_pager.c)."""
 
 from __future__ import annotations
 
@@ -57,5 +57,28 @@ REPAIRS = (
         "if result == VM_PAGER_OK and m.valid != VM_PAGE_BITS_ALL:",
         "if result == VM_PAGER_OK and pagertab[obj.type] is not _DEVICE and m.valid != VM_PAGE_BITS_ALL:",
         "what the pager of a device returns is not looked at: it may have put another page there",
+    ),
+    Repair(
+        "pageout-cleans-before-transfer",
+        "vmsmp.vm.vm_pager.swap_io:_put",
+        """
+        if obj.type == OBJT_SWAP:
+            vm_page_dirty(m)
+        """,
+        """
+        if obj.type == OBJT_SWAP:
+            vm_page_undirty(m)
+        """,
+        "a page is clean from when it is copied to the device on, and dirty again if that fails",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pager.swap_io:_written",
+                """
+                if m.object.type == OBJT_SWAP:
+                    vm_page_undirty(m)
+                """,
+                "pass",
+            ),
+        ),
     ),
 )

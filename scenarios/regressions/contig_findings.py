@@ -2,6 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages
+from vmsmp.vm.subr_alist import ALIST_BLOCK_NONE, alist_alloc, alist_create, alist_free
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
     NO_RUN,
@@ -163,3 +164,30 @@ def contig_cleans_a_revoked_file(m):
     m.spawn(end_of_file, vp, name="revoker")
     m.join()
     vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "alist", "finding"},
+    fixed=True,
+    schedule="v1:search_hides_what_is_below:0:",
+)
+def search_hides_what_is_below(m):
+    """A search of an alist from a block on finds nothing, and the next one from the first block neither.
+
+    A leaf that has no run of some length says so, and is passed by from then on.  A search that begins inside
+    the leaf has not seen the blocks before, so it must not say that.  `alst_leaf_alloc` means to ask whether
+    the search began before the leaf, but has by then reduced the beginning to a place within the leaf, which
+    is less than where any leaf but the first begins.
+    Repair `search-asks-where-it-began`: ask before that.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+
+    def user():
+        bl = alist_create(vm, 64)
+        alist_free(bl, 32, 8)
+        m.check(alist_alloc(bl, 40, 1) == ALIST_BLOCK_NONE, "nothing is free from there on")
+        m.check(alist_alloc(bl, 0, 1) == 32, "what is free is found")
+
+    m.spawn(user, name="user")
+    m.join()

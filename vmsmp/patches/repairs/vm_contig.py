@@ -1,4 +1,4 @@
-"""Repairs of contiguous memory (sys/vm/vm_contig.c)."""
+"""Repairs of contiguous memory (sys/vm/vm_contig.c, sys/kern/subr_alist.c)."""
 
 from __future__ import annotations
 
@@ -41,5 +41,12 @@ REPAIRS = (
             vput(vp)
         """,
         "the vnode is referenced and locked unless it was reclaimed, and it is that one which is unlocked",
+    ),
+    Repair(
+        "search-asks-where-it-began",
+        "vmsmp.vm.subr_alist:Leaf.alloc",
+        "start %= ALIST_BMAP_RADIX",
+        "start = 0 if start <= blk else blk + 1",
+        "a leaf lowers its hint only if the search began before it",
     ),
 )

@@ -81,4 +81,17 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "failed-read-unmaps",
+        "vmsmp.vm.vm_pager.vnode_lock:vnode_pager_freepage",
+        "vm_page_free(m)",
+        """
+        from vmsmp.vm.vm_map.flags import VM_PROT_NONE
+        from vmsmp.vm.vm_page.protect import vm_page_protect
+
+        vm_page_protect(m, VM_PROT_NONE)
+        vm_page_free(m)
+        """,
+        "a page that could not be read is unmapped before it is freed",
+    ),
 )

@@ -191,3 +191,27 @@ def search_hides_what_is_below(m):
 
     m.spawn(user, name="user")
     m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "alist", "finding"},
+    fixed=True,
+    schedule="v1:whole_alist_cannot_be_had:0:",
+)
+def whole_alist_cannot_be_had(m):
+    """All blocks of an alist are free, and nobody can have them in one piece.
+
+    `alist_alloc` asks its tree only for less than the tree covers.  An alist whose length is that of its tree
+    (32 blocks, 512, 8192 and so on) refuses its whole length, and whatever is rounded up to it, as 300 of 512.
+    Repair `alist-gives-all`: only what is longer than the tree is refused.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+
+    def user():
+        bl = alist_create(vm, 512)
+        alist_free(bl, 0, 512)
+        m.check(alist_alloc(bl, 0, 300) == 0, "a run is found while all blocks are free")
+
+    m.spawn(user, name="user")
+    m.join()

@@ -49,4 +49,11 @@ REPAIRS = (
         "start = 0 if start <= blk else blk + 1",
         "a leaf lowers its hint only if the search began before it",
     ),
+    Repair(
+        "alist-gives-all",
+        "vmsmp.vm.subr_alist:alist_alloc",
+        "if count >= bl.bl_radix:",
+        "if count > bl.bl_radix:",
+        "a run as long as the tree is looked for, too",
+    ),
 )

@@ -203,7 +203,7 @@ def whole_alist_cannot_be_had(m):
     """All blocks of an alist are free, and nobody can have them in one piece.
 
     `alist_alloc` asks its tree only for less than the tree covers.  An alist whose length is that of its tree
-    (32 blocks, 512, 8192 and so on) refuses its whole length, and whatever is rounded up to it, as 300 of 512.
+    (32 blocks, 512, 8192 and so on) refuses its whole length, and what is rounded up to it, as 300 of 512.
     Repair `alist-gives-all`: only what is longer than the tree is refused.
     """
     vm = m.boot(pages=4, l2_size=1)

@@ -22,6 +22,18 @@ from vmsmp.vm.vm_page import (
     vm_page_startup_finish,
     vm_page_wakeup,
 )
+from vmsmp.vm.vnode import vn_lock, vn_unlock
+
+
+def _dirty_file(vm):
+    """Return a vnode and its object with a page that is dirty and inactive."""
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    vm_page_busy_wait(page, True)
+    vm_page_dirty(page)
+    vm_page_deactivate(page)
+    vm_page_wakeup(page)
+    return vp, obj
 
 
 def _run(vm, pages):
@@ -154,16 +166,39 @@ def contig_cleans_a_revoked_file(m):
     Repair `contig-references-the-vnode`: reference and lock it as the pagedaemon does, and unlock that one.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
-    vp, obj = file_object(vm, 1)
-    (page,) = idle_pages(vm, obj, [0])
-    vm_page_busy_wait(page, True)
-    vm_page_dirty(page)
-    vm_page_deactivate(page)
-    vm_page_wakeup(page)
+    vp, obj = _dirty_file(vm)
     m.spawn(vm_contig_pg_clean, vm, vm.page.PQ_INACTIVE, 1, name="cleaner")
     m.spawn(end_of_file, vp, name="revoker")
     m.join()
     vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:contig_cleans_its_own_file:0:",
+)
+def contig_cleans_its_own_file(m):
+    """A thread that has a vnode locked asks for contiguous memory, and the kernel stops.
+
+    `vm_contig_pg_clean` locks the vnode of any dirty page that it meets and waits for it as long as it takes;
+    it does not ask who has it.  The pagedaemon, which does the same, has no vnode locked when it begins, and
+    waits for a moment only.
+    Repair `contig-leaves-its-own-file`: leave a page whose vnode the thread has locked itself.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = _dirty_file(vm)
+
+    def driver():
+        vn_lock(vp)
+        vm_contig_pg_clean(vm, vm.page.PQ_INACTIVE, 1)
+        vn_unlock(vp)
+
+    m.spawn(driver, name="driver")
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)
 
 
 @scenario(

@@ -56,4 +56,22 @@ REPAIRS = (
         "if count > bl.bl_radix:",
         "a run as long as the tree is looked for, too",
     ),
+    Repair(
+        "contig-leaves-its-own-file",
+        f"{_MODULE}:_launder",
+        "if obj.type == OBJT_VNODE:",
+        """
+        from vmsmp.sync.errno import LK_EXCLUSIVE
+        from vmsmp.sync.lockmgr.status import lockstatus
+        from vmsmp.sync.thread import curthread
+
+        mine = obj.type == OBJT_VNODE and (
+            lockstatus(_handle(obj).v_lock, curthread(m.vm.machine)) == LK_EXCLUSIVE
+        )
+        if mine:
+            vm_page_wakeup(m)
+        elif obj.type == OBJT_VNODE:
+        """,
+        "the page of a file whose vnode the thread has locked itself is left",
+    ),
 )

@@ -2,6 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages
+from vmsmp.vm.subr_alist import ALIST_BLOCK_NONE, alist_alloc, alist_create, alist_free
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
     NO_RUN,
@@ -21,6 +22,18 @@ from vmsmp.vm.vm_page import (
     vm_page_startup_finish,
     vm_page_wakeup,
 )
+from vmsmp.vm.vnode import vn_lock, vn_unlock
+
+
+def _dirty_file(vm):
+    """Return a vnode and its object with a page that is dirty and inactive."""
+    vp, obj = file_object(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    vm_page_busy_wait(page, True)
+    vm_page_dirty(page)
+    vm_page_deactivate(page)
+    vm_page_wakeup(page)
+    return vp, obj
 
 
 def _run(vm, pages):
@@ -153,13 +166,87 @@ def contig_cleans_a_revoked_file(m):
     Repair `contig-references-the-vnode`: reference and lock it as the pagedaemon does, and unlock that one.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
-    vp, obj = file_object(vm, 1)
-    (page,) = idle_pages(vm, obj, [0])
-    vm_page_busy_wait(page, True)
-    vm_page_dirty(page)
-    vm_page_deactivate(page)
-    vm_page_wakeup(page)
+    vp, obj = _dirty_file(vm)
     m.spawn(vm_contig_pg_clean, vm, vm.page.PQ_INACTIVE, 1, name="cleaner")
     m.spawn(end_of_file, vp, name="revoker")
     m.join()
     vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:contig_cleans_its_own_file:0:",
+)
+def contig_cleans_its_own_file(m):
+    """A thread that has a vnode locked asks for contiguous memory, and the kernel stops.
+
+    `vm_contig_pg_clean` locks the vnode of any dirty page that it meets and waits for it as long as it takes;
+    it does not ask who has it.  The pagedaemon, which does the same, has no vnode locked when it begins, and
+    waits for a moment only.
+    Repair `contig-leaves-its-own-file`: leave a page whose vnode the thread has locked itself.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = _dirty_file(vm)
+
+    def driver():
+        vn_lock(vp)
+        vm_contig_pg_clean(vm, vm.page.PQ_INACTIVE, 1)
+        vn_unlock(vp)
+
+    m.spawn(driver, name="driver")
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "alist", "finding"},
+    fixed=True,
+    schedule="v1:search_hides_what_is_below:0:",
+)
+def search_hides_what_is_below(m):
+    """A search of an alist from a block on finds nothing, and the next one from the first block neither.
+
+    A leaf that has no run of some length says so, and is passed by from then on.  A search that begins inside
+    the leaf has not seen the blocks before, so it must not say that.  `alst_leaf_alloc` means to ask whether
+    the search began before the leaf, but has by then reduced the beginning to a place within the leaf, which
+    is less than where any leaf but the first begins.
+    Repair `search-asks-where-it-began`: ask before that.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+
+    def user():
+        bl = alist_create(vm, 64)
+        alist_free(bl, 32, 8)
+        m.check(alist_alloc(bl, 40, 1) == ALIST_BLOCK_NONE, "nothing is free from there on")
+        m.check(alist_alloc(bl, 0, 1) == 32, "what is free is found")
+
+    m.spawn(user, name="user")
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "alist", "finding"},
+    fixed=True,
+    schedule="v1:whole_alist_cannot_be_had:0:",
+)
+def whole_alist_cannot_be_had(m):
+    """All blocks of an alist are free, and nobody can have them in one piece.
+
+    `alist_alloc` asks its tree only for less than the tree covers.  An alist whose length is that of its tree
+    (32 blocks, 512, 8192 and so on) refuses its whole length, and what is rounded up to it, as 300 of 512.
+    Repair `alist-gives-all`: only what is longer than the tree is refused.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+
+    def user():
+        bl = alist_create(vm, 512)
+        alist_free(bl, 0, 512)
+        m.check(alist_alloc(bl, 0, 300) == 0, "a run is found while all blocks are free")
+
+    m.spawn(user, name="user")
+    m.join()

@@ -1,7 +1,7 @@
 """Findings in the kernel's faults: the model does what vm_fault.c does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, leave
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back, leave
 from vmsmp.scenarios.vm_fault._memory import (
     Process,
     copy_wired,
@@ -10,6 +10,7 @@ from vmsmp.scenarios.vm_fault._memory import (
     page_out,
     share,
 )
+from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private, shared_file
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_page
 from vmsmp.vm.vm_map import (
@@ -35,7 +36,13 @@ from vmsmp.vm.vm_object import (
     vm_object_drop,
     vm_object_hold,
 )
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_unhold
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    vm_page_busy_wait,
+    vm_page_set_invalid,
+    vm_page_unhold,
+    vm_page_wakeup,
+)
 
 
 def mlock(m, process, pages=1):
@@ -443,3 +450,39 @@ def prefault_maps_an_older_page(m):
     m.join()
     give_back(process.vmspace)
     vm_object_deallocate(file)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:failed_read_frees_what_is_mapped:0:",
+)
+def failed_read_frees_what_is_mapped(m):
+    """A page of a file is mapped by one process, cannot be read again for another one, and the kernel stops.
+
+    Who throws a buffer away makes its pages invalid and leaves them mapped.  A fault finds the page invalid
+    and has it read again.  If that fails, `vnode_pager_freepage` frees the page, which must not be mapped.
+    Repair `failed-read-unmaps`: take its mappings away before.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    (page,) = obj.raw_rb_memq.values()
+    reader, other = Process(vm), Process(vm)
+    for process in (reader, other):
+        map_shared(m, process, obj, 1)
+
+    def both():
+        m.check(reader.enter().load(BASE) is not None, "a file that is mapped can be read")
+        vm_page_busy_wait(page, False)
+        vm_page_set_invalid(page, 0, PAGE_SIZE)
+        vm_page_wakeup(page)
+        vm.pager.device.failing = True
+        m.check(other.enter().load(BASE) is None, "what cannot be read is not there")
+
+    m.spawn(both, name="both")
+    m.join()
+    for process in (reader, other):
+        give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -1,11 +1,11 @@
-"""Findings in how the kernel forgets a file's pages: the model does what vm_object.c does, step for step."""
+"""Findings in how the kernel forgets pages: the model does what vm_object.c does, step for step."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back
-from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
 from vmsmp.scenarios.vm_fault.sharing import map_shared
-from vmsmp.scenarios.vm_map._spaces import BASE
-from vmsmp.vm.vm_map import vm_map_clean, vm_map_user_wiring
+from vmsmp.scenarios.vm_map._spaces import BASE, map_private, shared_file
+from vmsmp.vm.vm_map import MADV_FREE, vm_map_clean, vm_map_madvise, vm_map_user_wiring
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -47,3 +47,35 @@ def invalidation_strands_wirings(m):
         give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "madvise", "cow", "finding"},
+    fixed=True,
+    schedule="v1:advice_shows_an_older_page:0:",
+)
+def advice_shows_an_older_page(m):
+    """A process says that it does not need some memory's contents, and finds there what it had before a fork.
+
+    MADV_FREE marks the page in the first object clean, so that its memory can be taken without being written
+    out.  Where memory is a copy there is an object behind with the page that was copied: the next fault finds
+    that, neither what was stored last nor zeros, though the process has stored over it long ago.
+    Repair `advice-spares-copies`: memory with something behind it is left as it is.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    before = shared_file(vm, 1)
+    filled(vm, before, ["before"])
+    process = Process(vm)
+    map_private(m, process.map, before, BASE, 1)
+
+    def user():
+        process.enter().store(BASE, "last")
+        vm_map_madvise(process.map, BASE, BASE + PAGE_SIZE, MADV_FREE)
+        page_out(object_at(process.map, BASE), 0)
+        m.check(process.load(BASE) in ("last", 0), "memory of no use is as it was left, or zeros")
+
+    m.spawn(user, name="user")
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(before)

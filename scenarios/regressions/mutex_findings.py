@@ -5,6 +5,7 @@ exclusive and wait as long as it takes, so the VM is not affected.
 """
 
 from vmsmp import scenario
+from vmsmp.sync.errno import PINTERLOCKED
 
 
 @scenario(
@@ -59,4 +60,49 @@ def downgrade_gives_its_count_away(m):
     m.spawn(reader, name="reader")
     mtx.downgrade()
     mtx.unlock()
+    m.join()
+
+
+@scenario(
+    cpus=3,
+    tags={"mutex", "finding"},
+    locks="exact",
+    timeouts="any",
+    fixed=True,
+    schedule="v1:late_writer_strands_readers+exact+any:1:",
+)
+def late_writer_strands_readers(m):
+    """A writer gives up waiting for a mutex that readers hold, and a reader that let it go first waits on.
+
+    While a writer waits, readers queue behind it.  `mtx_delete_link` takes the last writer off its list and
+    clears EXWANTED, so that new readers come in at once; those in the list are let in by the next last
+    release only.  Here the one that holds the mutex waits for the one in the list.
+    Repair `late-writer-lets-readers-in`: with the last writer gone, readers that wait come in beside others.
+    """
+    mtx = m.mutex("mtx")
+    inside = m.atomic(0, name="inside")
+
+    def holder():
+        m.tsleep_interlock("inside")
+        if not inside.load():
+            m.tsleep("inside", PINTERLOCKED, "inside", 0)
+        mtx.unlock()
+
+    def writer():
+        if mtx.lock_timed(1) == 0:
+            mtx.unlock()
+
+    def reader():
+        mtx.lock_shared()
+        inside.store(1)
+        m.wakeup("inside")
+        mtx.unlock()
+
+    def first():
+        mtx.lock_shared()
+        m.spawn(writer, name="writer")
+        m.spawn(reader, name="reader")
+        holder()
+
+    m.spawn(first, name="holder")
     m.join()

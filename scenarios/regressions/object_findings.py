@@ -396,3 +396,45 @@ def device_is_begun_twice_and_ended_once(m):
         vm_object_deallocate(obj)
     m.check(obj.freed, "an object ends with the last mapping")
     m.check(not begun, "what was begun for a mapping is ended with it")
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "flush", "io", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:store_during_a_pageout_is_forgotten:0:1.20>2",
+)
+def store_during_a_pageout_is_forgotten(m):
+    """A process stores to a page of its memory while that is written to swap, and the store is lost.
+
+    As in `store_during_a_sync_is_forgotten`, in another place: the page stays dirty while it is written, so a
+    fault that bypasses the object's locks maps it writeable.  The process stores, and the mapping goes, which
+    says that the page is dirty: it is so already.  Then the transfer ends, and `swp_pager_async_iodone` says
+    that the page is clean.  What is in swap is older.
+    Repair `pageout-cleans-before-transfer`: the page is clean from when it is copied to the device on.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    space = Space(vm, obj, 1)
+    write_fault(space, page)
+    space.remove()
+
+    def process():
+        if bypass_write(space, obj, page) and space.store(0, "late"):
+            space.remove()
+
+    def pagedaemon():
+        if not vm_page_busy_try(page, True):
+            vm_pageout_flush([page], 0)
+
+    m.spawn(pagedaemon)
+    m.spawn(process)
+    m.join()
+    swap = obj.peek("swblock_root").get(0)
+    if swap is not None and not is_dirty(page):
+        m.check(
+            vm.pager.contents[swap] == vm.memory.read_pieces(page.phys), "a clean page is as it is in swap"
+        )
+    space.end()
+    vm_object_deallocate(obj)

@@ -25,8 +25,10 @@ from vmsmp.vm.vm_page import (
     vm_page_freezwq,
     vm_page_grab,
     vm_page_hash_get,
+    vm_page_hold,
     vm_page_lookup_busy_wait,
     vm_page_sbusy_drop,
+    vm_page_unhold,
     vm_page_unwire,
     vm_page_wakeup,
     vm_page_wire,
@@ -232,6 +234,41 @@ def grabs_meet_at_an_index(m):
     m.spawn(_grab_and_let_go, obj, name="grabber")
     m.spawn(_grab_and_let_go, obj, name="other")
     m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"page", "wait", "hold", "finding"},
+    fixed=True,
+    schedule="v1:unhold_wakes_nobody:0:",
+)
+def unhold_wakes_nobody(m):
+    """A process waits for memory, the last page that somebody held becomes free, and it goes on waiting.
+
+    A page that is freed while it is held becomes free with the last hold.  Every free wakes who waits for
+    pages if there are enough; this one, in `vm_page_unhold`, does not.
+    Repair `unhold-wakes`: wake them as a free does.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    set_limits(vm, v_free_min=1)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    hoard = take_kernel_pages(vm, 3)
+    vmstats_rollup(vm)
+
+    def holder():
+        vm_page_busy_wait(page, True)
+        vm_page_hold(page)
+        vm_page_free(page)
+        m.yield_()
+        vm_page_unhold(page)
+
+    m.spawn(holder, name="holder")
+    m.spawn(vm_wait, vm, 100, name="waiter")
+    m.join()
+    for kept in hoard:
+        vm_page_freezwq(kept)
     vm_object_deallocate(obj)
 
 

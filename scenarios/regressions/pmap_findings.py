@@ -1,7 +1,7 @@
 """Findings in page tables and their invalidation: the model does what pmap.c and pmap_inval.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import Space, at, enter_hash, give_back, idle_pages, leave
+from vmsmp.scenarios._kit import Space, at, enter_hash, give_back, idle_pages, leave, touch
 from vmsmp.scenarios.vm_fault._memory import Process, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.pmap import (
@@ -13,11 +13,13 @@ from vmsmp.vm.pmap import (
 )
 from vmsmp.vm.vm_map import (
     MADV_FREE,
+    VM_PROT_EXECUTE,
     VM_PROT_NONE,
     VM_PROT_READ,
     VM_PROT_RW,
     vm_map_lock_read,
     vm_map_madvise,
+    vm_map_protect,
     vm_map_unlock,
 )
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_page_remove
@@ -252,3 +254,34 @@ def guess_against_page_table(m):
     m.spawn(owner, name="owner")
     m.join()
     vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=1,
+    tags={"finding", "pmap", "map", "fault"},
+    fixed=True,
+    schedule="v1:protection_leaves_what_is_executable:0:",
+)
+def protection_leaves_what_is_executable(m):
+    """A process makes code of its own readable only, and goes on executing it.
+
+    Memory that may be read and not executed is mapped with PG_NX.  `pmap_protect` takes the right to write
+    out of entries, and does not put PG_NX in: what was touched while it was code stays code, as long as it
+    stays mapped.
+    Repair `protection-forbids-execution`: an entry gets PG_NX if a new one of these rights would have it.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = Process(vm)
+    map_anon(m, process.map, BASE, 2, VM_PROT_READ | VM_PROT_EXECUTE)
+
+    def user():
+        process.enter()
+        fetch = m.curcpu.mmu.fetch
+        m.check(touch(fetch, BASE), "code can be executed")
+        vm_map_protect(process.map, BASE, BASE + 2 * PAGE_SIZE, VM_PROT_READ, False)
+        m.check(not touch(fetch, BASE + PAGE_SIZE), "what may only be read cannot be executed")
+        m.check(not touch(fetch, BASE), "what was code cannot be executed any more")
+
+    m.spawn(user, name="user")
+    m.join()
+    give_back(process.vmspace)

@@ -102,6 +102,17 @@ def test_a_page_is_read_if_the_file_has_it(alone, filesize, said, valid):
     assert (said, valid) == alone(program)
 
 
+def test_a_page_is_not_read_while_the_device_fails(alone):
+    def program(vm):
+        _vp, obj = file_object(vm, 1)
+        page = busied_page(vm, obj, 0)
+        poke(page, valid=0)
+        vm.pager.device.failing = True
+        return p.vnode_pager_getpage(obj, page), page.peek("valid")
+
+    assert (p.VM_PAGER_ERROR, 0) == alone(program)
+
+
 def test_pages_are_written_up_to_the_end_of_the_file(alone):
     def program(vm):
         vp, obj = file_object(vm, 3)

@@ -121,4 +121,23 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "protection-forbids-execution",
+        "vmsmp.vm.pmap.remove:pmap_protect",
+        "if prot & VM_PROT_WRITE:",
+        """
+        from vmsmp.vm.pmap.bits import PG_NX, pte_prot
+
+        def forbid(info, pmark, _pt_pv, va, ptep):
+            pte = ptep.load()
+            while not pte & PG_NX and not pmap_inval_smp_cmpset(info.pmap, va, ptep, pte, pte | PG_NX):
+                pte = ptep.load()
+            pv_placemarker_wakeup(pmark)
+
+        if pte_prot(prot) & PG_NX:
+            pmap_scan(PmapScanInfo(pmap, sva, eva, forbid), True)
+        if prot & VM_PROT_WRITE:
+        """,
+        "an entry that may not be executed any more says so",
+    ),
 )

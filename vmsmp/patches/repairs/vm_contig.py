@@ -1,4 +1,4 @@
-"""Repairs of contiguous memory (sys/vm/vm_contig.c)."""
+"""Repairs of contiguous memory (sys/vm/vm_contig.c, sys/kern/subr_alist.c)."""
 
 from __future__ import annotations
 
@@ -41,5 +41,37 @@ REPAIRS = (
             vput(vp)
         """,
         "the vnode is referenced and locked unless it was reclaimed, and it is that one which is unlocked",
+    ),
+    Repair(
+        "search-asks-where-it-began",
+        "vmsmp.vm.subr_alist:Leaf.alloc",
+        "start %= ALIST_BMAP_RADIX",
+        "start = 0 if start <= blk else blk + 1",
+        "a leaf lowers its hint only if the search began before it",
+    ),
+    Repair(
+        "alist-gives-all",
+        "vmsmp.vm.subr_alist:alist_alloc",
+        "if count >= bl.bl_radix:",
+        "if count > bl.bl_radix:",
+        "a run as long as the tree is looked for, too",
+    ),
+    Repair(
+        "contig-leaves-its-own-file",
+        f"{_MODULE}:_launder",
+        "if obj.type == OBJT_VNODE:",
+        """
+        from vmsmp.sync.errno import LK_EXCLUSIVE
+        from vmsmp.sync.lockmgr.status import lockstatus
+        from vmsmp.sync.thread import curthread
+
+        mine = obj.type == OBJT_VNODE and (
+            lockstatus(_handle(obj).v_lock, curthread(m.vm.machine)) == LK_EXCLUSIVE
+        )
+        if mine:
+            vm_page_wakeup(m)
+        elif obj.type == OBJT_VNODE:
+        """,
+        "the page of a file whose vnode the thread has locked itself is left",
     ),
 )

@@ -127,4 +127,11 @@ REPAIRS = (
         "if m.object is not obj:",
         "a change of the object's generation has the pass made again, and is no reason to stop",
     ),
+    Repair(
+        "advice-spares-copies",
+        "vmsmp.vm.vm_map.madvise:_advise",
+        "elif delta > 0:",
+        "elif delta > 0 and not (behav == MADV_FREE and entry.ba.backing_ba is not None):",
+        "memory with something behind it is left as it is",
+    ),
 )

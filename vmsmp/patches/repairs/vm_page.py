@@ -88,4 +88,16 @@ REPAIRS = (
         "a run of low memory comes from one as long as the alignment, and none from below `low`",
         also=(Edit(f"{_MODULE}:vm_page_alloc_contig", "del low, alignment, boundary", "del boundary"),),
     ),
+    Repair(
+        "unhold-wakes",
+        f"{_MODULE}:vm_page_unhold",
+        "vm_page_spin_unlock(m)",
+        """
+        vm_page_spin_unlock(m)
+        from vmsmp.vm.vm_page.wait import vm_page_free_wakeup
+
+        vm_page_free_wakeup(m.vm)
+        """,
+        "the last hold of a page that was freed wakes who waits for pages, as a free does",
+    ),
 )

@@ -1,4 +1,4 @@
-"""Repairs of the pagers (sys/vm/vnode_pager.c, sys/vm/device_pager.c)."""
+"""Repairs of the pagers (sys/vm/vnode_pager.c, sys/vm/device_pager.c, sys/vm/swap_pager.c)."""
 
 from __future__ import annotations
 
@@ -111,5 +111,41 @@ REPAIRS = (
         vm_object_hold(obj)
         """,
         "a constructor whose object was there already is undone by the destructor",
+    ),
+    Repair(
+        "pageout-cleans-before-transfer",
+        "vmsmp.vm.vm_pager.swap_io:_put",
+        """
+        if obj.type == OBJT_SWAP:
+            vm_page_dirty(m)
+        """,
+        """
+        if obj.type == OBJT_SWAP:
+            vm_page_undirty(m)
+        """,
+        "a page is clean from when it is copied to the device on, and dirty again if that fails",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pager.swap_io:_written",
+                """
+                if m.object.type == OBJT_SWAP:
+                    vm_page_undirty(m)
+                """,
+                "pass",
+            ),
+        ),
+    ),
+    Repair(
+        "failed-read-unmaps",
+        "vmsmp.vm.vm_pager.vnode_lock:vnode_pager_freepage",
+        "vm_page_free(m)",
+        """
+        from vmsmp.vm.vm_map.flags import VM_PROT_NONE
+        from vmsmp.vm.vm_page.protect import vm_page_protect
+
+        vm_page_protect(m, VM_PROT_NONE)
+        vm_page_free(m)
+        """,
+        "a page that could not be read is unmapped before it is freed",
     ),
 )

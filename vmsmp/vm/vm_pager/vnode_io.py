@@ -3,7 +3,8 @@
 Models: sys/vm/vnode_pager.c.
 Locks: see each function; a caller that writes or reads has the vnode locked.
 Deviations:
-  * no file system: a transfer is a pause in which the caller's tokens are lost, and it never fails.
+  * no file system: a transfer is a pause in which the caller's tokens are lost; a read fails while the device
+    does, a write never.
   * there are no buffers, so a write is over when it returns.
   * an object is as large as the file; messages about sizes that differ are left out.
 """
@@ -132,6 +133,8 @@ def vnode_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
     if m.pindex * PAGE_SIZE >= vp.hint("v_filesize"):
         return VM_PAGER_ERROR
     obj.vm.pause_tokens("VOP_GETPAGES")
+    if obj.vm.pager.device.failing:
+        return VM_PAGER_ERROR
     obj.vm.memory.write_pieces(m.phys, vp.contents.get(m.raw_pindex, {}))
     m.publish("valid", VM_PAGE_BITS_ALL)
     return VM_PAGER_OK

@@ -91,7 +91,7 @@ def munlock_unwires_a_kernel_page(m):
     cpus=2,
     tags={"map", "object", "device", "finding"},
     fixed=True,
-    schedule="v1:device_forgets_its_new_object:1:1.34>2",
+    schedule="v1:device_forgets_its_new_object:f4248:1.30>2",
 )
 def device_forgets_its_new_object(m):
     """A device is mapped again while the end of its last mapping is under way, and the kernel panics later.

@@ -105,7 +105,7 @@ def msync_leaves_what_is_read_only(m):
     cpus=2,
     tags={"object", "reference", "vnode", "exec", "finding"},
     fixed=True,
-    schedule="v1:running_program_is_no_text:3:1.45>2",
+    schedule="v1:running_program_is_no_text:f4259:1.44>2",
 )
 def running_program_is_no_text(m):
     """A program ends as another process begins to run its file, and that can be written while it runs.

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 import vmsmp
+from library_runs import EXACT_FIRST
 from vmsmp.campaign.cause import known_cause
 from vmsmp.campaign.findings import Finding, explain, findings, read_findings
 from vmsmp.campaign.options import options_for
@@ -44,8 +45,8 @@ def test_a_finding_s_line_is_as_short_as_can_be(finding):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("locks", ["exact", "atomic"])
-@pytest.mark.parametrize("schedules", [40, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("locks", EXACT_FIRST)
+@pytest.mark.parametrize("schedules", [20, pytest.param(500, marks=pytest.mark.nightly)])
 def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding, locks, schedules):
     scenario = find_scenario(finding.scenario)
     result = vmsmp.explore(
@@ -105,7 +106,7 @@ def test_a_regression_and_the_list_show_the_same_line(regression):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("schedules", [25, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("schedules", [12, pytest.param(500, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(regression, schedules):
     result = vmsmp.explore(
@@ -120,7 +121,7 @@ def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_momen
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("locks", ["exact", "atomic"])
+@pytest.mark.parametrize("locks", EXACT_FIRST)
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_checkers_do_not_change_a_regression_s_run(regression, locks):
     options = options_for(regression, locks=locks, timeouts="idle", repairs=REPAIR_BY_NAME)

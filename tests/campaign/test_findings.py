@@ -65,16 +65,17 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 
 @pytest.mark.ci
 def test_a_finding_is_there_without_its_repair(finding):
+    scenario = find_scenario(finding.scenario)
     line = Schedule.parse(finding.schedule)
     others = set(REPAIR_BY_NAME) - {finding.repair}
     result = vmsmp.explore(
-        find_scenario(line.program),
+        scenario,
         schedules=30_000,
         timeouts=line.options.timeouts,
         max_steps=line.options.max_steps,
         repairs=others,
     )
-    assert finding is explain(result.failure, others)
+    assert finding is known_cause(scenario, result.failure, result.options)
 
 
 def test_a_finding_gives_its_reason_in_a_sentence(finding):

@@ -100,6 +100,8 @@ HITS = {
     "PC-08b": (36, ("check: a clean page was written after the last store",)),
     "PC-09": (2000, ("check: panic: vm_page_wakeup", "accounting: INV-PB1", "field-lock: pg.flags")),
     "PC-09b": (1898, ("check: panic: vm_page_wakeup", "accounting: INV-PB1", "field-lock: pg.flags")),
+    "PC-09c": (82, ("lost-wakeup: pg[N]",)),
+    "PC-09d": (1932, ("lost-wakeup: pg[N]",)),
     "PC-10": (31, ("accounting: INV-O7",)),
     "PC-13": (227, ("check: panic: vm_page_free: freeing wired page",)),
     "PC-14": (225, ("check: a page that was stored to is not removed as a clean one",)),

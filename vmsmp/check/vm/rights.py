@@ -5,6 +5,7 @@ INV-C1: a page is mapped writeable only as the first object's of its entry.  INV
 writeable whose anonymous object lies behind another one in a chain.  INV-M4: every page of what is wired is
 mapped so and wired itself, and nothing else is mapped so.  INV-M6: what needs a copy is mapped writeable
 nowhere.  INV-M7: a page is mapped with no right that its entry does not give.
+Not asked of what is shared first and copied by a later fork: those who share it write to it behind the copy.
 Of wirings are left out: entries in transition, which are being wired or unwired; devices' pages, which are
 nobody's to wire; and all of a machine whose faults are not the kernel's (`vm.map.fault`).
 """
@@ -28,7 +29,7 @@ from vmsmp.vm.vm_map.flags import (
     VM_PROT_WRITE,
 )
 from vmsmp.vm.vm_map.map import VmMap
-from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE
+from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE, VmObject
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
 
 
@@ -68,7 +69,8 @@ def _behind(vm: VmSystem, entry: VmMapEntry, pte: int) -> Broken | None:
     obj = page_named(vm, pte).raw_object
     if obj is not entry.ba.raw_object:
         return Broken("INV-C1", "a page is mapped writeable, and not the first object's")
-    if obj.raw_type in ANONYMOUS and any(_lies_behind(ba) for ba in obj.raw_backing_list):
+    behind = [_lies_behind(ba) for ba in obj.raw_backing_list]
+    if obj.raw_type in ANONYMOUS and any(behind) and behind.count(False) == 1:
         return Broken("INV-C2", "a page is mapped writeable whose object lies behind another one")
     return None
 
@@ -97,6 +99,7 @@ def _broken_wirings(map: VmMap, wirings: dict[int, int]) -> Broken | None:
 
 def _wires(entry: VmMapEntry) -> bool:
     """Whether what is wired of an entry is settled, and concerns pages."""
-    obj = entry.ba.raw_object
+    obj: object = entry.ba.raw_object  # what else it may be, where that is broken, other rules say
     settled = not entry.raw_eflags & MAP_ENTRY_IN_TRANSITION and entry.raw_maptype == VM_MAPTYPE_NORMAL
-    return settled and (obj is None or obj.raw_type not in (OBJT_DEVICE, OBJT_MGTDEVICE))
+    device = isinstance(obj, VmObject) and obj.raw_type in (OBJT_DEVICE, OBJT_MGTDEVICE)
+    return settled and not device

@@ -209,9 +209,6 @@ EQUIVALENTS: Final = (
         Equivalent(f"vm.vm_pager.swap_io.swap_pager_getpage-{how}", text, "it spins instead of sleeping")
         for how, text in (("never", "PBUSY_WANTED"), ("gone", '"swread"'))
     ),
-    Equivalent(
-        "vm.vm_pager.swap_io.swap_pager_getpage-swap", "m.busy_count.setbits(PBUSY_SWAPINPROG)", _BUSIED
-    ),
     *(
         Equivalent(
             f"vm.vm_pager.swap_meta.{function}-never",

@@ -21,11 +21,20 @@ MUTANTS = (
         f"{_MODULE}.swap_io:_read",
         """
         m.busy_count.clearbits(PBUSY_SWAPINPROG)
-        vm_page_flash(m)
+        if m is bio.awaited:
+            vm_page_flash(m)
+        else:
+            vm_page_deactivate(m)
+            vm_page_wakeup(m)
         """,
         """
-        vm_page_flash(m)
-        m.busy_count.clearbits(PBUSY_SWAPINPROG)
+        if m is bio.awaited:
+            vm_page_flash(m)
+            m.busy_count.clearbits(PBUSY_SWAPINPROG)
+        else:
+            m.busy_count.clearbits(PBUSY_SWAPINPROG)
+            vm_page_deactivate(m)
+            vm_page_wakeup(m)
         """,
         "INV-SL3",
         "the reader is woken while its page is still being read, waits again, and nobody wakes it any more",

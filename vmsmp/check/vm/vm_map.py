@@ -177,9 +177,9 @@ def broken_chains(map: VmMap) -> Broken | None:
 
 def _broken_chain(map: VmMap, entry: VmMapEntry) -> Broken | None:
     chain = entry.chain()
-    obj = entry.ba.raw_object
+    obj: object = entry.ba.raw_object  # anything, where that is broken
     last = entry.ba.raw_offset + entry.ba.raw_end - entry.ba.raw_start >> PAGE_SHIFT
-    if obj is not None and obj.raw_type in ANONYMOUS and last > obj.raw_size:
+    if isinstance(obj, VmObject) and obj.raw_type in ANONYMOUS and last > obj.raw_size:
         return Broken("INV-B7", "an entry reaches beyond the end of its anonymous object")
     for ba, left in zip(chain, range(len(chain) - 1, -1, -1), strict=True):
         if (ba.raw_start, ba.raw_end) != (entry.ba.raw_start, entry.ba.raw_end):

@@ -367,6 +367,7 @@ def test_hypothesis_shows_a_failing_program_as_a_small_program(lost_update):
     assert "Draw 1: counter(cpu1=[add(1)], cpu2=[add(1)])" in notes
 
 
+@pytest.mark.ci
 def test_a_failing_check_tells_the_story_and_the_line_that_replays_it(lost_update):
     report = str(lost_update)
     assert report.startswith("check: every addition counts\n")
@@ -460,6 +461,7 @@ def without_paths(report):
     return re.sub(r" at \S*/", " at ", report)
 
 
+@pytest.mark.ci
 def test_hypothesis_shows_its_own_way_to_reproduce_beside_our_line(failed_counter):
     notes = "\n".join(failed_counter.__notes__)
     assert "@reproduce_failure(" in notes

@@ -39,6 +39,7 @@ def test_a_finding_s_line_fails_as_the_finding_says(finding):
     assert finding is explain(failure)
 
 
+@pytest.mark.ci
 def test_a_finding_s_line_is_as_short_as_can_be(finding):
     line = Schedule.parse(finding.schedule)
     assert len(line) == len(vmsmp.minimize(find_scenario(line.program), line))

@@ -224,6 +224,7 @@ def test_a_campaign_goes_on_behind_what_was_run_before(campaign, tmp_path):
     assert (48, 24) == (more.executions[0], sum(job.schedules for job in fleet.done if not job.free))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stops", [(1, 3), pytest.param((2, 2, 2, 30), marks=pytest.mark.ci)], ids=str)
 def test_a_campaign_that_was_stopped_comes_to_what_an_undisturbed_one_does(
     campaign, monkeypatch, tmp_path, stops

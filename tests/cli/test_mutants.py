@@ -50,6 +50,7 @@ def test_a_pattern_that_matches_nothing_is_refused_in_one_line(vmsmp):
     assert (2, "vmsmp: no mutant or removal matches 'XX-*'\n") == (ended.code, ended.err)
 
 
+@pytest.mark.ci
 def test_a_store_keeps_the_kill_table_and_the_report_shows_it(vmsmp, tmp_path):
     store = tmp_path / "s"
     words = (FLAG, "BZ-03", "--scenarios", "busy_handoff", *FAST, "--json", "--store", store)
@@ -72,6 +73,7 @@ def test_a_number_out_of_range_is_refused(vmsmp, option):
     assert 2 == vmsmp("mutants", *option).code
 
 
+@pytest.mark.ci
 def test_removals_that_change_nothing_are_left_out_and_counted(vmsmp):
     ended = vmsmp("mutants", "sync.spinlock._spin_enter-*", "--scenarios", "spin_upgrade", *FAST)
     assert "noticed; 1 that change nothing were left out" in ended.out

@@ -33,6 +33,7 @@ def redirected(environment):
     return call
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("words", "code"), every())
 def test_full_streams_leave_the_exit_code(redirected, words, code):
     assert (code, "") == redirected(words, ">/dev/full 2>&1")

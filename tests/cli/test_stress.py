@@ -122,6 +122,7 @@ def logged(process, tmp_path_factory):
     return process(*SHORT, "--scenarios", "token_chain_walk", "--json", "--log", log), log.read_text()
 
 
+@pytest.mark.ci
 def test_a_campaign_that_prints_json_says_nothing_else(logged):
     assert (0, "") == (logged[0].code, logged[0].err)
 
@@ -171,6 +172,7 @@ def broken(campaign):
     return campaign("--scenarios", "spin_writers_queue", "--mutant", "SP-05", *ROUND)
 
 
+@pytest.mark.ci
 def test_a_campaign_with_a_new_failure_ends_with_1(broken):
     assert 1 == broken[0]
 

@@ -243,6 +243,7 @@ def runs(draw, operations, options=None, **bounds):
     return program, draw(schedules(program, options=options))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("cpus", "max_ops"), [(2, 4), (3, 2)])
 def test_no_drawn_program_breaks_a_rule_of_the_page_layer(cpus, max_ops):
     @DRAWN_ONCE

@@ -565,6 +565,7 @@ DRAWN_ONCE = settings(
 )
 
 
+@pytest.mark.ci
 def test_the_page_layer_does_what_a_plain_model_of_it_does():
     run_state_machine_as_test(PageLayer, settings=DRAWN_ONCE)
 

@@ -50,11 +50,13 @@ def test_the_printed_command_replays_the_failure(session):
     assert digest in again
 
 
+@pytest.mark.ci
 def test_the_printed_command_names_a_parameter_in_quotes(session):
     text = session("@pytest.mark.parametrize('n', ['a b'])\ndef test_it(explore, n): explore(lost_update)")
     assert "replay: pytest 'test_it.py::test_it[a b]' --vmsmp-replay 'v1:" in text
 
 
+@pytest.mark.ci
 def test_a_line_of_another_program_fails_the_test_in_one_line(session):
     text = session("def test_it(explore): explore(counted)", "--vmsmp-replay", "v1:lost_update:1:")
     assert Counts(failed=1) == session.counts
@@ -62,6 +64,7 @@ def test_a_line_of_another_program_fails_the_test_in_one_line(session):
     assert "Traceback" not in text
 
 
+@pytest.mark.ci
 def test_a_line_that_does_not_fit_is_warned_of(session):
     text = session("def test_it(explore): explore(counted)", "--vmsmp-replay", "v1:counted:0:1.99>2")
     assert "UserWarning: the line does not fit this program: 1 of its 1 preemptions do not apply" in text
@@ -89,6 +92,7 @@ def test_a_test_that_looks_at_the_verdict_judges_it(session):
     assert Counts(passed=1) == session.counts
 
 
+@pytest.mark.ci
 def test_a_test_that_never_looks_at_the_verdict_fails_over_it(session):
     text = session(
         """
@@ -112,6 +116,7 @@ def test_must_pass_fails_the_test_at_once(session):
     assert "the test went on" not in text
 
 
+@pytest.mark.ci
 def test_a_test_that_fails_over_a_result_shows_the_failure(session):
     text = session(
         """
@@ -235,12 +240,14 @@ def seeds(session, *options):
     return {name: kept["vmsmp.seed"] for name, kept in session.properties("junit.xml").items()}
 
 
+@pytest.mark.ci
 def test_every_test_has_its_own_seed_and_keeps_it(session):
     found = seeds(session)
     assert 3 == len(set(found.values()))
     assert found == seeds(session)
 
 
+@pytest.mark.ci
 def test_another_base_seed_gives_other_seeds(session):
     assert set() == set(seeds(session).values()) & set(seeds(session, "--vmsmp-seed", "1").values())
 

@@ -8,7 +8,7 @@ import pytest
 from inner_session import Counts
 
 pytest_plugins = ["pytester"]
-pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(600)]  # each test starts whole sessions
 
 
 MIXED = """
@@ -26,7 +26,6 @@ def stored(session):
     return {name: len(lines) for name, lines in json.loads(path.read_text()).items()}
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize(
     "workers", [(), ("-n", "2"), ("-n", "2", "--dist", "loadgroup")], ids=["alone", "xdist", "loadgroup"]
 )
@@ -71,7 +70,6 @@ def store(session, content):
     path.write_text(content)
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize(
     "content", ["{", "[1, 2]", '"x"', '{"test_it.py::test_it": "v1:lost_update:0:"}', "\0"]
 )
@@ -88,7 +86,6 @@ def test_a_corrupt_cache_costs_a_warning(session):
     assert "no schedule lines; they are ignored" in text
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("line", ["v1:counted+mutant=NO-01:0:", "v2:counted:0:", "nonsense", ""])
 def test_a_stored_line_that_nobody_can_follow_costs_a_warning(session, line):
     store(session, json.dumps({"test_it.py::test_it": [line]}))

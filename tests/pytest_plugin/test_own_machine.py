@@ -7,7 +7,7 @@ import pytest
 from inner_session import WORKERS, Counts, replay_option
 
 pytest_plugins = ["pytester"]
-pytestmark = pytest.mark.timeout(600)  # each test starts whole sessions
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(600)]  # each test starts whole sessions
 
 COUNTER = """
 runs = []

@@ -126,6 +126,7 @@ def test_every_catalogued_mutant_of_the_page_layer_has_a_measured_rate():
     assert sorted(MUTANTS) == sorted(HITS)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ident", by_rate(HITS, MEASURED_OVER))
 def test_a_mutant_is_found_by_its_checker_and_its_line_brings_it_back(ident):
     hits, signatures = HITS[ident]

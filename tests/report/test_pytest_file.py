@@ -99,21 +99,25 @@ def test_the_file_of_a_program_of_one_s_own_passes(passes, own):
     assert (0, True) == (code, "1 passed" in out)
 
 
+@pytest.mark.ci
 def test_another_digest_fails_the_file(passes, failing):
     code, out = passes(pytest_file(failing).replace(failing.digest, "0123456789abcdef"))
     assert (1, True) == (code, "assert outcome.digest == DIGEST" in out)
 
 
+@pytest.mark.ci
 def test_another_verdict_fails_the_file(passes, failing):
     code, out = passes(pytest_file(failing).replace(failing.failure.signature, "check: another"))
     assert (1, True) == (code, "assert found == EXPECTED" in out)
 
 
+@pytest.mark.ci
 def test_a_bug_that_is_gone_fails_the_file(passes, failing):
     code, out = passes(pytest_file(failing).replace("+mutant=RC-01a", ""))
     assert (1, True) == (code, "assert 'clean' == 'lost-wakeup: pip: pip is N'" in out)
 
 
+@pytest.mark.ci
 def test_a_file_that_is_to_fail_until_the_bug_is_repaired_does_so_with_the_story(passes, failing):
     text = pytest_file(failing, until_repaired=True)
     code, out = passes(text)
@@ -192,6 +196,7 @@ def test_a_long_schedule_stays_in_one_piece(failing, length):
     assert ("v" * length, True) == (constants(text)["SCHEDULE"].strip(), "v" * length in text)
 
 
+@pytest.mark.ci
 def test_the_file_of_a_long_schedule_passes(passes, failing):
     line = FAILING + ",9.1>2" * 20  # nobody is CPU 9
     code, out = passes(pytest_file(replace(failing, schedule=line)))

@@ -23,6 +23,7 @@ def told(name, **options):
     return failures[0] if failures else None
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("mutant", "name", "specification"),
     [
@@ -36,6 +37,7 @@ def test_a_removed_guard_gives_answers_that_no_order_explains(mutant, name, spec
     assert failure.message == f"{specification}: no order of the operations explains their results"
 
 
+@pytest.mark.ci
 def test_rights_that_change_a_page_too_few_are_no_map_s(monkeypatch):
     program = find_scenario("map_history")
     protect = program.__globals__["vm_map_protect"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
-from library_runs import EVERY, EXACT_FIRST, by_name, repairs_for
+from library_runs import EVERY, EXACT_FIRST, alone, by_name, repairs_for
 from vmsmp.campaign.options import options_for
 from vmsmp.engine.schedule import Schedule
 from vmsmp.library import all_scenarios, fewest_pages
@@ -26,7 +26,9 @@ def long_later(scenarios):
 
 
 def fewer(scenario, schedules):
-    """How many schedules: some executions are long, and the gate has minutes."""
+    """How many schedules: some executions are long, others all alike, and the gate has minutes."""
+    if alone(scenario):
+        return max(1, schedules // 8)
     return schedules // 4 if scenario.tags & LONG else schedules
 
 
@@ -65,7 +67,7 @@ def test_a_scenario_with_roles_refuses_another_number_of_cpus(scenario):
 @pytest.mark.parametrize("locks", EXACT_ALWAYS)
 @pytest.mark.parametrize("scenario", EVERY, ids=by_name)
 def test_a_scenario_is_clean_under_control(scenario, locks):
-    schedules = fewer(scenario, 16)
+    schedules = fewer(scenario, 8)
     assert (schedules, {}) == search(scenario, "portfolio", locks, schedules)
 
 
@@ -106,16 +108,20 @@ def racing(scenario, locks, schedules):
     return result.executions, {failure.signature: failure.schedule for failure in result.failures}
 
 
+#: One CPU races with nobody.
+TOGETHER = [s for s in all_scenarios().values() if not alone(s)]
+
+
 @pytest.mark.parametrize("locks", EXACT_FIRST)
-@pytest.mark.parametrize("scenario", long_later(all_scenarios().values()))
+@pytest.mark.parametrize("scenario", long_later(TOGETHER))
 def test_a_scenario_has_no_data_race(scenario, locks):
-    schedules = max(1, fewer(scenario, 4))
+    schedules = max(1, fewer(scenario, 2))
     assert (schedules, {}) == racing(scenario, locks, schedules)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("locks", DEPTHS)
-@pytest.mark.parametrize("scenario", all_scenarios().values(), ids=by_name)
+@pytest.mark.parametrize("scenario", TOGETHER, ids=by_name)
 def test_a_scenario_has_no_data_race_in_many_schedules(scenario, locks, nightly):
     schedules = fewer(scenario, 40) * nightly
     assert (schedules, {}) == racing(scenario, locks, schedules)

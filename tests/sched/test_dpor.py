@@ -426,6 +426,7 @@ def test_two_cpus_of_random_operations_run_no_trace_twice_and_none_in_vain(kinds
     assert [] == [name for name, found in seen.items() if len(set(found.traces)) != len(found.traces)]
 
 
+@pytest.mark.ci
 @each_set
 def test_three_cpus_of_random_operations_have_all_traces_that_random_walks_see(kinds):
     programs = random_programs(OPERATIONS[kinds], 3, 5)

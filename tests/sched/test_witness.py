@@ -85,6 +85,7 @@ LARGE = ("objects", "dirt")
 SLOW = ("caching", "identity", "leaving", "locks", "wirings")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kinds", [kinds for kinds in KERNEL_OPERATIONS if kinds not in (*LARGE, *SLOW)])
 def test_random_kernel_programs_have_the_traces_that_depth_first_search_sees(kinds):
     wrong, compared = differing(kinds, range(4), 200)

@@ -12,6 +12,11 @@ EVERY = [s for s in all_scenarios().values() if "finding" not in s.tags]
 EXACT_FIRST = ("exact", pytest.param("atomic", marks=pytest.mark.nightly))
 
 
+def alone(scenario):
+    """Whether one CPU runs the scenario: its executions differ in what it draws, and in nothing else."""
+    return scenario.cpus == 1
+
+
 def repairs_for(scenario):
     """Timeouts, waits, dying objects, runs and invalidations show findings of the kernel's own."""
     shows = scenario.timeouts == "any" or scenario.tags & {"wait", "object", "contig", "map", "tlb"}

@@ -434,6 +434,7 @@ CANCEL = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", CANCEL)
 def test_canceled_requests_of_an_exact_lock_do_what_those_of_an_atomic_one_do(name):
     assert 1 < len(refines(together(lockmgr, *CANCEL[name]), (("random", 800), ("pct:3", 300)), both=True))
@@ -548,6 +549,7 @@ SLEEPING = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "name",
     slow(SLEEPING, "signal and wakeup_one of two", "wakeup_one", "wakeup, then signal", "wakeup_one of two"),
@@ -614,6 +616,7 @@ MUTEX = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "name",
     slow(

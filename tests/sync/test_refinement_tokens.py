@@ -10,6 +10,8 @@ import pytest
 import vmsmp
 from diary import Diary
 
+pytestmark = pytest.mark.ci  # whole searches of two depths
+
 #: Searches of the exact depth that together see every outcome of these bodies.
 SAMPLES = (("random", 1500), ("pct:3", 500), ("pos", 500))
 
@@ -164,16 +166,13 @@ STACKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.ci if "a reader" in name else ()) for name in STACKS]
-)
+@pytest.mark.parametrize("name", STACKS)
 def test_stacks_of_tokens_of_both_depths_have_the_same_outcomes(name):
     atomic, exact = both(stacked(*STACKS[name]))
     assert atomic == exact
     assert 2 < len(atomic)
 
 
-@pytest.mark.ci
 def test_what_others_see_of_a_stack_that_waits_is_the_same_at_both_depths():
     """Who waits for its upper token has lost the lower one, though it takes that for a moment."""
 
@@ -192,7 +191,6 @@ def test_what_others_see_of_a_stack_that_waits_is_the_same_at_both_depths():
     assert atomic == exact
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("lower", ["acquire", "acquire_shared"])
 def test_two_tokens_in_opposite_orders_have_the_same_outcomes_at_both_depths(lower):
     def body(m, log):
@@ -213,7 +211,6 @@ def test_two_tokens_in_opposite_orders_have_the_same_outcomes_at_both_depths(low
     assert atomic == exact
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize(("locks", "fails"), [("exact", True), ("atomic", False)])
 @pytest.mark.parametrize("sort", ["spinlock", "token"])
 def test_a_try_fails_on_a_reader_who_backs_off_at_the_exact_depth_only(sort, locks, fails):

@@ -157,6 +157,7 @@ def test_a_cpu_that_nobody_waits_for_ends_all_the_same_once_it_runs(monkeypatch)
     assert ended.wait(timeout=A_MINUTE_S)
 
 
+@pytest.mark.ci
 def test_a_cpu_that_has_not_run_since_it_was_shaken_is_waited_for(monkeypatch):
     shaken = []
 

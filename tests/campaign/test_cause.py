@@ -302,8 +302,9 @@ def test_a_planted_bug_is_new_even_if_some_repair_makes_its_line_pass(mutant, na
     assert (True, set()) == (bool(refuted), shown - refuted)
 
 
-#: Mutants whose scenarios show known findings, too; the first six show as those do.
-BESIDE = ["TLB-02C", "VS-07", "CG-07", "FLT-05", "TRN-04", "TRN-08"]
+#: Mutants whose scenarios show known findings, too; the first five show as those do.  VS-07 is left out: it comes
+#: in 11 of 2,000 runs with all repairs, more seldom than a comparison sees, and is new where all is repaired.
+BESIDE = ["TLB-02C", "CG-07", "FLT-05", "TRN-04", "TRN-08"]
 MORE = [
     *(
         "CG-05a",
@@ -317,7 +318,7 @@ MORE = [
         "COW-09",
         "COW-16a",
     ),
-    *("COW-17", "COW-18", "COW-22", "FLT-18", "FLT-21", "FLT-22", "FLT-23", "INS-01b", "INS-06", "LK-18"),
+    *("COW-17", "COW-18", "COW-22", "FLT-21", "FLT-22", "FLT-23", "INS-01b", "INS-06", "LK-18"),
     *(
         "OB-12c",
         "PC-10",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -68,15 +69,17 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 def test_a_finding_is_there_without_its_repair(finding):
     scenario = find_scenario(finding.scenario)
     line = Schedule.parse(finding.schedule)
-    others = set(REPAIR_BY_NAME) - {finding.repair}
-    result = vmsmp.explore(
-        scenario,
-        schedules=30_000,
-        timeouts=line.options.timeouts,
-        max_steps=line.options.max_steps,
-        repairs=others,
-    )
-    assert finding is known_cause(scenario, result.failure, result.options)
+    options = replace(line.options, repairs=frozenset(REPAIR_BY_NAME) - {finding.repair})
+    failure = vmsmp.replay(scenario, str(replace(line, options=options))).failure
+    if failure is None:  # another repair moves the steps of its line
+        failure = vmsmp.explore(
+            scenario,
+            schedules=10_000,
+            timeouts=options.timeouts,
+            max_steps=options.max_steps,
+            repairs=options.repairs,
+        ).failure
+    assert finding is known_cause(scenario, failure, options)
 
 
 def test_a_finding_gives_its_reason_in_a_sentence(finding):

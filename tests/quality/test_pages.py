@@ -11,7 +11,7 @@ import pytest
 import vmsmp
 from rates import budget, by_rate
 from vmsmp.library import find_scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME
+from vmsmp.patches.catalogue import REPAIR_BY_NAME, fitting_repairs
 from vmsmp.patches.mutants import VM_MUTANTS, pmap, pmap_inval, swtch
 
 MEASURED_OVER = 2000
@@ -118,7 +118,7 @@ SCHED = {"AL-19": "portfolio", "OB-06": "pct:3", "PC-08b": "portfolio"}
 
 def search(ident, **how):
     sched = SCHED.get(ident, "random")
-    how = {"sched": sched, "max_steps": 20_000, "repairs": REPAIR_BY_NAME, **how}
+    how = {"sched": sched, "max_steps": 20_000, "repairs": fitting_repairs([ident]), **how}
     return vmsmp.explore(find_scenario(MUTANTS[ident].scenario), **how)
 
 

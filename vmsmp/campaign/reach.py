@@ -56,8 +56,9 @@ def _at(functions: Iterable[str]) -> frozenset[FunctionType]:
 
 
 def repairs_with(mutant: Patch) -> frozenset[str]:
-    """The repairs that can be made together with a mutant: all but those that change the same lines."""
-    return frozenset(name for name, repair in REPAIR_BY_NAME.items() if _go_together(repair, mutant))
+    """The repairs that can be made together with a mutant: they change other lines, and leave it harmful."""
+    together = frozenset(name for name, repair in REPAIR_BY_NAME.items() if _go_together(repair, mutant))
+    return together - {mutant.mended_by}
 
 
 def _go_together(repair: Patch, mutant: Patch) -> bool:

@@ -72,14 +72,14 @@ def check_repairs(names: Iterable[str]) -> frozenset[str]:
 def fitting_repairs(mutants: Iterable[str]) -> frozenset[str]:
     """Return the repairs that can be in place together with these mutants and what is planted already.
 
-    A mutant may change the very snippet that a repair changes.
+    A mutant may change the very snippet that a repair changes, or do no harm where that is in place.
     """
     options = Options(mutants=frozenset(mutants))
-    fitting = frozenset(REPAIR_BY_NAME)
+    fitting = frozenset(REPAIR_BY_NAME) - {find_mutant(ident).mended_by for ident in options.mutants}
     if _can_be_planted(replace(options, repairs=fitting)):
         return fitting
     return frozenset(
-        name for name in REPAIR_BY_NAME if _can_be_planted(replace(options, repairs=frozenset((name,))))
+        name for name in fitting if _can_be_planted(replace(options, repairs=frozenset((name,))))
     )
 
 

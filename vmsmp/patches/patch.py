@@ -34,7 +34,10 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A named change of one function; `also` holds further edits that are part of it."""
+    """A named change of one function; `also` holds further edits that are part of it.
+
+    `mended_by` names a repair with which the change does no harm.
+    """
 
     kind: ClassVar = "patch"
 
@@ -43,6 +46,7 @@ class Patch:
     old: str
     new: str
     also: tuple[Edit, ...] = field(default=(), kw_only=True)
+    mended_by: str = field(default="", kw_only=True)
 
     def edits(self) -> tuple[Edit, ...]:
         """Return all edits, in the order in which they are applied."""

@@ -83,18 +83,26 @@ def _lies_behind(ba: VmMapBacking) -> bool:
 
 def _broken_wirings(map: VmMap, wirings: dict[int, int]) -> Broken | None:
     """Whether the pages of what is wired are not those that are mapped as wired (INV-M4)."""
-    for entry in map.raw_rb_root:
-        if not _wires(entry):
+    for va, pte in wirings.items():
+        entry = map.raw_rb_root.at_or_before(va)
+        if entry is None or not _wires(entry) or va < _first(entry):
             continue
-        start = entry.ba.raw_start + PAGE_SIZE * bool(entry.raw_eflags & MAP_ENTRY_KSTACK)
-        for va in range(start, entry.ba.raw_end, PAGE_SIZE):
-            pte = wirings.pop(va, None)
-            if (pte is not None) != (entry.raw_wired_count > 0):
-                said = "is not mapped so" if pte is None else "is mapped so and is not"
-                return Broken("INV-M4", f"a page of what is wired {said}")
-            if pte is not None and pte & PG_MANAGED and not page_named(map.vm, pte).wire_count.value:
-                return Broken("INV-M4", "a page is mapped as wired, and is not")
+        if not entry.raw_wired_count:
+            return Broken("INV-M4", "a page of what is wired is mapped so and is not")
+        if pte & PG_MANAGED and not page_named(map.vm, pte).wire_count.value:
+            return Broken("INV-M4", "a page is mapped as wired, and is not")
+    for entry in map.raw_rb_root:
+        if entry.raw_wired_count > 0 and _wires(entry):
+            for va in range(_first(entry), entry.ba.raw_end, PAGE_SIZE):
+                if va not in wirings:
+                    return Broken("INV-M4", "a page of what is wired is not mapped so")
     return None
+
+
+def _first(entry: VmMapEntry) -> int:
+    """The address of an entry's first page that is ever mapped."""
+    start: int = entry.ba.raw_start
+    return start + PAGE_SIZE * bool(entry.raw_eflags & MAP_ENTRY_KSTACK)
 
 
 def _wires(entry: VmMapEntry) -> bool:

@@ -126,12 +126,12 @@ REPAIRS = (
         "vmsmp.vm.pmap.remove:pmap_protect",
         "if prot & VM_PROT_WRITE:",
         """
+        from vmsmp.mmu.entry import PG_V
         from vmsmp.vm.pmap.bits import PG_NX, pte_prot
 
         def forbid(info, pmark, _pt_pv, va, ptep):
-            pte = ptep.load()
-            while not pte & PG_NX and not pmap_inval_smp_cmpset(info.pmap, va, ptep, pte, pte | PG_NX):
-                pte = ptep.load()
+            while (pte := ptep.load()) & PG_V and not pte & PG_NX:
+                pmap_inval_smp_cmpset(info.pmap, va, ptep, pte, pte | PG_NX)
             pv_placemarker_wakeup(pmark)
 
         if pte_prot(prot) & PG_NX:

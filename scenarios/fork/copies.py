@@ -52,7 +52,7 @@ def stores_behind_a_fork(m):
         children.append((child, read(child, 0)))
         leave(vm)
 
-    for _ in range(m.ncpus):
+    for _ in range(min(m.ncpus, 3)):  # more would need more memory, and show no more
         m.spawn(forker)
     for n in m.rounds(2):
         write(parent, 0, n + 1)

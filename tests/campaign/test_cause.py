@@ -302,8 +302,8 @@ def test_a_planted_bug_is_new_even_if_some_repair_makes_its_line_pass(mutant, na
     assert (True, set()) == (bool(refuted), shown - refuted)
 
 
-#: Mutants whose scenarios show known findings, too; the first five show as those do.  VS-07 is left out: it comes
-#: in 11 of 2,000 runs with all repairs, more seldom than a comparison sees, and is new where all is repaired.
+#: Mutants whose scenarios show known findings, too; the first five show as those do.  VS-07 is left out: it
+#: comes in 11 of 2,000 runs with all repairs, too seldom for a comparison, and is new where all is repaired.
 BESIDE = ["TLB-02C", "CG-07", "FLT-05", "TRN-04", "TRN-08"]
 MORE = [
     *(

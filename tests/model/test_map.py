@@ -162,7 +162,8 @@ class MapAgainstFunction(RuleBasedStateMachine):
         for n in self.inside(first, count):
             page = self.pages[n]
             new = {"prot": prot & page.prot, "max": prot} if limit else {"prot": prot}
-            self.pages[n] = page._replace(**new)
+            page = page._replace(**new)
+            self.pages[n] = page if page.prot else page._replace(wired=False)  # as repaired
 
     @rule(first=FIRST, count=COUNT, value=st.integers(0, 3))
     def inherit(self, first, count, value):

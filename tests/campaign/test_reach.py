@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from vmsmp.campaign import reach as subject
-from vmsmp.campaign.reach import Place, reach_of, repairs_beside, repairs_with
+from vmsmp.campaign.reach import Place, reach_of, repairs_beside
 from vmsmp.library import find_scenario
-from vmsmp.patches.catalogue import REPAIR_BY_NAME, find_mutant
+from vmsmp.patches.catalogue import REPAIR_BY_NAME
 
 WAKEUP = "vmsmp.vm.vm_page.busy:vm_page_wakeup"
 EXACT = "vmsmp.sync.spinlock:ExactSpinlock.acquire"
@@ -55,18 +55,6 @@ def test_a_function_that_a_repair_changes_is_looked_at_as_it_is():
 def test_a_function_that_is_named_by_its_package_is_the_same():
     left_out = set(REPAIR_BY_NAME) - repairs_beside(["vmsmp.vm.vm_pageout.scan:_launder"])
     assert {"pageout-frees-orphans"} == left_out
-
-
-@pytest.mark.parametrize(
-    ("removal", "without"),
-    [
-        ("vm.vm_pageout.scan._launder-3-never", {"pageout-frees-orphans"}),
-        ("vm.vm_pageout.scan._launder-8-gone", set()),
-    ],
-    ids=["of the same line", "of another line"],
-)
-def test_repairs_that_change_other_lines_are_on_beside_a_mutant(removal, without):
-    assert set(REPAIR_BY_NAME) - without == repairs_with(find_mutant(removal))
 
 
 def test_repairs_of_other_functions_are_on():

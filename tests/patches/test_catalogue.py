@@ -112,6 +112,18 @@ def test_a_repair_of_the_lines_that_a_removal_changes_does_not_fit_beside_it():
     assert {"rearmed-call-in-progress"} == REPAIR_BY_NAME.keys() - fitting
 
 
+@pytest.mark.parametrize(
+    ("removal", "without"),
+    [
+        ("vm.vm_pageout.scan._launder-3-never", {"pageout-frees-orphans"}),
+        ("vm.vm_pageout.scan._launder-8-gone", set()),
+    ],
+    ids=["of the same line", "of another line"],
+)
+def test_repairs_that_change_other_lines_are_on_beside_a_mutant(removal, without):
+    assert set(REPAIR_BY_NAME) - without == fitting_repairs([removal])
+
+
 def test_what_is_planted_already_counts_too():
     with find_mutant("sync.callout.softclock.Softclock._call-6-never").plant():
         assert {"cancel-of-another-call"} == REPAIR_BY_NAME.keys() - fitting_repairs(())

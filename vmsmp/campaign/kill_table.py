@@ -19,11 +19,11 @@ from vmsmp.campaign.cause import known_cause
 from vmsmp.campaign.crew import Crew, Ended
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure, Result
-from vmsmp.campaign.reach import Place, Reach, repairs_with
+from vmsmp.campaign.reach import Place, Reach
 from vmsmp.campaign.search import search
 from vmsmp.errors import VmsmpError
 from vmsmp.library import find_scenario
-from vmsmp.patches.catalogue import find_mutant
+from vmsmp.patches.catalogue import find_mutant, fitting_repairs
 from vmsmp.patches.patch import Mutant
 from vmsmp.patches.removals import Removal
 
@@ -98,7 +98,7 @@ def judge(trial: Trial, alive: Alive = lambda: None) -> Verdict:
     """Try a mutant on its scenarios until one shows it.  `alive` is called while executions end."""
     if not trial.places:
         return Verdict(trial.ident, "not reached")
-    repairs = repairs_with(find_mutant(trial.ident))
+    repairs = fitting_repairs([trial.ident])
     tried = 0
     for place, budget in _turns(trial):
         try:

@@ -15,11 +15,10 @@ from typing import Any, Final
 
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.search import search
-from vmsmp.errors import UsageError
 from vmsmp.library import Scenario
 from vmsmp.patches.catalogue import REPAIR_BY_NAME
 from vmsmp.patches.dispatch import original
-from vmsmp.patches.patch import Patch, plant, resolve
+from vmsmp.patches.patch import resolve
 
 #: Schedules of a scenario that are looked at: one that no other scenario shows is run in most of them.
 SAMPLE: Final = 40
@@ -53,23 +52,6 @@ def repairs_beside(functions: Iterable[str]) -> frozenset[str]:
 def _at(functions: Iterable[str]) -> frozenset[FunctionType]:
     """The functions of these names; one may be named by its module or by its package."""
     return frozenset(original(resolve(function)) for function in functions)
-
-
-def repairs_with(mutant: Patch) -> frozenset[str]:
-    """The repairs that can be made together with a mutant: they change other lines, and leave it harmful."""
-    together = frozenset(name for name, repair in REPAIR_BY_NAME.items() if _go_together(repair, mutant))
-    return together - {mutant.mended_by}
-
-
-def _go_together(repair: Patch, mutant: Patch) -> bool:
-    changed = _at(edit.function for edit in mutant.edits())
-    if changed.isdisjoint(_at(edit.function for edit in repair.edits())):
-        return True
-    try:
-        with plant((repair, mutant)):
-            return True
-    except UsageError:
-        return False
 
 
 def reach_of(

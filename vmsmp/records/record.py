@@ -343,14 +343,14 @@ def _guarded_word(cls: type[Word], parts: tuple[Bits, ...]) -> type[Word]:
     """Return the twin of a word's class that reports changes of bits without their letters."""
     slot: Any = Word.__dict__["value"]
     get, put = slot.__get__, slot.__set__
-    guarded = [bits for bits in parts if bits.may_write is not None]
+    guarded = [(bits, bits.may_write) for bits in parts if bits.may_write is not None]
 
     def change(word: Any, value: int) -> None:
         changed = get(word) ^ value
         if changed:
             owner = word.owner
-            for bits in guarded:
-                if changed & bits.mask and not bits.may_write(owner.vm.engine.current, owner):  # type: ignore[misc]
+            for bits, may_write in guarded:
+                if changed & bits.mask and not may_write(owner.vm.engine.current, owner):
                     _tell(owner.vm.hooks.unlocked, owner, bits, True)
         put(word, value)
 

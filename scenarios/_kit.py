@@ -51,7 +51,6 @@ from vmsmp.vm.vm_page import (
     vm_page_alloczwq,
     vm_page_busy_wait,
     vm_page_dirty,
-    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hash_enter,
@@ -161,17 +160,10 @@ def contents(page):
     return page.vm.memory.peek(page.phys)
 
 
-def mark(page, flags):
-    """Set flags of a page that nobody has busied, with it hard-busied for the while."""
-    vm_page_busy_wait(page, False)
-    vm_page_flag_set(page, flags)
-    vm_page_wakeup(page)
-
-
-def unmark(page, flags):
-    """Clear flags of a page that nobody has busied, with it hard-busied for the while."""
-    vm_page_busy_wait(page, False)
-    vm_page_flag_clear(page, flags)
+def busied(page, deed, *args):
+    """Do something with a page that this CPU has hard-busied for the while."""
+    vm_page_busy_wait(page, True)
+    deed(page, *args)
     vm_page_wakeup(page)
 
 

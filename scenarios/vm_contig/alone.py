@@ -4,14 +4,13 @@ from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
 from vmsmp.scenarios._kit import (
     Space,
+    busied,
     busied_page,
     contents,
     idle_pages,
     is_dirty,
     mappings,
-    mark,
     queue_of,
-    unmark,
 )
 from vmsmp.vm.pmap import pmap_kextract
 from vmsmp.vm.vm_contig import (
@@ -42,6 +41,7 @@ from vmsmp.vm.vm_page import (
     vm_page_cache,
     vm_page_deactivate,
     vm_page_dirty,
+    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hold,
@@ -158,7 +158,7 @@ def cleaning_alone(m):
         vm_page_busy_wait(wired, True)
         vm_page_wire(wired)
         vm_page_wakeup(wired)
-        mark(committing, PG_NEED_COMMIT)
+        busied(committing, vm_page_flag_set, PG_NEED_COMMIT)
         vm_page_sbusy_try(read)
         nobody = vm_page_alloc(vm, None, 7, VM_ALLOC_NORMAL)
         vm_page_deactivate(nobody)
@@ -183,7 +183,7 @@ def cleaning_alone(m):
             "all are let go",
         )
         m.check(not obj.peek("hold_count"), "and the object")
-        unmark(committing, PG_NEED_COMMIT)
+        busied(committing, vm_page_flag_clear, PG_NEED_COMMIT)
         vm_page_unhold(held)
         vm_page_sbusy_drop(read)
         vm_page_busy_wait(wired, True)

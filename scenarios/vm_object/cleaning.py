@@ -4,14 +4,13 @@ from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
 from vmsmp.scenarios._kit import (
     Space,
+    busied,
     end_of_file,
     file_object,
     idle_pages,
     is_dirty,
     mappings,
-    mark,
     queue_of,
-    unmark,
     write_fault,
 )
 from vmsmp.vm.vm_object import (
@@ -311,12 +310,12 @@ def sync_alone(m):
         m.check(marked() == [], "who was looked at is not, either")
         soil(0, 1)
         seen(0, 1, 2)
-        mark(pages[2], PG_NEED_COMMIT)
+        busied(pages[2], vm_page_flag_set, PG_NEED_COMMIT)
         vm_page_sbusy_try(pages[0])
         before = device.transfers
         collected(1)
         vm_page_sbusy_drop(pages[0])
-        unmark(pages[2], PG_NEED_COMMIT)
+        busied(pages[2], vm_page_flag_clear, PG_NEED_COMMIT)
         m.check(pages[0].peek("dirty") and not pages[1].peek("dirty"), "a neighbour that is busy is left out")
         m.check(device.transfers - before == 2, "one that is to be committed is not")
         # all of it
@@ -333,11 +332,11 @@ def sync_alone(m):
         vm_page_cache(pages[63])
         vm_page_set_invalid(pages[64], 0, PAGE_SIZE)
         vm_page_wakeup(pages[64])
-        mark(pages[1], PG_NEED_COMMIT)
+        busied(pages[1], vm_page_flag_set, PG_NEED_COMMIT)
         before = device.transfers
         _sync(vp, obj)
         m.check(device.transfers - before == 3, "a page that is to be committed is written, too")
-        unmark(pages[1], PG_NEED_COMMIT)
+        busied(pages[1], vm_page_flag_clear, PG_NEED_COMMIT)
         m.check(not any(is_dirty(page) for page in pages.values()), "a sync by request writes everything")
         for n in (2, 3):
             m.check(

@@ -4,14 +4,13 @@ from vmsmp import scenario
 from vmsmp.engine.clock import HZ
 from vmsmp.scenarios._kit import (
     Space,
+    busied,
     busied_page,
     end_of_file,
     file_object,
     is_dirty,
-    mark,
     queue_of,
     set_limits,
-    unmark,
 )
 from vmsmp.sync.errno import PINTERLOCKED
 from vmsmp.vm.vm_meter import P_LOWMEMKILL
@@ -33,10 +32,10 @@ from vmsmp.vm.vm_page import (
     VM_PAGES_NEEDED,
     vm_page_activate,
     vm_page_alloc,
-    vm_page_busy_wait,
     vm_page_cache,
     vm_page_deactivate,
     vm_page_dirty,
+    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_hold,
@@ -98,12 +97,6 @@ def _there(vm):
     return _free(vm) + vm.meter.count("v_cache_count")
 
 
-def _busied(page, deed, *args):
-    vm_page_busy_wait(page, True)
-    deed(page, *args)
-    vm_page_wakeup(page)
-
-
 @scenario(cpus=1, tags={"page", "queue", "pageout"}, pages=None)
 def scans_alone(m):
     """A CPU scans pages that are used, kept or useless: each goes where it belongs, and gains are counted."""
@@ -124,7 +117,7 @@ def scans_alone(m):
             _page(obj, 8, act=3),
         ]
         *_, wired, read = pages
-        _busied(wired, vm_page_wire)
+        busied(wired, vm_page_wire)
         vm_page_sbusy_try(read)
         m.check(vm_pageout_scan_active(vm) == 3, "pages that are deactivated are counted")
         after = [(queue_of(page), page.peek("act_count")) for page in pages]
@@ -141,16 +134,16 @@ def scans_alone(m):
         base = vm.page.PQ_ACTIVE
         m.check(_in_order(vm, base, 0) == [8, 0, 2], "who is looked at comes last the next time")
         vm_page_sbusy_drop(read)
-        _busied(pages[0], vm_page_requeue, vm.page.PQ_INACTIVE)
+        busied(pages[0], vm_page_requeue, vm.page.PQ_INACTIVE)
         m.check(_in_order(vm, base, 0) == [8, 0, 2], "a page that is on another queue stays there")
-        _busied(pages[0], vm_page_requeue, base)
+        busied(pages[0], vm_page_requeue, base)
         m.check(_in_order(vm, base, 0) == [8, 2, 0], "a page goes to the end of its queue")
-        _busied(wired, vm_page_unwire, False)
+        busied(wired, vm_page_unwire, False)
         return pages
 
     def inactive(pages):
         for page in pages:
-            _busied(page, vm_page_deactivate)
+            busied(page, vm_page_deactivate)
         set_limits(vm, v_paging_target2=0)
         m.check(vm_pageout_scan_inactive(vm) == 2, "a scan ends on each queue once there is enough")
         set_limits(vm, v_paging_target2=1000)
@@ -159,15 +152,15 @@ def scans_alone(m):
             _page(obj, pindex, vm_page_deactivate) for pindex in range(9, 15)
         )
         forgotten = _page(unused, 1, vm_page_deactivate, flags=PG_REFERENCED)
-        _busied(held, vm_page_hold)
-        _busied(wired, vm_page_wire)
+        busied(held, vm_page_hold)
+        busied(wired, vm_page_wire)
         vm_page_flag_set(used, PG_REFERENCED)
-        _busied(committing, vm_page_set_invalid, 0, PAGE_SIZE)
-        mark(committing, PG_NEED_COMMIT)
+        busied(committing, vm_page_set_invalid, 0, PAGE_SIZE)
+        busied(committing, vm_page_flag_set, PG_NEED_COMMIT)
         space.fault(written, 13)
         space.fault(invalid, 14)
         space.store(13)
-        _busied(invalid, vm_page_set_invalid, 0, PAGE_SIZE)
+        busied(invalid, vm_page_set_invalid, 0, PAGE_SIZE)
         m.check(vm_pageout_scan_inactive(vm) == 9, "pages that are cached or freed are counted")
         kept = {queue_of(page) for page in (held, committing)}
         m.check(
@@ -182,11 +175,11 @@ def scans_alone(m):
             (queue_of(invalid), queue_of(forgotten)) == ("free", "cache"), "a page that is no good is free"
         )
         m.check(not unused.peek("flags") & OBJ_MIGHTBEDIRTY, "none is taken for dirty")
-        unmark(committing, PG_NEED_COMMIT)
-        _busied(wired, vm_page_unwire, False)
+        busied(committing, vm_page_flag_clear, PG_NEED_COMMIT)
+        busied(wired, vm_page_unwire, False)
         vm_page_unhold(held)
         orphan = _page(unused, 2, vm_page_deactivate)
-        _busied(orphan, vm_page_dirty)
+        busied(orphan, vm_page_dirty)
         vm_object_hold(unused)
         unused.flags.setbits(OBJ_DEAD)
         m.check(vm_pageout_scan_inactive(vm) == 3, "who was kept is gained then")

@@ -1,7 +1,7 @@
 """The limit of resident pages, for a process alone: which mappings go, and what becomes of their pages."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, mark, queue_of, unmark
+from vmsmp.scenarios._kit import busied, give_back, queue_of
 from vmsmp.scenarios.vm_fault._alone import at, mapped, page_at
 from vmsmp.scenarios.vm_fault._memory import Process, share
 from vmsmp.scenarios.vm_map._spaces import map_anon
@@ -15,7 +15,6 @@ from vmsmp.vm.vm_map import VM_MAX_USER_ADDRESS
 from vmsmp.vm.vm_page import (
     PG_REFERENCED,
     PG_UNQUEUED,
-    vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_flag_clear,
     vm_page_flag_set,
@@ -23,7 +22,6 @@ from vmsmp.vm.vm_page import (
     vm_page_unhold,
     vm_page_unqueue,
     vm_page_unwire,
-    vm_page_wakeup,
     vm_page_wire,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_map_deactivate_pages, vm_pageout_mdp_callback
@@ -34,12 +32,6 @@ def _unused(page):
     vm_page_flag_clear(page, PG_REFERENCED)
     pmap_ts_referenced(page)
     return page
-
-
-def _busied(page, deed, *args):
-    vm_page_busy_wait(page, True)
-    deed(page, *args)
-    vm_page_wakeup(page)
 
 
 @scenario(cpus=1, tags={"map", "fault", "pageout", "limit"}, pages=None)
@@ -69,12 +61,12 @@ def residents_alone(m):
         ]
         vm_page_flag_set(marked, PG_REFERENCED)
         credit = marked.peek("act_count")
-        _busied(used, vm_page_deactivate)
+        busied(used, vm_page_deactivate)
         process.load(at(2))
-        _busied(held, vm_page_hold)
-        _busied(wired, vm_page_wire)
-        _busied(hidden, vm_page_unqueue)
-        mark(hidden, PG_UNQUEUED)
+        busied(held, vm_page_hold)
+        busied(wired, vm_page_wire)
+        busied(hidden, vm_page_unqueue)
+        busied(hidden, vm_page_flag_set, PG_UNQUEUED)
         there = pmap_resident_tlnw_count(process.map.pmap)
         m.check(visit(process, there) == (0, 0), "who keeps to the limit loses nothing")
         transfers = vm.pager.device.transfers
@@ -113,8 +105,8 @@ def residents_alone(m):
             queue_of(page) == "inactive" and page.peek("dirty"), "unless it may write, it deactivates alone"
         )
         vm_page_unhold(held)
-        _busied(wired, vm_page_unwire, True)
-        unmark(hidden, PG_UNQUEUED)
+        busied(wired, vm_page_unwire, True)
+        busied(hidden, vm_page_flag_clear, PG_UNQUEUED)
         m.check(process.load(at(0)) == 20, "nothing is lost")
         for one in (other, process):
             give_back(one.vmspace)

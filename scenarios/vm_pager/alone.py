@@ -4,6 +4,7 @@ from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
 from vmsmp.scenarios._kit import (
     Space,
+    busied,
     busied_page,
     contents,
     end_of_file,
@@ -12,7 +13,6 @@ from vmsmp.scenarios._kit import (
     mappings,
     queue_of,
     set_limits,
-    unmark,
     write_fault,
 )
 from vmsmp.vm.vm_map import VM_PROT_ALL, VM_PROT_RW
@@ -48,6 +48,7 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_dirty,
+    vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
     vm_page_sbusy_drop,
@@ -182,8 +183,8 @@ def swap_alone(m):
         vm_object_drop(obj)
         swap_pager_freespace_all(obj)
         m.check(_has(obj) == [] and pager.vm_swap_size == 3, "all of them")
-        unmark(pages[1], PG_SWAPPED)
-        unmark(pages[2], PG_SWAPPED)
+        busied(pages[1], vm_page_flag_clear, PG_SWAPPED)
+        busied(pages[2], vm_page_flag_clear, PG_SWAPPED)
 
     def failing():
         pager.device.failing = True
@@ -387,7 +388,7 @@ def files_alone(m):
         vm_page_flag_set(kept, PG_NEED_COMMIT)
         vnode_pager_freepage(kept)
         m.check(kept.peek("object") is obj, "a page that is to be committed stays")
-        unmark(kept, PG_NEED_COMMIT)
+        busied(kept, vm_page_flag_clear, PG_NEED_COMMIT)
         vm_page_busy_wait(kept, True)
         vnode_pager_freepage(kept)
         m.check(queue_of(kept) == "free", "any other is free")

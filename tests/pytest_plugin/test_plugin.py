@@ -48,6 +48,21 @@ def test_the_plugin_can_be_named_where_entry_points_are_not_loaded(session):
     assert Counts(passed=1) == session.counts
 
 
+def test_modules_of_vmsmp_are_loaded_as_without_pytest(session):
+    info = session.pytester.mkdir("installed") / "vmsmp_there-0.dist-info"  # with a list of its files
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vmsmp-there\nVersion: 0\n")
+    (info / "entry_points.txt").write_text("[pytest11]\nvmsmp_there = vmsmp.pytest_plugin.marks\n")
+    (info / "RECORD").write_text("vmsmp/__init__.py,,\n")
+    session.monkeypatch.setenv("PYTHONPATH", str(info.parent), prepend=os.pathsep)
+    session(
+        "\ndef test_it(explore, request):\n    explore(counted)\n"
+        "    loader = vmsmp.explore.__globals__['__loader__']\n"
+        "    assert loader is not request.config.pluginmanager.rewrite_hook"
+    )
+    assert Counts(passed=1) == session.counts
+
+
 def test_the_plugin_can_be_left_out(session):
     text = session("def test_it(request): pass", "-p", "no:vmsmp", "--timeout", "5")
     assert Counts(passed=1) == session.counts

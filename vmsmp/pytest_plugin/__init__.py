@@ -69,6 +69,7 @@ __all__ = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _load_as_compiled(config)
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     handed = getattr(config, "workerinput", {}).get("vmsmp")
@@ -80,6 +81,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Crashes(config), "vmsmp-crashes")
     if cache_of(config) is not None:
         config.pluginmanager.register(LastFailed(config), "vmsmp-lastfailed")
+
+
+def _load_as_compiled(config: pytest.Config) -> None:
+    """Have vmsmp's own modules loaded from their bytecode, as without pytest.
+
+    pytest rewrites the assertions of every distribution that brings a plugin along.  Where no bytecode may be
+    written (PYTHONDONTWRITEBYTECODE), each session would compile all of vmsmp again, which takes it longer
+    than most tests.  pytest has no option for that.
+    """
+    hook = getattr(config.pluginmanager, "rewrite_hook", None)
+    marked = getattr(hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked.discard("vmsmp")
 
 
 @pytest.hookimpl(trylast=True)

@@ -82,7 +82,9 @@ def test_ctrl_c_while_modules_are_loaded_ends_with_130(interrupted, seconds):
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.ci)])
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("run", "stress") else pytest.mark.ci) for name in LONG]
+)
 def test_ctrl_c_at_any_moment_ends_at_once_and_in_order(interrupted, name, times):
     moments = random.Random(f"{name}{times}")
     for _ in range(times):

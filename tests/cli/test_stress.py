@@ -177,6 +177,7 @@ def test_a_campaign_with_a_new_failure_ends_with_1(broken):
     assert 1 == broken[0]
 
 
+@pytest.mark.ci
 def test_a_failure_of_a_campaign_fails_the_same_way_in_a_new_process(broken, process):
     out = broken[1]
     line = next(line for line in out.splitlines() if line.startswith("replay: vmsmp "))

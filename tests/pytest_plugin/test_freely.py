@@ -43,6 +43,7 @@ def test_a_marker_has_a_test_run_in_the_free_engine(session):
     check(session, session(TESTS.format(mark="@pytest.mark.free_mode"), "--junitxml", "junit.xml"))
 
 
+@pytest.mark.ci
 def test_a_session_may_run_in_the_free_engine(session):
     text = session(TESTS.format(mark=""), "--junitxml", "junit.xml", "--vmsmp-mode", "free", "-n", "auto")
     check(session, text)

@@ -1,8 +1,10 @@
 """Markers: what a test searches, how, and which bug it is to find."""
 
+import re
+
 import pytest
 
-from inner_session import WORKERS, Counts
+from inner_session import WORKERS, Counts, each_marked
 from vmsmp.campaign.outcome import Failure
 from vmsmp.pytest_plugin.marks import MARKERS, is_expected
 
@@ -67,11 +69,10 @@ def test_a_test_that_expects_a_bug_passes_if_it_finds_that_one_and_no_other(sess
     assert "test_it.py::test_another: check: both increments are counted" in text
 
 
-@pytest.mark.parametrize("marker", ["schedules()", "schedules(1, 2)", "scenario(name='x')"])
-def test_a_marker_without_its_argument_fails_the_test_in_one_line(session, marker):
-    text = session(f"@pytest.mark.{marker}\ndef test_it(explore): explore(counted)")
-    assert Counts(failed=1) == session.counts
-    assert f"the marker {marker.partition('(')[0]} takes one argument" in text
+def test_a_marker_without_its_argument_fails_the_test_in_one_line(session):
+    text = session(each_marked(["schedules()", "schedules(1, 2)", "scenario(name='x')"]))
+    assert Counts(failed=3) == session.counts
+    assert {"schedules", "scenario"} == set(re.findall(r"^the marker (\w+) takes one argument$", text, re.M))
 
 
 def test_markers_of_their_own_name_scenario_and_schedules(session):

@@ -16,7 +16,7 @@ HANGS = [
         program,
         engine,
         id=f"{engine}-{program}",
-        marks=[] if program == "operates" else pytest.mark.ci,
+        marks=[] if (program, engine) == ("operates", "controlled") else pytest.mark.ci,
     )
     for call, engine, options in [
         ("vmsmp.explore", "controlled", "max_steps=10**7"),
@@ -186,8 +186,10 @@ sys.meta_path.insert(0, Finder)
 
 @pytest.mark.parametrize(
     "test",
-    ["def test_it(explore): explore(counted, schedules=1)", "def test_it(): vmsmp.run(counted)"],
-    ids=["fixture", "package"],
+    [
+        pytest.param("def test_it(explore): explore(counted, schedules=1)", id="fixture"),
+        pytest.param("def test_it(): vmsmp.run(counted)", id="package", marks=pytest.mark.ci),
+    ],
 )
 def test_the_clock_does_not_run_while_the_engine_is_loaded(session, test):
     session.pytester.makeconftest(IMPORTS)
@@ -243,6 +245,7 @@ def test_a_test_that_ends_in_time_leaves_no_watchdog(session):
     assert Counts(passed=2) == session.counts
 
 
+@pytest.mark.ci
 def test_programs_of_a_helper_thread_are_not_watched_but_bounded(session):
     text = session(
         """

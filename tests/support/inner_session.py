@@ -157,3 +157,11 @@ class Session:
 def replay_option(text):
     """The option of the command that a report prints."""
     return re.search(r"replay: pytest \S+ (--vmsmp-replay) '(\S+)'", text).groups()
+
+
+def each_marked(markers):
+    """A test for each marker, which explores what never fails."""
+    return "".join(
+        f"\n@pytest.mark.{marker}\ndef test_{n}(explore): explore(counted)\n"
+        for n, marker in enumerate(markers)
+    )

@@ -71,14 +71,23 @@ class Done:
 
 
 def piece_of(number: int, seed: int, scenarios: list[Scenario]) -> Piece:
-    """The piece of that number; every scenario has its turn."""
+    """The piece of that number; every scenario has its turn.
+
+    A scenario whose story is the time at which things happen (tag "clock") has its sleeps end in time.
+    """
     rng = random.Random(f"{seed}/{number}")
     scenario = scenarios[number % len(scenarios)]
+    in_time = "clock" in scenario.tags
+    locks, timeouts, spurious = (
+        rng.choice(("exact", "atomic")),
+        rng.choice(("idle", "any")),
+        rng.random() < 0.3,
+    )
     options = options_for(
         scenario,
-        locks=rng.choice(("exact", "atomic")),
-        timeouts=rng.choice(("idle", "any")),
-        spurious=rng.random() < 0.3,
+        locks=locks,
+        timeouts=None if in_time else timeouts,
+        spurious=None if in_time else spurious,
         races=rng.random() < 0.3,
         cpus=None if scenario.fixed else rng.randint(2, 6),
         rounds=rng.choice((None, 1, 2, 3)),

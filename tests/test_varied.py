@@ -78,6 +78,11 @@ def test_every_option_is_varied(varied):
     assert {*varied.SAMPLING, *varied.SYSTEMATIC} == {piece.sched for piece in drawn}
 
 
+def test_a_scenario_about_time_has_sleeps_that_end_in_time(varied):
+    about_time = [piece for piece in pieces(varied, 600) if "clock" in piece.scenario.tags]
+    assert {("idle", False)} == {(piece.options.timeouts, piece.options.spurious) for piece in about_time}
+
+
 def test_every_kind_of_scheduler_is_among_them(varied):
     names = {*varied.SAMPLING, *varied.SYSTEMATIC}
     assert {choice.name for choice in CHOICES} == {name.partition(":")[0] for name in names}

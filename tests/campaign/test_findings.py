@@ -111,13 +111,17 @@ def test_a_regression_and_the_list_show_the_same_line(regression):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("schedules", [12, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("locks", ["exact", "atomic"])
+@pytest.mark.parametrize("schedules", [8, pytest.param(500, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
-def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(regression, schedules):
+def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(
+    regression, schedules, locks
+):
     result = vmsmp.explore(
         regression,
         sched="portfolio",
         schedules=schedules,
+        locks=locks,
         timeouts="any",
         spurious=True,
         repairs=REPAIR_BY_NAME,

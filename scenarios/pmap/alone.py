@@ -44,6 +44,7 @@ from vmsmp.vm.pmap import (
     pmap_unwire,
 )
 from vmsmp.vm.vm_map import (
+    KERN_FAILURE,
     KERN_SUCCESS,
     VM_MIN_KERNEL_ADDRESS,
     VM_PROT_ALL,
@@ -122,7 +123,11 @@ def flags_of(page, *bits):
 
 
 def used_alone(m, use, count=1):
-    """Have a process make address spaces, run in the first one, use them and give them back."""
+    """Have a process make address spaces, run in the first one, use them and give them back.
+
+    What it says of wirings it says to page tables, and not to the map.
+    """
+    m.vm.map.fault = lambda *_: KERN_FAILURE
 
     def worker():
         spaces = [Tables(m.vm) for _ in range(count)]

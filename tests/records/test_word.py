@@ -6,6 +6,7 @@ import pytest
 
 import vmsmp
 from things import OWNER, Home, Marked, Thing, operations, run
+from vmsmp.engine import ops
 from vmsmp.records.observer import RecordObserver
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
@@ -37,6 +38,28 @@ def test_a_word_does_what_an_atomic_does(act, expected, left, engine):
 
     outcome = vmsmp.run(program, engine=engine, check=False)
     assert (None, [(expected, left)]) == (outcome.failure, seen)
+
+
+@pytest.mark.parametrize(
+    ("act", "kind"),
+    [
+        (lambda w: w.fetchadd(1), ops.FETCHADD),
+        (lambda w: w.setbits(8), ops.SETBITS),
+        (lambda w: w.clearbits(3), ops.CLEARBITS),
+        (lambda w: w.rmw(lambda old: -old), ops.RMW),
+    ],
+)
+@pytest.mark.parametrize("engine", ["controlled", "free"])
+def test_who_looks_at_a_cpu_sees_the_kind_of_its_operation(act, kind, engine):
+    seen = []
+
+    def program(m):
+        thing = Thing(Home(m), label="a")
+        act(thing.count)
+        seen.append(ops.kind_of(m.curcpu.pending))
+
+    assert None is vmsmp.run(program, engine=engine, check=False).failure
+    assert [kind] == seen
 
 
 def test_every_operation_on_a_word_is_one_visible_operation_on_its_own_identity():

@@ -146,10 +146,18 @@ class FreeAtomicOps(AtomicOps):
         return False, found
 
     def setbits(self, bits: int) -> int:
-        return int(self.rmw(lambda old: old | bits))
+        self._point(self._code | ops.SETBITS)
+        with self._host:
+            old: int = self.value
+            self.value = old | bits
+        return old
 
     def clearbits(self, bits: int) -> int:
-        return int(self.rmw(lambda old: old & ~bits))
+        self._point(self._code | ops.CLEARBITS)
+        with self._host:
+            old: int = self.value
+            self.value = old & ~bits
+        return old
 
     def rmw(self, fn: Callable[[Any], Any]) -> Any:
         self._point(self._code | ops.RMW)

@@ -5,6 +5,7 @@ and has calls run that instead, in the context that plants it and in the pools m
 search in another thread goes on with its own patches, or none.  A patch planted where others are in place
 comes on top of them; one that is in place already is not planted twice.  A snippet that does not occur
 exactly once is an error: the code has changed, and the patch must follow.
+A search of many plants the same repairs for each of its batches, so sources and code objects are kept.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any, ClassVar, NamedTuple
 
@@ -122,10 +124,16 @@ def _patched(patches: tuple[Patch, ...], since: int) -> dict[FunctionType, Funct
             target = resolve(edit.function)
             if target in changed:
                 model = original(target)
-                source = sources.get(target) or textwrap.dedent(inspect.getsource(model))
+                source = sources.get(target) or _source(model)
                 sources[target] = _edited(patch, edit, source)
                 made[target] = variant(model, _compiled(model, sources[target], patch.file_of(model)))
     return made
+
+
+@lru_cache(maxsize=1024)
+def _source(model: FunctionType) -> str:
+    """Return the function's source as if it stood at the top of its module."""
+    return textwrap.dedent(inspect.getsource(model))
 
 
 def resolve(path: str) -> FunctionType:
@@ -170,6 +178,7 @@ def locate(source: str, old: str) -> tuple[str, str] | None:
     return hits.pop() if len(hits) == 1 else None
 
 
+@lru_cache(maxsize=1024)
 def _compiled(target: FunctionType, source: str, filename: str) -> CodeType:
     """Compile a changed source of `target` to a code object that fits it."""
     own = target.__code__

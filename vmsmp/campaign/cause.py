@@ -424,17 +424,19 @@ class _Comparison:
     def _suspect(self, every: frozenset[str], until: float) -> Finding | None:
         """The finding without whose repair free runs seem to fail, None if they seldom do.
 
-        The repairs of half of those that are left are off at a time.
+        The repairs of half of those that are left are off at a time, after those of the ones that show so.
         """
         suspects = list(self.among)
         runs, hits = self._free_runs(every - {one.repair for one in suspects}, FREE_MOST, 2, until)
         if hits < 2:
             return None
+        suspects.sort(key=lambda one: not one.shows_as(self.failure.signature))
+        half = sum(one.shows_as(self.failure.signature) for one in suspects)
         while len(suspects) > 1:
-            half = len(suspects) // 2
+            half = half if 0 < half < len(suspects) else len(suspects) // 2
             off = {one.repair for one in suspects[:half]}
             comes = self._free_runs(every - off, TIMES * runs, 1, until)[1]
-            suspects = suspects[:half] if comes else suspects[half:]
+            suspects, half = suspects[:half] if comes else suspects[half:], 0
         return suspects[0]
 
     def _free_runs(self, repairs: frozenset[str], runs: int, hits: int, until: float) -> tuple[int, int]:
@@ -448,7 +450,7 @@ class _Comparison:
                 most=most,
                 options=replace(self.options, repairs=repairs),
                 seed=self.schedule.seed + done,
-                stop_at=FREE_TURN + 1,
+                stop_at=hits - failed,
                 progress=lambda _rounds: self.alive(),
                 hang_s=FREE_HANG_S if self.hang_s is None else self.hang_s,
             )
@@ -456,7 +458,7 @@ class _Comparison:
                 raise KeyboardInterrupt
             done += rounds.rounds
             failed += rounds.counts.get(self.failure.signature, 0)
-            if rounds.rounds < most:
+            if rounds.rounds < most and not rounds.counts:
                 break
         return done, failed
 

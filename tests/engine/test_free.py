@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 import vmsmp
+import vmsmp.engine.supervisor
 from vmsmp.check import checkers
 from vmsmp.engine import ops
 from vmsmp.engine.free import FreeEngine
@@ -509,6 +510,28 @@ def test_a_rendezvous_is_held_while_a_long_program_runs(free):
 def test_every_cpu_stands_still_during_a_rendezvous(free):
     meeting = Meeting(stay=0.02)
     free(endless, observers=[meeting], seconds=0.8)
+    assert (True, []) == (meeting.held > 0, meeting.running)
+
+
+def test_no_cpu_starts_during_a_rendezvous(free, monkeypatch):
+    monkeypatch.setattr(vmsmp.engine.supervisor, "RENDEZVOUS_S", 0.0)
+    monkeypatch.setattr(vmsmp.engine.supervisor, "LOOK_S", 0.0)
+    meeting = Meeting(stay=0.002)
+
+    def program(m):
+        word = m.atomic(0)
+
+        def count():
+            for _ in range(50):
+                word.fetchadd(1)
+
+        for _ in range(40):
+            m.spawn(count)
+            word.load()  # lets it go
+        m.join()
+
+    for seed in range(2):
+        free(program, observers=[meeting], seconds=30, seed=seed)
     assert (True, []) == (meeting.held > 0, meeting.running)
 
 

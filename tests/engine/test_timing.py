@@ -57,14 +57,14 @@ def test_a_release_does_not_wait_for_ever_for_one_that_does_not_come():
     assert late.started
 
 
-def test_a_cpu_that_is_let_go_stands_still_no_more():
+def test_a_cpu_that_is_let_go_stands_still_until_its_run_has_it_resume():
     stands = cpu(blocked=False)
     stands.started = True
     Timing.await_start(stands, SimpleNamespace(halting=False))
-    assert (False, 9) == (stands.blocked, stands.fuse)
+    assert (True, 9) == (stands.blocked, stands.fuse)
 
 
 def test_a_cpu_whose_run_is_over_waits_no_longer_and_looks_at_once():
     stands = cpu(blocked=False)
     Timing.await_start(stands, SimpleNamespace(halting=True))
-    assert (False, 0) == (stands.blocked, stands.fuse)
+    assert (True, 0) == (stands.blocked, stands.fuse)

@@ -210,6 +210,7 @@ class FreeExecution(Engine[Cpu]):
     def _live(self, cpu: FreeCpu) -> None:
         if cpu.index:
             self._timing.await_start(cpu, self)
+            self.resume(cpu)
             self.point(cpu.pending)
         self.machine.live(cpu)
         self._rest(cpu)
@@ -440,8 +441,11 @@ class FreeExecution(Engine[Cpu]):
 
     def resume(self, cpu: FreeCpu) -> None:
         """A wait in the host is over; during a rendezvous it lasts until that ends."""
-        self.rendezvous.attend(self)
         cpu.blocked = False
+        while self.rendezvous.called and not self.halting:  # and one called just now may have seen it stand
+            cpu.blocked = True
+            self.rendezvous.attend(self)
+            cpu.blocked = False
 
     def yield_(self) -> None:
         self.point(ops.YIELD)

@@ -54,14 +54,13 @@ class Timing:
 
     @staticmethod
     def await_start(cpu: FreeCpu, run: Run) -> None:
-        """Spin until the CPU is let go, or the run ends."""
+        """Spin until the CPU is let go, or the run ends; it still stands still then."""
         cpu.blocked = True
         spins = 0
         while not cpu.started and not run.halting:
             spins += 1
             if GIL or spins > START_SPINS:
                 time.sleep(0)
-        cpu.blocked = False
         if run.halting:  # the halt may have come before this CPU was there to be told
             cpu.fuse = 0
 

@@ -18,6 +18,7 @@ from vmsmp.vm.pmap import (
     pv_put,
 )
 from vmsmp.vm.vm_map import (
+    KERN_FAILURE,
     KERN_SUCCESS,
     VM_PROT_ALL,
     VM_PROT_RW,
@@ -203,6 +204,7 @@ class Space:
 
     def __init__(self, vm, obj, pages=2, *, reference=True):
         vm.mmu.trap = None
+        vm.map.fault = lambda *_: KERN_FAILURE
         self.vm = vm
         self.pages = pages
         self.vmspace = vmspace_alloc(vm, BASE, at(64))

@@ -239,6 +239,21 @@ def test_what_only_free_runs_show_is_compared_there(freely):
     assert (Verdict.PROVEN, FINDING, evidence) == (found.verdict, found.finding, found.evidence)
 
 
+def test_no_free_run_is_made_after_the_one_that_tells(free_face, monkeypatch):
+    made = []
+
+    def played(*_args, options, most, stop_at, **_more):
+        hits = 0 if REPAIR in options.repairs else stop_at  # each fails
+        made.append(hits or most)
+        return FreeRounds("s", rounds=hits or most, counts={FREE: hits} if hits else {})
+
+    monkeypatch.setattr(cause, "SOUGHT", 0)
+    monkeypatch.setattr(cause, "free_rounds", played)
+    found = ask(free_face, free_runs=1)
+    assert f"5 of 5 free runs fail so without repair {REPAIR}, none of 20 with all repairs" == found.evidence
+    assert sum(made) <= 2 + 8 * len(findings()).bit_length() + 5 + 20
+
+
 def test_free_runs_that_fail_with_all_repairs_too_show_something_else(freely):
     assert (Verdict.REFUTED, WITH_ALL) == verdict(freely(2, 1))[:2]
 

@@ -245,7 +245,8 @@ def invalidated_wirings_stay(m):
 
     `vm_fault_unwire` unwires the pages that it finds mapped.  MADV_INVAL removes mappings, also those of
     wired entries; unless the process touches the page before it unlocks it, its wiring cannot be found any
-    more. Repair `invalidation-spares-wirings`: leave entries that are wired alone.
+    more.
+    Repair `invalidation-spares-wirings`: leave entries that are wired alone.
     """
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)

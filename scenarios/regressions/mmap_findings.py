@@ -259,8 +259,8 @@ def fixed_mapping_loses_its_place(m):
 def shared_mapping_is_copied(m):
     """A thread maps a file shared, another forks, and from then on the file is copied on write.
 
-    `vm_mmap` maps the file in one section of the map's lock, and sets the inheritance to shared in another
-    one. The map's token is held over both, but lost if the second one waits for the map; a fork that waits
+    `vm_mmap` maps the file in one section of the map's lock, and sets the inheritance to shared in another.
+    The map's token is held over both, but lost if the second one waits for the map; a fork that waits
     for the token goes first, and marks the new entry to be copied on write.  Then the entry becomes shared.
     The process' writes do not get to the file.
     Repair `mmap-shares-at-once`: insert the entry with shared inheritance.

@@ -75,7 +75,8 @@ def low_memory_runs_out_half_way(m):
 
     `kmem_alloc_attr` maps the range and allocates low pages one by one.  If there are none left it returns,
     and leaves the range mapped with the pages in it.  The caller does not get the address, so cannot free
-    them. Repair `kmem-alloc-attr-gives-back`: free the range, and the pages in it.
+    them.
+    Repair `kmem-alloc-attr-gives-back`: free the range, and the pages in it.
     """
     vm = m.boot(pages=8, l2_size=1, low_pages=4)
     map = vm.map.kernel_map

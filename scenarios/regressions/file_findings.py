@@ -27,8 +27,7 @@ def _revoke(vp):
     schedule="v1:file_is_mapped_as_it_goes:f4243:1.62>2",
 )
 def file_is_mapped_as_it_goes(m):
-    """A file is mapped while its file system is unmounted by force: a panic, or a terminated object is
-    mapped.
+    """A file is mapped during a forced unmount: a panic, or a terminated object is mapped.
 
     mmap reads the vnode's object and references it, with nothing locked.  A file that is open and not mapped
     has an object without references, which reclaiming its vnode terminates.

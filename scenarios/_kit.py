@@ -114,13 +114,13 @@ def file_object(vm, size, pindexes=()):
 
 
 def end_of_file(vp):
-    """Reclaim the vnode, and give the reference back."""
+    """Reclaim the vnode, and drop the reference to it."""
     vn_lock(vp)
     vclean_vxlocked(vp)
     vput(vp)
 
 
-#: Where address spaces begin: a table's first entries, so that ranges are short.
+#: The address where address spaces begin: at a table's first entries, so that ranges are short.
 BASE = 0x10000
 
 
@@ -130,19 +130,19 @@ def at(page):
 
 
 def run_in(vm, vmspace):
-    """Let the running CPU be a thread of that address space's process."""
+    """Make the running CPU a thread of a process with that address space."""
     gd = vm.mycpu()
     if gd.lwp.lwp_vmspace is not vmspace:
         pmap_replacevm(gd.proc, vmspace, adjrefs=False)
 
 
 def leave(vm):
-    """Let the running CPU be a kernel thread again, as after the end of the thread that it ran."""
+    """Make the running CPU a kernel thread again, as after the end of the thread that it ran."""
     vm.switch.retire(curthread(vm.machine))
 
 
 def give_back(vmspace):
-    """Give a reference to an address space back; the running CPU leaves it first, if it is a thread there."""
+    """Drop a reference to an address space; the running CPU leaves it first, if it runs in it."""
     vm = vmspace.vm
     gd = vm.mycpu()
     if gd.lwp.lwp_vmspace is vmspace:
@@ -152,24 +152,24 @@ def give_back(vmspace):
 
 
 def make_tables(pmap, va):
-    """Make the page tables of an address, so that who maps a page there later allocates nothing."""
+    """Make the page tables of an address, so that mapping a page there later allocates nothing."""
     pv_put(pmap_allocpte(pmap, pmap_pt_pindex(va)))
 
 
 def contents(page):
-    """What a process finds at the beginning of a page; looks invisibly."""
+    """The value at the beginning of a page, read invisibly."""
     return page.vm.memory.peek(page.phys)
 
 
 def busied(page, deed, *args):
-    """Do something with a page that this CPU has hard-busied for the while."""
+    """Call `deed(page, *args)` with the page hard-busied by this CPU."""
     vm_page_busy_wait(page, True)
     deed(page, *args)
     vm_page_wakeup(page)
 
 
 def queue_of(page):
-    """The kind of queue that a page is on; looks invisibly."""
+    """The kind of queue that a page is on, read invisibly."""
     return page.vm.page.queue_type(page.raw_queue)
 
 
@@ -183,7 +183,7 @@ def touch(access, *args):
 
 
 def mappings(page, bits=PG_V):
-    """How many entries of page tables name the page and have one of these bits; looks invisibly."""
+    """How many entries of page tables name the page and have one of these bits, read invisibly."""
     return sum(
         bool(pte & PG_V and frame_of(pte) == page.phys and pte & bits)
         for _, _, pte in page.vm.memory.entries()
@@ -191,15 +191,15 @@ def mappings(page, bits=PG_V):
 
 
 def is_dirty(page):
-    """Whether it is known that the page was written to, by its dirty bits or by an entry; looks invisibly."""
+    """Whether the page's dirty bits or an entry say that it was written to, read invisibly."""
     return bool(page.peek("dirty") or mappings(page, PG_M))
 
 
 class Space:
-    """An address space with an object mapped from its first page on, in which nobody resolves faults.
+    """An address space with an object mapped from its first page on, without a fault handler.
 
-    Pages are mapped and unmapped by hand, and an access that is not allowed is just that.  Several threads
-    may run in it.  It has the reference to the object that it is given, or with `reference` one of its own.
+    Pages are mapped and unmapped by hand, and a forbidden access fails.  Several threads may run in it.  It
+    takes over the caller's reference to the object, or with `reference` takes one of its own.
     """
 
     def __init__(self, vm, obj, pages=2, *, reference=True):
@@ -213,7 +213,7 @@ class Space:
         self.entry = self.map(obj, 0, pages, reference=reference)
 
     def map(self, obj, page, pages, offset=0, *, reference=True):
-        """Map pages of an object there, and return the entry."""
+        """Map pages of an object from `page` on, and return the entry."""
         if reference:
             vm_object_reference_quick(obj)
         what = Mapping(
@@ -229,7 +229,7 @@ class Space:
         return self
 
     def shadow(self, vm):
-        """Put an object of its own before the mapped one, and return a page in it, idle."""
+        """Put an object of its own in front of the mapped one, and return an idle page of it."""
         map = self.vmspace.vm_map
         vm_map_lock(map)
         vm_map_entry_shadow(self.entry)
@@ -237,27 +237,27 @@ class Space:
         return idle_pages(vm, self.entry.ba.raw_object, [0])[0]
 
     def load(self, vm):
-        """Let the running CPU run in it."""
+        """Make the running CPU run in it."""
         run_in(vm, self.vmspace)
 
     def store(self, page, value="stored"):
-        """Store to a page as a process does that runs in it; return whether that was allowed."""
+        """Store to a page as a process that runs in it; return whether that was allowed."""
         self.load(self.vm)
         return touch(self.vm.machine.curcpu.store, at(page), value)
 
     @contextmanager
     def locked(self):
-        """The map locked as it is in a fault."""
+        """Lock the map as a fault does."""
         vm_map_lock_read(self.vmspace.vm_map)
         yield
         vm_map_unlock(self.vmspace.vm_map)
 
     def enter(self, m, page, prot=VM_PROT_RW, wired=False):
-        """Map a page that the caller has busied; he has the map locked, too."""
+        """Map a page; the caller has it busied, and the map locked."""
         pmap_enter(self.pmap, at(page), m, prot, wired, self.entry)
 
     def fault(self, m, page, prot=VM_PROT_RW, wired=False):
-        """Map a page as a fault does, which busies it; return whether it was still its object's."""
+        """Map a page as a fault does, which busies it; return False if it is no longer in its object."""
         with self.locked():
             vm_page_busy_wait(m, True)
             there = m.object is not None
@@ -271,12 +271,12 @@ class Space:
         pmap_remove(self.pmap, at(page), at(page + pages))
 
     def end(self):
-        """Give it back, with what is mapped and with its page tables.  No CPU runs in it."""
+        """Drop it, with its mappings and page tables.  No CPU may run in it."""
         give_back(self.vmspace)
 
 
 def write_fault(space, page):
-    """Map the page writeable for a process that writes to it, as a fault does that has it busied."""
+    """Map the page writeable for a write, as a fault that has it busied does."""
     with space.locked():
         vm_page_busy_wait(page, True)
         vm_page_activate(page)
@@ -287,7 +287,7 @@ def write_fault(space, page):
 
 
 def bypass_write(space, obj, page):
-    """Map the page writeable as a fault does that bypasses the object's locks; return whether it could."""
+    """Map the page writeable, as a fault that bypasses the object's locks does; return whether it could."""
     with space.locked():
         return _bypass(space, obj, page)
 
@@ -319,7 +319,7 @@ def enter_hash(page):
 
 
 def take_pages(vm, count, request=VM_ALLOC_NORMAL):
-    """Allocate that many pages, out of reach of all CPUs; free them with `give_pages`."""
+    """Allocate that many pages, so that no CPU gets them; free them with `give_pages`."""
     return [vm_page_alloc(vm, None, n, request) for n in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Helpers for scenarios of processes: what a page of their memory holds, and how it comes to be there."""
+"""Helpers for scenarios of processes: making, forking and ending them, and access to their memory."""
 
 from copy import copy
 
@@ -15,7 +15,7 @@ def at(page):
 
 
 def new_process(m, vm, pages, top=None):
-    """Return a process with that many pages of anonymous memory, and something below them."""
+    """Return a process with that many pages of anonymous memory, with another mapping below them."""
     process = Process(vm)
     if top is not None:
         give_back(process.vmspace)
@@ -37,15 +37,15 @@ def fork(parent):
 
 
 def exits(process):
-    """Let a process give its address space back."""
+    """Let a process drop its address space."""
     give_back(process.vmspace)
 
 
 def read(process, page):
-    """Return what a thread of the process reads there, or None if it may not."""
+    """Return what a thread of the process reads from a page, or None if it may not."""
     return process.enter().load(at(page))
 
 
 def write(process, page, value):
-    """Write there as a thread of the process does; return whether it may."""
+    """Write to a page as a thread of the process; return whether it may."""
     return process.enter().store(at(page), value) is None

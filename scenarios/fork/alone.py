@@ -1,4 +1,4 @@
-"""A thread alone that forks: what the copy has, what both share, and what stays each one's own."""
+"""One thread that forks: what the copy has, what both share, and what stays private to each."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import contents, run_in
@@ -26,12 +26,12 @@ BOTH = MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
 
 
 def entry_at(process, page):
-    """The entry of a page, looking invisibly."""
+    """The entry of a page, read invisibly."""
     return process.map.raw_rb_root.at_or_before(at(page))
 
 
 def told(process):
-    """What a map says of its entries but for their flags, looking invisibly."""
+    """The entries of a map without their flags, read invisibly."""
     return [
         (
             e.ba.raw_start,
@@ -46,7 +46,7 @@ def told(process):
 
 
 def seen(process, page):
-    """What a process would find on a page, by the chain of its objects; looks invisibly."""
+    """What a process would read from a page, by the chain of its objects; read invisibly."""
     for ba in entry_at(process, page).chain():
         pindex = (ba.raw_offset + at(page) - ba.raw_start) // PAGE_SIZE
         if ba.raw_object is not None and pindex in ba.raw_object.raw_rb_memq:
@@ -55,13 +55,13 @@ def seen(process, page):
 
 
 def both(process, page):
-    """The same of two pages."""
+    """`seen` of two pages."""
     return seen(process, page), seen(process, page + 1)
 
 
 @scenario(cpus=1, tags={"map", "fork", "fault", "cow"}, pages=None)
 def forks_alone(m):
-    """A thread forks: the child has all that its parent had, shares what is to be shared, and no more."""
+    """A thread forks: the child has all that its parent had, and shares only what is to be shared."""
     vm = m.boot(pages=56, l2_size=1)
     vm.sysctl["vm.prefault_pages"] = 0
 
@@ -95,7 +95,7 @@ def forks_alone(m):
         m.check([seen(child, page) for page in (0, 4, 6)] == [1, 4, 6], "a child has what its parent had")
         m.check([seen(parent, page) for page in (0, 6, 8)] == [11, 6, 0], "what it writes is its own")
 
-        # -- what begins to be shared, and what is shared already
+        # -- memory that begins to be shared, and memory that is shared already
         vm_map_inherit(parent.map, at(4), at(5), VM_INHERIT_SHARE)
         second = fork(parent)
         write(second, 4, 45)
@@ -113,7 +113,7 @@ def forks_alone(m):
 
 @scenario(cpus=1, tags={"map", "fork", "fault", "collapse"}, pages=None)
 def forks_of_chains_alone(m):
-    """A thread forks that has objects behind its own: what nobody needs is let go, all else stays."""
+    """A process with objects behind its own forks: objects that are not needed go, all others stay."""
     vm = m.boot(pages=56, l2_size=1)
     vm.sysctl["vm.prefault_pages"] = 0
 
@@ -173,7 +173,7 @@ def forks_of_chains_alone(m):
 
 @scenario(cpus=1, tags={"map", "fork", "fault", "wire"}, pages=None)
 def forks_of_wired_memory_alone(m):
-    """A thread forks that has locked its memory: that is copied at once, and the copy is not locked."""
+    """A process that has locked its memory forks: it is copied at once, and the copy is not locked."""
     vm = m.boot(pages=40, l2_size=1)
     vm.sysctl["vm.prefault_pages"] = 0
 
@@ -202,7 +202,7 @@ def forks_of_wired_memory_alone(m):
 
 @scenario(cpus=1, tags={"map", "fork", "device"}, pages=None)
 def forked_devices_alone(m):
-    """A thread forks that maps what devices show: of a process, of a thread, of all; each gets its own."""
+    """A process that maps devices of a process, a thread and the kernel forks: the child gets its own."""
     vm = m.boot(pages=24, l2_size=1)
     other = vm.mycpu().proc
 

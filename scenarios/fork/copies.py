@@ -1,4 +1,4 @@
-"""Processes that fork while threads write: a copy is what the memory was at one moment, and stays so."""
+"""Processes that fork while threads write: a copy is the memory of one moment, and stays so."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import leave
@@ -13,7 +13,7 @@ from vmsmp.vm.vm_map import (
 
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
 def fork_among_stores(m):
-    """A thread writes one page and then the next while others fork: no child sees the second alone."""
+    """A thread writes one page and then the next while others fork: no child sees only the second write."""
     vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 2)
     write(parent, 0, 0)
@@ -41,7 +41,7 @@ def fork_among_stores(m):
 
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow", "tlb"})
 def stores_behind_a_fork(m):
-    """A thread writes on while others fork its process, and later: to its own copy, whatever its TLB had."""
+    """A thread writes during and after forks of its process: to its own copy, whatever its TLB has cached."""
     vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 1)
     write(parent, 0, 0)
@@ -52,7 +52,7 @@ def stores_behind_a_fork(m):
         children.append((child, read(child, 0)))
         leave(vm)
 
-    for _ in range(min(m.ncpus, 3)):  # more would need more memory, and show no more
+    for _ in range(min(m.ncpus, 3)):  # more would need more memory, and show nothing new
         m.spawn(forker)
     for n in m.rounds(2):
         write(parent, 0, n + 1)
@@ -66,7 +66,7 @@ def stores_behind_a_fork(m):
 
 @scenario(cpus=3, tags={"map", "fork", "fault", "cow"})
 def parent_child_grandchild(m):
-    """A process, its child and its grandchild write to one page of which each has its own copy."""
+    """A process, its child and its grandchild write to one page: each has its own copy."""
     vm = m.boot(pages=36, l2_size=1)
     spaces = [new_process(m, vm, 1)]
     write(spaces[0], 0, 100)
@@ -89,7 +89,7 @@ def parent_child_grandchild(m):
 
 @scenario(cpus=2, tags={"map", "fork", "fault", "wire"})
 def wired_memory_of_forks(m):
-    """A process locks its memory, and forks while a thread writes there: no fault, and a child's own copy."""
+    """A process with locked memory forks while a thread writes there: no fault, and the child has a copy."""
     vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 1)
     write(parent, 0, 1)
@@ -117,7 +117,7 @@ def wired_memory_of_forks(m):
 
 @scenario(cpus=2, tags={"map", "fork", "fault", "cow"})
 def shared_memory_of_forks(m):
-    """A process with a parent begins to share its memory, and forks: its child sees what it writes."""
+    """A forked process makes its memory shared, and forks: its child sees what it writes."""
     vm = m.boot(pages=36, l2_size=1)
     parent = new_process(m, vm, 1)
     map_anon(m, parent.map, at(4), 1)

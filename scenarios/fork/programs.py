@@ -1,4 +1,4 @@
-"""Processes that run other programs, lock their memory and fork in trees, while others go on."""
+"""Processes that run other programs, lock their memory and fork in trees, while others run."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, leave, run_in
@@ -27,7 +27,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 @scenario(cpus=2, tags={"map", "fault", "vmspace", "exec"})
 def exec_beside_faults(m):
-    """A process that shares its memory runs another program, while who shares it faults there: that stays."""
+    """A process leaves a shared address space by an exec while the other one faults: the space stays."""
     vm = m.boot(pages=32, l2_size=1)
     parent = new_process(m, vm, 2)
     write(parent, 0, 1)
@@ -61,7 +61,7 @@ def exec_beside_faults(m):
 
 @scenario(cpus=3, tags={"map", "fault", "fork", "exec"})
 def resident_programs(m):
-    """A program is made resident, run by others and forgotten: who runs it has all that it had."""
+    """A program is made resident, run by others and forgotten: whoever runs it has all its memory."""
     vm = m.boot(pages=48, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
     program = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
@@ -99,7 +99,7 @@ def resident_programs(m):
 
 @scenario(cpus=2, tags={"map", "fault", "fork", "cow", "collapse"})
 def tree_of_forks(m):
-    """Processes fork in a tree, share some memory, copy other, and end in any order: none loses its own."""
+    """Processes fork in a tree, share and copy memory, and end in any order: none loses its own."""
     vm = m.boot(pages=56, l2_size=1)
     vm.map.map_backing_limit = 2
     root = new_process(m, vm, 2)
@@ -131,7 +131,7 @@ def tree_of_forks(m):
 
 @scenario(cpus=3, tags={"map", "fault", "fork", "wire"})
 def forks_of_locked_memory(m):
-    """A child locks what it shares with its parent, who touches it: counts of wirings come to nothing."""
+    """A child locks memory that it shares with its parent, which uses it: wirings add up to 0 in the end."""
     vm = m.boot(pages=48, l2_size=1)
     parent = new_process(m, vm, 1)
     write(parent, 0, 1)
@@ -166,7 +166,7 @@ def forks_of_locked_memory(m):
 
 @scenario(cpus=3, tags={"map", "fault", "wire"})
 def all_is_unlocked(m):
-    """Memory is locked as it is mapped, range by range, while a thread unlocks all there is at once."""
+    """Memory is locked as it is mapped, range by range, while a thread unlocks all of it at once."""
     vm = m.boot(pages=32, l2_size=1)
     process = new_process(m, vm, 2)
 
@@ -198,7 +198,7 @@ def all_is_unlocked(m):
 
 @scenario(cpus=3, tags={"map", "fault", "wire", "protect", "fork"})
 def four_verbs(m):
-    """Threads map, lock, protect, write and fork one range in any order: an error is an answer, no more."""
+    """Threads map, lock, protect, write and fork one range in any order: errors are allowed, nothing else."""
     vm = m.boot(pages=56, l2_size=1)
     process = new_process(m, vm, 2)
     write(process, 0, 1)

@@ -1,4 +1,4 @@
-"""A CPU alone with its TLB: what each access may do, what it leaves, and what each flush takes away."""
+"""One CPU and its TLB: what each access may do, what it caches, and what each flush removes."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_A, PG_G, PG_M, PG_NX, PG_RW, PG_U, PG_V
@@ -14,7 +14,7 @@ ALL = PG_V | PG_RW | PG_U
 
 
 def code_of(unit, va, access):
-    """The code of the fault of an access, None if it goes well."""
+    """The error code of an access's fault, or None if it succeeds."""
     try:
         unit.access(va, access, "stored")
     except PageFault as fault:
@@ -41,7 +41,7 @@ def expected(bits, access, *, nxe, locked, wp):
 
 @scenario(cpus=1, tags={"mmu", "tlb"})
 def accesses_alone(m):
-    """A CPU accesses pages with all kinds of rights: each access is allowed or not, and tells the tables."""
+    """A CPU accesses pages with all kinds of rights: each access is allowed or not, and sets A and M."""
     nxe, pke = bool(m.choose(2)), bool(m.choose(2))
     mmu = m.mmu(frames=12, nxe=nxe, pke=pke)
     space = AddressSpace(mmu, "P")
@@ -84,7 +84,7 @@ def accesses_alone(m):
 
 @scenario(cpus=1, tags={"mmu", "tlb"})
 def flushes_alone(m):
-    """A CPU caches pages of two address spaces, and flushes some: those are looked up anew, and no others."""
+    """A CPU caches pages of two address spaces, and flushes some: only those are walked again."""
     pcid = bool(m.choose(2))
     mmu = m.mmu(frames=600 * 2, pcid=pcid)
     spaces = [AddressSpace(mmu, name, n * pcid) for n, name in enumerate(("P", "Q"), 1)]

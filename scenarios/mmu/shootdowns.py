@@ -1,4 +1,4 @@
-"""TLB shootdown: a page is taken away from CPUs that may have cached where it is."""
+"""TLB shootdown: a page is unmapped on CPUs that may have cached its translation."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW, PG_U, PG_V
@@ -19,7 +19,7 @@ def _mapped(m, **sizes):
 
 
 def _touch(access, *args):
-    """Access memory as a process does that is stopped by a fault; whether it went well."""
+    """Access memory as a process that a fault stops; return whether it succeeded."""
     try:
         access(*args)
     except PageFault:
@@ -29,7 +29,7 @@ def _touch(access, *args):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def shootdown_then_reuse(m):
-    """A process' pages are unmapped while its other thread runs, and their frames given to somebody else."""
+    """A process' pages are unmapped while its other thread runs, and their frames get new owners."""
     mmu, space = _mapped(m)
 
     def user():
@@ -52,7 +52,7 @@ def shootdown_then_reuse(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def shootdown_then_copy(m):
-    """A page is made read-only while others store to it: once that is done its contents are final."""
+    """A page is made read-only while others store to it: after that its contents do not change."""
     mmu, space = _mapped(m)
     va = PAGES[0]
     frame = mmu.peek(space.root, va).frame
@@ -75,7 +75,7 @@ def shootdown_then_copy(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def shootdown_of_what_nobody_asked_for(m):
-    """CPUs walk for pages of their own accord, also right after a flush, and one of these is unmapped."""
+    """CPUs walk speculatively, also right after a flush, and one of these pages is unmapped."""
     mmu, space = _mapped(m, guesses=PAGES[1:])
 
     def user():
@@ -96,7 +96,7 @@ def shootdown_of_what_nobody_asked_for(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def address_spaces_in_turn(m):
-    """CPUs switch between two address spaces, in which one address is two things, and one is unmapped."""
+    """CPUs switch between two address spaces with different pages at one address, and one is unmapped."""
     mmu = m.mmu(frames=16, pcid=True)
     va = PAGES[0]
     spaces = [AddressSpace(mmu, name, pcid) for pcid, name in enumerate(("parent", "child"), 1)]
@@ -128,7 +128,7 @@ def address_spaces_in_turn(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def shootdowns_cross(m):
-    """CPUs unmap each other's page at a time: each answers the other's IPI while it waits for its own."""
+    """CPUs unmap each other's pages at the same time: each answers the other's IPI while it waits."""
     mmu, space = _mapped(m)
 
     def owner(n):
@@ -148,7 +148,7 @@ def shootdowns_cross(m):
 
 @scenario(cpus=2, tags={"mmu"})
 def bits_set_by_walks_are_kept(m):
-    """CPUs set A and M in an entry while another one takes its right to write away, again and again."""
+    """CPUs set A and M in an entry while another one repeatedly makes it read-only."""
     mmu, space = _mapped(m)
     va = PAGES[0]
     frame = mmu.peek(space.root, va).frame

@@ -1,4 +1,4 @@
-"""A CPU alone with page tables: each change leaves one right entry, page and count."""
+"""One CPU and page tables: after each change the entry, the page and the counts are right."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_A, PG_M, PG_NX, PG_RW, PG_U, PG_V, frame_of
@@ -76,7 +76,7 @@ KERNEL_STORE = Access(write=True, user=False)
 
 
 class Tables:
-    """An address space in which nobody resolves faults, and what a page table says there."""
+    """An address space without a fault handler, and the contents of its page tables."""
 
     def __init__(self, vm):
         vm.mmu.trap = None
@@ -86,14 +86,14 @@ class Tables:
         self.pmap = self.vmspace.vm_pmap
 
     def cover(self, obj, at, pages, offset=0):
-        """Let the map say that the object is there; no page is entered."""
+        """Map the object in the map; no page is entered."""
         vm_object_reference_quick(obj)
         what = Mapping(object=obj, offset=offset, prot=VM_PROT_ALL, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP)
         rv, _ = vm_map_find(self.map, at, pages * PAGE_SIZE, PAGE_SIZE, False, what)
         assert rv == KERN_SUCCESS
 
     def enter(self, at, page, prot=VM_PROT_RW, wired=False):
-        """Map a page there, as a fault does."""
+        """Enter a page, as a fault does."""
         vm_map_lock_read(self.map)
         vm_page_busy_wait(page, True)
         pmap_enter(self.pmap, at, page, prot, wired, self.map.raw_rb_root.at_or_before(at))
@@ -111,21 +111,21 @@ class Tables:
 
 
 def restrict(page, prot):
-    """Take rights to a page away."""
+    """Restrict the rights to a page."""
     vm_page_busy_wait(page, True)
     pmap_page_protect(page, prot)
     vm_page_wakeup(page)
 
 
 def flags_of(page, *bits):
-    """Whether a page has each of the flags; looks invisibly."""
+    """For each flag, whether the page has it, read invisibly."""
     return [bool(page.flags.peek() & bit) for bit in bits]
 
 
 def used_alone(m, use, count=1):
-    """Have a process make address spaces, run in the first one, use them and give them back.
+    """Have a process make address spaces, run in the first one, use them and drop them.
 
-    What it says of wirings it says to page tables, and not to the map.
+    It wires mappings in the page tables alone, and not in the map.
     """
     m.vm.map.fault = lambda *_: KERN_FAILURE
 
@@ -142,7 +142,7 @@ def used_alone(m, use, count=1):
 
 @scenario(cpus=1, tags={"pmap"}, pages=None)
 def entries_alone(m):
-    """A page is mapped, used, replaced and unmapped: its entry, its flags and the counts say so each time."""
+    """A page is mapped, used, replaced and unmapped: each time entry, flags and counts are right."""
     vm = m.boot(pages=24, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     old, new = idle_pages(vm, obj, range(2))
@@ -198,7 +198,7 @@ def entries_alone(m):
 
 @scenario(cpus=1, tags={"pmap"}, pages=None)
 def ranges_alone(m):
-    """Parts of a range that goes across tables are visited, protected or unmapped, and no other part is."""
+    """Parts of a range across several tables are visited, protected or unmapped, and no other part."""
     vm = m.boot(pages=40, l2_size=1)
     where = [base + n * PAGE_SIZE for base in (NBPDR, NBPDP) for n in (-2, -1, 0, 1)]
     obj = vm_object_allocate(vm, len(where))
@@ -207,7 +207,7 @@ def ranges_alone(m):
     inside = range(first, last + 1)
 
     def kept(say):
-        """Which pages something can be said of."""
+        """The pages for which `say` is true."""
         return [n for n in range(len(where)) if say(n)]
 
     def use(tables):
@@ -267,7 +267,7 @@ def ranges_alone(m):
 
 @scenario(cpus=1, tags={"pmap"}, pages=None)
 def mappings_of_a_page_alone(m):
-    """A page that two processes map is asked for, cleaned, and taken from one or both of them."""
+    """A page that two processes map is tested, cleaned, and unmapped from one or both of them."""
     vm = m.boot(pages=32, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     page, beside = idle_pages(vm, obj, range(2))
@@ -354,7 +354,7 @@ def mappings_of_a_page_alone(m):
 
 @scenario(cpus=1, tags={"pmap", "tlb"}, pages=None)
 def kernel_mappings_alone(m):
-    """The kernel maps pages for itself, uses and changes them: the CPU forgets what it had cached before."""
+    """The kernel maps pages for itself, uses and changes the mappings: the CPU drops stale translations."""
     vm = m.boot(pages=24, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     pages = idle_pages(vm, obj, range(2))

@@ -16,7 +16,7 @@ def _object(vm, pages):
 
 
 def _restrict(page, prot):
-    """Take rights to a page away, as who wants to reuse or to clean it does."""
+    """Restrict the rights to a page, as for reusing or cleaning it."""
     vm_page_busy_wait(page, True)
     pmap_page_protect(page, prot)
     vm_page_wakeup(page)
@@ -24,7 +24,7 @@ def _restrict(page, prot):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def enter_against_reclaim(m):
-    """A process maps a page and unmaps it, while the page's mappings are taken away from the other side."""
+    """A process maps and unmaps a page while the page's mappings are removed from the page's side."""
     vm = m.boot(pages=24, l2_size=1)
     obj, (page,) = _object(vm, 1)
     space = Space(vm, obj, 1)

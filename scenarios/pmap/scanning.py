@@ -1,4 +1,4 @@
-"""Scans of ranges and of backings meet each other, and those who map pages."""
+"""Scans of ranges and of backings, against each other and against threads that map pages."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import Space, at, idle_pages
@@ -15,7 +15,7 @@ from vmsmp.vm.vm_page import PG_MAPPEDMULTI, vm_page_busy_wait, vm_page_flag_set
 
 
 def _space(m, pages=2):
-    """A machine with an address space, and an object of idle pages that it maps nothing of yet."""
+    """A machine with an address space, and an object of idle pages that are not mapped yet."""
     vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, pages)
     found = idle_pages(vm, obj, range(pages))
@@ -24,7 +24,7 @@ def _space(m, pages=2):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def enter_against_range(m):
-    """A thread maps pages of a range that another one unmaps: neither waits with what the other wants."""
+    """A thread maps pages of a range that another one unmaps: neither waits holding what the other wants."""
     _, space, pages = _space(m)
     space.fault(pages[0], 0)
 
@@ -40,7 +40,7 @@ def enter_against_range(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def two_ranges(m):
-    """Two threads unmap overlapping ranges: each entry is taken away once."""
+    """Two threads unmap overlapping ranges: each entry is removed once."""
     _, space, pages = _space(m, 3)
     for n, page in enumerate(pages):
         space.fault(page, n)
@@ -53,7 +53,7 @@ def two_ranges(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def limit_of_resident_pages(m):
-    """The pages of an address space are taken from it, one by one, while its thread unmaps and maps some."""
+    """The pages of an address space are unmapped one by one for its limit, while its thread maps some."""
     _, space, pages = _space(m)
     for n, page in enumerate(pages):
         space.fault(page, n)
@@ -77,7 +77,7 @@ def limit_of_resident_pages(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def shadowed_page(m):
-    """A page is taken away from all who map it, while the page that stands before it is mapped instead."""
+    """A page is unmapped everywhere, while the page in front of it in the chain is mapped instead."""
     vm, space, (hidden,) = _space(m, 1)
     page = space.shadow(vm)
     space.fault(hidden, 0, VM_PROT_READ)

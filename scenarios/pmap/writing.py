@@ -1,4 +1,4 @@
-"""Processes load and store through page tables that others change: what was written is told, once."""
+"""Processes load and store through page tables that others change: every store makes its page dirty."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_M
@@ -33,14 +33,14 @@ def _space(m, pages=1, wired=False):
 
 
 def _modified(space, page, n=0):
-    """Whether it is known that a page was written to: by its dirty bits, or by its entry."""
+    """Whether the page's dirty bits or its entry say that it was written to."""
     pte = pmap_pte(space.pmap, at(n))
     return bool(page.peek("dirty") or (pte is not None and pte.peek() & PG_M))
 
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def store_against_reclaim(m):
-    """A process stores to its page and unmaps it, while somebody asks whether the page is clean."""
+    """A process stores to its page and unmaps it, while another CPU tests whether the page is clean."""
     vm, space, (page,) = _space(m)
     stored = m.atomic(0, name="stored")
     thrown = m.atomic(0, name="thrown away")
@@ -69,7 +69,7 @@ def store_against_reclaim(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def store_against_cleaning(m):
-    """A page is made read-only and clean while a process stores to it: what comes later is told again."""
+    """A page is made read-only and clean while a process stores to it: later stores make it dirty again."""
     vm, space, (page,) = _space(m)
     stored = m.atomic(0, name="stored")
 
@@ -95,7 +95,7 @@ def store_against_cleaning(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def store_against_protection(m):
-    """A process stores to pages whose range another of its threads protects: each page knows it."""
+    """A process stores to pages whose range another thread protects: each page becomes dirty."""
     vm, space, pages = _space(m, 2)
     stored = [m.atomic(0, name=f"stored to {n}") for n in range(2)]
 
@@ -115,7 +115,7 @@ def store_against_protection(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def store_against_aging(m):
-    """A process stores to a wired page while others clear that it was used, and that it is wired."""
+    """A process stores to a wired page while others clear its accessed bit, and unwire it."""
     vm, space, (page,) = _space(m, wired=True)
     stored = m.atomic(0, name="stored")
 
@@ -139,7 +139,7 @@ def store_against_aging(m):
 
 @scenario(cpus=2, tags={"pmap"}, fixed=True)
 def replaced_page(m):
-    """A page is replaced by another one, as by a fault that copies it: no thread sees the old one later."""
+    """A page is replaced, as by a fault that copies it: afterwards no thread sees the old page."""
     vm, space, (old, new) = _space(m, 2)
     for page, text in ((old, "old"), (new, "new")):
         vm.memory.store(page.phys, 0, text)

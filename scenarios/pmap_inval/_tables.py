@@ -25,19 +25,19 @@ OTHERS = "somebody else's"
 
 
 def boot(m, pages=24, **sizes):
-    """Boot a machine on which nobody resolves faults."""
+    """Boot a machine without a fault handler."""
     vm = m.boot(pages=pages, l2_size=1, **sizes)
     vm.mmu.trap = None
     return vm
 
 
 def new_page(vm):
-    """Return a wired page of nobody's."""
+    """Return a wired page that is in no object."""
     return vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL | VM_ALLOC_SYSTEM | VM_ALLOC_RETRY)
 
 
 def new_space(vm, name, pages=2):
-    """Return an address space with so many pages mapped, each to a page of its own."""
+    """Return an address space with `pages` pages mapped."""
     vmspace = vmspace_alloc(vm, VM_MIN_USER_ADDRESS, VM_MAX_USER_ADDRESS)
     vmspace.vm_pmap = pmap = vm.pmap.make(name)
     tables = [new_page(vm).phys for _ in range(4)]
@@ -70,12 +70,12 @@ def map_kernel(vm, *numbers):
 
 
 def run_in(m, vmspace):
-    """Have the running CPU run in the address space."""
+    """Make the running CPU run in the address space."""
     pmap_setlwpvm(m.vm.mycpu().lwp, vmspace)
 
 
 def touch(access, *args):
-    """Access memory as one does that is stopped by a fault; return what is there, None for a fault."""
+    """Access memory as a thread that a fault stops; return the value, or None after a fault."""
     try:
         return access(*args)
     except PageFault:
@@ -83,7 +83,7 @@ def touch(access, *args):
 
 
 def read_all(m, addresses):
-    """Read pages as a process does: each time twice, since an entry that is cached may be stale then."""
+    """Read pages as a process, each twice: the second read uses the cached entry, which may be stale."""
     for va in addresses:
         for _ in range(2):
             m.check(touch(m.curcpu.load, va) in (0, None), "a process reads its own page or none")
@@ -95,7 +95,7 @@ def kernel_load(m, n):
 
 
 def reuse(vm, pte):
-    """Free the page that an entry named, and let somebody else have it and write to it."""
+    """Free the page that an entry named, and let another owner allocate it and write to it."""
     m = vm.page.vm_page_array[frame_of(pte)]
     vm_page_freezwq(m)
     new = new_page(vm)

@@ -1,4 +1,4 @@
-"""A CPU alone gives commands: entries change or do not, and of what it has cached just that goes."""
+"""One CPU gives invalidation commands: entries change or not, and only what they name is flushed."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
@@ -28,7 +28,7 @@ from vmsmp.vm.pmap_inval import (
 
 @scenario(cpus=1, tags={"mmu", "tlb"})
 def commands_alone(m):
-    """Entries of a process are stored, compared and stored, or flushed: each command says what was there."""
+    """Entries of a process are stored, compared and stored, or flushed: each command returns the old one."""
     vm = boot(m)
     vm.inval.pmap_inval_force_nonopt = m.choose(2)
     space = new_space(vm, "P", 3)
@@ -79,7 +79,7 @@ def commands_alone(m):
 
 @scenario(cpus=1, tags={"mmu", "tlb"})
 def bulks_alone(m):
-    """Entries of the kernel change in bulk: neighbours are flushed by themselves, or all there is at once."""
+    """Entries of the kernel change in bulk: neighbours are flushed one by one, others with the whole TLB."""
     vm = boot(m, pages=30)
     numbers = (0, 1, 2, 3, 4)
     map_kernel(vm, *numbers)

@@ -1,4 +1,4 @@
-"""Entries of the kernel change, which every CPU may have cached, one that idles or spins, too."""
+"""Entries of the kernel change, which every CPU may have cached, also one that is idle or spins."""
 
 from vmsmp import PINTERLOCKED, scenario
 from vmsmp.scenarios.pmap_inval._tables import (
@@ -29,7 +29,7 @@ def _reader(m, numbers, rounds=3):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def kernel_pages_go_in_bulk(m):
-    """Pages of the kernel that are not neighbours are removed, flushed together, and used anew."""
+    """Pages of the kernel that are not neighbours are removed, flushed together, and reused."""
     vm = boot(m)
     map_kernel(vm, 0, 1, 3)
 
@@ -48,7 +48,7 @@ def kernel_pages_go_in_bulk(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"}, fixed=True)
 def many_kernel_pages_go(m):
-    """More pages of the kernel are removed than are flushed one by one; the first and last were there."""
+    """More pages of the kernel are removed than are flushed one by one; the first and last were cached."""
     vm = boot(m)
     map_kernel(vm, 0, 128)
 
@@ -65,7 +65,7 @@ def many_kernel_pages_go(m):
 
 @scenario(cpus=3, tags={"mmu", "tlb"})
 def kernel_commands_overlap(m):
-    """CPUs give commands about pages of the kernel at the same time, several each, and have a slot each."""
+    """CPUs give several commands about pages of the kernel at the same time, with one slot for each CPU."""
     vm = boot(m, pages=40)
     map_kernel(vm, *range(2 * m.ncpus))
 
@@ -83,7 +83,7 @@ def kernel_commands_overlap(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb", "spinlock"})
 def command_under_a_spinlock(m):
-    """A CPU changes an entry of the kernel with a spinlock held, and CPUs that spin for that answer."""
+    """A CPU changes an entry of the kernel with a spinlock held: CPUs that spin for the lock answer."""
     vm = boot(m)
     map_kernel(vm, *range(m.ncpus))
     spin = m.spinlock("driver")
@@ -102,7 +102,7 @@ def command_under_a_spinlock(m):
 
 @scenario(cpus=3, tags={"mmu", "tlb", "sleep"}, fixed=True)
 def command_against_an_idle_cpu(m):
-    """A CPU that idles is not told of a removal, and flushes as it wakes up (machdep.optimized_invltlb)."""
+    """An idle CPU is not interrupted for a removal, and flushes when it wakes (optimized_invltlb)."""
     vm = boot(m)
     vm.sysctl["machdep.optimized_invltlb"] = 1
     map_kernel(vm, 0)
@@ -138,7 +138,7 @@ def command_against_an_idle_cpu(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def all_translations_go(m):
-    """CPUs clear entries of the kernel at the same time, have all others flush, and flush themselves."""
+    """CPUs clear entries of the kernel at the same time, and flush all other TLBs and their own."""
     vm = boot(m)
     map_kernel(vm, *range(m.ncpus))
 

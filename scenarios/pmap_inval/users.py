@@ -1,4 +1,4 @@
-"""Entries of processes change while other CPUs use them, begin to, come back to them or stop."""
+"""Entries of processes change while other CPUs use them, start to, come back to them or stop."""
 
 from vmsmp import PINTERLOCKED, scenario
 from vmsmp.mmu.entry import PG_M, PG_RW
@@ -18,7 +18,7 @@ from vmsmp.vm.pmap_inval import VA_ALL, pmap_inval_smp, pmap_inval_smp_cmpset
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def removal_against_switch_in(m):
-    """The page of a process goes as another CPU switches to its address space, and is used anew."""
+    """A page of a process is removed and reused while another CPU switches to its address space."""
     vm = boot(m)
     space = new_space(vm, "P", 1)
     gone = m.atomic(0, name="gone")
@@ -42,7 +42,7 @@ def removal_against_switch_in(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"})
 def removals_cross(m):
-    """Threads of one process remove a page each: whoever waits for its turn answers the other one."""
+    """Threads of one process remove a page each: the one that waits for its turn answers the other."""
     vm = boot(m)
     space = new_space(vm, "P", 3)
     pmap_maybethreaded(space.vm_pmap)
@@ -93,7 +93,7 @@ def protection_against_stores(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb", "sleep"}, fixed=True)
 def removal_against_a_sleeper(m):
-    """A thread sleeps, so its CPU leaves its address space, comes back, and finds a page removed or not."""
+    """A thread sleeps, so its CPU leaves its address space, and comes back while a page is removed."""
     vm = boot(m)
     space = new_space(vm, "P", 1)
     woken, gone = m.atomic(0, name="woken"), m.atomic(0, name="gone")
@@ -123,7 +123,7 @@ def removal_against_a_sleeper(m):
 
 @scenario(cpus=2, tags={"mmu", "tlb"}, fixed=True)
 def switch_in_with_guesses(m):
-    """A CPU walks the tables of its own accord as soon as they are loaded, while a page is removed."""
+    """A CPU walks the tables speculatively as soon as they are loaded, while a page is removed."""
     vm = boot(m, guesses=tuple(PAGES[:1]))
     space = new_space(vm, "P", 1)
 

@@ -14,10 +14,10 @@ from vmsmp import scenario
 def cancel_passes_a_rearmed_call(m):
     """A cancel, or terminate, returns while the function of the callout still runs.
 
-    A function that sets its own callout anew is taken for one that has ended: INPROG is cleared first.
+    When a function sets its own callout again, INPROG is cleared first, as if the function had ended.
     A cancel from another CPU then finds the callout on the wheel, takes it off and does not wait.
     Later kernels leave INPROG set.
-    Repair `rearmed-call-in-progress`: what a function asks of its own callout is carried out when it ends.
+    Repair `rearmed-call-in-progress`: requests of a function for its own callout are done when it ends.
     """
     alive = m.cell(1, name="alive")
     callout = m.callout("tick")
@@ -43,9 +43,9 @@ def stop_cancels_another_call(m):
     """A stop of one callout keeps another one, which shares its lock, from being called.
 
     The stop holds the lock and cancels all requests for it that may be cancelled, until the call that it
-    waits for has given up. The softclock thread may come to the next callout meanwhile: its request for the
-    lock is cancelled, too, and counts as if its own stop had come.
-    Repair `cancel-of-another-call`: a call whose request is cancelled and that nobody stops asks again.
+    waits for has given up.  The softclock thread may come to the next callout meanwhile: its request for the
+    lock is cancelled, too, as if that callout had been stopped.
+    Repair `cancel-of-another-call`: a call whose request is cancelled without a stop of it asks again.
     """
     lock = m.lockmgr("lk")
     called = m.cell(0, name="called")

@@ -48,11 +48,11 @@ def _run(vm, pages):
     schedule="v1:contig_gives_back_nothing:0:1.12>2,2.11>1,1.13>2",
 )
 def contig_gives_back_nothing(m):
-    """Two requests for contiguous memory meet at one page, and the kernel stops.
+    """Two requests for contiguous memory meet at one page, and the kernel panics.
 
-    Both see a page that is free, idle and in place.  One busies it.  The other's try fails, so it gives back
-    the pages that it has of the run, which are none, since this was the first one: `vm_contig_pg_free` panics
-    when it is asked to free nothing.  An allocation that has the page busied does the same.
+    Both see a page that is free, idle and suitable.  One busies it.  The other's try fails, so it gives back
+    the pages of the run that it has.  It has none, since this was the first one, and `vm_contig_pg_free`
+    panics when it is to free nothing.  An allocation that has the page busied causes the same.
     Repair `contig-gives-back-something`: give back only if there is something.
     """
     vm = m.boot(pages=4, l2_size=1)
@@ -102,14 +102,15 @@ def contig_cleans_one_colour(m):
     schedule="v1:driver_outlives_the_boot:0:",
 )
 def driver_outlives_the_boot(m):
-    """A driver gives low memory back that it has had since before the end of the boot, and it is lost.
+    """A driver frees low memory that it allocated before the end of the boot, and the memory is lost.
 
-    The end of the boot returns low pages that nobody uses, and moves the bound `vm_low_phys_reserved` down to
-    the last of them.  A driver has a run above that.  When it frees the run, the address is not below the
-    bound, so the pages are freed one by one like ordinary ones; but they are fictitious, and
-    `vm_page_free_toq` leaves such pages alone.  They are neither the alist's again nor on a free queue.
-    If the bound moves during the driver's free, the kernel may stop instead: it asks for the bound twice.
-    Repair `free-contig-asks-the-page`: whether a page is low is what its flag says.
+    The end of the boot returns unused low pages to the free queues, and moves the bound
+    `vm_low_phys_reserved` down to the last of them.  A driver has a run above that.  When it frees the run,
+    the address is not below the bound, so the pages are freed one by one like ordinary ones; but they are
+    fictitious, and `vm_page_free_toq` leaves such pages alone.  They are neither in the alist again nor on a
+    free queue.
+    If the bound moves during the driver's free, the kernel may panic instead: it reads the bound twice.
+    Repair `free-contig-asks-the-page`: the page's flag says whether it is low.
     """
     vm = m.boot(pages=12, l2_size=1, low_pages=8, dma_pages=2)
 
@@ -130,11 +131,11 @@ def driver_outlives_the_boot(m):
     schedule="v1:low_run_is_not_aligned:0:",
 )
 def low_run_is_not_aligned(m):
-    """A driver asks for a page at a multiple of 16 KB, and gets one that is not.
+    """A driver asks for a page aligned to 16 KB, and gets one that is not aligned.
 
-    Every request for contiguous memory is made to the low pages first.  `vm_page_alloc_contig` works the
-    alignment out in pages and then asks the alist for the length alone, which aligns a run to that.  Nor does
-    it look at the lowest address that the driver may use.  The search through the page array does both.
+    Every request for contiguous memory goes to the low pages first.  `vm_page_alloc_contig` computes the
+    alignment in pages, but asks the alist for the length alone, which aligns a run only to its length.  It
+    also ignores the lowest address that the driver may use.  The search through the page array does both.
     Repair `low-run-is-aligned`: ask for as much as the alignment, and give back the rest.
     """
     vm = m.boot(pages=12, l2_size=1, low_pages=8, dma_pages=8)
@@ -159,10 +160,10 @@ def low_run_is_not_aligned(m):
 def contig_cleans_a_revoked_file(m):
     """A file is reclaimed while its pages are to make room for contiguous memory, and the kernel faults.
 
-    `vm_contig_pg_clean` meets a dirty page of a file, lets it go, and locks the vnode that the object has, to
-    write the whole file out.  It has no reference to the vnode and loses the object's token in that wait.
-    Whoever has the vnode locked parts it from the object.  Then the cleaning unlocks what the object has for
-    a vnode, which is nothing; the vnode stays locked for ever, if it is still there.
+    `vm_contig_pg_clean` meets a dirty page of a file, drops its busy, and locks the object's vnode, to write
+    the whole file out.  It has no reference to the vnode, and loses the object's token in that wait.
+    Meanwhile the CPU that has the vnode locked separates it from the object.  Then the cleaning unlocks the
+    object's vnode, which is NULL; the vnode itself stays locked for ever, if it still exists.
     Repair `contig-references-the-vnode`: reference and lock it as the pagedaemon does, and unlock that one.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
@@ -180,11 +181,11 @@ def contig_cleans_a_revoked_file(m):
     schedule="v1:contig_cleans_its_own_file:0:",
 )
 def contig_cleans_its_own_file(m):
-    """A thread that has a vnode locked asks for contiguous memory, and the kernel stops.
+    """A thread that has a vnode locked asks for contiguous memory, and the kernel panics.
 
-    `vm_contig_pg_clean` locks the vnode of any dirty page that it meets and waits for it as long as it takes;
-    it does not ask who has it.  The pagedaemon, which does the same, has no vnode locked when it begins, and
-    waits for a moment only.
+    `vm_contig_pg_clean` locks the vnode of any dirty page that it meets, without a timeout, even if the
+    thread itself has it locked.  The pagedaemon, which does the same, has no vnode locked when it begins, and
+    waits only for a moment.
     Repair `contig-leaves-its-own-file`: leave a page whose vnode the thread has locked itself.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
@@ -208,13 +209,13 @@ def contig_cleans_its_own_file(m):
     schedule="v1:search_hides_what_is_below:0:",
 )
 def search_hides_what_is_below(m):
-    """A search of an alist from a block on finds nothing, and the next one from the first block neither.
+    """A search of an alist from a middle block finds nothing, and then one from the first block fails, too.
 
-    A leaf that has no run of some length says so, and is passed by from then on.  A search that begins inside
-    the leaf has not seen the blocks before, so it must not say that.  `alst_leaf_alloc` means to ask whether
-    the search began before the leaf, but has by then reduced the beginning to a place within the leaf, which
-    is less than where any leaf but the first begins.
-    Repair `search-asks-where-it-began`: ask before that.
+    A leaf without a run of some length notes that in its hint, and is skipped from then on.  A search that
+    begins inside the leaf has not seen the blocks before, so it must not change the hint.  `alst_leaf_alloc`
+    means to test whether the search began before the leaf, but has by then reduced the start to a place
+    within the leaf, which is less than the start of any leaf but the first.
+    Repair `search-asks-where-it-began`: test before that.
     """
     vm = m.boot(pages=4, l2_size=1)
 
@@ -235,11 +236,11 @@ def search_hides_what_is_below(m):
     schedule="v1:whole_alist_cannot_be_had:0:",
 )
 def whole_alist_cannot_be_had(m):
-    """All blocks of an alist are free, and nobody can have them in one piece.
+    """All blocks of an alist are free, but they cannot be allocated in one piece.
 
-    `alist_alloc` asks its tree only for less than the tree covers.  An alist whose length is that of its tree
-    (32 blocks, 512, 8192 and so on) refuses its whole length, and what is rounded up to it, as 300 of 512.
-    Repair `alist-gives-all`: only what is longer than the tree is refused.
+    `alist_alloc` searches its tree only for less than the tree covers.  An alist as long as its tree (32
+    blocks, 512, 8192 and so on) refuses its whole length, and lengths rounded up to it, as 300 of 512.
+    Repair `alist-gives-all`: only a length beyond the tree's is refused.
     """
     vm = m.boot(pages=4, l2_size=1)
 

@@ -25,14 +25,14 @@ from vmsmp.vm.vm_pager import dev_pager_alloc, dev_pager_getpage
     schedule="v1:device_fault_zeroes_a_free_page:0:",
 )
 def device_fault_zeroes_a_free_page(m):
-    """A fault of a device's memory makes a page zero, and valid, that is free by then, or somebody else's.
+    """A fault on a device's memory zeroes a page that has been freed meanwhile, and marks it valid.
 
     The fault has allocated a page for the device's object.  `old_dev_pager_fault` frees it and puts a page of
-    the device in its place, but leaves the caller's pointer as it was.  `vm_pager_get_page` asks the page
-    behind that whether it is all valid; one that was just freed is not, so it is zeroed and marked valid.
-    Whoever has allocated it meanwhile loses what is in it; if nobody has, a free page says that it is valid.
+    the device in its place, but leaves the caller's pointer as it was.  `vm_pager_get_page` tests whether the
+    page at that pointer is all valid; one that was just freed is not, so it is zeroed and marked valid.
+    A new owner of that page loses its contents; without one, a free page is marked valid.
     The fault itself looks the page up again, and is fine.
-    Repair `device-pages-are-valid`: what the pager of a device returns is not looked at.
+    Repair `device-pages-are-valid`: the page that the pager of a device was given is not used again.
     """
     vm = m.boot(pages=16, l2_size=1)
     (page,) = kernel_pages(vm, 1)
@@ -60,13 +60,13 @@ def device_fault_zeroes_a_free_page(m):
     schedule="v1:munlock_unwires_a_kernel_page:0:",
 )
 def munlock_unwires_a_kernel_page(m):
-    """A process locks a page that the kernel shows it, and unlocks it: the kernel's page is wired no more.
+    """A process locks and unlocks a page that the kernel shares with it: the kernel's page is unwired.
 
-    A fault of what the kernel shows of itself maps the page and never wires it, for a wiring as well.
-    `vm_fault_wire` knows that, and leaves such pages alone when it takes a wiring back.  `vm_fault_unwire`
-    asks for the object of the entry only, which has none, and unwires the page that it finds mapped: it
-    takes the kernel's own wiring, and puts the page on a queue.  The pagedaemon may free it in use.
-    Repair `munlock-spares-kernel-pages`: what a device shows by a function is not unwired.
+    A fault on memory of the kernel (UKSMAP) maps the page and never wires it, even for a wiring.
+    `vm_fault_wire` respects that when it undoes a wiring.  `vm_fault_unwire` tests only the object of the
+    entry, which has none, and unwires the page that it finds mapped: it drops the kernel's own wiring, and
+    puts the page on a queue.  The pagedaemon may free it while it is in use.
+    Repair `munlock-spares-kernel-pages`: memory that a device gives by a function is not unwired.
     """
     vm = m.boot(pages=16, l2_size=1)
     (page,) = kernel_pages(vm, 1)
@@ -94,12 +94,12 @@ def munlock_unwires_a_kernel_page(m):
     schedule="v1:device_forgets_its_new_object:f4248:1.30>2",
 )
 def device_forgets_its_new_object(m):
-    """A device is mapped again while the end of its last mapping is under way, and the kernel panics later.
+    """A device is mapped again while its last mapping is being torn down, and the kernel panics later.
 
-    An object that ends is passed over by a lookup, so the device gets another one.  The end of the first may
-    have lost the object's token, as it does between many pages.  Only then has it the device forget its
-    object: that is the new one by now.  When that ends in turn, the device has none to be forgotten.
-    Repair `device-forgets-its-own`: the device forgets an object only if it is the one that ends.
+    A lookup skips an object that is being terminated, so the device gets another one.  The termination of the
+    first may lose the object's token, as it does between many pages.  Only after that it clears the device's
+    pointer to its object, which by now is the new one.  When that is terminated in turn, there is none.
+    Repair `device-forgets-its-own`: clear the pointer only if it is to the object that is terminated.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1, scan_yield=1)
     (frame,) = kernel_pages(vm, 1)

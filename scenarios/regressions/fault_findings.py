@@ -52,22 +52,22 @@ def mlock(m, process, pages=1):
 
 
 def munlock(process, pages=1):
-    """End the process' wiring of the first pages."""
+    """Unwire the first pages for the process."""
     vm_map_user_wiring(process.map, BASE, BASE + pages * PAGE_SIZE, True)
 
 
 def read_only(process, pages=1):
-    """Take the right to write to the first pages away."""
+    """Make the first pages read-only."""
     vm_map_protect(process.map, BASE, BASE + pages * PAGE_SIZE, VM_PROT_READ, False)
 
 
 def fault(process):
-    """Have the first page mapped for a write, whether it is or not."""
+    """Fault on the first page for a write, even if it is mapped."""
     vm_fault(process.map, BASE, VM_PROT_RW, VM_FAULT_DIRTY)
 
 
 def shadow(process):
-    """Give the process an object of its own in front of what it shares, with none of its pages in it."""
+    """Give the process an object of its own, without pages, in front of the one that it shares."""
     vm_map_lock(process.map)
     vm_map_entry_shadow(process.map.raw_rb_root.at_or_before(BASE))
     vm_map_unlock(process.map)
@@ -83,8 +83,8 @@ def failed_read_ends_another_activity(m):
     """A page that cannot be read from swap leaves two objects with a wrong count of what is in progress.
 
     The page is one of an object behind the first one.  A fault has raised the activity of both by then.
-    `vm_fault_object` ends that of the object that it has read from, lets everything go, and in doing so ends
-    it again: it is below zero.  That of the first object is never ended, so who terminates it waits forever.
+    `vm_fault_object` ends that of the object that it has read from, releases everything, and in doing so ends
+    it again, so it is below zero.  That of the first object is never ended: its termination waits for ever.
     Repair `failed-read-ends-its-own`: end the activity of the first object, as every other way out does.
     """
     vm = m.boot(pages=12, l2_size=1)
@@ -114,11 +114,11 @@ def failed_read_ends_another_activity(m):
 def poke_leaves_page_busy(m):
     """A debugger that may not write to a page leaves it busy for good.
 
-    The process has locked the page into memory and may only read it.  The lookup lets a debugger pass, who
-    overrides that, and then gives it the rights of the entry, because the entry is wired.  `vm_fault_page`
-    finds no right to write, lets everything go but the page, and returns none.  The page stays hard-busied,
-    and whoever wants it, the process' exit included, waits forever.
-    Repair `refused-page-is-let-go`: wake the page up before the refusal.
+    The process has locked the page into memory and may only read it.  The lookup lets a debugger override
+    that, and then gives it the rights of the entry, because the entry is wired.  `vm_fault_page` finds no
+    right to write, releases everything but the page, and returns no page.  The page stays hard-busied, and
+    every CPU that wants it waits for ever, the process' exit included.
+    Repair `refused-page-is-let-go`: drop the page's busy before the refusal.
     """
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
@@ -179,9 +179,9 @@ def collapse_forgets_wirings(m):
     """A process that unlocks its memory panics the machine, because it has forked since it locked it.
 
     It has written to one page of a private mapping, made all of it read-only and locked it: the other page is
-    wired where it is, in the object behind the first one.  A fork whose chain is long enough has
-    `vm_fault_collapse` copy that page to the first object and forget what is mapped.  The process reads the
-    copy, which is mapped as wired, for the entry is, and wired by nobody.  `vm_fault_unwire` unwires what it
+    wired where it is, in the object behind the first one.  If the chain is long enough, a fork has
+    `vm_fault_collapse` copy that page to the first object and unmap the range.  The process reads the copy,
+    which is mapped as wired, like its entry, but is not wired.  `vm_fault_unwire` unwires the page that it
     finds mapped.
     Repair `collapse-spares-wirings`: leave the chain of an entry that is wired.
     """
@@ -215,7 +215,7 @@ def mlock_opens_what_is_closed(m):
     """Memory without any right can be read once it is locked.
 
     A wiring that the entry's rights refuse is looked up again with those of a debugger.  The page is then
-    mapped with the rights of the entry, of which there are none; but what is mapped can be read.
+    mapped with the rights of the entry, which has none; but any page that is mapped can be read.
     Repair `mlock-leaves-closed-memory`: refuse to wire memory that gives no right.
     """
     vm = m.boot(pages=12, l2_size=1)
@@ -241,10 +241,11 @@ def mlock_opens_what_is_closed(m):
     schedule="v1:invalidated_wirings_stay:0:",
 )
 def invalidated_wirings_stay(m):
-    """A page that was locked, and whose mapping is invalidated, stays wired for good.
+    """A page that was locked, and whose mapping is invalidated, stays wired for ever.
 
-    `vm_fault_unwire` unwires the pages that it finds mapped.  MADV_INVAL forgets mappings, of wired entries,
-    too; unless the process touches the page before it unlocks it, nobody knows any more that it was wired.
+    `vm_fault_unwire` unwires the pages that it finds mapped.  MADV_INVAL removes mappings, also those of
+    wired entries; unless the process touches the page before it unlocks it, its wiring cannot be found any
+    more.
     Repair `invalidation-spares-wirings`: leave entries that are wired alone.
     """
     vm = m.boot(pages=12, l2_size=1)
@@ -269,10 +270,10 @@ def invalidated_wirings_stay(m):
     schedule="v1:peeked_wirings_stay:0:",
 )
 def peeked_wirings_stay(m):
-    """A page that was locked, and that a debugger looks at, stays wired for good.
+    """A page that was locked, and that a debugger looks at, stays wired for ever.
 
-    `vm_fault_page` forgets the mapping at the address on every success, because it may be an older page's.
-    `vm_fault_unwire` then finds nothing mapped there, and passes the page over.
+    `vm_fault_page` removes the mapping at the address on every success, because it may be an older page's.
+    `vm_fault_unwire` then finds nothing mapped there, and skips the page.
     Repair `peeks-spare-wirings`: a wired entry has no older page; leave its mapping.
     """
     vm = m.boot(pages=12, l2_size=1)
@@ -300,11 +301,11 @@ def peeked_wirings_stay(m):
 def sharer_keeps_the_old_page(m):
     """Of two processes that share memory, one does not see what the other one writes.
 
-    The page is in an object behind the one that the two share, and one has read it: it is mapped there,
-    read-only.  The other one writes to it.  The fault copies the page to the object that both share, and maps
-    the copy in the writer's page table; that of the reader goes on naming the old page.
-    If the reader forks then, `vm_fault_collapse` finds all pages in the first object and forgets no mappings,
-    and the chain is cut: nobody who frees the old page finds the reader's mapping any more.
+    The page is in an object behind the one that the two share, and one process has read it: it is mapped
+    there, read-only.  The other one writes to it.  The fault copies the page to the object that both share,
+    and maps the copy in the writer's page table; the reader's page table still names the old page.
+    If the reader forks then, `vm_fault_collapse` finds all pages in the first object, removes no mappings,
+    and the chain is cut off: a CPU that frees the old page does not find the reader's mapping.
     Repair `copy-unmaps-the-old-page`: the mappings of a page that is copied are removed.
     """
     vm = m.boot(pages=18, l2_size=1)
@@ -336,11 +337,11 @@ def sharer_keeps_the_old_page(m):
 def fault_looks_at_a_freed_entry(m):
     """A fault looks at its map entry after it has unlocked the map, when the entry may have been freed.
 
-    A fault that finds its page without a lock of the object, as it may where a page has been mapped more
-    than once, holds none of it.  At its end `vm_fault` asks whether it has to let the object go: it looks
-    whether the entry has one, and then whether that is held.  The map is unlocked by then, and another
+    A fault that finds its page without a lock of the object, as it may if the page has been mapped more
+    than once, does not hold the object.  At its end `vm_fault` tests whether it has to release the object:
+    first whether the entry has one, and then whether that is held.  The map is unlocked by then, and another
     thread may have unmapped the range.
-    Repair `fault-asks-itself-first`: ask whether the object is held before anything else.
+    Repair `fault-asks-itself-first`: test first whether the object is held.
     """
     vm = m.boot(pages=18, l2_size=1)
     process, sharer = Process(vm), Process(vm)
@@ -372,7 +373,7 @@ def fault_looks_at_a_freed_entry(m):
     schedule="v1:replaced_entry_stays_counted:0:1.124>2",
 )
 def replaced_entry_stays_counted(m):
-    """A wiring fails and is taken back while others fault: the pmap counts a wiring that no entry has.
+    """A wiring fails and is undone while others fault: the pmap counts a wiring that no entry has.
 
     `vm_fault_wire` unwires what it has wired before it locks the map again, and until then the map entry
     counts as wired: a fault between the two enters the page as wired, and counts that.  A fault after that,
@@ -459,11 +460,11 @@ def prefault_maps_an_older_page(m):
     schedule="v1:failed_read_frees_what_is_mapped:0:",
 )
 def failed_read_frees_what_is_mapped(m):
-    """A page of a file is mapped by one process, cannot be read again for another one, and the kernel stops.
+    """A page of a file is mapped by one process, cannot be read again for another one, and the kernel panics.
 
-    Who throws a buffer away makes its pages invalid and leaves them mapped.  A fault finds the page invalid
-    and has it read again.  If that fails, `vnode_pager_freepage` frees the page, which must not be mapped.
-    Repair `failed-read-unmaps`: take its mappings away before.
+    Discarding a buffer makes its pages invalid and leaves them mapped.  A fault finds the page invalid and
+    reads it again.  If that fails, `vnode_pager_freepage` frees the page, which must not be mapped.
+    Repair `failed-read-unmaps`: remove its mappings before.
     """
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))

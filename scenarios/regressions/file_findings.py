@@ -27,10 +27,10 @@ def _revoke(vp):
     schedule="v1:file_is_mapped_as_it_goes:f4243:1.62>2",
 )
 def file_is_mapped_as_it_goes(m):
-    """A file is mapped while its file system is unmounted by force: the kernel panics, or maps what is gone.
+    """A file is mapped during a forced unmount: a panic, or a terminated object is mapped.
 
-    mmap asks the vnode for its object and references that, with nothing locked.  A file that is open and not
-    mapped has an object without references, which the reclaiming of its vnode terminates.
+    mmap reads the vnode's object and references it, with nothing locked.  A file that is open and not mapped
+    has an object without references, which reclaiming its vnode terminates.
     Repair `mmap-locks-the-vnode`: reference the object with the vnode locked, unless it was reclaimed.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
@@ -52,12 +52,12 @@ def file_is_mapped_as_it_goes(m):
     schedule="v1:last_mapping_goes_with_the_file:10:1.7>2",
 )
 def last_mapping_goes_with_the_file(m):
-    """A file is revoked while its last mapping goes, and its object stays for ever, with its pages.
+    """A file is revoked while its last mapping is removed, and its object stays for ever, with its pages.
 
-    The last reference to a vnode's object does not end it: that is left to the reclaiming of the vnode.
-    `vm_object_vndeallocate` gives the token up to have it exclusively.  Meanwhile the vnode is reclaimed; the
-    object is referenced still, so the two part, and what drops the last reference is to end the object.  But
-    `vm_object_vndeallocate` does not look at the type again.
+    Dropping the last reference to a vnode's object does not terminate it: reclaiming the vnode does.
+    `vm_object_vndeallocate` releases the token to get it exclusively.  Meanwhile the vnode is reclaimed; the
+    object still has a reference, so the two are separated, and dropping the last reference must terminate the
+    object.  But `vm_object_vndeallocate` does not read the type again.
     Repair `drop-asks-for-the-vnode`: an object that has lost its vnode is dropped like any other.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
@@ -77,8 +77,8 @@ def last_mapping_goes_with_the_file(m):
 def msync_leaves_what_is_read_only(m):
     """A process writes to a file that it maps, makes it read-only, and syncs it: nothing is written.
 
-    `vm_map_clean` writes the pages of an entry back only if that may be written to, as of now.
-    Repair `msync-writes-what-was-written`: do not ask for the right.
+    `vm_map_clean` writes the pages of an entry back only if the entry is writeable at that moment.
+    Repair `msync-writes-what-was-written`: do not test for the right.
     """
     vm = m.boot(pages=12, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
@@ -108,10 +108,10 @@ def msync_leaves_what_is_read_only(m):
     schedule="v1:running_program_is_no_text:f4259:1.44>2",
 )
 def running_program_is_no_text(m):
-    """A program ends as another process begins to run its file, and that can be written while it runs.
+    """A program ends as another process begins to run its file, which can then be written while it runs.
 
-    A file that is text (VTEXT) cannot be opened for writing.  Who runs it sets the flag, unlocks the vnode,
-    and maps the file.  In between the last mapping of it may go, and with that goes the flag.
+    A file that is text (VTEXT) cannot be opened for writing.  An exec sets the flag, unlocks the vnode, and
+    maps the file.  In between the last mapping of the file may be removed, which clears the flag.
     Repair `text-is-marked-once-mapped`: set the flag when the file has been mapped, too.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1)

@@ -20,11 +20,11 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 @scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:fork_keeps_the_size:0:")
 def fork_keeps_the_size(m):
-    """A process forks, and its child is said to have mapped what it did not inherit.
+    """A process forks, and the size of its child's map counts memory that was not inherited.
 
-    `vmspace_fork` leaves out the entries that are not to be inherited, and the devices that show a thread of
-    the parent, and then gives the new map the size of the old one.  The limit of what a process may map is
-    compared with that size: a child may be refused memory that it has a right to, for as long as it lives.
+    `vmspace_fork` leaves out entries that are not inherited, and devices of a thread of the parent, and then
+    gives the new map the size of the old one.  The limit of a process' memory is compared with that size: a
+    child may be refused memory that it has a right to, for as long as it lives.
     Repair `fork-sums-what-it-copied`: the size is that of the entries that were copied.
     """
     vm = m.boot(pages=16, l2_size=1)
@@ -50,9 +50,9 @@ def fork_keeps_the_size(m):
 def fork_copies_a_transition(m):
     """One thread of a process locks shared memory while another forks: the child can never exit.
 
-    While pages are faulted in to be wired the map is unlocked and the entry is marked to be in transition.
-    `vmspace_fork` does not look at the mark, and copies it.  The child's entry is in transition for nobody:
-    whoever unmaps it, and be it the child's exit, waits for an end of that which nobody will tell.
+    While pages are faulted in to be wired, the map is unlocked and the entry is marked as in transition.
+    `vmspace_fork` ignores the mark, and copies it.  The transition of the child's entry never ends: whatever
+    unmaps it, even the child's exit, waits for ever.
     Repair `fork-waits-for-transitions`: a fork begins when no entry is in transition.
     """
     vm = m.boot(pages=16, l2_size=1)
@@ -80,8 +80,7 @@ def fork_meets_a_wiring(m):
     """One thread of a process locks memory while another forks: the kernel panics.
 
     An entry is counted as wired before its pages are faulted in, with the map unlocked.  `vmspace_fork`
-    copies the pages of an entry that is counted so, and `vm_fault_copy_entry` panics for a page that is not
-    there yet.
+    copies the pages of such an entry, and `vm_fault_copy_entry` panics for a page that is not there yet.
     Repair `fork-waits-for-transitions`: a fork begins when no entry is in transition.
     """
     vm = m.boot(pages=24, l2_size=1)
@@ -103,12 +102,12 @@ def fork_meets_a_wiring(m):
     schedule="v1:fork_tears_wired_memory:f1:0.414>2,2.247>1",
 )
 def fork_tears_wired_memory(m):
-    """A thread writes one locked page and then the next while another forks: the child has the second alone.
+    """A thread writes one locked page and then the next while another forks: the child has only the second.
 
     Locked pages are copied one after the other as the process forks, and stay mapped writeable meanwhile: a
-    thread of the process goes on writing.  What the child gets is the memory of no moment.
-    Repair `fork-protects-wired-memory`: make the range read-only before it is copied; who writes waits for
-    the map.
+    thread of the process goes on writing.  The child's copy is not the memory of any one moment.
+    Repair `fork-protects-wired-memory`: make the range read-only before it is copied; a writer waits for the
+    map.
     """
     vm = m.boot(pages=28, l2_size=1)
     parent = new_process(m, vm, 2)
@@ -136,12 +135,12 @@ def fork_tears_wired_memory(m):
     schedule="v1:fork_of_wired_memory_leaks:0:",
 )
 def fork_of_wired_memory_leaks(m):
-    """A process with locked memory forks, and that memory stays when both processes have gone.
+    """A process with locked memory forks, and that memory stays when both processes have exited.
 
     The entry of the child gets a chain of its own, and with it a reference to each object, before the kernel
-    finds that the pages must be copied.  Then it takes the first object out of the child's entry, in the
-    belief that this one has not been referenced yet, and the reference stays with nobody.
-    Repair `fork-drops-wired-object`: give the reference back.
+    finds that the pages must be copied.  Then it takes the first object out of the child's entry as if it had
+    not been referenced yet, and the reference is leaked.
+    Repair `fork-drops-wired-object`: drop the reference.
     """
     vm = m.boot(pages=24, l2_size=1)
     parent = new_process(m, vm, 1)
@@ -165,7 +164,7 @@ def fork_of_wired_memory_leaks(m):
     schedule="v1:fork_misses_wired_pages_behind:0:",
 )
 def fork_misses_wired_pages_behind(m):
-    """A process locks memory that it may only read and that it has from its parent, and forks: a panic.
+    """A process locks read-only memory that it has from its parent, and forks: the kernel panics.
 
     A locked page of read-only memory stays in the object in which it is, behind the first one of the chain.
     `vm_fault_copy_entry` looks for the pages of the entry in the first object alone.
@@ -197,12 +196,12 @@ def fork_misses_wired_pages_behind(m):
     schedule="v1:exec_strands_wired_pages:0:",
 )
 def exec_strands_wired_pages(m):
-    """A process locks memory and runs another program: the page stays wired, and is nobody's.
+    """A process locks memory and runs another program: the page stays wired, and is lost.
 
-    The pages of an entry are unwired by way of their mappings.  Where a process ends, the kernel looks
-    whether anything is wired, and if so removes the map before the mappings.  Where it begins another
-    program in an address space of its own, it removes the mappings first.
-    Repair `exec-unwires-first`: remove the map first there, too, if anything is wired.
+    The pages of an entry are unwired through their mappings.  When a process exits, the kernel tests whether
+    anything is wired, and if so empties the map before it removes the mappings.  When the process runs
+    another program in an address space of its own, it removes the mappings first.
+    Repair `exec-unwires-first`: empty the map first there, too, if anything is wired.
     """
     vm = m.boot(pages=24, l2_size=1, maxssiz=16 * PAGE_SIZE, sgrowsiz=2 * PAGE_SIZE)
     space = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
@@ -228,11 +227,11 @@ def exec_strands_wired_pages(m):
 def collapse_trusts_a_reservation(m):
     """A process forks while another one that shares its memory reads, and a page of it is zero ever after.
 
-    A fault reserves a page in the first object of a chain before it looks for the contents in those behind,
-    and gives it back if it did not need it.  A fork cuts a chain if the first object seems to have all pages:
-    it counts the reserved one, and `vm_fault_collapse` takes it for a page, too.  The chain behind goes, then
-    the reservation, and with both what the page held.
-    Repair `collapse-asks-for-contents`: a page that has none is not there yet.
+    A fault reserves a page in the first object of a chain before it looks for the contents in the objects
+    behind, and frees it if it is not needed.  A fork cuts off a chain if the first object seems to have all
+    pages: it counts the reserved one, and so does `vm_fault_collapse`.  The chain behind is released, then
+    the reserved page is freed, and the contents are lost.
+    Repair `collapse-asks-for-contents`: a page that is not valid does not count.
     """
     vm = m.boot(pages=28, l2_size=1)
     parent = new_process(m, vm, 2)

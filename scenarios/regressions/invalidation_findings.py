@@ -19,13 +19,13 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 def invalidation_strands_wirings(m):
     """A process invalidates a file that another one has locked: the page stays wired for ever.
 
-    msync with MS_INVALIDATE has `vm_object_page_remove` forget the file's pages.  A wired one stays, but
-    its mappings go, whoever they belong to: once for all that the object's backings map, which is there for
-    pages that are in no object, and once more for the page.  With them goes the wired entry.  To unlock it
-    `vm_fault_unwire` looks for the page by it, finds none, and goes on: the entry of the map counts no
-    wiring any more, and the page does.  It is never reused, not even when the file is gone.
-    Repair `invalidation-leaves-wired-pages`: a wired page that is only to be forgotten if it is clean stays
-    mapped, too.
+    msync with MS_INVALIDATE has `vm_object_page_remove` remove the file's pages.  A wired page stays, but all
+    its mappings are removed: once for all addresses that the object's backings map (for pages that are in no
+    object), and once more for the page.  Among them is the wired mapping.  To unlock the page,
+    `vm_fault_unwire` looks for it through that mapping, finds none, and goes on: the map's entry counts no
+    wiring any more, but the page does.  It is never reused, not even when the file is gone.
+    Repair `invalidation-leaves-wired-pages`: if only clean pages are to be removed, a wired page stays
+    mapped.
     """
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
@@ -56,12 +56,12 @@ def invalidation_strands_wirings(m):
     schedule="v1:advice_shows_an_older_page:0:",
 )
 def advice_shows_an_older_page(m):
-    """A process says that it does not need some memory's contents, and finds there what it had before a fork.
+    """A process discards memory with MADV_FREE, and finds there the contents from before a fork.
 
-    MADV_FREE marks the page in the first object clean, so that its memory can be taken without being written
-    out.  Where memory is a copy there is an object behind with the page that was copied: the next fault finds
-    that, neither what was stored last nor zeros, though the process has stored over it long ago.
-    Repair `advice-spares-copies`: memory with something behind it is left as it is.
+    MADV_FREE marks the page in the first object clean, so that it can be freed without being written out.  If
+    the memory is a copy, an object behind has the page that was copied: the next fault finds that one,
+    neither what was stored last nor zeros, though the process has overwritten it long ago.
+    Repair `advice-spares-copies`: memory with an object behind it is left as it is.
     """
     vm = m.boot(pages=24, l2_size=1)
     before = shared_file(vm, 1)

@@ -138,13 +138,13 @@ def abandoned_upgrade_leaves_shared_set(m):
     schedule="v1:polite_reader_misses_cancel+exact:1d:1.6>2,1.7>3,3.7>1",
 )
 def polite_reader_misses_cancel(m):
-    """A reader that lets a writer go first sleeps through the cancellation that is to end its wait.
+    """A reader that lets a writer go first sleeps through the cancellation that should end its wait.
 
     A reader holds the lock and a writer waits.  A second reader, cancelable, finds no CANCEL.  The holder
-    cancels and wakes whoever sleeps; only then does the second reader announce its sleep.  It reads the word
-    again, and looks whether it still has to wait, but not at CANCEL.  The holder, who waits until all
-    cancelable requests have gone, and the reader wait for each other.
-    Repair `polite-reader-sees-cancel`: the word read after the announcement is asked for CANCEL, too.
+    cancels and wakes all sleepers; only then does the second reader announce its sleep.  It reads the word
+    again, and tests whether it still has to wait, but not CANCEL.  The holder, which waits until all
+    cancelable requests have ended, and the reader wait for each other.
+    Repair `polite-reader-sees-cancel`: the word read after the announcement is tested for CANCEL, too.
     """
     lock = m.lockmgr("lk")
     refused = m.refcount(1, name="refused")

@@ -3,6 +3,7 @@
 from vmsmp import scenario
 from vmsmp.scenarios.vm_map._ranges import (
     ANON,
+    anon_apart,
     map_at,
     map_somewhere,
     new_map,
@@ -30,12 +31,11 @@ from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_obje
 def simplify_asks_the_wrong_neighbour(m):
     """Joining a map's first entry with the next one follows a null pointer.
 
-    A process makes the first page of its lowest mapping read-only, and writeable again.  The entry is the
-    first of the map, so it has none before it, and it maps what the next one goes on with.  Before
-    `vm_map_simplify_entry` joins them it compares the entry's chain with that of the entry *before*, where
-    it means the one behind.  There is none.  Where there is one, the chain of the entry behind is never
-    looked at, so that an entry with another chain may be joined, too, and lose it; and one that was joined
-    just before is asked after it has been disposed of.
+    A process makes the first page of its lowest mapping read-only, and writeable again.  Its entry is the
+    first of the map, and continues into the next one.  Before `vm_map_simplify_entry` joins them it compares
+    the entry's chain with that of the entry *before*, where it means the one behind.  There is none before.
+    If there is one, the chain of the entry behind is never compared, so that an entry with another chain may
+    be joined, too, and lose it; and an entry that was joined just before is read after it has been freed.
     Repair `simplify-asks-the-next`: compare with the chain of the entry behind.
     """
     vm = m.boot(pages=8, l2_size=1)
@@ -58,19 +58,19 @@ def simplify_asks_the_wrong_neighbour(m):
     schedule="v1:searches_miss_joined_holes:0:",
 )
 def searches_miss_joined_holes(m):
-    """No room is found although two holes that lie side by side have enough.
+    """No room is found although two adjacent holes together have enough.
 
-    A search remembers where it ended, and the next one like it begins there.  `vm_map_delete` takes searches
-    back to a hole that is large enough for them, but as its hole it notes the removed range alone, without
-    the free addresses before it.  Two ranges that are removed one after the other make a hole of two pages,
-    and neither is one, so searches for two pages begin behind them for as long as the map exists.  A hole
-    before the map's first entry is not noted at all if the removed range began in free addresses.
+    A search notes where it ended, and the next one of its kind begins there.  `vm_map_delete` moves such
+    hints back to a hole that is large enough, but it takes the removed range alone as the hole, without the
+    free addresses before it.  Two ranges that are removed one after the other make a hole of two pages, but
+    each alone has only one, so searches for two pages begin behind them for as long as the map exists.  A
+    hole before the map's first entry is not noted at all if the removed range began in free addresses.
     Repair `holes-begin-where-they-do`: the hole begins where the entry before it ends, or with the map.
     """
     vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 4)
     for page in range(2):
-        map_at(map, page, 1, ANON._replace(id=10 + page))
+        map_at(map, page, 1, anon_apart(page))
     map_somewhere(map, 2)
 
     def process():
@@ -90,14 +90,14 @@ def searches_miss_joined_holes(m):
     schedule="v1:shadow_hides_mappings:0:",
 )
 def shadow_hides_mappings(m):
-    """While an entry gets an object of its own, nobody finds what it has mapped of the old one.
+    """While an entry gets an object of its own, its mappings of the old one cannot be found.
 
     A process has read a page of memory that it shares until it writes, so the page is mapped read-only, and
     then it writes to another one.  `vm_map_entry_shadow` takes the head of the entry's chain off the list of
     the old object, and puts the element behind it there only after the head is on the list of the new one.
-    In between it may sleep, and the list is free.  Whoever removes the mappings of a page of the old object
-    then (the pagedaemon, for instance, which needs no token for it) scans the list, finds none, clears the
-    page's flags and frees it: the process goes on reading a page that is another's by then.
+    In between it may sleep, with the list unlocked.  A CPU that then removes the mappings of a page of the
+    old object (the pagedaemon, for instance, which needs no token for it) scans the list, finds none, clears
+    the page's flags and frees it: the process goes on reading a page that has another owner by then.
     Repair `shadow-attaches-first`: put the element behind the head on the list before the head leaves it.
     """
     vm = m.boot(pages=12, l2_size=1)

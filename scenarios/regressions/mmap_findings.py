@@ -33,7 +33,7 @@ def mmap(map, address, pages, flags, prot=VM_PROT_RW, handle=None):
 
 
 def change(process):
-    """Take a right away, as any thread may: who wants the map then waits, and loses its tokens."""
+    """Protect a page, as any thread may: a thread that wants the map waits, and loses its tokens."""
     vm_map_protect(process.map, at(0), at(1), VM_PROT_READ, False)
 
 
@@ -53,12 +53,12 @@ def incore(map, page, pages):
     cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mincore_writes_before_its_vector:0:"
 )
 def mincore_writes_before_its_vector(m):
-    """A process asks what is in memory of a range that begins with a hole, and loses a byte elsewhere.
+    """A process calls mincore for a range that begins with a hole, and a byte before its vector is lost.
 
-    sys_mincore zeroes the bytes of pages that it has passed over.  It stores to the byte of the last page
-    that it has told of, and counts on then: one byte too low.  Before the first page that is the byte before
-    the vector, and the byte of the last page of the hole is left as it was.
-    Repair `mincore-counts-first`: store to the next byte.
+    sys_mincore zeroes the bytes of pages that it has skipped.  It stores to the index of the last page that
+    it has reported, and increments it then: one too low.  Before the first page that is the byte before the
+    vector, and the byte of the last page of the hole is not written.
+    Repair `mincore-counts-first`: increment first.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = new_process(m, vm, 2)
@@ -82,11 +82,11 @@ def mincore_writes_before_its_vector(m):
     schedule="v1:mincore_forgets_what_it_said:36:1.21>2",
 )
 def mincore_forgets_what_it_said(m):
-    """A process asks what is in memory while another thread changes its map, and is told that nothing is.
+    """A process calls mincore while another thread changes its map, and is told that nothing is in memory.
 
-    sys_mincore unlocks the map to store each byte.  If the map has changed it looks its place up again, and
-    goes on there, but as if it had told of no page yet: it zeroes the bytes that it has stored.
-    Repair `mincore-knows-where-it-was`: what is before its place has been told.
+    sys_mincore unlocks the map to store each byte.  If the map has changed, it looks its place up again and
+    continues there, but as if it had reported no page yet: it zeroes the bytes that it has stored.
+    Repair `mincore-knows-where-it-was`: pages before its place have been reported.
     """
     vm = m.boot(pages=24, l2_size=1)
     process = new_process(m, vm, 2)
@@ -111,10 +111,10 @@ def mincore_forgets_what_it_said(m):
     cpus=1, tags={"map", "mmap", "fork", "finding"}, fixed=True, schedule="v1:mincore_sees_one_object:0:"
 )
 def mincore_sees_one_object(m):
-    """A child asks what is in memory of what it has from its parent, and is told that nothing is.
+    """A child calls mincore for memory that it shares with its parent, and is told that nothing is in memory.
 
-    Where nothing is mapped yet sys_mincore looks for the page in the entry's first object.  The child has
-    written to another page of the range, so that object is its own, and what it shares is behind it.
+    For a page that is not mapped yet sys_mincore looks in the entry's first object.  The child has written to
+    another page of the range, so that object is its own, and the shared one is behind it.
     Repair `mincore-looks-behind`: look in all objects of the chain.
     """
     vm = m.boot(pages=32, l2_size=1)
@@ -141,11 +141,11 @@ def mincore_sees_one_object(m):
     schedule="v1:heap_grows_for_one_of_two:0:1.6>3,3.17>2",
 )
 def heap_grows_for_one_of_two(m):
-    """Two threads let the heap grow, and one of them is told that there is no memory.
+    """Two threads extend the heap, and one of them is told that there is no memory.
 
-    sys_sbrk reads where the heap ends, maps pages there, and notes the new end.  It has the map's token all
-    along; but it loses it where it waits for the map, and both threads may map the same addresses.
-    Repair `sbrk-notes-first`: note the new end before anything can wait.
+    sys_sbrk reads the end of the heap, maps pages there, and stores the new end.  It holds the map's token
+    throughout, but loses it when it waits for the map, and both threads may map the same addresses.
+    Repair `sbrk-notes-first`: store the new end before any wait.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = new_process(m, vm, 1)
@@ -172,9 +172,9 @@ def heap_grows_for_one_of_two(m):
 def break_is_set_for_one_of_two(m):
     """Two threads set the end of the heap to one address, and one of them is told that there is no memory.
 
-    sys_obreak maps what is between the old end and the new one, and notes the new one then.  As in sys_sbrk
-    the map's token is lost meanwhile, and both threads may map the same addresses.
-    Repair `break-is-noted-first`: note the new end before anything can wait.
+    sys_obreak maps the range between the old end and the new one, and then stores the new one.  As in
+    sys_sbrk the map's token may be lost meanwhile, and both threads may map the same addresses.
+    Repair `break-is-noted-first`: store the new end before any wait.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = new_process(m, vm, 1)
@@ -196,11 +196,11 @@ def break_is_set_for_one_of_two(m):
     cpus=1, tags={"map", "mmap", "wire", "finding"}, fixed=True, schedule="v1:heap_is_wired_within_a_page:0:"
 )
 def heap_is_wired_within_a_page(m):
-    """A process that locks its future memory lets its heap grow twice, and an entry begins within a page.
+    """A process that locks its future memory extends its heap twice, and an entry begins within a page.
 
-    sys_sbrk maps new pages from the next page on, and wires from where the heap has ended: that need not be
+    sys_sbrk maps new pages from the next page on, but wires from the old end of the heap: that need not be
     the beginning of a page, and the entry there is cut at that byte.
-    Repair `sbrk-wires-what-it-maps`: wire what was mapped.
+    Repair `sbrk-wires-what-it-maps`: wire the range that was mapped.
     """
     vm = m.boot(pages=24, l2_size=1)
     process = new_process(m, vm, 1)
@@ -226,8 +226,8 @@ def heap_is_wired_within_a_page(m):
 def fixed_mapping_loses_its_place(m):
     """A thread replaces a mapping, another maps something anywhere, and the first one fails, with a hole.
 
-    With MAP_FIXED `vm_mmap` unmaps what is there, and then maps in another section of the map's lock.  In
-    between the addresses are free, and whoever looks for room may get them.
+    With MAP_FIXED `vm_mmap` unmaps the range, and then maps in another section of the map's lock.  In between
+    the addresses are free, and another thread that looks for room may get them.
     Repair `mmap-replaces-at-once`: unmap and map in one section.
     """
     vm = m.boot(pages=16, l2_size=1)
@@ -257,13 +257,13 @@ def fixed_mapping_loses_its_place(m):
     schedule="v1:shared_mapping_is_copied:f425b:0.133>1,1.22>0,0.135>3,1.33>3,3.6>1,3.21>2",
 )
 def shared_mapping_is_copied(m):
-    """A thread maps a file to share it, another forks, and from then on the file is copied on write.
+    """A thread maps a file shared, another forks, and from then on the file is copied on write.
 
-    `vm_mmap` maps the file in one section of the map's lock, and says in another one that a child shares it.
-    The map's token is held over both, but lost where the second one waits for the map; a fork that waits for
-    the token goes first, and makes of the new entry one that is copied.  Then it is said to be shared.  What
-    the process writes there does not get to the file.
-    Repair `mmap-shares-at-once`: insert the entry as one that a child shares.
+    `vm_mmap` maps the file in one section of the map's lock, and sets the inheritance to shared in another.
+    The map's token is held over both, but lost if the second one waits for the map; a fork that waits
+    for the token goes first, and marks the new entry to be copied on write.  Then the entry becomes shared.
+    The process' writes do not get to the file.
+    Repair `mmap-shares-at-once`: insert the entry with shared inheritance.
     """
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     process = new_process(m, vm, 1)
@@ -294,11 +294,11 @@ def shared_mapping_is_copied(m):
     cpus=3, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mappings_pass_the_limit:0:1.6>3,3.17>2"
 )
 def mappings_pass_the_limit(m):
-    """Two threads map as much as the limit of the address space leaves, and both of them succeed.
+    """Two threads each map as much as the limit of the address space still allows, and both succeed.
 
-    `vm_mmap` compares the size of the map with the limit before it maps, with the map's token alone, which it
-    loses where it waits for the map.
-    Repair `mmap-looks-at-the-limit-again`: unmap what is too much, once it is mapped.
+    `vm_mmap` compares the size of the map with the limit before it maps, under the map's token alone, which
+    it loses when it waits for the map.
+    Repair `mmap-looks-at-the-limit-again`: after mapping, unmap the range if it exceeds the limit.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = new_process(m, vm, 1)
@@ -319,10 +319,10 @@ def mappings_pass_the_limit(m):
 
 @scenario(cpus=1, tags={"map", "mmap", "wire", "finding"}, fixed=True, schedule="v1:heap_stays_locked:0:")
 def heap_stays_locked(m):
-    """A process locks all its memory to come, lets its heap grow, and unlocks all: the heap stays locked.
+    """A process locks all its future memory, extends its heap, and unlocks all: the heap stays locked.
 
-    What mmap maps is wired for the user.  sys_sbrk and sys_obreak wire for the kernel what they map, and
-    neither munlockall nor munlock ends such a wiring.
+    Memory of mmap is wired for the user.  sys_sbrk and sys_obreak wire the heap for the kernel, and neither
+    munlockall nor munlock unwires that.
     Repair `break-is-wired-for-the-user`: wire it for the user.
     """
     vm = m.boot(pages=24, l2_size=1)
@@ -346,7 +346,7 @@ def heap_stays_locked(m):
     cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mincore_leaves_the_last_page_out:0:"
 )
 def mincore_leaves_the_last_page_out(m):
-    """A process asks what is in memory of bytes on two pages, and is told of the first one only.
+    """A process calls mincore for bytes on two pages, and only the first one is reported.
 
     sys_mincore rounds the address down to a page and the length up to pages, each by itself.
     Repair `mincore-rounds-the-end`: round the end up.
@@ -376,9 +376,9 @@ def mincore_leaves_the_last_page_out(m):
 def limit_counts_what_is_replaced(m):
     """A process whose address space is as large as its limit replaces a mapping, and is refused.
 
-    `vm_mmap` adds what it is to map to the size of the map, and compares that with the limit before it unmaps
-    what is replaced: nothing would grow.
-    Repair `mmap-takes-off-what-it-replaces`: do not count what is to be unmapped.
+    `vm_mmap` adds the new length to the size of the map, and compares that with the limit before it unmaps
+    the old mapping, although the map would not grow.
+    Repair `mmap-takes-off-what-it-replaces`: do not count what will be unmapped.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = new_process(m, vm, 1)

@@ -17,12 +17,12 @@ from vmsmp.sync.errno import PINTERLOCKED
     schedule="v1:late_request_keeps_mutex+exact+any:4:0.5>1,1.17>1,1.21>0",
 )
 def late_request_keeps_mutex(m):
-    """A timed request fails and has the mutex all the same, which nobody will release.
+    """A timed request fails but holds the mutex, which is never released.
 
-    The sleep on the link ends by its timeout.  `mtx_wait_link` finds the link still in its list and goes
-    to take it out; before it has the lists for itself, the owner's release grants it the mutex.
+    The sleep on the link ends by its timeout.  `mtx_wait_link` finds the link still in its list and is about
+    to take it out; before it has locked the lists, the owner's release grants it the mutex.
     `mtx_delete_link` finds nothing to do, and the request returns EWOULDBLOCK.
-    Repair `late-mutex-looks-again`: with the lists in hand, a link that was granted is a success.
+    Repair `late-mutex-looks-again`: with the lists locked, a link that was granted is a success.
     """
     mtx = m.mutex("mtx")
 

@@ -56,12 +56,12 @@ def _sync(vp, obj, start, end, flags):
     schedule="v1:termination_asserts_no_pageout:11:1.11>2",
 )
 def termination_asserts_no_pageout(m):
-    """An object is terminated while the pagedaemon begins to write a page of it, and the kernel stops.
+    """An object is terminated while the pagedaemon begins to write a page of it, and the kernel panics.
 
-    The termination waits until nothing is in progress on the object, and asserts that this is so.  But who
-    writes a page out has only the page busied: it raises the object's activity without the object's token,
-    and may do so between the wait and the assertion.  Nothing else is wrong with that: the scan that
-    follows waits for the page, and the pager's teardown for the activity.
+    The termination waits until nothing is in progress on the object, and asserts it.  But the pagedaemon has
+    only the page busied: it raises the object's activity without the object's token, and may do so between
+    the wait and the assertion.  That would do no harm: the scan that follows waits for the page, and the
+    pager's teardown for the activity.
     Repair `termination-allows-pageout`: do not assert it.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
@@ -89,13 +89,12 @@ def termination_asserts_no_pageout(m):
     schedule="v1:revoked_file_meets_reference:70:1.33>2",
 )
 def revoked_file_meets_reference(m):
-    """A file is revoked while a process forks that maps it, and the kernel faults.
+    """A file is revoked while a process that maps it forks, and the kernel faults.
 
-    Revocation parts the object from its vnode though it has references: the handle is cleared, then the
-    type changes.  A fork adds a reference without the token: it finds the type to be that of a file, and
-    references the vnode by the handle, which is gone.  The drop of a reference without the token does the
-    same.
-    Repair `reference-asks-for-the-vnode`: look at the handle once, and leave a vnode alone that is gone.
+    Revocation separates the object from its vnode although it has references: the handle is cleared, then the
+    type changes.  A fork adds a reference without the token: it reads the type of a file, and references the
+    vnode of the handle, which is NULL.  Dropping a reference without the token does the same.
+    Repair `reference-asks-for-the-vnode`: read the handle once, and do nothing if it is NULL.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
@@ -123,8 +122,8 @@ def revoked_file_meets_reference(m):
 def sync_of_a_range_writes_nothing(m):
     """A part of a file is synced, and its dirty pages are not written.
 
-    The cleaning of an object writes the pages that are marked (PG_CLEANCHK), so that it does not go on for
-    ever with those that come meanwhile.  The pass that marks them is made for the whole object only.
+    The cleaning of an object writes only pages that are marked (PG_CLEANCHK), so that it ends even if others
+    are inserted meanwhile.  The pass that marks them is made for the whole object only.
     Repair `sync-marks-a-range`: mark the pages of any range, and clear the object's flags only for a whole
     one.
     """
@@ -149,9 +148,9 @@ def store_during_a_sync_is_forgotten(m):
     """A process stores to a page while that is written to its file, and the store never gets to disk.
 
     The page is made read-only, kept by a soft busy alone, and marked clean once the file system has it.  It
-    is dirty until then, and so is its object if the sync meets a page that it passes over; that is all that
-    a fault asks for that bypasses the object's locks.  The process may write again, store, and unmap the
-    page: what it stored makes a page dirty that is dirty already, and then the sync marks it clean.
+    is dirty until then, and so is its object if the sync skips a page; these are the only conditions of a
+    fault that bypasses the object's locks.  The process may map it writeable again, store, and unmap the
+    page: the store marks a page dirty that is dirty already, and then the sync marks it clean.
     Repair `write-cleans-before-transfer`: mark the page clean before it is transferred.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
@@ -187,9 +186,9 @@ def sync_unflags_a_mapping(m):
 
     The first pass of a cleaning takes pages that are soft-busied.  A fault that bypasses the object's locks
     has the page soft-busied while it sets the page's flags and enters the mapping.  The pass comes between
-    the two: it finds the flag, but no entry that could be written through, and clears the flag.  Nobody who
-    looks at the flag takes the right to write away again.
-    Repair `sync-waits-for-bypass`: the pass leaves a page that is soft-busied, as one that is hard-busied.
+    the two: it finds the flag, but no writeable entry, and clears the flag.  Code that tests the flag will
+    not make the mapping read-only again.
+    Repair `sync-waits-for-bypass`: the pass skips a page that is soft-busied, as one that is hard-busied.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
@@ -208,11 +207,11 @@ def sync_unflags_a_mapping(m):
     schedule="v1:revoked_file_keeps_references:0:",
 )
 def revoked_file_keeps_references(m):
-    """A file is revoked that somebody maps, and its vnode can never be used again.
+    """A file is revoked while it is mapped, and its vnode can never be reused.
 
-    Each reference to the object is one to the vnode.  Revocation makes it an object of no type, and the
-    references that are dropped afterwards are not the vnode's any more.
-    Repair `revocation-drops-references`: give the vnode's references back when object and vnode part.
+    Each reference to the object is one to the vnode.  Revocation makes it an object of no type, and
+    references that are dropped afterwards are not dropped from the vnode any more.
+    Repair `revocation-drops-references`: drop the vnode's references when object and vnode are separated.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
@@ -250,12 +249,12 @@ def device_mapped_twice_never_ends(m):
     schedule="v1:invalidation_stops_a_sync:0:1.27>2",
 )
 def invalidation_stops_a_sync(m):
-    """A file is synced while a buffer of it is invalidated, and the kernel stops.
+    """A file is synced while a buffer of it is invalidated, and the kernel panics.
 
     The second pass of a cleaning busies a page and insists that the object's generation is what it was before
     that, since it has the object's token.  `vm_page_set_invalid` changes the generation with the page busied
     and without the token: of another page, at any moment.
-    Repair `sync-tolerates-invalidation`: the pass is made again for that, and nothing else comes of it.
+    Repair `sync-tolerates-invalidation`: the pass is only repeated for that.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 2)
@@ -293,9 +292,9 @@ def pageout_meets_a_revocation(m):
     """A file is revoked while the pagedaemon is about to write a page of it, and the kernel faults.
 
     Revocation clears the object's handle, and then its type.  The pagedaemon has the page busied, which keeps
-    it in its object and nothing else: it finds the type to be that of a file, and asks for the vnode by the
-    handle, which is gone.
-    Repair `pageout-asks-for-the-vnode`: look at the handle, and leave a page whose file has none.
+    it in its object and nothing else: it reads the type of a file, and uses the vnode of the handle, which is
+    NULL.
+    Repair `pageout-asks-for-the-vnode`: test the handle, and skip a page whose object has none.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     vp, obj = _inactive_page_of_a_file(vm)
@@ -312,13 +311,12 @@ def pageout_meets_a_revocation(m):
     schedule="v1:pageout_counts_a_freed_object:0:1.20>2",
 )
 def pageout_counts_a_freed_object(m):
-    """A file ends while the pagedaemon waits for its vnode, and freed memory is looked at.
+    """A file is revoked and unmapped while the pagedaemon waits for its vnode, and freed memory is read.
 
-    To lock the vnode of a dirty page the pagedaemon lets the page go, and only holds it.  That keeps the
-    page's memory, not its object.  If it cannot have the vnode it asks whether the object may be dirty, to
-    count a page that it had to leave: by then the vnode was reclaimed, the last mapping is gone, and the
-    object with it.
-    Repair `pageout-asks-first`: ask while the page is still busied.
+    To lock the vnode of a dirty page the pagedaemon drops the page's busy, and only holds it.  That keeps the
+    page's memory, not its object.  If it cannot lock the vnode it tests whether the object may be dirty, to
+    count a skipped page: by then the vnode may be reclaimed, the last mapping removed, and the object freed.
+    Repair `pageout-asks-first`: test while the page is still busied.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     vp, obj = _inactive_page_of_a_file(vm)
@@ -340,12 +338,12 @@ def pageout_counts_a_freed_object(m):
     schedule="v1:sync_of_a_partly_valid_page:0:",
 )
 def sync_of_a_partly_valid_page(m):
-    """A buffer of a mapped file could not be written, a process stores to the page again: a sync is a panic.
+    """A buffer of a mapped file could not be written, and a process stores to the page again: a sync panics.
 
-    Who throws a buffer away makes its part of a page invalid, and leaves the page mapped: a process that
-    stores there makes all of it dirty.  `vm_object_page_clean` writes a page out if some valid part is dirty;
-    `vm_pageout_flush` insists that all of it is valid.
-    Repair `flush-zeroes-the-rest`: what is not valid of the page is zeroed, as for a process that maps it.
+    Discarding a buffer makes its part of a page invalid, and leaves the page mapped: a process that stores
+    there makes all of it dirty.  `vm_object_page_clean` writes a page out if some valid part is dirty;
+    `vm_pageout_flush` asserts that all of it is valid.
+    Repair `flush-zeroes-the-rest`: the invalid parts of the page are zeroed, as for a process that maps it.
     """
     vm = m.boot(pages=16, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
@@ -379,7 +377,7 @@ def device_is_begun_twice_and_ended_once(m):
 
     `cdev_pager_allocate` calls the driver's constructor for every mapping, before it looks whether there is
     an object; the destructor is called when the object ends, once.
-    Repair `device-is-begun-once`: a constructor whose object was there already is undone.
+    Repair `device-is-begun-once`: if the object exists already, the constructor is undone.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     begun = []
@@ -408,10 +406,10 @@ def store_during_a_pageout_is_forgotten(m):
     """A process stores to a page of its memory while that is written to swap, and the store is lost.
 
     As in `store_during_a_sync_is_forgotten`, in another place: the page stays dirty while it is written, so a
-    fault that bypasses the object's locks maps it writeable.  The process stores, and the mapping goes, which
-    says that the page is dirty: it is so already.  Then the transfer ends, and `swp_pager_async_iodone` says
-    that the page is clean.  What is in swap is older.
-    Repair `pageout-cleans-before-transfer`: the page is clean from when it is copied to the device on.
+    fault that bypasses the object's locks maps it writeable.  The process stores, and the mapping is removed,
+    which marks the page dirty: it is so already.  Then the transfer ends, and `swp_pager_async_iodone` marks
+    the page clean.  The contents in swap are older.
+    Repair `pageout-cleans-before-transfer`: the page is marked clean when it is copied to the device.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 1)

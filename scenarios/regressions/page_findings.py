@@ -123,9 +123,9 @@ def dirty_page_outlives_object(m):
     """A dirty page that was wired while its object was terminated is never free again.
 
     The termination takes the wired page out of its object and leaves it to those who wired it.  Their
-    last unwiring makes it inactive.  The pagedaemon cannot write it out, for it has no object; it does not
-    cache or free it either, for it is dirty.  Each sweep moves it to the tail of its queue.
-    Repair `pageout-frees-orphans`: free a dirty page that is in no object; nobody can want what it holds.
+    last unwiring makes it inactive.  The pagedaemon cannot write it out, since it has no object; it does not
+    cache or free it either, since it is dirty.  Each sweep moves it to the tail of its queue.
+    Repair `pageout-frees-orphans`: free a dirty page that is in no object; its contents cannot be used.
     """
     vm = m.boot(pages=2, l2_size=1)
     set_limits(vm, v_paging_target2=100)
@@ -153,11 +153,11 @@ def dirty_page_outlives_object(m):
     schedule="v1:guess_against_kernel_page:0:1.7>2,2.70>1,1.8>2",
 )
 def guess_against_kernel_page(m):
-    """A guess of the page hash meets a kernel page as it is freed, and the kernel stops.
+    """A lookup in the page hash meets a kernel page as it is freed, and the kernel panics.
 
-    A lookup through the hash reads that the page is its object's, without a lock, and is about to soft-busy
+    A lookup through the hash reads without a lock that the page is its object's, and is about to soft-busy
     it.  Meanwhile the page is freed and becomes a kernel page, which is not busied.  So the soft busy
-    succeeds; the lookup will find another identity now and take it back.  Before that, the kernel frees its
+    succeeds; the lookup will find another identity and drop it.  Before that, the kernel frees its
     page: `vm_page_freezwq` waits for a hard busy only, and `vm_page_free` panics at the soft one.
     `vm_page_free_contig` waits in the same way.
     Repair `free-waits-for-guesses`: both wait until the page is not soft-busied either.
@@ -194,11 +194,11 @@ def guess_against_kernel_page(m):
     schedule="v1:grab_of_a_busy_page:f4245:0.44>2",
 )
 def grab_of_a_busy_page(m):
-    """A page is asked for by somebody who does not want to go on waiting, while it is busy: the kernel stops.
+    """A busy page is grabbed without VM_ALLOC_RETRY, and the kernel faults.
 
-    Without VM_ALLOC_RETRY `vm_page_grab` is to answer that there is no page once it has slept.  After the
-    sleep for a busy page it leaves its loop without a page, and then asks whether the page is valid.
-    Repair `grab-gives-up`: answer as after a sleep for memory.
+    Without VM_ALLOC_RETRY `vm_page_grab` should return no page once it has slept.  After the sleep for a busy
+    page it leaves its loop without a page, and then tests whether that page is valid.
+    Repair `grab-gives-up`: return no page, as after a sleep for memory.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 1)
@@ -222,12 +222,12 @@ def grab_of_a_busy_page(m):
     schedule="v1:grabs_meet_at_an_index:0:1.4>2",
 )
 def grabs_meet_at_an_index(m):
-    """Two CPUs ask for a page that is not there, neither of them for good, and the kernel stops.
+    """Two CPUs grab a missing page without VM_ALLOC_RETRY, and the kernel panics.
 
     `vm_page_grab` looks for the page with the object's token shared.  To insert one it needs the token
-    exclusively, and lets it go for that; it does not look again.  Only with VM_ALLOC_RETRY does it say that
-    the page may be there by then: without, the insertion is a panic.
-    Repair `grab-may-lose-a-race`: say so in any case.
+    exclusively, and releases it for that; it does not look again.  Only with VM_ALLOC_RETRY does it pass
+    VM_ALLOC_NULL_OK, which allows for a page that is there by then: without it, the insertion panics.
+    Repair `grab-may-lose-a-race`: pass it in any case.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 1)
@@ -244,9 +244,9 @@ def grabs_meet_at_an_index(m):
     schedule="v1:unhold_wakes_nobody:0:",
 )
 def unhold_wakes_nobody(m):
-    """A process waits for memory, the last page that somebody held becomes free, and it goes on waiting.
+    """A process waits for memory, a held page becomes free by its last unhold, and it goes on waiting.
 
-    A page that is freed while it is held becomes free with the last hold.  Every free wakes who waits for
+    A page that is freed while it is held becomes free with the last unhold.  Every free wakes the waiters for
     pages if there are enough; this one, in `vm_page_unhold`, does not.
     Repair `unhold-wakes`: wake them as a free does.
     """
@@ -273,7 +273,7 @@ def unhold_wakes_nobody(m):
 
 
 def _grab_and_let_go(obj):
-    """Ask for the object's first page, and give it back if there is one."""
+    """Grab the object's first page, and release it if there is one."""
     page = vm_page_grab(obj, 0, VM_ALLOC_NORMAL)
     if page is not None:
         vm_page_wakeup(page)

@@ -41,12 +41,12 @@ from vmsmp.vm.vm_page import (
     schedule="v1:lone_cpu_misses_who_switches_in:b2c:1.26>2,2.10>1",
 )
 def lone_cpu_misses_who_switches_in(m):
-    """A thread replaces a page of its process while it is alone in it, and the process' second thread comes.
+    """A thread that runs alone replaces a page of its process as the process' second thread is switched in.
 
     A CPU that is the only one in pm_active changes an entry itself and flushes its own TLB.  With PMAP_MULTI
-    it takes CPULOCK_EXCL for that, which holds off who comes; but it has looked at pm_active before.  Who
-    sets its bit and finds CPULOCK_EXCL clear in between loads the tables and the old entry, and is not told
-    that this changes: it goes on with the old page, which may be another process' by then.
+    it takes CPULOCK_EXCL for that, which holds off others; but it has read pm_active before.  A CPU that
+    sets its bit and finds CPULOCK_EXCL clear in between loads the tables and the old entry, and is not
+    interrupted for the change: it goes on with the old page, which may have another owner by then.
     Repair `several-threads-tell-each-other`: a pmap with PMAP_MULTI takes no shortcut.
     """
     vm = m.boot(pages=20, l2_size=1)
@@ -81,12 +81,12 @@ def lone_cpu_misses_who_switches_in(m):
     schedule="v1:protection_tells_too_late:0:1.45>2,1.46>2",
 )
 def protection_tells_too_late(m):
-    """A page that a process wrote to is protected by address, while somebody takes it for clean and frees it.
+    """A page that a process wrote to is protected by address, while another CPU finds it clean and frees it.
 
     The callback of `pmap_protect` takes PG_M out of the entry and then dirties the page; unlike those of
-    `pmap_remove` and `pmap_enter` it does not count itself in interlock_count meanwhile.  Who has the page
-    busied asks for M, finds none, takes the entry away, waits for nobody, and sees dirty bits that are clear:
-    he may free the page, or cache it.  Then it is dirtied, which is too late, or a panic.
+    `pmap_remove` and `pmap_enter` it does not count itself in interlock_count meanwhile.  A CPU that has the
+    page busied tests for M, finds none, removes the entry, waits for no other CPU, and finds the dirty bits
+    clear: it may free the page, or cache it.  Then the page is dirtied, which is too late, or a panic.
     Repair `protection-counts-itself`: it does as the others do.
     """
     vm = m.boot(pages=20, l2_size=1)
@@ -119,13 +119,13 @@ def protection_tells_too_late(m):
     schedule="v1:unwiring_finds_nothing:0:1.6>2",
 )
 def unwiring_finds_nothing(m):
-    """A wired mapping is unwired by address, while its page is taken away, as when a file is truncated.
+    """A wired mapping is unwired by address, while its page is unmapped, as when a file is truncated.
 
     `pmap_unwire` has the table's lock and not the entry's placemark, and scans from a page's side have
-    neither.  It looks at the entry, takes one off wired_count, clears PG_W, and looks at the entry again for
-    the page.  If the entry is gone by then, the scan has counted the wiring, too, and the page is that of
+    neither.  It reads the entry, decrements wired_count, clears PG_W, and reads the entry again for the page.
+    If the entry has been removed by then, the scan has counted the wiring, too, and the page is that of
     address 0.
-    Repair `unwiring-is-one-step`: what clearing PG_W finds says if it was wired, and of which page.
+    Repair `unwiring-is-one-step`: take the wiring and the page from the entry that clearing PG_W returns.
     """
     vm = m.boot(pages=20, l2_size=1)
     obj = vm_object_allocate(vm, 1)
@@ -155,13 +155,13 @@ def unwiring_finds_nothing(m):
     schedule="v1:store_after_advice_is_forgotten:0:",
 )
 def store_after_advice_is_forgotten(m):
-    """A process says that it does not need some memory's contents, stores there again, and finds zeros later.
+    """A process discards memory with MADV_FREE, stores there again, and finds zeros later.
 
-    MADV_FREE makes the pages clean and leaves them mapped: who stores to one has it back.  For that
-    `pmap_clear_modify` takes M out of the entry, and tells no CPU.  One that has stored before has the entry
-    in its TLB as one that is modified, and stores on without setting M again.  So the page is clean for all
-    who look at it, and its memory is taken without being written out.
-    Repair `clearing-tells-all-cpus`: a bit is cleared as rights are taken away, with a shootdown.
+    MADV_FREE makes the pages clean and leaves them mapped: a store should make one dirty again.  For that
+    `pmap_clear_modify` clears M in the entry, without an invalidation.  A CPU that has stored before has the
+    entry in its TLB with M set, and stores again without setting M.  So the page counts as clean, and its
+    memory is freed without being written out.
+    Repair `clearing-tells-all-cpus`: a bit is cleared with a shootdown, like rights.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = Process(vm)
@@ -187,13 +187,13 @@ def store_after_advice_is_forgotten(m):
     schedule="v1:mincore_asks_a_freed_object:0:1.6>2,1.8>2,2.136>1,1.9>2",
 )
 def mincore_asks_a_freed_object(m):
-    """A process asks what is in core while the page at the address is freed, and freed memory is locked.
+    """A process calls mincore while the page at the address is freed, and a lock in freed memory is taken.
 
-    `pmap_mincore` finds a page by its entry, and without busying it looks who else has used it: through the
-    list of backings of its object.  The lock of the process' map keeps the process' own object.  But the
-    pagedaemon may have taken the page meanwhile, and it is another object's by then, or was: that one ends
-    between the look at the page and the request for the object's lock.
-    Repair `mincore-busies-the-page`: the page is busied, as `pmap_pgscan` does it, or not asked at all.
+    `pmap_mincore` finds a page by its entry, and without busying it tests whether others have used it:
+    through the list of backings of its object.  The lock of the process' map keeps the process' own object.
+    But the pagedaemon may have freed the page meanwhile, and it may be in another object by then, which is
+    freed between the read of the page's object and the request for that object's lock.
+    Repair `mincore-busies-the-page`: the page is busied, as in `pmap_pgscan`, or not examined at all.
     """
     vm = m.boot(pages=8, l2_size=1)
     process = Process(vm)
@@ -227,7 +227,7 @@ def mincore_asks_a_freed_object(m):
     schedule="v1:guess_against_page_table:0:1.6>2,2.104>1,1.8>2",
 )
 def guess_against_page_table(m):
-    """A guess of the page hash meets the end of an address space, and the kernel stops.
+    """A lookup in the page hash meets the end of an address space, and the kernel panics.
 
     As in `guess_against_kernel_page`: a lookup through the hash soft-busies a page that is not its object's
     any more.  Here it has become a page of a page table.  Such a page is not busied while it is in use, and
@@ -263,12 +263,12 @@ def guess_against_page_table(m):
     schedule="v1:protection_leaves_what_is_executable:0:",
 )
 def protection_leaves_what_is_executable(m):
-    """A process makes code of its own readable only, and goes on executing it.
+    """A process makes its code read-only and not executable, and still can execute it.
 
-    Memory that may be read and not executed is mapped with PG_NX.  `pmap_protect` takes the right to write
-    out of entries, and does not put PG_NX in: what was touched while it was code stays code, as long as it
-    stays mapped.
-    Repair `protection-forbids-execution`: an entry gets PG_NX if a new one of these rights would have it.
+    Memory that may be read and not executed is mapped with PG_NX.  `pmap_protect` clears the right to write
+    in entries, but does not set PG_NX: pages that were mapped as code stay executable as long as they stay
+    mapped.
+    Repair `protection-forbids-execution`: an entry gets PG_NX if a new one with these rights would have it.
     """
     vm = m.boot(pages=16, l2_size=1)
     process = Process(vm)

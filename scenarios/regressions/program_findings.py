@@ -28,7 +28,7 @@ class Upmap:
         self.frame = frame
 
     def uksmap(self, ba, op, _dev, fake):
-        """The device's function: say which frame it is, if the mapping is about a process."""
+        """The device's function: give the frame of the process that the mapping is for, if there is one."""
         if op != UKSMAPOP_FAULT:
             return 0
         if ba.aux_info is None:
@@ -44,11 +44,11 @@ class Upmap:
     schedule="v1:unshared_process_loses_its_page:0:",
 )
 def unshared_process_loses_its_page(m):
-    """A process that shares its address space gets one of its own, and dies of the page of the kernel there.
+    """A process unshares its address space, and is killed when it reads its page of the kernel (/dev/upmap).
 
-    The kernel shows a process what it shares with it (/dev/upmap): its id, for instance.  A copy of such an
-    entry is about the process that the copy is for.  `vmspace_unshare` makes the copy for nobody.
-    Repair `unshare-knows-the-process`: say for whom it is.
+    The kernel shares a page with each process (/dev/upmap), with its id, for instance.  A copy of such an
+    entry must be for the process that gets the copy.  `vmspace_unshare` copies it for no process.
+    Repair `unshare-knows-the-process`: pass the process.
     """
     vm = m.boot(pages=32, l2_size=1)
     page = vm_page_alloczwq(vm, 0, VM_ALLOC_NORMAL)
@@ -80,10 +80,10 @@ def unshared_process_loses_its_page(m):
     schedule="v1:resident_program_has_a_stack:0:",
 )
 def resident_program_has_a_stack(m):
-    """A program is made resident, and nobody can run it any more.
+    """A program is made resident, and cannot be run any more.
 
-    What is kept of it is a copy of the address space of a process that runs it, and that has a stack.  Who
-    runs it gets a copy in turn.  The pages of the stack are unmapped there, and the stack's entry stays, so
+    The kernel keeps a copy of the address space of a process that runs it, which has a stack.  An exec of the
+    program copies that in turn.  The pages of the stack are unmapped then, but the stack's entry stays, so
     there is no room for a new one.
     Repair `resident-program-has-no-stack`: unmap the stack.
     """

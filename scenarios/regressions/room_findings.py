@@ -26,10 +26,10 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 def searches_begin_where_another_ended(m):
     """A process maps something at the end of its addresses, and then finds no room, though most are free.
 
-    A search for room notes where it has ended, and the next one for as much begins there.  What it notes is
-    to say that there is no room below.  But a search that was to begin at a high address says nothing of
-    what is below that, and notes where it ended all the same.  No search begins anew from the beginning.
-    Repair `hints-of-whole-searches`: note only where a search ended that has left nothing out.
+    A search for room notes where it has ended, and the next one for the same length begins there: the hint is
+    to mean that there is no room below.  But a search that began at a high address has not seen the room
+    below, and notes where it ended all the same.  No search starts again from the beginning.
+    Repair `hints-of-whole-searches`: note only the end of a search that has left nothing out.
     """
     vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8)
@@ -48,10 +48,10 @@ def searches_begin_where_another_ended(m):
     cpus=1, tags={"map", "kmem", "contig", "finding"}, fixed=True, schedule="v1:low_pages_are_not_busied:0:"
 )
 def low_pages_are_not_busied(m):
-    """The kernel puts low pages into its object that nobody has busied.
+    """The kernel inserts low pages into its object without busying them.
 
     A page that is in an object can be found there by any CPU.  `kmem_alloc_attr` inserts pages, and then
-    zeroes them and says that they are valid, and nothing keeps others from taking them meanwhile.
+    zeroes them and marks them valid; meanwhile other CPUs may busy and use them.
     Repair `low-pages-are-busied`: busy each page from before its insertion until it is valid.
     """
     vm = m.boot(pages=8, l2_size=1, low_pages=4)
@@ -71,11 +71,12 @@ def low_pages_are_not_busied(m):
     schedule="v1:low_memory_runs_out_half_way+repair=low-pages-are-busied:0:",
 )
 def low_memory_runs_out_half_way(m):
-    """A driver asks for more low memory than there is, and what there was is gone for good.
+    """A driver asks for more low memory than there is, and the pages that were left are lost.
 
-    `kmem_alloc_attr` maps the range and takes low pages one by one.  If there is none left it returns, and
-    leaves the range mapped and the pages in it.  Nobody knows the address, so nobody can free them.
-    Repair `kmem-alloc-attr-gives-back`: free the range, and what is in it.
+    `kmem_alloc_attr` maps the range and allocates low pages one by one.  If there are none left it returns,
+    and leaves the range mapped with the pages in it.  The caller does not get the address, so cannot free
+    them.
+    Repair `kmem-alloc-attr-gives-back`: free the range, and the pages in it.
     """
     vm = m.boot(pages=8, l2_size=1, low_pages=4)
     map = vm.map.kernel_map
@@ -97,9 +98,9 @@ def low_memory_runs_out_half_way(m):
 def freed_low_memory_stays(m):
     """A driver frees low memory that it has allocated, and its pages stay for ever.
 
-    `kmem_free` unwires and unmaps the range, and removes the pages from the kernel's object.  Low pages are
-    wired since they were allocated.  Wired pages stay where they are, and nobody gives them back.
-    Repair `kmem-free-frees-low-pages`: give pages back that were allocated as low ones.
+    `kmem_free` unwires and unmaps the range, and removes the pages from the kernel's object.  Low pages have
+    had another wiring since their allocation.  Wired pages stay in the object, and are never freed.
+    Repair `kmem-free-frees-low-pages`: free pages that were allocated as low ones.
     """
     vm = m.boot(pages=8, l2_size=1, low_pages=4)
     map = vm.map.kernel_map
@@ -115,16 +116,16 @@ def freed_low_memory_stays(m):
 
 
 def _low_pages(vm):
-    """How many low pages are free; looks invisibly."""
+    """How many low pages are free, read invisibly."""
     return vm.page.reserve.vm_contig_alist.peek("bl_free")
 
 
 @scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:stack_counts_what_is_gone:0:")
 def stack_counts_what_is_gone(m):
-    """A process unmaps what its stack has grown by, and after a while its stack can grow no more.
+    """A process unmaps grown parts of its stack, and after a while its stack cannot grow any more.
 
-    The size of the stack (vm_ssize) is what a limit is for; it counts what the stack has ever grown by.
-    Repair `stack-counts-what-is-there`: count what is mapped of the stack.
+    The limit of the stack is compared with its size (vm_ssize), which counts all growth and is never reduced.
+    Repair `stack-counts-what-is-there`: count the mapped pages of the stack.
     """
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
@@ -146,9 +147,9 @@ def stack_counts_what_is_gone(m):
 def unmapped_pages_stay(m):
     """A process unmaps memory that it has written to, and its pages stay in memory, or go to swap.
 
-    What is mapped behind other memory with other rights shares its object.  `vm_map_insert` takes it for
-    memory that others may map (it clears OBJ_ONEMAPPING, for the object has two references), and
-    `vm_map_delete` leaves pages of such memory alone.  They go with the object, when all of it is unmapped.
+    Memory that is mapped behind other memory with other rights shares its object.  `vm_map_insert` clears
+    OBJ_ONEMAPPING then, since the object has two references, and `vm_map_delete` leaves pages of such objects
+    alone.  They are freed with the object, when all of it is unmapped.
     Repair `neighbours-share-nothing`: two entries of one map that share an object share no page of it.
     """
     vm = m.boot(pages=24, l2_size=1)

@@ -1,4 +1,4 @@
-"""Findings in who wakes whom: the model does what vm_pager.c and vm_glue.c do, step for step."""
+"""Findings in sleeps and wakeups: the model does what vm_pager.c and vm_glue.c do, step for step."""
 
 from vmsmp import scenario
 from vmsmp.vm.vm_glue import P_SWAPPEDOUT, Swapper, scheduler, swapper_stop, wait_for_swapin
@@ -11,9 +11,9 @@ from vmsmp.vm.vm_pager import PbufPool, getpbuf_kva, relpbuf
 def last_buffer_wakes_nobody(m):
     """Two threads write to swap with one buffer (vm.swap_async_max is 1), and one of them waits for ever.
 
-    Who finds that the client has all the buffers that it may have sleeps on the count of those it may still
-    take.  `relpbuf` wakes the sleepers when the count goes from 1 to 2.  With a limit of one it never does.
-    Repair `first-buffer-wakes`: wake them as well when there is one again.
+    A client at its limit sleeps on the count of buffers that it may still take.  `relpbuf` wakes the sleepers
+    when the count goes from 1 to 2.  With a limit of one it never does.
+    Repair `first-buffer-wakes`: wake them also when it goes from 0 to 1.
     """
     vm = m.boot(pages=4, l2_size=1)
     pool = PbufPool(vm, 16)
@@ -36,12 +36,12 @@ def last_buffer_wakes_nobody(m):
     schedule="v1:swapper_misses_a_request+any:10:1.4>2,2.6>2,2.8>1",
 )
 def swapper_misses_a_request(m):
-    """A process that was swapped out asks to be let in, and nobody ever does.
+    """A process that was swapped out asks to be let in, and never is.
 
-    The swapper finds nobody who asks.  It looks once more whether somebody has asked since, and goes to sleep
-    without a timeout and without an interlock.  A process that asks between the two wakes nobody.  It has
-    noted that it asked, so whoever asks after it does not even wake.
-    Repair `swapper-interlocks`: interlock the sleep before looking.
+    The swapper finds no request.  It tests again whether one has come since, and goes to sleep without a
+    timeout and without an interlock.  A wakeup between the two finds no sleeper.  The request is noted, so
+    later requests do not even send a wakeup.
+    Repair `swapper-interlocks`: interlock the sleep before the test.
     """
     vm = m.boot(pages=4, l2_size=1)
     swappers = []

@@ -72,9 +72,9 @@ def lookup_forgets_the_override(m):
     """Two debuggers write to a page of a process' text at once, and one of them is refused.
 
     Each lookup finds an entry that must be copied first, and upgrades its lock.  Only one upgrade can be
-    granted; the other lookup begins anew.  But it has narrowed what it was asked for to read, write and
-    execute: that it may override the entry's protection is forgotten, and the entry is read-only.
-    Repair `lookup-begins-afresh`: a lookup that begins anew asks for what its caller asked for.
+    granted; the other lookup starts over.  But it has reduced its request to read, write and execute: the
+    flag that overrides the entry's protection is lost, and the entry is read-only.
+    Repair `lookup-begins-afresh`: a lookup that starts over uses its caller's request again.
     """
     vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
@@ -99,12 +99,12 @@ def lookup_forgets_the_override(m):
     schedule="v1:lookup_keeps_an_older_right:f4249:1.4>2",
 )
 def lookup_keeps_an_older_right(m):
-    """A thread that only reads a wired page is refused, because it could be written to a moment ago.
+    """A thread that only reads a wired page is refused, because the page was writeable a moment ago.
 
-    A wired page is faulted in for all that its entry allows, so the lookup goes on as if a write had been
-    asked for.  It has to copy, upgrades its lock, and is refused, since another lookup upgrades, too.
-    Before it begins anew, the entry becomes read-only.  The lookup still asks for a write.
-    Repair `lookup-begins-afresh`: a lookup that begins anew asks for what its caller asked for.
+    A wired page is faulted in with all rights of its entry, so the lookup goes on as if a write had been
+    requested.  It has to copy, and its upgrade fails, since another lookup upgrades, too.
+    Before it starts over, the entry becomes read-only.  The lookup still requests a write.
+    Repair `lookup-begins-afresh`: a lookup that starts over uses its caller's request again.
     """
     vm = m.boot(pages=8, l2_size=1)
     vm.map.fault = lambda *_: KERN_SUCCESS  # the page itself is of no matter
@@ -133,11 +133,11 @@ def lookup_keeps_an_older_right(m):
     schedule="v1:fault_keeps_an_older_right:f424e:1.26>2",
 )
 def fault_keeps_an_older_right(m):
-    """Memory that can be written to cannot be wired, because it could be executed a moment ago.
+    """Writeable memory cannot be wired, because it was executable a moment ago.
 
-    A wired page is faulted in for all that its entry allows.  The fault has to begin anew, for it needs the
-    object's token exclusively, and before it does, the entry allows less.  It asks for all of it still.
-    Repair `fault-begins-afresh`: a fault that begins anew asks for what it was called for.
+    A wired page is faulted in with all rights of its entry.  The fault has to start over, since it needs the
+    object's token exclusively, and meanwhile the entry loses a right.  The fault still requests all of them.
+    Repair `fault-begins-afresh`: a fault that starts over uses its original request again.
     """
     vm = m.boot(pages=12, l2_size=1)
     vmspace = new_space(vm)
@@ -160,8 +160,8 @@ def fault_keeps_an_older_right(m):
 def wired_copy_refuses_writes(m):
     """A process that has locked private memory of a file cannot write to it any more once it faults.
 
-    The wiring has given the entry an object of its own, so nothing is left to be copied.  But the flag that
-    it was once to be copied stays for ever, and a lookup refuses to write to a wired entry that has it.
+    The wiring has given the entry an object of its own, so nothing is left to be copied.  But the entry keeps
+    the flag MAP_ENTRY_COW, and a lookup refuses to write to a wired entry with it.
     The process faults, for instance, after it made the page read-only and writeable again.
     Repair `lookup-refuses-what-needs-a-copy`: refuse only an entry that still needs a copy.
     """
@@ -187,7 +187,7 @@ def wired_copy_refuses_writes(m):
     schedule="v1:kmem_alloc_wait_misses_a_free:f425e:1.10>2,2.5>1",
 )
 def kmem_alloc_wait_misses_a_free(m):
-    """A CPU sleeps for addresses of a submap that are free, and nobody wakes it.
+    """A CPU sleeps for addresses of a submap that are free, and is never woken.
 
     `kmem_alloc_wait` finds no room, unlocks the map and then sleeps on it.  Between the two another CPU
     frees what it has, and wakes all sleepers: there is none yet.  Nothing else frees addresses of the map.
@@ -207,10 +207,10 @@ def kmem_alloc_wait_misses_a_free(m):
 
 @scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:grown_stack_loses_its_room:0:")
 def grown_stack_loses_its_room(m):
-    """What may go anywhere is mapped where a stack has yet to grow, after it has grown once.
+    """After a stack has grown once, other memory may be mapped in its room.
 
-    A search for room leaves alone what an entry with MAP_ENTRY_STACK may grow into.  The entry by which a
-    stack grows is what grows next, but it does not have the flag.
+    A search for room spares the room of an entry with MAP_ENTRY_STACK.  The entry that a growth adds is the
+    one that grows next, but it does not have the flag.
     Repair `grown-stack-keeps-its-room`: give it the flag.
     """
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
@@ -232,7 +232,7 @@ def grown_stack_loses_its_room(m):
 def grown_stack_may_be_executed(m):
     """A stack that is not executable has executable memory as soon as it grows.
 
-    The entry by which a stack grows has all rights, whatever those of the stack are.
+    The entry that a growth adds has all rights, whatever those of the stack are.
     Repair `grown-stack-has-the-stack-s-rights`: give it those of the entry above.
     """
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
@@ -256,7 +256,7 @@ def grown_stack_may_be_executed(m):
     cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:growing_stack_is_wired_locked:0:"
 )
 def growing_stack_is_wired_locked(m):
-    """A stack of a process whose future memory is to be locked grows, and the kernel panics.
+    """A stack grows in a process that locks its future memory, and the kernel panics.
 
     `vm_map_growstack` wires the new part, which locks the map, while it has the map locked.
     Repair `stack-is-wired-unlocked`: unlock the map before.
@@ -301,13 +301,13 @@ def stack_limit_cuts_a_page(m):
     cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:growing_stack_joins_both_sides:0:"
 )
 def growing_stack_joins_both_sides(m):
-    """A stack grows into a hole of itself, and the kernel looks at an entry that is gone, and panics.
+    """A stack grows into a hole in itself, and the kernel reads a freed entry, and panics.
 
     A part in the middle of a stack that has grown three times is unmapped, and used again.  The insertion
-    extends the entry below the hole, which then maps the same as the one above: they are joined.  The entry
-    above was the one that is to grow; `vm_map_growstack` still looks at it, and does not find what it made.
-    Repair `stack-cuts-what-was-joined`: remember what the entry says, and cut the new part out of whatever
-    is there.
+    extends the entry below the hole, which then continues into the one above: they are joined.  The entry
+    above was the one that grows; `vm_map_growstack` still uses it, and does not find the new part.
+    Repair `stack-cuts-what-was-joined`: remember the entry's fields, and cut the new part out of whatever
+    entry has it.
     """
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     vmspace = stack_of(m, vm)
@@ -333,10 +333,10 @@ def growing_stack_joins_both_sides(m):
     schedule="v1:count_walks_an_unlocked_map:1f:1.18>2",
 )
 def count_walks_an_unlocked_map(m):
-    """Memory is counted for the one process to be killed, and an entry goes that the count stands on.
+    """Memory is counted to choose a process to kill, and the entry that the count has reached is freed.
 
-    `vmspace_anonymous_count` walks the entries with the map's token.  Who changes rights takes the map's
-    lock, and not the token, and joins entries.
+    `vmspace_anonymous_count` walks the entries with the map's token.  Changing rights takes the map's lock,
+    and not the token, and joins entries.
     Repair `count-locks-the-map`: lock the map shared for the walk.
     """
     vm = m.boot(pages=8, l2_size=1)
@@ -361,9 +361,9 @@ def failing_after(pages):
 def failed_mlock_unlocks_others(m):
     """A process locks a page and fails to lock a range that begins with it: the page is not locked any more.
 
-    The failed call takes back what it did by ending the wiring of all entries before the one that failed.
-    It passed over those that were wired already, but takes theirs back, too.
-    Repair `mlock-takes-back-its-own`: end the wirings that the call itself has made.
+    The failed call undoes its work by unwiring all entries before the one that failed.  It has skipped those
+    that were wired already, but unwires them, too.
+    Repair `mlock-takes-back-its-own`: undo only the wirings that the call itself has made.
     """
     vm = m.boot(pages=8, l2_size=1)
     vm.map.fault = failing_after(1)
@@ -387,9 +387,9 @@ def failed_mlock_unlocks_others(m):
 def failed_wiring_leaves_counts(m):
     """A kernel wiring of three entries fails at the second one, and the third one stays counted as wired.
 
-    All entries are counted first, and then faulted in one by one.  Those before the failure are taken back,
-    and the one that failed; those behind it are not.
-    Repair `wiring-takes-back-the-rest`: take back the counts behind, too.
+    All entries are counted first, and then faulted in one by one.  The counts before the failure are undone,
+    and that of the entry that failed; those behind it are not.
+    Repair `wiring-takes-back-the-rest`: undo the counts behind, too.
     """
     vm = m.boot(pages=8, l2_size=1)
     vm.map.fault = failing_after(1)
@@ -417,11 +417,11 @@ class Upmap:
 
 @scenario(cpus=1, tags={"map", "device", "finding"}, fixed=True, schedule="v1:cut_device_mapping_stays:0:")
 def cut_device_mapping_stays(m):
-    """A process unmaps the first of two pages that the kernel shares with it; both go, and a part stays.
+    """A process unmaps the first of two pages that the kernel shares with it: both are unmapped.
 
-    The entry is cut behind the first page: what is behind becomes an entry of its own, and the end of the
-    other moves there.  But only the bounds of entries of objects move: the two overlap, and the first is
-    removed as a whole.  A cut before the second page leaves both beginning at the same address, a panic.
+    The entry is cut behind the first page: the rest becomes an entry of its own, and the end of the first one
+    moves there.  But only the bounds of entries of objects are moved: the two overlap, and the first is
+    removed as a whole.  A cut before the second page leaves both with the same start, which panics.
     Repair `cut-moves-every-entry`: move the bounds of entries of all kinds.
     """
     vm = m.boot(pages=8, l2_size=1)
@@ -440,10 +440,10 @@ def cut_device_mapping_stays(m):
 def msync_skips_what_is_behind(m):
     """A process writes a range back, and the second file in it is not written, though the call succeeds.
 
-    The range begins with a private mapping that reaches beyond the end of its file.  `vm_map_clean` cuts
-    what it cleans of it to the file, and begins the next entry where that has ended: before the entry.  What
-    it makes of that as an index into the second file is beyond all pages.
-    Repair `msync-goes-on-behind-each-entry`: begin each entry where it begins.
+    The range begins with a private mapping that reaches beyond the end of its file.  `vm_map_clean` cleans it
+    only up to the end of the file, and continues from there with the next entry: before that entry's start.
+    The index into the second file that results is beyond all its pages.
+    Repair `msync-goes-on-behind-each-entry`: begin each entry at its start.
     """
     vm = m.boot(pages=12, l2_size=1, object_hash=1)
     short, first = file_object(vm, 1)

@@ -23,7 +23,7 @@ from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlockall
 
 
 def _unlocks_after(m, deed):
-    """A process locks a page, does something to its range, and unlocks it: nothing is wired then."""
+    """A process locks a page, calls `deed` on its range, and unlocks it: nothing may be wired then."""
     vm = m.boot(pages=24, l2_size=1)
     process = new_process(m, vm, 1)
 
@@ -44,11 +44,11 @@ def _unlocks_after(m, deed):
     cpus=1, tags={"map", "fault", "wire", "finding"}, fixed=True, schedule="v1:protection_strands_wirings:0:"
 )
 def protection_strands_wirings(m):
-    """A process locks a page, takes all rights to it away, and unlocks it: the page stays wired for ever.
+    """A process locks a page, removes all rights to it, and unlocks it: the page stays wired for ever.
 
-    `pmap_protect` removes what may not even be read.  To unlock the page `vm_fault_unwire` looks for it by
-    its mapping, finds none, and goes on: the entry of the map counts no wiring any more, and the page does.
-    Repair `protection-unwires`: what may not even be read is not locked any more.
+    `pmap_protect` removes mappings without any right.  To unlock the page `vm_fault_unwire` looks for it by
+    its mapping, finds none, and goes on: the entry of the map counts no wiring any more, but the page does.
+    Repair `protection-unwires`: memory that loses all rights is unlocked.
     """
 
     def deed(map):
@@ -66,8 +66,8 @@ def protection_strands_wirings(m):
 def msync_strands_wirings(m):
     """A process locks a page, and calls msync with MS_INVALIDATE: the page can never be unwired again.
 
-    `vm_map_clean` first forgets what is mapped in the whole range, files or not, and wired or not.  The
-    wiring cannot be found by the mapping any more.
+    `vm_map_clean` first removes all mappings of the range, files or not, and wired or not.  The wiring cannot
+    be found by the mapping any more.
     Repair `msync-spares-wirings`: the mappings of wired entries stay.
     """
 
@@ -86,11 +86,11 @@ def msync_strands_wirings(m):
 def kernel_unwires_for_a_user(m):
     """The kernel wires a buffer, another thread maps and locks new memory there, and loses its lock.
 
-    `vslock` wires the memory that a sysctl returns its values in, and `vsunlock` unwires whatever is there
-    by then.  If a thread has unmapped the buffer, the wiring is gone with it.  The new memory at the same
-    addresses is wired once, for the user: the kernel takes that wiring, and leaves the flag that says that
-    there is one.  The thread's munlock then finds a wiring for a user that nobody counts, and panics.
-    Repair `kernel-leaves-the-user-s-wiring`: what is wired for the user alone is not wired for the kernel.
+    `vslock` wires the buffer in which a sysctl returns its values, and `vsunlock` unwires whatever is mapped
+    there by then.  If a thread has unmapped the buffer, its wiring is gone.  The new memory at the same
+    addresses is wired once, for the user: the kernel drops that wiring, and leaves the flag of the user's
+    wiring set.  The thread's munlock then finds the flag without a count, and panics.
+    Repair `kernel-leaves-the-user-s-wiring`: memory that is wired only for the user is not unwired.
     """
     vm = m.boot(pages=24, l2_size=1)
     process = new_process(m, vm, 1)
@@ -116,10 +116,10 @@ def kernel_unwires_for_a_user(m):
 
 @scenario(cpus=1, tags={"map", "wire", "exec", "finding"}, fixed=True, schedule="v1:exec_locks_on:0:")
 def exec_locks_on(m):
-    """A process locks all that it maps from now on, and runs a program: that has all its memory locked.
+    """A process locks its future memory, and runs another program: that one's memory is locked, too.
 
-    A lock of the future ends with the program.  `exec_new_vmspace` empties an address space that is not
-    shared and goes on with it, with the flag of its map.  One that is shared is replaced by one without it.
+    MCL_FUTURE should end with the program.  `exec_new_vmspace` empties an unshared address space and keeps
+    it, with the flag of its map.  A shared one is replaced by one without the flag.
     Repair `exec-locks-nothing`: clear the flag.
     """
     vm = m.boot(pages=24, l2_size=1)

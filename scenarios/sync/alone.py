@@ -1,4 +1,4 @@
-"""A CPU alone with a lock: it draws its requests, and each of them has one right answer."""
+"""One CPU and a lock: it draws its requests, and each of them has one right result."""
 
 from vmsmp import (
     EBUSY,
@@ -18,7 +18,7 @@ from vmsmp.sync.token import lwkt_cnttoken, lwkt_relpooltoken
 
 
 def each_alone(m, requests, leave):
-    """One CPU after the other draws requests, those that may be made, and then leaves the lock."""
+    """One CPU after the other draws requests among those allowed, and then releases the lock."""
 
     def worker():
         for _ in m.rounds(12):
@@ -100,7 +100,7 @@ def lockmgr_alone(m):
 
 @scenario(cpus=2, tags={"mutex", "try"}, locks="exact")
 def mutex_alone(m):
-    """The owner takes it again, readers come in beside one another, and the only one may become the owner."""
+    """The owner takes the mutex again, readers share it, and a single reader may become the owner."""
     mtx = m.mutex("mtx")
     exclusive, count = False, 0
 
@@ -154,7 +154,7 @@ def mutex_alone(m):
         nonlocal exclusive
         link = mtx.link()
         mtx.abort_link(link)
-        if exclusive or not count:  # it need not wait, so it is not told of the abort
+        if exclusive or not count:  # it need not wait, so the abort has no effect
             exclusive = True
             takes(lambda: mtx.lock_ex_link(link) == 0, True)
 
@@ -264,7 +264,7 @@ def readers_and_tries_alone(m):
 
 @scenario(cpus=2, tags={"semaphore", "refcount"}, locks="exact")
 def counts_alone(m):
-    """A semaphore and a reference count: what is there is had, what is not is refused in time."""
+    """A semaphore and a reference count: units that exist are given, missing ones refused in time."""
     units, refs = m.semaphore(2, "units"), m.refcount(1, "refs")
     taken, held = 0, 1
 

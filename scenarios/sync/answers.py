@@ -1,4 +1,4 @@
-"""Answers: what a request is told while a lock is held, and what ends a sleep."""
+"""Results of requests while a lock is held, and the ends of sleeps."""
 
 from vmsmp import (
     EBUSY,
@@ -22,7 +22,7 @@ from vmsmp.scenarios._kit import Pair
 from vmsmp.sync.errno import EINPROGRESS
 from vmsmp.sync.sleepq.exact import bucket_of
 
-#: What is asked of a lock that is held exclusively all the while, and the answers that it may get.
+#: The requests for a lock that is held exclusively all the while, and their allowed results.
 REFUSED = (
     (LK_NOWAIT, {EBUSY}),
     (LK_TIMELOCK, {EWOULDBLOCK}),
@@ -37,7 +37,7 @@ CHANNELS = ("channel 1", "channel 2", "channel 3", "channel 4")
 
 @scenario(cpus=3, tags={"lockmgr", "cancel", "timeout", "signal"}, locks="exact")
 def refused_while_held(m):
-    """The holder lets go only when every other request has been refused, each as its flags say."""
+    """The holder releases only when every other request has been refused, each as its flags say."""
     lock = m.lockmgr("lk", timo=3)
     others = m.refcount(0, name="others")
     signalled = []
@@ -77,10 +77,10 @@ def refused_while_held(m):
 
 @scenario(cpus=4, tags={"lockmgr", "cancel", "timeout", "signal", "upgrade"}, locks="exact", timeouts="any")
 def refused_while_shared(m):
-    """A reader leaves only when every request to become a writer has been refused, as its flags say.
+    """A reader releases only when every request to become a writer has been refused, as its flags say.
 
-    Readers that come meanwhile get in, or are refused, too: they let the writers go first, of whom one waits
-    as long as it takes.
+    Readers that come meanwhile get in, or are refused, too: they let the writers go first, one of which waits
+    without a limit.
     """
     lock = m.lockmgr("lk", timo=3)
     others = m.refcount(0, name="others")
@@ -136,7 +136,7 @@ def refused_while_shared(m):
 
 @scenario(cpus=3, tags={"mutex", "cancel", "timeout"}, locks="exact")
 def mutex_refused_while_held(m):
-    """The owner lets go only when every other request has been refused: in time, by a try, or by an abort."""
+    """The owner releases when every other request has been refused: in time, by a try, or by an abort."""
     mtx = m.mutex("mtx")
     others = m.refcount(0, name="others")
     linked = []
@@ -241,7 +241,7 @@ def readers_beside_a_downgrade(m):
 
 @scenario(cpus=3, tags={"token", "lockmgr", "mutex", "sleep"}, locks="exact")
 def tokens_in_waits(m):
-    """Who holds a lock needs a token before it lets go; who holds the token asks for the lock."""
+    """A CPU that holds a lock needs a token before it releases; another with the token wants the lock."""
     lock = (m.lockmgr("lk"), m.mutex("mtx"), m.rwlock("rw"))[m.choose(3)]
     token, other = m.token("token"), m.token("other")
     inside = m.cell(0, name="inside")
@@ -271,24 +271,24 @@ def tokens_in_waits(m):
 def wakeups_of_other_channels(m):
     """Sleepers on channels that share queues, in domains that share channels: each wakeup is for its own.
 
-    A sleep returns 0 only if a wakeup of its channel and domain was under way since its interlock, or if the
-    CPU has announced another sleep since then.  It is late only when its time is over, and interrupted only
-    if it asked for that.
+    A sleep returns 0 only if a wakeup of its channel and domain was in progress since its interlock, or if
+    the CPU has announced another sleep since then.  It times out only when its time is over, and is
+    interrupted only with PCATCH.
     """
     _sleep_and_wake(m)
 
 
 @scenario(cpus=4, tags={"sleep", "interlock", "timeout", "signal"}, locks="exact", timeouts="any")
 def wakeups_against_timeouts(m):
-    """The same, while any sleep may be over at any moment."""
+    """The same, while any timeout may fire at any moment."""
     _sleep_and_wake(m)
 
 
 def _sleep_and_wake(m):
-    """Half of the CPUs sleep, for a while at most, the others wake and interrupt them."""
+    """Half of the CPUs sleep with a timeout, the others wake and interrupt them."""
     channels = [(one, domain) for one in CHANNELS for domain in (0, 0x10000)]
     everyone = range((m.ncpus + 1) // 2)
-    # wakeups of a channel, or of all channels of one sleeper, that have been begun, and that are done
+    # wakeups of a channel, or of all channels of one sleeper: those begun, and those done
     begun, done = (
         {key: m.atomic(0, name=f"{what} {key}") for key in (*channels, *everyone)}
         for what in ("begun", "done")
@@ -383,7 +383,7 @@ def more_channels_than_hints(m):
     cpus=3, tags={"token", "refcount", "semaphore", "barrier", "condvar", "futex", "sleep"}, locks="exact"
 )
 def tokens_in_every_wait(m):
-    """Who waits has a token that who ends the wait needs first; after the wait it has the token again."""
+    """A waiter holds a token that its waker needs first; after the wait it holds the token again."""
     token = m.token("token")
     lock, filled = m.lockmgr("lk"), m.condvar("filled")
     refs, units, both = m.refcount(1, "refs"), m.semaphore(0, "units"), m.barrier(2, "both")
@@ -463,7 +463,7 @@ def tokens_in_every_wait(m):
     cpus=4, tags={"sleep", "lockmgr", "mutex", "rwlock", "semaphore", "futex"}, locks="exact", spurious=True
 )
 def waits_end_for_no_reason(m):
-    """Sleeps may end although nobody woke them; who waits for something looks again."""
+    """Sleeps may end without a wakeup; a waiter tests its condition again."""
     pair = Pair(m)
     locks = (m.lockmgr("lk"), m.mutex("mtx"), m.rwlock("rw"), m.token("token"))
     lock = locks[m.choose(len(locks))]

@@ -1,4 +1,4 @@
-"""Callouts that fire while they are set anew, stopped and torn down."""
+"""Callouts that fire while they are set again, stopped and torn down."""
 
 from contextlib import nullcontext
 
@@ -8,10 +8,10 @@ from vmsmp.sync.lockmgr.word import LKC_CANCEL
 
 @scenario(cpus=2, tags={"callout"}, locks="exact", timeouts="any")
 def callout_torn_down(m):
-    """A structure with a periodic callout is taken away: nothing is called once the teardown is over.
+    """A structure with a periodic callout is torn down: nothing is called once the teardown is over.
 
-    The owner cancels, which waits for a call that has begun and drops what that sets anew.  Another CPU
-    sets the callout and asks it to stop meanwhile, without waiting.
+    The owner cancels, which waits for a call that has begun and drops a callout that this sets again.
+    Another CPU sets the callout and requests a stop meanwhile, without waiting.
     """
     alive = m.cell(1, name="alive")
     callout = m.callout("tick")
@@ -65,7 +65,7 @@ def callout_with_a_lock(m):
 
 @scenario(cpus=3, tags={"callout"}, locks="exact", timeouts="any")
 def calls_are_counted(m):
-    """Each setting comes to one call, unless it was replaced, or a stop tells that it prevented it."""
+    """Each reset leads to one call, unless it was replaced, or a stop says that it prevented the call."""
 
     def owner(n):
         callout, spin = m.callout(f"timer[{n}]"), m.spinlock(f"spin[{n}]")
@@ -114,7 +114,7 @@ def calls_are_counted(m):
 def calls_come_in_time(m):
     """A CPU sets several callouts, some of them twice, and sleeps: all have been called by then, in order.
 
-    So it is while time passes only where nobody can run.
+    This holds as long as time passes only when no CPU can run.
     """
 
     def owner(n):
@@ -148,7 +148,7 @@ def calls_come_in_time(m):
 
 @scenario(cpus=2, tags={"callout"}, locks="exact", timeouts="any")
 def callouts_act_on_themselves(m):
-    """Functions set their own callouts anew, stop or cancel them, with a lock and without."""
+    """Functions set their own callouts again, stop or cancel them, with a lock and without."""
 
     def owner(n):
         lock = m.lockmgr(f"lk[{n}]") if m.choose(2) else None
@@ -177,7 +177,7 @@ def callouts_act_on_themselves(m):
             if m.choose(2):
                 callout.stop()
             callout.reset(1 + m.choose(2), call)
-            m.check(callout.active(), "it is set anew")
+            m.check(callout.active(), "it is set again")
 
         callout.reset(1, call)
         over.wait("over")
@@ -194,7 +194,7 @@ def callouts_act_on_themselves(m):
 
 @scenario(cpus=3, tags={"callout"}, locks="exact", timeouts="any")
 def callouts_are_set_anew(m):
-    """A callout is set anew once its function has begun, perhaps while it runs: it is called again."""
+    """A callout is set again once its function has begun, perhaps while it runs: it is called again."""
 
     def call(pending, word):
         pending.release_wakeup()
@@ -218,7 +218,7 @@ def callouts_are_set_anew(m):
 
 @scenario(cpus=2, tags={"callout", "token"}, locks="exact", timeouts="any")
 def callouts_want_a_token(m):
-    """The function of a callout needs the token that its stopper has: who waits for its end has none."""
+    """The function of a callout needs the token that its stopper holds, which loses it while it waits."""
     token = m.token("token")
     inside = m.cell(0, name="inside")
 

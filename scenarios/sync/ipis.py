@@ -1,4 +1,4 @@
-"""Functions that CPUs run for one another: a flush of what each has cached, and CPUs that are held."""
+"""Functions that CPUs run for one another: flushes of cached copies, and CPUs that are held."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import Pair
@@ -17,9 +17,9 @@ from vmsmp.sync.thread import crit_enter, crit_exit, curthread, thread_of
 def flush_before_reuse(m):
     """TLB shootdown in miniature: a page is given to others only when no CPU has it cached any more.
 
-    A user looks at the table once and then trusts its own cached copy until an IPI flushes it.  The owner
-    of a page empties the table, has the others flush, and waits for all of them before the page changes
-    hands.  Two owners flush at a time, in critical sections, and answer one another while they wait.
+    A user reads the table once and then trusts its own cached copy until an IPI flushes it.  The owner of a
+    page empties the table, has the others flush, and waits for all of them before the page gets a new owner.
+    Two owners flush at the same time, in critical sections, and answer one another while they wait.
     """
     tables = [m.atomic(1, name=f"table{n}") for n in range(2)]
     pages = [m.cell("ours", name=f"page{n}") for n in range(2)]
@@ -56,7 +56,7 @@ def flush_before_reuse(m):
 
 @scenario(cpus=3, tags={"ipi"}, locks="exact")
 def ipis_while_asleep_and_waiting(m):
-    """CPUs that sleep, wait for a lock or have ended count what others have them count."""
+    """CPUs that sleep, wait for a lock or have ended run functions that others send, which count."""
     counted = m.atomic(0, name="counted")
     go = m.atomic(0, name="go")
     lock = m.lockmgr("lk")
@@ -84,7 +84,7 @@ def ipis_while_asleep_and_waiting(m):
 
 @scenario(cpus=3, tags={"ipi", "spinlock", "mutex"}, locks="exact")
 def ipis_want_what_is_held(m):
-    """Functions that CPUs have each other run take the locks that these hold: each waits until they are free.
+    """CPUs send each other functions that take locks which the targets use: each runs when they are free.
 
     A CPU that spins for a lock or holds one takes no IPIs, so the function never waits for its own CPU.
     """
@@ -148,9 +148,9 @@ def ipis_want_what_is_held(m):
 
 @scenario(cpus=2, tags={"ipi"}, locks="exact")
 def fifos_run_full(m):
-    """CPUs that take no IPIs themselves send each other more than a FIFO takes: who waits makes room."""
+    """CPUs that take no IPIs themselves send each other more than a FIFO holds; waiting senders make room."""
     ready = m.barrier(m.ncpus + 1, "ready")
-    #: What has come to each CPU, which only that CPU looks at until all has come.
+    #: What each CPU has received, which only that CPU reads until everything has come.
     came = [[] for _ in range(m.ncpus)]
 
     def sender(n):
@@ -172,10 +172,10 @@ def fifos_run_full(m):
 
 @scenario(cpus=3, tags={"ipi"}, locks="exact")
 def held_cpus_see_nothing_half(m):
-    """A CPU holds others while it changes two words: they read them without a lock, and find them alike.
+    """A CPU holds others while it changes two words: they read them without a lock, and find them equal.
 
-    Another one does so at the same time with words of its own.  Each CPU that is held, or asked without being
-    held, runs the function once, the own one only if it is asked, too.
+    Another one does so at the same time with words of its own.  Each CPU of the mask, held or not, runs the
+    function once; the sender itself only if it is in the mask.
     """
     users = max(1, m.ncpus - 1)
     pairs = Pair(m), Pair(m)

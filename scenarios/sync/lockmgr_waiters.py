@@ -240,10 +240,10 @@ def sleepfail_passes_on(m):
 
 @scenario(cpus=3, tags={"lockmgr", "upgrade"}, locks="exact")
 def readers_leave_to_requests(m):
-    """Readers that have been inside from the start leave, or ask for more; who asks is granted it in order.
+    """Readers that hold the lock from the start release it, or request an upgrade; grants come in order.
 
-    An upgrade is granted before a writer, whoever asked first; the last reader grants it, even if two of them
-    leave at the same moment and each sees the other one.
+    An upgrade is granted before a writer, whichever was requested first; the last reader grants it, even if
+    two of them release at the same moment and each sees the other one.
     """
     lock = m.lockmgr("lk")
     inside = m.refcount(m.ncpus, "readers to come")
@@ -280,7 +280,7 @@ def readers_leave_to_requests(m):
 
 @scenario(cpus=2, tags={"lockmgr", "sleepfail"}, locks="exact")
 def sleepfail_is_told(m):
-    """Requests with LK_SLEEPFAIL to own a lock are granted if they had not to wait, and else they fail."""
+    """Exclusive requests with LK_SLEEPFAIL are granted if they need not wait, and fail if they do."""
 
     def asker(lock):
         error = lock.lock(LK_EXCLUSIVE | LK_SLEEPFAIL)
@@ -300,10 +300,10 @@ def sleepfail_is_told(m):
 
 @scenario(cpus=2, tags={"lockmgr"}, locks="exact")
 def readers_that_do_not_wait(m):
-    """A reader asks once more for what it holds shared, and does not let the writers go first for that.
+    """A reader requests a lock that it already holds shared, and does not let the writers go first.
 
-    They wait for what it holds, so it would wait for ever; TDF_DEADLKTREAT, which a thread has while it
-    copies from or to user memory, keeps it from that.
+    They wait for its hold, so it would wait for ever; TDF_DEADLKTREAT, which a thread has while it copies
+    from or to user memory, prevents that.
     """
     lock = m.lockmgr("lk")
 
@@ -333,7 +333,7 @@ def readers_that_do_not_wait(m):
 
 @scenario(cpus=2, tags={"lockmgr", "cancel"}, locks="exact")
 def cancellation_is_over(m):
-    """Once a cancellation has ended, cancelable requests wait again, though the holder still is inside."""
+    """Once a cancellation has ended, cancelable requests wait again, though the lock is still held."""
     lock = m.lockmgr("lk")
 
     def holder():

@@ -70,7 +70,7 @@ def mutex_lets_readers_in(m):
 
 @scenario(cpus=4, tags={"mutex", "cancel"}, locks="exact")
 def mutex_requests_aborted(m):
-    """Requests are aborted while the mutex is handed over: each comes to the mutex, or to ENOLCK without it.
+    """Requests are aborted while the mutex is handed over: each gets the mutex, or fails with ENOLCK.
 
     An abort, which may come in an IPI, refuses one request at most.
     """
@@ -111,7 +111,7 @@ def mutex_requests_aborted(m):
 
 @scenario(cpus=3, tags={"mutex", "cancel"}, locks="exact")
 def mutex_calls_back(m):
-    """Requests with a callback do not wait: the mutex comes to them, or they are aborted, once each."""
+    """Requests with a callback do not wait: each is granted the mutex later, or aborted, once."""
     mtx = m.mutex("mtx")
     pair = Pair(m)
 
@@ -154,9 +154,9 @@ def mutex_calls_back(m):
 
 @scenario(cpus=4, tags={"mutex", "timeout"}, locks="exact", timeouts="any")
 def mutex_requests_time_out(m):
-    """Timed requests give up at the very moment at which they are granted, between others that do not.
+    """Timed requests give up at the very moment at which they are granted, among others that do not.
 
-    IPIs that abort requests of others come meanwhile.
+    Meanwhile IPIs abort requests of others.
     """
     mtx = m.mutex("mtx")
     pair = Pair(m)
@@ -203,7 +203,7 @@ def mutex_requests_time_out(m):
 
 @scenario(cpus=3, tags={"mutex", "downgrade", "timeout"}, locks="exact", timeouts="any")
 def mutex_owners_become_readers(m):
-    """Owners let readers in beside them; nobody writes between what an owner wrote and what it then reads."""
+    """Owners let readers in beside them; no CPU writes between an owner's write and its next read."""
     mtx = m.mutex("mtx")
     stamp = m.cell(0, name="stamp")
 
@@ -258,7 +258,7 @@ def readers_beside_an_owner(m):
 
 @scenario(cpus=3, tags={"mutex", "cancel", "timeout", "try"}, locks="exact")
 def mutex_refused_while_shared(m):
-    """A reader stays until others have asked: would-be owners are refused, who tries to read is let in."""
+    """A reader stays until others have tried: would-be owners are refused, readers are let in."""
     mtx = m.mutex("mtx")
     others = m.refcount(0, name="others")
     links = []

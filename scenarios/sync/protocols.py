@@ -54,7 +54,7 @@ def buffers_are_enough(m):
     def user():
         with free:
             mine = 1
-            while taken.setbits(mine) & mine:  # whoever has a unit finds a free one, though not at once
+            while taken.setbits(mine) & mine:  # with a unit there is a free buffer, though not at once
                 mine = 3 - mine
             taken.clearbits(mine)
 
@@ -111,7 +111,7 @@ def phases(m):
 def futex_mutex(m):
     """A mutex in one word: 0 is free, 1 is taken, 2 is taken and somebody may sleep.
 
-    As in Drepper's "Futexes are tricky": who has slept takes it as 2, for others may sleep still.
+    As in Drepper's "Futexes are tricky": a CPU that has slept sets it to 2, since others may still sleep.
     """
     word, count = m.atomic(0, name="mutex"), m.cell(0, name="count")
 
@@ -140,7 +140,7 @@ def futex_mutex(m):
 def broadcast_requeues(m):
     """A broadcast wakes one waiter and moves the others to the word they would wait on next.
 
-    A waiter takes the mutex after its wait, as one that may have others behind it.
+    After its wait a waiter takes the mutex as one that others may still sleep on.
     """
     turn, mutex, ready = m.atomic(0, name="turn"), m.atomic(0, name="mutex"), m.cell(0, name="ready")
 
@@ -190,7 +190,7 @@ def last_reference_frees(m):
 def versioned_stack(m):
     """A stack whose head and version change by one compare-and-set of two words.
 
-    Without the version a pop would take what is on top again for what was there before (ABA).
+    Without the version a pop could mistake a node that is on top again for an unchanged stack (ABA).
     """
     head, version = m.atomic(None, name="head"), m.atomic(0, name="version")
     below = {}
@@ -235,7 +235,7 @@ def versioned_stack(m):
 
 @scenario(cpus=4, tags={"condvar", "timeout"})
 def everybody_goes_on(m):
-    """Waiters, some of them with a limit, wait for a broadcast; each has the lock again after its wait."""
+    """Waiters, some with a timeout, wait for a broadcast; each holds the lock again after its wait."""
     lock, opened = m.mutex("gate"), m.condvar("opened")
     is_open = m.cell(0, name="is open")
 
@@ -267,7 +267,7 @@ def everybody_goes_on(m):
 
 @scenario(cpus=2, tags={"condvar", "semaphore", "futex", "timeout"})
 def nobody_comes(m):
-    """Waits that nothing but their limit ends: they end then, and not before."""
+    """Waits that only their timeout ends: they end then, and not before."""
     lock, never = m.lockmgr("lk"), m.condvar("never")
     units, word = m.semaphore(0, "units"), m.atomic(0, name="word")
 
@@ -299,7 +299,7 @@ def nobody_comes(m):
 
 @scenario(cpus=4, tags={"semaphore", "timeout"}, timeouts="any")
 def units_are_kept(m):
-    """Units of a semaphore are taken in every way, some in vain; none is lost and none comes twice."""
+    """Units of a semaphore are taken in every way, sometimes in vain; none is lost or given twice."""
     units = m.semaphore(1, "units")
     inside = m.cell(0, name="inside")
 
@@ -327,7 +327,7 @@ def units_are_kept(m):
 
 @scenario(cpus=4, tags={"rwlock", "try"})
 def table_is_tried(m):
-    """Readers and writers try a reader-writer lock, and go on without it or wait; writers go first."""
+    """Readers and writers try a reader-writer lock, and then go on without it or wait; writers go first."""
     lock = m.rwlock("table")
     first, second = m.cell(0, name="first"), m.cell(0, name="second")
     changes = m.atomic(0, name="changes")
@@ -366,7 +366,7 @@ def table_is_tried(m):
 
 @scenario(cpus=3, tags={"futex", "requeue"})
 def wakes_are_counted(m):
-    """A wake says how many it woke; each of them goes on, and nobody else, whatever was moved meanwhile."""
+    """A wake returns how many it woke; they go on, and no others, whatever was moved meanwhile."""
     word, other = m.atomic(0, name="word"), m.atomic(0, name="other")
     ended = m.atomic(0, name="ended")
 
@@ -396,7 +396,7 @@ def wakes_are_counted(m):
 
 @scenario(cpus=3, tags={"spinlock", "sequence"})
 def readers_without_the_lock(m):
-    """Writers keep two words alike; who reads without the lock is told whether it may believe what it saw."""
+    """Writers keep two words equal; a reader without the lock learns whether its values are consistent."""
     lock = SequenceLock(m, m.spinlock("seq"))
     words = m.atomic(0, name="first"), m.atomic(0, name="second")
     writes = m.atomic(0, name="writes")
@@ -439,7 +439,7 @@ def readers_without_the_lock(m):
 
 @scenario(cpus=2, tags={"sleep", "interlock"})
 def flag_and_wakeup(m):
-    """Each CPU sleeps until the one before it has put up its flag and woken it, and then puts up its own."""
+    """Each CPU sleeps until the one before it has set its flag and woken it, and then sets its own."""
     flags = [m.atomic(0, name=f"flag{n}") for n in range(m.ncpus)]
 
     def wait_for(n):

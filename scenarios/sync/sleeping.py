@@ -133,7 +133,7 @@ def refcount_drains(m):
 
 @scenario(cpus=4, tags={"sleep", "interlock"}, locks="exact")
 def sleeps_that_let_go_of_a_lock(m):
-    """Tickets under a lock: takers sleep without it until there is one; givers wake once they released it."""
+    """Tickets under a lock: takers sleep with it released; givers release it, then wake them."""
     lock, sleep = (
         (m.spinlock("spin"), m.ssleep),
         (m.lockmgr("lk"), m.lksleep),

@@ -170,10 +170,10 @@ def token_try_and_pool(m):
 
 @scenario(cpus=3, tags={"token"}, locks="exact")
 def token_readers_at_depth_two(m):
-    """Readers with a token below take another one twice, while writers wait for that.
+    """Readers that hold another token take one twice, while writers wait for it.
 
-    A waiting writer holds off readers with no other token, outside their time window.  A reader that has
-    one more is let in, and so does not lose what it holds: between its two gets nothing is written.
+    A waiting writer holds off readers without another token, outside their time window.  A reader that has
+    one is let in, and so does not lose its tokens: nothing is written between its two gets.
     """
     outer = m.token("map")
     inner = m.token("obj")
@@ -208,8 +208,8 @@ def token_readers_at_depth_two(m):
 def token_swap_keeps_modes(m):
     """A parent is taken shared and its child exclusively; they are swapped and lost in a sleep.
 
-    What comes back is the child exclusively and the parent shared, so a reader of the parent gets in
-    and a reader of the child does not.
+    They are taken again as they were, the child exclusively and the parent shared, so a reader of the parent
+    gets in and a reader of the child does not.
     """
     parent = m.token("parent")
     child = m.token("child")

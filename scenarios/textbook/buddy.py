@@ -1,4 +1,4 @@
-"""The buddy allocator: zones under contention, blocks split and merged, answers that some order explains."""
+"""The buddy allocator: zones under contention, blocks split and merged, and a history of calls."""
 
 from vmsmp import scenario
 from vmsmp.check.linearize import History
@@ -14,7 +14,7 @@ def whole(m, memory):
 
 @scenario(cpus=3, tags={"textbook", "buddy"})
 def buddy_split_and_merge(m):
-    """CPUs take blocks of different orders from one zone and give them back: what was split is merged."""
+    """CPUs take blocks of different orders from one zone and give them back: split blocks are merged."""
     memory = BuddyMemory(m, 16, {"NORMAL": None})
 
     def user(me):
@@ -33,7 +33,7 @@ def buddy_split_and_merge(m):
 
 @scenario(cpus=3, tags={"textbook", "buddy"})
 def buddy_zones_fall_back(m):
-    """A zone that is empty is passed by for one below it; a request for DMA gets DMA memory or nothing."""
+    """If a zone is empty, a lower one is used; a request for DMA memory gets DMA memory or nothing."""
     memory = BuddyMemory(m, 12, {"DMA": 4, "DMA32": 8, "NORMAL": None})
 
     def user(me):
@@ -54,7 +54,7 @@ def buddy_zones_fall_back(m):
 
 @scenario(cpus=3, tags={"textbook", "buddy", "contention"})
 def buddy_zones_are_apart(m):
-    """CPUs that use a zone each never wait for one another."""
+    """CPUs that each use a zone of their own never wait for one another."""
     memory = BuddyMemory(m, 12, {"DMA": 4, "DMA32": 8, "NORMAL": None})
 
     def user(me):
@@ -71,7 +71,7 @@ def buddy_zones_are_apart(m):
 
 @scenario(cpus=3, tags={"textbook", "buddy", "history"})
 def buddy_history(m):
-    """The smallest block that fits, from the lowest address: some order of the calls gives each answer."""
+    """Each call gets the lowest of the smallest blocks that fit: some order of the calls explains it."""
     memory = BuddyMemory(m, 8, {"DMA": 4, "NORMAL": None})
     history = History(m)
 

@@ -61,7 +61,7 @@ def clock_without_pressure(m):
 def clock_thrashes(m):
     """CPUs go round a hot set together: while it fits each page faults once, beyond that most accesses do."""
     frames = 3
-    # a CPU that falls behind hits what others have loaded anew since, but no more than once in a round
+    # a CPU that falls behind hits pages that others have loaded again, but at most once in a round
     pages = frames + 2 * m.ncpus
     accesses = 2 * pages
     turn = m.atomic(0, name="turn")
@@ -86,7 +86,7 @@ def clock_thrashes(m):
 
 @scenario(cpus=2, tags={"textbook", "clock", "history"})
 def clock_history(m):
-    """A page that is evicted and comes back is one register: a load gives what was stored last."""
+    """A page that is evicted and loaded again is one register: a load returns what was stored last."""
     pager = ClockPager(m, 2, 1)
     history = History(m)
 

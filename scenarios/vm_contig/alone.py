@@ -1,4 +1,4 @@
-"""A CPU alone with contiguous memory: where runs are, which pages make room for them, what is mapped."""
+"""One CPU and contiguous memory: where runs are found, which pages make room for them, what is mapped."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
@@ -59,7 +59,7 @@ TOP = 1 << 30
 
 @scenario(cpus=1, tags={"contig", "alloc"}, pages=None)
 def runs_alone(m):
-    """A CPU asks for runs within limits, among pages that are free, cached or used: it has the first."""
+    """A CPU asks for runs within limits, among free, cached and used pages: it gets the first that fits."""
     vm = m.boot(pages=PAGES, l2_size=1, object_hash=1)
     array = vm.page.vm_page_array
 
@@ -107,7 +107,7 @@ def runs_alone(m):
         return obj
 
     def room(obj):
-        """Pages of queues that are cached so that there is a run, two at a time."""
+        """Return how many pages of the object's queues are cached to make room for a run, two at a time."""
         for move, flags, there in (
             (vm_page_deactivate, 0, True),
             (vm_page_activate, 0, False),
@@ -204,7 +204,7 @@ def cleaning_alone(m):
 
 @scenario(cpus=1, tags={"contig", "kmem", "map"}, pages=None)
 def mapped_runs_alone(m):
-    """A driver has memory with addresses and without, as it asked for it, and gives everything back."""
+    """A driver gets memory with and without addresses, as it asks for it, and gives everything back."""
     vm = m.boot(pages=PAGES, l2_size=1, object_hash=1)
     kernel_map = vm.map.kernel_map
     array = vm.page.vm_page_array

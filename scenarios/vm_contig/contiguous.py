@@ -50,13 +50,13 @@ def _run(vm, pages, flags=0):
 
 
 def _lowest_first(vm):
-    """Let allocations begin with the pages with which a search begins."""
+    """Make allocations begin with the pages with which a search begins."""
     pages = take_pages(vm, len(vm.page.vm_page_array), VM_ALLOC_INTERRUPT)
     give_pages(sorted((page for page in pages if page is not None), key=lambda page: -page.phys))
 
 
 def _use(m, vm, start, pages):
-    """Check that the run is ours, and give it back."""
+    """Check that the run is this CPU's, and give it back."""
     for page in vm.page.vm_page_array[start : start + pages]:
         m.check(page.peek("wire_count") == 1 and not page.peek("queue"), "a run is wired and on no queue")
         m.check(page.peek("object") is None, "a run is in no object")
@@ -79,7 +79,7 @@ def _use_pages(m, vm):
 
 @scenario(cpus=3, tags={"contig", "alloc"})
 def contig_against_storm(m):
-    """One CPU looks for runs of pages, while others allocate and free the pages of which they are made."""
+    """One CPU looks for runs of pages, while others allocate and free single pages of them."""
     vm = m.boot(pages=1 + m.ncpus, l2_size=1, adj_limit=2)
     _lowest_first(vm)
 
@@ -96,7 +96,7 @@ def contig_against_storm(m):
 
 @scenario(cpus=3, tags={"contig", "alloc", "wire"})
 def contig_against_kernel_pages(m):
-    """A CPU looks for a run of pages, while the kernel takes some of them for good."""
+    """A CPU looks for a run of pages, while the kernel allocates some of them permanently."""
     vm = m.boot(pages=1 + m.ncpus, l2_size=1)
     _lowest_first(vm)
     taken = []
@@ -166,7 +166,7 @@ def contig_against_contig(m):
 
 @scenario(cpus=3, tags={"contig", "object"})
 def contig_of_cached_pages(m):
-    """A run must be made of a file's cached pages, which others look up, hold, write to and free."""
+    """A run needs a file's cached pages, which others look up, hold, write to and free."""
     vm = m.boot(pages=7, l2_size=1)
     obj = vm_object_allocate(vm, 4)
     space = Space(vm, obj).with_tables()
@@ -248,7 +248,7 @@ def contig_against_guesses(m):
 
 @scenario(cpus=3, tags={"contig", "object", "queue"})
 def contig_cleans_queues(m):
-    """Two CPUs clean one queue, whose pages others take off it, hold, move to other queues and free."""
+    """Two CPUs clean one queue, while others take its pages off it, hold, move and free them."""
     vm = m.boot(pages=6, l2_size=1)
     obj = vm_object_allocate(vm, 4)
     pages = idle_pages(vm, obj, range(3))
@@ -334,7 +334,7 @@ def low_memory_storm(m):
 
 @scenario(cpus=3, tags={"contig", "dma", "alloc"}, pages=None)
 def low_memory_is_returned(m):
-    """The end of the boot makes ordinary pages of low ones, while CPUs allocate pages and drivers runs."""
+    """The end of the boot frees low pages, while CPUs allocate pages and drivers allocate runs."""
     vm = m.boot(pages=10, l2_size=1, low_pages=6, dma_pages=1)
 
     def finisher():

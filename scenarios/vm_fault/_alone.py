@@ -1,4 +1,4 @@
-"""Helpers for scenarios of a thread alone with its memory: what is mapped, and the state of its pages."""
+"""Helpers for scenarios of one thread and its memory: what is mapped, and the state of its pages."""
 
 from vmsmp.scenarios.vm_fault._memory import object_at
 from vmsmp.scenarios.vm_map._spaces import BASE
@@ -22,7 +22,7 @@ def at(page):
 
 
 def seen(process, page):
-    """What the page tables say of a page of the process, None if nothing; looks invisibly."""
+    """The page table entry of a page of the process, None if it is not mapped; read invisibly."""
     return process.vm.mmu.peek(process.map.pmap.root, at(page))
 
 
@@ -42,12 +42,12 @@ def page_at(process, page):
 
 
 def forget(process):
-    """Take all that is mapped away; what the entries said of the pages is told to them."""
+    """Unmap everything; A and M of the entries are passed on to the pages."""
     pmap_remove(process.map.pmap, at(0), at(8))
 
 
 def shadow(process):
-    """Unmap all, put a new object in front of the process' own, as if that were shared; return the two."""
+    """Unmap all, and put a new object in front of the process' own, as if that were shared; return both."""
     forget(process)
     hidden = object_at(process.map, at(0))
     vm_object_reference_quick(hidden)
@@ -58,7 +58,7 @@ def shadow(process):
 
 
 def faults(vm, step, *args):
-    """Take a step, and return how many faults it took."""
+    """Do `step(*args)`, and return how many faults it took."""
     before = vm.mycpu().v_vm_faults
     step(*args)
     return vm.mycpu().v_vm_faults - before

@@ -37,7 +37,7 @@ from vmsmp.vm.vm_pageout import vm_pageout_flush
 
 
 class Process:
-    """An address space, and the accesses of whoever runs in it."""
+    """An address space, and accesses by the threads that run in it."""
 
     def __init__(self, vm):
         self.vm = vm
@@ -45,7 +45,7 @@ class Process:
         self.map = self.vmspace.vm_map
 
     def enter(self):
-        """Let the running CPU be a thread of the process."""
+        """Make the running CPU a thread of the process."""
         run_in(self.vm, self.vmspace)
         return self
 
@@ -58,7 +58,7 @@ class Process:
         return None
 
     def load(self, va):
-        """Return what is at an address, or None if that is refused."""
+        """Return the value at an address, or None if the access is refused."""
         try:
             return self.vm.machine.curcpu.load(va)
         except PageFault:
@@ -66,7 +66,7 @@ class Process:
 
 
 def alone(m, use):
-    """Have a thread of a new process use it, and give its address space back."""
+    """Have a thread of a new process run `use`, and then drop its address space."""
 
     def thread():
         process = Process(m.vm).enter()
@@ -78,7 +78,7 @@ def alone(m, use):
 
 
 def filled(vm, obj, values):
-    """Give an object pages that somebody has written these values to."""
+    """Give an object pages with these values."""
     vm_object_hold(obj)
     for pindex, value in enumerate(values):
         page = vm_page_alloc(vm, obj, pindex, VM_ALLOC_NORMAL)
@@ -91,7 +91,7 @@ def filled(vm, obj, values):
 
 
 def page_out(obj, pindex, turns=2):
-    """Take a page's mappings and its memory away, as the pagedaemon does: to swap, if it was written to.
+    """Unmap a page and free its memory, as the pagedaemon does: to swap, if it was written to.
 
     In one turn a page that is written out is cached; it is clean then, and another turn frees it.
     """
@@ -112,12 +112,12 @@ def page_out(obj, pindex, turns=2):
 
 
 def object_at(map, va):
-    """Return the first object at an address, looking invisibly."""
+    """Return the first object at an address, read invisibly."""
     return map.raw_rb_root.at_or_before(va).ba.raw_object
 
 
 def share(source, target, va):
-    """Have another map share an entry and its chain, as a fork does where that is what is inherited."""
+    """Have another map share an entry and its chain, as a fork does for shared inheritance."""
     reserved = vm_map_entry_reserve(source.vm, 4)
     vm_map_lock(source)
     vm_map_lock(target)
@@ -133,7 +133,7 @@ def share(source, target, va):
 
 
 def cut_chain(map, va):
-    """Bring all pages of an entry into its first object, and cut what is behind, as a fork does."""
+    """Bring all pages of an entry into its first object, and cut off the chain behind, as a fork does."""
     vm_map_lock(map)
     entry = map.raw_rb_root.at_or_before(va)
     if vm_fault_collapse(map, entry) == KERN_SUCCESS:

@@ -1,4 +1,4 @@
-"""Threads of one process that fault its memory in, while it is unmapped, protected, paged out or given up."""
+"""Threads of one process fault its memory in, while it is unmapped, protected, paged out or given up."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back
@@ -18,7 +18,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 @scenario(cpus=3, tags={"map", "fault"}, pages=5)
 def faults_of_one_page(m):
-    """Threads touch one page for the first time at once: it becomes one page of zeros, written by all."""
+    """Threads touch one page for the first time at once: it becomes one page of zeros, which all write to."""
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
@@ -40,7 +40,7 @@ def faults_of_one_page(m):
 
 @scenario(cpus=3, tags={"map", "fault", "prefault"}, pages=4)
 def neighbours_that_are_busy(m):
-    """Threads store to pages of one range, and prefault others, which the pagedaemon wants as well."""
+    """Threads store to pages of one range, and prefault others, which the pagedaemon also wants."""
     vm = m.boot(pages=16, l2_size=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     vm.sysctl["vm.fault_bypass"] = m.choose(3)
@@ -71,7 +71,7 @@ def neighbours_that_are_busy(m):
 
 @scenario(cpus=3, tags={"map", "fault", "delete"}, pages=6)
 def faults_against_munmap(m):
-    """Threads load and store while one unmaps the range and maps it anew: what was stored is gone then."""
+    """Threads load and store while one unmaps the range and maps it again: old stores are gone then."""
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 2)
@@ -127,7 +127,7 @@ def faults_against_mprotect(m):
 
 @scenario(cpus=3, tags={"map", "fault", "pageout"}, pages=2)
 def faults_against_pageout(m):
-    """A page is written to swap and taken away while its process goes on to use it: nothing is lost."""
+    """A page is written to swap and freed while its process keeps using it: nothing is lost."""
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 2)

@@ -1,4 +1,4 @@
-"""A thread alone touches its memory: each fault maps the page, and around it what it may."""
+"""One thread touches its memory: each fault maps the page, and the neighbours that it may."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, enter_hash, file_object, give_back, queue_of
@@ -46,7 +46,7 @@ from vmsmp.vm.vm_page import (
 
 @scenario(cpus=1, tags={"map", "fault", "prefault"}, pages=None)
 def touches_alone(m):
-    """A thread touches memory, loses the mappings, and touches it again: each burst maps what it may."""
+    """A thread touches memory, loses the mappings, and touches it again: each burst maps all it may."""
     vm = m.boot(pages=24, l2_size=1)
     shared = vm.sysctl["vm.shared_fault"] = m.choose(2)
     fast = vm.sysctl["vm.fast_fault"] = m.choose(2)
@@ -89,7 +89,7 @@ def touches_alone(m):
 
 @scenario(cpus=1, tags={"map", "fault", "prefault", "vnode"}, pages=None)
 def neighbours_alone(m):
-    """A thread touches a page of a file: neighbours are mapped as far as they are at rest and valid."""
+    """A thread touches a page of a file: neighbours that are idle and valid are mapped."""
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     shared = vm.sysctl["vm.shared_fault"] = m.choose(2)
     vm.sysctl["vm.fault_bypass"] = m.choose(2)
@@ -138,7 +138,7 @@ def neighbours_alone(m):
     end_of_file(vp)
 
 
-#: What the cleaning of an object takes from its flags.
+#: The flags that the cleaning of an object clears.
 OBJECT_CLEANED = {"not writeable": OBJ_WRITEABLE, "not dirty": OBJ_MIGHTBEDIRTY}
 
 
@@ -160,7 +160,7 @@ def spoil(page, how):
 
 @scenario(cpus=1, tags={"map", "fault", "prefault", "cow"}, pages=None)
 def neighbours_behind_alone(m):
-    """A thread touches a page in front of a chain: neighbours that are behind it are mapped to be read."""
+    """A thread touches a page in front of a chain: neighbours from behind it are mapped read-only."""
     vm = m.boot(pages=30, l2_size=1)
     vm.sysctl["vm.shared_fault"] = 0
     vm.sysctl["vm.prefault_pages"] = 0
@@ -210,7 +210,7 @@ def neighbours_behind_alone(m):
 
 @scenario(cpus=1, tags={"map", "fault", "bypass"}, pages=None)
 def known_pages_alone(m):
-    """A thread faults pages that are known to have several users: those that are fit are had at once."""
+    """A thread faults on pages with several users: usable ones are found without a lock of their object."""
     vm = m.boot(pages=24, l2_size=1)
     most = vm.sysctl["vm.fault_bypass"] = 1 + m.choose(3)
     may_write = m.choose(2)

@@ -1,4 +1,4 @@
-"""Memory that processes share until they write to it: parents, children, and what becomes of the chains."""
+"""Memory that processes share until they write to it: parents, children, and their chains."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import contents, end_of_file, file_object, give_back, give_pages, take_pages
@@ -30,7 +30,7 @@ from vmsmp.vm.vm_page import (
 
 @scenario(cpus=3, tags={"map", "fault", "cow"}, pages=14)
 def copies_of_one_memory(m):
-    """A parent and a child, as after a fork, write to what they share: each sees what it wrote itself."""
+    """A parent and a child, as after a fork, write to shared memory: each sees only its own writes."""
     vm = m.boot(pages=24, l2_size=1)
     vm.sysctl["vm.fault_bypass"] = m.choose(2)
     origin = vm_object_allocate(vm, 2)
@@ -66,7 +66,7 @@ def copies_of_one_memory(m):
 
 @scenario(cpus=3, tags={"map", "fault", "cow", "collapse"}, pages=6)
 def collapse_among_users(m):
-    """A chain is cut as a fork does, while threads of the process use the memory and its pages go."""
+    """A chain is cut off as by a fork, while threads of the process use the memory and it is paged out."""
     vm = m.boot(pages=18, l2_size=1)
     origin = vm_object_allocate(vm, 3)
     filled(vm, origin, (1, 2, 3))
@@ -138,7 +138,7 @@ def peeks_and_pokes(m):
 
 @scenario(cpus=2, tags={"map", "fault", "peek", "vnode", "free"}, pages=4)
 def peeks_against_reclaim(m):
-    """Somebody looks at pages of a file that are taken away and given to others: what is held is kept."""
+    """A CPU looks at pages of a file that are freed and reused: a page that it holds stays."""
     vm = m.boot(pages=14, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
     vp.contents[0] = {0: 5}

@@ -1,4 +1,4 @@
-"""What devices and the kernel show of themselves: memory without pages of its own, in maps of processes."""
+"""Memory of devices and of the kernel, which has no pages in objects, in maps of processes."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back, give_pages, take_pages
@@ -34,13 +34,13 @@ class FrameBuffer:
         return f"<screen of {len(self.frames)} frames>"
 
     def d_mmap(self, offset, prot):
-        """Which frame is at that byte, or -1 behind the last one; it may not be executed."""
+        """The frame at that byte, or -1 behind the last one; it may not be executed."""
         page = offset // PAGE_SIZE
         return self.frames[page] if page < len(self.frames) and prot <= VM_PROT_RW else -1
 
 
 class Kpmap:
-    """/dev/kpmap: one page that the kernel shows to all processes.  `asked` counts the faults."""
+    """/dev/kpmap: one page that the kernel shares with all processes.  `asked` counts the faults."""
 
     minor = 6
 
@@ -49,7 +49,7 @@ class Kpmap:
         self.asked = m.atomic(0, name="asked")
 
     def uksmap(self, _ba, op, _dev, fake):
-        """The device's function: say which frame is at a page of the mapping, if it is the first one."""
+        """The device's function: give the frame of the mapping's first page, and refuse all others."""
         if op != UKSMAPOP_FAULT:
             return 0
         self.asked.fetchadd(1)
@@ -66,7 +66,7 @@ def kernel_pages(vm, count):
 
 @scenario(cpus=3, tags={"map", "fault", "device"}, pages=8)
 def device_against_faults(m):
-    """Processes fault a device's memory in, and unmap it, while others take every page that becomes free."""
+    """Processes fault a device's memory in, and unmap it, while others allocate every page that is freed."""
     vm = m.boot(pages=24, l2_size=1)
     memory = kernel_pages(vm, 2)
     for n, page in enumerate(memory):
@@ -104,7 +104,7 @@ def device_against_faults(m):
 
 @scenario(cpus=3, tags={"map", "fault", "device", "fork"}, pages=10)
 def kernel_page_that_is_shown(m):
-    """The kernel shows a page to a process and its children, who read it as it changes, fork and unmap it."""
+    """A page of the kernel is mapped by a process and its children, which read it, fork and unmap it."""
     vm = m.boot(pages=32, l2_size=1)
     (page,) = kernel_pages(vm, 1)
     kpmap = Kpmap(m, page.phys)
@@ -149,7 +149,7 @@ def kernel_page_that_is_shown(m):
 
 @scenario(cpus=2, tags={"map", "fault", "device", "reference"}, pages=None)
 def device_that_is_opened_again(m):
-    """Processes map a device and unmap it at once: the last one takes its pages along, and another begins."""
+    """Processes map and unmap a device: its object ends with the last mapping, and a new one begins."""
     vm = m.boot(pages=24, l2_size=1)
     memory = kernel_pages(vm, 1)
     vm.memory.store(memory[0].phys, 0, 7)
@@ -170,7 +170,7 @@ def device_that_is_opened_again(m):
         m.spawn(user)
     m.join()
     obj = screen.si_object
-    if obj is not None:  # one that was found got a reference too many
+    if obj is not None:  # a lookup adds one reference too many
         while obj.ref_count.load() > 1:
             vm_object_deallocate(obj)
         vm_object_deallocate(obj)

@@ -1,4 +1,4 @@
-"""What is behind an address: files that shrink, slow pagers, memory that runs out, objects that end."""
+"""Faults on files that shrink, with slow pagers, without memory, and on objects that end."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
@@ -49,7 +49,7 @@ from vmsmp.vm.vm_pager import device_attach, device_detach
 
 @scenario(cpus=3, tags={"map", "fault", "vnode"}, pages=4)
 def file_that_shrinks(m):
-    """A mapped file is read and written while it is truncated: behind its end there is nothing, for good."""
+    """A mapped file is read and written while it is truncated: behind its new end nothing is left."""
     vm = m.boot(pages=14, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 3, range(3))
     process = Process(vm)
@@ -83,7 +83,7 @@ def file_that_shrinks(m):
 
 @scenario(cpus=3, tags={"map", "fault", "swap", "io"}, pages=4)
 def reads_that_are_slow_or_fail(m):
-    """Threads wait for the same page from swap, which comes late, or not at all for a while."""
+    """Threads wait for the same page from swap, whose read is slow, or fails for a while."""
     vm = m.boot(pages=12, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 1)
@@ -111,7 +111,7 @@ def reads_that_are_slow_or_fail(m):
 
 @scenario(cpus=3, tags={"map", "fault", "swap", "io"}, pages=8)
 def pages_read_ahead(m):
-    """Threads want pages from swap, of which some are read with others, and for a while none at all."""
+    """Threads want pages from swap, some of which are read ahead; for a while all reads fail."""
     vm = m.boot(pages=20, l2_size=1)
     pages = 3
     process = Process(vm)
@@ -150,7 +150,7 @@ def pages_read_ahead(m):
 
 @scenario(cpus=2, tags={"map", "fault", "wait"}, pages=None)
 def faults_without_memory(m):
-    """Processes fault while there is no memory: who is to be killed for it gets on, and the others wait."""
+    """Processes fault while there is no memory: one that is being killed goes on, the others wait."""
     vm = set_limits(m.boot(pages=12, l2_size=1), v_free_severe=3, v_free_min=3)
     process = Process(vm)
     map_anon(m, process.map, BASE, m.ncpus)
@@ -176,7 +176,7 @@ def faults_without_memory(m):
 
 @scenario(cpus=2, tags={"object", "fault", "terminate"}, pages=2)
 def pages_of_an_object_that_ends(m):
-    """An object is terminated while another CPU, which only holds it, wants pages of it: none is left."""
+    """An object is terminated while another CPU, which only holds it, faults on its pages: none is left."""
     vm = m.boot(pages=12, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 3)
     filled(vm, obj, (1, 2))
@@ -204,7 +204,7 @@ def pages_of_an_object_that_ends(m):
 
 @scenario(cpus=2, tags={"map", "fault", "prefault", "swap"}, pages=12)
 def neighbours_below(m):
-    """Threads write to a private mapping in bursts: neighbours have what was there, from swap as well."""
+    """Threads write to a private mapping in bursts: neighbours keep their contents, also from swap."""
     vm = m.boot(pages=16, l2_size=1)
     vm.sysctl["vm.shared_fault"] = 0
     origin = vm_object_allocate(vm, 3)
@@ -234,7 +234,7 @@ def neighbours_below(m):
 
 @scenario(cpus=2, tags={"map", "fault", "prefault", "vnode"}, pages=7)
 def file_that_is_read_in(m):
-    """Threads read a file that is mapped to be written to, too: it is whole, and said to be written to."""
+    """Threads read a file that is mapped writeable: its contents are whole, and it is marked as writeable."""
     vm = m.boot(pages=14, l2_size=1, object_hash=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     vp, obj = file_object(vm, 3)
@@ -263,7 +263,7 @@ def file_that_is_read_in(m):
 
 @scenario(cpus=3, tags={"map", "fault", "vnode", "clean"}, pages=4)
 def file_that_is_synced(m):
-    """A mapped file is written back while threads store to it: what is stored is in the file in the end."""
+    """A mapped file is written back while threads store to it: at the end all stores are in the file."""
     vm = m.boot(pages=12, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     process = Process(vm)
@@ -303,7 +303,7 @@ def file_that_is_synced(m):
 
 @scenario(cpus=1, tags={"map", "fault", "delete", "swap"}, pages=None)
 def unmapped_pages_alone(m):
-    """A thread unmaps parts of its memory, in memory or in swap: what nobody else can have is given back."""
+    """A thread unmaps parts of its memory, resident or in swap: pages that no other can have are freed."""
     vm = m.boot(pages=20, l2_size=1, object_hash=1)
     pager = vm.pager
 

@@ -1,4 +1,4 @@
-"""A thread alone with memory that is shared, paged out, locked or looked at: what each fault comes to."""
+"""One thread with memory that is shared, paged out, locked or peeked at: the result of each fault."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import contents, give_back, queue_of
@@ -56,7 +56,7 @@ from vmsmp.vm.vm_page import (
 
 @scenario(cpus=1, tags={"map", "fault", "cow"}, pages=None)
 def chains_alone(m):
-    """A thread uses memory that is in the third layer, the first or nowhere: it writes to its own copies."""
+    """A thread uses memory that is in the third layer, the first or in none: it writes to its own copies."""
     vm = m.boot(pages=28, l2_size=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     vm.sysctl["vm.prefault_pages"] = 0
@@ -114,7 +114,7 @@ def chains_alone(m):
 
 @scenario(cpus=1, tags={"map", "fault", "swap"}, pages=None)
 def swapped_pages_alone(m):
-    """A thread uses pages that went to swap: each is read once, and is newer than its swap once written."""
+    """A thread uses pages that are in swap: each is read once, and loses its swap when it is written."""
     vm = m.boot(pages=20, l2_size=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     vm.sysctl["vm.prefault_pages"] = 0
@@ -207,7 +207,7 @@ def wirings_alone(m):
 
 @scenario(cpus=1, tags={"map", "fault", "peek"}, pages=None)
 def peeks_alone(m):
-    """Somebody looks at the pages behind addresses, or of an object: each comes held or busied, and used."""
+    """A CPU looks at pages behind addresses, or of an object: each is returned held or busied, and used."""
     vm = m.boot(pages=24, l2_size=1)
     vm.sysctl["vm.shared_fault"] = m.choose(2)
     writes, may_busy = m.choose(2), m.choose(2)
@@ -215,7 +215,7 @@ def peeks_alone(m):
     unswap = (VM_FAULT_UNSWAP | VM_FAULT_DIRTY) * m.choose(2)  # as swapoff does
 
     def look(found, busy, dirty):
-        """Check a page that was found, and let it go."""
+        """Check a page that was found, and release it."""
         page = found.page
         busied = bool(page.busy_count.load() & PBUSY_LOCKED)
         m.check(
@@ -281,7 +281,7 @@ def peeks_alone(m):
 
 @scenario(cpus=1, tags={"map", "fault"}, pages=None)
 def impatient_alone(m):
-    """A thread that must not wait touches memory: it gets what is there at once, and is refused the rest."""
+    """A thread that must not wait touches memory: it gets resident pages, and is refused all others."""
     vm = m.boot(pages=24, l2_size=1)
     vm.sysctl["vm.prefault_pages"] = 0
     peeks = m.choose(2)

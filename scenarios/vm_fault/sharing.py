@@ -1,4 +1,4 @@
-"""Memory of several users: pages that are copied, invalidated, limited, or kept for somebody else."""
+"""Memory with several users: pages that are copied, invalidated, limited, or held by others."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back, leave
@@ -32,7 +32,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wire,
 )
 
-#: The bytes of a page that a store of a scenario is about.
+#: The bytes of a page that one store of a scenario covers.
 PIECE = 512
 
 
@@ -46,7 +46,7 @@ def map_shared(m, process, obj, pages, prot=VM_PROT_RW):
 
 @scenario(cpus=3, tags={"map", "fault", "cow"}, pages=12)
 def copies_by_threads(m):
-    """Threads of a process write to a page that others share, at once: it is copied once, and has it all."""
+    """Threads of a process write to a shared page at once: it is copied once, and no store is lost."""
     vm = m.boot(pages=20, l2_size=1)
     vm.sysctl["vm.shared_fault"] = 0
     origin = vm_object_allocate(vm, 1)
@@ -80,7 +80,7 @@ def copies_by_threads(m):
 
 @scenario(cpus=3, tags={"map", "fault", "cow", "peek"}, pages=8)
 def copy_beside_a_held_page(m):
-    """A process copies a page that it shares while somebody holds it to read it: the page stays as it was."""
+    """A process copies a page that it shares while another CPU holds it: the page does not change."""
     vm = m.boot(pages=18, l2_size=1)
     origin = vm_object_allocate(vm, 1)
     filled(vm, origin, (1,))
@@ -116,7 +116,7 @@ def copy_beside_a_held_page(m):
 
 @scenario(cpus=3, tags={"map", "fault", "vnode", "wire"}, pages=8)
 def invalidation_of_locked_pages(m):
-    """A file's page is locked by one process, used by another, and invalidated: what is mapped is valid."""
+    """A file's page is locked by one process, used by another, and invalidated: mapped pages are valid."""
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     users = [Process(vm) for _ in range(2)]
@@ -153,7 +153,7 @@ def invalidation_of_locked_pages(m):
 
 @scenario(cpus=3, tags={"map", "fault", "vnode", "wire", "remove"}, pages=8)
 def truncation_of_buffered_pages(m):
-    """A file's page that is in a buffer is removed, and stays, while processes use it: it is read again."""
+    """A wired page of a file is removed, and so invalid, while processes use it: it is read again."""
     vm = m.boot(pages=24, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     users = [Process(vm) for _ in range(2)]
@@ -189,7 +189,7 @@ def truncation_of_buffered_pages(m):
 
 @scenario(cpus=3, tags={"map", "fault", "limit"}, pages=None)
 def resident_pages_are_limited(m):
-    """A process may have few resident pages, and its threads use more: what was taken away comes back."""
+    """A process exceeds its limit of resident pages: pages that were taken away come back."""
     count = min(m.ncpus, 4)  # each thread uses a page more, and takes it from all others
     vm = m.boot(pages=22 + count, l2_size=1)
     vm.pageout.memuse_spared = 0
@@ -225,7 +225,7 @@ def resident_pages_are_limited(m):
 
 @scenario(cpus=2, tags={"map", "fault", "wire", "vmspace"}, pages=8)
 def locked_memory_ends(m):
-    """A process ends with memory that it has locked, while its pages are looked at: none stays wired."""
+    """A process ends with locked memory, while another CPU looks at its pages: none stays wired."""
     vm = m.boot(pages=20, l2_size=1)
     process = Process(vm)
     map_anon(m, process.map, BASE, 2)

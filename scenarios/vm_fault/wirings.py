@@ -56,7 +56,7 @@ def wirings_of_used_memory(m):
 
 @scenario(cpus=2, tags={"map", "fault", "stack"}, pages=6)
 def stacks_grow_by_faults(m):
-    """Threads touch a stack ever deeper at once: it is there wherever it may be, and no deeper."""
+    """Threads touch a stack ever deeper at once: it grows as deep as it may, and no deeper."""
     vm = m.boot(pages=14, l2_size=1, sgrowsiz=PAGE_SIZE)
     process = Process(vm)
     vm_map_stack(process.map, BASE, 4 * PAGE_SIZE, MAP_FIXED, VM_PROT_RW, VM_PROT_ALL, 0)

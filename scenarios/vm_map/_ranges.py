@@ -1,4 +1,4 @@
-"""Helpers for scenarios of one map: ranges by page numbers, and what a process does there."""
+"""Helpers for scenarios of one map: ranges by page numbers, and accesses to them."""
 
 from vmsmp.scenarios._kit import run_in
 from vmsmp.scenarios._kit import touch as _touch
@@ -32,7 +32,7 @@ ANON = Mapping(prot=VM_PROT_RW, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP)
 
 
 def new_map(vm, pages=64):
-    """Return an empty map of that many pages, in which nobody resolves faults but `touch`."""
+    """Return an empty map of that many pages, in which only `touch` resolves faults."""
     vm.mmu.trap = None
     vmspace = vmspace_alloc(vm, BASE, BASE + pages * PAGE_SIZE)
     pmap_maybethreaded(vmspace.vm_pmap)
@@ -42,6 +42,11 @@ def new_map(vm, pages=64):
 def at(page):
     """Return the address of a page of a map."""
     return BASE + page * PAGE_SIZE
+
+
+def anon_apart(n):
+    """Return anonymous memory of subsystem `10 + n`: entries with different `n` are never joined."""
+    return ANON._replace(id=10 + n)
 
 
 def map_at(map, page, pages, what=ANON):
@@ -60,7 +65,7 @@ def over(call, map, page, pages, *rest):
 
 
 def touch(map, page, prot):
-    """Have a page mapped as a fault does; return whether that was allowed."""
+    """Map a page as a fault does; return whether that was allowed."""
     found = vm_map_lookup(map, at(page), prot)
     if found.rv != KERN_SUCCESS:
         return False
@@ -76,7 +81,7 @@ def touch(map, page, prot):
 
 
 def store(map, page):
-    """Store to a page as a process does that runs there; return whether that was allowed."""
+    """Store to a page as a process that runs there; return whether that was allowed."""
     vm = map.vm
     run_in(vm, next(vmspace for vmspace in vm.map.vmspaces.pool if vmspace.vm_map is map))
     return _touch(vm.machine.curcpu.store, at(page), 1)

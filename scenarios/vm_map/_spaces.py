@@ -1,4 +1,4 @@
-"""Helpers for scenarios of address spaces: spaces, what is mapped there, and who runs in them."""
+"""Helpers for scenarios of address spaces: making them, and mapping and finding pages in them."""
 
 from vmsmp.vm.pmap import pmap_maybethreaded
 from vmsmp.vm.vm_map import (
@@ -44,19 +44,19 @@ def map_private(m, map, obj, at, pages, prot=VM_PROT_RW):
 
 
 def shared_file(vm, pages):
-    """Return an object that stands for somebody else's memory: who maps it privately must copy it."""
+    """Return an object that another owner uses, so that a private mapping of it must be copied."""
     return vm_object_allocate(vm, pages)
 
 
 def map_device(m, map, device, uksmap, at, pages):
-    """Map what the kernel shows of itself, through a device's function."""
+    """Map memory that a device's function gives."""
     what = Mapping(object=uksmap, aux=device, maptype=VM_MAPTYPE_UKSMAP, prot=VM_PROT_RW, max=VM_PROT_ALL)
     rv, _ = vm_map_find(map, at, pages * PAGE_SIZE, PAGE_SIZE, False, what)
     m.check(rv == KERN_SUCCESS, "a range that is free can be mapped")
 
 
 def write_page(map, address, prot):
-    """Have a page at the address as a write fault does; return its object and index, or a KERN_* code."""
+    """Look a page up and insert it, as a write fault does; return its object and index, or a KERN_* code."""
     found = vm_map_lookup(map, address, prot)
     if found.rv != KERN_SUCCESS:
         return found.rv
@@ -70,7 +70,7 @@ def write_page(map, address, prot):
 
 
 def is_resident(map, address):
-    """Return whether the first object at the address has a page there; looks invisibly."""
+    """Return whether the first object at the address has a page there, read invisibly."""
     entry = map.raw_rb_root.at_or_before(address)
     if entry is None or not entry.ba.raw_start <= address < entry.ba.raw_end:
         return False

@@ -36,7 +36,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 @scenario(cpus=4, tags={"map", "ilock"})
 def interlocks_that_overlap(m):
-    """Threads interlock ranges that overlap or do not: no two work on the same page, and all get a turn."""
+    """Threads interlock ranges, some of which overlap: no two work on one page, and all get a turn."""
     vm = m.boot(pages=6, l2_size=1)
     vmspace = new_space(vm)
     owners = [m.atomic(0, name=f"page {n}") for n in range(4)]
@@ -129,7 +129,7 @@ def advice_of_all_kinds(m):
 
 @scenario(cpus=1, tags={"map", "madvise", "fault"}, pages=None)
 def advice_alone(m):
-    """A thread advises on parts of its memory, and of a device: those pages follow, and no others."""
+    """A thread gives advice on parts of its memory, and of a device: it affects only those pages."""
     vm = m.boot(pages=24, l2_size=1)
     vm.sysctl["vm.prefault_pages"] = 0
 

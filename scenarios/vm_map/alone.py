@@ -1,4 +1,4 @@
-"""A thread alone with its map: what each call returns, and what the map says afterwards."""
+"""One thread and its map: what each call returns, and the state of the map afterwards."""
 
 from itertools import pairwise
 
@@ -68,12 +68,12 @@ def put_private(map, obj, page, pages, offset=0, prot=VM_PROT_RW):
 
 
 def entry_at(map, page):
-    """The entry of a page, looking invisibly."""
+    """The entry of a page, read invisibly."""
     return map.raw_rb_root.at_or_before(at(page))
 
 
 def parts(map):
-    """The entries as first page, last page and aux, looking invisibly."""
+    """The entries as first page, last page and aux, read invisibly."""
     bounds = [(entry.ba.raw_start, entry.ba.raw_end, entry.raw_aux) for entry in map.raw_rb_root]
     return [((start - at(0)) // PAGE_SIZE, (end - at(0)) // PAGE_SIZE, aux) for start, end, aux in bounds]
 
@@ -165,7 +165,7 @@ def stacks_alone(m):
 
 @scenario(cpus=1, tags={"map", "lookup", "shadow", "wire"}, pages=None)
 def lookups_alone(m):
-    """A thread looks up all that may be mapped, in every way: each is found, refused, or made ready first."""
+    """A thread looks up all kinds of mappings, in every way: each is found, refused, or prepared first."""
     vm = m.boot(pages=20, l2_size=1)
     vm.map.fault = lambda *_: KERN_SUCCESS  # pages do not matter
     file = shared_file(vm, 8)
@@ -232,7 +232,7 @@ def lookups_alone(m):
         vm_map_user_wiring(map, at(10), at(12), True)
         m.check(look(10, VM_PROT_WRITE) == (VM_PROT_RW, FW_DIDCOW, 0), "but once it is not wired any more")
 
-        # -- what nobody else has need not be copied, but by itself a file is somebody's, and so is a device
+        # -- unshared memory need not be copied; a file or a device always counts as shared
         for kind, named, copied in ((OBJT_DEFAULT, None, 0), (OBJT_DEFAULT, "name", 1), (OBJT_PHYS, None, 1)):
             own = vm_object_allocate(vm, 2, objt=kind)
             vm_object_hold(own)

@@ -1,4 +1,4 @@
-"""Files that processes map, write to and write back, and devices that show what the kernel has."""
+"""Files that processes map, write to and write back, and devices that give memory of the kernel."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back
@@ -31,7 +31,7 @@ from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
 def map_file(m, map, obj, at, pages):
-    """Map a file there, so that all who map it see what is written."""
+    """Map a file shared, so that all processes that map it see what is written."""
     vm_object_reference_quick(obj)
     what = Mapping(object=obj, prot=VM_PROT_RW, max=VM_PROT_ALL, id=VM_SUBSYS_MMAP)
     rv, _ = vm_map_find(map, at, pages * PAGE_SIZE, PAGE_SIZE, False, what)
@@ -85,7 +85,7 @@ def msync_among_changes(m):
 
 @scenario(cpus=3, tags={"map", "clean", "vnode", "order"})
 def msync_against_write(m):
-    """A file is written back while another process writes to it from memory of the same map; a third maps."""
+    """A file is written back while a process writes to it from memory of the same map; a third one maps."""
     vm = m.boot(pages=12, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1, range(1))
     vmspace = new_space(vm)
@@ -122,7 +122,7 @@ def msync_against_write(m):
 
 
 class Upmap:
-    """/dev/upmap: what the kernel shows of a process, and how often it is mapped."""
+    """/dev/upmap: a page that the kernel shares with a process, and how often it is mapped."""
 
     minor = 5
 
@@ -139,7 +139,7 @@ class Upmap:
 
 @scenario(cpus=3, tags={"map", "device"})
 def devices_that_come_and_go(m):
-    """Threads map what a device shows, look at it, and unmap it as a whole: the device knows who maps it."""
+    """Threads map a device's memory, read it, and unmap it as a whole: the device counts its mappings."""
     vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map

@@ -82,7 +82,7 @@ def kernel_memory_storm(m):
 
 @scenario(cpus=3, tags={"map", "kmem", "wait"})
 def waiting_for_addresses(m):
-    """CPUs share a submap that has room for one of them only: each waits for the others and gets a turn."""
+    """CPUs share a submap with room for only one of them: each waits for the others and gets a turn."""
     vm = m.boot(pages=4, l2_size=1)
     submap = kmem_suballoc(vm.map.kernel_map, 2 * PAGE_SIZE)
 
@@ -128,7 +128,7 @@ def contiguous_kernel_memory(m):
 
 @scenario(cpus=2, tags={"map", "kmem"})
 def slabs_that_run_out(m):
-    """CPUs get memory for small things and give it back; who may not wait for it gets all of it or none."""
+    """CPUs allocate and free slabs; a CPU that may not wait gets all of its memory or none."""
     vm = m.boot(pages=4 * m.ncpus, l2_size=1)
     kernel_object = vm.objects.kernel_object
 
@@ -153,7 +153,7 @@ def slabs_that_run_out(m):
 
 @scenario(cpus=1, tags={"map", "kmem"}, pages=None)
 def kernel_memory_alone(m):
-    """The kernel allocates memory in all ways, and too much of it: what each has, and that all comes back."""
+    """The kernel allocates memory in all ways, also too much of it: each gets its own, and all is freed."""
     vm = m.boot(pages=12, l2_size=1, object_hash=1, low_pages=2)
     kernel_map, kernel_object = vm.map.kernel_map, vm.objects.kernel_object
     pages = kernel_object.raw_rb_memq
@@ -162,7 +162,7 @@ def kernel_memory_alone(m):
         return map.raw_rb_root.at_or_before(addr)
 
     def there(addr, count):
-        """Of each page of a range: how it is wired and valid, and what it holds; None if there is none."""
+        """For each page of a range: its wirings, valid bits and contents; None if there is no page."""
         found = [pages.get(addr // PAGE_SIZE + n) for n in range(count)]
         return [page and (page.peek("wire_count"), page.peek("valid"), contents(page)) for page in found]
 
@@ -202,7 +202,7 @@ def kernel_memory_alone(m):
         gone(addr, 3)
 
     def low_pages():
-        """Low pages, at offsets that count from the lowest address; they stay wired by who gave them."""
+        """Low pages, at offsets that count from the lowest address; they keep the wiring of the alist."""
         first = kernel_map.min_addr
         for n, (flags, zero) in enumerate(((0, "left"), (M_ZERO, 0))):
             addr = kmem_alloc_attr(kernel_map, PAGE_SIZE - 9, VM_SUBSYS_SYSMAP, flags, 0, 0, 0)

@@ -38,7 +38,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE, VM_ALLOC_NORMAL, VM_ALLOC_RETRY, vm_page
 def first_touch(m):
     """Several threads touch what is mapped first: anonymous memory and a private copy, to read and to write.
 
-    What one of them has written is there for all, whoever gave the entry its object.
+    All of them see what one has written, whichever thread gave the entry its object.
     """
     vm = m.boot(pages=20, l2_size=1)
     vmspace = new_space(vm)
@@ -104,7 +104,7 @@ def shadow_against_truncate(m):
 
 @scenario(cpus=3, tags={"map", "lookup", "protect"}, pages=6)
 def lookups_among_changes(m):
-    """Threads look up, protect, unmap and map the same few pages; who finds something finds what is there."""
+    """Threads look up, protect, unmap and map the same few pages; a lookup finds what is mapped then."""
     vm = m.boot(pages=28, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -144,7 +144,7 @@ def lookups_among_changes(m):
 
 @scenario(cpus=3, tags={"map", "lookup", "protect"})
 def lookups_of_the_readable(m):
-    """Memory that is readable all the time is read while its rights to write come and go, and it is wired."""
+    """Memory that is always readable is read while it becomes writeable and read-only, and is wired."""
     vm = m.boot(pages=20, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -173,7 +173,7 @@ def lookups_of_the_readable(m):
 
 @scenario(cpus=3, tags={"map", "lookup", "shadow"})
 def debuggers_write(m):
-    """Debuggers write to a process' text, which it may only read; each of them may."""
+    """Debuggers write to a process' text, which the process may only read; all of them succeed."""
     vm = m.boot(pages=20, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map

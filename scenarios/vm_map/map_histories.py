@@ -1,4 +1,4 @@
-"""Histories of a map: what its calls return, checked against a plain function from pages to rights."""
+"""Histories of a map: the results of its calls, checked against a plain function from pages to rights."""
 
 from vmsmp import scenario
 from vmsmp.check.linearize import History
@@ -26,7 +26,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 PAGES = 6
-#: Where the pages of the histories begin: behind one that is always there.
+#: The first page of the histories, behind one that is always mapped.
 BASE = 2 * PAGE_SIZE
 
 
@@ -39,7 +39,7 @@ def _page(address):
 
 
 def _told(map):
-    """Return what each page of a map is, as the specification says it."""
+    """Return the state of each page of a map, in the form of the specification."""
     said = [None] * PAGES
     for entry in map.raw_rb_root:
         for address in range(max(BASE, entry.ba.raw_start), entry.ba.raw_end, PAGE_SIZE):

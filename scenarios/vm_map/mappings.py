@@ -1,4 +1,4 @@
-"""A thread alone maps ranges: where they may be, what is joined, and where there is room."""
+"""One thread maps ranges: where they may be, what is joined, and where there is room."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
@@ -61,7 +61,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 @scenario(cpus=1, tags={"map", "insert", "object"}, pages=None)
 def mappings_alone(m):
-    """A thread maps ranges beside each other: they become one, share an object or have nothing in common."""
+    """A thread maps adjacent ranges: they become one entry, share an object or have nothing in common."""
     vm = m.boot(pages=20, l2_size=1, object_hash=1)
     vp, file = file_object(vm, 4)
 
@@ -78,7 +78,7 @@ def mappings_alone(m):
             return found.ba.raw_object
 
         def beside(first, second, between=None, gap=0):
-            """Map two pages beside each other, with something done to the first one; return both entries."""
+            """Map two adjacent pages, and call `between` after the first one; return both entries."""
             vm_map_remove(map, at(4), at(60))
             put(map, 10, 2, first)
             if between is not None:
@@ -87,13 +87,13 @@ def mappings_alone(m):
             return entry_at(map, 11), entry_at(map, 12 + gap)
 
         def apart(*args, **more):
-            """Whether two pages beside each other have nothing in common."""
+            """Whether two adjacent pages have nothing in common."""
             one, other = beside(*args, **more)
             return one is not other and other.ba.raw_object is None and other.ba.raw_offset == 0
 
         put(map, 0, 1, ANON._replace(id=VM_SUBSYS_STACK))
 
-        # -- what goes on where the one before ends
+        # -- ranges that continue the one before
         one, other = beside(ANON, ANON)
         m.check(one is other and one.ba.raw_object is None, "what is alike becomes one")
         one, other = beside(ANON, ANON, lambda: touched(10))
@@ -110,7 +110,7 @@ def mappings_alone(m):
         one, other = beside(ANON, rights[0])
         m.check(one is not other and other.ba.raw_object is None, "is not one")
 
-        # -- what does not
+        # -- ranges that do not
         m.check(apart(ANON, ANON._replace(id=VM_SUBSYS_STACK)), "what is somebody else's is apart")
         m.check(apart(ANON, ANON._replace(cow=COWF_DISABLE_SYNCER)), "and what has another flag")
         m.check(apart(ANON, ANON, gap=1), "and what does not go on")
@@ -148,7 +148,7 @@ def mappings_alone(m):
 
 @scenario(cpus=1, tags={"map", "insert", "device"}, pages=None)
 def mapped_devices_alone(m):
-    """A thread maps what devices show, beside memory and each other: each stays what it is."""
+    """A thread maps devices, beside memory and each other: entries of devices are never joined."""
     vm = m.boot(pages=8, l2_size=1)
 
     def thread():
@@ -183,7 +183,7 @@ def mapped_devices_alone(m):
 
 @scenario(cpus=1, tags={"map", "insert", "find"}, pages=None)
 def room_alone(m):
-    """A thread maps ranges where it wants them, and where there is room: that is the lowest, if it may be."""
+    """A thread maps ranges at given addresses, and where there is room: at the lowest allowed address."""
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
     file = vm_object_allocate(vm, 4)
     kernel = vm.map.kernel_map

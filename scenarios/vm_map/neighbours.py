@@ -1,4 +1,4 @@
-"""Threads that have pages beside each other's in the same entries: each page is what its owner asked for."""
+"""Threads with adjacent pages in the same entries: each page is as its owner asked for."""
 
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 #: How many pages each thread has.
 OWN = 4
-#: What advice leaves of an entry's flags, and what it sets.
+#: For each advice: the flags of an entry that it keeps, and those that it sets.
 ADVICE = {
     MADV_NORMAL: (~MAP_ENTRY_BEHAV_MASK, MAP_ENTRY_BEHAV_NORMAL),
     MADV_SEQUENTIAL: (~MAP_ENTRY_BEHAV_MASK, MAP_ENTRY_BEHAV_SEQUENTIAL),
@@ -61,7 +61,7 @@ FLAGS = MAP_ENTRY_BEHAV_MASK | MAP_ENTRY_NOSYNC | MAP_ENTRY_NOCOREDUMP
 
 
 class Mapped(NamedTuple):
-    """How a page is mapped: rights, most rights, inheritance, advice, whether it is locked; what it holds."""
+    """How a page is mapped: rights, maximum, inheritance, advice, whether it is locked; its contents."""
 
     prot: int = VM_PROT_RW
     max: int = VM_PROT_ALL
@@ -72,7 +72,7 @@ class Mapped(NamedTuple):
 
 
 class Part:
-    """The pages of a thread, from `first` on: what it asked for (`pages`, by number; None if unmapped)."""
+    """The pages of a thread, from `first` on: how it has mapped them (`pages`, by number; None: unmapped)."""
 
     def __init__(self, m, map, first, process=None):
         self.m = m
@@ -87,7 +87,7 @@ class Part:
         return self.first + start, 1 + self.m.choose(OWN - start)
 
     def told(self):
-        """What the map says of them."""
+        """The state of these pages in the map."""
         said = dict.fromkeys(self.pages)
         vm_map_lock_read(self.map)
         for entry in self.map.raw_rb_root:
@@ -221,11 +221,11 @@ MEMORY = (
 
 @scenario(cpus=2, tags={"map", "transition", "protect"})
 def neighbours_in_a_map(m):
-    """Threads map, cut and mark pages beside each other's, which share entries: none touches another's."""
+    """Threads map, cut and mark adjacent pages that share entries: none changes another's."""
     vm = m.boot(pages=8, l2_size=1)
     vm.map.fault = lambda *_: KERN_SUCCESS  # pages do not matter
     map = new_map(vm, OWN * m.ncpus + 2)
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     parts = [Part(m, map, 2 + OWN * n) for n in range(m.ncpus)]
     map_at(map, 2, OWN * m.ncpus)
     for part in parts:
@@ -245,11 +245,11 @@ def neighbours_in_a_map(m):
 
 @scenario(cpus=2, tags={"map", "fault", "wire", "protect"}, pages=None)
 def memory_of_neighbours(m):
-    """The same with memory, which its owner stores to and locks: it stays, and new memory is zero."""
+    """The same with memory that its owner stores to and locks: contents stay, and new memory is zero."""
     vm = m.boot(pages=40, l2_size=1)
     process = Process(vm)
     map = process.map
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     parts = [Part(m, map, 2 + OWN * n, process) for n in range(m.ncpus)]
     for n, part in enumerate(parts):  # objects that would go on where the one before ends
         obj = vm_object_allocate(vm, OWN * m.ncpus)

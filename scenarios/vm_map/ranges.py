@@ -1,8 +1,9 @@
-"""One map, whose ranges several CPUs map, cut, protect, move rights of, wire and remove."""
+"""One map, whose ranges several CPUs map, cut, protect, wire and remove."""
 
 from vmsmp import scenario
 from vmsmp.scenarios.vm_map._ranges import (
     ANON,
+    anon_apart,
     at,
     map_at,
     map_somewhere,
@@ -46,7 +47,7 @@ from vmsmp.vm.vnode import VLASTWRITETS, getnewvnode, vclrflags, vn_lock, vn_unl
 
 @scenario(cpus=4, tags={"map", "storm"})
 def map_storm(m):
-    """CPUs map, cut, protect and remove ranges of one map that overlap; no entry is lost or made up."""
+    """CPUs map, cut, protect and remove overlapping ranges of one map; no entry is lost."""
     vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 16)
     map_at(map, 2, 8)
@@ -101,14 +102,14 @@ def map_storm_with_pages(m):
 
 @scenario(cpus=3, tags={"map", "find"})
 def find_against_find(m):
-    """CPUs look for room at once in a map that has just enough: each finds some, and none finds another's."""
+    """CPUs look for room at once in a map that has just enough: each finds its own."""
     vm = m.boot(pages=8, l2_size=1)
     each = len(m.rounds(2))
     map = new_map(vm, 2 * each * m.ncpus)
     found = m.atomic((), name="found")
 
     def finder(n):
-        what = ANON._replace(id=10 + n)  # so that no two are joined
+        what = anon_apart(n)
         for _ in range(each):
             code, address = map_somewhere(map, 2, what)
             m.check(code == KERN_SUCCESS, "there is room for everybody")
@@ -134,7 +135,7 @@ def find_against_remove(m):
     def user(n):
         pages = 1 + n % 2
         for turn in m.rounds(3):
-            code, address = map_somewhere(map, pages, ANON._replace(id=10 + n), PAGE_SIZE << turn % 2)
+            code, address = map_somewhere(map, pages, anon_apart(n), PAGE_SIZE << turn % 2)
             m.check(code == KERN_SUCCESS, "there is room")
             vm_map_remove(map, address, address + pages * PAGE_SIZE)
 
@@ -146,10 +147,10 @@ def find_against_remove(m):
 
 @scenario(cpus=3, tags={"map", "page", "protect"}, pages=6)
 def protect_against_stores(m):
-    """A process is forbidden to write, and allowed again, while it writes: it cannot do what is forbidden."""
+    """A range becomes read-only and writeable again while its process writes: only when it is writeable."""
     vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 8)
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     map_at(map, 1, 3)
 
     def protector():
@@ -172,7 +173,7 @@ def protect_against_stores(m):
 
 @scenario(cpus=3, tags={"map", "page", "delete"}, pages=6)
 def remove_against_faults(m):
-    """Ranges with pages are removed and mapped anew while a process uses them; no page stays mapped."""
+    """Ranges with pages are removed and mapped again while a process uses them; no page stays mapped."""
     vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 8)
     map_at(map, 1, 4)
@@ -195,10 +196,10 @@ def remove_against_faults(m):
 
 @scenario(cpus=4, tags={"map", "transition"}, pages=9)
 def wirings_against_changes(m):
-    """Ranges are wired with the map unlocked meanwhile, and others cut, protect and remove what is there."""
+    """Ranges are wired, with the map unlocked meanwhile, while others cut, protect and remove them."""
     vm = m.boot(pages=12, l2_size=1)
     map = new_map(vm, 12)
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     map_at(map, 1, 6)
 
     def wirer(page, pages):
@@ -221,10 +222,10 @@ def wirings_against_changes(m):
 
 @scenario(cpus=4, tags={"map", "transition"}, pages=6)
 def wirings_of_one_range(m):
-    """CPUs wire, wire no longer and remove the same range: each waits for the one that is at it."""
+    """CPUs wire, unwire and remove the same range: each waits for the one in transition."""
     vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8)
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     map_at(map, 1, 2)
 
     def wirer():
@@ -242,10 +243,10 @@ def wirings_of_one_range(m):
 
 @scenario(cpus=3, tags={"map", "lock"})
 def versions_of_a_map(m):
-    """Who looks at a map twice and finds the same timestamp finds the same entries."""
+    """A CPU that reads a map twice with the same timestamp finds the same entries."""
     vm = m.boot(pages=8, l2_size=1)
     map = new_map(vm, 8)
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     map_at(map, 1, 4)
 
     def picture():
@@ -265,7 +266,7 @@ def versions_of_a_map(m):
         for turn in m.rounds(2):
             vm_map_lock_read(map)
             if vm_map_lock_upgrade(map):
-                continue  # another CPU upgrades already, and the lock is lost
+                continue  # another CPU is upgrading already, and the lock is lost
             _, entry = vm_map_lookup_entry(map, at(1))
             entry.protection = (VM_PROT_NONE, VM_PROT_READ)[turn % 2]
             vm_map_lock_downgrade(map)
@@ -309,7 +310,7 @@ def map_readers_that_do_not_wait(m):
 
 @scenario(cpus=3, tags={"map", "object"}, pages=11)
 def maps_of_one_object(m):
-    """Several maps have one object, and cut and remove what they have of it: its list has all of them."""
+    """Several maps map one object, and cut and remove their entries: its list has all of them."""
     vm = m.boot(pages=8 + 4 * m.ncpus, l2_size=1)
     obj = vm_object_allocate(vm, 4)
     maps = [new_map(vm, 8) for _ in range(m.ncpus)]
@@ -334,13 +335,13 @@ def maps_of_one_object(m):
 
 @scenario(cpus=3, tags={"map", "insert", "object"}, pages=10)
 def memory_grows_and_shrinks(m):
-    """Anonymous memory is extended, shrunk and extended anew; what was there before is gone."""
+    """Anonymous memory is extended, shrunk and extended again; the old contents are gone."""
     vm = m.boot(pages=3 * m.ncpus + 12, l2_size=1)
     map = new_map(vm, 4 * m.ncpus)
 
     def process(n):
         first = 4 * n + 1
-        what = ANON._replace(id=10 + n)
+        what = anon_apart(n)
         map_at(map, first, 1, what)
         touch(map, first, VM_PROT_RW)
         for _ in m.rounds(2):
@@ -357,21 +358,21 @@ def memory_grows_and_shrinks(m):
 
 
 def _give_entries_back(vm):
-    """Unmap the memory that entries were made of: what is referenced must balance."""
+    """Unmap the memory that entries were made of, since references must balance."""
     kernel = vm.map.kernel_map
     vm_map_remove(kernel, kernel.min_addr, kernel.max_addr)
 
 
 @scenario(cpus=3, tags={"map", "entries"})
 def entries_run_out(m):
-    """CPUs run out of map entries at once; more are made, which takes some of those that are kept for it."""
+    """CPUs run out of map entries at once; more are made, which itself needs some that are kept for it."""
     vm = m.boot(
         pages=8, l2_size=1, map_entry_cache=(24, 8), map_entries=0, map_reserve_slop=10, map_reserve_hyst=6
     )
     map = new_map(vm, 8 * m.ncpus)
 
     def user(n):
-        what = ANON._replace(id=10 + n)
+        what = anon_apart(n)
         for page in m.rounds(3):
             map_at(map, 8 * n + 2 * page, 1, what)
         over(vm_map_protect, map, 8 * n, 8, VM_PROT_READ, False)
@@ -392,7 +393,7 @@ def entries_of_the_kernel_map(m):
     map = vm.map.kernel_map
 
     def user(n):
-        what = ANON._replace(id=10 + n)
+        what = anon_apart(n)
         for _ in m.rounds(2):
             code, address = map_somewhere(map, 3, what)
             m.check(code == KERN_SUCCESS, "there is room")
@@ -420,7 +421,7 @@ def files_written_and_protected(m):
     def writer():
         for turn in m.rounds(2):
             vn_lock(vp)
-            touch(map, 1 + turn, VM_PROT_READ)  # what is to be written comes from the process
+            touch(map, 1 + turn, VM_PROT_READ)  # the data to write comes from the process
             vn_unlock(vp)
 
     def protector(n):
@@ -432,7 +433,7 @@ def files_written_and_protected(m):
     m.join()
 
     def noted(page, prot):
-        """Give pages these rights; return whether it is noted that the file may be written, and when."""
+        """Give pages these rights; return whether the file's write was noted, and its time."""
         vn_lock(vp)
         vp.v_lastwrite_ts = -1
         vclrflags(vp, VLASTWRITETS)
@@ -454,11 +455,11 @@ def files_written_and_protected(m):
 
 @scenario(cpus=3, tags={"map", "object", "page"}, pages=9)
 def private_copies(m):
-    """Processes read and write what each has a private copy of, and parts are protected and removed."""
+    """Processes read and write private copies of one file, and parts are protected and removed."""
     vm = m.boot(pages=28, l2_size=1)
     obj = vm_object_allocate(vm, 3)
     map = new_map(vm, 8)
-    map_at(map, 0, 1, ANON._replace(id=11))
+    map_at(map, 0, 1)
     vm_object_reference_quick(obj)
     map_at(map, 2, 3, ANON._replace(object=obj, cow=COWF_COPY_ON_WRITE))
 

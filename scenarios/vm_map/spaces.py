@@ -40,7 +40,7 @@ from vmsmp.vm.vm_page import PAGE_SIZE
 
 @scenario(cpus=4, tags={"map", "vmspace"})
 def vmspace_last_uses(m):
-    """CPUs refer to, hold and let go of an address space: it ends once, in two stages, after its last use."""
+    """CPUs reference, hold and drop an address space: it ends once, in two stages, after its last use."""
     vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map_anon(m, vmspace.vm_map, BASE, 2)
@@ -77,7 +77,7 @@ def vmspace_last_uses(m):
 
 @scenario(cpus=4, tags={"map", "vmspace"})
 def exit_and_reap(m):
-    """A process exits and is reaped while others look into its address space, and a sibling goes, too."""
+    """A process exits and is reaped while others look into its address space, and a sharer exits, too."""
     vm = m.boot(pages=8, l2_size=1)
     vmspace = new_space(vm)
     map_anon(m, vmspace.vm_map, BASE, 2)
@@ -94,7 +94,7 @@ def exit_and_reap(m):
         zombie.store(True)
 
     def parent():
-        vmspace_rel(vmspace)  # a child that shares it goes
+        vmspace_rel(vmspace)  # a child that shares it exits
         while not zombie.load():
             m.pause()
         p = allproc.swap(None)
@@ -123,7 +123,7 @@ def exit_and_reap(m):
 
 @scenario(cpus=3, tags={"map", "vmspace"}, pages=3)
 def exec_against_scan(m):
-    """A process gets new address spaces while the daemon looks into the one that it has."""
+    """A process gets new address spaces while the daemon looks into its current one."""
     vm = m.boot(pages=8, l2_size=1)
     allproc = m.atomic(None, name="allproc")
     p_token = m.token("p_token")
@@ -187,14 +187,14 @@ def counting_a_changing_map(m):
 
 @scenario(cpus=1, tags={"map", "vmspace", "count"}, pages=None)
 def spaces_alone(m):
-    """A thread makes address spaces and ends them: each stage does its own, and memory is used anew."""
+    """A thread makes and ends address spaces: each stage does its part, and the memory is reused."""
     vm = m.boot(pages=16 + 8 * m.ncpus, l2_size=1)
     spaces = vm.map.vmspaces
     other = vm_object_allocate(vm, 1, objt=OBJT_PHYS)
     idle_pages(vm, other, [0])
 
     def free():
-        """How many pages are free, looking invisibly."""
+        """How many pages are free, read invisibly."""
         return sum(vm.page.queue_type(page.raw_queue) == "free" for page in vm.page.vm_page_array)
 
     def thread():
@@ -234,7 +234,7 @@ def spaces_alone(m):
         vmspace_drop(vmspace)
         m.check(vmspace.freed and not map.peek("nentries"), "with its last hold all is gone")
 
-        # -- and what is used anew
+        # -- and its reuse
         m.check((len(spaces.cached), spaces.created) == (1, 1), "its memory is kept")
         vmspace = vmspace_alloc(vm, BASE, 2 * BASE)
         m.check((vmspace.vm_pmap, spaces.cached, spaces.created) == (pmap, [], 1), "and used anew")
@@ -259,7 +259,7 @@ def spaces_alone(m):
 
 @scenario(cpus=1, tags={"map", "vmspace", "exec"}, pages=None)
 def programs_alone(m):
-    """A thread runs one program after the other, in memory of its own or shared: each begins with a stack."""
+    """A thread runs several programs, in its own or a shared address space: each begins with a stack."""
     vm = m.boot(pages=24, l2_size=1)
     stack = USRSTACK - vm.config.maxssiz
     step = vm.config.sgrowsiz
@@ -270,7 +270,7 @@ def programs_alone(m):
         run_in(vm, first)
 
         def told():
-            """Where the process' memory begins and ends, looking invisibly."""
+            """Where the process' memory begins and ends, read invisibly."""
             return [(entry.ba.raw_start, entry.ba.raw_end) for entry in p.p_vmspace.vm_map.raw_rb_root]
 
         def fill(vmspace):
@@ -281,7 +281,7 @@ def programs_alone(m):
 
         begin = [(USRSTACK - step, USRSTACK)]
 
-        # -- one's own memory is emptied and kept
+        # -- an address space of its own is emptied and kept
         fill(first)
         vmspace_unshare(p)
         m.check(p.p_vmspace is first, "what is not shared need not be copied")
@@ -289,7 +289,7 @@ def programs_alone(m):
         m.check(told() == begin, "but not what it had")
         m.check((first.vm_ssize, first.vm_maxsaddr) == (step // PAGE_SIZE, stack), "it has a stack")
 
-        # -- what is shared is not
+        # -- a shared one is replaced
         vmspace_ref(first)
         fill(first)
         m.check(exec_new_vmspace(p) == KERN_SUCCESS and p.p_vmspace is not first, "what is shared is left")

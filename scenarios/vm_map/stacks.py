@@ -1,4 +1,4 @@
-"""Stacks that grow while other threads grow them, too, map beside them, or look on from elsewhere."""
+"""Stacks that grow while other threads grow them, too, map beside them, or look into the process."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back, run_in
@@ -39,7 +39,7 @@ def new_stack(m, vmspace):
 
 
 def stack_size(vmspace):
-    """Return how many pages of the stack are mapped, looking invisibly."""
+    """Return how many pages of the stack are mapped, read invisibly."""
     stack = [e for e in vmspace.vm_map.raw_rb_root if BOTTOM <= e.ba.raw_start < TOP]
     return sum(entry.ba.raw_end - entry.ba.raw_start for entry in stack) // PAGE_SIZE
 
@@ -68,7 +68,7 @@ def growing_together(m):
 
 @scenario(cpus=3, tags={"map", "stack", "find"})
 def stack_beside_mmap(m):
-    """A stack grows while other threads map what may go anywhere: nothing goes where it may grow to."""
+    """A stack grows while other threads map at any address: nothing is mapped in its room."""
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     vmspace = new_space(vm)
     new_stack(m, vmspace)
@@ -96,7 +96,7 @@ def stack_beside_mmap(m):
 
 @scenario(cpus=3, tags={"map", "stack"})
 def stack_with_holes(m):
-    """A stack grows while another thread unmaps parts of it, and what was unmapped is needed again."""
+    """A stack grows while another thread unmaps parts of it, which are then needed again."""
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     vmspace = new_space(vm)
     new_stack(m, vmspace)
@@ -147,7 +147,7 @@ def stack_within_limits(m):
 
 @scenario(cpus=2, tags={"map", "stack"})
 def stack_of_another(m):
-    """Who looks into another process does not make its stack grow, however it grows itself meanwhile."""
+    """A CPU that looks into another process does not make its stack grow, whatever that does meanwhile."""
     vm = m.boot(pages=8, l2_size=1, sgrowsiz=STEP * PAGE_SIZE)
     spaces = [new_space(vm) for _ in range(2)]
     for vmspace in spaces:

@@ -56,7 +56,7 @@ def wired(map, start, end):
 
 @scenario(cpus=3, tags={"map", "wire", "transition", "storm"})
 def wirings_against_delete(m):
-    """Threads wire, unwire, unmap and protect ranges that overlap; some pages cannot be had."""
+    """Threads wire, unwire, unmap and protect overlapping ranges; faults on some pages fail."""
     vm = m.boot(pages=12, l2_size=1)
     vm.map.fault = lambda *_: KERN_FAILURE if m.choose(8) == 7 else KERN_SUCCESS
     vmspace = new_space(vm)
@@ -90,7 +90,7 @@ def wirings_against_delete(m):
 
 @scenario(cpus=3, tags={"map", "wire", "transition"}, pages=7)
 def kernel_wirings(m):
-    """CPUs wire ranges for the kernel and end that again while others cut entries: nothing stays wired."""
+    """CPUs wire and unwire ranges for the kernel while others cut entries: nothing stays wired."""
     vm = m.boot(pages=12, l2_size=1)
     vmspace = new_space(vm)
     map = vmspace.vm_map
@@ -174,9 +174,9 @@ def kernel_wirings_that_fail(m):
 
 @scenario(cpus=3, tags={"map", "wire", "kmem"})
 def wired_by_the_allocator(m):
-    """CPUs say of ranges of their own that they are wired, in the section in which they map them."""
+    """CPUs mark ranges of their own as wired, in the section in which they map them."""
     vm = m.boot(pages=8, l2_size=1)
-    vm.map.fault = lambda *_: KERN_SUCCESS  # whoever says so sees to the pages
+    vm.map.fault = lambda *_: KERN_SUCCESS  # the caller wires the pages
     vmspace = new_space(vm)
     map = vmspace.vm_map
 
@@ -235,7 +235,7 @@ def locked_ranges_alone(m):
         def kernel(page, pages, flags=0):
             return vm_map_kernel_wiring(map, at(page), at(page + pages), flags)
 
-        # -- what is to be locked has an object that nobody else writes to
+        # -- locking gives an entry an object of its own
         map_anon(m, map, at(0), 1)
         map_private(m, map, file, at(2), 1)
         map_private(m, map, file, at(4), 1, VM_PROT_READ)
@@ -318,7 +318,7 @@ def locked_ranges_alone(m):
 
 @scenario(cpus=1, tags={"map", "kmem"}, pages=None)
 def submaps_alone(m):
-    """A thread lets a map be what is mapped in a range of another one, where that is all, and no memory."""
+    """A thread maps a map inside another one: only where one entry without memory covers the range."""
     vm = m.boot(pages=8, l2_size=1)
     outer = vm.map.kernel_map
     start = kernel_range(vm, 16)

@@ -1,4 +1,4 @@
-"""Files are written back: by whoever cleans an object, against those who write to it and insert pages."""
+"""Files are written back, against CPUs that write to them and insert pages."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
@@ -68,7 +68,7 @@ def _dirty(page):
 
 
 def _forget(vp, obj):
-    """Give the file's reference back, and reclaim it."""
+    """Drop the file's reference, and reclaim it."""
     vm_object_deallocate(obj)
     end_of_file(vp)
 
@@ -136,7 +136,7 @@ def sync_against_stores(m):
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "busy"})
 def sync_meets_busy_pages(m):
-    """A file is synced while others have its dirty pages busied, hard or soft: it waits for each of them."""
+    """A file is synced while others have its dirty pages busied, hard or soft: the sync waits for each."""
     vm = m.boot(pages=6, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 130)
     pages = idle_pages(vm, obj, range(0, 130, 64))  # each in a cluster of its own
@@ -170,7 +170,7 @@ def sync_meets_busy_pages(m):
 
 @scenario(cpus=2, tags={"object", "clean", "vnode"}, pages=None)
 def sync_leaves_late_pages(m):
-    """Pages that come once a sync has marked those there are its own are left to the next one."""
+    """Pages that are inserted after a sync has marked its pages are left to the next sync."""
     vm = m.boot(pages=4 + 2 * m.ncpus, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1 + 2 * m.ncpus)
     _dirty(*idle_pages(vm, obj, [0]))
@@ -203,7 +203,7 @@ def sync_leaves_late_pages(m):
 
 @scenario(cpus=2, tags={"object", "clean", "vnode"})
 def sync_leaves_pages_of_no_importance(m):
-    """A periodic sync passes over pages that are not to be synced, and the object is known to have some."""
+    """A periodic sync skips pages marked PG_NOSYNC, and the object stays marked as dirty."""
     vm = m.boot(pages=6, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 2)
     plain, unimportant = idle_pages(vm, obj, [0, 1])
@@ -238,7 +238,7 @@ def reclaim_against_writers(m):
             there = page.object is obj
             if there:
                 vm_page_dirty(page)
-            if there and m.choose(2):  # as who limits a process does, without the vnode's lock
+            if there and m.choose(2):  # as the limit of resident pages does, without the vnode's lock
                 vm_pageout_flush([page], OBJPC_SYNC)
             else:
                 vm_page_wakeup(page)
@@ -252,7 +252,7 @@ def reclaim_against_writers(m):
 
 @scenario(cpus=1, tags={"object", "clean", "vnode", "pmap"}, pages=None)
 def sync_alone(m):
-    """A CPU syncs a file with pages in all states, and ends it: what was dirty is on disk, and no more."""
+    """A CPU syncs a file with pages in all states, and reclaims it: exactly the dirty pages are on disk."""
     vm = m.boot(pages=20, l2_size=1, object_hash=1, scan_yield=3)
     vp, obj = file_object(vm, 70)
     device = vm.pager.device

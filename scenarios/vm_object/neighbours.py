@@ -1,4 +1,4 @@
-"""Pages of one object that have an owner each, in memory or in swap: they hold what he left there."""
+"""Pages of one object with different owners, in memory or in swap: they hold what their owner wrote."""
 
 from vmsmp import scenario
 from vmsmp.vm.vm_object import (
@@ -45,7 +45,7 @@ class Owned:
         self.dirty = self.wired = False
 
     def busied(self):
-        """Return the page, hard-busied, if there is one; it must be there when it should be."""
+        """Return the page, hard-busied, or None; check that it is resident if it should be."""
         vm_object_hold(self.obj)
         page = vm_page_lookup_busy_wait(self.obj, self.pindex, True)
         vm_object_drop(self.obj)
@@ -149,7 +149,7 @@ def _range(m, pages):
 
 
 def _remove(_m, obj, pages):
-    """Remove what nobody has wired, which would stay and be invalid."""
+    """Remove the pages that are not wired; wired ones would stay, and become invalid."""
     if not any(page.wired for page in pages):
         vm_object_page_remove(obj, pages[0].pindex, pages[-1].pindex + 1, False)
         for page in pages:
@@ -178,7 +178,7 @@ def object_of_owners(m):
     """Each CPU has pages of its own of an object, and moves, removes and reads them: none touches others."""
     vm = m.boot(pages=OWN * m.ncpus + 2, l2_size=1, object_hash=1)
     vm.sysctl["vm.swap_user_async"] = 0
-    vm.page.dnweight.store(0x10)  # so that what is not needed is deactivated at once
+    vm.page.dnweight.store(0x10)  # so that vm_page_dontneed deactivates at once
     objects = [vm_object_allocate(vm, 2 * OWN) for _ in range((m.ncpus + 1) // 2)]
 
     def owner(n):

@@ -84,7 +84,7 @@ def truncation_against_lookups(m):
 
 @scenario(cpus=3, tags={"object", "remove", "alloc"})
 def truncation_against_insertions(m):
-    """An object is truncated again and again while others put pages in: every page is in it, or free."""
+    """An object is truncated repeatedly while others insert pages: every page is in it, or free."""
     vm = m.boot(pages=6, l2_size=1, object_hash=1, scan_yield=1)
     obj = vm_object_allocate(vm, 4)
     idle_pages(vm, obj, range(2))
@@ -147,7 +147,7 @@ def truncation_against_wiring(m):
 
 @scenario(cpus=3, tags={"object", "remove", "pmap"})
 def removal_spares_what_is_stored(m):
-    """The clean pages of an object are removed while processes store to them: what was stored is not lost.
+    """The clean pages of an object are removed while processes store to them: no store is lost.
 
     A removal unmaps the range first, and a page may be mapped again before it has it busied.  The file system
     has written the page since the fault: it is clean, and still mapped writeable.
@@ -189,7 +189,7 @@ def removal_spares_what_is_stored(m):
 
 @scenario(cpus=3, tags={"object", "madvise", "busy"})
 def useless_against_fork(m):
-    """Memory is said to be of no use while its process forks: what is shared by then is not discarded."""
+    """A process gives MADV_FREE advice while it forks: memory that is shared by then is not discarded."""
     vm = m.boot(pages=6, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 2)
     pages = idle_pages(vm, obj, range(2))
@@ -225,7 +225,7 @@ def advice_against_users(m):
     vm = m.boot(pages=10, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 3)
     pages = idle_pages(vm, obj, range(2))
-    space = Space(vm, obj, 3, reference=False)  # so that nobody else may see what is of no use
+    space = Space(vm, obj, 3, reference=False)  # the only mapping, so that contents may be discarded
     write_fault(space, pages[0])
 
     def adviser():
@@ -273,7 +273,7 @@ def growing_over_stale_pages(m):
 
 @scenario(cpus=3, tags={"object", "coalesce", "reference"})
 def growing_against_others(m):
-    """An object grows for one user while another uses what is behind, until that drops its reference."""
+    """An object grows for one user while another uses the range behind, until that drops its reference."""
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 4)
     idle_pages(vm, obj, [0, 3])

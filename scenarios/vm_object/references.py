@@ -1,4 +1,4 @@
-"""References to objects come and go: of memory, of files that come back, of devices found by a handle."""
+"""References to objects: of memory, of files that are opened again, of devices found by a handle."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages
@@ -50,7 +50,7 @@ def references_storm(m):
 
 @scenario(cpus=3, tags={"object", "reference"})
 def two_drop_the_last_two(m):
-    """References go two at a time, while shared holders of the token add others."""
+    """References are dropped two at a time, while shared holders of the token add others."""
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 2)
     for _ in range(m.ncpus - 1):
@@ -97,7 +97,7 @@ def file_that_comes_back(m):
             vm_object_deallocate(obj)
 
     def reclaimer():
-        """Takes a vnode that nobody maps, as the one who looks for vnodes to use again does."""
+        """Reclaim the vnode if it is not mapped, as the kernel does to reuse vnodes."""
         vn_lock(vp)
         if obj.ref_count.load() == 0:
             vclean_vxlocked(vp)
@@ -112,7 +112,7 @@ def file_that_comes_back(m):
 
 @scenario(cpus=2, tags={"object", "reference", "vnode"})
 def file_of_many_mappings(m):
-    """The many mappings of a file go at the same time, and who drops several of them reclaims its vnode."""
+    """The mappings of a file are dropped at the same time, and one CPU also reclaims its vnode."""
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     vp, obj = file_object(vm, 1)
     for _ in range(m.ncpus + 1):
@@ -190,7 +190,7 @@ def device_against_last_reference(m):
 
 @scenario(cpus=2, tags={"object", "alloc"})
 def listed_objects_are_whole(m):
-    """Objects are made and terminated while other CPUs walk the list of all: they find none half made."""
+    """Objects are made and terminated while other CPUs walk the list of all: none is found half made."""
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
 
     def maker():
@@ -198,7 +198,7 @@ def listed_objects_are_whole(m):
             vm_object_deallocate(vm_object_allocate(vm, 8))
 
     def walker():
-        """As the one does who counts the memory of all objects."""
+        """Walk the list as the count of all objects' memory does."""
         for _ in m.rounds(3):
             for bucket in vm.objects.vm_object_hash:
                 bucket.token.acquire()

@@ -1,4 +1,4 @@
-"""Transfers that end later, on another CPU, among those who end, remove, write to or wait for their pages."""
+"""Transfers that end later, on another CPU, while others free, remove, write to or wait for their pages."""
 
 from functools import partial
 
@@ -101,7 +101,7 @@ def flush_against_termination(m):
 
 @scenario(cpus=3, tags={"object", "flush", "io", "pmap"})
 def flush_against_stores(m):
-    """A page is written out while a process stores to it: no store meanwhile is taken for written."""
+    """A page is written out while a process stores to it: no store meanwhile is lost."""
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
     obj, (page,) = _swap_object(vm, 1)
     space = Space(vm, obj, 1)
@@ -153,7 +153,7 @@ def flush_against_those_who_free(m):
 
 @scenario(cpus=4, tags={"object", "flush", "io", "busy"})
 def flush_among_readers(m):
-    """Pages that are written out are read and busied by others, who may wait for the device."""
+    """Pages that are written out are read and busied by others, which may wait for the device."""
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     obj, pages = _swap_object(vm, 2)
 
@@ -198,7 +198,7 @@ def device_that_fails(m):
 
 @scenario(cpus=3, tags={"object", "io", "reference", "busy"}, pages=None)
 def read_in_against_termination(m):
-    """A page is read from swap while the reader's is the last reference but one, or the last."""
+    """A page is read from swap while other references are dropped, up to the reader's, the last one."""
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     obj, pages = _swap_object(vm, 1)
     vm.sysctl["vm.swap_user_async"] = 0

@@ -1,4 +1,4 @@
-"""What a page holds is what its owner wrote, as long as anybody reads, holds or wires it."""
+"""A page holds what its owner wrote, as long as any CPU reads, holds or wires it."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import active_page, no_stale_holds
@@ -54,7 +54,7 @@ class Contents:
 
 @scenario(cpus=4, tags={"page", "alloc", "hold", "busy"})
 def contents_stay(m):
-    """Pages are written, read, held, freed and taken by others: nobody reads what another owner wrote."""
+    """Pages are written, read, held, freed and reused by others: no CPU reads what another owner wrote."""
     vm = m.boot(pages=3, l2_size=1)
     contents = Contents(m, vm)
     obj = vm_object_allocate(vm, 2)

@@ -29,7 +29,7 @@ from vmsmp.vm.vm_page import (
 
 @scenario(cpus=4, tags={"page", "object"})
 def last_references_go(m):
-    """CPUs with a reference each take more and drop them all: the last one terminates, once and no sooner."""
+    """CPUs with a reference each take more and drop them all: only the last drop terminates the object."""
     vm = m.boot(pages=4, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     idle_pages(vm, obj, [0])
@@ -68,7 +68,7 @@ def terminate_among_users(m):
         vm_object_deallocate(obj)
 
     def owner():
-        """Comes to a page as the pagedaemon does: by its busy, without a hold on its object."""
+        """Access a page as the pagedaemon does: by its busy, without a hold on its object."""
         page = others[m.choose(2)]
         if vm_page_busy_try(page, True):
             return

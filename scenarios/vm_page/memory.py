@@ -264,7 +264,7 @@ def object_comes_and_goes(m):
 
 @scenario(cpus=1, tags={"page", "queue", "wait"}, pages=None)
 def queues_alone(m):
-    """A CPU moves pages while memory is short: where each is in its queue, and who is asked for others."""
+    """A CPU moves pages while memory is short: their places in queues, and when the pagedaemon is woken."""
     vm = m.boot(pages=16, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 16)
     needed = vm.pageout.vm_pages_needed
@@ -278,7 +278,7 @@ def queues_alone(m):
         return found
 
     def not_needed(pindex, weight, *, dirty=False):
-        """Say of an active page that it is not needed, as one of so many."""
+        """Call vm_page_dontneed for an active page, with the counter at `weight`."""
         page = busied_page(vm, obj, pindex)
         vm_page_activate(page)
         vm_page_flag_set(page, PG_REFERENCED)
@@ -317,7 +317,7 @@ def queues_alone(m):
         m.check(not_needed(4, 0x200) == "active", "one that only ages stays")
 
     def asked(move, queue):
-        """Whether a move of a page off that queue asks the pagedaemon for pages."""
+        """Whether a move of a page off that queue wakes the pagedaemon."""
         page = busied_page(vm, obj, 5)
         if queue == "cache":
             vm_page_cache(page)

@@ -1,4 +1,4 @@
-"""Memory of several sockets: pages of one's own first, those of others when they are gone."""
+"""Memory of several sockets: pages of a CPU's own socket first, then those of others."""
 
 from vmsmp import scenario
 from vmsmp.vm.vm_page import (

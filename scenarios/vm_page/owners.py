@@ -1,4 +1,4 @@
-"""Pages of one owner each, who uses all that there is for them: they are as the owner's calls left them."""
+"""Pages with one owner each, who calls all functions on them: they are as the calls left them."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import busied_page
@@ -60,7 +60,7 @@ KNOWN = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
 
 
 class Owned:
-    """The page of an object, and what it must be: its queue, credit, flags, counts, bits and contents."""
+    """The page of an object, and its expected state: queue, act_count, flags, counts, bits and contents."""
 
     def __init__(self, m, vm, number, *, ages):
         self.m, self.vm, self.number, self.ages = m, vm, number, ages
@@ -77,7 +77,7 @@ class Owned:
         vm_page_wakeup(self.page)
 
     def invalidate(self, blocks):
-        """Make the first blocks invalid, which makes another generation of the object."""
+        """Make the first blocks invalid, which counts a new generation of the object."""
         generation = self.obj.peek("generation")
         vm_page_set_invalid(self.page, 0, blocks * DEV_BSIZE)
         self.m.check(self.obj.peek("generation") == generation + 1, "an object has another generation")
@@ -179,7 +179,7 @@ class Owned:
     # -- what is in it ------------------------------------------------------------------------------
 
     def change(self):
-        """Mark a range of bytes, or all of it; nobody may write to a page in the cache."""
+        """Mark a range of bytes, or all of it; a page on a cache queue must not be written to."""
         if self.queue == "cache":
             return
         base = self.m.choose(2 * BLOCKS) * self.m.choose(2) * DEV_BSIZE // 2
@@ -339,7 +339,7 @@ ENDS = (Owned.cache, Owned.try_to_cache, Owned.try_to_free, Owned.page_out)
 
 @scenario(cpus=2, tags={"page", "queue", "busy"}, pages=None)
 def pages_of_owners(m):
-    """CPUs use pages of their own in all ways that there are: each is as its owner's calls have left it."""
+    """CPUs use pages of their own in all possible ways: each is as its owner's calls have left it."""
     vm = m.boot(pages=2 * m.ncpus + 2, l2_size=1)
     ages = bool(m.choose(2))
     weight = 0 if ages else 0x10

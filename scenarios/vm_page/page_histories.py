@@ -75,7 +75,7 @@ def allocation_history(m):
 
 @scenario(cpus=3, tags={"page", "lookup", "hash", "history"})
 def residency_history(m):
-    """A page is inserted and removed; lookups find what is there, the page hash may also miss it."""
+    """A page is inserted and removed; lookups find it if it is there, the page hash may also miss it."""
     vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=1)
     obj = vm_object_allocate(vm, 4)
     history = History(m)

@@ -114,7 +114,7 @@ def holds_and_frees(m):
 
 @scenario(cpus=3, tags={"page", "busy"})
 def read_against_free(m):
-    """Readers soft-busy a page while the pageout's helper tries to free it: its content stays."""
+    """Readers soft-busy a page while the pagedaemon tries to free it: its content stays."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     page = active_page(vm, obj, 0)
@@ -140,7 +140,7 @@ def read_against_free(m):
 
 @scenario(cpus=3, tags={"page", "wire"})
 def wire_against_free(m):
-    """A page is wired and unwired while the pageout's helper tries to free it."""
+    """A page is wired and unwired while the pagedaemon tries to free it."""
     vm = m.boot(pages=3, l2_size=1)
     obj = vm_object_allocate(vm, 2)
     page = active_page(vm, obj, 0)

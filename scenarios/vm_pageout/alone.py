@@ -1,4 +1,4 @@
-"""The pageout alone with pages in all states: where scans leave them, what passes gain and whom they wake."""
+"""The pageout and pages in all states: where scans leave them, what passes gain, and whom they wake."""
 
 from vmsmp import scenario
 from vmsmp.engine.clock import HZ
@@ -63,7 +63,7 @@ from vmsmp.vm.vm_pageout import (
 
 
 def _page(obj, pindex, move=vm_page_activate, act=0, flags=0):
-    """Return a page of the object that `move` has put on its queue, with that credit and these flags."""
+    """Return a page of the object that `move` has put on its queue, with that act_count and these flags."""
     page = busied_page(obj.vm, obj, pindex)
     move(page)
     page.act_count = act
@@ -79,7 +79,7 @@ def _cached(obj, pindex):
 
 
 def _in_order(vm, base, colour):
-    """The indexes of the pages on a queue; looks invisibly."""
+    """The indexes of the pages on a queue, read invisibly."""
     page = vm.page.vm_page_queues[base + colour].peek("tqh_first")
     found = []
     while page is not None:
@@ -93,13 +93,13 @@ def _free(vm):
 
 
 def _there(vm):
-    """How many pages could be had."""
+    """How many pages are free or cached."""
     return _free(vm) + vm.meter.count("v_cache_count")
 
 
 @scenario(cpus=1, tags={"page", "queue", "pageout"}, pages=None)
 def scans_alone(m):
-    """A CPU scans pages that are used, kept or useless: each goes where it belongs, and gains are counted."""
+    """A CPU scans used, wired and unused pages: each goes where it belongs, and gains are counted."""
     vm = m.boot(pages=24, l2_size=2, object_hash=1, topology=(1, 1, 1))
     obj = vm_object_allocate(vm, 16)
     vp, unused = file_object(vm, 3)
@@ -199,7 +199,7 @@ def scans_alone(m):
         set_limits(vm, v_free_min=0)
 
     def held():
-        """Pages that were freed while somebody held them; the last of their holders has not seen that."""
+        """Pages that were freed while held, and whose last holder has missed that."""
         pages = [busied_page(vm, obj, n) for n in (1, 3, 5)]
         for page in pages:
             vm_page_hold(page)
@@ -224,7 +224,7 @@ def scans_alone(m):
 
 @scenario(cpus=2, tags={"page", "pageout", "wait", "clock"}, fixed=True, pages=None)
 def pagedaemon_takes_turns(m):
-    """A pagedaemon is asked for pages, and has too few, enough or plenty: what each turn of it leads to."""
+    """A pagedaemon is asked for pages while there are too few, enough or plenty: the result of each turn."""
     vm = m.boot(pages=8, l2_size=1, object_hash=1)
     obj = vm_object_allocate(vm, 8)
     pageout = vm.pageout
@@ -235,7 +235,7 @@ def pagedaemon_takes_turns(m):
     def waiter():
         taken = vm_page_alloc(vm, None, 0, VM_ALLOC_NORMAL)
         while not ready.load():
-            m.yield_()  # the daemon may not sleep by now: time would not pass
+            m.yield_()  # the daemon may not sleep here: time would not pass
         for n in range(2, 6):
             m.tsleep_interlock(V_FREE_COUNT)
             ready.store(n)
@@ -250,10 +250,10 @@ def pagedaemon_takes_turns(m):
         vm_page_free(taken)
 
     def passes():
-        """What passes gain, and miss."""
+        """The pages that passes gain, and still miss."""
         gd = vm.mycpu()
         while _there(vm) == before:
-            m.yield_()  # until the other has taken a page, of which only it knows
+            m.yield_()  # until the other CPU has taken a page, which only its own view counts
         there = _there(vm)
         set_limits(vm, v_paging_target1=there + 5, v_paging_target2=there + 7)
         pageout.vm_pageout_deficit.store(3)
@@ -276,7 +276,7 @@ def pagedaemon_takes_turns(m):
                 m.yield_()
 
     def turn(this, *, ask, wakes=None, **after):
-        """Take a turn; wait before it for whoever is to be woken."""
+        """Take a turn; before it, wait until the CPU to be woken sleeps."""
         needed.store(ask)
         while wakes and ready.load() < wakes:
             m.yield_()
@@ -294,7 +294,7 @@ def pagedaemon_takes_turns(m):
         m.check(this.due(), "who is asked for pages has something to do")
         ready.store(1)
         expect(this, state=PAGING_TARGET1, asked=1, passes=0)
-        # the first target is not reached: somebody may be killed for memory, and is told so
+        # the first target is not reached: processes are marked as being killed for memory
         slept = turn(this, ask=0, wakes=2, state=PAGING_TARGET1, asked=1, passes=1)
         killed = [one.proc.p_flags.load() == P_LOWMEMKILL for one in vm.meter.cpus()]
         m.check(killed.count(False) == 1 and not gd.proc.p_flags.load(), "all but it are killed for memory")
@@ -304,7 +304,7 @@ def pagedaemon_takes_turns(m):
         this.passes = 99
         slept = turn(this, ask=0, state=PAGING_TARGET1, asked=0, passes=100)
         m.check(slept >= HZ // 10, "it takes a longer one from the hundredth turn on")
-        # it has gained enough, and there is not enough again by now
+        # it has gained enough, but by now there is not enough again
         _page(obj, 1)
         there = _there(vm)
         set_limits(vm, v_paging_target1=there + 1, v_free_min=there, vm_page_free_hysteresis=1)

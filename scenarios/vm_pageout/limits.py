@@ -1,4 +1,4 @@
-"""The limit of resident pages, for a process alone: which mappings go, and what becomes of their pages."""
+"""The limit of resident pages, for one process: which mappings are removed, and the state of their pages."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import busied, give_back, queue_of
@@ -28,7 +28,7 @@ from vmsmp.vm.vm_pageout import vm_pageout_map_deactivate_pages, vm_pageout_mdp_
 
 
 def _unused(page):
-    """Forget that a page was used."""
+    """Clear the accessed bits of a page."""
     vm_page_flag_clear(page, PG_REFERENCED)
     pmap_ts_referenced(page)
     return page
@@ -36,12 +36,12 @@ def _unused(page):
 
 @scenario(cpus=1, tags={"map", "fault", "pageout", "limit"}, pages=None)
 def residents_alone(m):
-    """A process may have fewer pages than it uses: those go that nobody needs, and they come back."""
+    """A process exceeds its limit: mappings of unused pages are removed, and faulted in again."""
     vm = m.boot(pages=32, l2_size=1, object_hash=1)
     vm.sysctl["vm.prefault_pages"] = 0
 
     def visit(process, limit=0):
-        """Look at all pages of a process once; return how many were looked at, and how many were gained."""
+        """Scan all pages of a process once; return how many were visited, and how many were gained."""
         info = PmapPgscanInfo(process.map.pmap, 0, VM_MAX_USER_ADDRESS, vm_pageout_mdp_callback, limit)
         pmap_pgscan(info)
         return info.actioncount, info.cleancount
@@ -82,7 +82,7 @@ def residents_alone(m):
         m.check(not marked.peek("flags") & PG_REFERENCED, "once")
         m.check(queue_of(shared) == "active" and mapped(other) == [6], "what others map is theirs")
         m.check(not any(page.peek("busy_count") for page in pages), "all are let go")
-        # to a limit, from where the last scan has left off
+        # to a limit, from where the last scan stopped
         for n, left in ((1, [2, 3, 4, 5]), (2, [0, 3, 4, 5])):
             vm_pageout_map_deactivate_pages(process.map, pmap_resident_tlnw_count(process.map.pmap) - 1)
             m.check((mapped(process), process.map.pgout_offset) == (left, at(n)), "as many go as must")

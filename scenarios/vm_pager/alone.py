@@ -1,4 +1,4 @@
-"""A CPU alone with the pagers: what is written is there, what is not there is said, and all is given back."""
+"""One CPU and the pagers: written data is read back, missing data is reported, and everything is freed."""
 
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_RW
@@ -90,7 +90,7 @@ from vmsmp.vm.vnode import VOBJBUF, VRECLAIMED, VTEXT, getnewvnode, vclrflags, v
 
 
 def _soiled(page, value):
-    """Write to a page, which is used then; it is left hard-busied."""
+    """Write to a page, which counts as used then, and leave it hard-busied."""
     vm_page_busy_wait(page, True)
     vm_page_activate(page)
     page.vm.memory.store(page.phys, 0, value)
@@ -99,9 +99,9 @@ def _soiled(page, value):
 
 
 def _read(obj, pindex, dirty=0):
-    """Have a page read in that is not there; return what the pager said, and the page.
+    """Have the pager read in a page that is not resident; return the pager's result, and the page.
 
-    As many bytes of it are dirty before.
+    `dirty` bytes of it are dirty before.
     """
     vm_object_hold(obj)
     page = vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_NORMAL)
@@ -119,13 +119,13 @@ def _let_go(page):
 
 
 def _has(obj):
-    """Which pages the pager has."""
+    """The pages that the pager has."""
     return [pindex for pindex in range(4) if vm_pager_has_page(obj, pindex)]
 
 
 @scenario(cpus=1, tags={"object", "io", "flush", "swap"}, pages=None)
 def swap_alone(m):
-    """A CPU writes pages to a swap of three blocks and reads them: who has a block, and who is as it was."""
+    """A CPU writes pages to a swap of three blocks and reads them: which have a block, and which do not."""
     vm = m.boot(pages=16, l2_size=1, object_hash=1, swap_pages=3)
     pager = vm.pager
     obj = vm_object_allocate(vm, 4)
@@ -133,7 +133,7 @@ def swap_alone(m):
     space = Space(vm, obj, 4)
 
     def states():
-        """Of each page: whether it is dirty, whether it says that it has swap; none is busied by then."""
+        """For each page: whether it is dirty, and whether it is marked as in swap; none may be busied."""
         m.check(not any(page.peek("busy_count") for page in pages), "a transfer that is over keeps no page")
         m.check(not obj.peek("paging_in_progress"), "nor is the object's activity left")
         m.check(pager.vm_swap_size + obj.peek("swblock_count") == 3, "a block is free or somebody's")
@@ -202,7 +202,7 @@ def swap_alone(m):
         set_limits(vm, v_free_severe=0)
 
     def later():
-        """A device that does its work later: only the pagers do not wait for it."""
+        """Use a device that completes later: only the pagers do not wait for it."""
         pager.device.attached = True
         for asynchronous, pagedaemon, fails in ((0, None, False), (1, None, True), (0, m.curcpu, False)):
             vm.sysctl["vm.swap_user_async"] = asynchronous
@@ -222,7 +222,7 @@ def swap_alone(m):
         pager.device.attached = False
 
     def of_the_kernel():
-        """The kernel's own pages are waited for."""
+        """Write the kernel's own pages, which are waited for."""
         kernel_object = vm.objects.kernel_object
         (page,) = idle_pages(vm, kernel_object, [7])
         vm_pageout_flush([_soiled(page, 7)], OBJPC_CLUSTER_OK)
@@ -277,7 +277,7 @@ def swap_alone(m):
 
 @scenario(cpus=1, tags={"object", "io", "vnode", "reference"}, pages=None)
 def files_alone(m):
-    """A CPU reads and writes a file that shrinks and is revoked: who has pages, and who refers to whom."""
+    """A CPU reads and writes a file that shrinks and is revoked: pages and references are right."""
     vm = m.boot(pages=12, l2_size=1, object_hash=1)
 
     def counts(vp, obj):
@@ -344,7 +344,7 @@ def files_alone(m):
         end_of_file(vp)
 
     def revoked():
-        """A file that loses its object while somebody uses it."""
+        """Revoke a file while it is in use."""
         vp, obj = file_object(vm, 1, [0])
         vsetflags(vp, VTEXT | VOBJBUF)
         page = obj.raw_rb_memq[0]
@@ -370,7 +370,7 @@ def files_alone(m):
             vrele(vp)
 
     def left_over(obj):
-        """Pages that were not read are free, unless somebody needs them."""
+        """Fail to read pages: they are freed, unless they are in use."""
         kept = busied_page(vm, obj, 0)
         vm_page_wire(kept)
         vnode_pager_freepage(kept)
@@ -403,7 +403,7 @@ def files_alone(m):
 
 
 class Screen:
-    """A device that shows two frames, which may not be executed."""
+    """A device with two frames of memory, which may not be executed."""
 
     si_object = None
 
@@ -417,7 +417,7 @@ class Screen:
 
 @scenario(cpus=1, tags={"object", "device", "reference"}, pages=None)
 def devices_alone(m):
-    """A CPU uses devices, by their handles and by their frames, and gives all back: each has one object."""
+    """A CPU uses devices, by their handles and by their frames, and drops them: each has one object."""
     vm = m.boot(pages=10, l2_size=1, object_hash=1)
     listed = vm.pager.dev_pager_object_list
 
@@ -468,7 +468,7 @@ def devices_alone(m):
         m.check(not obj.devp.devp_pglist, "and its pages are gone")
 
     def others():
-        """Memory that no pager keeps."""
+        """Memory without a pager that stores it."""
         for page in vm.page.vm_page_array:
             vm.memory.poke(page.phys, 0, "left")
         obj = vm_object_allocate(vm, 2, objt=OBJT_PHYS)

@@ -1,4 +1,4 @@
-"""The cause of a failure: a further face of a known finding is proven one, and nothing else is."""
+"""The cause of a failure: that a known finding causes it is proven, and of nothing else."""
 
 from __future__ import annotations
 

@@ -274,7 +274,7 @@ class Passed:
     failure = None
 
 
-# -- further faces of known findings --------------------------------------------------------------
+# -- known findings elsewhere ---------------------------------------------------------------------
 
 #: A scenario that shows a known finding, and how often it has to be tried.
 SHOWS = {"glob": "mutex_owners_become_readers", "schedules": 100}

@@ -177,9 +177,9 @@ def test_a_known_finding_is_named_with_its_repair(vmsmp):
     assert 1 == ended.code
 
 
-def test_another_finding_s_further_face_is_suspected(vmsmp):
+def test_a_known_finding_is_suspected_where_it_shows_in_another_scenario(vmsmp):
     ended = vmsmp("run", "mutex_owners_become_readers", "--locks", "exact")
-    assert "it may be a further face of known finding downgrade-gives-its-count-away: " in ended.out
+    assert "known finding downgrade-gives-its-count-away may be its cause: " in ended.out
     assert 1 == ended.code
 
 

@@ -162,7 +162,7 @@ def test_fields_are_cells():
 @pytest.mark.parametrize("fields", [{}, {"free": 1}, {"history": 1}])
 def test_a_record_of_nothing_or_with_a_name_that_is_taken_is_refused(fields):
     def program(m, seen):
-        with pytest.raises(ValueError, match="fields must be some"):
+        with pytest.raises(ValueError, match="give at least one field"):
             m.allocate(None, **fields)
         seen.append(True)
 

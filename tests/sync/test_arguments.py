@@ -12,7 +12,7 @@ def test_a_timeout_of_no_ticks_or_more_is_taken_as_it_is():
 
 
 def test_a_negative_timeout_is_refused():
-    with pytest.raises(ValueError, match=r"timo -1: a wait lasts some ticks, or with 0 for ever"):
+    with pytest.raises(ValueError, match=r"timo -1: a timeout is a number of ticks, or 0 for none"):
         ticks(-1)
 
 
@@ -27,7 +27,7 @@ REFUSED = {
     "a wakeup on nobody": (lambda m: m.wakeup_oncpu(None, "c"), "TypeError: a CPU is needed, not None"),
     "a condvar without a lock": (
         lambda m: m.condvar("cv").wait(None),
-        "TypeError: condvar 'cv' is waited for with a lock, not with None",
+        "TypeError: condvar 'cv': wait() needs a lock, not None",
     ),
     "one and a half units": (lambda m: m.semaphore(1.5), "TypeError: semaphore(1.5): a whole number"),
     "less than no units": (lambda m: m.semaphore(-1), "ValueError: semaphore(-1)"),

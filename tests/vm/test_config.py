@@ -27,9 +27,9 @@ from vmsmp.vm.vm_page import PQ_L2_SIZE
         ({"dma_pages": -1}, "dma_pages must not be negative, and is -1"),
         (
             {"map_entry_cache": (8, 0)},
-            "a CPU has at least 1 map entry, and the zone of entries none or more",
+            "a CPU needs at least 1 map entry, and the zone of entries 0 or more",
         ),
-        ({"map_entries": -1}, "a CPU has at least 1 map entry, and the zone of entries none or more"),
+        ({"map_entries": -1}, "a CPU needs at least 1 map entry, and the zone of entries 0 or more"),
         (
             {"map_reserve_slop": 4, "map_reserve_hyst": 5},
             "map_reserve_hyst must be from 0 to map_reserve_slop",

@@ -1,7 +1,7 @@
 """The cause of a failure: which known finding it comes from, shown by that finding's repair.
 
 The defects of the kernel show in more scenarios, and in more ways, than a list can name.  A failure that no
-entry of the list explains is new unless this proves that it is a further face of a known finding:
+entry of the list explains is new unless this proves that a known finding causes it:
 
   * *Its own line.*  With the finding's repair on, and nothing else changed, the line does not fail this way.
     A repair that changes nothing in that run, or does not help it, is not its cause.

@@ -36,7 +36,7 @@ def checkers(
     """Make a fresh set of checkers: all of them if `on`, else only those that explain a lack of progress.
 
     With `free`, only those that work on the free engine; with `races`, the happens-before detector too.
-    At `exact` depth locks are words, at the other one they are not: each has a checker of its own.
+    At the `exact` depth locks are words, at the atomic one they are not: each has a checker of its own.
     """
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:

@@ -17,7 +17,7 @@ from vmsmp.sync.observer import LockObserver
 
 
 class Deadlock(LockObserver):
-    """Reports a deadlock, naming the cycle or what the CPUs wait for, and sleeps that nobody was to end."""
+    """Reports a deadlock, naming the cycle or what the CPUs wait for, and sleeps without any wakeup."""
 
     def __init__(self) -> None:
         # the names of all idents to which a wakeup was sent
@@ -36,7 +36,7 @@ class Deadlock(LockObserver):
             cycle = _cycle(cpu)
             if cycle is not None:
                 names = [_wanted(c) for c in cycle]
-                first = names.index(min(names))  # the same text wherever the search began
+                first = names.index(min(names))  # the same text wherever in the cycle the search began
                 order = names[first:] + names[:first]
                 machine.fail(
                     "deadlock",
@@ -66,7 +66,7 @@ def waits_for(cpu: Cpu) -> list[Cpu]:
     wait = cpu.wants
     if wait is None:
         return []
-    sake = getattr(wait.what, "sake", None)  # it sleeps for this lock, so its own hold counts
+    sake = getattr(wait.what, "sake", None)  # the lock that it sleeps for
     what = sake or wait.what
     if isinstance(what, Cpu):
         return [what]

@@ -17,7 +17,7 @@ class Exclusion(LockObserver):
 
     def acquired(self, cpu: Cpu, lock: Lock, mode: str, tried: bool) -> None:
         if len(lock.holders) == 1:
-            return  # that is `cpu` itself
+            return  # `cpu` is the only holder
         for other, other_mode in list(lock.holders):
             if other is not cpu and EXCLUSIVE in (mode, other_mode):
                 cpu.machine.fail(

@@ -1,8 +1,8 @@
 """Field locks: every access to a field of a shared record holds what the field's letters ask for.
 
 The letters are declared with the fields (`records`), their meaning with the record's class.  Covers
-INV-PB5, INV-Q4 and INV-TK7: who writes object, pindex and valid has the page hard-busied, who moves a
-page has both spinlocks, who looks into an object's tree has its token.
+INV-PB5, INV-Q4 and INV-TK7: writing a page's object, pindex and valid needs the page hard-busied, moving a
+page between queues needs both spinlocks, reading an object's tree needs its token.
 While only one CPU runs, as at boot and after the last join, it needs no locks.
 """
 

@@ -5,8 +5,8 @@ and the reads since, each as an epoch (a CPU and its count).  Order comes from s
 tokens by mode, wakeups, and atomic words (a load acquires, a store releases, the others do both).
 The words inside exact locks order nothing by themselves; the locks do.
 
-In addition, the lock sets of Eraser (TOCS 1997): a cell that several CPUs use, one of them to store, and
-that no lock protects at every access, is a hint, even if this run happened to order the accesses.
+In addition, the lock sets of Eraser (TOCS 1997): a cell that several CPUs access, with at least one store and
+without a lock that is held at every access, is a hint, even if this run happened to order the accesses.
 
 Fields of shared records are checked by the letters that name their locks (`field_locks`); hints, and
 stores that hint readers may miss, race by design.  So do cells that are declared sloppy, with the reason.
@@ -82,7 +82,7 @@ class HappensBefore(LockObserver):
         self._stores: dict[Any, Clock] = {}
         self._readers: dict[Any, Clock] = {}
         self._channels: dict[Any, Clock] = {}
-        # the atomic operation in progress: whether it failed is known at the next one
+        # the atomic operation in progress: whether it fails is known only at the next one
         self._open: tuple[Cpu, int] | None = None
 
     def begin(self, machine: Machine) -> None:

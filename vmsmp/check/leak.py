@@ -1,4 +1,4 @@
-"""Leaks: a CPU that ends its program still holding a lock, and memory that nobody freed."""
+"""Leaks: a CPU that ends its program still holding a lock, and memory that is never freed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmsmp.engine.observer import Observer
 
 
 class Leak(Observer):
-    """Checks what every CPU still holds when it ends, and what is allocated when all have ended."""
+    """Checks what every CPU still holds when it ends, and what is still allocated when all have ended."""
 
     def exits(self, cpu: Cpu) -> None:
         if cpu.held:

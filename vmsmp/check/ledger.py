@@ -1,9 +1,9 @@
 """The ledger: who took each share of a record, where, and at which step.
 
-A share that a CPU owns is given back by that CPU, unless it hands it on and another takes it over; a
-counted one never goes below zero, and where it has an edge it leaves and comes back to zero under another
-share only.  A record is allocated to one, until it is freed (INV-AL1).  The invariant that falls is the
-share's own.  A leak is reported with the place that took the share.
+An owned share is given back by the CPU that took it, unless that CPU hands it on and another takes it over.
+A counted one never goes below zero; if it has an edge, its count changes between 0 and 1 only under another
+share.  A record is allocated to one CPU at a time, until it is freed (INV-AL1).  A failure names the share's
+own invariant.  A leak is reported with the place that took the share.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from vmsmp.records.observer import RecordObserver
 from vmsmp.records.record import Record, has
 from vmsmp.records.share import Edge, Share
 
-#: Of a record of which nobody took a share yet.
+#: The counts of a record of which no share was taken yet.
 _NO_SHARES: Final[Mapping[Share, int]] = {}
-#: Entries told of each record.
+#: How many entries a report shows for each record.
 MEMORY = 8
 #: Frames between the function that takes a share and `source.caller`: the hook and the record's method.
 _TOOK: Final = 3
@@ -31,14 +31,14 @@ _TOOK: Final = 3
 _AFTER: Final = {"gave": " back", "handed": " on", "took over": ""}
 
 
-#: An entry as it is written down, many times for each time that one is read.
+#: An entry as it is stored: a tuple, since far more are written than read.
 _Entry = tuple[int, int, Cpu, str, Share | None, CodeType, int, CodeType | None, dict[str, Any]]
 
 
 class Entry(NamedTuple):
-    """One line of a ledger: `cpu` did that, with a share or without one, in this function for its caller.
+    """One line of a ledger: what `cpu` did (`did`), with which share, in which function and for which caller.
 
-    `record` is the code of the record, `at` the position in the run then, `module` has the caller's globals.
+    `record` is the code of the record, `at` the position in the run, `module` the caller's globals.
     """
 
     record: int
@@ -67,21 +67,20 @@ class Entry(NamedTuple):
 
 
 class Ledger(RecordObserver):
-    """Writes every share down, and speaks when the books do not balance."""
+    """Records every share that is taken or given, and fails the run when they do not balance."""
 
     def __init__(self, *, parallel: bool = False) -> None:
-        # Where CPUs are parallel the word and the book are written one after the other: only at rest do
-        # they agree.
+        # With parallel CPUs the word and the book are not written in one step, so they agree only at rest.
         self._parallel = parallel
         self._position: Callable[[Cpu], int]
-        # in the order of the run: to look for a record's own when they are asked for is cheaper than to sort
+        # in the order of the run: finding a record's entries when needed is cheaper than sorting them in
         self._entries: list[_Entry] = []
         # by the record's code
         self._counts: dict[int, dict[Share, int]] = {}
         self._owners: dict[int, _Entry] = {}
-        # what must be back when all is over, by the record's code: in the order first taken
+        # shares that must be back at the end of the run, by the record's code: in the order first taken
         self._due: dict[tuple[int, Share], Record] = {}
-        # as many as may be out when all is over of shares that must balance: those when the first CPU
+        # how many shares that must balance may be out at the end of the run: as many as when the first CPU
         # started; only a scenario, which declares its CPUs, promises that
         self._before: dict[tuple[int, Share], int] | None = None
         self._promised = False
@@ -103,7 +102,8 @@ class Ledger(RecordObserver):
         """Note who changed a share, in which frame."""
         caller = source.outer(frame)
         code, module = (caller.f_code, caller.f_globals) if caller is not None else (None, {})
-        # the line is told from the instruction when an entry is read, and whether the caller is machinery
+        # the line, and whether the caller is machinery, are derived from the instruction when an entry is
+        # read
         entry = record.code, self._position(cpu), cpu, did, share, frame.f_code, frame.f_lasti, code, module
         self._entries.append(entry)
         return entry
@@ -125,11 +125,11 @@ class Ledger(RecordObserver):
         return [str(Entry(*entry)) for entry in reversed(list(islice(found, MEMORY)))]
 
     def counts(self, record: Record) -> Mapping[Share, int]:
-        """How many shares of each kind are out; kinds that nobody ever took may be left out."""
+        """How many shares of each kind are out; kinds that were never taken may be missing."""
         return self._counts.get(record.code, _NO_SHARES)
 
     def allocated_to(self, record: Record) -> Entry | None:
-        """Who was given the record, if it is allocated."""
+        """The entry of the record's allocation, if it is allocated."""
         entry = self._owners.get(record.code)
         return None if entry is None else Entry(*entry)
 
@@ -191,7 +191,7 @@ class Ledger(RecordObserver):
 
     def freed(self, cpu: Cpu, record: Record) -> None:
         self._write(cpu, record, "frees it", None, source.caller(1))
-        self._owners.pop(record.code, None)  # an allocator may have lost it to who frees it now
+        self._owners.pop(record.code, None)  # the CPU that frees it need not be the one it was allocated to
 
     # -- leaks ----------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class Ledger(RecordObserver):
         self._balance(machine)
 
     def _balance(self, machine: Machine) -> None:
-        """Compare what is out of shares that must balance with what was as the first CPU started."""
+        """Compare the counts of shares that must balance with those when the first CPU started."""
         if self._before is None:
             return
         before, after = self._before, self._balanced()

@@ -1,10 +1,10 @@
 """Livelock: CPUs run without making progress.
 
-The engine notices when only spinning is left, or when the step limit is reached (its second half has
-fair picks).  This observer reports which steps each CPU repeats, and which CPUs wait for locks that
-others got meanwhile.  Near the step limit it looks for a lasso (`check.lasso`), to report since when the
-same steps repeat.  Only where the whole state has come back, too, does it say that there is no end: other
-runs that repeat their steps may count in what is not part of them.  INV-PG1.
+The engine notices when only spinning is left, or when the step limit is reached (in its second half picks
+are fair).  This observer reports which steps each CPU repeats, and which CPUs wait for locks that others
+got meanwhile.  Near the step limit it looks for a lasso (`check.lasso`), to report since when the same steps
+repeat.  It says that the run is endless only if the whole state has come back, too: other runs that repeat
+their steps may count something that the steps do not show.  INV-PG1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vmsmp.sync.lock import Lock
 
 #: The last steps that are searched for repetition if there is no lasso.
 WINDOW = 400
-#: What is said of a run that has come back to a state.
+#: The message for a run that has come back to a state.
 COMES_BACK = "the same steps come back, and what they use is as it was"
 #: How many operations of one iteration a report shows per CPU.
 _SHOWN = 12
@@ -36,12 +36,12 @@ class Livelock(Observer):
     free = False
 
     def __init__(self) -> None:
-        # when to look next; the loop, if any, since when it is watched, and the state then
+        # when to look next; the loop, if any, when its watch began, and the state then
         self._next = 0
         self._turn: list[int] = []
         self._since = 0
         self._state: object = None
-        #: Whether the state was that one whenever it was looked at since, and it was.
+        #: Whether the state has been looked at since, and was the same each time.
         self._comes_back: bool | None = None
         #: By waiting CPU: its wait, and how often the lock had been granted when the watch began.
         self._waits: dict[Cpu, tuple[Any, int]] = {}
@@ -58,7 +58,7 @@ class Livelock(Observer):
             return
         if self._turn:
             self._comes_back = self._comes_back is not False and state_of(machine) == self._state
-            # a look takes long, so there are few: after one turn, two, four and so on
+            # comparing states is slow, so it is done rarely: after one turn, two, four and so on
             self._next = now + (now - self._since if self._comes_back else machine.options.max_steps)
             return
         log = machine.engine.log[:-1]  # the last operation is not performed yet and may fail

@@ -1,12 +1,12 @@
 """Lock order by class, from a run in which nothing deadlocked (lockdep, WITNESS, Goodlock).
 
-Asking for B while holding A, ready to wait, is an edge A -> B.  A cycle of edges is a deadlock that
-another schedule may reach, unless one CPU made two of its edges, the edges share a lock held around
-both (a gate), a spawn or join orders them, or readers meet readers only.
+A request for B that may wait, made while holding A, is an edge A -> B.  A cycle of edges is a deadlock that
+another schedule may reach, unless one CPU made two of its edges, a lock is held around two of them (a gate),
+a spawn or join orders them, or readers meet only readers.
 
 Spinlocks are ordered among spinlocks, lockmgr locks among lockmgr locks, mutexes among mutexes.  A token is
-never an edge: a CPU that waits for one gives up its own.  (A spinlock held while waiting for any of the
-others is misuse, not order.)  A try makes no edge, but what it took is held like anything else.
+never an edge: a CPU that waits for one gives up its own.  (Holding a spinlock while waiting for one of the
+others is misuse, not order.)  A try makes no edge, but a lock that it took is held like any other.
 Locks of one class are ordered by instance.  INV-DL.
 """
 
@@ -40,7 +40,7 @@ class _Edge(NamedTuple):
 
 
 class _Request(NamedTuple):
-    """`cpu` asked for `lock` in `mode` with that in hand."""
+    """`cpu` asked for `lock` in `mode` while holding `held`."""
 
     cpu: Cpu
     lock: Lock
@@ -51,8 +51,8 @@ class _Request(NamedTuple):
 class LockOrder(LockObserver):
     """Builds the graph of one execution and fails the CPU whose request closes a cycle.
 
-    Most executions have no cycle even of names, so edges and clocks are made when a first one is there.
-    `parallel`: CPUs call its hooks at the same time.
+    Most executions have no cycle of lock names, so edges and clocks are made only when there is one.
+    `parallel`: CPUs call the hooks at the same time.
     """
 
     def __init__(self, *, parallel: bool = False) -> None:
@@ -60,12 +60,12 @@ class LockOrder(LockObserver):
         self._edges: dict[str, list[_Edge]] = {}
         self._known: set[tuple[str, str, str, str, int, frozenset[tuple[str, str]], int]] = set()
         self._clocks = Clocks()
-        # requests that were looked at since the last spawn or join, with all that was held then
+        # requests seen since the last spawn or join, with all locks held then
         self._seen: set[tuple[Any, ...]] = set()
-        # which names were asked for while which were held, and whether that leads in a circle
+        # which names were asked for while which were held, and whether that graph has a cycle
         self._targets: dict[str, set[str]] = {}
         self._cyclic = False
-        # spawns, joins and requests that edges and clocks do not know yet
+        # spawns, joins and requests that are not in the edges and clocks yet
         self._untold: list[tuple[Callable[[Clocks, Cpu, Cpu], None], Cpu, Cpu] | _Request] = []
 
     def begin(self, machine: Machine) -> None:
@@ -101,7 +101,7 @@ class LockOrder(LockObserver):
                 break
         else:
             return
-        # CPUs ask for the same again and again, and names cost more than the locks themselves
+        # CPUs repeat the same requests, and names cost more than the locks themselves
         parts: list[Any] = [cpu, lock, mode]
         for hold in cpu.held:
             parts += (hold.lock, hold.mode)
@@ -111,7 +111,7 @@ class LockOrder(LockObserver):
             self._note(_Request(cpu, lock, mode, tuple(cpu.held)))
 
     def _note(self, request: _Request) -> None:
-        """Take the request into the graph of names; into that of edges if there may be a cycle."""
+        """Add the request to the graph of names, and to that of edges if there may be a cycle."""
         if self._parallel:
             self._add_edges(request)
             return
@@ -134,7 +134,7 @@ class LockOrder(LockObserver):
                     what(self._clocks, cpu, child)
 
     def _leads(self, start: str, end: str) -> bool:
-        """Whether names asked for lead from the one to the other."""
+        """Whether the graph of names has a path from `start` to `end`."""
         reached, left = {start}, [start]
         while left:
             name = left.pop()
@@ -146,7 +146,7 @@ class LockOrder(LockObserver):
         return False
 
     def _add_edges(self, request: _Request) -> None:
-        """An edge to the lock from each one of its kind that the CPU holds, if it is new."""
+        """Add an edge to the lock from each lock of its kind that the CPU holds, if it is new."""
         cpu, lock, mode, in_hand = request
         for hold in in_hand:
             held: Lock = hold.lock
@@ -207,17 +207,17 @@ class LockOrder(LockObserver):
 
 
 def _ordered(held: Lock, lock: Lock) -> bool:
-    """Whether an order is kept between a lock in hand and another one."""
+    """Whether a held lock and another one must be taken in one order."""
     return held is not lock and held.kind == lock.kind
 
 
 def _names(held: Lock, lock: Lock) -> tuple[str, str]:
-    """What an edge is from and to: classes, or instances of one class."""
+    """The two ends of an edge: classes, or instances of one class."""
     return (held.name, lock.name) if held.klass == lock.klass else (held.klass, lock.klass)
 
 
 def _together(a: _Edge, b: _Edge) -> bool:
-    """Whether two CPUs could stand in these two waits at the same time."""
+    """Whether two CPUs could be in these two waits at the same time."""
     if a.cpu == b.cpu:
         return False
     for name, mode in a.gates:

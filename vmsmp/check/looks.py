@@ -1,9 +1,9 @@
-"""What each CPU has looked at since it last woke, and what it wrote: read off a run's log, each entry once.
+"""What each CPU has read since it last woke, and what it has written, taken from a run's log.
 
-An access under a lock is an access to the lock, so data that are no cells count by the lock that guards
-them.  The words inside a lock count as the lock does; those of the sleep queues do not count, since every
-sleep and every wakeup touches them.  Two accesses to one object, one of them a write, come in the same order
-in all runs that differ only in the order of independent steps, so every comparison of such places does, too.
+An access under a lock counts as one to the lock, so data other than cells count by the lock that guards them.
+The words inside a lock count as the lock; those of the sleep queues do not count, since every sleep and every
+wakeup touches them.  Two accesses to one object, one of them a write, come in the same order in all runs that
+differ only in the order of independent steps, and so does every comparison of their places.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vmsmp.engine import ops
 from vmsmp.engine.machine import Machine
 from vmsmp.sync.sleepq.exact import CpuQueue, ExactSleepQueues
 
-#: Kinds that access shared state: words, and locks taken or given back.
+#: Kinds of operation that access shared state: words, and locks taken or given back.
 _ACCESSES: Final = ops.which(lambda kind: kind.subject in (ops.Subject.WORD, ops.Subject.LOCK))
 
 
@@ -30,17 +30,17 @@ class Looks:
         self.looked: dict[int, dict[int, int]] = {}
         #: By CPU: the last write to each object.
         self.wrote: dict[int, dict[int, int]] = {}
-        # CPUs that have come to a sleep: what they do from there on is no look
+        # CPUs that have begun to sleep: their operations from there on do not count
         self._asleep: set[int] = set()
-        # where sleeps have ended, and whose, as far as the log is not read
+        # where sleeps have ended, and whose, in the part of the log that is not read yet
         self._ends: deque[tuple[int, int]] = deque()
 
     def woken(self, cpu: int) -> None:
-        """A CPU's sleep ends here, or does not begin."""
+        """Note that a CPU's sleep ends here, or does not begin."""
         self._ends.append((len(self._machine.engine.log), cpu))
 
     def read_to(self, end: int) -> None:
-        """Take in the log up to there."""
+        """Read the log up to `end`."""
         log = self._machine.engine.log
         for at in range(self._seen, end):
             self._end_sleeps(at)
@@ -53,7 +53,7 @@ class Looks:
         self._end_sleeps(end)
 
     def _end_sleeps(self, at: int) -> None:
-        """Take in the ends of sleeps up to there."""
+        """Apply the ends of sleeps up to `at`."""
         while self._ends and self._ends[0][0] <= at:
             _, cpu = self._ends.popleft()
             self._asleep.discard(cpu)
@@ -74,7 +74,7 @@ class Looks:
                 self.wrote.setdefault(cpu, {})[what] = at
 
     def writers_since(self, cpu: int) -> dict[int, tuple[int, int]]:
-        """What other CPUs wrote after `cpu` last looked at it: by object, the writer and the place."""
+        """What other CPUs wrote after `cpu` last read it: by object, the writer and the place."""
         stale: dict[int, tuple[int, int]] = {}
         looked = self.looked.get(cpu, {})
         for other, written in self.wrote.items():

@@ -1,9 +1,9 @@
-"""Lock misuse: what the kernel asserts or forbids, whether or not it goes wrong this time.
+"""Lock misuse: what the kernel asserts or forbids, even if it does no harm this time.
 
-INV-SP5, INV-TK5, INV-TK8: no sleep while a spinlock is held, no release of what another CPU holds, no
-exclusive request over the CPU's own shared hold, no recursion on a spinlock, no sleep with PINTERLOCKED on
-what was not interlocked (the kernel returns from it at once, and nobody notices).
-Recursion on the CPU's own exclusive token never waits, and so may come with a spinlock held.
+INV-SP5, INV-TK5, INV-TK8: no sleep while a spinlock is held, no release of a lock that another CPU holds, no
+exclusive request over the CPU's own shared hold, no recursion on a spinlock, no sleep with PINTERLOCKED on an
+ident that was not interlocked (in the kernel such a sleep returns at once, unnoticed).
+Recursion on the CPU's own exclusive token never waits, so it is allowed with a spinlock held.
 (Tokens out of LIFO order are caught by the token itself, as in the kernel.)
 """
 
@@ -19,7 +19,7 @@ from vmsmp.sync.ident import ident_name
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.observer import LockObserver
 
-#: Announcements remembered of each CPU; one that is not slept on is forgotten in the end.
+#: How many announcements are remembered for each CPU; the oldest are forgotten.
 ANNOUNCED: Final = 64
 
 
@@ -32,10 +32,10 @@ def _held_spinlock(cpu: Cpu) -> Lock | None:
 
 
 class Misuse(LockObserver):
-    """Fails the CPU that does what it must not."""
+    """Fails the CPU that misuses a lock or a sleep."""
 
     def __init__(self) -> None:
-        #: What each CPU announced to sleep on, and has not slept on since.
+        #: The idents that each CPU has announced, and not slept on since.
         self._announced: dict[Cpu, deque[Any]] = {}
 
     def begin(self, machine: Machine) -> None:
@@ -50,7 +50,7 @@ class Misuse(LockObserver):
                 return
 
     def _suspect(self, cpu: Cpu, lock: Lock, mode: str) -> None:
-        """Judge a request for a lock in hand, or for one that sleeps with a spinlock in hand."""
+        """Judge a request for a lock that the CPU holds, or for one that sleeps while it holds a spinlock."""
         recursion = lock.kind == "token" and cpu.holds(lock, EXCLUSIVE)
         spin = _held_spinlock(cpu)
         if lock.sleepable and spin is not None and not recursion:

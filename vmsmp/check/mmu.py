@@ -1,10 +1,10 @@
-"""Translations: what a CPU has cached gives it nothing that it has lost.
+"""Translations: no CPU uses a cached translation that was invalidated.
 
-INV-T1: no CPU uses more of a page than the tables said when the last flush of the page was done, as whoever
-flushed it promised (`Mmu.settled`).  INV-T2: no CPU uses another address space's translation.  INV-T5: no
-CPU uses a translation whose frame has been given to somebody else since the tables were read.
-Judged when memory is accessed: an entry that nobody uses harms nobody, and one with fewer rights than the
-tables give is none of these.
+INV-T1: no CPU uses more rights to a page than the tables gave when the last flush of the page was done, as
+the CPU that flushed it promised (`Mmu.settled`).  INV-T2: no CPU uses another address space's translation.
+INV-T5: no CPU uses a translation whose frame has got a new owner since the tables were read.
+Judged when memory is accessed: a stale entry that is not used does no harm, and one with fewer rights than
+the tables give breaks no rule.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from vmsmp.mmu.walk import Translation
 
 @dataclass(slots=True)
 class _Walk:
-    """A walk under way, from its first read on."""
+    """A walk in progress, from its first read on."""
 
     root: int
     va: int
     #: How often the frame had changed hands when the last entry was read.
     tenure: int = 0
-    #: The flush that was done meanwhile.
+    #: The flush that was done during the walk.
     settled: _Settled | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A flush was done: by whom, at which position in the run, and what the tables said of a page then."""
+    """A flush: by which CPU, at which position in the run, and what the tables said of a page then."""
 
     cpu: Cpu
     at: int
@@ -90,7 +90,7 @@ class Translations(MmuObserver):
         walk = self._walks[cpu.index]
         walk.tenure = len(self._given.get(found.frame_at(walk.va), ()))
         if walk.settled is not None and found.within(cpu.mmu.mmu.peek(walk.root, walk.va)):
-            walk.settled = None  # they have been given anew since
+            walk.settled = None  # the tables have given the rights again since
 
     def filled(self, cpu: Cpu, entry: Translation) -> None:
         walk = self._walks.pop(cpu.index)
@@ -160,7 +160,7 @@ class Translations(MmuObserver):
 
 
 def gives(said: Translation | None, entry: Translation, va: int, access: Access) -> bool:
-    """Whether tables that said so would have allowed the access by that entry."""
+    """Whether tables with the translation `said` would have allowed the access by that entry."""
     return (
         said is not None
         and (said.frame_at(va), said.key) == (entry.frame_at(va), entry.key)
@@ -171,16 +171,16 @@ def gives(said: Translation | None, entry: Translation, va: int, access: Access)
 
 
 def use(cpu: Cpu, entry: Translation, va: int, access: Access, filled: int) -> str:
-    """The use of an entry, which was filled at that position in the run, as a report tells it."""
+    """The use of an entry, which was filled at that position in the run, as text for a report."""
     does = "stores to" if access.write else "fetches from" if access.fetch else "loads from"
     return f"{cpu} {does} {va:#x} by an entry of its TLB: {entry}, filled at step {step_at(cpu, filled)}"
 
 
 def position(cpu: Cpu) -> int:
-    """The position in the run; to number the step there takes a walk through the run (`step_at`)."""
+    """The position in the run; finding its step number takes a walk through the log (`step_at`)."""
     return cpu.machine.engine.position(cpu)
 
 
 def step_at(cpu: Cpu, position: int) -> int:
-    """The step that a report tells for a position in the run."""
+    """The step number that a report shows for a position in the run."""
     return cpu.machine.engine.step_at(position)

@@ -1,9 +1,9 @@
-"""Rules of records, asked of whatever was written last.
+"""Rules of records, evaluated for the record that was written last.
 
 In the controlled engine the record that an operation wrote is judged at the next arrival, when that
-step is over and all CPUs stand before their next operation: by the rules of its type for what was
-written.  In the free engine, which has no steps, all records are judged at every rendezvous, and rules
-of single accesses, stores to words and uses of freed words are not.
+step is over and all CPUs are stopped before their next operation: by the rules of its type for what was
+written.  In the free engine, which has no steps, all records are judged at every rendezvous, but not single
+accesses, stores to words and uses of freed words.
 Events of the subsystem and uses of freed memory (INV-UAF) are judged when they happen.
 The rules themselves are in `check.vm`; this module knows no kernel structure.
 """
@@ -25,34 +25,34 @@ from vmsmp.sync.lock import Lock
 from vmsmp.sync.observer import LockObserver
 from vmsmp.vm.observer import VmObserver
 
-# Asked at every step, so without a look into another module.
+# Tested at every step, so copied here to save the lookup in another module.
 _RECORD: Final = ~PART_BITS
 _NONE: Final = Rules(Record)
 
 
 class _Rare(NamedTuple):
-    """What few operations are about to do."""
+    """What only few operations do."""
 
-    #: What the operation begins, if it begins anything that is judged as a whole.
+    #: The span that the operation begins, if it begins one.
     opens: Opens | None
-    #: Whether it stores to a word that may not be stored to.
+    #: Whether it stores to a word that must not be stored to.
     loses: bool
 
 
 class _Judge(NamedTuple):
-    """What to do about an operation, by what of a record it is about and how."""
+    """The rules for an operation, by its kind and by the part of the record that it is about."""
 
-    #: The rules to ask once the step is over.
+    #: The rules to evaluate once the step is over.
     rules: tuple[Rule, ...]
     rare: _Rare | None
 
 
-#: Judges by the part of a record and the kind of operation, as a code has them; made as they are needed.
+#: Judges by the part of a record and the kind of operation, as in a code; made when first needed.
 _Judges = dict[int, _Judge]
 
 
 class Records(RecordObserver, LockObserver, VmObserver):
-    """Asks the rules; `ledger` knows which shares are out."""
+    """Evaluates the rules; `ledger` knows which shares are out."""
 
     of_records = True
 
@@ -72,15 +72,15 @@ class Records(RecordObserver, LockObserver, VmObserver):
             if not parallel
         }
         self._events = {type_: rule for part in self._system for type_, rule in part.events.items()}
-        # what was written by the step under way, and the rules to be asked after it
+        # what the step in progress wrote, and the rules to evaluate after it
         self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()
-        # by the code of operations on it: a record with its judges; None for what has no rules
+        # by the code of operations on it: a record with its judges; None for one without rules
         self._known: dict[int, tuple[Record, _Judges] | None] = {}
         self._parallel = parallel
-        # what CPUs are in the middle of
+        # the spans that CPUs are in
         self._spans: dict[Cpu, Span] = {}
-        # freed memory that somebody could still touch, by the code of operations on it
+        # freed memory that a CPU could still access, by the code of operations on it
         self._freed: dict[int, Record] = {}
 
     def begin(self, machine: Any) -> None:
@@ -93,7 +93,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
     # -- after a step ---------------------------------------------------------------------------
 
     def op(self, cpu: Cpu, code: int) -> None:
-        # at every step, so all in one function; what most steps lack comes first
+        # at every step, so all in one function, with the most frequent exits first
         if self._asked:
             asked, self._asked = self._asked, ()
             for rule in asked:
@@ -123,7 +123,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
             self._handle(cpu, self._touched, code, rare)
 
     def _handle(self, cpu: Cpu, record: Record, code: int, rare: _Rare) -> None:
-        """Begin a span with the operation, or fail it for losing what others changed."""
+        """Begin a span with the operation, or fail it for overwriting changes of other CPUs."""
         if rare.opens is not None:
             span = rare.opens(cpu, record, code)
             if span is not None:
@@ -133,7 +133,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
             self.tell(cpu.machine, record, Broken("INV-PB7", text))
 
     def _go_on(self, cpu: Cpu, known: tuple[Record, _Judges] | None, code: int) -> None:
-        """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
+        """Judge the CPU's span, if its next operation does not belong to it."""
         span = self._spans[cpu]
         if known is None or not span.lasts(known[0], code):
             del self._spans[cpu]

@@ -61,7 +61,7 @@ class Rules:
     record: type[Record]
     #: Evaluated after a step that wrote the field or word of that name ("" for the record's own identity,
     #: its spinlock and its plain slots), when all CPUs are stopped before their next operation.  Not after
-    #: one that took the spinlock: nothing is changed yet.
+    #: one that took the spinlock, since nothing has changed then.
     written: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     #: Evaluated for every record when all CPUs are stopped: the first rule for all, then the second.
     at_rest: tuple[Rule, ...] = ()

@@ -275,9 +275,9 @@ class Allocator(Sequential):
 class BuddyBlocks(Sequential):
     """A buddy allocator over zones `(name, first, end)`, which are asked in this order.
 
-    A state has, by zone, the set of its free frames.  Which free blocks there are follows from it: merged as
-    far as they go.  `alloc` returns the lowest of the smallest blocks that fit, from the first zone that has
-    one; with `may_fail` it may pass zones by, since it looks at them one after the other.
+    A state has, by zone, the set of its free frames.  The free blocks follow from it: frames are merged into
+    the largest possible blocks.  `alloc` returns the lowest of the smallest blocks that fit, from the first
+    zone that has one; with `may_fail` it may skip zones, since it looks at them one after the other.
     """
 
     operations = ("alloc", "free")
@@ -358,7 +358,7 @@ class Residency(Sequential):
 
 
 class AddressMap(Sequential):
-    """A map of so many pages: each is free, None, or mapped with `(rights, inheritance)`.
+    """A map of `pages` pages: each is free (None), or mapped with `(rights, inheritance)`.
 
     Ranges are given by their first page and their number of pages.
     """
@@ -366,7 +366,7 @@ class AddressMap(Sequential):
     operations = ("map", "find", "remove", "protect", "inherit", "allows", "fork")
 
     def __init__(self, pages: int, inheritance: Hashable, none: Hashable) -> None:
-        """`inheritance` is that of a new range, `none` that of what a fork leaves out."""
+        """`inheritance` is that of a new range, `none` that of a range that a fork leaves out."""
         self.pages = pages
         self.inheritance = inheritance
         self.none = none
@@ -376,14 +376,14 @@ class AddressMap(Sequential):
         return (None,) * self.pages
 
     def map(self, state: Any, first: int, count: int, prot: int) -> Outcomes:
-        """Map a range unless a page of it is mapped; return whether that was so."""
+        """Map a range unless a page of it is mapped; return whether it was mapped."""
         if any(state[first : first + count]):
             yield state, False
         else:
             yield _changed(state, first, count, (prot, self.inheritance)), True
 
     def find(self, state: Any, count: int, prot: int) -> Outcomes:
-        """Map a range where there is room first; return its first page, or None."""
+        """Map a range at the first place with room; return its first page, or None."""
         for first in range(self.pages - count + 1):
             if not any(state[first : first + count]):
                 yield _changed(state, first, count, (prot, self.inheritance)), first
@@ -394,12 +394,12 @@ class AddressMap(Sequential):
         yield _changed(state, first, count, None), None
 
     def protect(self, state: Any, first: int, count: int, prot: int) -> Outcomes:
-        """Give what is mapped in the range these rights; holes are passed over."""
+        """Give the mapped pages of the range these rights; skip holes."""
         changed = [page and (prot, page[1]) for page in state[first : first + count]]
         yield (*state[:first], *changed, *state[first + count :]), None
 
     def inherit(self, state: Any, first: int, count: int, inheritance: Hashable) -> Outcomes:
-        """Let what is mapped in the range be inherited so; holes are passed over."""
+        """Give the mapped pages of the range that inheritance; skip holes."""
         changed = [page and (page[0], inheritance) for page in state[first : first + count]]
         yield (*state[:first], *changed, *state[first + count :]), None
 
@@ -408,7 +408,7 @@ class AddressMap(Sequential):
         yield state, all(page and page[0] & prot == prot for page in state[first : first + count])
 
     def fork(self, state: Any) -> Outcomes:
-        """Return all pages as a copy of the map has them."""
+        """Return the pages of a forked copy of the map."""
         yield state, tuple(None if page and page[1] == self.none else page for page in state)
 
 

@@ -1,10 +1,10 @@
 """Starvation: an expected event never happens, although every CPU gets its turns.
 
 Two things can be *hot*: an obligation that a program declares (`m.hot`, until `m.cold`), and a CPU that
-waits for a lock.  Their temperature is the number of steps they have been hot on fair picks, that is, in
-the second half of the step limit; an unfair schedule proves nothing.  A quarter of the limit is too hot,
-for a lock only if others got it meanwhile, at least `BYPASSES` times.  An obligation that is still hot
-when all CPUs have ended was never met.  INV-PG2, as far as a run can show it.
+waits for a lock.  Their temperature is the number of steps that they have been hot under fair picks, that is,
+in the second half of the step limit; an unfair schedule proves nothing.  A quarter of the limit is too hot;
+for a waiter only if others have got the lock at least `BYPASSES` times meanwhile.  An obligation that is
+still hot when all CPUs have ended was never met.  INV-PG2, as far as a run can show it.
 
 Hot and cold states as in Coyote's liveness monitors (Deligiannis et al., FAST 2016).
 """

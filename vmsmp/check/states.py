@@ -1,7 +1,7 @@
-"""Locks without words: at the atomic depth, what a lock says of itself must match its owners.
+"""Locks without words: at the atomic depth, the state of a lock must match its owners.
 
 The predicates belong to the locks (`check_word`, `check_rest`), as at the exact depth (`check.words`).  A
-lock is looked at before the operation that follows one of its own, and at the end of a run.
+lock is checked after each of its operations, before the next operation of any CPU, and at the end of a run.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from vmsmp.engine.observer import Observer
 from vmsmp.records.record import PART_BITS, SPIN
 from vmsmp.sync.lock import Lock
 
-#: Which part of a record an operation is about, and those about its spinlock.
+#: The part bits of a record's operations, and their value for its spinlock.
 _PART: Final = PART_BITS & ~ops.KIND_MASK
 _SPIN: Final = SPIN << ops.CPU_BITS + ops.KIND_BITS
-#: Codes of operations on what has a reserved identity are from the first to below the second.
+#: Codes of operations on objects with reserved identities lie from the first up to the second.
 _FIRST_RESERVED: Final = FIRST_BLOCK << ops.CPU_BITS + ops.KIND_BITS
 _FIRST_NAMED: Final = FIRST_NAMED << ops.KIND_BITS
 
@@ -28,7 +28,7 @@ class LockStates(Observer):
     """Checks the lock that was used last; at the end of a run, all that were used."""
 
     def __init__(self) -> None:
-        # by identity; None for what is no lock
+        # by identity; None for an object that is no lock
         self._known: dict[int, Lock | None] = {}
         self._used: Lock | None = None
 
@@ -45,7 +45,7 @@ class LockStates(Observer):
                 cpu.machine.fail("check", f"state of {lock}: {wrong}", [lock.state()])
         if code & 1:
             if code & _PART != _SPIN and _FIRST_RESERVED <= code < _FIRST_NAMED:
-                return  # of what has reserved identities only the spinlocks of records are locks
+                return  # among objects with reserved identities only the spinlocks of records are locks
             ident = code >> ops.KIND_BITS
             try:
                 self._used = self._known[ident]

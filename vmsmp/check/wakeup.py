@@ -3,13 +3,12 @@
 All proofs are made when no CPU can run and before any timeout fires:
   * the caller's predicate (`overdue`) says that the sleep should be over;
   * the CPU sleeps but is on no sleep queue (INV-SL1): a wakeup removed it before it slept;
-  * a wakeup of its ident was sent before it announced the sleep, and what it saw of what the sender had
-    written by then is older; it did not look again (`check.looks`).
-A sleep that only its timeout would end is reported too: the kernel hides lost wakeups behind timeouts.  One
-of which nothing tells that it should have been over is a delay.  Where no timeout will come, more
-counts:
-  * a wakeup that woke nobody was sent before the sleep, and nothing that the sleeper saw is newer;
-  * what the sleeper looked at has changed since, and no wakeup followed.
+  * a wakeup of its ident was sent before it announced the sleep, and it has read what the sender had written
+    by then only before the sender wrote it (`check.looks`).
+A sleep that only its timeout would end is reported too, since the kernel hides lost wakeups behind timeouts;
+but without one of these proofs it counts as a delay.  If no timeout will come, two more proofs are enough:
+  * a wakeup that woke no CPU was sent before the sleep, and the sleeper has read nothing newer;
+  * what the sleeper read has changed since, and no wakeup followed.
 INV-SL3, INV-SL4, INV-LK7, INV-MX5.
 """
 
@@ -35,18 +34,18 @@ from vmsmp.sync.thread import TDF_TSLEEPQ
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A wakeup: of what ident and domain, who sent it, where in the log, and from which line."""
+    """A wakeup: its ident and domain, its sender, its place in the log, and its line of code."""
 
     asleep: tuple[Any, int]
     cpu: Cpu
     at: int
     code: CodeType
     instruction: int
-    #: Where in the log the sender last sent this ident one before, or -1.
+    #: Where in the log the sender's previous wakeup of this ident is, or -1.
     before: int
-    #: Whether a CPU that slept was woken; one that was only interlocked does not count.
+    #: Whether it woke a sleeping CPU; one that was only interlocked does not count.
     woke: bool = False
-    #: What the sender had written since it last sent this ident a wakeup: by object, where in the log.
+    #: What the sender wrote since its previous wakeup of this ident: by object, where in the log.
     wrote: dict[int, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -68,7 +67,7 @@ class LostWakeup(LockObserver):
         self._calls: dict[str, list[Call]] = {}
         # the last one of each CPU to each name
         self._last: dict[tuple[Cpu, str], Call] = {}
-        # how many of them have got what their senders wrote
+        # for how many of them `wrote` is filled in
         self._told = 0
         self._in_order: list[Call] = []
         # where in the log each CPU last announced a sleep, and where it was last woken
@@ -139,7 +138,7 @@ class LostWakeup(LockObserver):
                     self._judge(machine, cpu, final=final)
 
     def _read(self, machine: Machine) -> None:
-        """Take in the log, and what the senders of wakeups had written by then."""
+        """Read the log, and fill in what the senders of wakeups had written."""
         for call in self._in_order[self._told :]:
             self._looks.read_to(call.at)
             written = self._looks.wrote.get(call.cpu.index, {})
@@ -167,7 +166,7 @@ class LostWakeup(LockObserver):
             self._judge_silence(machine, sleeper, name)
 
     def _missed(self, sleeper: Cpu) -> Iterator[Call]:
-        """The wakeups that others sent to its ident since it last woke, last first: none has reached it."""
+        """Yield the wakeups of its ident that others sent since it last woke, last first: it missed them."""
         assert sleeper.wants is not None
         asleep = (sleeper.wants.what, sleeper.td.td_wdomain)
         since = self._since.get(sleeper, -1)
@@ -178,13 +177,13 @@ class LostWakeup(LockObserver):
                 yield call
 
     def _compare(self, sleeper: Cpu, call: Call) -> tuple[bool, bool]:
-        """Whether of what the sender had written the sleeper saw anything before, and anything after."""
+        """Whether the sleeper read anything that the sender wrote before it was written, and after."""
         looked = self._looks.looked.get(sleeper.index, {})
         seen = [(looked[what], at) for what, at in call.wrote.items() if what in looked]
         return any(look < at for look, at in seen), any(look > at for look, at in seen)
 
     def _judge_silence(self, machine: Machine, sleeper: Cpu, name: str) -> None:
-        """Fail if what the sleeper looked at has changed, and no wakeup followed."""
+        """Fail if something that the sleeper read has changed, and no wakeup followed."""
         # others touch a lock, or the inside of another primitive, for many reasons
         inside = {getattr(owner, "ident", None) for owner in machine.words.values()}
         stale = {

@@ -1,13 +1,13 @@
-"""The state of a whole machine as a value, to see whether a run has come back to it.
+"""The state of a whole machine as a value, to test whether a run has come back to it.
 
 It has all that the next steps depend on, as far as Python shows it: virtual time, positions of random
-numbers, every word, lock and field, what each CPU stands before, and the variables of the program's own
-functions with what hangs on them.  What cannot be looked into (an iterator, a file) is never as it was.
+numbers, every word, lock and field, each CPU's next operation, and the variables of the program's own
+functions with everything reachable from them.  An opaque object (an iterator, a file) never compares equal.
 
-Deviations: the position of a `for` loop is told from its variable if it goes over `range`, `m.rounds` or
-`enumerate`, and else counts as one that is never as it was; global variables of modules, and attributes of
-the kernel's Python objects that are no fields, are left out.  An object that our own code makes anew in each
-turn (for a wait for a token) is never as it was, so such a run counts as one whose state does not come back.
+Deviations: the position of a `for` loop is taken from its variable if it goes over `range`, `m.rounds` or
+`enumerate`; any other loop never compares equal.  Global variables of modules, and attributes of the kernel's
+Python objects other than fields, are left out.  An object that vmsmp makes in each turn of a loop (for a wait
+for a token) never compares equal, so the state of such a run never comes back.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from vmsmp.engine.cpu import Cpu
     from vmsmp.engine.machine import Machine
 
-#: Parts of one state that are looked at; what has more counts as never the same.
+#: The most parts of a state that are compared; a state with more never compares equal.
 MOST: Final = 20_000
 
-#: What is called for turns that are counted, and how many instructions such a call may have.
+#: The calls that make a counted loop, and how many instructions such a call may have.
 _COUNTING: Final = ("range", "rounds", "enumerate")
 _CALL: Final = 16
-#: Instructions that do nothing of their own.
+#: Instructions without an effect.
 _NOTHING: Final = ("CACHE", "EXTENDED_ARG", "NOP", "NOT_TAKEN", "RESUME")
 _PLAIN: Final = frozenset((type(None), bool, int, float, complex, str, bytes, range, slice, type(...)))
-#: What has no state of its own, or none that a program changes.
+#: Types without state, or without state that a program changes.
 _FIXED: Final = (type, ModuleType, BuiltinFunctionType, CodeType, Enum, property)
 
 
 class _Self:
-    """An object that is the same only as itself."""
+    """An object that compares equal only to itself."""
 
     __slots__ = ("it",)
 
@@ -55,7 +55,7 @@ class _Self:
 
 
 def state_of(machine: Machine) -> object:
-    """The state in which the machine stands, equal to another one if nothing has changed."""
+    """Return the machine's state, which compares equal to another one if nothing has changed."""
     look = _Look()
     frames = source.current_frames()
     return (
@@ -80,7 +80,7 @@ def _things(machine: Machine) -> Iterator[Any]:
 
 
 def _of_cpu(cpu: Cpu, look: _Look, frame: FrameType | None) -> object:
-    """What a CPU does next depends on."""
+    """Return what a CPU's next operations depend on."""
     rngs = tuple((name, rng.getstate()) for name, rng in sorted(cpu.rngs.items()))
     held = tuple((_Self(hold.lock), hold.mode) for hold in cpu.held)
     stack = []
@@ -96,15 +96,15 @@ def _of_frame(frame: FrameType, look: _Look) -> object:
     variables = frame.f_locals
     for names in _loop_variables(frame.f_code, frame.f_lasti):
         if not any(type(variables.get(name)) is int for name in names):
-            return object()  # who knows how many turns are left
+            return object()  # the number of turns left is unknown
     return _Self(frame.f_code), frame.f_lasti, look.at_all(variables)
 
 
 @lru_cache(512)
 def _loop_variables(code: CodeType, at: int) -> tuple[tuple[str, ...], ...]:
-    """The variables that tell the positions of the `for` loops around an instruction, by loop.
+    """The variables that give the positions of the `for` loops around an instruction, by loop.
 
-    A loop over anything but counted turns has none, for what it goes over may be equal; nor has one of a
+    A loop over anything but counted turns has none, since its items may be equal; nor has one of a
     comprehension, which on CPython 3.11 is in a frame of its own.
     """
     found = []
@@ -131,19 +131,19 @@ def _stored(instructions: list[dis.Instruction]) -> Iterator[str]:
 
 
 class _Look:
-    """One look at objects, each once."""
+    """One traversal of objects, each visited once."""
 
     def __init__(self) -> None:
         self._seen: dict[int, int] = {}
         self._left = MOST
 
     def at(self, value: Any) -> object:
-        """The value as one that does not change, equal to another if they are alike."""
+        """Return an immutable value that stands for `value`, equal for two that are alike."""
         kind = type(value)
         if kind in _PLAIN:
             return kind, value
         if isinstance(value, _FIXED) or kind.__module__.partition(".")[0] == "vmsmp":
-            return _Self(value)  # the parts of ours that matter have identities
+            return _Self(value)  # vmsmp's own objects that matter have identities
         if id(value) in self._seen:
             return "seen", self._seen[id(value)]
         self._seen[id(value)] = len(self._seen)
@@ -175,7 +175,7 @@ class _Look:
         slots = [name for cls in type(value).__mro__ for name in _slots(cls)]
         own = getattr(value, "__dict__", None)
         if own is None and not slots:
-            return object()  # nobody can look into it
+            return object()  # opaque
         parts = {name: getattr(value, name) for name in slots if hasattr(value, name)}
         return _Self(value), self.at_all(parts), self.at_all(own or {})
 

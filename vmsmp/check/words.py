@@ -37,7 +37,7 @@ class StateWords(Observer):
             wrong = lock.check_word()
             if wrong is not None:
                 cpu.machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])
-        # not `get`, which on CPython 3.13t yields 40 times before it gives away what another thread made
+        # not `get`, which on CPython 3.13t yields 40 times before it returns what another thread made
         if code & 1 and (what := code >> 6) in self._words:
             self._written = self._words[what]
 

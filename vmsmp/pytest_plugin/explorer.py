@@ -21,7 +21,7 @@ from vmsmp.pytest_plugin.crash import Note
 from vmsmp.pytest_plugin.marks import expected_bugs, is_expected, is_free, options_of
 from vmsmp.pytest_plugin.reports import FOUND, Found, again_command, note, told
 from vmsmp.pytest_plugin.settings import DEFAULT_SCHED, SETTINGS, gil_word, plain, seed_of
-from vmsmp.report.known import known_lines
+from vmsmp.report.known import finding_lines
 
 
 class Explorer:
@@ -191,7 +191,7 @@ class Explorer:
             finding = explain(failure, result.options.repairs)
             if finding is not None:
                 self._property("known", finding.name)
-                self.found.known[failure.signature] = known_lines(program, failure, result.options)
+                self.found.known[failure.signature] = finding_lines(program, failure, result.options, finding)
             self._property("replay" if failure.schedule else "again", again_command(self.item, failure))
         self._keep(result)
 

@@ -57,7 +57,7 @@ def _known(campaign: Campaign, *, reasons: bool) -> list[str]:
 
 
 def _face(face: Face) -> list[str]:
-    """A further face of a known finding."""
+    """The lines about a failure elsewhere that a known finding causes."""
     return [
         f"    known, by its repair, in {face.failure.program} ({face.times} times): {face.failure.signature}",
         f"      {face.evidence}",

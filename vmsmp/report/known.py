@@ -1,4 +1,4 @@
-"""What a report says of a failure that is a known finding, or may be a further face of one."""
+"""What a report says of a failure that is a known finding, or that one may cause."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 
 def known_lines(program: Program, failure: Failure, options: Options) -> list[str]:
-    """Return which known finding a failure is, how to see what lies behind it, and where to read.
-
-    It is nothing if it is none.  `options` are those of the run that failed.
-    """
+    """Return `finding_lines` of the known finding that a failure is, or nothing if it is none."""
     finding = explain(failure, options.repairs)
-    if finding is None:
-        return []
+    return [] if finding is None else finding_lines(program, failure, options, finding)
+
+
+def finding_lines(program: Program, failure: Failure, options: Options, finding: Finding) -> list[str]:
+    """Return that a failure is this known finding, how to see what lies behind it, and where to read.
+
+    `options` are those of the run that failed.
+    """
     return [f"known finding {finding.name}: {finding.reason}", *_more(program, failure, options, finding)]
 
 
@@ -37,14 +40,14 @@ def suspect_lines(
     first = suspects[0]
     if len(suspects) > 1:
         names = ", ".join(one.name for one in suspects)
-        what = f"each of these known findings may be its cause: {names}"
+        what = f"one of these known findings may be its cause: {names}"
     else:
-        what = f"it may be a further face of known finding {first.name}: {first.reason}"
+        what = f"known finding {first.name} may be its cause: {first.reason}"
     mutants = [word for name in sorted(options.mutants) for word in ("--mutant", name)]
     where = ["--scenarios", failure.place or failure.program, "--schedules", "2000"]
     return [
         what,
-        "  with its repair alone this line does not fail so, which proves little; many schedules do:",
+        "  with its repair alone this line does not fail so, which is weak evidence; this search has more:",
         f"  {shlex.join(['vmsmp', 'stress', *where, *mutants])}",
         *_more(program, failure, options, first),
     ]

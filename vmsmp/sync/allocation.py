@@ -1,11 +1,12 @@
-"""Memory that comes and goes: records of cells that may be freed, and used too late.
+"""Allocated memory: records of cells that are freed, and may be used after that by mistake.
 
-Models: malloc and free, as far as who may still use what.
-`free` overwrites one field after the other, each with one visible operation, as an allocator that fills
+Models: malloc and free, as far as lifetime goes.
+`free` overwrites one field after the other, each with one visible operation, like an allocator that fills
 freed memory with junk; from that operation on every access to the field is a failure of kind
-"use-after-free", and a second `free` one, too.  The memory is never handed out again, so that nothing
-hides behind a new owner.  What is not freed when all CPUs have ended is a leak (`check.leak`).
+"use-after-free", and so is a second `free`.  The memory is never allocated again, so no error is hidden by a
+new owner.  Memory that is not freed when all CPUs have ended is a leak (`check.leak`).
 A field is a plain cell; a field made of `m.atomic(...)` stays an atomic word.
+Locks: none; the program decides who may free.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from vmsmp.sync.services import Services
 
 #: How a report shows this module's frames (`engine.source`).
 FRAMES = "machinery"
-#: What fields cannot be called.
+#: Names that a field cannot have.
 TAKEN: Final = frozenset(("free", "freed", "history", "state"))
 
 
@@ -43,7 +44,7 @@ class Allocation:
 
     def __init__(self, machine: Services, name: str | None, values: dict[str, Any]) -> None:
         if not values or TAKEN & values.keys():
-            raise ValueError(f"allocate: fields must be some, and none of {', '.join(sorted(TAKEN))}")
+            raise ValueError(f"allocate: give at least one field, named none of {', '.join(sorted(TAKEN))}")
         self._machine = machine
         ident = machine.enroll(self)
         self._name = name or f"allocation {ident & 63}.{ident >> 6}"
@@ -59,19 +60,19 @@ class Allocation:
         self._deeds = [self._deed("allocated it")]
 
     def __getattr__(self, name: str) -> Any:
-        """Only for names that no field has; a type checker knows by it that there are fields."""
+        """Called only for names that are no fields; it also tells type checkers that there are fields."""
         raise AttributeError(f"{self!r} has no field {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """A field is a cell, and stays one."""
+        """Refuse to replace the cell of a field."""
         if not name.startswith("_") and name != "freed":
             raise AttributeError(f"{self!r}: use .{name}.store(...) to change the field {name!r}")
         super().__setattr__(name, value)
 
     def free(self) -> None:
-        """Give it back: one visible operation a field.
+        """Free the record: one visible operation for each field.
 
-        Fails with kind "use-after-free" if it was freed before.
+        Fails with kind "use-after-free" if it has been freed before.
         """
         deed = self._deed("frees it")
         for cell in self._cells:
@@ -91,7 +92,7 @@ class Allocation:
         return [str(deed) for deed in self._deeds]
 
     def _guard(self, cell: Cell[Any] | Atomic) -> None:
-        """Let every access look, in the step in which it is performed, whether the field is still there."""
+        """Have every access test, in its own step, whether the field has been freed."""
 
         def point(code: int) -> None:
             self._machine.point(code)

@@ -1,4 +1,4 @@
-"""What programs hand to primitives, refused at once where it cannot be meant."""
+"""Checks of arguments that programs pass to primitives, made at the call."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def ticks(timo: int) -> int:
     Raises: ValueError for a negative one.
     """
     if timo < 0:
-        raise ValueError(f"timo {timo}: a wait lasts some ticks, or with 0 for ever")
+        raise ValueError(f"timo {timo}: a timeout is a number of ticks, or 0 for none")
     return timo
 
 
 def whole(what: str, n: Any) -> int:
-    """A number of something.
+    """Return the number that was passed for `what`.
 
-    Raises: TypeError if it is no whole number.
+    Raises: TypeError if it is not a whole number.
     """
     try:
         return operator.index(n)

@@ -1,8 +1,8 @@
-"""Asking until one is let in: how primitives of the atomic depth that have no owner are granted.
+"""Polling for a grant: how primitives of the atomic depth that have no owner are granted.
 
-Each look is one visible operation, which takes what it finds or is refused.  Whoever is refused stands
-still until something changed, and then looks again.  So nobody is promised anything while it waits: it
-may be overtaken, as by the real algorithms, in which a woken CPU looks again, too.
+Each attempt is one visible operation, which succeeds or is refused.  A CPU that is refused waits until
+something has changed, and then tries again.  A waiter has no claim: it may be overtaken, as in the real
+algorithms, where a woken CPU tries again, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FRAMES = "machinery"
 
 
 class Asking:
-    """The CPUs that were refused and have nothing new to look at."""
+    """The CPUs that were refused, and have no change to look at yet."""
 
     def __init__(self, machine: Services) -> None:
         self.machine = machine
@@ -31,7 +31,7 @@ class Asking:
         self._refused: set[int] = set()
 
     def change(self, code: int, change: Callable[[Cpu], Any]) -> Any:
-        """Do `change(cpu)` as one visible operation, after which everybody looks again."""
+        """Do `change(cpu)` as one visible operation, after which all waiters try again."""
 
         def step(cpu: Cpu) -> Any:
             result = change(cpu)
@@ -41,13 +41,13 @@ class Asking:
         return self._gate.alter(code, step)
 
     def once(self, code: int, attempt: Callable[[Cpu], bool]) -> bool:
-        """Look once; whether `attempt(cpu)` succeeded."""
+        """Try once; return whether `attempt(cpu)` succeeded."""
         return bool(self._gate.alter(code, lambda cpu: self._look(cpu, code, attempt)))
 
     def until(self, code: int, attempt: Callable[[Cpu], bool], wait: Wait, timo: int = 0) -> int:
-        """Look until `attempt(cpu)` succeeds; 0, or EWOULDBLOCK after `timo` ticks (0: never).
+        """Try until `attempt(cpu)` succeeds; return 0, or EWOULDBLOCK after `timo` ticks (0: never).
 
-        A blocking point if the first look fails.
+        A blocking point if the first attempt fails.
         """
         if self.once(code, attempt):
             return 0

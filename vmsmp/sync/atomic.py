@@ -40,7 +40,7 @@ class Atomic(AtomicOps):
         self._code = ident << ops.KIND_BITS
 
     def watch(self, point: Callable[[int], None]) -> None:
-        """Let every access from now on come through `point`, which calls the engine's own."""
+        """Route every access from now on through `point`, which calls the engine's own."""
         self._point = point
 
 

@@ -1,11 +1,12 @@
-"""Barriers: nobody goes on before everybody has come.
+"""Barriers: no CPU passes before all have arrived.
 
 Models: `pthread_barrier_wait` of POSIX.
-The n-th CPU to come opens the barrier for all, and the barrier begins anew, so it can be used in a loop.
-One of the CPUs, here the last to come, is told so (PTHREAD_BARRIER_SERIAL_THREAD).  What any of them did
-before comes before what any of them does after.
-The exact depth is a mutex (a spinlock) around a count, and a generation to wait on: a CPU that is slow to
-wake sees that its own generation is over, however many have come again by then.
+The n-th CPU to arrive opens the barrier for all, and the barrier can be used again, as in a loop.
+One of the CPUs, here the last to arrive, is told so (PTHREAD_BARRIER_SERIAL_THREAD).  What any of them did
+before the barrier is ordered before what any of them does after it.
+The exact depth is a spinlock around a count, and a generation to wait on: a CPU that is slow to wake sees
+that its own generation is over, however many have arrived for the next one.
+Locks: none held by the caller; waiting is a blocking point.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ class Barrier:
 
     def __init__(self, machine: Services, n: int, name: str | None = None) -> None:
         if whole("barrier", n) < 1:
-            raise ValueError(f"barrier({n}): nobody would ever come")
+            raise ValueError(f"barrier({n}): a barrier is for at least 1 CPU")
         self.machine = machine
         self.n = n
         self.ident = ident = machine.enroll(self)
         self.name = name or f"barrier {ident & 63}.{ident >> 6}"
 
     def wait(self) -> bool:
-        """Wait until `n` CPUs have come; True for the one that came last.
+        """Wait until `n` CPUs have arrived; return True on the last of them.
 
-        Sleeps: yes, but for the last; tokens are lost then.
+        Sleeps: yes, except on the last; tokens are lost then.
         """
         for hook in self.machine.hooks.blocking:
             hook(self.machine.curcpu, f"wait at {self}")
@@ -43,7 +44,7 @@ class Barrier:
         raise NotImplementedError
 
     def arrived(self) -> int:
-        """How many have come and wait, unseen: for checkers and tests."""
+        """How many CPUs wait, read invisibly: for checkers and tests."""
         raise NotImplementedError
 
     def state(self) -> str:
@@ -54,7 +55,7 @@ class Barrier:
 
 
 class AtomicBarrier(Barrier):
-    """One step to come, one to go on."""
+    """One step to arrive, one to pass."""
 
     def __init__(self, machine: Services, n: int, name: str | None = None) -> None:
         super().__init__(machine, n, name)

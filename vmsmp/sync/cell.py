@@ -53,11 +53,11 @@ class Cell(Generic[T]):
         self.value = value
 
     def watch(self, point: Callable[[int], None]) -> None:
-        """Let every access from now on come through `point`, which calls the engine's own."""
+        """Route every access from now on through `point`, which calls the engine's own."""
         self._point = point
 
     def peek(self) -> T:
-        """Read it unseen: for checkers and tests, never for a program."""
+        """Read it invisibly: for checkers and tests, never for a program."""
         return self.value
 
     def state(self) -> str:

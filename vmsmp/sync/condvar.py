@@ -1,15 +1,16 @@
-"""Condition variables: wait, with a lock let go of meanwhile, until somebody signals.
+"""Condition variables: release a lock and wait for a signal, atomically.
 
 Models: sys/kern/kern_condvar.c, with the contract of POSIX (`pthread_cond_wait` and its kin).
-`wait` releases the lock and sleeps as one thing: no signal that comes after the release is missed.  It
-takes the lock again before it returns.  That it returns does not mean that what it waited for is so:
-another CPU may have been there first, `signal` may wake more than one, and with the machine's option
-`spurious` a wait may end for no reason.  So a waiter tests its condition in a loop.  A signal that finds
-nobody waiting is lost, as in POSIX.  No wait ends by `m.signal`.
-Both depths sleep on the machine's sleep queues.  The atomic one has nothing else.  The exact one counts
-its waiters under a spinlock, as the kernel does, and sends a wakeup only if there are any.
+`wait` releases the lock and sleeps atomically: no signal that comes after the release is missed.  It takes
+the lock again before it returns.  A return does not mean that the condition holds: another CPU may have been
+faster, `signal` may wake more than one, and with the machine's option `spurious` a wait may end for no
+reason.  So a waiter tests its condition in a loop.  A signal without a waiter is lost, as in POSIX.
+`m.signal` does not end a wait.
+Both depths sleep on the machine's sleep queues.  The atomic one needs nothing else.  The exact one counts its
+waiters under a spinlock, as the kernel does, and sends a wakeup only if there are any.
+Locks: the caller of `wait` holds its lock exclusively, once.
 Deviations:
-  * one lock at a time: a second lock, for the same condition variable while CPUs wait, is misuse.
+  * one lock at a time: waiting with a second lock while CPUs wait with another is misuse.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Condvar:
         self.machine = machine
         self.ident = ident = machine.enroll(self)
         self.name = name or f"condvar {ident & 63}.{ident >> 6}"
-        # ghost: the lock of the CPUs that wait, and how many they are
+        # ghost: the lock of the CPUs that wait, and their number
         self._lock: Lock | None = None
         self._inside = 0
 
@@ -53,12 +54,12 @@ class Condvar:
         raise NotImplementedError
 
     def _announce(self) -> None:
-        """From here on no signal is missed."""
+        """Announce the wait: from here on no signal is missed."""
         raise NotImplementedError
 
     def _enter(self, lock: Lock) -> None:
         if not isinstance(lock, Lock):
-            raise TypeError(f"{self} is waited for with a lock, not with {lock!r}")
+            raise TypeError(f"{self}: wait() needs a lock, not {lock!r}")
         cpu = self.machine.curcpu
         mine = [hold.mode for hold in cpu.held if hold.lock is lock]
         if mine != [EXCLUSIVE]:
@@ -79,7 +80,7 @@ class Condvar:
 
 
 class AtomicCondvar(Condvar):
-    """Nothing but a channel of the sleep queues."""
+    """A condition variable that is only an ident of the sleep queues."""
 
     def _announce(self) -> None:
         self.machine.tsleep_interlock(self)
@@ -129,12 +130,12 @@ class ExactCondvar(Condvar):
         self.cv_lock.release()
 
     def _reached_nobody(self) -> None:
-        """No wakeup is sent, but observers are told as if it had been: it is what a waiter misses."""
+        """Report a wakeup that was not sent to observers: it is the one that a waiter misses."""
         for hook in self.machine.hooks.wakeup:
             hook(self.machine.curcpu, self, 0, 0)
 
     def check_word(self) -> str | None:
-        """Nothing is ever wrong with the count: who timed out stays in it."""
+        """Return None: a waiter that timed out stays counted, so any count is right."""
         return None
 
     check_rest = check_word

@@ -1,17 +1,18 @@
 """Futexes: waiting on the value of a word.
 
 Models: `futex(2)` of Linux (FUTEX_WAIT, FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE) on an `Atomic`.
-`wait` sleeps only if the word has the expected value, and looks and goes on the queue as one thing: a CPU
-that changes the word and then wakes is never missed.  A wake reaches those who have slept longest.  Who
-returns does not know why, so it looks at the word again: with the machine's option `spurious` a wait
-may end for no reason, and a wake may have been meant for an earlier use of the same word.
-EAGAIN is EWOULDBLOCK, as in the kernel: the word had another value, or the time is up; only `m.ticks` tells.
-Both depths sleep on the machine's sleep queues, each waiter on a channel of its own.  At the atomic depth
-the queue of a word is looked at and changed in one step.  The exact depth is the kernel's: queues in
-hashed buckets, each under a spinlock; the word is read, the waiter put on the queue and its sleep
-announced under the bucket's lock; a waker takes waiters off under the lock and wakes them after it.
+`wait` sleeps only if the word has the expected value; the test and the enqueueing are atomic, so the wake of
+a CPU that changes the word first is never missed.  A wake reaches those who have slept longest.  A waiter
+that returns does not know why, so it tests the word again: with the machine's option `spurious` a wait may
+end for no reason, and a wake may have been meant for an earlier use of the same word.
+EAGAIN is EWOULDBLOCK, as in DragonFly: the word had another value, or the time is up; only `m.ticks` tells.
+Both depths sleep on the machine's sleep queues, each waiter on an ident of its own.  At the atomic depth the
+queue of a word is read and changed in one step.  The exact depth is Linux's: queues in hashed buckets, each
+under a spinlock; the word is read, the waiter put on the queue and its sleep announced under the bucket's
+lock; a waker takes waiters off under the lock and wakes them after releasing it.
+Locks: none held by the caller; a wait is a blocking point.
 Deviations:
-  * a requeue within one word's own queue moves nobody.
+  * a requeue from a word to itself moves no waiter.
   * a timeout is EWOULDBLOCK where Linux has ETIMEDOUT.
 """
 
@@ -28,14 +29,14 @@ from vmsmp.sync.errno import EAGAIN, PCATCH, PINTERLOCKED
 from vmsmp.sync.ident import ident_hash
 from vmsmp.sync.services import Services
 
-#: More than there can be waiters (INT_MAX, as callers of futex(2) say it).
+#: More than there can be waiters (INT_MAX, as callers of futex(2) write it).
 ALL: Final = 0x7FFFFFFF
 #: The buckets that words hash to at the exact depth.
 BUCKETS: Final = 4
 
 
 class Waiter:
-    """One CPU that waits: the word on whose queue it is, or was, and for whose sake."""
+    """One CPU that waits: the word on whose queue it is, or was, and the primitive that it waits for."""
 
     __slots__ = ("expected", "ident", "machine", "sake", "woken", "word")
 
@@ -58,7 +59,7 @@ class Waiter:
         return state
 
     def missed(self, first: Atomic) -> Callable[[], str | None]:
-        """Why it sleeps for ever, if it does: the word changed and nobody is left to say so."""
+        """Return a function that says why the sleep is a lost wakeup: the word has changed without a wake."""
 
         def overdue() -> str | None:
             word, cpus = self.word, self.machine.cpus
@@ -75,9 +76,9 @@ class Waiter:
 
 
 def futex_word(word: Any) -> Atomic:
-    """What may be waited on.
+    """Return `word`, which must be an atomic.
 
-    Raises: TypeError for anything but an atomic.
+    Raises: TypeError for anything else.
     """
     if not isinstance(word, Atomic):
         raise TypeError(f"a futex is a machine's atomic, not {word!r}")
@@ -85,7 +86,7 @@ def futex_word(word: Any) -> Atomic:
 
 
 class Futexes:
-    """All futexes of a machine; the depths differ in how a queue is looked at."""
+    """All futexes of a machine; the depths differ in how a queue is accessed."""
 
     def __init__(self, machine: Services) -> None:
         self.machine = machine
@@ -108,7 +109,7 @@ class Futexes:
     ) -> int:
         """As `wait`; without PCATCH in `flags` no signal ends it.
 
-        `overdue` as of `tsleep`; `sake` is the lock or the like for which it is done.
+        `overdue` as for `tsleep`; `sake` is the primitive that waits by this futex.
         """
         machine = self.machine
         for hook in machine.hooks.blocking:
@@ -123,31 +124,31 @@ class Futexes:
         return error
 
     def wake(self, word: Atomic, n: int = 1) -> int:
-        """Wake up to `n` CPUs that wait on `word`; how many there were."""
+        """Wake up to `n` CPUs that wait on `word`; return how many."""
         raise NotImplementedError
 
     def requeue(
         self, word: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
     ) -> int:
-        """Wake up to `wake` CPUs that wait on `word`, and let up to `requeue` others wait on `target`.
+        """Wake up to `wake` CPUs that wait on `word`, and move up to `requeue` others to `target`.
 
-        How many were woken or moved; or -EAGAIN, and nothing done, if `expected` is given and `word` is
-        something else.
+        Returns how many were woken or moved; or -EAGAIN, with nothing done, if `expected` is given and `word`
+        has another value.
         """
         raise NotImplementedError
 
     def waiting(self, word: Atomic) -> int:
-        """How many wait on the word, unseen: for checkers and tests."""
+        """How many CPUs wait on the word, read invisibly: for checkers and tests."""
         return len(self._queue(word))
 
     # -- what a depth does in its way -----------------------------------------------------------
 
     def _begin(self, waiter: Waiter) -> bool:
-        """Announce the sleep and go on the queue of the word, if it has the expected value."""
+        """Announce the sleep and join the word's queue, if the word has the expected value."""
         raise NotImplementedError
 
     def _leave(self, waiter: Waiter) -> bool:
-        """Go off the queue without having been woken; False if it was woken in the last moment."""
+        """Leave the queue after a sleep that no wake ended; return False if a wake came after all."""
         raise NotImplementedError
 
     # -- queues: looked at and changed by one CPU at a time -------------------------------------
@@ -165,7 +166,7 @@ class Futexes:
         return True
 
     def _take(self, word: Atomic, n: int) -> list[Waiter]:
-        """Take the first `n` off the queue: they are woken now, and told right after."""
+        """Take the first `n` off the queue: they count as woken now, and their wakeup follows."""
         queue = self._queue(word)
         taken = queue[:n]
         del queue[:n]
@@ -188,7 +189,7 @@ class Futexes:
 
 
 class AtomicFutexes(Futexes):
-    """A queue is looked at and changed in one step."""
+    """Futexes whose queues are read and changed in one step."""
 
     def __init__(self, machine: Services) -> None:
         super().__init__(machine)
@@ -235,7 +236,7 @@ class AtomicFutexes(Futexes):
 
 
 class ExactFutexes(Futexes):
-    """Buckets with a spinlock each."""
+    """Futexes with hashed buckets, each with a spinlock."""
 
     def __init__(self, machine: Services) -> None:
         super().__init__(machine)

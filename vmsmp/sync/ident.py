@@ -1,7 +1,7 @@
 """Idents: the values by which sleep queues and pool tokens are found.
 
-An ident may be anything.  It is compared, never looked into, but for two things that most objects of
-a machine have: an identity (`ident`), which hashes alike in every run, and a `name` for reports.
+An ident may be any value.  It is only compared; most objects of a machine also have an identity (`ident`),
+which hashes alike in every run, and a `name` for reports.
 """
 
 from __future__ import annotations

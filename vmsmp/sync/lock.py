@@ -49,7 +49,7 @@ class Lock:
 
     kind: ClassVar[str] = "lock"
     sleepable: ClassVar[bool] = False
-    #: The structure whose fields it protects, if a checker is to know.
+    #: The record whose fields it protects, if checkers need it.
     guards: Any = None
 
     def __init__(self, machine: Services, name: str | None = None, ident: int | None = None) -> None:
@@ -65,7 +65,7 @@ class Lock:
         self.contested = 0
 
     def acquire(self) -> None:
-        """Take it exclusively; wait as long as it takes."""
+        """Take it exclusively, with no limit to the wait."""
         raise NotImplementedError
 
     def release(self) -> None:
@@ -80,11 +80,11 @@ class Lock:
         return LockStatistics(self.name, self.acquisitions, self.contested)
 
     def check_word(self) -> str | None:
-        """What is wrong with the state word, or what stands for it, or None, seen after every operation."""
+        """Return what is wrong with the state word, or None; called after every operation."""
         return None
 
     def check_rest(self) -> str | None:
-        """What is wrong with it, or None; checked when no CPU uses the lock."""
+        """Return what is wrong with the lock, or None; called when no CPU uses it."""
         return None
 
     def holds_of(self, mode: str) -> dict[int, int]:
@@ -102,12 +102,12 @@ class Lock:
     # -- ghost state: who owns what, for checkers and reports -----------------------------------
 
     def note_wanted(self, cpu: Cpu, mode: str) -> None:
-        """`cpu` asks for it and is ready to wait."""
+        """`cpu` asks for the lock, and may have to wait."""
         for hook in self.hooks.wants:
             hook(cpu, self, mode)
 
     def note_acquired(self, cpu: Cpu, mode: str, tried: bool = False) -> None:
-        """`cpu` owns it from this step on; `tried` if it would not have waited."""
+        """`cpu` holds the lock from this step on; `tried` if it would not have waited."""
         cpu.held.append(Hold(self, mode))
         self.holders.append((cpu, mode))
         self.acquisitions += 1
@@ -115,7 +115,7 @@ class Lock:
             hook(cpu, self, mode, tried)
 
     def note_released(self, cpu: Cpu, mode: str) -> None:
-        """`cpu` stops owning it with its next operation."""
+        """`cpu` releases the lock with its next operation."""
         for hook in self.hooks.released:
             hook(cpu, self, mode)
         if cpu.let_go(self, mode):
@@ -124,7 +124,7 @@ class Lock:
     def mode_of(self, cpu: Cpu) -> WaitMode | None:
         """The mode of the last hold of `cpu`, or None."""
         held = cpu.held
-        if held and held[-1].lock is self:  # it mostly is that one
+        if held and held[-1].lock is self:  # the usual case
             mode: WaitMode = held[-1].mode
             return mode
         return next((hold.mode for hold in reversed(held) if hold.lock is self), None)

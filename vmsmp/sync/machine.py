@@ -1,6 +1,6 @@
 """A machine with the kernel's primitives: it makes every lock, count and sleep queue of a program.
 
-So one place decides their depth, "atomic" or "exact".
+So their depth, "atomic" or "exact", is chosen in one place.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class SyncMachine(Services):
         self._sleepq: SleepQueues | None = None
         self._futexes: Futexes | None = None
         self._softclock: Softclock | None = None
-        #: All memory that the program allocated, by CPU in order: whose end is looked at.
+        #: All memory that the program allocated, by CPU and in order, for the check for leaks.
         self.allocations: dict[int, list[Allocation]] = {}
         self._pool_tokens: dict[int, Token] = {}
 
     # -- locks ----------------------------------------------------------------------------------
 
     def spinlock(self, name: str | None = None, *, ident: int | None = None) -> Spinlock:
-        """A spinlock, exclusive and shared.  A reserved `ident` is followed by one for its word."""
+        """A spinlock, exclusive and shared.  If an `ident` is reserved, so is the next one, for its word."""
         return (ExactSpinlock if self.exact else AtomicSpinlock)(self, name, ident)
 
     def token(self, name: str | None = None) -> Token:
@@ -102,7 +102,7 @@ class SyncMachine(Services):
         """A reference count that can be waited for."""
         return (ExactRefcount if self.exact else AtomicRefcount)(self, value, name)
 
-    # -- what protocols of one's own are written with -------------------------------------------
+    # -- for protocols of users -----------------------------------------------------------------
 
     def condvar(self, name: str | None = None) -> Condvar:
         """A condition variable: `.wait(lock, timo=0) .signal() .broadcast()`."""
@@ -115,7 +115,7 @@ class SyncMachine(Services):
         return AtomicSemaphore(self, n, name)
 
     def barrier(self, n: int, name: str | None = None) -> Barrier:
-        """A barrier that opens when `n` CPUs have come: `.wait()`."""
+        """A barrier that opens when `n` CPUs have arrived: `.wait()`."""
         return ExactBarrier(self, n, name, self.futexes) if self.exact else AtomicBarrier(self, n, name)
 
     def rwlock(self, name: str | None = None) -> RwLock:
@@ -142,13 +142,13 @@ class SyncMachine(Services):
         return self.futexes.wait(futex_word(atomic), expected, timo)
 
     def futex_wake(self, atomic: Atomic, n: int = 1) -> int:
-        """Wake up to `n` CPUs that wait on `atomic`; how many there were."""
+        """Wake up to `n` CPUs that wait on `atomic`; return how many."""
         return self.futexes.wake(futex_word(atomic), n)
 
     def futex_requeue(
         self, atomic: Atomic, target: Atomic, wake: int = 1, requeue: int = ALL, expected: Any = None
     ) -> int:
-        """Wake some CPUs that wait on `atomic` and let others wait on `target` (see `Futexes.requeue`)."""
+        """Wake some CPUs that wait on `atomic`, and move others to `target` (see `Futexes.requeue`)."""
         return self.futexes.requeue(futex_word(atomic), futex_word(target), wake, requeue, expected)
 
     @property
@@ -169,11 +169,11 @@ class SyncMachine(Services):
     # -- functions on other CPUs ----------------------------------------------------------------
 
     def send_ipiq(self, cpu: Cpu, func: Callable[..., object], *args: Any) -> int:
-        """Have `cpu` call `func(*args)`, sooner or later; a number for `wait_ipiq` (see `sync.ipiq`)."""
+        """Make `cpu` call `func(*args)` sooner or later; return a number for `wait_ipiq`."""
         return lwkt_send_ipiq(self, thread_of(self, cpu), func, *args)
 
     def send_ipiq_mask(self, mask: int, func: Callable[..., object], *args: Any) -> int:
-        """Have every CPU of the mask, this one first, call `func(*args)`; how many these are."""
+        """Make every CPU of the mask, this one first, call `func(*args)`; return how many these are."""
         return lwkt_send_ipiq_mask(self, mask, func, *args)
 
     def wait_ipiq(self, cpu: Cpu, seq: int) -> None:
@@ -216,19 +216,19 @@ class SyncMachine(Services):
         return self.sleepq.tsleep(ident, flags, wmesg, timo, overdue)
 
     def ssleep(self, ident: Any, spin: Spinlock, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
-        """As `tsleep`, without the spinlock meanwhile; it is held exclusively again."""
+        """As `tsleep`, with the spinlock released meanwhile; it is held exclusively on return."""
         return ssleep(self, ident, spin, flags, wmesg, timo)
 
     def lksleep(self, ident: Any, lkp: LockmgrLock, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
-        """As `tsleep`, without the lockmgr lock meanwhile; it is asked for exclusively again."""
+        """As `tsleep`, with the lockmgr lock released meanwhile; it is requested exclusively again."""
         return lksleep(self, ident, lkp, flags, wmesg, timo)
 
     def mtxsleep(self, ident: Any, mtx: Mutex, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
-        """As `tsleep`, without the mutex meanwhile; it is held exclusively again."""
+        """As `tsleep`, with the mutex released meanwhile; it is held exclusively on return."""
         return mtxsleep(self, ident, mtx, flags, wmesg, timo)
 
     def zsleep(self, ident: Any, slz: Lock, flags: int = 0, wmesg: str = "", timo: int = 0) -> int:
-        """As `tsleep`, without the lock that stands for a serializer meanwhile."""
+        """As `tsleep`, with the lock `slz`, which stands for a serializer, released meanwhile."""
         return zsleep(self, ident, slz, flags, wmesg, timo)
 
     def wakeup(self, ident: Any, domain: int = 0) -> None:
@@ -256,7 +256,7 @@ class SyncMachine(Services):
         self.sleepq.wakeup(ident, PWAKEUP_MYCPU | PWAKEUP_ONE)
 
     def wakeup_oncpu(self, cpu: Cpu, ident: Any) -> None:
-        """Wake the threads of `cpu` that sleep on `ident`; masks and hints are not looked at."""
+        """Wake the threads of `cpu` that sleep on `ident`; masks and hints are ignored."""
         self.sleepq.wakeup_oncpu(thread_of(self, cpu), ident, PWAKEUP_MYCPU)
 
     def wakeup_oncpu_one(self, cpu: Cpu, ident: Any) -> None:

@@ -15,7 +15,7 @@ class LockObserver(Observer):
     interface = True
 
     def wants(self, cpu: Cpu, lock: Any, mode: str) -> None:
-        """`cpu` asks for `lock` and is ready to wait for it."""
+        """`cpu` asks for `lock`, and may have to wait for it."""
 
     def acquired(self, cpu: Cpu, lock: Any, mode: str, tried: bool) -> None:
         """`cpu` holds `lock` now; `tried` if it would not have waited."""
@@ -30,7 +30,7 @@ class LockObserver(Observer):
         """`cpu` announced that it may sleep on `ident`."""
 
     def commits(self, cpu: Cpu, ident: Any) -> None:
-        """`cpu` asks to sleep on `ident`, and says that it has announced that (PINTERLOCKED)."""
+        """`cpu` asks to sleep on `ident`, which it has announced before (PINTERLOCKED)."""
 
     def sleeps(self, cpu: Cpu, ident: Any) -> None:
         """`cpu` goes to sleep on `ident`."""

@@ -1,10 +1,11 @@
 """Reference counts that can be waited for.
 
 Models: sys/sys/refcount.h, sys/kern/kern_refcount.c.
-`refcount_wait` sleeps until the count is 0.  It publishes REFCNTF_WAITING in the word by a compare
-and set, after announcing itself on the sleep queue; the release that takes the count to 0 sees the
+`refcount_wait` sleeps until the count is 0.  It publishes REFCNTF_WAITING in the word by a compare-and-set,
+after announcing itself on the sleep queue; the release that takes the count to 0 sees the
 flag and wakes.  The kernel bounds the sleep by ten seconds, so a lost wakeup shows there as a stall;
-here it is a finding.  Every release of a count that is waited for must be `refcount_release_wakeup`.
+here it is a failure.  Every release of a count that is waited for must be `refcount_release_wakeup`.
+Locks: none; one atomic word.
 Deviations: the message that the kernel prints once a minute is left out.
 """
 
@@ -53,7 +54,7 @@ def refcount_wait(ref: ExactRefcount, wmesg: str = "refwait") -> None:
         return
     n = ref.count.load()
     while n & ~REFCNTF_WAITING:
-        # After a sleep `n` is what it was before: if the count is another one, the compare and set says so.
+        # After a sleep `n` is not read again: if the count has changed, the compare-and-set fails.
         ref.machine.tsleep_interlock(ref, 0)
         published, n = ref.count.fcmpset(n, n | REFCNTF_WAITING)
         if published:
@@ -84,7 +85,7 @@ class ExactRefcount:
         return None
 
     def references(self) -> int:
-        """The number of references, unseen: for checkers and tests."""
+        """The number of references, read invisibly: for checkers and tests."""
         return int(self.count.peek()) & ~REFCNTF_WAITING
 
     def state(self) -> str:
@@ -109,7 +110,7 @@ class AtomicRefcount:
         self._gate.alter(self._code | ops.FETCHADD, lambda _cpu: self._add(n))
 
     def release(self) -> bool:
-        """As `release_wakeup`: one step cannot leave out the wakeup."""
+        """As `release_wakeup`: at this depth a release always wakes."""
         return self.release_wakeup()
 
     def release_wakeup(self, n: int = 1) -> bool:

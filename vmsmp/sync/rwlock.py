@@ -1,11 +1,12 @@
 """Reader-writer locks that prefer writers.
 
-Models: `pthread_rwlock_t` of POSIX, which leaves it to the implementation who goes first.  Here new
-readers wait while a writer waits; among writers, and among readers, there is no order, and a writer that
-comes just then may be faster than one that waits.  A CPU that reads must not ask again while a writer
-may wait: it would wait for the writer that waits for it.  There is no upgrade.
-The exact depth is one word: WRITER, the writers that wait, and the readers inside.  CPUs sleep on the
-word as it was when they looked, and whoever leaves the lock free wakes all.
+Models: `pthread_rwlock_t` of POSIX, which leaves the preference to the implementation.  Here new readers wait
+while a writer waits; writers, and readers, are not ordered among themselves, and a writer that arrives may be
+faster than one that waits.  A CPU that reads must not ask again while a writer may wait: the two would wait
+for each other.  There is no upgrade.
+The exact depth is one word: WRITER, the number of waiting writers, and that of readers.  A CPU sleeps while
+the word has the value that it has read (a futex), and the release that frees the lock wakes all.
+Locks: none held by the caller; waiting is a blocking point.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class RwLock(Lock):
     sleepable = True
 
     def acquire_shared(self) -> None:
-        """Take it shared with other readers; wait as long as it takes."""
+        """Take it shared with other readers, with no limit to the wait."""
         raise NotImplementedError
 
     def try_acquire(self) -> bool:
@@ -55,11 +56,11 @@ class RwLock(Lock):
         raise NotImplementedError
 
     def release_shared(self) -> None:
-        """As `release`, which knows the mode."""
+        """As `release`, which finds the mode by itself."""
         self.release()
 
     def _leave(self) -> str:
-        """The running CPU's mode, which it stops to hold with its next operation."""
+        """Return the running CPU's mode, which it gives up with its next operation."""
         cpu = self.engine.current
         mode = self.mode_of(cpu)
         if mode is None:
@@ -69,7 +70,7 @@ class RwLock(Lock):
 
 
 class AtomicRwLock(RwLock):
-    """One step to be let in or to be counted among those who wait, one to leave."""
+    """One step to be let in or to be counted as a waiter, one to leave."""
 
     def __init__(self, machine: Services, name: str | None = None) -> None:
         super().__init__(machine, name)
@@ -136,7 +137,7 @@ class AtomicRwLock(RwLock):
             self._readers -= 1
 
     def check_word(self) -> str | None:
-        """It has one owner or readers only, and they are those who hold it."""
+        """It has one owner or readers only, and they are the CPUs that hold it."""
         owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
         if owners != ({} if self._owner is None else {self._owner.index: 1}):
             return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
@@ -145,7 +146,7 @@ class AtomicRwLock(RwLock):
         return None
 
     def check_rest(self) -> str | None:
-        """Nobody holds or wants it."""
+        """No CPU holds or wants it."""
         return "nobody uses it but it is not free" if self._owner or self._readers or self._queued else None
 
 
@@ -197,7 +198,7 @@ class ExactRwLock(RwLock):
         self._futexes.wake(self.word, ALL)
 
     def _take(self, queued: int) -> bool:
-        """Become the writer of a free lock, out of those who are `queued`, if we are."""
+        """Become the writer of a free lock, and subtract `queued` from the waiting writers."""
         word = self.word.load()
         while not word & (WRITER | _READERS):
             taken, word = self.word.fcmpset(word, word - queued | WRITER)
@@ -206,7 +207,7 @@ class ExactRwLock(RwLock):
         return False
 
     def _share(self) -> bool:
-        """Become a reader, if there is no writer, not even one that waits."""
+        """Become a reader, if no writer holds the lock or waits for it."""
         word = self.word.load()
         while not word & (WRITER | _QUEUED_MASK):
             taken, word = self.word.fcmpset(word, word + 1)
@@ -215,7 +216,7 @@ class ExactRwLock(RwLock):
         return False
 
     def _sleep(self, against: int) -> None:
-        """Sleep while the word is one that keeps us out: one with a bit of `against`."""
+        """Sleep while the word has a bit of `against`."""
         word = self.word.load()
         if word & against:
             self._futexes.sleep(self.word, word, overdue=lambda: self._free(against), sake=self)
@@ -224,7 +225,7 @@ class ExactRwLock(RwLock):
         return None if self.word.peek() & against else f"{self.name} is free"
 
     def check_word(self) -> str | None:
-        """The word has one writer or readers only, and counts at least those who hold it."""
+        """The word has one writer or readers only, and counts at least the holders."""
         word = self.word.peek()
         if word & WRITER and word & _READERS:
             return "WRITER is set beside readers"
@@ -234,7 +235,7 @@ class ExactRwLock(RwLock):
         return None
 
     def check_rest(self) -> str | None:
-        """Nobody holds or wants it: the word is 0."""
+        """No CPU holds or wants it: the word is 0."""
         word = self.word.peek()
         return f"nobody uses it but the word is {_format(word)}" if word else None
 

@@ -1,13 +1,14 @@
 """Counting semaphores.
 
 Models: `sem_wait`, `sem_trywait`, `sem_timedwait` and `sem_post` of POSIX.
-A semaphore has no owner: any CPU may release it, before or after another acquires.  So no checker knows
-who owes a release; that nobody will comes out as a deadlock.  Waiters are let in in any order, and a CPU
-that comes just then may be faster than one that was woken.  A semaphore is memory as C11 has it: what
-was done before a release comes before what is done after the acquire that it allowed.
-The exact depth is the algorithm of the C libraries over a futex: take a unit by compare and set; where
-there is none, be counted as a waiter and sleep while the count is 0; who releases adds a unit first and
-wakes one if anybody is counted then.
+A semaphore has no owner: any CPU may release it, before or after another acquires it.  So no checker knows
+which CPU owes a release; a missing one shows as a deadlock.  Waiters are let in in any order, and a CPU that
+arrives may be faster than one that was woken.  A release synchronizes with the acquire that it allows, as in
+C11: what was done before the release is ordered before what is done after the acquire.
+The exact depth is the algorithm of the C libraries over a futex: take a unit by compare-and-set; if there is
+none, count as a waiter and sleep while the count is 0; a release first adds a unit, and then wakes one waiter
+if any is counted.
+Locks: none held by the caller; waiting is a blocking point.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Semaphore:
 
     def __init__(self, machine: Services, n: int, name: str | None = None) -> None:
         if whole("semaphore", n) < 0:
-            raise ValueError(f"semaphore({n}): there is no less than none")
+            raise ValueError(f"semaphore({n}): the number of units must not be negative")
         self.machine = machine
         self.ident = ident = machine.enroll(self)
         self.name = name or f"semaphore {ident & 63}.{ident >> 6}"
@@ -46,11 +47,11 @@ class Semaphore:
         raise NotImplementedError
 
     def release(self) -> None:
-        """Give a unit.  Sleeps: never."""
+        """Add a unit.  Sleeps: never."""
         raise NotImplementedError
 
     def value(self) -> int:
-        """How many units there are, unseen: for checkers and tests."""
+        """How many units there are, read invisibly: for checkers and tests."""
         raise NotImplementedError
 
     def state(self) -> str:
@@ -124,7 +125,7 @@ class ExactSemaphore(Semaphore):
             if timo and left <= 0:
                 error = EWOULDBLOCK
                 break
-            # what it returns does not say whether the time is up: EAGAIN is the same number
+            # the result does not tell whether the time is up: EAGAIN is EWOULDBLOCK
             self._futexes.sleep(self.count, 0, left if timo else 0, overdue=self._has_units, sake=self)
         self.waiters.fetchadd(-1)
         return error

@@ -1,9 +1,9 @@
-"""A spinlock with a counter of updates, so that readers need not write: spin_lock_update, spin_access_start.
+"""A spinlock with a counter of updates, so that readers need not write (a sequence lock).
 
 Models: the sequence functions of sys/sys/spinlock2.h.
-The writer makes `update` odd under the lock and even again before it lets go.  A reader notes `update`,
-reads, and asks whether it is still the same; if it found it odd, it reads under the shared lock instead.
-Deviation: `update` is here, not in the spinlock, so that locks without sequence use have no such word.
+The writer makes `update` odd under the lock, and even again before it releases the lock.  A reader loads
+`update`, reads, and tests whether `update` is still the same; if it was odd, it reads under the shared lock.
+Deviation: `update` is here, not in the spinlock, so that other spinlocks have no such word.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def spin_unlock_update_only(lock: SequenceLock) -> None:
 
 
 def _count(lock: SequenceLock, odd: int) -> None:
-    """Add one, in two steps: it is no atomic addition."""
+    """Add one in two steps, since the kernel's addition is not atomic."""
     update = lock.update.load() + 1
     lock.update.store(update)
     if update & 1 != odd:
@@ -57,7 +57,7 @@ def _count(lock: SequenceLock, odd: int) -> None:
 
 
 def spin_access_start(lock: SequenceLock) -> int:
-    """Begin to read, shared if a writer is inside; pass what it returns to `spin_access_end`."""
+    """Begin to read, under the shared lock if a writer is inside; pass the result to `spin_access_end`."""
     update: int = lock.update.load()
     if update & 1:
         lock.spin.acquire_shared()
@@ -65,7 +65,7 @@ def spin_access_start(lock: SequenceLock) -> int:
 
 
 def spin_access_end(lock: SequenceLock, update: int) -> bool:
-    """End what `spin_access_start` began; whether what was read is worth nothing and must be read again."""
+    """End what `spin_access_start` began; return whether the values read are stale and must be read again."""
     if update & 1:
         lock.spin.release_shared()
         return False

@@ -1,6 +1,6 @@
-"""What the primitives need of their machine: shared memory, sleeping, and the pool tokens.
+"""The services that primitives need of their machine: shared memory, sleeping, and the pool tokens.
 
-The machine (`sync.machine`) makes the primitives and knows all of them; they know it by this class only.
+The machine (`sync.machine`) makes the primitives and knows all of them; they know only this class of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Services(BareMachine):
-    """A machine with shared memory and the services that locks and sleep queues need of each other."""
+    """A machine with shared memory, and the services that locks and sleep queues need of each other."""
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class Services(BareMachine):
         #: Whether locks run the kernel's own algorithm on a word; else they take one step.
         self.exact = self.options.locks == "exact"
         self._atomic = FreeAtomic if engine.parallel else Atomic
-        #: Held while a CPU makes what it is the first to need.
+        #: A host lock, held while a CPU makes a shared object that it is the first to need.
         self.making = engine.host_lock()
-        # Their numbers are set aside: any CPU may be the first to need another one's thread.
+        # Identities are reserved for them, since any CPU may be the first to need another one's thread.
         self._threads = self.identities.reserve(ops.MAX_CPUS - 1, ops.MAX_CPUS, self._thread)
         self._token_gate: Any = None
-        #: What an interrupt that is latched runs, on its CPU (`ipiq.vector`).
+        #: The handler of a latched interrupt (`ipiq.vector`).
         self.vector: Callable[[Thread], None] | None = None
-        #: What changes the address space of a CPU that gives up its thread (`token.switch`).
+        #: Switches the address space of a CPU that gives up its thread (`token.switch`).
         self.switcher: Switcher | None = None
-        #: What is run by CPUs that have ended, when it is `wanted`; by index.
+        #: By index: what a CPU that has ended runs when it is `wanted`.
         self.afterlife: dict[int, Any] = {}
 
     def _thread(self, n: int) -> Any:
@@ -87,7 +87,8 @@ class Services(BareMachine):
         self.take_interrupts(self.engine.current)
 
     def pause(self) -> None:
-        """One turn of a spin loop: the search may hold this CPU until another one writes what it read.
+        """One turn of a spin loop: the search may keep this CPU waiting until another one writes what it
+        read.
 
         It takes IPIs, unless the CPU is in a critical section.
         """
@@ -102,9 +103,9 @@ class Services(BareMachine):
     # -- shared memory --------------------------------------------------------------------------
 
     def cell(self, value: T, name: str | None = None, *, sloppy: str | None = None) -> Cell[T]:
-        """Plain shared memory; two unordered accesses, one a store, are a data race.
+        """Plain shared memory; two unordered accesses, one of them a store, are a data race.
 
-        `sloppy` is the reason why they are none here, in a phrase: what makes a lost store harmless.
+        `sloppy` declares that they are not, and is the reason: why a lost store is harmless.
         """
         return Cell(self, value, name, sloppy=sloppy)
 
@@ -132,7 +133,7 @@ class Services(BareMachine):
 
     @property
     def token_gate(self) -> Any:
-        """Where CPUs wait for tokens of the atomic depth."""
+        """The gate at which CPUs wait for tokens of the atomic depth."""
         if self._token_gate is None:
             with self.making:
                 self._token_gate = self._token_gate or self.engine.gate()
@@ -161,7 +162,7 @@ class Services(BareMachine):
 
         A blocking point: all tokens are lost and taken again.  `timo` in ticks, 0 for none.  Returns
         0 at once if PINTERLOCKED is set and a wakeup came since the interlock, and may return 0
-        spuriously.  `overdue` tells a checker why the sleep should be over, if it should.
+        spuriously.  `overdue` returns, for a checker, why the sleep should be over, or None.
         """
         raise NotImplementedError
 

@@ -4,13 +4,14 @@ Models: sys/sys/spinlock2.h and sys/kern/kern_spinlock.c.
 Word: bit 31 SPINLOCK_SHARED, bits 20..30 the exclusive waiters in units of SPINLOCK_EXCLWAIT, bits
 0..19 holders and transient increments.  A release is the same for both modes; the last shared one
 leaves SHARED set, cached for the next reader.  Queued writers hold off new readers.
+Locks: a holder is in a critical section and must not sleep.
 Deviations:
-  * backoff is one `pause` a turn; "indefinite wait" is the engine's livelock verdict.
-  * a reader's time window, in which it may overrule queued writers, is drawn (one turn of two is
+  * backoff is one `pause` per turn; "indefinite wait" is the engine's livelock verdict.
+  * a reader's time window, in which it may overrule queued writers, is drawn (one turn in two is
     inside) on each turn that could use it, instead of following a time stamp counter.
-  * at the atomic depth a try fails only if the lock is held.  In the kernel, and at the exact depth, the
-    count of a reader that is backing off spoils a try, too, though the owner has gone.
-  * a counter of updates (`sync.sequence`) is a word beside the lock, for locks that are used so.
+  * at the atomic depth a try fails only if the lock is held.  In the kernel, and at the exact depth, it may
+    also fail because of the count of a reader that is backing off after the owner has released the lock.
+  * the counter of updates (`sync.sequence`) is a word beside the lock, only for locks that use it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _format(word: int) -> str:
 
 
 def _spin_enter(spin: ExactSpinlock) -> Thread:
-    """Enter a critical section and count the lock; every acquire does so before its first atomic."""
+    """Enter a critical section and count the lock, as every acquire does before its first operation."""
     td = curthread(spin.machine)
     crit_enter(td)
     td.gd_spinlocks += 1
@@ -67,13 +68,13 @@ def spin_lock(spin: ExactSpinlock) -> None:
 
 
 def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
-    """Wait for a word that was not free; our increment is in it."""
+    """Wait for a word that was not free; this CPU's increment is in it."""
     word = spin.lock
     if old == SPINLOCK_SHARED and word.cmpset(SPINLOCK_SHARED | 1, 1):
         return  # only SHARED was set, cached by readers that have left
     td.cpu.wants = Wait(spin, EXCLUSIVE)
     spin.contested += 1
-    # Move our increment from the holders to the queued writers, which holds off new readers.
+    # Move the increment from the holders to the queued writers, which holds off new readers.
     old = word.fetchadd(SPINLOCK_EXCLWAIT - 1)
     spin.queued.add(td)
     if old & SPINLOCK_SHARED:
@@ -102,7 +103,7 @@ def spin_trylock(spin: ExactSpinlock) -> bool:
 
 
 def spin_unlock(spin: ExactSpinlock) -> None:
-    """Release `spin`, in whatever mode it was taken (`spin_unlock_any` relies on that)."""
+    """Release `spin`, in either mode (`spin_unlock_any` relies on that)."""
     td = curthread(spin.machine)
     spin.note_released(td.cpu, spin.mode_of(td.cpu) or EXCLUSIVE)
     spin.lock.fetchadd(-1)
@@ -121,13 +122,13 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
 
 
 def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
-    """Wait for a word that is owned or queued for; our increment is still in it."""
+    """Wait for a word that is owned or queued for; this CPU's increment is still in it."""
     word = spin.lock
     td.cpu.wants = Wait(spin, SHARED)
     spin.contested += 1
     value = word.fetchadd(-1) - 1
     while True:
-        if value & SPINLOCK_COUNT == 0 and spin.machine.choose(2) == 0:  # inside our window
+        if value & SPINLOCK_COUNT == 0 and spin.machine.choose(2) == 0:  # inside the time window
             taken, value = word.fcmpset(value, value | SPINLOCK_SHARED | 1)
             if taken:
                 break
@@ -146,7 +147,7 @@ def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:
 
 
 def spin_lock_upgrade_try(spin: ExactSpinlock) -> bool:
-    """Turn a shared hold into an exclusive one if this CPU is the only reader; whether it was."""
+    """Turn a shared hold into an exclusive one if this CPU is the only reader; return whether it was."""
     cpu = spin.engine.current
     if not spin.lock.cmpset(SPINLOCK_SHARED | 1, 1):
         return False
@@ -280,8 +281,8 @@ class AtomicSpinlock(Spinlock):
         return True
 
     def try_upgrade(self) -> bool:
-        # A writer that stands at the gate may have been counted in the exact lock's word, or not yet.  Drawn
-        # whether one stands there or not: to look would be a step that nothing shows.
+        # A writer that waits at the gate may be counted in the exact lock's word already, or not yet: that is
+        # drawn.  It is drawn even if none waits, since a test for one would be an invisible operation.
         counted = bool(self.machine.choose(2))
 
         def upgrade(cpu: Cpu) -> bool:
@@ -309,10 +310,10 @@ class AtomicSpinlock(Spinlock):
             self._readers = max(0, self._readers - 1)
 
     def check_word(self) -> str | None:
-        """INV-SP1, of what stands for the word."""
+        """INV-SP1, on the fields that stand for the word."""
         holders = self.holders
         if not holders and self._owner is None and not self._readers:
-            return None  # as it mostly is: every operation on the lock is followed by a look
+            return None  # the usual case, kept fast: this runs after every operation on the lock
         owners = [cpu for cpu, mode in holders if mode == EXCLUSIVE]
         if owners != ([] if self._owner is None else [self._owner]):
             return f"{self._owner} is its owner, but it is held exclusively by {_indexes(owners)}"

@@ -1,19 +1,19 @@
-"""The kernel's view of what runs on a CPU: struct thread, critical sections, and how IPIs are taken.
+"""struct thread, critical sections, and when a CPU takes IPIs.
 
 Models: sys/sys/thread.h, sys/kern/lwkt_thread.c as far as locks and sleeps need them.
 Locks: a thread's fields belong to its own CPU; a FIFO of IPIs is written by its source and its target.
 `ipiq` has the sender's half.
-A CPU takes IPIs outside of critical sections (a spinlock's is one) and of IPIs:
+A CPU that is neither in a critical section (holding a spinlock is one) nor in an IPI takes IPIs:
   * when it enters or leaves the outermost critical section, pauses in a spin loop or yields;
-  * while it is idle: asleep, waiting for a lock that is no spinlock or for a CPU's end, or at its own end;
-  * as a sender that waits for room in a FIFO or for an answer, in a critical section, too;
-  * where it says so (`splz`).
-An interrupt with a vector of its own (`ipiq.vector`) it takes before any operation, in critical sections and
-IPIs, too, unless interrupts are disabled.
+  * while it is idle: asleep, waiting for a lock other than a spinlock or for a CPU's end, or at its own end;
+  * where it calls `splz`.
+A sender that waits for room in a FIFO or for an answer takes them in a critical section, too.
+An interrupt with a vector of its own (`ipiq.vector`) is taken before any operation, also in critical sections
+and IPIs, unless interrupts are disabled.
 Deviations:
-  * one thread a CPU; while it sleeps its CPU is idle.
-  * the kernel's CPU takes them anywhere outside of critical sections; here memory may be accessed in
-    between, with the IPI late.  What has to meet an IPI at any access calls `splz` before it.
+  * one thread per CPU; while it sleeps its CPU is idle.
+  * the kernel's CPU takes IPIs at any instruction outside of critical sections; here accesses to memory may
+    come first, with the IPI late.  A program that needs an IPI at an access calls `splz` before it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOK_INCR: Final = 4
 TOK_COUNTMASK: Final = ~3
 LWKT_MAXTOKENS: Final = 32
 
-#: On the run queue, as a running thread is, too.
+#: On the run queue, on which a running thread stays.
 TDF_RUNQ = 0x0002
 TDF_SINTR = 0x0040
 TDF_TSLEEPQ = 0x0080
@@ -45,16 +45,16 @@ TDF_DEADLKTREAT = 0x1000000
 
 
 class Fifo:
-    """The IPIs that one CPU sent to another one and that were not taken yet."""
+    """The IPIs that one CPU has sent to another one, and that are not taken yet."""
 
     __slots__ = ("entries", "ip_drain", "ip_windex", "ip_xindex")
 
     def __init__(self) -> None:
         self.entries: deque[Callable[[], object]] = deque()
-        #: How many functions were sent by `lwkt_send_ipiq`, and the word that says how many are done.
+        #: How many functions were sent by `lwkt_send_ipiq`, and the word that counts those that are done.
         self.ip_windex = 0
         self.ip_xindex: Any = None
-        #: Down to how many entries the source, which waits, wants it to be drained; 0: it does not wait.
+        #: The number of entries down to which the source waits for it to be drained; 0: it does not wait.
         self.ip_drain = 0
 
 
@@ -92,25 +92,25 @@ class Thread:
         self.ident = ident
         self.name = f"ipiq of cpu{cpu.index}"
         self.td_critcount = 0
-        #: How many other CPUs' work it holds up (`cpusync`): it is not held itself then.
+        #: How many cpusyncs of its own are in progress: while there are any it is not held by others.
         self.td_cscount = 0
         self.gd_spinlocks = 0
         self.gd_intr_nesting_level = 0
         self.gd_processing_ipiq = 0
-        #: Calls that wait on this CPU to be tried again (`cpusync`).
+        #: Calls that are to be tried again on this CPU (`cpusync`).
         self.gd_cpusyncq: list[Callable[[], object]] = []
         self.td_flags = TDF_RUNQ
         self.td_toks_array: list[TokRef] = []
         self.td_toks_have: int | None = None
         self.td_wchan: Any = None
         self.td_wdomain = 0
-        #: The error of the signal that is pending, EINTR or ERESTART; 0 for none.
+        #: The error of a pending signal, EINTR or ERESTART; 0 for none.
         self.td_sigpending = 0
         #: The gate where it waits for a lock of the atomic depth, so that a signal can reach it.
         self.td_gate: Any = None
         #: By source, in order of sending.
         self.gd_ipiq: dict[int, Fifo] = {}
-        #: Whether there may be IPIs to take: set after one is queued, cleared before they are looked for.
+        #: Whether there may be IPIs to take: set after one is queued, cleared before the queues are searched.
         self.ipi_pending = False
         self.idle = False
 
@@ -122,19 +122,19 @@ class Thread:
 
 
 class Switcher(Protocol):
-    """The half of a thread switch that the hardware sees."""
+    """The hardware's part of a thread switch."""
 
     def arise(self, td: Thread) -> None:
-        """The CPU comes into being, and is about to run the thread."""
+        """The CPU has been spawned, and is about to run the thread."""
 
     def halt(self, td: Thread) -> None:
-        """The CPU gives the thread up and is about to idle."""
+        """The CPU gives up the thread, and is about to idle."""
 
     def wake(self, td: Thread) -> None:
-        """The CPU idles no more."""
+        """The CPU is not idle any more."""
 
     def enter(self, td: Thread) -> None:
-        """The thread, if it was given up, goes on."""
+        """The thread continues, if it was given up."""
 
     def retire(self, td: Thread) -> None:
         """The thread ends."""
@@ -168,7 +168,7 @@ def curthread(machine: Services) -> Thread:
 def thread_of(machine: Services, cpu: Cpu) -> Thread:
     """The thread of a CPU, which may not have used a primitive yet.
 
-    Raises: TypeError for what is no CPU.
+    Raises: TypeError for anything but a CPU.
     """
     if not isinstance(cpu, Cpu):
         raise TypeError(f"a CPU is needed, not {cpu!r}")
@@ -193,7 +193,7 @@ def crit_exit(td: Thread) -> None:
 
 
 def cursig(td: Thread) -> int:
-    """The error of the signal that is pending, which is taken with that; 0 if there is none."""
+    """Consume a pending signal and return its error, or 0 if there is none."""
     error, td.td_sigpending = td.td_sigpending, 0
     return error
 
@@ -222,9 +222,9 @@ def cpu_enable_intr(td: Thread) -> None:
 
 
 def take_latched(td: Thread) -> None:
-    """Take the interrupt that is latched, unless interrupts are disabled, as one of hardware: it nests.
+    """Take the latched interrupt, unless interrupts are disabled; like one of hardware it may nest.
 
-    One that comes meanwhile is latched again.  At its end IPIs are taken, unless they are held off.
+    One that comes meanwhile is latched again.  After the handler IPIs are taken, unless they are held off.
     """
     cpu = td.cpu
     machine: Any = cpu.machine
@@ -259,7 +259,7 @@ def lwkt_deschedule_self(td: Thread) -> None:
 def lwkt_process_ipiq(td: Thread) -> None:
     """Take the IPIs that have arrived, lowest source first.  Runs on the CPU they were sent to.
 
-    Then call what is to be tried again, once, or until nothing is left if the CPU holds up nobody else.
+    Then call what is to be tried again: once, or until nothing is left if the CPU has no cpusync of its own.
     """
     td.td_critcount += 1
     td.gd_processing_ipiq += 1
@@ -273,23 +273,23 @@ def lwkt_process_ipiq(td: Thread) -> None:
             continue
         if not td.gd_cpusyncq or td.td_cscount:
             break
-        td.cpu.machine.engine.pause()  # held here by a CPU that synchronizes
+        td.cpu.machine.engine.pause()  # held here by another CPU's cpusync
     td.gd_processing_ipiq -= 1
     td.td_critcount -= 1
 
 
 def _poll_cpusync(td: Thread) -> None:
-    """Call what waits on the CPU itself to be tried again; it may put itself back."""
+    """Call what is to be tried again on this CPU; a call may queue itself again."""
     td.gd_intr_nesting_level += 1
     for _ in range(len(td.gd_cpusyncq)):
-        if not td.gd_cpusyncq:  # one that was called took some in turn
+        if not td.gd_cpusyncq:  # a nested call has taken some
             break
         td.gd_cpusyncq.pop(0)()
     td.gd_intr_nesting_level -= 1
 
 
 def lwkt_process_ipiq_nested(td: Thread) -> None:
-    """Take IPIs of sources that wait until there is room for one more."""
+    """Take IPIs of sources that wait for room in their FIFO."""
     td.td_critcount += 1
     td.gd_processing_ipiq += 1
     for source in sorted(td.gd_ipiq):
@@ -302,10 +302,10 @@ def lwkt_process_ipiq_nested(td: Thread) -> None:
 
 
 def _take(td: Thread, fifo: Fifo, limit: int) -> bool:
-    """lwkt_process_ipiq_core: call what is queued by now, down to `limit`; whether there is more by then."""
+    """lwkt_process_ipiq_core: call what is queued now, down to `limit`; return whether more has come."""
     td.gd_intr_nesting_level += 1
     for _ in range(len(fifo.entries) - limit):
-        if len(fifo.entries) <= limit:  # one that was called took some in turn
+        if len(fifo.entries) <= limit:  # a nested call has taken some
             break
         fifo.entries.popleft()()
     td.gd_intr_nesting_level -= 1

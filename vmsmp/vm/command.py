@@ -13,8 +13,8 @@ from vmsmp.errors import UsageError, quoted
 class ShowCommand:
     """`show NAME [ARGUMENT]`.
 
-    `help` has one entry per way to call it: the call and what it shows.  `show(vm, argument)` returns the
-    text; `argument` is None if none was given.
+    `help` has one entry for each form of the command: the form and what it shows.  `show(vm, argument)`
+    returns the text; `argument` is None if none was given.
     """
 
     name: str

@@ -36,7 +36,7 @@ class BootConfig:
     #: Elements of the page hash, a power of two (None: as the kernel computes it), and ways of a set.
     hash_size: int | None = None
     hash_set: int = 4
-    #: Pages that a scan visits between two yields.
+    #: How many pages a scan visits between two yields.
     scan_yield: int = 64
     #: Map entries that the boot CPU, and every other CPU, has from the start.
     map_entry_cache: tuple[int, int] = (257, 8)
@@ -53,7 +53,7 @@ class BootConfig:
     object_hash: int = 4
     #: Blocks of swap, of a page each.
     swap_pages: int = 1024
-    #: Addresses that CPUs may walk for of their own accord (`vmsmp.mmu.config`).
+    #: Addresses that CPUs may walk speculatively (`vmsmp.mmu.config`).
     guesses: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class BootConfig:
         if self.dma_pages is not None and self.dma_pages < 0:
             raise UsageError(f"dma_pages must not be negative, and is {self.dma_pages}")
         if min(self.map_entry_cache) < 1 or self.map_entries < 0:
-            raise UsageError("a CPU has at least 1 map entry, and the zone of entries none or more")
+            raise UsageError("a CPU needs at least 1 map entry, and the zone of entries 0 or more")
         if not 0 <= self.map_reserve_hyst <= self.map_reserve_slop:
             raise UsageError("map_reserve_hyst must be from 0 to map_reserve_slop")
         if self.topology is not None and min(self.topology) < 1:

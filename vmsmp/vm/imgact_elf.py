@@ -1,11 +1,11 @@
-"""Loading a file of a program, the interpreter's for instance: the file is text from then on.
+"""Loading one file of a program, such as its interpreter; from then on the file is text.
 
 Models: the load_file and load_section functions of sys/kern/imgact_elf.c, for one segment of whole pages.
 A file that is text cannot be opened for writing.  The flag says so (VTEXT); it is set when the file has been
 looked at, and cleared when the last mapping of the file goes.
-Locks: the vnode's lock shared while the flag is set, and no longer; then the map's.
+Locks: the vnode's lock shared, only while the flag is set; then the map's.
 Deviations:
-  * permissions, headers and what a segment has beyond the file are left out.
+  * permissions, headers and the part of a segment beyond the file (bss) are left out.
 """
 
 from __future__ import annotations

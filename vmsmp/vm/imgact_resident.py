@@ -3,8 +3,8 @@
 Models: struct vmresident; exec_sys_register, exec_sys_unregister and exec_resident_imgact of
 sys/kern/imgact_resident.c, as far as they are about address spaces.
 A process registers what it is by then: a copy of its address space, which nobody runs in.
-Locks: exec_list_lock for the list and for which program a vnode is, exclusively while a copy is made for it.
-Who runs a program counts itself (`vr_refs`) with the lock shared, and copies without it.
+Locks: exec_list_lock protects the list and each vnode's v_resident.  Registering holds it exclusively while
+it copies the address space.  An exec counts itself in `vr_refs` with the lock shared, and copies without it.
 Deviations:
   * an entry point, a system call table and privileges are left out.
 """
@@ -44,7 +44,7 @@ class Residents:
 
     def __init__(self, vm: VmSystem) -> None:
         self.exec_list_lock: LockmgrLock = vm.machine.lockmgr("vmres")
-        #: In order of their coming; under exec_list_lock, as `exec_res_id`, which has counted them.
+        #: In order of registration, under exec_list_lock; so is `exec_res_id`, which numbers them.
         self.exec_res_list: list[Vmresident] = []
         self.exec_res_id = 0
 
@@ -54,7 +54,7 @@ class Residents:
 
 
 def exec_sys_register(p: Proc, text: Vnode) -> int:
-    """Keep a copy of the process' address space for those that run the same file; return an errno.
+    """Keep a copy of the process' address space for every exec of the same file; return an errno.
 
     Locks: takes exec_list_lock, and inside it what `vmspace_fork` takes.  Sleeps: for them.
     """

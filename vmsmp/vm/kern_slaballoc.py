@@ -1,10 +1,10 @@
-"""Memory for the kernel's allocator of small things: wired pages, mapped without a fault.
+"""Memory for the kernel's slab allocator: wired pages, mapped without a fault.
 
 Models: kmem_slab_alloc and kmem_slab_free of sys/kern/kern_slaballoc.c.
-Locks: the kernel's map exclusively until the range is there and said to be wired; the token of the kernel's
+Locks: the kernel's map exclusively until the range is inserted and marked wired; the token of the kernel's
 object while pages are allocated.  The pages stay hard-busied until they are mapped.
 Deviations:
-  * nobody is preempted, so who may wait does so for memory.
+  * no thread is preempted, so a caller with M_WAITOK always waits for memory.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def kmem_slab_alloc(vm: VmSystem, size: int, align: int, flags: int) -> int:
 
 
 def _allocate(vm: VmSystem, addr: int, size: int, flags: int) -> VmPage | None:
-    """Allocate the pages of a range, hard-busied; return the first, or None after one could not be had."""
+    """Allocate the pages of a range, hard-busied; return the first, or None if one cannot be allocated."""
     kernel_object = vm.objects.kernel_object
     how = 0
     for flag, request in _ALLOC:
@@ -127,7 +127,7 @@ def _allocate(vm: VmSystem, addr: int, size: int, flags: int) -> VmPage | None:
 
 
 def _enter(mbase: VmPage, addr: int, size: int) -> None:
-    """Wire and map the pages of a range, from the first one on, and let each of them go."""
+    """Wire and map the pages of a range, from the first one on, and drop the busy of each."""
     vm: VmSystem = mbase.vm
     kernel_object = vm.objects.kernel_object
     m: VmPage | None = mbase

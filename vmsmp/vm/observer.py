@@ -42,7 +42,7 @@ class SweepBegun(NamedTuple):
 
 
 class SweepEnded(NamedTuple):
-    """It has done so.  A `whole` sweep has passed every page that was there when it began."""
+    """The sweep has ended.  A `whole` sweep has passed every page that was there when it began."""
 
     base: int
     whole: bool
@@ -55,7 +55,7 @@ class MapSectionEnds(NamedTuple):
 
 
 class PageEntered(NamedTuple):
-    """`page` is about to be mapped at `va` with these rights, for `entry` of a user's map."""
+    """`page` is about to be mapped at `va` with the rights `prot`, for `entry` of a user's map."""
 
     page: VmPage
     prot: int
@@ -74,7 +74,7 @@ class FaultEnds(NamedTuple):
 class TablesChanged(NamedTuple):
     """The entries of `npgs` pages from `va` on (-1: of all) have just been changed in the tables of `pmap`.
 
-    What CPUs have cached of them by now is to go.  The CPUs of `waiting` are held in the handler meanwhile.
+    CPUs must drop what they have cached of them.  The CPUs of `waiting` are held in the handler meanwhile.
     """
 
     pmap: Pmap
@@ -84,13 +84,13 @@ class TablesChanged(NamedTuple):
 
 
 class Invalidated(NamedTuple):
-    """The invalidation that the CPU began returns: whoever is not in the handler has carried it out."""
+    """The invalidation that the CPU began returns: every CPU outside the handler has carried it out."""
 
     pmap: Pmap
 
 
 class ContentsDropped(NamedTuple):
-    """What the pages of `object` from `start` up to `end` (0: all behind it) hold may be forgotten.
+    """The contents of the pages of `object` from `start` up to `end` (0: to the last page) may be lost.
 
     The pages go one by one, until it is `done`.
     """

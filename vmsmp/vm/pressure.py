@@ -1,6 +1,6 @@
-"""What a run may ask of memory, whatever its program does: how much is free, and who else wants it.
+"""Memory pressure, whatever the program does: how few pages are free, and a CPU that competes for them.
 
-Models: nothing of the kernel's; it stands for all that a kernel has memory for beside what is looked at.
+Models: nothing of the kernel's; it stands for the rest of the system, which uses memory as well.
 Locks: none held.
 Deviations: none.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_page.page import VmPage
 
-#: How often the CPU of `press` takes all that there is.
+#: How often the CPU of `press` takes all pages.
 TURNS: Final = 3
 
 
@@ -35,7 +35,7 @@ def leave_free(vm: VmSystem, pages: int) -> None:
 
 
 def press(vm: VmSystem) -> None:
-    """Allocate pages until an ordinary request gets none, cached ones included, and free them; begin anew."""
+    """Allocate pages, cached ones included, until an ordinary request gets none; free them; do it again."""
     for _ in vm.machine.rounds(TURNS):
         for m in _all_there_are(vm):
             vm_page_free(m)

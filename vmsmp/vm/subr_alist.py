@@ -2,9 +2,9 @@
 
 Models: sys/kern/subr_alist.c.
 A leaf has a bit for each of 32 blocks, 1 if the block is free.  A meta node has two bits for each of 16
-children: 00 all allocated, 01 some free, 11 all free.  What lies below a child that is 00 or 11 is stale, and
-is made anew when the child becomes 01.  `bm_bighint` bounds the runs that a search from block 0 finds below a
-node; a search that fails lowers it, so that the next one passes the node by.
+children: 00 all allocated, 01 some free, 11 all free.  The nodes below a child that is 00 or 11 are stale,
+and are rebuilt when the child becomes 01.  `bm_bighint` bounds the runs that a search from block 0 finds
+below a node; a search that fails lowers it, so that the next one skips the node.
 Locks: none of its own: the caller serialises, for `vm_contig_alist` with vm_contig_spin, which is the
 record's spinlock.
 Deviations:
@@ -54,7 +54,7 @@ class Leaf:
         self.bm_bighint = 0
 
     def set_all(self, bitmap: int, bighint: int) -> None:
-        """Make it a node with all blocks free or all allocated."""
+        """Set all blocks free or all allocated."""
         self.bm_bitmap = bitmap
         self.bm_bighint = bighint
 
@@ -65,8 +65,8 @@ class Leaf:
     def alloc(self, blk: int, start: int, count: int) -> int:
         """Allocate an aligned run from the node of base `blk`; return its first block or ALIST_BLOCK_NONE.
 
-        A run that is not found lowers the hint if the search did not begin inside the leaf.  That is asked of
-        `start` modulo the leaf's size, as in the kernel.
+        A search that fails lowers the hint, unless it began inside the leaf.  As in the kernel, the test for
+        that takes `start` modulo the leaf's size.
         """
         free = self.bm_bitmap
         if blk < start < blk + ALIST_BMAP_RADIX:
@@ -115,13 +115,13 @@ class Meta:
         self._made: dict[int, Node] = {}
 
     def child(self, n: int) -> Node:
-        """The child of that number; a new one has no free block."""
+        """Return child `n`; a new one has no free block."""
         if n not in self._made:
             self._made[n] = _node(self.unit, self.blocks - n * self.unit)
         return self._made[n]
 
     def set_all(self, bitmap: int, bighint: int) -> None:
-        """Make it a node with all blocks free or all allocated; its children become stale."""
+        """Set all blocks free or all allocated; the children become stale."""
         self.bm_bitmap = bitmap
         self.bm_bighint = bighint
 
@@ -177,7 +177,7 @@ class Meta:
         return ALIST_BLOCK_NONE
 
     def free(self, bl: Alist, blk: int, first: int, count: int) -> None:
-        """As `Leaf.free`, child by child; a whole child's own nodes are left stale."""
+        """As `Leaf.free`, child by child; the nodes below a child that is freed as a whole become stale."""
         end = first + count
         while first < end:
             n = (first - blk) // self.unit
@@ -207,7 +207,7 @@ class Meta:
             self.bm_bighint = max(self.bm_bighint, child.bm_bighint)
 
     def info(self, blk: int) -> tuple[int, int]:
-        """The highest child that is all free, or what is found below the highest that has free blocks."""
+        """The highest child that is all free, or else the result for the highest child with free blocks."""
         for n in reversed(range(ALIST_META_RADIX)):
             base = blk + n * self.unit
             if self.state(n) == 3:
@@ -226,7 +226,7 @@ def _node(radix: int, blocks: int) -> Node:
 
 
 def _records(node: Node) -> int:
-    """The length of the kernel's array for the tree, in which children lie as far apart as if complete.
+    """The length of the kernel's array for the tree, in which children are as far apart as complete ones.
 
     After the last child comes a terminator, unless all children exist.
     """
@@ -305,7 +305,7 @@ def _joined(runs: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def alist_init(bl: Alist, blocks: int, records: int) -> None:
-    """Make `bl` a list of that many blocks, all of them allocated, with room for `records` nodes."""
+    """Make `bl` a list of `blocks` blocks, all of them allocated, with room for `records` nodes."""
     _plant(bl, blocks)
     if bl.bl_rootblks > records:
         bl.vm.panic("alist_init: too few records")
@@ -359,7 +359,7 @@ def _alloc_rounded(bl: Alist, start: int, count: int) -> int:
 
 
 def alist_free(bl: Alist, blkno: int, count: int) -> None:
-    """Free blocks, of any alignment; they may be part of what was allocated, or of several runs."""
+    """Free blocks, of any alignment; they may be a part of one allocated run, or of several."""
     if blkno < 0 or blkno + count > bl.bl_blocks:
         bl.vm.panic("alist_free: freeing blocks beyond the end")
     bl.bl_root.free(bl, 0, blkno, count)
@@ -367,9 +367,9 @@ def alist_free(bl: Alist, blkno: int, count: int) -> None:
 
 
 def alist_free_info(bl: Alist) -> tuple[int, int, int]:
-    """Return how many blocks are free, and a run of free ones: its first block and its length (0: none).
+    """Return how many blocks are free, and one run of free blocks: its first block and its length (0: none).
 
-    It is the highest node that is all free on the way down to the highest free block.
+    The run is the first node that is all free on the way down to the highest free block.
     """
     start, count = bl.bl_root.info(0)
     return bl.bl_free, start, count

@@ -1,16 +1,15 @@
-"""Thread switches as far as address spaces go: pm_active, CR3, and what an idle CPU does.
+"""The address-space part of thread switches: pm_active, CR3, and what an idle CPU does.
 
 Models: cpu_heavy_switch, cpu_heavy_restore, cpu_lwkt_restore, cpu_idle_restore and cpu_exit_switch of
 sys/platform/pc64/x86_64/swtch.s; the invalidations of the idle loop, of mp_machdep.c.
-A CPU says that it may use a pmap before it loads its tables, and that it does no more after it has loaded
-others; only a switch clears the bit first, for no user address is used until CR3 is loaded once more, which
-a restore always does.
+A CPU sets its bit in pm_active before it loads a pmap's tables, and clears it after it has loaded others.
+Only a switch clears the bit first: no user address is used until the next restore, which always loads CR3.
 Locks: a critical section.  A bit of pm_active belongs to its CPU.  Waits for the end of an invalidation.
 Deviations:
-  * which CPUs idle is noted only where machdep.optimized_invltlb is set: nobody else asks.
-  * a thread that has not run in any address space is not switched: the kernel's tables are loaded all along.
-  * a CPU may come into being while others run; it begins when no invalidation is in progress.
-  * one thread a CPU, so each switch is one to the idle thread or back.
+  * idle CPUs are noted only if machdep.optimized_invltlb is set, since nothing else reads the mask.
+  * a thread that has never run in an address space is not switched: the kernel's tables stay loaded.
+  * a CPU may be spawned while others run; it begins when no invalidation is in progress.
+  * one thread per CPU, so each switch is to the idle thread or back.
   * a CPU that waits at a lock of the atomic depth, or for a CPU's end, keeps its address space.
 """
 
@@ -51,21 +50,21 @@ class Switch:
         vm.machine.seen_at_start = (ops.op(vm.inval.smp_invmask.ident, ops.LOAD),)
 
     def lwp(self, cpu: int) -> Lwp | None:
-        """What a CPU runs; None as long as it is nothing but a kernel thread."""
+        """The thread that a CPU runs; None while that is a kernel thread without an address space."""
         gd = self.vm.meter.globaldata[cpu]
         return None if gd is None else gd.lwp
 
     # -- the switcher ---------------------------------------------------------------------------
 
     def arise(self, td: Thread) -> None:
-        """Wait for the end of invalidations that do not know of the CPU: it did not exist as they began."""
+        """Wait for the end of invalidations that began before the CPU existed."""
         mask = self.vm.inval.smp_invmask
         if mask.peek():  # seen in the step in which the CPU starts
             while mask.load():
                 self.vm.engine.pause()
 
     def halt(self, td: Thread) -> None:
-        """Go to the idle thread, which tells that it halts."""
+        """Switch to the idle thread, which notes that the CPU is idle."""
         lp = self.lwp(td.cpu.index)
         td.td_critcount += 1
         if lp is not None and lp.lwp_vmspace is not None and not lp.away:
@@ -74,7 +73,7 @@ class Switch:
             self.vm.inval.smp_idleinvl_mask.setbits(1 << td.cpu.index)
 
     def wake(self, td: Thread) -> None:
-        """Halt no more; first flush what the CPU was spared meanwhile."""
+        """Note that the CPU is not idle any more, and do the flush that was put off meanwhile."""
         bit = 1 << td.cpu.index
         inval = self.vm.inval
         if inval.optimized_invltlb:
@@ -84,7 +83,7 @@ class Switch:
         td.td_critcount -= 1
 
     def enter(self, td: Thread) -> None:
-        """Come back from the idle thread."""
+        """Switch back from the idle thread."""
         lp = self.lwp(td.cpu.index)
         if lp is not None and lp.away:
             td.td_critcount += 1
@@ -101,7 +100,7 @@ class Switch:
 
 
 def cpu_heavy_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
-    """Leave a thread for the idle thread: its pmap is not in use any more, then its tables go.
+    """Leave a thread for the idle thread: clear its pmap's bit, then load the kernel's tables.
 
     Locks: a critical section.
     """
@@ -113,14 +112,14 @@ def cpu_heavy_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
 
 
 def cpu_lwkt_restore(switch: Switch, td: Thread) -> None:
-    """Enter a kernel thread: load the kernel's tables, unless they are."""
+    """Enter a kernel thread: load the kernel's tables, unless they are loaded."""
     unit = td.cpu.mmu
     if unit.cr3 != switch.kernel_cr3:
         unit.load_cr3(switch.kernel_cr3)
 
 
 def cpu_heavy_restore(td: Thread, lp: Lwp) -> None:
-    """Enter a thread: say so, wait for the end of an invalidation that may not know, and load its tables.
+    """Enter a thread: set its pmap's bit, wait for an invalidation that may have missed it, load its tables.
 
     Locks: a critical section.
     """
@@ -133,7 +132,7 @@ def cpu_heavy_restore(td: Thread, lp: Lwp) -> None:
 
 
 def cpu_exit_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
-    """Leave a thread that dies: load the kernel's tables, and then its pmap is not in use any more.
+    """Leave a thread that dies: load the kernel's tables, then clear its pmap's bit.
 
     Locks: a critical section.
     """
@@ -143,7 +142,7 @@ def cpu_exit_switch(switch: Switch, td: Thread, lp: Lwp) -> None:
 
 
 def pmap_interlock_wait(pmap: Pmap) -> None:
-    """Wait for the end of the invalidation that is under way.  Spins, and takes IPIs meanwhile."""
+    """Wait for the end of the invalidation in progress.  Spins, and takes IPIs meanwhile."""
     td = curthread(pmap.vm.machine)
     if pmap.pm_active_lock.load() & CPULOCK_EXCL:
         crit_enter(td)

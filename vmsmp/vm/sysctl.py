@@ -20,9 +20,9 @@ class Sysctl:
 
 
 class SysctlTree(MutableMapping[str, int]):
-    """The sysctls of one machine, by name and in order of it.
+    """The sysctls of one machine, in order of their names.
 
-    Raises: UsageError for a name that there is not, and for a write of one that is read-only.
+    Raises: UsageError for an unknown name, and for a write of a read-only one.
     """
 
     def __init__(self, vm: Any, declared: Iterable[Sysctl]) -> None:

@@ -102,7 +102,7 @@ class VmSystem:
 
     @property
     def ncpus(self) -> int:
-        """The number of CPUs beside the boot CPU: as declared, else as many as there are by now."""
+        """The number of CPUs beside the boot CPU: as declared, else those that exist so far."""
         return self._declared or max(1, len(self.machine.cpus) - 1)
 
     def pool(self, type_: type[Record], size: int | None = None) -> RecordPool[Any]:

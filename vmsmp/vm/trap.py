@@ -1,6 +1,6 @@
-"""A page fault as the processor reports it: which map is asked, and what the process is told.
+"""A page fault as the processor reports it: which map resolves it, and which signal the process gets.
 
-Models: trap_pfault of sys/platform/pc64/x86_64/trap.c, and what trap makes of its answer.
+Models: trap_pfault of sys/platform/pc64/x86_64/trap.c, and what trap does with its result.
 Locks: none.  A fault must not change which tokens the thread has.
 Deviations:
   * a process cannot exit while one of its threads is in a fault, so it is not held (PHOLD).
@@ -41,10 +41,10 @@ FATAL: Final = -1
 
 
 class Trapframe(NamedTuple):
-    """An access that was refused: where, of what kind, and in which mode.
+    """An access that was refused: its address, its kind, and its mode.
 
-    `smap`: the kernel accessed a user's address without saying that it would.  `onfault`: the kernel has said
-    what is to be done if an access fails.
+    `smap`: the kernel accessed a user's address outside of a section that allows it (SMAP).  `onfault`: the
+    kernel has set a handler for accesses that fail.
     """
 
     va: int
@@ -84,7 +84,7 @@ def trap_pfault(vm: VmSystem, frame: Trapframe) -> int:
 
 
 def _failed(vm: VmSystem, frame: Trapframe, rv: int | None) -> int:
-    """Say what becomes of an access that cannot be made."""
+    """Return what `trap_pfault` returns for an access that cannot be made."""
     if frame.usermode:
         return SIGBUS if rv == KERN_PROTECTION_FAILURE else SIGSEGV
     if frame.onfault and not curthread(vm.machine).gd_intr_nesting_level:

@@ -1,9 +1,9 @@
-"""What is left of a file's buffers: throwing them away, with the pages that are not dirty.
+"""Discarding a file's buffers, and with them its pages that are not dirty.
 
 Models: vinvalbuf of sys/kern/vfs_subr.c, for a vnode whose buffers are all clean.
 Locks: takes the vnode's token.  Sleeps: for writes under way and for the object's activity.
 Deviations:
-  * there are no buffers: the two trees are empty, and only writes under way are waited for.
+  * there are no buffers: the two trees are empty, and only writes in progress are waited for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ V_SAVE: Final = 0x0001
 
 
 def vinvalbuf(vp: Vnode, flags: int) -> int:
-    """Throw away the buffers of a vnode and the pages behind them, with V_SAVE only those not dirty.
+    """Discard the buffers of a vnode and the pages behind them; with V_SAVE keep dirty pages.
 
     Locks: the vnode's lock held, or its object's token.  Sleeps: yes; tokens are lost.
     """
@@ -39,7 +39,7 @@ def vinvalbuf(vp: Vnode, flags: int) -> int:
 
 
 def bio_track_wait(vp: Vnode) -> None:
-    """Wait until no write of the vnode's is under way.  Sleeps: yes; tokens are lost."""
+    """Wait until no write to the vnode is in progress.  Sleeps: yes; tokens are lost."""
     machine = vp.vm.machine
     while vp.v_track_write.load():
         machine.tsleep_interlock(track_ident(vp))
@@ -51,4 +51,4 @@ def _overdue(vp: Vnode) -> str | None:
     """Return why a wait should be over, or None if it should not."""
     if vp.peek("v_track_write"):
         return None
-    return "no write is under way, and nobody will wake who waits for that"
+    return "no write is under way, and nobody will wake the waiter"

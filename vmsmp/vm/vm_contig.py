@@ -3,12 +3,12 @@
 Models: sys/vm/vm_contig.c.
 Locks: none held.  The search looks at pages without a lock, busies each page of a run that looks good, and
 asks again.  Cleaning keeps its place in a queue with a marker, and locks a page and its queue for each step.
-What the kernel does oddly is kept: a run of which not even the first page can be had is given back, and
-giving back nothing is a panic; cleaning a queue of another colour than 0 cleans nothing, since its index is
-compared with the base of its type.
+Oddities of the kernel are kept: if not even the first page of a run can be taken, the empty run is given
+back, which panics; and cleaning a queue of any colour but 0 cleans nothing, since its index is compared with
+the base of its type.
 Deviations:
-  * requests that fail are not told on the console.
-  * there is one range of memory, so pages that follow each other in the array are contiguous.
+  * failed requests are not reported on the console.
+  * there is one range of memory, so pages next to each other in the array are contiguous.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_page.page import VmPage
     from vmsmp.vm.vnode import Vnode
 
-#: What `vm_contig_pg_alloc` returns if there is no run.
+#: The result of `vm_contig_pg_alloc` if there is no run.
 NO_RUN: Final = -1
 #: How often the array is searched; queues are cleaned after each time.
 PASSES: Final = 3
@@ -117,7 +117,7 @@ def vm_contig_pg_alloc(
 
 
 def _search(wanted: Wanted) -> int:
-    """Take the first run that can be had; return its index, or NO_RUN."""
+    """Take the first run whose pages can all be allocated; return its index, or NO_RUN."""
     start = 0
     while True:
         start = _candidate(wanted, start)
@@ -129,7 +129,7 @@ def _search(wanted: Wanted) -> int:
 
 
 def _candidate(wanted: Wanted, start: int) -> int:
-    """Return the first page from `start` on with which a run might begin, as it looks without a lock."""
+    """Return the first page from `start` on that may begin a run, judged without a lock."""
     pages = wanted.vm.page.vm_page_array
     for i in range(start, len(pages)):
         m = pages[i]
@@ -139,7 +139,7 @@ def _candidate(wanted: Wanted, start: int) -> int:
 
 
 def _goes_on(wanted: Wanted, start: int) -> bool:
-    """Return whether the pages after the first look as good as it."""
+    """Return whether the pages after the first look usable, too."""
     pages = wanted.vm.page.vm_page_array
     for i in range(start + 1, start + wanted.pages):
         if i >= len(pages) or not (_is_free_or_cached(pages[i]) and _is_idle(pages[i])):
@@ -162,7 +162,7 @@ def _is_idle(m: VmPage) -> bool:
 
 
 def _take(wanted: Wanted, start: int) -> bool:
-    """Allocate the pages of a run one by one; if one cannot be had, give back those before it."""
+    """Allocate the pages of a run one by one; if one cannot be allocated, give back those before it."""
     vm = wanted.vm
     for i in range(start, start + wanted.pages):
         if not _take_page(vm.page.vm_page_array[i]):
@@ -216,7 +216,7 @@ def _wire_free(m: VmPage) -> None:
 
 
 def vm_contig_pg_free(vm: VmSystem, start: int, size: int) -> None:
-    """Free `size` bytes that begin with the page of that index.  Sleeps: while one of them is busied."""
+    """Free `size` bytes that begin with the page at index `start`.  Sleeps: while one of them is busied."""
     size = -(-size // PAGE_SIZE) * PAGE_SIZE
     if size == 0:
         vm.panic("vm_contig_pg_free: size must not be 0")
@@ -227,7 +227,7 @@ def vm_contig_pg_free(vm: VmSystem, start: int, size: int) -> None:
 
 
 def vm_contig_pg_kmap(vm: VmSystem, start: int, size: int, map: VmMap) -> int:
-    """Map `size` bytes that begin with the page of that index; return the address, or 0.
+    """Map `size` bytes that begin with the page at index `start`; return the address, or 0.
 
     Locks: takes the map's exclusively.  Sleeps: for entries and the map.
     """
@@ -254,7 +254,7 @@ def contigmalloc_map(
 ) -> int:
     """Allocate contiguous memory and map it; return the address, or 0.
 
-    Memory for which there are no addresses is given back.  Locks: none.  Sleeps: yes.
+    If the map has no room, the memory is given back.  Locks: none.  Sleeps: yes.
     """
     start = vm_contig_pg_alloc(vm, size, low, high, alignment, boundary, mflags)
     if start == NO_RUN:
@@ -360,9 +360,9 @@ def _clean(m: VmPage, queue: int) -> None:
 
 
 def _launder(m: VmPage) -> None:
-    """Write the page to where its object keeps it: a file as a whole, of other memory this page alone.
+    """Write the page out: for a file, all its dirty pages; for other memory, this page alone.
 
-    Locks: as `_clean`; takes the object's token.  The page of a file is let go before its vnode is locked.
+    Locks: as `_clean`; takes the object's token.  A file's page is released before its vnode is locked.
     """
     obj = m.object
     vm_object_hold(obj)
@@ -381,7 +381,7 @@ def _launder(m: VmPage) -> None:
 
 
 def _handle(obj: VmObject) -> Vnode:
-    """The vnode of a file's object, as who locks or unlocks it finds it."""
+    """Return the object's `handle`, which locking and unlocking read each on its own."""
     vm: VmSystem = obj.vm
     vp: Vnode | None = obj.hint("handle")
     if vp is None:

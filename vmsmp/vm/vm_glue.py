@@ -1,4 +1,4 @@
-"""Processes that are kept from running while memory is short, and the one that lets them in again.
+"""Processes that are swapped out while memory is short, and the swapper that lets them in again.
 
 Models: swapin_request, scheduler and faultin of sys/vm/vm_glue.c; the wait in userret of
 sys/platform/pc64/x86_64/trap.c.
@@ -7,7 +7,7 @@ to user mode, and sleeps.  The swapper looks for one that asks, and sleeps if th
 Locks: a process' token for its flags.  `scheduler_notify` has none.
 Deviations:
   * processes are let in in the order of a list, whatever their priorities.
-  * the swapper ends when it is told to.
+  * the swapper can be stopped.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 P_SWAPPEDOUT: Final = 0x00000100
 P_SWAPWAIT: Final = 0x00000200
 
-#: The ident on which the swapper sleeps for a moment.
+#: The ident on which the swapper pauses.
 _PROC0: Final = "proc0"
 
 
 class Swapper:
-    """The globals of vm_glue.c, and the processes that there are, each with its p_token."""
+    """The globals of vm_glue.c, and all processes, each with its p_token."""
 
     def __init__(self, vm: VmSystem, allproc: list[Proc]) -> None:
         self.vm = vm
@@ -39,14 +39,14 @@ class Swapper:
 
 
 def swapin_request(swapper: Swapper) -> None:
-    """Have the swapper look for processes that ask to be let in.  Locks: none."""
+    """Wake the swapper, to look for processes that ask to be let in.  Locks: none."""
     if swapper.scheduler_notify.load() == 0:
         swapper.scheduler_notify.store(1)
         swapper.vm.machine.wakeup(swapper.scheduler_notify)
 
 
 def wait_for_swapin(swapper: Swapper, p: Proc) -> None:
-    """Return to user mode as soon as the process is not swapped out.  Sleeps: until it is let in."""
+    """Before a return to user mode, wait while the process is swapped out.  Sleeps: until it is let in."""
     token = _token(swapper, p)
     while p.p_flags.load() & P_SWAPPEDOUT:
         token.acquire()
@@ -63,7 +63,7 @@ def _token(swapper: Swapper, p: Proc) -> Token:
 
 
 def scheduler(swapper: Swapper) -> None:
-    """Let processes in that ask for it, until told to stop.  Sleeps: while none does."""
+    """Let in processes that ask for it, until stopped.  Sleeps: while none does."""
     machine = swapper.vm.machine
     while not swapper.stopped.load():
         swapper.scheduler_notify.store(0)
@@ -87,6 +87,6 @@ def faultin(swapper: Swapper, p: Proc) -> None:
 
 
 def swapper_stop(swapper: Swapper) -> None:
-    """Tell the swapper to end."""
+    """Stop the swapper."""
     swapper.stopped.store(1)
     swapin_request(swapper)

@@ -1,4 +1,4 @@
-"""The kernel's own memory: addresses in the kernel's map, with pages or without, and maps inside it.
+"""The kernel's own memory: addresses in the kernel's map, with or without pages, and submaps of it.
 
 Models: sys/vm/vm_kern.c (kmem_init is part of `vm_map.startup`).
 `kernel_object` holds the pages of the kernel's map, each at its own address.
@@ -126,7 +126,7 @@ def _all(id: int, obj: VmObject | None = None, offset: int = 0, cow: int = 0) ->
 
 
 def _grab_pages(kernel_object: VmObject, start: int, end: int, kmflags: int) -> None:
-    """Have zeroed pages on no queue in a range of the kernel's object."""
+    """Allocate zeroed pages, on no queue, for a range of the kernel's object."""
     vm: VmSystem = kernel_object.vm
     how = VM_ALLOC_FORCE_ZERO | VM_ALLOC_NORMAL | VM_ALLOC_RETRY
     if kmflags & KM_CPU_SPEC:
@@ -144,9 +144,9 @@ def _grab_pages(kernel_object: VmObject, start: int, end: int, kmflags: int) -> 
 def kmem_alloc_attr(map: VmMap, size: int, id: int, flags: int, low: int, high: int, memattr: int) -> int:
     """Allocate kernel memory of low pages, wired; return its address, or 0.
 
-    The pages are one by one at offsets that count from the kernel's lowest address, where those of all other
-    kernel memory are at their addresses.  `flags` are those of a search, too.  If the low pages run out,
-    what was allocated stays.
+    The pages' offsets in the object count from the kernel's lowest address; those of all other kernel memory
+    are the addresses themselves.  `flags` are also passed to the search for addresses.  If the low pages run
+    out, those allocated so far are leaked.
     Locks: takes the map's, and the token of the kernel's object.  Sleeps: for entries, the map and tokens.
     """
     vm = map.vm
@@ -210,7 +210,7 @@ def kmem_alloc_swapbacked(
 
 
 def kmem_free_swapbacked(kp: KmemSwapbacked) -> None:
-    """Free what `kmem_alloc_swapbacked` allocated: its addresses, and with them the object, or that alone."""
+    """Free what `kmem_alloc_swapbacked` allocated: the addresses with the object, or the object alone."""
     if kp.data:
         kmem_free(kp.map, kp.data, kp.size)
         kp.data = 0
@@ -261,7 +261,7 @@ def kmem_free_wakeup(map: VmMap, addr: int, size: int) -> None:
 
 
 def kmem_suballoc(parent: VmMap, size: int, name: str | None = None) -> VmMap:
-    """Make a map of `size` bytes inside another one; a panic if there is no room.  Sleeps: for the parent."""
+    """Make a map of `size` bytes inside another one; panic if there is no room.  Sleeps: for the parent."""
     vm = parent.vm
     size = round_page(size)
     what = _all(VM_SUBSYS_SYSMAP)._replace(maptype=VM_MAPTYPE_UNSPECIFIED)

@@ -1,12 +1,12 @@
-"""System calls on memory: mapping, unmapping, asking what is in memory, and locking all of it.
+"""System calls on memory: mapping and unmapping, asking what is in memory, and locking all of it.
 
 Models: vm_mmap, sys_munmap, sys_mincore, sys_mlockall and sys_munlockall of sys/vm/vm_mmap.c.
-What one call does is several sections of the map's lock.  Only the map's token joins them, and that is lost
-wherever a section has to wait, so others may come in between.
+One call is several sections of the map's lock.  Only the map's token holds them together, and that is lost
+wherever a section has to wait, so other CPUs may come in between.
 Locks: the map's token, and inside it the map's lock, shared to ask and exclusively to change.  Waiting for a
 transition unlocks the map.
 Deviations:
-  * they take the process' map, and every process has the right to lock memory.
+  * the calls take the process' map, and every process has the right to lock memory.
   * anonymous memory and regular files are mapped, devices and stacks are not.
   * the vector that sys_mincore fills is a function of the caller's, which stores one byte of it.
 """
@@ -80,7 +80,7 @@ MCL_FUTURE: Final = 0x0002
 
 _SEG_SIZE: Final = 2 << 20
 
-#: What user programs are told of an error of the map.
+#: The errno of an error of the map.
 _ERRNO: Final = {
     KERN_SUCCESS: 0,
     KERN_INVALID_ADDRESS: ENOMEM,
@@ -104,8 +104,8 @@ def vm_mmap(
 ) -> tuple[int, int]:
     """Map anonymous memory (MAP_ANON) or a file's; return an errno and the address.
 
-    With MAP_FIXED what was at the addresses goes first, in a section of its own.  So does what others may
-    have mapped there before this call goes on, or else it fails, and nothing is mapped any more.
+    With MAP_FIXED the addresses are unmapped first, in a section of its own.  If another CPU maps something
+    there before the next section, the call fails, with nothing left of the old mapping.
     Locks: takes the map's token, and its lock several times.  Sleeps: yes.
     """
     if size == 0:
@@ -165,7 +165,7 @@ def _find(
     *,
     fitit: bool,
 ) -> tuple[int, int]:
-    """Map, and then say what a child gets, and then lock; return a KERN_* code and the address."""
+    """Map, then set the inheritance, then wire if asked to; return a KERN_* code and the address."""
     if not flags & (MAP_ANON | MAP_SHARED):
         cow |= COWF_COPY_ON_WRITE
     if flags & MAP_NOSYNC:
@@ -211,11 +211,11 @@ def sys_munmap(map: VmMap, addr: int, size: int) -> int:
 
 
 def sys_mincore(map: VmMap, addr: int, size: int, subyte: Callable[[int, int], int]) -> int:
-    """Say of each page of a range whether it is in memory; return an errno.
+    """Report for each page of a range whether it is in memory; return an errno.
 
-    `subyte` stores what is said of the page of an index; it returns 0, or an errno if it cannot.
+    `subyte` stores the byte of the page at an index; it returns 0, or an errno if it cannot.
     Locks: takes the map's token, and its lock shared, but not while a byte is stored: if the map has changed
-    meanwhile, the search for entries begins anew, where it was.  Sleeps: yes.
+    meanwhile, the search for entries is repeated from the same address.  Sleeps: yes.
     """
     first_addr = addr = trunc_page(addr)
     end = addr + round_page(size)
@@ -232,7 +232,7 @@ def sys_mincore(map: VmMap, addr: int, size: int, subyte: Callable[[int, int], i
 
 
 class _Mincore:
-    """A question of what is in memory.  `addr`: what it has come to."""
+    """A call of mincore in progress.  `addr` is the address that it has reached."""
 
     __slots__ = ("addr", "end", "first_addr", "lastvecindex", "map", "subyte", "timestamp")
 
@@ -250,7 +250,7 @@ class _Mincore:
     def attempt(self) -> int | None:
         """RestartScan: go on from `addr`; return an errno, or None if the map has changed.
 
-        Locks: the map shared, which is still so if it has changed.
+        Locks: the map shared; it is still locked on return if it has changed.
         """
         map = self.map
         self.timestamp = map.timestamp
@@ -281,9 +281,9 @@ class _Mincore:
         return 0
 
     def _tell(self, addr: int, found: int | None) -> int:
-        """Store what was found at an address, and before it zeroes for what was passed over; unlock the map.
+        """Unlock the map, store zeroes for the pages that were skipped, and then what was found at `addr`.
 
-        The byte that is zeroed is that of the index which was stored last, not of the one behind it.
+        As in the kernel, each zero goes to the index that was stored last, not to the one behind it.
         """
         vm_map_unlock(self.map)
         vecindex = addr - self.first_addr >> PAGE_SHIFT
@@ -294,7 +294,7 @@ class _Mincore:
         return EFAULT if found is not None and self.subyte(vecindex, found) else 0
 
     def _page(self, current: VmMapEntry) -> int:
-        """MINCORE_* of the page at `addr`: as it is mapped, or else as the first object has it."""
+        """MINCORE_* of the page at `addr`: as mapped, or else as resident in the first object."""
         map, ba = self.map, current.ba
         found = pmap_mincore(map.pmap, self.addr)
         if found:
@@ -319,9 +319,10 @@ class _Mincore:
 
 
 def sys_mlockall(map: VmMap, how: int) -> int:
-    """Have all memory wired that is mapped from now on (MCL_FUTURE); return an errno.
+    """Wire all memory that is mapped from now on (MCL_FUTURE); return an errno.
 
-    What is mapped already cannot be (MCL_CURRENT); nothing is done then.  Locks: takes the map's.
+    MCL_CURRENT, to wire what is mapped already, is not supported, and nothing is done then.
+    Locks: takes the map's.
     """
     if not how & (MCL_CURRENT | MCL_FUTURE):
         return EINVAL
@@ -334,7 +335,7 @@ def sys_mlockall(map: VmMap, how: int) -> int:
 
 
 def sys_munlockall(map: VmMap) -> int:
-    """End the user's wiring of every entry, and of what is mapped from now on; return 0.
+    """Unwire every entry that a user has wired, and clear MCL_FUTURE; return 0.
 
     Locks: takes the map's, which is unlocked to wait for transitions.  Sleeps: yes.
     """

@@ -1,11 +1,11 @@
-"""The heap of a process: the break, by which programs without mmap get their memory.
+"""The heap of a process, and its break.
 
 Models: sys_sbrk and sys_obreak of sys/vm/vm_unix.c.
-Where the heap ends is read before the map is changed and noted after it.  The map's token is held all along;
-it is lost wherever the change has to wait.
+The end of the heap is read before the map is changed and stored after it.  The map's token is held
+throughout, but is lost wherever the change has to wait.
 Locks: the map's token for the sizes of the address space; inside it what vm_map_find takes.
 Deviations:
-  * they take the address space.
+  * the calls take the address space instead of the process.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 def sys_sbrk(vmspace: Vmspace, incr: int) -> tuple[int, int]:
-    """Let the heap grow by `incr` bytes; return an errno, and where they begin.
+    """Extend the heap by `incr` bytes; return an errno, and the address of the first.
 
-    What fits in the last page of the heap is in use from now on; else new pages are mapped behind it.
+    Bytes that fit in the last page of the heap need no mapping; for others, pages are mapped behind it.
     Locks: takes the map's token.  Sleeps: as vm_map_find and vm_map_kernel_wiring.
     """
     vmspace.vm_map.token.acquire()
@@ -66,7 +66,7 @@ def _sbrk(vmspace: Vmspace, incr: int) -> tuple[int, int]:
 
 
 def sys_obreak(vmspace: Vmspace, nsize: int) -> int:
-    """Let the heap end at address `nsize`; return an errno.  It never shrinks.
+    """Extend the heap up to address `nsize`; return an errno.  It never shrinks.
 
     Locks: takes the map's token.  Sleeps: as `sys_sbrk`.
     """

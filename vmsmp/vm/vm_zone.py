@@ -1,11 +1,11 @@
-"""Zones: memory for records of one size that are taken and given back all the time.
+"""Zones: memory for items of one size that are allocated and freed often.
 
 Models: sys/vm/vm_zone.c: zalloc, zfree and zget.
-Locks: a zone's spinlock for its count; `zgetlk` for making more, by one CPU at a time.  A CPU has its cache
-to itself.
+Locks: a zone's spinlock for its count; `zgetlk` for making more, by one CPU at a time.  A CPU's cache is its
+own.
 Deviations:
-  * a zone counts its free items; what an item is, is the user's affair.
-  * how many items a CPU takes into its cache at once does not follow the zone's size.
+  * a zone only counts its free items; callers make the records.
+  * the number of items that a CPU takes into its cache at once does not depend on the zone's size.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def zfree(vm: VmSystem, z: VmZone) -> None:
 
 
 def _zget(vm: VmSystem, z: VmZone) -> bool:
-    """Make more items and take one; return False if another CPU was at it, so that one tries again."""
+    """Make more items and take one; return False if the caller has to try again."""
     if z.zgetlk.lock(LK_EXCLUSIVE | LK_SLEEPFAIL):
         return False
     made = z.refill(vm)

@@ -1,4 +1,4 @@
-"""Vnodes, as far as objects look at them: references, flags, the lock, and the way to the object.
+"""Vnodes, as far as objects use them: references, flags, the lock, and the object.
 
 Models: struct vnode of sys/sys/vnode.h, with vref, vrele, vget, vput and vn_lock of sys/kern/vfs_lock.c and
 sys/kern/vfs_vnops.c, vsetobjdirty and vclrobjdirty of sys/kern/vfs_subr.c.
@@ -7,9 +7,9 @@ until it comes back or is reclaimed.
 Locks: the count and the flags are atomic.  `v_object` is read without a lock, and set under `v_token`.
 `v_lastwrite_ts` needs the vnode's lock exclusively.
 Deviations:
-  * no file system, names, buffers or mount points: what a file holds is not modelled.
-  * the syncer's list is a flag; its token is left out.
-  * the last reference never destroys a vnode: whoever reclaims it does.
+  * no file system, names, buffers or mount points.
+  * membership in the syncer's list is a flag; the list's token is left out.
+  * dropping the last reference never destroys a vnode; only `vclean_vxlocked` does.
   * `v_refcnt` is a count alone, without VREF_TERMINATE and VREF_FINALIZE.
 """
 
@@ -57,14 +57,14 @@ class Vnode(Record):
 
     v_refcnt: Word = word()
     v_flag: Word = word(format=hex)
-    #: The number of writes that are under way.
+    #: The number of writes in progress.
     v_track_write: Word = word()
     v_object: Any = field("", default=None)  # a VmObject
     v_filesize: int = field("", default=NOOFFSET)
     v_lastwrite_ts: int = field("X")
-    #: The mount point: whether its writers tell the syncer when they make a vnode's object dirty.
+    #: The mount point: whether dirty objects put their vnode on the syncer's list.
     mnt_thr_sync: bool = plain(True)
-    #: The file's contents, by page and piece of that; what was never written is zero.
+    #: The file's contents, by page and block; a block that was never written is zero.
     contents: dict[int, dict[int, Any]] = plain(None)
     _name: str = plain()
     v_lock: LockmgrLock = plain(None)
@@ -101,7 +101,7 @@ def getnewvnode(vm: VmSystem, name: str) -> Vnode:
 
 
 def vref(vp: Vnode) -> None:
-    """Add a reference to a vnode that the caller, or its object, already has.  Locks: none."""
+    """Add a reference to a vnode that the caller, or its object, references already.  Locks: none."""
     vp.v_refcnt.fetchadd(1)
     vp.took(VREF)
 
@@ -163,7 +163,7 @@ def vclrflags(vp: Vnode, bits: int) -> None:
 
 
 def vsetobjdirty(vp: Vnode) -> None:
-    """Say that pages of the vnode's object may be dirty, and put it on the syncer's list."""
+    """Mark the vnode's object as possibly dirty, and put the vnode on the syncer's list."""
     if not vp.v_flag.load() & VOBJDIRTY:
         vsetflags(vp, VOBJDIRTY)
         if not vp.v_flag.load() & VONWORKLST:
@@ -171,7 +171,7 @@ def vsetobjdirty(vp: Vnode) -> None:
 
 
 def vclrobjdirty(vp: Vnode) -> None:
-    """Say that no page of the vnode's object is dirty, and take it off the list if nothing else is."""
+    """Mark the vnode's object as clean, and take the vnode off the list if nothing else of it is dirty."""
     vclrflags(vp, VOBJDIRTY)
     flags = vp.v_flag.load()
     if flags & VONWORKLST and not flags & (VISDIRTY | VOBJDIRTY):

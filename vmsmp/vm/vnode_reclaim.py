@@ -1,9 +1,9 @@
-"""Taking a vnode away from its file: the end of its object, or their parting.
+"""Reclaiming a vnode: terminating its object, or separating the two.
 
 Models: vclean_vxlocked of sys/kern/vfs_subr.c.
 Locks: the vnode's lock exclusively, by the caller; takes the token of the object.
 Deviations:
-  * no file system, names or buffers are told of it.
+  * no file system, names or buffers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def vclean_vxlocked(vp: Vnode) -> None:
-    """Reclaim a vnode: terminate its object, or part them if somebody references that.
+    """Reclaim a vnode: terminate its object, or separate the two if the object has references.
 
     Locks: the vnode's lock exclusively, by the caller.  Sleeps: yes.
     """

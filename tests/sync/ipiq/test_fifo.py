@@ -176,7 +176,7 @@ def test_a_mask_begins_with_the_own_cpu_and_goes_upwards(locks):
 @DEPTHS
 def test_a_mask_with_a_cpu_that_is_not_there_is_refused(locks):
     failure = failure_of(lambda m: lwkt_send_ipiq_mask(m, 0b100, lambda: None), locks, schedules=1)
-    assert "ValueError: CPU mask 0x4: the machine has 1 CPUs by now" in failure.message
+    assert "ValueError: CPU mask 0x4: the machine has 1 CPUs so far" in failure.message
 
 
 @DEPTHS

@@ -1,9 +1,9 @@
 """Recording a history in a program.
 
 Recording performs no visible operation and makes no object of the machine, so a run has the same digest
-with it and without.  A search that runs one execution of each trace (`dpor`) may miss the execution whose
-calls and returns come in the order that fails: runs of one trace agree on results, not on which of two
-independent operations returned first.
+with and without it.  A search that runs one execution of each trace (`dpor`) may miss the execution whose
+calls and returns come in the order that fails: runs of one trace agree on results, but not on which of two
+independent operations returns first.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class History:
     def judge(self, spec: Specification, budget: int = BUDGET) -> Verdict:
         """Fail the execution with kind "linearizability" if the history is not linearizable.
 
-        Call it when no operation is under way any more, after `m.join()`.  An unknown verdict is no
-        failure; it is returned like every other.
+        Call it when no operation is in progress any more, after `m.join()`.  An unknown verdict is no
+        failure; it is returned like any other.
         """
         verdict = self.check(spec, budget)
         if verdict.verdict == "illegal":
@@ -132,7 +132,7 @@ class History:
             self._calls.append(call)
 
     def stamp(self) -> int:
-        """Return the present moment; each is given out once."""
+        """Return the current stamp; no two are equal."""
         with self._host:
             return self._count()
 

@@ -1,9 +1,9 @@
-"""A zone of the buddy allocator: what it has free and what it has given out.
+"""A zone of the buddy allocator: its free blocks and those given out.
 
 INV-BD1: each frame is in one block, which is free or given out, aligned and within its zone.
 INV-BD2: no two free blocks are buddies, for they would have been merged.
 INV-BD3: `nr_free` is the number of frames in free blocks.
-Asked while the zone's spinlock is free.
+Evaluated while the zone's spinlock is free.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The entries of page tables: who changes them and how, and what the pages know that they name.
+"""The entries of page tables: who may change them and how, and the flags of the pages that they name.
 
 INV-P1, after each step that wrote a page's flags, or a managed leaf entry that names the page: a page that
 an entry names is flagged as mapped, one that several name as mapped more than once, and one that a process
 may write to as writeable.  INV-P2: no page is freed that an entry names.
-INV-P5: whoever takes M away, and not M alone, tells the page before it lets the entry's
-placemark, or the page, go.
-INV-R6: a user's leaf entry comes to name a page, or another one, or gives more rights, only by the owner of
-its placemark; all else but A, M and the wiring is taken away by that one, or in one step by who has seen it.
+INV-P5: a CPU that clears M, and not M alone, marks the page dirty before it releases the entry's placemark
+or the page.
+INV-R6: only the owner of its placemark makes a user's leaf entry name a page, or another one, or give more
+rights.  Anything but A, M and the wiring is cleared by that CPU, or in one step by one that has seen it.
 INV-R7: M is set by a walk, A by a walk or the owner of the placemark, and no valid entry is stored to.
-Which entries name a page is kept up to date as entries change, so no step looks at more than one page.
+The entries that name a page are kept up to date as entries change, so no step looks at more than one page.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from vmsmp.vm.vm_page.flags import PG_MAPPED, PG_MAPPEDMULTI, PG_WRITEABLE
 from vmsmp.vm.vm_page.page import HARD, VmPage
 
 _MANAGED: Final = PG_V | PG_MANAGED
-#: How far apart the codes of operations on pages are.
+#: The distance between the codes of operations on two pages.
 _SHIFT: Final = ops.KIND_BITS + ops.CPU_BITS + RECORD_BITS
-#: Which part of a record an operation is about, and those about the flags of a page.
+#: The part bits of a record's operations, and their value for the flags of a page.
 _PART: Final = PART_BITS & ~ops.KIND_MASK
 _FLAGS: Final = VmPage.fields["flags"].part
 _DIRTY: Final = VmPage.fields["dirty"].part
-#: What an entry may lose without its placemark, and how: bits that give no rights.
+#: The bits that an entry may lose without its placemark, since they give no rights.
 _NO_RIGHTS: Final = PG_A | PG_M | PG_W
 
 
 class _Write(NamedTuple):
-    """A CPU is about to write an entry, which says that as yet."""
+    """A CPU is about to write an entry, whose value is `before`."""
 
     cpu: Cpu
     place: int
@@ -57,10 +57,10 @@ class _Write(NamedTuple):
 class Mappings(MmuObserver, RecordObserver):
     """Knows the entries that name each page, and judges the page when they or its flags change.
 
-    `records` speaks for it.
+    `records` reports for it.
     """
 
-    free = False  # a page is looked at while the others stand still
+    free = False  # it reads pages while all other CPUs are stopped
     of_records = True
 
     def __init__(self, records: Records) -> None:
@@ -72,16 +72,16 @@ class Mappings(MmuObserver, RecordObserver):
         self._pages: list[VmPage] = []
         # operations on entries have codes from the first to below the last
         self._first = self._last = 0
-        # what the step under way writes: an entry of a table, or the flags of a page
+        # what the step in progress writes: an entry of a table, or the flags of a page
         self._writing: _Write | None = None
         self._flagged: VmPage | None = None
-        # by CPU: what it has found in a walk, whose entries it may set A and M in
+        # by CPU: the translation of its walk, in whose entries it may set A and M
         self._walked: dict[int, Translation] = {}
-        # by CPU: pages from whose entries it has taken M, and which it has not told yet
+        # by CPU: pages from whose entries it has cleared M, and which it has not marked dirty yet
         self._untold: dict[int, list[VmPage]] = {}
         # by the frame of a leaf table: the table's pv entry
         self._tables: dict[int, PvEntry] = {}
-        # by place: the frame that a managed leaf entry named when it was looked at last
+        # by place: the frame that a managed leaf entry named when it was read last
         self._named: dict[int, int] = {}
         # by frame and place: the entries that name it
         self._naming: dict[int, dict[int, int]] = {}
@@ -92,7 +92,7 @@ class Mappings(MmuObserver, RecordObserver):
     # -- what changes ---------------------------------------------------------------------------
 
     def op(self, cpu: Cpu, code: int) -> None:
-        # at every step, so what most steps lack comes first
+        # at every step, so the most frequent exits come first
         if self._flagged is not None:
             self._judge(cpu, self._flagged)
             self._flagged = None
@@ -110,7 +110,7 @@ class Mappings(MmuObserver, RecordObserver):
             self._tells(cpu, code)
 
     def _find(self, machine: Any) -> None:
-        """Look at all entries that there are once the machine has booted."""
+        """Read all entries once the machine has booted."""
         if machine.vm is not None:
             memory = self._memory = machine.vm.memory
             self._pages = machine.vm.page.vm_page_array
@@ -133,13 +133,13 @@ class Mappings(MmuObserver, RecordObserver):
         return self._pages[number] if 0 <= number < len(self._pages) else None
 
     def zeroed(self, cpu: Cpu, frame: int) -> None:
-        """Look at all entries of a table anew."""
+        """Read all entries of a table again."""
         if self._memory is not None:
             for place in self._memory.places(frame):
                 self._look(place)
 
     def _look(self, place: int) -> int | None:
-        """Look at an entry anew; return the frame of the page that it names now, if it is a page."""
+        """Read an entry again; return the frame that it names now, if it is a page's."""
         assert self._memory is not None
         pte = self._memory.peek_entry(*divmod(place, ENTRIES))
         before = self._named.pop(place, None)
@@ -161,7 +161,7 @@ class Mappings(MmuObserver, RecordObserver):
         self._walked.pop(cpu.index, None)
 
     def _wrote(self, write: _Write) -> None:
-        """Judge what the step that is over has made of an entry."""
+        """Judge the change of an entry by the step that is over."""
         assert self._memory is not None
         frame = self._look(write.place)
         after = self._memory.peek_entry(*divmod(write.place, ENTRIES))
@@ -189,7 +189,7 @@ class Mappings(MmuObserver, RecordObserver):
             self._untold.setdefault(cpu.index, []).append(self._pages[frame_of(before)])
 
     def _table(self, vm: VmSystem, frame: int) -> PvEntry | None:
-        """The pv entry of the leaf table in a frame; None if it is none of a user's."""
+        """The pv entry of the leaf table in a frame; None if that is not a user's leaf table."""
         if frame >= len(self._pages):
             return None
         m = self._pages[frame]
@@ -203,7 +203,7 @@ class Mappings(MmuObserver, RecordObserver):
         return pv if PT_BASE <= pv.raw_pv_pindex < PD_BASE else None
 
     def _tells(self, cpu: Cpu, code: int) -> None:
-        """The CPU looks whether a page is dirty, or says so: it is, once this step is over."""
+        """The CPU tests whether a page is dirty, or marks it: after this step the page has been told."""
         m = self._page(code)
         if m is not None and (code & 1 or m.raw_dirty):
             left = [page for page in self._untold.pop(cpu.index) if page is not m]
@@ -232,7 +232,7 @@ class Mappings(MmuObserver, RecordObserver):
 
 
 def broken_mapping(m: VmPage, entries: Sequence[int]) -> Broken | None:
-    """Whether one of the entries that name the page is against what its flags say (P1)."""
+    """Whether an entry that names the page contradicts the page's flags (P1)."""
     flags = m.flags.value
     if not flags & PG_MAPPED:
         return Broken("INV-P1", "an entry of a page table names it, and it is not flagged as mapped")
@@ -255,10 +255,10 @@ def _owns(cpu: Cpu, pv: PvEntry, index: int) -> bool:
 
 
 def broken_change(write: _Write, after: int, *, owned: bool, same: bool, walks: bool) -> Broken | None:
-    """Whether a leaf entry changes as it must not (R6, R7).
+    """Whether a leaf entry changes in a forbidden way (R6, R7).
 
     `owned`: by the owner of its placemark.  `walks`: by a CPU that has found it in a walk.  `same`: it is
-    valid, and names the page that it named.
+    valid, and still names the same page.
     """
     before = write.before
     if write.kind == ops.ATOMIC_STORE and before & PG_V:

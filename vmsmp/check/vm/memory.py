@@ -1,16 +1,16 @@
 """Memory as its users see it: an oracle for every load through a TLB.
 
-INV-UM1: a load returns what was stored last to the memory that the address names, by whichever CPU and in
-whichever address space that shares it; a copy on write starts with what it was made of.
+INV-UM1: a load returns what was stored last to the memory that the address names, by any CPU and in any
+address space that shares it; a copy on write starts with the contents of its source.
 INV-UM2: a load returns nothing that a former owner has left in the page's frame.
-INV-C1, INV-M7, as users see them: nobody stores to memory that is to be copied first, or that may not be
-written to, whatever the TLB knows.
-What an address names is told by the map: the page of the first object of its chain or, where nobody has
-stored to that, of the next one; where an entry is being cut, a store is to the page that it reaches.
-Not judged are loads from addresses that no map knows, or that are being cut, pages whose contents were
+INV-C1, INV-M7, as users see them: no store goes to memory that must be copied first, or that may not be
+written to, whatever the TLB has cached.
+The map says what an address names: the page of the first object of its chain or, if that was never stored to,
+of the next one; while an entry is being cut, a store goes to the page whose frame it reaches.
+Not judged are loads from addresses that no map has, or whose entry is being cut, pages whose contents were
 dropped (a removal, MADV_FREE), a page of which only another part was stored to, and one whose object was
-merged into another.  What a pager has kept meanwhile is judged as if it had been in memory.
-Only users are judged: the kernel knows what it has written where.
+merged into another.  Contents that a pager has kept meanwhile are judged as if they had been in memory.
+Only accesses by users are judged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from vmsmp.vm.vm_object.object import VmObject
 
 
 class _Stored(NamedTuple):
-    """A value, and who stored it."""
+    """A value, and the CPU that stored it."""
 
     value: Any
     cpu: Cpu
@@ -51,7 +51,7 @@ class _Page(NamedTuple):
 
 
 class UserMemory(MmuObserver, VmObserver):
-    """Keeps what every page must hold, and who has written to every frame; judges each load."""
+    """Keeps what every page must hold, and which owner has written to each frame; judges each load."""
 
     free = False
 
@@ -62,7 +62,7 @@ class UserMemory(MmuObserver, VmObserver):
         # by page and piece, what was stored last
         self._stored: dict[_Page, dict[int, _Stored]] = {}
         self._dropping: list[ContentsDropped] = []
-        # by frame: how often its page was allocated, and in which of these times each piece was written
+        # by frame: how often its page was allocated, and in which of these allocations each piece was written
         self._tenures: dict[int, int] = {}
         self._written: dict[int, dict[int, int]] = {}
 
@@ -81,7 +81,7 @@ class UserMemory(MmuObserver, VmObserver):
         self._written.pop(frame, None)
 
     def _left_over(self, frame: int, piece: int) -> bool:
-        """Whether a former owner has written that piece, and nobody since."""
+        """Whether the piece was last written by a former owner."""
         written = self._written.get(frame, {}).get(piece)
         return written is not None and written != self._tenures.get(frame, 0)
 
@@ -132,7 +132,7 @@ class UserMemory(MmuObserver, VmObserver):
         self._check_value(cpu, va, piece, value, pages)
 
     def _check_owner(self, cpu: Cpu, va: int, piece: int) -> None:
-        """Whether the frame, as the CPU has it, has what its page's owner has written."""
+        """Check that the piece was not last written by a former owner of the frame (INV-UM2)."""
         entry = cpu.mmu.tlb.peek(cpu.mmu.pcid, va)
         frame = entry.frame_at(va)
         if self._left_over(frame, piece):
@@ -143,7 +143,7 @@ class UserMemory(MmuObserver, VmObserver):
             )
 
     def _check_value(self, cpu: Cpu, va: int, piece: int, value: Any, pages: list[_Page]) -> None:
-        """Whether the value is what was stored last to the first page of the chain that was stored to."""
+        """Check that the value is the last one stored to the first page that has any (INV-UM1)."""
         for page in pages:
             if not self._judged(page):
                 return
@@ -164,7 +164,7 @@ class UserMemory(MmuObserver, VmObserver):
 
 
 def _forbidden(vm: VmSystem, cpu: Cpu, entry: VmMapEntry) -> str | None:
-    """Why nobody may store to the memory of an entry, or None."""
+    """Return why a store to the memory of an entry is forbidden, or None."""
     if entry.raw_eflags & MAP_ENTRY_NEEDS_COPY:
         return "INV-C1: a store is to memory that is to be copied first"
     if not entry.raw_protection & VM_PROT_WRITE and not _changes(vm, cpu):
@@ -178,20 +178,20 @@ def _covers(event: ContentsDropped, page: _Page) -> bool:
 
 
 def _changes(vm: VmSystem, cpu: Cpu) -> bool:
-    """Whether somebody has the CPU's map locked exclusively, and may be cutting an entry of it."""
+    """Whether the CPU's map is locked exclusively, so that an entry of it may be being cut."""
     lp = vm.switch.lwp(cpu.index)
     vmspace = None if lp is None else lp.lwp_vmspace
     return vmspace is not None and any(mode == EXCLUSIVE for _, mode in vmspace.vm_map.lock.holders)
 
 
 def _behind(vm: VmSystem, cpu: Cpu, va: int) -> list[_Page]:
-    """The page whose frame the CPU has for an address, of which an entry that is being cut says nothing."""
+    """The page whose frame the CPU has cached for an address; an entry that is being cut names none."""
     m = vm.page.vm_page_array[cpu.mmu.tlb.peek(cpu.mmu.pcid, va).frame_at(va)]
     return [] if m.raw_object is None else [_Page(m.raw_object, m.raw_pindex)]
 
 
 def _named(vm: VmSystem, cpu: Cpu, va: int) -> VmMapEntry | None:
-    """The entry of objects that has the address, by the map of what the CPU runs."""
+    """The entry of objects that covers the address, in the map of the process that the CPU runs."""
     lp = vm.switch.lwp(cpu.index)
     vmspace = None if lp is None else lp.lwp_vmspace
     if vmspace is None:

@@ -1,8 +1,8 @@
 """Page tables, their locks and their counts.
 
-R4 and R5 for a placemark and a pv entry whenever its word was written: they say what the books say.  R8: a
-user's pmap is in use on the CPUs that run in it, the kernel's on all CPUs for ever.  At the end: P9 and R4
-(nobody owns anything), R1, R2 and R3 (the counts).
+INV-R4 and R5, for a placemark or a pv entry whenever its word was written: they agree with the ledger.
+INV-R8: a user's pmap is active on the CPUs that run in it, the kernel's on all CPUs for ever.  At the end:
+INV-P9 and R4 (nothing is owned any more), INV-R1, R2 and R3 (the counts).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def entries_of(m: VmPage) -> list[int]:
 
 
 def interlocked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
-    """Yield the pages of which an entry is still being taken away when all is over (P9)."""
+    """Yield the pages of which an entry is still being removed at the end of the run (P9)."""
     for m in vm.page.vm_page_array:
         if m.interlock_count.value:
             yield m, Broken("INV-P9", "its interlock_count is not 0 at the end")
@@ -53,7 +53,7 @@ def interlocked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
 
 
 def broken_placemark(pmark: Placemark, books: Books) -> Broken | None:
-    """Whether a slot says that it is owned, and nobody owns it, or the other way round (R4)."""
+    """Whether a slot is marked as owned and is not, or the other way round (R4)."""
     owners = books.counts(pmark).get(PLACEMARK, 0)
     if owners != (pmark.mark.value != PM_NOPLACEMARK):
         return Broken("INV-R4", f"it says {mark_format(pmark.mark.value)}, and {owners} CPUs own it")
@@ -61,7 +61,7 @@ def broken_placemark(pmark: Placemark, books: Books) -> Broken | None:
 
 
 def broken_hold(pv: PvEntry, books: Books) -> Broken | None:
-    """Whether pv_hold says what the books say (R5)."""
+    """Whether pv_hold and the ledger disagree (R5)."""
     out = books.counts(pv)
     hold = pv.pv_hold.value
     if hold & PV_HOLD_MASK != out.get(PV_HOLD, 0) or bool(hold & PV_HOLD_LOCKED) != out.get(PV_LOCK, 0):
@@ -71,7 +71,7 @@ def broken_hold(pv: PvEntry, books: Books) -> Broken | None:
 
 
 def freed_in_use(pv: PvEntry, _books: Books) -> Broken | None:
-    """Whether the memory of a pv entry is given back that somebody holds, or that has a pmap (R5)."""
+    """Whether a pv entry is freed while it is held, or while it has a pmap (R5)."""
     if pv.pv_hold.value or pv.raw_pv_pmap is not None:
         return Broken("INV-R5", "freed while it is held, or while it has a pmap", joint=" ")
     return None
@@ -81,7 +81,7 @@ def freed_in_use(pv: PvEntry, _books: Books) -> Broken | None:
 
 
 def broken_active(pmap: Pmap, _books: Books) -> Broken | None:
-    """Whether pm_active names other CPUs than those that have the pmap in use (R8).
+    """Whether pm_active differs from the set of CPUs that use the pmap (R8).
 
     A CPU that goes from one pmap to another is in a critical section meanwhile.
     """
@@ -101,7 +101,7 @@ def broken_active(pmap: Pmap, _books: Books) -> Broken | None:
 
 
 def owned_placemarks(vm: VmSystem) -> Iterator[tuple[Placemark, Broken]]:
-    """Yield the placemarks that are owned when all is over (R4)."""
+    """Yield the placemarks that are owned at the end of the run (R4)."""
     for pmap in vm.pmap.pmaps:
         for pmark in pmap.pm_placemarks:
             if pmark.mark.value != PM_NOPLACEMARK:
@@ -125,7 +125,7 @@ def mapped(pmap: Pmap) -> Iterator[tuple[int, int]]:
 
 
 def wrong_counts(vm: VmSystem) -> tuple[Pmap, Broken] | None:
-    """Whether a user's pmap counts other entries than it has (R1, R2), or a table page is wired wrongly."""
+    """Whether a user's pmap counts its entries wrongly (R1, R2), or wires a table page wrongly (R3)."""
     for pmap in vm.pmap.pmaps:
         if pmap is vm.pmap.kernel_pmap:
             continue
@@ -144,7 +144,7 @@ def wrong_counts(vm: VmSystem) -> tuple[Pmap, Broken] | None:
 
 
 def _wrong_wiring(pmap: Pmap) -> Broken | None:
-    """Whether a table page is wired other than once, and once for each entry of a user's (R3)."""
+    """Whether a table page is not wired once, and once more for each entry of a user's table (R3)."""
     memory = pmap.vm.memory
     kernel = {pte for _, pte in memory.table(pmap.vm.pmap.kernel_pmap.root)}
     for pindex, pv in pmap.raw_pm_pvroot.items():

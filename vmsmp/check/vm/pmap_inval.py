@@ -1,10 +1,10 @@
-"""Invalidations: no CPU goes on with a translation that the kernel has taken away.
+"""Invalidations: no CPU keeps using a translation that the kernel has invalidated.
 
-INV-T1: when an invalidation has returned no CPU uses more of its pages than the tables said as they changed.
-INV-T3: as an entry changes, every other CPU that has to answer is in the handler.  INV-T4: a CPU uses user
+INV-T1: once an invalidation has returned, no CPU uses more rights to its pages than the changed tables gave.
+INV-T3: when an entry changes, every other CPU that has to answer is in the handler.  INV-T4: a CPU uses user
 addresses of a pmap only while it is in its pm_active.  INV-T6: a CPU with a command in progress is in a
-critical section, and none is left over.  INV-P2: no CPU uses a translation of a page that is free, or was
-allocated anew since the entry was read.
+critical section, and no command is left at the end.  INV-P2: no CPU uses a translation of a page that is
+free, or was allocated again since the entry was read.
 Translations are judged when they are used: a CPU in the handler invalidates before it uses any.
 """
 
@@ -32,7 +32,7 @@ from vmsmp.vm.vm_map.flags import VM_MAX_USER_ADDRESS, VM_MIN_KERNEL_ADDRESS
 
 
 def broken_slot(info: PmapInvalInfo, _books: Books) -> Broken | None:
-    """Whether a command is in progress on a CPU that is in no critical section (INV-T6)."""
+    """Whether a command is in progress on a CPU outside of a critical section (INV-T6)."""
     td = info.vm.machine.cpus[info.cpu].td
     if info.raw_mode is not InvalMode.INVDONE and not td.td_critcount:
         return Broken("INV-T6", "a command is in progress, and its CPU is in no critical section")
@@ -56,7 +56,7 @@ SYSTEM: Final = SystemRules(leaks=(unfinished,))
 
 @dataclass(slots=True)
 class _Change:
-    """Entries of a pmap changed: by whom, when, and whether the invalidation has returned."""
+    """A change of entries: of which pmap, by which CPU, when, and whether the invalidation has returned."""
 
     cpu: Cpu
     at: int
@@ -65,7 +65,7 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What a change has left of a page: what the tables said of it then."""
+    """What the tables said of a page after a change."""
 
     change: _Change
     said: Translation | None
@@ -73,7 +73,7 @@ class _Taken:
 
 @dataclass(slots=True)
 class _Walk:
-    """A walk under way, from its first read on."""
+    """A walk in progress, from its first read on."""
 
     root: int
     va: int
@@ -92,7 +92,7 @@ class _Filled:
 
 
 class Shootdowns(MmuObserver, VmObserver):
-    """Judges what CPUs use of what they have cached, on machines whose kernel invalidates it."""
+    """Judges the use of cached translations, on machines with a kernel that invalidates them."""
 
     def __init__(self) -> None:
         self._start_over()
@@ -100,9 +100,9 @@ class Shootdowns(MmuObserver, VmObserver):
     def _start_over(self) -> None:
         self._walks: dict[int, _Walk] = {}
         self._filled: dict[tuple[int, Translation], _Filled] = {}
-        # by CPU and entry of its TLB: what has been taken away of it
+        # by CPU and entry of its TLB: the change that invalidates it
         self._taken: dict[tuple[int, Translation], _Taken] = {}
-        # by CPU: the change that it is about to have invalidated
+        # by CPU: the change whose invalidation it has begun
         self._pending: dict[int, _Change] = {}
         # by page: how often it was allocated
         self._tenures: dict[int, int] = {}
@@ -141,7 +141,7 @@ class Shootdowns(MmuObserver, VmObserver):
             self._tenures[phys] = self._tenures.get(phys, 0) + 1
 
     def _held(self, cpu: Cpu, event: TablesChanged) -> None:
-        """Whether every CPU that has to answer is in the handler."""
+        """Check that every CPU that has to answer is in the handler (INV-T3)."""
         inval = event.pmap.vm.inval
         for other in cpu.machine.cpus:
             asked = other is not cpu and event.waiting >> other.index & 1
@@ -153,7 +153,7 @@ class Shootdowns(MmuObserver, VmObserver):
                 )
 
     def _changed(self, cpu: Cpu, event: TablesChanged) -> None:
-        """Take what the tables do not give any more away from TLBs, and from walks under way."""
+        """Note the change for the TLB entries that it invalidates, and for walks in progress."""
         mmu = cpu.mmu.mmu
         change = self._pending[cpu.index] = _Change(cpu, position(cpu))
         for unit in mmu.units:
@@ -183,7 +183,7 @@ class Shootdowns(MmuObserver, VmObserver):
     def _outlived(
         self, cpu: Cpu, entry: Translation, va: int, access: Access
     ) -> tuple[FailureKind, str, str] | None:
-        """An entry whose invalidation has returned, unless the tables give the same by now."""
+        """Return the failure of using an entry whose invalidation has returned (INV-T1), or None."""
         taken = self._taken.get((cpu.index, entry))
         if taken is None or not taken.change.returned or gives(taken.said, entry, va, access):
             return None
@@ -199,7 +199,7 @@ class Shootdowns(MmuObserver, VmObserver):
     def _gone(
         self, vm: VmSystem, cpu: Cpu, entry: Translation, va: int
     ) -> tuple[FailureKind, str, str] | None:
-        """An entry whose page is free, or was allocated anew."""
+        """Return the failure of using an entry whose page is free, or was allocated again, or None."""
         frame = entry.frame_at(va)
         if frame >= len(vm.page.vm_page_array):
             return None
@@ -216,7 +216,7 @@ class Shootdowns(MmuObserver, VmObserver):
 
 
 def _inactive(vm: VmSystem, cpu: Cpu, va: int) -> tuple[FailureKind, str, str] | None:
-    """A user address in a pmap that does not know that the CPU uses it."""
+    """Return the failure of using an address of a pmap without being in its pm_active (INV-T4), or None."""
     if va >= VM_MAX_USER_ADDRESS:
         return None
     pmap: Pmap | None = next((pmap for pmap in vm.pmap.pmaps if pmap.root == cpu.mmu.root), None)
@@ -230,7 +230,7 @@ def _inactive(vm: VmSystem, cpu: Cpu, va: int) -> tuple[FailureKind, str, str] |
 
 
 def _concerns(event: TablesChanged, root: int, page: int) -> bool:
-    """Whether the change is of that page, as it is translated from that root."""
+    """Whether the change is of that page in the tables of that root."""
     pmap = event.pmap
     if pmap is pmap.vm.pmap.kernel_pmap:
         if page < VM_MIN_KERNEL_ADDRESS:

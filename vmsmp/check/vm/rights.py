@@ -1,13 +1,13 @@
-"""What page tables give, against what the map says that they belong to.
+"""The rights that page tables give, compared with those of the map.
 
-Asked of a user's map when an exclusive section of it ends, and when nobody has it locked exclusively.
-INV-C1: a page is mapped writeable only as the first object's of its entry.  INV-C2: no page is mapped
-writeable whose anonymous object lies behind another one in a chain.  INV-M4: every page of what is wired is
-mapped so and wired itself, and nothing else is mapped so.  INV-M6: what needs a copy is mapped writeable
-nowhere.  INV-M7: a page is mapped with no right that its entry does not give.
-Not asked of what is shared first and copied by a later fork: those who share it write to it behind the copy.
-Of wirings are left out: entries in transition, which are being wired or unwired; devices' pages, which are
-nobody's to wire; and all of a machine whose faults are not the kernel's (`vm.map.fault`).
+Evaluated for a user's map when an exclusive section of it ends, and while it is not locked exclusively.
+INV-C1: a page is mapped writeable only if it is in the first object of its entry.  INV-C2: no page is mapped
+writeable whose anonymous object lies behind another one in a chain.  INV-M4: every page of a wired entry is
+mapped as wired and is wired, and no other page is mapped as wired.  INV-M6: no page of an entry that needs a
+copy is mapped writeable.  INV-M7: a page is mapped with no right that its entry does not give.
+Not judged is memory that was shared before a later fork copied it: its sharers write to it behind the copy.
+INV-M4 leaves out entries in transition, which are being wired or unwired; pages of devices, which are never
+wired; and machines whose fault function was replaced (`vm.map.fault`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def broken_rights(map: VmMap) -> Broken | None:
     for va, pte in mapped(map.pmap):
         entry = map.raw_rb_root.at_or_before(va)
         if entry is None or va >= entry.ba.raw_end:
-            continue  # whose mapping it is, INV-B5 asks
+            continue  # a mapping outside of all entries breaks INV-B5
         broken = _too_much(entry, pte) or _behind(vm, entry, pte)
         if broken is not None:
             return broken
@@ -76,13 +76,13 @@ def _behind(vm: VmSystem, entry: VmMapEntry, pte: int) -> Broken | None:
 
 
 def _lies_behind(ba: VmMapBacking) -> bool:
-    """Whether an element is one of an entry's chain, and not the first."""
+    """Whether the element is in an entry's chain, and is not its head."""
     entry = ba.map.raw_rb_root.at_or_before(ba.raw_start)
     return entry is not None and entry.ba is not ba and ba in entry.chain()
 
 
 def _broken_wirings(map: VmMap, wirings: dict[int, int]) -> Broken | None:
-    """Whether the pages of what is wired are not those that are mapped as wired (INV-M4)."""
+    """Whether the pages of wired entries are not exactly those mapped as wired (INV-M4)."""
     for va, pte in wirings.items():
         entry = map.raw_rb_root.at_or_before(va)
         if entry is None or not _wires(entry) or va < _first(entry):
@@ -100,14 +100,14 @@ def _broken_wirings(map: VmMap, wirings: dict[int, int]) -> Broken | None:
 
 
 def _first(entry: VmMapEntry) -> int:
-    """The address of an entry's first page that is ever mapped."""
+    """The address of the first page of an entry that can be mapped."""
     start: int = entry.ba.raw_start
     return start + PAGE_SIZE * bool(entry.raw_eflags & MAP_ENTRY_KSTACK)
 
 
 def _wires(entry: VmMapEntry) -> bool:
-    """Whether what is wired of an entry is settled, and concerns pages."""
-    obj: object = entry.ba.raw_object  # what else it may be, where that is broken, other rules say
+    """Whether INV-M4 applies to the entry: it is not in transition, and maps pages of memory."""
+    obj: object = entry.ba.raw_object  # it may be anything if another rule is broken
     settled = not entry.raw_eflags & MAP_ENTRY_IN_TRANSITION and entry.raw_maptype == VM_MAPTYPE_NORMAL
     device = isinstance(obj, VmObject) and obj.raw_type in (OBJT_DEVICE, OBJT_MGTDEVICE)
     return settled and not device

@@ -1,9 +1,9 @@
-"""Contiguous memory: what an alist says of its blocks, and what the low pages are that it has.
+"""Contiguous memory: the blocks of an alist, and the low pages that they stand for.
 
 INV-CG1: `bl_free` is the number of free blocks in the tree, and a child's state agrees with what is below it.
-INV-CG2: a page that the alist has is wired once, fictitious, on no queue, in no object and nobody's.
-INV-CG3: no low page is lost: each belongs to the alist or to who was given it; `v_dma_pages` counts them.
-Asked while the alist's spinlock is free.
+INV-CG2: a page in the alist is wired once, fictitious, on no queue, in no object and not allocated.
+INV-CG3: no low page is lost: each is in the alist or allocated, and `v_dma_pages` counts them.
+Evaluated while the alist's spinlock is free.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_UNQUEUED
 from vmsmp.vm.vm_page.page import VmPage
 
-#: With more blocks than these the pages are looked at when all CPUs stand still only.
+#: With more blocks than these, pages are checked only when all CPUs are stopped.
 WALK: Final = 64
 _LOW: Final = PG_FICTITIOUS | PG_UNQUEUED
 
@@ -37,7 +37,7 @@ def broken_tree(bl: Alist, _books: Books) -> Broken | None:
 
 
 def broken_states(node: Node) -> Broken | None:
-    """Whether a child is said to be partly free that is not (INV-CG1)."""
+    """Whether a child is marked as partly free and is not (INV-CG1)."""
     if isinstance(node, Leaf):
         return None
     for n in range(16):
@@ -55,7 +55,7 @@ def broken_states(node: Node) -> Broken | None:
 
 
 def broken_pages(bl: Alist, books: Books) -> Broken | None:
-    """Whether the alist has a page that is not as a low page nobody uses must be (INV-CG2)."""
+    """Whether a page in the alist is in use, or not in the state of a free low page (INV-CG2)."""
     if bl.spin_held() or not is_contig(bl):
         return None
     pages = bl.vm.page.vm_page_array
@@ -68,7 +68,7 @@ def broken_pages(bl: Alist, books: Books) -> Broken | None:
 
 
 def _used(m: VmPage, books: Books) -> str:
-    """What of the page shows that the alist should not have it, or nothing."""
+    """Return why the page should not be in the alist, or an empty text."""
     if books.allocated_to(m) is not None:
         return "allocated"
     if _peek_queue(m) or _peek_object(m) is not None:
@@ -79,12 +79,12 @@ def _used(m: VmPage, books: Books) -> str:
 
 
 def broken_small(bl: Alist, books: Books) -> Broken | None:
-    """The same for a list that is small enough to look at its pages all the time."""
+    """`broken_pages` for a list that is small enough to check at every step."""
     return broken_pages(bl, books) if _peek_free(bl) <= WALK else None
 
 
 def lost_pages(bl: Alist, books: Books) -> Broken | None:
-    """Whether a low page is neither the alist's nor anybody's (INV-CG3)."""
+    """Whether a low page is neither in the alist nor allocated (INV-CG3)."""
     if bl.spin_held() or not is_contig(bl):
         return None
     have = {blk for first, count in bl.free_runs() for blk in range(first, first + count)}

@@ -1,10 +1,10 @@
 """What holds when a page is mapped, and when a fault returns.
 
-INV-F4: who maps a page has the map locked; pmap_enter sees to it that it is busied.
-INV-PM2: a page that is mapped is valid, as a whole.
-INV-C1: it is mapped writeable only if it is the first object's of an entry that needs no copy.
+INV-F4: the CPU that maps a page has the map locked; pmap_enter asserts that the page is busied.
+INV-PM2: a page that is mapped is wholly valid.
+INV-C1: it is mapped writeable only if it is in the first object of an entry that needs no copy.
 INV-M7: it is mapped with no right that its entry does not give.
-INV-F2: a fault leaves its thread with what it had: no lock, token or page more.
+INV-F2: a fault returns with the locks, tokens and busied pages that its thread had before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vmsmp.vm.vm_page.flags import VM_PAGE_BITS_ALL
 
 
 def entered_wrongly(cpu: Cpu, event: PageEntered) -> tuple[Record, Broken] | None:
-    """Whether a page is about to be mapped as it may not be."""
+    """Whether a page is about to be mapped against one of these rules."""
     broken = _unlocked(cpu, event) or _forbidden(event)
     return None if broken is None else (event.page, broken)
 

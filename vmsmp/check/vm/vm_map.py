@@ -1,20 +1,20 @@
-"""What holds for every map whenever nobody has it locked exclusively, and for the entries that CPUs keep.
+"""Rules of maps that are not locked exclusively, and of the entries that CPUs keep.
 
 INV-M1: the entries are in order, inside the map and counted.  INV-M2: an entry in transition is in exactly
 one CPU's range, and every entry of such a range is in transition.  INV-M3: only such an entry is waited for.
 INV-M4: a user's wiring is counted.  INV-M5: only memory of an object that is copied on write needs a copy.
 INV-M7: no entry gives a right that it may never give.
-INV-M8: the size is the sum of the entries'.  INV-M9: every exclusive section leaves another timestamp.
-INV-M10: no hole that a search would take lies before where it is told to begin.  INV-M13: a stack has room
-below it, or none.
-INV-B1, B2, B4: each element of an entry's chain is on its object's list once, says what its entry says, and
-counts the elements below it; no element is on a list after its end.  INV-B7: anonymous memory is in its
-object.  INV-B5: whenever an object's list is
-free, a scan of it finds every address at which a page of the object is mapped.
-INV-M15: a CPU's free entries are those that are available and those that are reserved; when all is over, all
-others are in maps, and all elements in their chains.
-INV-M14, that nobody uses an entry or an element after its end, is asked of every access to one.
-A map with many entries is looked at when all CPUs stand still only.
+INV-M8: the size is the sum of the entries' sizes.  INV-M9: every exclusive section changes the timestamp.
+INV-M10: no hole that a search would take lies below the address where its hint tells it to begin.
+INV-M13: the room below a stack is not negative.
+INV-B1, B2, B4: each element of an entry's chain is on its object's list once, has the bounds of its entry,
+and counts the elements below it; no freed element is on a list.  INV-B7: anonymous memory is mapped within
+its object.  INV-B5: whenever the lock of an object's list is free, a scan of the list finds every address at
+which a page of the object is mapped.
+INV-M15: a CPU's free entries are those available and those reserved; at the end of the run all others are in
+maps, and all elements in chains.
+INV-M14, that no entry or element is used after it is freed, is checked at every access.
+A map with many entries is checked only when all CPUs are stopped.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ from vmsmp.vm.vm_map.supply import VmMapEntrySupply
 from vmsmp.vm.vm_object.object import ANONYMOUS, VmObject
 from vmsmp.vm.vm_page.page import VmPage
 
-#: A map with more entries is walked when all CPUs stand still only.
+#: A map with more entries is walked only when all CPUs are stopped.
 WALK: Final = 64
 
 # -- a map ----------------------------------------------------------------------------------------
 
 
 def broken_map(map: VmMap, _books: Books) -> Broken | None:
-    """Return the first rule that a map breaks which nobody has locked exclusively, or None."""
+    """Return the first rule that the map breaks, or None; also None while it is locked exclusively."""
     if any(mode == EXCLUSIVE for _, mode in map.lock.holders):
         return None
     return walked_map(map)
@@ -101,7 +101,7 @@ def broken_tree(map: VmMap) -> Broken | None:
 
 
 def broken_transitions(map: VmMap) -> Broken | None:
-    """Whether exactly the entries of ranges in transition are marked so (INV-M2, INV-M3)."""
+    """Whether others than the entries of ranges in transition are marked so (INV-M2, INV-M3)."""
     for entry in map.raw_rb_root:
         start, end = entry.ba.raw_start, entry.ba.raw_end
         owners = [t for t in map.transitions if t.start < end and start < t.end]
@@ -119,7 +119,7 @@ def broken_transitions(map: VmMap) -> Broken | None:
 
 
 def broken_entries(map: VmMap) -> Broken | None:
-    """Whether wirings are counted, rights allowed, and stacks not too large (INV-M4, INV-M7, INV-M13)."""
+    """Whether a wiring is not counted, a right not allowed, or a stack too large (INV-M4, M7, M13)."""
     for entry in map.raw_rb_root:
         if entry.raw_eflags & MAP_ENTRY_USER_WIRED and not entry.raw_wired_count:
             return Broken("INV-M4", "an entry is wired for a user, and that is not counted")
@@ -131,7 +131,7 @@ def broken_entries(map: VmMap) -> Broken | None:
 
 
 def broken_copies(map: VmMap) -> Broken | None:
-    """Whether an entry needs a copy that cannot (INV-M5)."""
+    """Whether an entry is marked to need a copy, and cannot need one (INV-M5)."""
     for entry in map.raw_rb_root:
         if not entry.raw_eflags & MAP_ENTRY_NEEDS_COPY:
             continue
@@ -143,9 +143,9 @@ def broken_copies(map: VmMap) -> Broken | None:
 
 
 def broken_hints(map: VmMap) -> Broken | None:
-    """Whether a search that is told where to begin would pass a hole by that it wants (INV-M10)."""
+    """Whether a search that begins at its hint would miss a hole that it wants (INV-M10)."""
     for hint in map.raw_freehint:
-        align = hint.align or 1  # one that was never set says 0
+        align = hint.align or 1  # a hint that was never set has 0
         if hint.whole and any(
             -(-low // align) * align + hint.length <= high
             for low, high in _holes(map)
@@ -156,7 +156,7 @@ def broken_hints(map: VmMap) -> Broken | None:
 
 
 def _holes(map: VmMap) -> Iterator[tuple[int, int]]:
-    """Yield the ranges that are free, without the room of stacks, in order."""
+    """Yield the free ranges in order, without the room of stacks."""
     low = map.min_addr
     for entry in map.raw_rb_root:
         room = entry.raw_aux if entry.raw_eflags & MAP_ENTRY_STACK else 0
@@ -166,7 +166,7 @@ def _holes(map: VmMap) -> Iterator[tuple[int, int]]:
 
 
 def broken_chains(map: VmMap) -> Broken | None:
-    """Whether the chains of all entries are as they should be (INV-B1, INV-B2, INV-B4, INV-B7)."""
+    """Whether the chain of an entry breaks a rule (INV-B1, INV-B2, INV-B4, INV-B7)."""
     for entry in map.raw_rb_root:
         if entry.raw_maptype == VM_MAPTYPE_NORMAL:
             broken = _broken_chain(map, entry)
@@ -177,7 +177,7 @@ def broken_chains(map: VmMap) -> Broken | None:
 
 def _broken_chain(map: VmMap, entry: VmMapEntry) -> Broken | None:
     chain = entry.chain()
-    obj: object = entry.ba.raw_object  # anything, where that is broken
+    obj: object = entry.ba.raw_object  # it may be anything if a rule is broken
     last = entry.ba.raw_offset + entry.ba.raw_end - entry.ba.raw_start >> PAGE_SHIFT
     if isinstance(obj, VmObject) and obj.raw_type in ANONYMOUS and last > obj.raw_size:
         return Broken("INV-B7", "an entry reaches beyond the end of its anonymous object")
@@ -198,12 +198,12 @@ def _broken_chain(map: VmMap, entry: VmMapEntry) -> Broken | None:
 
 
 def _times_listed(ba: VmMapBacking) -> int:
-    """How often an element is on the list of what it says is its object; never, if that is none."""
+    """How often an element is on the list of its object; 0 if it has no object."""
     return sum(other is ba for other in getattr(ba.raw_object, "raw_backing_list", ()))
 
 
 def broken_section(_cpu: Cpu, event: MapSectionEnds) -> tuple[Record, Broken] | None:
-    """Whether an exclusive section leaves the map as it may not be, or its timestamp as it was (INV-M9)."""
+    """Whether an exclusive section ends with a rule broken, or with the timestamp unchanged (INV-M9)."""
     map = event.map
     if map.raw_timestamp == map.ended_at:
         return map, Broken("INV-M9", "an exclusive section ends and its timestamp has not changed")
@@ -215,7 +215,7 @@ def broken_section(_cpu: Cpu, event: MapSectionEnds) -> tuple[Record, Broken] | 
 
 
 def stray_backing(ba: VmMapBacking, _books: Books) -> Broken | None:
-    """Whether an element without a live chain is on an object's list (INV-B1)."""
+    """Whether a freed element is on an object's list (INV-B1)."""
     obj = ba.listed
     if obj is None or any(mode == EXCLUSIVE for _, mode in ba.map.lock.holders):
         return None
@@ -225,7 +225,7 @@ def stray_backing(ba: VmMapBacking, _books: Books) -> Broken | None:
 
 
 def key_out_of_order(ba: VmMapBacking, _books: Books) -> Broken | None:
-    """Whether the start of an entry in the tree has passed a neighbour's (INV-M1)."""
+    """Whether the start of an entry in the tree has moved past a neighbour's (INV-M1)."""
     tree = ba.map.raw_rb_root
     if ba.map.raw_nentries > WALK:
         return None
@@ -236,21 +236,21 @@ def key_out_of_order(ba: VmMapBacking, _books: Books) -> Broken | None:
 
 
 def freed_entry(entry: VmMapEntry, _books: Books) -> Broken | None:
-    """Whether an entry is freed that is in a tree or was freed before (INV-M14)."""
+    """Whether an entry is freed while it is in a tree, or a second time (INV-M14)."""
     if entry.freed or entry.linked:
         return Broken("INV-M14", "it is freed, and linked or freed already")
     return None
 
 
 def freed_backing(ba: VmMapBacking, _books: Books) -> Broken | None:
-    """Whether an element is freed that is on a list or was freed before (INV-M14)."""
+    """Whether an element is freed while it is on a list, or a second time (INV-M14)."""
     if ba.freed or ba.listed is not None:
         return Broken("INV-M14", "it is freed, and listed or freed already")
     return None
 
 
 def broken_supply(gd: VmMapEntrySupply, _books: Books) -> Broken | None:
-    """Whether entries were lost or made up (INV-M15)."""
+    """Whether a CPU has lost entries, or has too many (INV-M15)."""
     difference = gd.gd_vme_base - gd.gd_vme_avail - gd.reserved()
     if difference != gd.booted:
         return Broken("INV-M15", f"it has {difference - gd.booted:+d} entries that nobody accounts for")
@@ -258,14 +258,14 @@ def broken_supply(gd: VmMapEntrySupply, _books: Books) -> Broken | None:
 
 
 def reserved_for_good(vm: VmSystem) -> Iterator[tuple[VmMapEntrySupply, Broken]]:
-    """Yield supplies with entries that an operation reserved and never gave back (INV-M15)."""
+    """Yield the supplies of CPUs with a reservation that was never given back (INV-M15)."""
     for gd in vm.map.supplies:
         if gd.outstanding:
             yield gd, Broken("INV-M15", "a reservation of its entries was never given back")
 
 
 def lost(vm: VmSystem) -> Iterator[tuple[VmMapEntry | VmMapBacking, Broken]]:
-    """Yield the entries that no map has, and the elements of no entry's chain, that were not given back."""
+    """Yield entries that are in no map, and elements in no chain, that were not freed (INV-M15)."""
     chained: set[int] = set()
     for entry in vm.map.entries:
         if entry.linked:
@@ -281,7 +281,7 @@ def lost(vm: VmSystem) -> Iterator[tuple[VmMapEntry | VmMapBacking, Broken]]:
 
 
 def hidden_mapping(obj: VmObject) -> Broken | None:
-    """Whether a page of the object is mapped where no backing on its list would lead a scan (INV-B5)."""
+    """Whether a page of the object is mapped at an address that a scan of its list would miss (INV-B5)."""
     vm: VmSystem = obj.vm
     for pmap in vm.pmap.pmaps:
         for va, pte in mapped(pmap):
@@ -299,9 +299,9 @@ def _leads(ba: Any, pmap: Pmap, va: int, m: VmPage) -> bool:
 
 
 class Backings(LockObserver):
-    """Looks at an object's backings whenever the lock of their list becomes free (INV-B5)."""
+    """Checks an object's backings whenever the lock of their list is released (INV-B5)."""
 
-    free = False  # mappings are looked at while the others stand still
+    free = False  # it reads mappings while all other CPUs are stopped
 
     def released(self, cpu: Cpu, lock: Any, mode: str) -> None:
         obj = lock.guards

@@ -1,9 +1,9 @@
-"""Page counts: what the counters say, against what lies on the queues.
+"""Page counts: the counters, compared with the pages on the queues.
 
 INV-V1: a count and its per-CPU deltas add up to the pages of that type.  INV-V2: the same for wired
-pages.  INV-V4: a delta stays far below zero only while paging is not near.  (INV-V3, who may touch the
-reserve, is asked when a page is allocated: `check.vm.vm_page`.)  INV-V5: what CPUs count of the pages that
-they insert into objects and remove adds up to the pages in objects.
+pages.  INV-V4: a delta stays far below zero only while paging is not near.  (INV-V3, which requests may use
+the reserve, is checked when a page is allocated: `check.vm.vm_page`.)  INV-V5: the CPUs' counts of pages that
+they insert into objects and remove add up to the pages in objects.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def broken_residents(vm: VmSystem) -> tuple[Vmmeter, Broken] | None:
 
 
 def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
-    """Whether a CPU that has just counted a page less keeps too much of that to itself (INV-V4)."""
+    """Whether a CPU's delta is too far below zero after it has counted a page less (INV-V4)."""
     delta = gd.gd_vmstats_adj.peek(count)
     limits, adj_limit = vm.meter.limits, vm.meter.adj_limit
     if delta >= -adj_limit or count == "v_wire_count":
@@ -67,7 +67,7 @@ def broken_delta(vm: VmSystem, gd: Globaldata, count: str) -> Broken | None:
 
 
 class Counting:
-    """A CPU changes one of its deltas, and then hands it on or not."""
+    """The span in which a CPU changes one of its deltas, and may then add it to the global count."""
 
     __slots__ = ("before", "count", "gd", "vm")
 
@@ -78,7 +78,7 @@ class Counting:
         self.before = gd.gd_vmstats_adj.peek(count)
 
     def lasts(self, record: Any, code: int) -> bool:
-        """Whether the CPU looks at or changes a count of any meter."""
+        """Whether the CPU reads or changes a count of any meter."""
         return isinstance(record, Vmmeter) and record.field_of(code) is not None
 
     def broken(self) -> tuple[Vmmeter, Broken] | None:

@@ -1,11 +1,11 @@
-"""The invariants of every object at every step: its tree, its counts, its lists, its end.
+"""The invariants of objects: tree, counts, lists, and end.
 
-INV-O1, O2, O3: the pages in a tree name the object and their index, are counted, and when all is over lie
-within its size.  INV-O4: the counts match the outstanding references and holds.  INV-O5: memory is freed
+INV-O1, O2, O3: the pages in a tree name the object and their index, are counted, and at the end of the run
+lie within its size.  INV-O4: the counts match the outstanding references and holds.  INV-O5: memory is freed
 once, and only when unused.  INV-O6: a dead object is not referenced again.  INV-O7: activity is never below
-zero, and none is left when memory is freed or all is over.  INV-O8: the buckets list the objects that are
-published and not terminated, each once.  INV-O9: a file's object that has something to be written says so,
-once nobody is at work on it.
+zero, and none is left when memory is freed or the run ends.  INV-O8: the buckets list the objects that are
+published and not terminated, each once.  INV-O9: a file's object with something to be written is marked as
+possibly dirty, once no CPU is at work on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vmsmp.vm.vm_object.object import (
 )
 from vmsmp.vm.vm_page.flags import PG_NEED_COMMIT
 
-#: Larger trees are walked when all CPUs stand still only.
+#: Larger trees are walked only when all CPUs are stopped.
 WALK: Final = 64
 
 
@@ -40,7 +40,7 @@ def broken_object(obj: VmObject, books: Books) -> Broken | None:
 
 
 def broken_tree(obj: VmObject, _books: Books) -> Broken | None:
-    """Whether the pages in the object's tree are counted; of a small one also whether they name it."""
+    """Whether the count of the tree's pages is wrong; for a small tree also `walked_tree`."""
     memq = obj.raw_rb_memq
     if obj.raw_resident_page_count != len(memq):
         text = f"it counts {obj.raw_resident_page_count} resident pages and has {len(memq)}"
@@ -49,7 +49,7 @@ def broken_tree(obj: VmObject, _books: Books) -> Broken | None:
 
 
 def walked_tree(obj: VmObject, _books: Books) -> Broken | None:
-    """Whether the pages in the object's tree name the object and their index."""
+    """Whether a page in the object's tree names another object or index."""
     for pindex, m in obj.raw_rb_memq.items():
         if (m.raw_object is not obj or m.raw_pindex != pindex) and not m.spin_held():
             return Broken("INV-O1", f"its tree has {m.klass} at an index, which says it is elsewhere")
@@ -57,7 +57,7 @@ def walked_tree(obj: VmObject, _books: Books) -> Broken | None:
 
 
 def broken_counts(obj: VmObject, books: Books) -> Broken | None:
-    """Whether the counts of references and holds match the outstanding ones."""
+    """Whether the counts of references and holds differ from the outstanding ones."""
     out = books.counts(obj)
     refs, holds = out.get(REF, 0), out.get(OBJECT_HOLD, 0)
     if obj.ref_count.value != refs:
@@ -82,7 +82,7 @@ def broken_activity(obj: VmObject, _books: Books) -> Broken | None:
 
 
 def misplaced(vm: VmSystem) -> tuple[VmObject, Broken] | None:
-    """Whether an object is on no list or on a wrong one (INV-O8).  At the end only."""
+    """Whether an object is on no list, or on a wrong one (INV-O8).  Only at the end of a run."""
     for obj in vm.objects:
         bucket = obj.raw_object_entry
         if bucket is None and not obj.flags.value & OBJ_DEAD:
@@ -93,7 +93,7 @@ def misplaced(vm: VmSystem) -> tuple[VmObject, Broken] | None:
 
 
 def beyond_size(vm: VmSystem) -> tuple[VmObject, Broken] | None:
-    """Whether anonymous memory or a file has a page that lies beyond its size (INV-O2).  At the end only."""
+    """Whether anonymous memory or a file has a page beyond its size (INV-O2).  Only at the end of a run."""
     for obj in vm.objects:
         known = not obj.freed and obj.raw_type in (*ANONYMOUS, OBJT_VNODE)
         if known and any(pindex >= obj.raw_size for pindex in obj.raw_rb_memq):
@@ -102,7 +102,7 @@ def beyond_size(vm: VmSystem) -> tuple[VmObject, Broken] | None:
 
 
 def broken_bucket(bucket: VmObjectHash, _books: Books) -> Broken | None:
-    """Whether the bucket's list has an object that is not of it, or not any more (INV-O8)."""
+    """Whether the bucket's list has an object that is freed, or that names another list (INV-O8)."""
     if bucket.token.holders:
         return None
     for obj in bucket.raw_list.values():
@@ -136,14 +136,14 @@ def never_freed(vm: VmSystem) -> Iterator[tuple[VmObject, Broken]]:
 
 
 def active_for_good(vm: VmSystem) -> Iterator[tuple[VmObject, Broken]]:
-    """Yield objects on which an activity was begun and never ended (INV-O7)."""
+    """Yield objects with an activity that was begun and never ended (INV-O7)."""
     for obj in vm.objects:
         if obj.paging_in_progress.value and not obj.freed:
             yield obj, Broken("INV-O7", "an activity on it was begun and never ended")
 
 
 def unknown_to_be_dirty(vm: VmSystem) -> tuple[VmObject, Broken] | None:
-    """Whether a file's object has a page to be written, and does not say so (INV-O9).  At the end only."""
+    """Whether a file's object has a page to be written, and is not marked (INV-O9).  Only at the end."""
     both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
     for obj in vm.objects:
         if obj.freed or obj.raw_type != OBJT_VNODE or obj.flags.value & both == both:

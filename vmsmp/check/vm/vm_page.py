@@ -1,11 +1,11 @@
-"""What holds for every page at every step, and for every page queue whose spinlock is free.
+"""Rules of pages, and of page queues whose spinlock is free.
 
 INV-PB1, PB2, PB4, HW1, HW2, AL1, Q3, Q5, Q6, Q7, Q8 and O1 for a page whenever something
-of it was written; INV-PB3 and INV-Q9 for all pages once all is over.  INV-Q1: a queue's list is well
-formed, and every member says that it is on it.  INV-Q2: lcnt is its length.  INV-H1 and INV-PB6 for what
+of it was written; INV-PB3 and INV-Q9 for all pages at the end of a run.  INV-Q1: a queue's list is well
+formed, and every member's `queue` names it.  INV-Q2: lcnt is its length.  INV-H1 and INV-PB6 for what
 a lookup returns, INV-V3 for what an allocator returns, INV-PB5 for writes to a soft-busied page.
-A page is *settled* if its spinlock is free and nobody has it hard-busied.  A free page may be soft-busied
-for a moment, by a guess of the page hash that is about to be taken back.
+A page is *settled* if its spinlock is free and no CPU has it hard-busied.  A free page may be soft-busied
+for a moment, by a lookup in the page hash that is about to undo it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from vmsmp.vm.vm_page.flags import (
 )
 from vmsmp.vm.vm_page.page import HARD, HOLD, SOFT, WIRE, VmPage, Vpgqueues
 
-#: What a CPU inside vm_page_sbusy_drop or vm_page_flash does next.
+#: The next operation of a CPU that is inside vm_page_sbusy_drop or vm_page_flash.
 _TAKES_WANTED_BACK: Final = (ops.CLEARBITS, ops.CMPSET, ops.ATOMIC_LOAD)
-#: Longer lists are walked when all CPUs stand still only.
+#: Longer lists are walked only when all CPUs are stopped.
 WALK: Final = 128
 
 
@@ -55,7 +55,7 @@ def broken_page(m: VmPage, books: Books) -> Broken | None:
 
 
 def broken_busy(m: VmPage, books: Books) -> Broken | None:
-    """Whether the busy word says what the books say."""
+    """Whether the busy word and the ledger disagree."""
     out = books.counts(m)
     busy_count = m.busy_count.value
     hard = out.get(HARD, 0)
@@ -83,7 +83,7 @@ def broken_busy(m: VmPage, books: Books) -> Broken | None:
 
 
 def broken_counts(m: VmPage, books: Books) -> Broken | None:
-    """Whether the counts of holds and wirings say what the books say."""
+    """Whether the counts of holds and wirings differ from those of the ledger."""
     out = books.counts(m)
     hold = out.get(HOLD, 0)
     if m.hold_count.value != hold:
@@ -95,7 +95,7 @@ def broken_counts(m: VmPage, books: Books) -> Broken | None:
 
 
 def broken_place(m: VmPage, books: Books) -> Broken | None:
-    """Whether a page whose spinlock is free is where its fields, flags and counts allow it to be."""
+    """Whether a page whose spinlock is free is where its fields, flags and counts forbid it to be."""
     spin = m.spin_made
     if spin is not None and spin.holders:
         return None
@@ -127,12 +127,12 @@ def broken_place(m: VmPage, books: Books) -> Broken | None:
 
 
 def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
-    """What a hard busy excuses, once it is gone."""
+    """The rules that a hard busy suspends, once it is dropped."""
     return None if m.busy_count.value & PBUSY_LOCKED else broken_place(m, books)
 
 
 def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
-    """Whether the page's neighbours, or the ends of the list it says it is on, do not point at it."""
+    """Whether its neighbours, or the ends of the list that its `queue` names, do not point at the page."""
     spin = m.spin_made
     queue = m.raw_queue
     if not queue or (spin is not None and spin.holders):
@@ -171,14 +171,14 @@ def identity_moves(cpu: Cpu, m: VmPage, field: Field, books: Books) -> Broken | 
 
 
 def freed_twice(m: VmPage, _books: Books) -> Broken | None:
-    """Whether a page is about to be freed that lies on a free queue (INV-AL1)."""
+    """Whether a page is about to be freed that is on a free queue (INV-AL1)."""
     if m.vm.page.queue_type(m.raw_queue) in ("free", "hold"):
         return Broken("INV-AL1", "freed twice", joint=" ")
     return None
 
 
 def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
-    """Pages that are nowhere, or still busy, when all is over."""
+    """Yield the pages that are lost, or still busy, at the end of a run."""
     for m in vm.page.vm_page_array:
         if m.busy_count.value:
             yield m, Broken("INV-PB3", f"it is left {busy_format(m.busy_count.value)}")
@@ -190,21 +190,21 @@ def leaked_pages(vm: VmSystem) -> Iterator[tuple[VmPage, Broken]]:
 
 
 def broken_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
-    """The first rule that a queue of no great length breaks, or None."""
+    """`walked_queue` for a queue that is short enough to check at every step."""
     spin = pq.spin_made
     held = spin is not None and spin.holders
     return None if held or pq.raw_lcnt > WALK else walked_queue(pq, _books)
 
 
 def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
-    """The first rule that the queue breaks, or None.  Nobody may have its spinlock."""
+    """Return the first rule that the queue breaks, or None.  Its spinlock must be free."""
     if pq.spin_held():
         return None
     length = 0
     last = None
     index = pq.index
     m = pq.raw_tqh_first
-    left = len(pq.vm.page.vm_page_array) + len(pq.vm.page.markers) + 1  # a list with a ring has no end
+    left = len(pq.vm.page.vm_page_array) + len(pq.vm.page.markers) + 1  # a list with a cycle has no end
     while m is not None and left:
         if m.raw_tqe_prev is not last:
             return Broken("INV-Q1", f"the link back from {m.klass} does not lead where it came from")
@@ -225,7 +225,7 @@ def walked_queue(pq: Vpgqueues, _books: Books) -> Broken | None:
 
 
 def found_wrongly(cpu: Cpu, found: PageFound) -> tuple[VmPage, Broken] | None:
-    """Whether a lookup returns another page than the one it was asked for (INV-H1, INV-PB6)."""
+    """Whether a lookup returns a wrong page, or one in a wrong state (INV-H1, INV-PB6)."""
     m, obj = found.page, found.object
     if m.raw_object is not obj or m.raw_pindex != found.pindex:
         return m, Broken("INV-H1", f"a lookup returns a page that is not {obj.klass}'s at that index")
@@ -239,7 +239,7 @@ def found_wrongly(cpu: Cpu, found: PageFound) -> tuple[VmPage, Broken] | None:
 
 
 def entitled(vm: VmSystem, gd: Globaldata, request: int) -> bool:
-    """Whether the request may have had a page, by what its CPU saw at the gate."""
+    """Whether the request was entitled to a page, by the counts that its CPU saw at the gate."""
     limits = vm.meter.limits
     free, cached = gd.gate
     if gd.systhread:

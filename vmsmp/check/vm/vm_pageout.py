@@ -1,8 +1,8 @@
-"""What the pagedaemon leaves behind (INV-Q9).
+"""Pages that a sweep of the pagedaemon must not leave behind (INV-Q9).
 
-A page in no object may lie on an active or inactive queue: an allocator put it out of its way, or its object
-went while it was wired.  A whole sweep of such queues disposes of it: it is freed, cached or, if it was
-active, inactive.  A page that another CPU has its hands on meanwhile is excused.
+A page in no object may be on an active or inactive queue: an allocator has moved it out of its way, or its
+object was terminated while it was wired.  A whole sweep of such queues disposes of it: it is freed, cached
+or, if it was active, deactivated.  A page that another CPU uses meanwhile is excused.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def _ownerless(m: VmPage, base: int) -> bool:
 
 
 def _in_use(m: VmPage) -> bool:
-    """Whether somebody has a hand on the page."""
+    """Whether the page is busied, held, wired, or its spinlock taken."""
     return bool(m.busy_count.value or m.hold_count.value or m.wire_count.value or m.spin_held())
 
 
 class Sweeps(RecordObserver, VmObserver):
-    """Checks that a whole sweep leaves no page where it may not stay."""
+    """Checks that a whole sweep leaves no page that it must dispose of."""
 
-    free = False  # pages are looked at while the others stand still
+    free = False  # it reads pages while all other CPUs are stopped
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -72,6 +72,6 @@ class Sweeps(RecordObserver, VmObserver):
             )
 
 
-# The daemon has no records of its own; pages and queues have their rules in `check.vm.vm_page`.
+# The daemon has no records of its own; the rules of pages and queues are in `check.vm.vm_page`.
 RULES: Final[tuple[Rules, ...]] = ()
 SYSTEM: Final = SystemRules()

@@ -1,10 +1,11 @@
-"""Address spaces and range interlocks, at every step, and what is left when all is over.
+"""Rules of address spaces and range interlocks.
 
-INV-VS1: the counts of an address space are those of the books, every reference has a hold, the last reference
-and stage 1 go together, each stage comes once and the second without holds; then only it is used anew.
-INV-M11: the ranges of a map's interlocks do not overlap, and each says that it is the map's.
-INV-B3: an object has a reference for each element of a chain that is on its list.  INV-B6: of an object that
-says that it is mapped once, no two of them have the same page.
+INV-VS1: the counts of an address space are those of the ledger, and every reference has a hold.  Stage 1
+begins with the end of the last reference; each stage comes once, and the second without holds; only then is
+the memory reused.
+INV-M11: the ranges of a map's interlocks do not overlap, and each names the map.
+INV-B3: an object has a reference for each element of a chain that is on its list.  INV-B6: if an object is
+marked as mapped once, no two of these elements have the same page.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from vmsmp.vm.vm_object.object import OBJ_ONEMAPPING, VmObject
 
 
 def broken_counts(vmspace: Vmspace, books: Books) -> Broken | None:
-    """Whether the counts of references and holds are those of the books, and fit."""
+    """Whether the counts of references and holds differ from those of the ledger."""
     out = books.counts(vmspace)
     refs, holds = vmspace.vm_refcnt.value & ~VM_REF_DELETED, vmspace.vm_holdcnt.value
     if vmspace.vm_refcnt.value < 0 or refs != out.get(VMSPACE_REF, 0):
@@ -36,7 +37,7 @@ def broken_counts(vmspace: Vmspace, books: Books) -> Broken | None:
 
 
 def broken_vmspace(vmspace: Vmspace, books: Books) -> Broken | None:
-    """Whether it has fewer holds than references, or its flags say what cannot be."""
+    """Whether it has fewer holds than references, or its flags do not fit its counts."""
     refs, holds = vmspace.vm_refcnt.value, vmspace.vm_holdcnt.value
     flags = vmspace.raw_vm_flags
     if holds < refs & ~VM_REF_DELETED:
@@ -49,7 +50,7 @@ def broken_vmspace(vmspace: Vmspace, books: Books) -> Broken | None:
 
 
 def freed_wrongly(vmspace: Vmspace, _books: Books) -> Broken | None:
-    """Whether memory is to be used anew that was never in stage 2, or is to be already."""
+    """Whether memory is freed before stage 2, or a second time."""
     if vmspace.freed:
         return Broken("INV-VS1", "its memory is given back twice")
     if not vmspace.raw_vm_flags & VMSPACE_EXIT2 or vmspace.vm_holdcnt.value:
@@ -58,7 +59,7 @@ def freed_wrongly(vmspace: Vmspace, _books: Books) -> Broken | None:
 
 
 def never_freed(vm: VmSystem) -> Iterator[tuple[Vmspace, Broken]]:
-    """Yield the address spaces that nobody refers to or holds, and whose memory was not given back."""
+    """Yield the address spaces without references and holds whose memory was not freed."""
     for vmspace in vm.map.vmspaces.pool:
         if not (vmspace.freed or vmspace.vm_holdcnt.value or vmspace.vm_refcnt.value & ~VM_REF_DELETED):
             yield vmspace, Broken("INV-VS1", "nobody uses it, and its memory was not given back")
@@ -68,7 +69,7 @@ def never_freed(vm: VmSystem) -> Iterator[tuple[Vmspace, Broken]]:
 
 
 def broken_interlock(il: VmMapIlock, _books: Books) -> Broken | None:
-    """Whether interlocks of the same map overlap, or one is on a list that is not its map's."""
+    """Whether interlocks of the same map overlap, or one is not on its map's list exactly once."""
     map = il.map
     if map is None or map.ilock_spin.holders:
         return None
@@ -88,7 +89,7 @@ def broken_interlock(il: VmMapIlock, _books: Books) -> Broken | None:
 
 
 def too_few_references(vm: VmSystem) -> tuple[VmObject, Broken] | None:
-    """Whether an object has fewer references than elements of chains are on its list (INV-B3)."""
+    """Whether an object has fewer references than elements on its list (INV-B3)."""
     for obj in vm.objects:
         listed = len(obj.raw_backing_list)
         if obj.ref_count.value < listed:
@@ -98,7 +99,7 @@ def too_few_references(vm: VmSystem) -> tuple[VmObject, Broken] | None:
 
 
 def mapped_twice(vm: VmSystem) -> tuple[VmObject, Broken] | None:
-    """Whether an object is said to be mapped once, and a page of it is in two elements (INV-B6)."""
+    """Whether an object is marked as mapped once, and a page of it is in two elements (INV-B6)."""
     for obj in vm.objects:
         if obj.freed or not obj.flags.value & OBJ_ONEMAPPING:
             continue

@@ -1,4 +1,4 @@
-"""Vnodes: INV-VN1, a vnode's count says how many references are out."""
+"""Vnodes.  INV-VN1: a vnode's count is the number of references that are out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmsmp.vm.vnode import VREF, Vnode
 
 
 def broken_count(vp: Vnode, books: Books) -> Broken | None:
-    """Whether the count is another than the number of references that are out."""
+    """Whether the count differs from the number of references that are out."""
     out = books.counts(vp).get(VREF, 0)
     if vp.v_refcnt.value != out:
         return Broken("INV-VN1", f"its word counts {vp.v_refcnt.value} references, and {out} are out")

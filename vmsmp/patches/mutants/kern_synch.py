@@ -14,7 +14,7 @@ MUTANTS = (
         if not td.td_flags & TDF_TSLEEPQ:
             return False
         if td.td_wchan != ident or td.td_wdomain != flags & PDOMAIN_MASK:
-            return False  # we slept on something else meanwhile
+            return False  # the thread slept on something else meanwhile
         """,
         "",
         "INV-SL3",

@@ -88,4 +88,4 @@ class AtomicCallout(Callout):
         return bool(self.step(super().pending))
 
     def wake(self) -> None:
-        """Who waits looks after every step."""
+        """Do nothing: waiters look again after every step."""

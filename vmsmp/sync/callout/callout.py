@@ -46,7 +46,7 @@ def flags_text(flags: int) -> str:
 
 
 class Callout:
-    """struct callout.  Called when its time has come, with the arguments that it was set with."""
+    """struct callout: calls its function, with the arguments it was set with, when its time has come."""
 
     def __init__(self, machine: Services, softclock: Softclock, name: str | None, lock: Any) -> None:
         if lock is not None and not isinstance(lock, LockmgrLock):
@@ -56,32 +56,32 @@ class Callout:
         self.ident = ident = machine.enroll(self)
         self.name = name or f"callout {ident & 63}.{ident >> 6}"
         self.lk: LockmgrLock | None = lock
-        #: When to call what: as it stands on the wheel, and as asked for last.
+        #: The time and the function: as queued on the wheel, and as requested last.
         self.queued: Request | None = None
         self.asked: Request | None = None
-        #: How many CPUs wait until it is stopped.
+        #: How many CPUs wait for it to stop.
         self.waiters = 0
         self.flags = self.make_flags(CALLOUT_DID_INIT | (CALLOUT_AUTOLOCK if lock is not None else 0))
 
     # -- what a program calls -------------------------------------------------------------------
 
     def reset(self, ticks: int, func: Callable[..., object], *args: Any) -> None:
-        """callout_reset: call `func(*args)` in `ticks` ticks, at least one, and not as set before."""
+        """callout_reset: call `func(*args)` in `ticks` ticks, at least one; replaces what was set before."""
         raise NotImplementedError
 
     def stop(self) -> bool:
-        """callout_stop: not set any more; whether that prevented a call.
+        """callout_stop: cancel what is set; return whether that prevented a call.
 
-        With a lock it waits until a call that has begun is over, or has given up for the lock.
+        With a lock, wait until a call that has begun has ended, or has given up its request for the lock.
         """
         return self.withdraw(CALLOUT_STOP, wait=self.lk is not None)
 
     def stop_async(self) -> bool:
-        """callout_stop_async: as `stop`, and never waits."""
+        """callout_stop_async: as `stop`, but never wait."""
         return self.withdraw(CALLOUT_STOP, wait=False)
 
     def cancel(self) -> bool:
-        """callout_cancel: not set any more, nor by a reset from before; waits until a call is over."""
+        """callout_cancel: as `stop`, also for a reset requested before, and wait until a call has ended."""
         return self.withdraw(CALLOUT_CANCEL, wait=True)
 
     def drain(self) -> bool:
@@ -94,7 +94,7 @@ class Callout:
         self.flags.clearbits(CALLOUT_DID_INIT)
 
     def deactivate(self) -> None:
-        """callout_deactivate: say that it is not active, and stop it without waiting."""
+        """callout_deactivate: mark it as not active, and stop it without waiting."""
         self.stop_async()
 
     def active(self) -> bool:
@@ -102,7 +102,7 @@ class Callout:
         return bool(self.flags.load() & CALLOUT_ACTIVE)
 
     def pending(self) -> bool:
-        """callout_pending: whether it stands on the wheel and its time has not come."""
+        """callout_pending: whether it is on the wheel and its time has not come."""
         return bool(self.flags.load() & (CALLOUT_SET | CALLOUT_INPROG) == CALLOUT_SET)
 
     # -- what the depths do differently ---------------------------------------------------------
@@ -120,29 +120,29 @@ class Callout:
         raise NotImplementedError
 
     def withdraw(self, request: int, wait: bool) -> bool:
-        """Ask for a stop or a cancel, and `wait` until it is carried out; whether it prevented a call."""
+        """Request a stop or a cancel, and `wait` until it is done; return whether it prevented a call."""
         raise NotImplementedError
 
     def wake(self) -> None:
-        """Wake those who wait until it is stopped."""
+        """Wake those who wait for it to stop."""
         raise NotImplementedError
 
     # -- how requests are carried out -----------------------------------------------------------
 
     def ask_reset(self, request: Request) -> None:
-        """Ask to be queued.  Locks: `c.spin`."""
+        """Request that it be queued.  Locks: `c.spin`."""
         self.flags.setbits(CALLOUT_RESET)
         self.asked = request
         self.update()
 
     def ask_withdrawal(self, request: int) -> None:
-        """Ask to be stopped or canceled.  Locks: `c.spin`."""
+        """Request that it be stopped or canceled.  Locks: `c.spin`."""
         self.flags.clearbits(_RESULTS | (CALLOUT_RESET if request == CALLOUT_STOP else 0))
         self.flags.setbits(request)
         self.update()
 
     def update(self) -> None:
-        """Carry out what is asked for, unless the softclock thread has to.  Locks: `c.spin`."""
+        """Carry out the requests, unless the softclock thread has to.  Locks: `c.spin`."""
         softclock = self.softclock
         if self.called_here():
             softclock.running = None  # the function acts on its own callout
@@ -156,11 +156,11 @@ class Callout:
                 self._update_set(flags)
 
     def called_here(self) -> bool:
-        """Whether it is the function of this callout that acts on it."""
+        """Whether the running code is the function of this callout."""
         return self.softclock.running is self and self.softclock.is_current()
 
     def _update_set(self, flags: int) -> None:
-        """It stands on the wheel.  Locks: `c.spin` and the wheel's."""
+        """Carry out the requests for a callout on the wheel.  Locks: `c.spin` and the wheel's."""
         if flags & CALLOUT_CANCEL:
             self.softclock.remove(self)
             self.flags.clearbits(CALLOUT_SET | CALLOUT_STOP | CALLOUT_CANCEL | CALLOUT_RESET)
@@ -175,7 +175,7 @@ class Callout:
             self._prevented(CALLOUT_STOP_RES)
 
     def _update_unset(self, flags: int) -> None:
-        """It is neither on the wheel nor in progress.  Locks: `c.spin`."""
+        """Carry out the requests for one neither on the wheel nor in progress.  Locks: `c.spin`."""
         if flags & CALLOUT_CANCEL:
             self.flags.clearbits(CALLOUT_STOP | CALLOUT_CANCEL | CALLOUT_RESET)
             self.wake()
@@ -195,7 +195,7 @@ class Callout:
     # -- the softclock thread -------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Look, once, whether somebody is faster; whether the function is to be called."""
+        """Test once for a stop, reset or cancel; return whether the function is to be called."""
         flags = self.flags.load()
         if flags & (CALLOUT_STOP | CALLOUT_CANCEL):
             self.flags.setbits(_RESULTS if flags & CALLOUT_CANCEL else CALLOUT_STOP_RES)
@@ -203,13 +203,13 @@ class Callout:
         return not flags & CALLOUT_RESET
 
     def gave_up(self) -> None:
-        """The lock was not to be had: somebody cancels requests for it."""
+        """Note that the lock was not granted, since requests for it are canceled."""
         flags = self.flags.load()
         if flags & (CALLOUT_STOP | CALLOUT_CANCEL):
             self.flags.setbits(_RESULTS if flags & CALLOUT_CANCEL else CALLOUT_STOP_RES)
 
     def finish(self) -> None:
-        """The call is over: carry out what was asked for meanwhile.  Locks: `c.spin`."""
+        """After the call, carry out what was requested meanwhile.  Locks: `c.spin`."""
         flags = self.flags.load()
         done = CALLOUT_INPROG | CALLOUT_STOP
         if flags & CALLOUT_CANCEL:

@@ -1,4 +1,4 @@
-"""The wheel, and the softclock thread that calls what stands on it."""
+"""The wheel, and the softclock thread that calls the callouts on it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Softclock:
         self.wheel: Any = machine.spinlock("callwheel") if machine.exact else contextlib.nullcontext()
         # invariant: changed under the wheel's spinlock; the first to be called first
         self.queue: list[Callout] = []
-        #: Where steps of the atomic depth are made, on all callouts as one object.
+        #: The gate of the atomic depth: one object for the steps on all callouts.
         self.gate = machine.engine.gate()
-        #: The callout that the thread is at, unless its function has acted on it.
+        #: The callout that the thread is calling, unless its function has acted on it.
         self.running: Callout | None = None
         self.cpu: Cpu | None = None
         self._begun = False
@@ -38,7 +38,7 @@ class Softclock:
     # -- the wheel ------------------------------------------------------------------------------
 
     def insert(self, callout: Callout) -> None:
-        """Queue it as asked for last.  Locks: the wheel's."""
+        """Queue the callout as requested last.  Locks: the wheel's."""
         assert callout.asked is not None
         when, func, args = callout.asked
         callout.queued = max(when, self.machine.ticks + 1), func, args
@@ -46,13 +46,13 @@ class Softclock:
         self.queue.sort(key=_due)
 
     def remove(self, callout: Callout) -> None:
-        """Take it off.  Locks: the wheel's."""
+        """Take the callout off the wheel.  Locks: the wheel's."""
         if callout not in self.queue:
             self.machine.panic(f"{callout} is taken off the wheel, on which it is not")
         self.queue.remove(callout)
 
     def kick(self) -> None:
-        """Let the thread look at the wheel, which has changed; the first time, make it."""
+        """Make the thread look at the wheel, which has changed; spawn it the first time."""
         if not self._begun:
             self._begun = True
             self.cpu = self.machine.spawn(self.run, name="softclock")
@@ -77,7 +77,7 @@ class Softclock:
 
     def run(self) -> None:
         """softclock_handler: call what is due, until nothing is queued."""
-        self.cpu = self.machine.engine.current  # who made it may not have come so far
+        self.cpu = self.machine.engine.current  # the CPU that spawned it may not have stored it yet
         td = curthread(self.machine)
         self._inside = True
         while self.queue:
@@ -103,7 +103,7 @@ class Softclock:
             callout.alone(lambda: self._finish(callout))
 
     def _take(self) -> Callout | None:
-        """Take the first callout that is due off the wheel, if there still is one."""
+        """Take the first callout that is due off the wheel, or return None."""
         with self.wheel:
             if not self.queue or _due(self.queue[0]) > self.machine.ticks:
                 return None

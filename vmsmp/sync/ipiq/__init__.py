@@ -1,16 +1,16 @@
-"""IPIs: a CPU has others run a function, and may wait until they have.
+"""IPIs: a CPU makes others run a function, and may wait until they have.
 
 Models: sys/kern/lwkt_ipiq.c.
-`func(*args)` runs on the target: the machine's `curcpu` is that one, in a critical section and a hard
-section.  It may take spinlocks, try to take tokens, wake up and send more; it may not block.  Each CPU
-pair has a FIFO, so functions of one source run in order; among sources there is none.  It may be late: when
-a CPU takes its IPIs is said in `thread`.  A CPU that has not started, or has ended, takes them, too.
-What the sender did before comes before the function; what the function did comes before the return of
-`lwkt_wait_ipiq`, and before nothing else.
+`func(*args)` runs on the target: the machine's `curcpu` is that CPU, in a critical section and a hard
+section.  It may take spinlocks, try to take tokens, wake up and send more; it may not block.  Each pair of
+CPUs has a FIFO, so functions of one source run in order; those of different sources do not.  They may run
+late: `thread` says when a CPU takes its IPIs.  A CPU that has not started, or has ended, takes them, too.
+What the sender did before is ordered before the function; what the function did is ordered before the return
+of `lwkt_wait_ipiq`, and before nothing else.
 Locks: none needed.  Sends spin, in a hard section, while the FIFO is too full.
 Deviations:
-  * a send is one visible operation, taking a function is one, and that it is done is one: the FIFO's
-    indexes, `gd_ipimask` and `gd_npoll` are no words of their own.
+  * a send, taking a function and its completion are one visible operation each: the FIFO's indexes,
+    `gd_ipimask` and `gd_npoll` are not words of their own.
   * no passive sends, which wait for the target's next tick.
   * *atomic*: a FIFO is never too full.
 

@@ -1,10 +1,11 @@
-"""Cpusync: hold other CPUs inside an IPI, change something, and let them go on with it seen.
+"""Cpusync: hold other CPUs inside an IPI, change something, and let them continue with it.
 
-`lwkt_cpusync_interlock` returns when all other CPUs of the mask stand in an IPI, and what is done then no
-such CPU can be in the middle of.  `lwkt_cpusync_deinterlock` lets them call the function and waits until
-they have.  A CPU that interlocks is not held by others meanwhile, so two at a time do not deadlock; they
-are not excluded from each other either.
-Locks: a critical section from the interlock to the deinterlock: nothing that blocks.
+`lwkt_cpusync_interlock` returns when all other CPUs of the mask are inside an IPI; none of them can see a
+change that is made then half done.  `lwkt_cpusync_deinterlock` lets them call the function and waits until
+they have.
+A CPU that interlocks is not held by others meanwhile, so two at a time do not deadlock; they do not exclude
+each other either.
+Locks: a critical section from the interlock to the deinterlock, in which nothing may block.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Cpusync:
         self.cs_mack = machine.atomic(0, "cs_mack", format=bin)
         self.cs_func = func
         self.cs_args = args
-        #: The other CPUs of the mask, while they are held.
+        #: The other CPUs of the mask while they are held.
         self.others = 0
 
     def run(self) -> None:
@@ -35,7 +36,7 @@ class Cpusync:
 
 
 def lwkt_cpusync_simple(machine: Services, mask: int, func: Callable[..., object], *args: Any) -> None:
-    """Hold the CPUs of the mask, then have each of them call `func(*args)` and wait until all have."""
+    """Hold the CPUs of the mask, then make each of them call `func(*args)`, and wait until all have."""
     cs = Cpusync(machine, mask, func, *args)
     lwkt_cpusync_interlock(cs)
     lwkt_cpusync_deinterlock(cs)
@@ -54,7 +55,7 @@ def lwkt_cpusync_interlock(cs: Cpusync) -> None:
 
 
 def lwkt_cpusync_deinterlock(cs: Cpusync) -> None:
-    """Let the held CPUs call the function, call it here, too, if asked for, and wait until all have."""
+    """Let the held CPUs call the function, and this one if it is in the mask; wait until all have."""
     machine = cs.machine
     td = curthread(machine)
     if not td.td_cscount:
@@ -70,7 +71,7 @@ def lwkt_cpusync_deinterlock(cs: Cpusync) -> None:
 
 
 def lwkt_cpusync_quick(cs: Cpusync) -> None:
-    """Have every CPU of the mask call the function once, without holding it; wait until all have."""
+    """Make every CPU of the mask call the function, without holding it first; wait until all have."""
     td = curthread(cs.machine)
     cs.cs_mack.store(0)
     crit_enter(td)
@@ -87,13 +88,13 @@ def lwkt_cpusync_quick(cs: Cpusync) -> None:
 
 
 def _remote1(cs: Cpusync) -> None:
-    """The CPU has arrived; it is held until its bit goes."""
+    """Note that the CPU has arrived; it is held until its bit is cleared."""
     cs.cs_mack.setbits(1 << cs.machine.curcpu.index)
     _remote2(cs)
 
 
 def _remote2(cs: Cpusync) -> None:
-    """Call the function once the CPU's bit is clear; until then try again."""
+    """Call the function once the CPU's bit is clear; until then queue this call again."""
     td = curthread(cs.machine)
     bit = 1 << td.cpu.index
     if cs.cs_mack.load() & bit:

@@ -1,4 +1,4 @@
-"""Sending IPIs, and waiting until what was sent is done."""
+"""Sending IPIs, and waiting until the functions sent have run."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from vmsmp.sync.thread import (
 
 #: How many functions a FIFO holds.
 MAXCPUFIFO: Final = 256
-#: At how many entries of a FIFO its sender waits, and until how many; then the same inside an IPI.
+#: The number of entries at which the sender waits, and down to which; then the same inside an IPI.
 IPIQ_LIMITS: Final = (128, 64)
 IPIQ_LIMITS_NESTED: Final = (253, 251)
 _MAX_NESTING: Final = 20
 
 
 def send(machine: Services, target: Thread, call: Callable[[], object]) -> None:
-    """Have the target's CPU do `call`, which waits for nobody; the own CPU does it at once.
+    """Make the target's CPU call `call`, which must not wait; the own CPU calls it at once.
 
-    For IPIs that act on what only the target's CPU touches, in critical sections: when they are taken and
-    done is no step of its own.
+    For IPIs that touch only what the target's CPU touches in critical sections: taking one and completing it
+    are not visible operations.
     """
     td = curthread(machine)
     if target is td:
@@ -74,7 +74,7 @@ def _wait_for_room(td: Thread, fifo: Fifo, least: int) -> None:
 
 
 def lwkt_send_ipiq(machine: Services, target: Thread, func: Callable[..., object], *args: Any) -> int:
-    """Have the target's CPU call `func(*args)`, asynchronously; the own CPU calls it at once.
+    """Make the target's CPU call `func(*args)`, asynchronously; the own CPU calls it at once.
 
     Returns a number for `lwkt_wait_ipiq`.
     """
@@ -98,9 +98,9 @@ def lwkt_send_ipiq(machine: Services, target: Thread, func: Callable[..., object
 
 
 def lwkt_send_ipiq_mask(machine: Services, mask: int, func: Callable[..., object], *args: Any) -> int:
-    """Have every CPU of the mask call `func(*args)`; how many these are.
+    """Make every CPU of the mask call `func(*args)`; return how many these are.
 
-    From the own CPU, which calls it at once, upwards, then from the lowest one.
+    In order from the own CPU, which calls it at once, upwards, then from CPU 0.
     Raises: ValueError for a CPU that the machine does not have.
     """
     own = curthread(machine).cpu.index
@@ -116,12 +116,12 @@ def cpus_of(machine: Services, mask: int) -> list[int]:
     Raises: ValueError for a CPU that the machine does not have.
     """
     if mask < 0 or mask >> len(machine.cpus):
-        raise ValueError(f"CPU mask {mask:#x}: the machine has {len(machine.cpus)} CPUs by now")
+        raise ValueError(f"CPU mask {mask:#x}: the machine has {len(machine.cpus)} CPUs so far")
     return [index for index in range(len(machine.cpus)) if mask >> index & 1]
 
 
 def lwkt_wait_ipiq(machine: Services, target: Thread, seq: int) -> None:
-    """Wait until the target's CPU has done what this one sent by then; take IPIs meanwhile.
+    """Wait until the target's CPU has done what this one sent up to `seq`; take IPIs meanwhile.
 
     Locks: no spinlock that an IPI may want.  Spins.
     """
@@ -145,7 +145,7 @@ def spin_for_ipis(td: Thread) -> None:
 
 
 def lwkt_synchronize_ipiqs(machine: Services, wmesg: str) -> None:
-    """Sleep until every other CPU has taken what was sent to it before.  Tokens are lost."""
+    """Sleep until every other CPU has done what was sent to it before.  Tokens are lost."""
     own = curthread(machine).cpu.index
     others = [n for n in range(len(machine.cpus)) if n != own]
     mask = machine.atomic(sum(1 << n for n in others), f"{wmesg}.mask", format=bin)

@@ -1,7 +1,7 @@
 """IPIs with a vector of their own, which no critical section holds off (Xinvltlb).
 
-An IPI of that kind is latched on its target, which runs the machine's `vector` before its next operation,
-unless interrupts are disabled there (`thread`); one more that comes before that is the same one.
+Such an IPI is latched on its target, which runs the machine's `vector` before its next operation, unless
+interrupts are disabled there (`thread`).  A second one that comes before that is merged with it.
 """
 
 from __future__ import annotations

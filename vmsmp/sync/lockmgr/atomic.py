@@ -6,10 +6,10 @@ the lock, and the error numbers.
 A request that waits is woken as the kernel's is: by grants, by the broadcasts that concern others, and,
 if it asks for the lock exclusively with LK_SLEEPFAIL, by any change of the word before it sleeps.
 Deviations:
-  * waiters are granted in any order, so this lock can do everything that the exact one can.
+  * waiters are granted in any order, so every behaviour of the exact lock is one of this lock.
   * a timeout starts afresh after a spurious wakeup.
-  * a lock that is granted to a request which gives up is free at once, where the kernel's is held for
-    nobody for a while.
+  * a lock that is granted to a request which gives up is free at once; in the kernel it is held by no
+    thread for a while.
   * a cancellation ends with every last exclusive release.
 """
 
@@ -48,7 +48,7 @@ from vmsmp.sync.services import Services
 from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, cursig, curthread
 from vmsmp.sync.token import leave_tokens, regain_tokens
 
-#: In place of an error: the request waits, counted, or not counted yet; or it is the owner's own.
+#: Instead of an error: the request waits, counted or not counted yet; or it is the owner's recursion.
 COUNTED: Final = -2
 UNCOUNTED: Final = -3
 RECURSION: Final = -4
@@ -193,7 +193,7 @@ class AtomicLockmgr(LockmgrLock):
         return self._wait(flags, mode, can, error)
 
     def _register(self, cpu: Cpu, exclusive: bool) -> int:
-        """The request is one that others see from now on."""
+        """Register the request: other CPUs see it from now on."""
         self._changes += 1
         if exclusive:
             self._writers_waiting += 1
@@ -203,7 +203,7 @@ class AtomicLockmgr(LockmgrLock):
         return COUNTED
 
     def _withdraw(self, cpu: Cpu, mode: str) -> None:
-        """The request has been granted, or gives up."""
+        """Withdraw the request, which has been granted or gives up."""
         self._changes += 1
         if self._upgrader is cpu:
             self._upgrader = None
@@ -235,7 +235,7 @@ class AtomicLockmgr(LockmgrLock):
         finish: Callable[[Cpu], int],
         late: Callable[[Cpu], int],
     ) -> int:
-        """Stand at the gate until `ready` and `finish`, or until the time is over and `late`."""
+        """Wait at the gate until `ready`, then `finish`; or until the timeout, then `late`."""
         timeout = self.lk_timo if flags & LK_TIMELOCK and self.lk_timo else None
         code = self._code | ops.SLEEP
         while True:
@@ -246,7 +246,7 @@ class AtomicLockmgr(LockmgrLock):
                 return int(self._gate.alter(code, late))
 
     def _wait_uncounted(self, flags: int, td: Thread) -> int:
-        """A reader lets the writers go first; then it is granted the lock, or COUNTED, or fails."""
+        """Let the writers go first; then a reader is granted the lock, or COUNTED, or fails."""
 
         def ready(cpu: Cpu) -> bool:
             return not self._yields(cpu) or _signalled(td, flags) or self._cancels(flags)
@@ -262,7 +262,7 @@ class AtomicLockmgr(LockmgrLock):
         return self._enter(flags, SHARED, ready, finish, lambda _cpu: EWOULDBLOCK)
 
     def _wait_counted(self, flags: int, td: Thread, mode: WaitMode, can: Callable[[Cpu], bool]) -> int:
-        """A registered request waits until it is granted or fails."""
+        """Wait until a registered request is granted or fails."""
         shared = mode == SHARED
         upgrade = self._upgrader is td.cpu
         changes, wakeups = self._seen[td.cpu.index]
@@ -362,7 +362,7 @@ class AtomicLockmgr(LockmgrLock):
             self._wakeups += 1
 
     def _admit(self) -> None:
-        """The exclusive owner leaves: all are woken, and the readers that wait are owners."""
+        """The exclusive owner leaves: wake all waiters, and make the readers that wait owners."""
         self._wakeups += 1
         self._admitted |= self._readers_waiting
 

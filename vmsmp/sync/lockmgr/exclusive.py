@@ -33,7 +33,7 @@ from vmsmp.sync.thread import Thread, curthread
 
 
 def lockmgr_exclusive(lkp: StructLock, flags: int) -> int:
-    """LK_EXCLUSIVE: take the lock exclusively."""
+    """LK_EXCLUSIVE: take the lock exclusively; return 0 or an error number.  Sleeps: while contested."""
     td = curthread(lkp.machine)
     flags |= lkp.lk_flags
     lkp.note_request(flags, EXCLUSIVE)
@@ -101,7 +101,7 @@ def await_grant(
 
 
 def _give_up(lkp: StructLock, td: Thread, error: int, undo: Callable[[StructLock], int]) -> int:
-    """Withdraw a request for good: what was granted meanwhile is handed on."""
+    """Withdraw a request; if the lock was granted meanwhile, release it."""
     if undo(lkp):
         lkp.asking.discard(td)
         return error

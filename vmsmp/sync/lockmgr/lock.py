@@ -40,7 +40,7 @@ class LockmgrLock(Lock):
         self.lk_timo = ticks(timo)
         self.lk_wmesg = self.name
         self.epoch = 0
-        #: CPUs whose release, which observers have been told of, lost its compare and set.
+        #: CPUs whose release was reported to observers, but lost its compare-and-set.
         self._retrying: set[Cpu] = set()
 
     def lock(self, flags: int) -> int:
@@ -52,7 +52,7 @@ class LockmgrLock(Lock):
         raise NotImplementedError
 
     def read_holder(self) -> Any:
-        """The exclusive holder; it means something only while the word says that there is one."""
+        """The exclusive holder; valid only while the word says that there is one."""
         raise NotImplementedError
 
     def acquire(self) -> None:
@@ -63,11 +63,11 @@ class LockmgrLock(Lock):
         self._must(self.lock(LK_SHARED), "acquire_shared")
 
     def upgrade(self) -> None:
-        """Turn a shared hold into an exclusive one; other CPUs may have had it in between."""
+        """Turn a shared hold into an exclusive one; other CPUs may have held the lock in between."""
         self._must(self.lock(LK_UPGRADE), "upgrade")
 
     def downgrade(self) -> None:
-        """Turn an exclusive hold into a shared one with nobody in between."""
+        """Turn an exclusive hold into a shared one in one step."""
         self.lock(LK_DOWNGRADE)
 
     def release(self) -> None:
@@ -88,7 +88,7 @@ class LockmgrLock(Lock):
     # -- the ghost ------------------------------------------------------------------------------
 
     def note_request(self, flags: int, mode: str) -> None:
-        """The running CPU makes a request; one that may wait (no try, no recursion) is wanted."""
+        """Note a request of the running CPU; one that may wait (no try, no recursion) counts as wanted."""
         if not flags & LK_NOWAIT:
             td = curthread(self.machine)
             forbid_hard_section(td, f"{self} called from interrupt, ipi, or hard code section")
@@ -98,7 +98,7 @@ class LockmgrLock(Lock):
                 self.note_wanted(cpu, mode)
 
     def note_contest(self, td: Thread) -> None:
-        """The thread has to wait: a blocking point."""
+        """Note that the thread has to wait: a blocking point."""
         self.contested += 1
         for hook in self.hooks.blocking:
             hook(td.cpu, f"contested {self}")
@@ -109,7 +109,7 @@ class LockmgrLock(Lock):
         super().note_acquired(cpu, mode, tried)
 
     def note_kept(self, cpu: Cpu, mode: str) -> None:
-        """A release lost its compare and set: `cpu` owns the lock on, and tries again."""
+        """Note that a release lost its compare-and-set: `cpu` still owns the lock, and tries again."""
         cpu.held.append(Hold(self, mode))
         self.holders.append((cpu, mode))
         self._retrying.add(cpu)

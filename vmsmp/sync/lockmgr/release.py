@@ -24,7 +24,7 @@ from vmsmp.sync.thread import Thread, curthread
 
 
 def lockmgr_release(lkp: StructLock, _flags: int = LK_RELEASE) -> int:
-    """LK_RELEASE: let go of the lock, and grant it to the owner of a request, if any.  Always succeeds."""
+    """LK_RELEASE: release the lock, and grant it to the owner of a request, if any.  Always succeeds."""
     td = curthread(lkp.machine)
     count = lkp.lk_count.load()
     done = False
@@ -40,7 +40,7 @@ def lockmgr_release(lkp: StructLock, _flags: int = LK_RELEASE) -> int:
 
 
 def _may_release(lkp: StructLock, td: Thread, count: int) -> Any:
-    """Read the exclusive holder, which must be this thread or nobody in particular."""
+    """Read the exclusive holder, and panic if it is another thread."""
     if not count & LKC_XMASK:
         if not count & LKC_SHARED:
             lkp.machine.panic(f"lockmgr: {lkp} is released before it was granted")
@@ -52,7 +52,7 @@ def _may_release(lkp: StructLock, td: Thread, count: int) -> Any:
 
 
 def _release_exclusive(lkp: StructLock, td: Thread, holder: Any, count: int) -> tuple[bool, int]:
-    """One try to give an exclusive hold back; whether it did, and the count found."""
+    """Try once to release an exclusive hold; return whether it did, and the count found."""
     if count & LKC_XMASK != 1:
         lkp.note_released(td.cpu, EXCLUSIVE)
         lkp.lk_count.fetchadd(-1)
@@ -76,7 +76,7 @@ def _release_exclusive(lkp: StructLock, td: Thread, holder: Any, count: int) -> 
 
 
 def _release_shared(lkp: StructLock, td: Thread, count: int) -> tuple[bool, int]:
-    """One try to give a shared hold back; whether it did, and the count found."""
+    """Try once to release a shared hold; return whether it did, and the count found."""
     lkp.note_released(td.cpu, SHARED)
     if count & LKC_SMASK != LKC_SCOUNT:
         undo_shreq(lkp)
@@ -98,7 +98,7 @@ def _release_shared(lkp: StructLock, td: Thread, count: int) -> tuple[bool, int]
 
 
 def lockmgr_downgrade(lkp: StructLock, _flags: int) -> int:
-    """LK_DOWNGRADE: turn an exclusive hold into a shared one in one step, with nobody in between."""
+    """LK_DOWNGRADE: turn an exclusive hold into a shared one in one step."""
     td = curthread(lkp.machine)
     count = lkp.lk_count.load()
     while True:
@@ -119,7 +119,7 @@ def lockmgr_downgrade(lkp: StructLock, _flags: int) -> int:
 
 
 def lockmgr_cancel_beg(lkp: StructLock, _flags: int = 0) -> int:
-    """LK_CANCEL_BEG: make cancelable requests fail from now on.  Somebody holds the lock."""
+    """LK_CANCEL_BEG: make cancelable requests fail from now on.  Locks: the lock, held by some thread."""
     count = lkp.lk_count.load()
     while True:
         if count & LKC_CANCEL:

@@ -29,7 +29,7 @@ from vmsmp.sync.thread import TDF_DEADLKTREAT, Thread, curthread
 
 
 def lockmgr_shared(lkp: StructLock, flags: int) -> int:
-    """LK_SHARED: take the lock shared."""
+    """LK_SHARED: take the lock shared; return 0 or an error number.  Sleeps: while contested."""
     td = curthread(lkp.machine)
     flags |= lkp.lk_flags
     lkp.note_request(flags, SHARED)
@@ -48,9 +48,9 @@ def lockmgr_shared(lkp: StructLock, flags: int) -> int:
 
 
 def _let_writers_go_first(lkp: StructLock, td: Thread, flags: int, count: int) -> int:
-    """While readers hold the lock, a new reader waits for the writers, and is not counted yet.
+    """Make a new reader, not counted yet, wait for queued writers while other readers hold the lock.
 
-    LK_SLEEPFAIL is not looked at here.
+    LK_SLEEPFAIL is ignored here, as in the kernel.
     """
     while count & LKC_SHARED and count & (LKC_EXREQ | LKC_UPREQ):
         if canceled(count, flags):
@@ -70,7 +70,7 @@ def _let_writers_go_first(lkp: StructLock, td: Thread, flags: int, count: int) -
 
 
 def _await_shared(lkp: StructLock, td: Thread, flags: int) -> int:
-    """Count a request and wait until it is granted; on an error it is not counted any more."""
+    """Count a request and wait until it is granted; on an error, withdraw it."""
     busy = LKC_XMASK | LKC_SHARED
     if not td.td_flags & TDF_DEADLKTREAT:
         busy |= LKC_EXREQ | LKC_UPREQ

@@ -1,6 +1,6 @@
-"""What can be asked of a lockmgr lock without waiting: who holds it, whether it can be had at once.
+"""Functions of a lockmgr lock that never wait: who holds it, a try, and the end of its use.
 
-Each answer may be old when it is given.  At the atomic depth it takes one step.
+Each answer may be stale.  At the atomic depth it takes one step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def lockstatus(lkp: LockmgrLock, td: Thread | None = None) -> int:
 
 
 def lockowned(lkp: LockmgrLock) -> bool:
-    """Whether this thread holds the lock exclusively, or anybody holds or asks for it shared."""
+    """Whether this thread holds the lock exclusively, or any thread holds or requests it shared."""
     td = curthread(lkp.machine)
     count = lkp.read_count()
     if count & LKC_XMASK:
@@ -29,23 +29,23 @@ def lockowned(lkp: LockmgrLock) -> bool:
 
 
 def lockinuse(lkp: LockmgrLock) -> bool:
-    """Whether anybody holds the lock, or asks for it shared."""
+    """Whether any thread holds the lock, or requests it shared."""
     return bool(lkp.read_count() & (LKC_SMASK | LKC_XMASK))
 
 
 def lockmgr_try(lkp: LockmgrLock, flags: int) -> bool:
-    """Make the request in `flags` if it need not wait; whether it was granted."""
+    """Make the request in `flags` with LK_NOWAIT; return whether it was granted."""
     return lkp.lock(flags | LK_NOWAIT) == 0
 
 
 def lockreinit(lkp: LockmgrLock, wmesg: str, timo: int, _flags: int = 0) -> None:
-    """Change what a lock is called while it is waited for, and its time limit.  The flags stay."""
+    """Change the lock's wait message and its timeout.  Its flags stay."""
     lkp.lk_wmesg = wmesg
     lkp.lk_timo = timo
 
 
 def lockuninit(lkp: LockmgrLock) -> None:
-    """The lock is not used any more: a panic if somebody asks for it and waits."""
+    """End the use of the lock; panic if a request for it waits."""
     count = lkp.read_count()
     if count & (LKC_EXREQ | LKC_UPREQ) or (count & LKC_SMASK and not count & LKC_SHARED):
         lkp.machine.panic(f"lockmgr: {lkp} ends and somebody waits for it")

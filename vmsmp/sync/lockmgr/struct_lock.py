@@ -19,7 +19,7 @@ from vmsmp.sync.lockmgr.word import (
 from vmsmp.sync.services import Services
 from vmsmp.sync.thread import Thread
 
-#: lk_lockholder of a lock that was granted to a waiter after it gave up, until it is released again.
+#: lk_lockholder of a lock that was granted to a waiter that gave up, until it is released again.
 LK_KERNTHREAD: Final = "LK_KERNTHREAD"
 
 
@@ -30,7 +30,7 @@ class StructLock(LockmgrLock):
         super().__init__(machine, name, timo, flags)
         self.lk_count = machine.atomic(0, f"{self.name}.lk_count", format=word_text)
         self.lk_lockholder = machine.atomic(None, f"{self.name}.lk_lockholder", format=_holder)
-        # ghost: who owns EXREQ or UPREQ, or was granted the lock for it and has not noticed yet
+        # ghost: the CPUs that own EXREQ or UPREQ, or were granted the lock for it and have not run since
         self.asking: set[Thread] = set()
         machine.words[self.lk_count.ident] = machine.words[self.lk_lockholder.ident] = self
 

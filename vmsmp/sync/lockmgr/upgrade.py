@@ -28,8 +28,8 @@ from vmsmp.sync.thread import curthread
 def lockmgr_upgrade(lkp: StructLock, flags: int) -> int:
     """LK_UPGRADE and LK_EXCLUPGRADE: turn a shared hold into an exclusive one.
 
-    LK_EXCLUPGRADE succeeds only if nobody else held the lock exclusively in between.  On failure
-    the shared hold is gone.
+    LK_EXCLUPGRADE succeeds only if no other thread held the lock exclusively in between.  After a
+    failure the shared hold is gone.  Returns: 0 or an error number.  Sleeps: while others read.
     """
     td = curthread(lkp.machine)
     flags |= lkp.lk_flags

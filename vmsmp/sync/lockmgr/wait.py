@@ -1,4 +1,4 @@
-"""How a request sleeps on the lock."""
+"""The sleep of a request on the lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmsmp.sync.lockmgr.word import canceled
 def lk_sleep(lkp: StructLock, flags: int, overdue: Callable[[int], str | None]) -> int:
     """Sleep on the lock after an interlock; 0 or an error number.
 
-    `overdue` tells from the count why the sleep should be over, if it should.
+    `overdue` returns from the count why the sleep should be over, or None if it should not.
     """
 
     def over() -> str | None:

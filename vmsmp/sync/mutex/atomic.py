@@ -1,10 +1,10 @@
 """The contract of a mutex without its algorithm: each request is one step, or two if it has to wait.
 
-Keeps what callers may rely on: the owner's recursion, writers first in the order in which they came, a
-release that hands the mutex over, so that nobody overtakes those who wait.
-Callbacks come right after the step that grants or aborts their request.
-Deviation: where the kernel's `mtx_upgrade_try` meets a CPU that changes the lists, it fails; here that is
-drawn while others wait or have just been granted the mutex.
+Keeps what callers may rely on: the owner's recursion, writers first and in order of arrival, a release that
+hands the mutex over, so that no newcomer overtakes a waiter.
+Callbacks are called right after the step that grants or aborts their request.
+Deviation: the kernel's `mtx_upgrade_try` fails while a CPU changes the lists; here whether one does is drawn,
+while others wait or have just been granted the mutex.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vmsmp.sync.token import leave_tokens, regain_tokens
 
 
 class AtomicLink:
-    """One request: whose it is while it waits, and how it ended."""
+    """One request: its CPU while it waits, and how it ended."""
 
     __slots__ = ("aborted", "args", "callback", "owner")
 
@@ -33,11 +33,11 @@ class AtomicLink:
         self.callback = callback
         self.args = args
         self.owner: Cpu | None = None
-        #: Whether it was aborted, and its request has not been told.
+        #: Whether it was aborted before its request was made.
         self.aborted = False
 
 
-#: Links to be called back after a step, and with what.
+#: The links to be called back after a step, each with the error to pass.
 Calls = list[tuple[AtomicLink, int]]
 
 
@@ -48,12 +48,12 @@ class AtomicMutex(Mutex):
         super().__init__(machine, name)
         self._gate = machine.engine.gate()
         self._code = self.ident << ops.KIND_BITS
-        # invariant: who waits has no hold; with an owner, `_count` is the owner's
+        # invariant: a waiter has no hold; with an owner, `_count` is the owner's
         self._owner: Cpu | None = None
         self._count = 0
         self._writers: list[AtomicLink] = []
         self._readers: list[AtomicLink] = []
-        #: Whether the readers inside were let in by a release.
+        #: Whether the present readers were let in by a release.
         self._handed = False
 
     # -- requests -------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class AtomicMutex(Mutex):
         return True
 
     def _ask(self, mode: WaitMode, link: AtomicLink, timo: int = 0) -> int:
-        """Take it, or come last among those who wait; 0 or an error number."""
+        """Take the mutex, or queue behind those who wait; return 0 or an error number."""
         ticks(timo)
         take, line = (self._own, self._writers) if mode == EXCLUSIVE else (self._share, self._readers)
 
@@ -131,7 +131,7 @@ class AtomicMutex(Mutex):
         return error
 
     def _wait(self, mode: WaitMode, line: list[AtomicLink], link: AtomicLink, timo: int) -> int:
-        """Stand in the line until a release or an abort has taken us out of it, or the time is up."""
+        """Wait in the queue until a release or an abort takes the link out of it, or the time is up."""
 
         def leave(cpu: Cpu) -> int:
             link.owner = None
@@ -172,7 +172,7 @@ class AtomicMutex(Mutex):
                 link.callback(error, *link.args)
 
     def check_word(self) -> str | None:
-        """INV-MX1 and INV-MX2, of what stands for the word: who was granted it counts before it holds it."""
+        """INV-MX1 and INV-MX2; a grant counts before the CPU that was granted the mutex holds it."""
         owners, readers = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
         if set(owners) - (set() if self._owner is None else {self._owner.index}):
             return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"
@@ -215,7 +215,7 @@ class AtomicMutex(Mutex):
         return self._grant(links, SHARED)
 
     def _grant(self, links: list[AtomicLink], mode: str) -> Calls:
-        """Those with a callback hold it from now on, the others when they run."""
+        """Grant the requests: those with a callback hold the mutex at once, the others when they run."""
         for link in links:
             if link.callback is not None and link.owner is not None:
                 self.note_acquired(link.owner, mode)
@@ -242,7 +242,7 @@ class AtomicMutex(Mutex):
         return bool(self._gate.alter(self._code | ops.UPGRADE, lambda cpu: self._upgrade(cpu, busy)))
 
     def _upgrade(self, cpu: Cpu, busy: bool) -> bool:
-        """Whether it is our own now; `busy` if the lists may be changing just then."""
+        """Return whether the mutex is owned exclusively now; `busy` if the lists may be changing."""
         if self._owner is not None:
             if self._owner is not cpu:
                 self.machine.panic(f"mtx_upgrade_try: {self} is owned by another thread")

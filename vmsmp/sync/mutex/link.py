@@ -23,7 +23,7 @@ from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 def mtx_enter_link(mtx: StructMtx, link: MtxLink, td: Thread, word: int, exclusive: bool) -> int | None:
     """Put the link at the end of its list, if the word still is `word`.
 
-    0, ENOLCK if the request was aborted before, or None if the word is another by now.
+    Returns: 0, ENOLCK if the request was aborted before, or None if the word has changed.
     """
     wanted = MTX_EXWANTED if exclusive else MTX_SHWANTED
     links = mtx.mtx_exlink if exclusive else mtx.mtx_shlink
@@ -46,11 +46,10 @@ def mtx_enter_link(mtx: StructMtx, link: MtxLink, td: Thread, word: int, exclusi
 
 
 def mtx_wait_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
-    """Sleep until the link leaves its list; 0 if the lock is ours, or an error number.
+    """Sleep until the link leaves its list; return 0 if the mutex was granted, or an error number.
 
-    A sleep that ends with an error takes the link off its list.  As in the kernel, a grant that comes
-    between the look at the link's state and that is not noticed: the lock is held, and the caller is
-    told of the error.
+    After a sleep that ends with an error the link is taken off its list.  As in the kernel, a grant between
+    the test of the link's state and that goes unnoticed: the mutex is held, and the error is returned.
     """
     error = _sleep_on_link(mtx, link, flags, timo)
     state = link.link_state.load()
@@ -66,7 +65,7 @@ def mtx_wait_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
 
 
 def _sleep_on_link(mtx: StructMtx, link: MtxLink, flags: int, timo: int) -> int:
-    """Sleep while the link is in a list; the error of a sleep that ends with one."""
+    """Sleep while the link is in a list; return the error of a sleep that ends with one, or 0."""
     while link.link_state.load() & MTX_LINK_LINKED:
         mtx.machine.tsleep_interlock(link)
         if link.link_state.load() & MTX_LINK_LINKED:
@@ -85,7 +84,7 @@ def _take_linkspin(mtx: StructMtx) -> None:
 
 
 def _unlink(mtx: StructMtx, link: MtxLink, state: int) -> int:
-    """Take the link off its list; the bit of the word that says so no longer, or 0."""
+    """Take the link off its list; return the bit of the word to clear if the list is empty now, or 0."""
     if state == MTX_LINK_LINKED_EX:
         mtx.mtx_exlink.remove(link)
         return 0 if mtx.mtx_exlink else MTX_EXWANTED
@@ -94,7 +93,7 @@ def _unlink(mtx: StructMtx, link: MtxLink, state: int) -> int:
 
 
 def mtx_delete_link(mtx: StructMtx, link: MtxLink) -> None:
-    """Take the link off the list that it is on by now, if it is on one."""
+    """Take the link off its list, if it is still on one."""
     td = curthread(mtx.machine)
     crit_enter(td)
     _take_linkspin(mtx)
@@ -107,7 +106,7 @@ def mtx_delete_link(mtx: StructMtx, link: MtxLink) -> None:
 
 
 def mtx_abort_link(mtx: StructMtx, link: MtxLink) -> None:
-    """Let the link's request fail with ENOLCK, unless it has the lock; before or after it is made."""
+    """Make the link's request fail with ENOLCK, unless it has the mutex; before or after it is made."""
     td = curthread(mtx.machine)
     crit_enter(td)
     _take_linkspin(mtx)

@@ -13,14 +13,14 @@ from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
 class Mutex(Lock):
     """The kernel's mtx at either depth.
 
-    The owner may take it again, exclusively.  `acquire` and its kin are the names that all locks have.
+    The owner may take it again, exclusively.  `acquire` and the like are the names that all locks have.
     """
 
     kind = "mutex"
     sleepable = True
 
     def lock(self) -> None:
-        """mtx_lock: take it exclusively; wait as long as it takes."""
+        """mtx_lock: take it exclusively, with no limit to the wait."""
         self.acquire()
 
     def lock_timed(self, timo: int) -> int:
@@ -32,15 +32,15 @@ class Mutex(Lock):
         self.acquire_shared()
 
     def try_lock(self) -> bool:
-        """mtx_lock_ex_try: take it exclusively if that needs no waiting; whether it did."""
+        """mtx_lock_ex_try: take it exclusively if that needs no waiting; return whether it did."""
         return self.try_acquire()
 
     def try_lock_shared(self) -> bool:
-        """mtx_lock_sh_try: take it shared if there is no owner, waiting writers or not."""
+        """mtx_lock_sh_try: take it shared if there is no owner, even if writers wait."""
         return self.try_acquire_shared()
 
     def unlock(self) -> None:
-        """mtx_unlock: release one hold, of whatever mode."""
+        """mtx_unlock: release one hold of either mode."""
         self.release()
 
     def acquire_shared(self) -> None:
@@ -56,21 +56,21 @@ class Mutex(Lock):
         raise NotImplementedError
 
     def try_upgrade(self) -> bool:
-        """mtx_upgrade_try: turn the only shared hold into an exclusive one; whether it did."""
+        """mtx_upgrade_try: turn the only shared hold into an exclusive one; return whether it did."""
         raise NotImplementedError
 
     def downgrade(self) -> None:
-        """mtx_downgrade: turn the exclusive hold into a shared one with nobody in between."""
+        """mtx_downgrade: turn the exclusive hold into a shared one in one step."""
         raise NotImplementedError
 
-    # -- links: requests that others may abort, and that need not be waited for -------------------
+    # -- links: requests that can be aborted, or that call back instead of waiting ----------------
 
     def link(self, callback: Callable[..., object] | None = None, *args: Any) -> Any:
         """mtx_link_init, mtx_link_init_async: a request to be made with the functions below.
 
-        With a `callback` the request does not wait: if the mutex is not to be had at once it returns
-        EINPROGRESS, and `callback(error, *args)` is called with 0 by whoever hands the mutex over, or
-        with ENOLCK by whoever aborts it.  It may not block.  The mutex is then the requester's.
+        With a `callback` the request does not wait: if the mutex is not free it returns EINPROGRESS, and
+        `callback(error, *args)` is called later: with 0 by the CPU that hands the mutex over, which is the
+        requester's from then on, or with ENOLCK by the CPU that aborts the request.  It may not block.
         """
         raise NotImplementedError
 
@@ -83,23 +83,23 @@ class Mutex(Lock):
         raise NotImplementedError
 
     def abort_link(self, link: Any) -> None:
-        """mtx_abort_link: let the link's request fail, now or when it is made, unless it has the mutex.
+        """mtx_abort_link: make the link's request fail, now or when it is made, unless it has the mutex.
 
-        A request that need not wait does not fail.
+        A request that needs no waiting does not fail.
         """
         raise NotImplementedError
 
     # -- as a spinlock --------------------------------------------------------------------------
 
     def spinlock(self) -> None:
-        """mtx_spinlock: take it exclusively, or once more, by spinning; it is a critical section."""
+        """mtx_spinlock: take it exclusively (again) by spinning; holding it so is a critical section."""
         td = curthread(self.machine)
         crit_enter(td)
         td.gd_spinlocks += 1
         self.spin()
 
     def try_spinlock(self) -> bool:
-        """mtx_spinlock_try: as `spinlock`, if that needs no spinning; whether it did."""
+        """mtx_spinlock_try: as `spinlock`, if that needs no spinning; return whether it did."""
         td = curthread(self.machine)
         crit_enter(td)
         td.gd_spinlocks += 1
@@ -110,7 +110,7 @@ class Mutex(Lock):
         return False
 
     def spinunlock(self) -> None:
-        """mtx_spinunlock: release what was taken by spinning."""
+        """mtx_spinunlock: release a hold taken by `spinlock` or `try_spinlock`."""
         td = curthread(self.machine)
         if not td.gd_spinlocks:
             self.machine.panic(f"mtx_spinunlock: {self} was not taken as a spinlock")
@@ -125,7 +125,7 @@ class Mutex(Lock):
     # -- the ghost ------------------------------------------------------------------------------
 
     def note_request(self, mode: str, link: Any = None) -> None:
-        """The running CPU makes a request that may wait: not the owner's own, and not one with a callback."""
+        """Note a request that may wait: not the owner's recursion, and not one with a callback."""
         cpu = self.engine.current
         if link is not None and link.callback is not None:
             return
@@ -133,11 +133,11 @@ class Mutex(Lock):
             self.note_wanted(cpu, mode)
 
     def note_contest(self, td: Thread) -> None:
-        """The thread has to wait: a blocking point."""
+        """Note that the thread has to wait: a blocking point."""
         self.contested += 1
         for hook in self.hooks.blocking:
             hook(td.cpu, f"contested {self}")
 
     def note_leaving(self, cpu: Cpu, mode: str | None = None) -> None:
-        """`cpu` stops owning one hold with its next operation: of that mode, or the one it took last."""
+        """`cpu` gives up one hold with its next operation: of that mode, or the one it took last."""
         self.note_released(cpu, mode or self.mode_of(cpu) or EXCLUSIVE)

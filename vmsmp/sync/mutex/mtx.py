@@ -26,7 +26,7 @@ MTX_LINKSPIN: Final = 0x10000000
 MTX_MASK: Final = 0x0FFFFFFF
 
 MTX_LINK_IDLE: Final = 0
-#: Set in both of the states in which a link is in a list.
+#: Set in both states in which a link is in a list.
 MTX_LINK_LINKED: Final = 0x1000
 MTX_LINK_LINKED_SH: Final = 0x1001
 MTX_LINK_LINKED_EX: Final = 0x1002
@@ -59,7 +59,7 @@ def word_text(word: int) -> str:
 
 
 class MtxLink:
-    """struct mtx_link: one request that waits, and the ident that it sleeps on; or that is called back.
+    """struct mtx_link: one request that waits, and the ident that it sleeps on; or one with a callback.
 
     The kernel's field `state` is `link_state` here.
     """
@@ -78,7 +78,7 @@ class MtxLink:
         self.ident = machine.enroll(self)
         self.link_state = machine.atomic(MTX_LINK_IDLE, f"{mtx.name}.link.state", format=_STATES.__getitem__)
         self.owner: Thread | None = None
-        #: What a report says that its sleeper waits for.
+        #: The lock that its sleeper waits for, for reports.
         self.sake = mtx
 
     @property
@@ -140,7 +140,7 @@ class StructMtx(Mutex):
         return None if word & MTX_LINKSPIN else self._check_lists(word)
 
     def _check_lists(self, word: int) -> str | None:
-        """Nobody changes the lists: the word says which of them are empty."""
+        """INV-MX3, while no CPU changes the lists: the word says which of them are empty."""
         if bool(word & MTX_EXWANTED) != bool(self.mtx_exlink):
             return f"{len(self.mtx_exlink)} exclusive requests wait and the word is {word_text(word)}"
         if bool(word & MTX_SHWANTED) != bool(self.mtx_shlink):
@@ -148,7 +148,7 @@ class StructMtx(Mutex):
         return None
 
     def check_rest(self) -> str | None:
-        """INV-MX4: nobody holds or wants it, so the word is 0."""
+        """INV-MX4: no CPU holds or wants it, so the word is 0."""
         word = self.mtx_lock.peek()
         if word or self.mtx_owner.peek() is not None:
             return f"nobody uses it but mtx_lock is {word_text(word)}"

@@ -38,7 +38,7 @@ def mtx_unlock(mtx: StructMtx) -> None:
 
 
 def _may_release(mtx: StructMtx, td: Thread, word: int) -> None:
-    """Panic if nobody holds the mutex, or if the last hold is another thread's."""
+    """Panic if the mutex is not held, or if its owner is another thread."""
     if word & MTX_MASK == 0:
         mtx.machine.panic(f"mtx_unlock: {mtx} is not held")
     if word & (MTX_EXCLUSIVE | MTX_MASK) == MTX_EXCLUSIVE | 1 and mtx.mtx_owner.load() not in (td, None):
@@ -46,7 +46,7 @@ def _may_release(mtx: StructMtx, td: Thread, word: int) -> None:
 
 
 def _release(mtx: StructMtx, td: Thread, word: int) -> bool:
-    """Release one hold of a mutex whose word is `word`; whether it still was."""
+    """Release one hold of a mutex whose word is `word`; return False if the word has changed."""
     if word & MTX_MASK > 1:
         return mtx.mtx_lock.cmpset(word, word - 1)
     if word & MTX_EXCLUSIVE:
@@ -59,7 +59,7 @@ def _release(mtx: StructMtx, td: Thread, word: int) -> bool:
 
 
 def mtx_chain_link_ex(mtx: StructMtx, td: Thread, word: int) -> bool:
-    """Hand the last hold to the first writer that waits; False if the word is another one by now."""
+    """Hand the last hold to the first writer that waits; return False if the word has changed."""
     crit_enter(td)
     word &= ~MTX_LINKSPIN
     done = mtx.mtx_lock.cmpset(word, word | MTX_LINKSPIN | MTX_EXCLUSIVE)
@@ -77,9 +77,9 @@ def mtx_chain_link_ex(mtx: StructMtx, td: Thread, word: int) -> bool:
 
 
 def mtx_chain_link_sh(mtx: StructMtx, td: Thread, word: int, handed: int = 1) -> bool:
-    """Let all readers that wait in, `handed` of them with the caller's own counts.
+    """Let in all readers that wait, `handed` of them with counts of the caller.
 
-    False if the word is another one by now.
+    Returns: False if the word has changed.
     """
     crit_enter(td)
     word &= ~MTX_LINKSPIN
@@ -98,7 +98,7 @@ def mtx_chain_link_sh(mtx: StructMtx, td: Thread, word: int, handed: int = 1) ->
 
 
 def _grant(mtx: StructMtx, link: MtxLink, mode: str) -> None:
-    """The link's request has the mutex; from the store on the link is its thread's own again."""
+    """Grant the mutex to the link's request; after the store the link belongs to its thread again."""
     if link.callback is None:
         mtx.granted.append(link)
         link.link_state.store(MTX_LINK_ACQUIRED)
@@ -111,9 +111,9 @@ def _grant(mtx: StructMtx, link: MtxLink, mode: str) -> None:
 
 
 def mtx_upgrade_try(mtx: StructMtx) -> int:
-    """Turn the only shared hold into an exclusive one; 0, or EDEADLK if it is not the only one.
+    """Turn the only shared hold into an exclusive one; return 0, or EDEADLK if it is not the only one.
 
-    As in the kernel it fails, too, while a reader waits or a CPU changes the lists.
+    As in the kernel it also fails while a reader waits or a CPU changes the lists.
     """
     td = curthread(mtx.machine)
     while True:
@@ -134,7 +134,7 @@ def mtx_upgrade_try(mtx: StructMtx) -> int:
 
 
 def mtx_downgrade(mtx: StructMtx) -> None:
-    """Turn the exclusive hold, all levels of it, into a shared one; readers that wait come in with it.
+    """Turn the exclusive hold, with all its levels, into a shared one, and let in the readers that wait.
 
     As in the kernel, the first of these readers takes over a count that the caller still needs.
     """

@@ -16,14 +16,14 @@ def mtx_lock(mtx: StructMtx) -> None:
 
 
 def mtx_lock_sh_quick(mtx: StructMtx) -> None:
-    """Take the mutex shared, however long that takes."""
+    """Take the mutex shared, with no limit to the wait."""
     mtx_lock_sh(mtx)
 
 
 def mtx_lock_ex(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, timo: int = 0) -> int:
-    """Take the mutex exclusively; 0, the error of a sleep, or ENOLCK if the link was aborted.
+    """Take the mutex exclusively; return 0, the error of a sleep, or ENOLCK if the link was aborted.
 
-    `link` is one's own if the request is to be aborted by others.  Sleeps: yes, if contested.
+    `link` is the caller's, if other threads are to abort the request.  Sleeps: while contested.
     """
     td = curthread(mtx.machine)
     mtx.note_request(EXCLUSIVE, link)
@@ -43,7 +43,7 @@ def mtx_lock_ex(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, tim
 
 
 def mtx_lock_sh(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, timo: int = 0) -> int:
-    """Take the mutex shared; 0, the error of a sleep, or ENOLCK if the link was aborted."""
+    """Take the mutex shared; return as `mtx_lock_ex`.  Sleeps: while contested."""
     td = curthread(mtx.machine)
     mtx.note_request(SHARED, link)
     while True:
@@ -60,7 +60,7 @@ def mtx_lock_sh(mtx: StructMtx, link: MtxLink | None = None, flags: int = 0, tim
 
 
 def mtx_spinlock(mtx: StructMtx) -> None:
-    """The loop of _mtx_spinlock, in a critical section: spin until the mutex is free or our own."""
+    """The loop of _mtx_spinlock, in a critical section: spin until the mutex is free or this thread's."""
     td = curthread(mtx.machine)
     while True:
         got = _own(mtx, td, mtx.mtx_lock.load())
@@ -74,7 +74,7 @@ def mtx_spinlock(mtx: StructMtx) -> None:
 
 
 def mtx_lock_ex_try(mtx: StructMtx) -> int:
-    """Take the mutex exclusively if that needs no waiting; 0 or EAGAIN."""
+    """Take the mutex exclusively if that needs no waiting; return 0 or EAGAIN."""
     td = curthread(mtx.machine)
     while True:
         got = _own(mtx, td, mtx.mtx_lock.load(), tried=True)
@@ -86,7 +86,7 @@ def mtx_lock_ex_try(mtx: StructMtx) -> int:
 
 
 def mtx_lock_sh_try(mtx: StructMtx) -> int:
-    """Take the mutex shared if nobody owns it, whoever waits; 0 or EAGAIN."""
+    """Take the mutex shared if it has no owner, even if others wait; return 0 or EAGAIN."""
     while True:
         word = mtx.mtx_lock.load()
         if word & MTX_EXCLUSIVE:
@@ -98,7 +98,7 @@ def mtx_lock_sh_try(mtx: StructMtx) -> int:
 
 
 def _own(mtx: StructMtx, td: Thread, word: int, tried: bool = False) -> bool | None:
-    """Take a mutex that is free or our own; False if the word changed, None if it is neither."""
+    """Take a mutex that is free or this thread's; return False if the word changed, None if it is neither."""
     if word == 0:
         if not mtx.mtx_lock.cmpset(0, MTX_EXCLUSIVE | 1):
             return False
@@ -113,7 +113,7 @@ def _own(mtx: StructMtx, td: Thread, word: int, tried: bool = False) -> bool | N
 
 
 def _become_owner(mtx: StructMtx, td: Thread, tried: bool = False) -> None:
-    """The word is ours; say so in `mtx_owner`, a step later."""
+    """Store `mtx_owner`, a step after the word."""
     mtx.note_acquired(td.cpu, EXCLUSIVE, tried)
     mtx.mtx_owner.store(td)
 
@@ -121,7 +121,7 @@ def _become_owner(mtx: StructMtx, td: Thread, tried: bool = False) -> None:
 def _wait(
     mtx: StructMtx, td: Thread, word: int, link: MtxLink, flags: int, timo: int, exclusive: bool = True
 ) -> int | None:
-    """Wait in a list for a mutex that we cannot have; None if the word is another one by now."""
+    """Wait in a list for a mutex that is taken; return None if the word has changed."""
     if word & MTX_LINKSPIN:
         mtx.machine.pause()
         return None

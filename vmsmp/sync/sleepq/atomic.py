@@ -1,4 +1,4 @@
-"""The same contract in one step each, on one list of the whole machine."""
+"""Sleep queues of the atomic depth: one list for the machine, one step for each operation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AtomicSleepQueues(SleepQueues):
         for hook in self.machine.hooks.interlocked:
             hook(td.cpu, ident)
 
-    # wakers and signals write our flags, so we do under the lock of the host, too
+    # Wakers and signals write this thread's flags under the host's lock, so it does so itself.
 
     def catches(self, td: Thread) -> bool:
         with self._gate.host:
@@ -75,7 +75,7 @@ class AtomicSleepQueues(SleepQueues):
             td.td_wdomain = 0
 
     def wakeup(self, ident: Any, domain: int) -> None:
-        """PWAKEUP_ONE is no other than a wakeup here: one thread a CPU, and none sleeps while it wakes."""
+        """As for all: PWAKEUP_ONE wakes one thread of each CPU, and each CPU has only one."""
         only = self.engine.current if domain & PWAKEUP_MYCPU else None
         self._wakeup(ident, domain & PDOMAIN_MASK, only)
 
@@ -108,7 +108,7 @@ class AtomicSleepQueues(SleepQueues):
         def deliver(_cpu: Cpu) -> None:
             td.td_sigpending = error
             if td.td_flags & TDF_SINTR:
-                self._schedule(td)  # and it stays on its queue until it runs
+                self._schedule(td)  # the thread stays on its queue until it runs
             if td.td_gate is not None:
                 td.td_gate.changed()
 

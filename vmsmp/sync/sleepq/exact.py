@@ -40,7 +40,7 @@ def bucket_of(ident: Any) -> int:
 
 
 class CpuQueue:
-    """One bucket of one CPU: its own thread at most, and the hints that other CPUs read."""
+    """One bucket of one CPU: at most the CPU's own thread, and the hints that other CPUs read."""
 
     __slots__ = ("bucket", "hints", "name", "queue")
 
@@ -65,16 +65,16 @@ class CpuQueue:
         return None
 
     def check_rest(self) -> str | None:
-        """Hints may name idents that nobody waits for any more; they may not miss one."""
+        """Return None: hints may name idents that are no longer waited for."""
         return self.check_word()
 
     def clear_hints(self) -> None:
-        """Nobody is on it any more."""
+        """Clear the hints of a queue that has become empty."""
         for hint in self.hints:
             hint.store(None)
 
     def hint_at(self, ident: Any) -> None:
-        """Let the hints cover an ident.  Locks: on the queue's own CPU, in a critical section."""
+        """Make the hints cover an ident.  Locks: on the queue's own CPU, in a critical section."""
         found = []
         for hint in self.hints:
             found.append(hint.load())
@@ -86,7 +86,7 @@ class CpuQueue:
             self.hints[0].store(MATCH_ALL)
 
     def narrow_hints(self) -> None:
-        """Drop the hints at idents for which nobody on the queue waits any more."""
+        """Drop the hints of idents that no thread on the queue waits for any more."""
         waited_for = [td.td_wchan for td in self.queue]
         found = [hint.load() for hint in self.hints]
         overflow = any(ident not in found for ident in waited_for)
@@ -174,7 +174,7 @@ class ExactSleepQueues(SleepQueues):
         td.td_flags |= TDF_TSLEEPQ
 
     def remove(self, td: Thread) -> None:
-        """_tsleep_remove: hints stay as they are.  Locks: on the thread's own CPU, in a critical section."""
+        """_tsleep_remove, which leaves the hints.  Locks: on the thread's own CPU, in a critical section."""
         if not td.td_flags & TDF_TSLEEPQ:
             return
         bucket = bucket_of(td.td_wchan)
@@ -206,7 +206,7 @@ class ExactSleepQueues(SleepQueues):
         return [index for index in range(mask.bit_length()) if mask >> index & 1]
 
     def _wakeup_remote(self, cpu: Cpu, ident: Any, domain: int) -> int:
-        """Send an IPI to a CPU whose hints name the ident; how many were sent."""
+        """Send an IPI to a CPU if its hints name the ident; return how many were sent."""
         td = thread_of(self.machine, cpu)
         for hint in self._queue(cpu, bucket_of(ident)).hints:
             if hint.load() in (ident, MATCH_ALL):
@@ -223,7 +223,7 @@ class ExactSleepQueues(SleepQueues):
     def _wakeup_local(self, td: Thread, ident: Any, domain: int) -> tuple[int, bool]:
         """Wake the matching threads of `td`'s CPU, on that CPU.
 
-        Returns how many, and whether that was all there is to do: one slept, and one was to be woken.
+        Returns how many, and whether that is enough: one was to be woken, and one slept.
         """
         woke = 0
         bucket = bucket_of(ident)
@@ -248,6 +248,6 @@ class ExactSleepQueues(SleepQueues):
         def deliver() -> None:
             td.td_sigpending = error
             if td.td_flags & TDF_SINTR:
-                lwkt_schedule(td)  # and it stays on its queue until it runs
+                lwkt_schedule(td)  # the thread stays on its queue until it runs
 
         send(self.machine, td, deliver)

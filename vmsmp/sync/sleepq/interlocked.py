@@ -1,7 +1,8 @@
-"""Sleeps that let go of a lock: no wakeup that comes after the release is missed.
+"""Sleeps that release a lock: no wakeup that comes after the release is missed.
 
-All four announce the sleep, release the lock, sleep, and take the lock again, exclusively, whatever the
-mode was before.  They return what `tsleep` returns, and re-test nothing: the caller loops.
+All four announce the sleep, release the lock, sleep, and take the lock again, exclusively even if it was
+shared before.  They return what `tsleep` returns, and test no condition: the caller loops.
+Locks: the lock that is named, by the caller.  Sleeps: yes; tokens are lost.
 Deviation: there is no serializer; `zsleep` takes any lock that stands for one.
 """
 
@@ -24,8 +25,8 @@ def ssleep(machine: Services, ident: Any, spin: Lock, flags: int, wmesg: str, ti
 def lksleep(machine: Services, ident: Any, lkp: Any, flags: int, wmesg: str, timo: int) -> int:
     """Sleep on `ident` without `lkp`, a lockmgr lock.
 
-    As in the kernel, nobody looks whether the lock was granted again: with flags of its own that make
-    a request fail, it may not be held.
+    As in the kernel, the result of the second request is ignored: if the lock's own flags make requests
+    fail, it may not be held on return.
     """
     release, acquire = partial(lkp.lock, LK_RELEASE), partial(lkp.lock, LK_EXCLUSIVE)
     return _sleep_without(machine, ident, release, acquire, flags, wmesg, timo)

@@ -33,7 +33,7 @@ from vmsmp.sync.token.switch import lwkt_switch
 
 
 class SleepQueues:
-    """What both depths share: the steps of a sleep, in order."""
+    """Sleep queues at either depth: the steps of a sleep, in order."""
 
     def __init__(self, machine: Services) -> None:
         self.machine = machine
@@ -50,12 +50,13 @@ class SleepQueues:
     def wakeup(self, ident: Any, domain: int) -> None:
         """Wake the threads that wait for `ident` in `domain`.
 
-        With PWAKEUP_ONE one of the own CPU, or else one of each other CPU; with PWAKEUP_MYCPU no other CPU's.
+        With PWAKEUP_ONE: one of the own CPU, or else one of each other CPU.  With PWAKEUP_MYCPU: only
+        threads of the own CPU.
         """
         raise NotImplementedError
 
     def wakeup_oncpu(self, td: Thread, ident: Any, domain: int) -> None:
-        """Wake those of the threads of one CPU, whatever masks and hints say."""
+        """Wake those among the threads of one CPU; masks and hints are ignored."""
         raise NotImplementedError
 
     def signal(self, td: Thread, error: int) -> None:
@@ -100,7 +101,7 @@ class SleepQueues:
         return error
 
     def _switch(self, td: Thread, wait: Wait, code: int, timo: int) -> WaitEnd:
-        """Give up the CPU until something ends the sleep, and say what."""
+        """Give up the CPU until something ends the sleep, and return what did."""
         cpu = td.cpu
         cpu.wants = wait
         for hook in self.machine.hooks.sleeps:
@@ -118,14 +119,14 @@ class SleepQueues:
         return how or WaitEnd.WAKEUP
 
     def catches(self, td: Thread) -> bool:
-        """Whether a signal is pending; if not, the next one is to end the sleep."""
+        """Return whether a signal is pending; if not, let the next one end the sleep."""
         if td.td_sigpending:
             return True
         td.td_flags |= TDF_SINTR
         return False
 
     def caught(self, td: Thread, error: int) -> int:
-        """No signal ends the sleep from here on; `error`, or that of the signal that is pending."""
+        """Let no signal end the sleep from here on; return `error`, or that of a pending signal."""
         td.td_flags &= ~TDF_SINTR
         return error or cursig(td)
 
@@ -134,13 +135,13 @@ class SleepQueues:
         if not td.td_flags & TDF_TSLEEPQ:
             return False
         if td.td_wchan != ident or td.td_wdomain != flags & PDOMAIN_MASK:
-            return False  # we slept on something else meanwhile
+            return False  # the thread slept on something else meanwhile
         lwkt_deschedule_self(td)
         td.td_flags |= TDF_TSLEEP_DESCHEDULED
         return True
 
     def endtsleep(self, td: Thread) -> None:
-        """The time of the sleep is up: off the queue, whoever has the tokens meanwhile."""
+        """Leave the queue when the time is up, before the tokens are taken again."""
         td.td_flags |= TDF_TIMEOUT
         self.remove(td)
         lwkt_schedule(td)

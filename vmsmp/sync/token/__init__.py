@@ -3,18 +3,18 @@
 Models: sys/kern/lwkt_token.c, sys/sys/thread.h, and the part of `lwkt_switch` (lwkt_thread.c) that
 is about tokens.
 A thread's refs form a stack, released in strict LIFO order.  A thread that blocks releases all its
-tokens; it runs again only once it has every one of them, taken all or nothing, so tokens cannot
-deadlock against each other and no value read under one survives a blocking point.
+tokens, and runs again only once it has taken all of them, all or nothing.  So tokens cannot deadlock
+against each other, and values read under one are stale after a blocking point.
 Word: `t_count` = EXCLUSIVE, EXCLREQ (an exclusive requester waits) and holders in units of
 TOK_INCR; `t_ref` points at the ref of the exclusive owner.  A release wakes nobody: waiters poll.
 Deviations:
   * the sorted retry orders by creation instead of by address, so no run depends on an address.
-  * a contested try spins once more, not 19 times, and polling turns to the sorted order after two
+  * a contested try spins once more, not 19 times, and polling switches to the sorted order after two
     failures, not after eleven.
-  * the time window in which a shared try overlooks EXCLREQ is drawn (one try of two is inside), and
+  * the time window in which a shared try ignores EXCLREQ is drawn (one try in two is inside), and
     only where it makes a difference.
   * at the atomic depth a try fails only if the token is held or asked for.  In the kernel, and at the exact
-    depth, the count of a reader that is backing off spoils a try, too, though the owner has gone.
+    depth, it may also fail because of the count of a reader that is backing off after the owner's release.
 
 | module | contents |
 |---|---|

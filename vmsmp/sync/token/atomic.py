@@ -16,7 +16,7 @@ from vmsmp.sync.token.switch import lwkt_switch
 class AtomicToken(Token):
     """The same contract in one step each.
 
-    All tokens of a machine share one gate: taking several again is one step, enabled when all of
+    All tokens of a machine share one gate: taking several again is one step, possible when all of
     them are free.
     """
 
@@ -81,15 +81,15 @@ class AtomicToken(Token):
 
         code = self._code | (ops.TRY_ACQUIRE if exclusive else ops.TRY_ACQUIRE_SHARED)
         if not self._gate.alter(code, attempt):
-            # A contested get is a blocking point: the tokens held so far go and come back with it.
+            # A contested get is a blocking point: the tokens held so far are lost, and taken again with it.
             td.td_toks_have = len(td.td_toks_array) - 1
             cpu.wants = Wait(self, name)
             lwkt_switch(td)
 
     def check_word(self) -> str | None:
-        """INV-TK1, INV-TK2 and INV-TK4, of what stands for the word."""
+        """INV-TK1, INV-TK2 and INV-TK4, on the fields that stand for the word."""
         if not self.holders and self._owner is None and not self._users:
-            return None  # as it often is
+            return None  # the usual case
         owners, counts = self.holds_of(EXCLUSIVE), self.holds_of(SHARED)
         if owners != ({} if self._owner is None else {self._owner.index: 1}):
             return f"{self._owner} is its owner, but it is held exclusively by {sorted(owners)}"

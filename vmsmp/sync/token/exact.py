@@ -22,7 +22,7 @@ from vmsmp.sync.token.switch import lwkt_switch
 
 #: How often an exclusive try that spins tries again; the kernel does so 19 times.
 TOKEN_SPINS: Final = 1
-#: After so many failures the scheduler takes a thread's tokens in a fixed order; in the kernel after 11.
+#: The failures after which a thread's tokens are taken in a fixed order; 11 in the kernel.
 SORT_AFTER: Final = 2
 
 
@@ -58,23 +58,23 @@ def _lwkt_trytokref_exclusive(ref: TokRef, td: Thread, mode: int) -> bool:
             continue
         owner = tok.t_ref.load() if count & TOK_EXCLUSIVE else None
         if owner is not None and owner.tr_owner is td:
-            # We own it already: this ref only counts, so that the outermost release frees the token.
+            # The thread owns it already: this ref only counts, so that the outermost release frees the token.
             tok.t_count.fetchadd(TOK_INCR)
             ref.tr_count &= ~TOK_EXCLUSIVE
             tok.note_acquired(td.cpu, SHARED, not mode & TOK_EXCLREQ)
             return True
         if mode & TOK_EXCLREQ and not count & TOK_EXCLREQ:
-            tok.t_count.setbits(TOK_EXCLREQ)  # whatever the count is by now: it may even be free
+            tok.t_count.setbits(TOK_EXCLREQ)  # even if the token has become free meanwhile
             tok.asked = bool(mode & TOK_EXCLREQ)
         return False
 
 
 def _lwkt_trytokref_shared(ref: TokRef, td: Thread, mode: int, *, windowed: bool = False) -> bool:
-    """Try once; `windowed` if it may overlook EXCLREQ, which is drawn where it makes a difference."""
+    """Try once; `windowed` if it may ignore EXCLREQ, which is drawn where it makes a difference."""
     tok = ref.tr_tok
     count = tok.t_count.load()
-    # Only a thread with no other token waits for an exclusive requester: one that takes several again
-    # could deadlock.
+    # Only a thread with no other token lets an exclusive requester go first: one with several could
+    # deadlock.
     waits = mode & TOK_EXCLREQ if len(td.td_toks_array) == 1 else 0
     while True:
         if windowed and waits and count & (TOK_EXCLUSIVE | TOK_EXCLREQ) == TOK_EXCLREQ:
@@ -152,7 +152,7 @@ def _lwkt_gettoken(tok: ExactToken, mode: int) -> None:
 
 
 def lwkt_gettoken(tok: ExactToken) -> None:
-    """Take `tok` exclusively, or once more.
+    """Take `tok` exclusively; its owner may take it again.
 
     Sleeps: while contested; every token held so far is then lost and taken again.
     """
@@ -178,7 +178,7 @@ def lwkt_trytoken(tok: ExactToken) -> bool:
 
 
 def lwkt_reltoken(tok: ExactToken) -> None:
-    """Let go of `tok`, which must be the one taken last."""
+    """Release `tok`, which must be the one taken last."""
     td = curthread(tok.machine)
     ref = top_ref(td, tok)
     _lwkt_reltokref(ref, td)
@@ -207,13 +207,13 @@ def lwkt_getalltokens(td: Thread, spinning: bool) -> bool:
 
 
 def _lwkt_token_held_any(tok: ExactToken, td: Thread) -> bool:
-    """Whether `td` owns `tok`, or anybody shares it: a stranger's shared hold satisfies it, too."""
+    """Whether `td` owns `tok`, or any thread holds it shared, as in the kernel."""
     count = tok.t_count.load()
     return _lwkt_token_held_excl(tok, td) or (not count & TOK_EXCLUSIVE and count & TOK_COUNTMASK != 0)
 
 
 def _lwkt_token_held_excl(tok: ExactToken, td: Thread) -> bool:
-    """Whether `t_ref` lies on the stack of `td`: one load for each end, and stacks in order of CPUs."""
+    """Whether `t_ref` is on the stack of `td`: two loads, one for each end; stacks are in order of CPUs."""
     low = tok.t_ref.load()
     if low is None or low.tr_owner.cpu.index < td.cpu.index:
         return False
@@ -229,9 +229,9 @@ class ExactToken(Token):
         self.t_count = machine.atomic(0, f"{self.name}.t_count", format=_format)
         self.t_ref = machine.atomic(None, f"{self.name}.t_ref")
         self.t_collisions = 0
-        # ghost: threads whose shared request is in the count beside an owner; refs that the next step
-        # of their thread gives back; whether anybody asked for EXCLREQ since the last exclusive owner; how
-        # often it was granted exclusively, also before the last try of each thread that waits for that
+        # ghost: threads whose shared request is counted although there is an owner; refs that the next step
+        # of their thread releases; whether EXCLREQ was asked for since the last exclusive owner; the number
+        # of exclusive grants, now and before the last try of each thread that waits for one
         self.probing: set[Thread] = set()
         self.leaving: set[TokRef] = set()
         self.asked = False
@@ -262,13 +262,13 @@ class ExactToken(Token):
             if contended > SORT_AFTER:
                 self.machine.pause()
             else:
-                self.machine.yield_()  # the next pass may go in another order, and see more
+                self.machine.yield_()  # the next pass may take the tokens in another order
         if td.cpu.wants is not None and td.cpu.wants.mode is WaitMode.ALL_TOKENS:
             td.cpu.wants = None
 
     @staticmethod
     def _regain(td: Thread, sort: bool) -> bool:
-        """One pass of the scheduler, which takes no IPIs during it."""
+        """One pass of the scheduler, during which the CPU takes no IPIs."""
         td.td_critcount += 1
         done = lwkt_getalltokens(td, sort)
         td.td_critcount -= 1

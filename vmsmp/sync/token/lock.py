@@ -29,11 +29,11 @@ class Token(Lock):
         return any(hold.lock is self for hold in self.engine.current.held)
 
     def held_any(self) -> bool:
-        """What ASSERT_LWKT_TOKEN_HELD asks: a shared hold of anybody satisfies it."""
+        """What ASSERT_LWKT_TOKEN_HELD tests: any thread's shared hold satisfies it."""
         raise NotImplementedError
 
     def held_excl(self) -> bool:
-        """What ASSERT_LWKT_TOKEN_HELD_EXCL asks: whether the exclusive owner's ref is this thread's."""
+        """What ASSERT_LWKT_TOKEN_HELD_EXCL tests: whether the exclusive owner's ref is this thread's."""
         raise NotImplementedError
 
     def drop_ref(self, ref: TokRef, td: Thread) -> None:

@@ -1,7 +1,7 @@
-"""Pool tokens: tokens for whatever has none of its own, found by a hash of its address.
+"""Pool tokens: tokens for objects without one of their own, found by a hash of the object's address.
 
-Deviation: what stands for the address is an ident's identity, a whole number itself, or a checksum of
-its text, so that no run depends on where an object lies.
+Deviation: instead of the address an ident's identity is hashed, a whole number itself, or a checksum of
+its text, so that no run depends on where an object lies in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The token stack of a thread: refs come and go on top, all tokens are lost and taken again at once."""
+"""The token stack of a thread: pushing and releasing refs on top, losing and retaking all tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmsmp.sync.token.lock import Token
 
 
 def push_ref(td: Thread, tok: Token, count: int, tried: bool = False) -> TokRef:
-    """Put a ref to `tok` on top of the stack; unless `tried` the thread is ready to wait for it."""
+    """Put a ref to `tok` on top of the stack; unless `tried`, the thread may wait for it."""
     if not tried:
         forbid_hard_section(td, f"{tok} wanted from interrupt, ipi, or hard code section")
     if len(td.td_toks_array) >= LWKT_MAXTOKENS:

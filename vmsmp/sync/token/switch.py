@@ -1,4 +1,4 @@
-"""`lwkt_switch` of lwkt_thread.c: how a thread gives up its CPU, and what that does to its tokens."""
+"""`lwkt_switch` of lwkt_thread.c: a thread gives up its CPU, and with it all its tokens."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def lwkt_switch(
 ) -> WaitEnd:
     """Give up the CPU: lose all tokens, idle unless on the run queue, take all tokens again.
 
-    `timeout` in ticks bounds the idling, and runs while tokens are given up; `ended` is told how it ended
-    before there are tokens again.
-    Returns the same.
+    `timeout` in ticks bounds the idling, and starts before the tokens are released.  `ended` is called with
+    the reason why the idling ended, before the tokens are taken again; the reason is also returned.
     Locks: no spinlock may be held.
     """
     machine: Any = td.cpu.machine
@@ -42,7 +41,7 @@ def lwkt_switch(
         lwkt_relalltokens(td)
     else:
         td.td_toks_have = None
-    # The critical section is the thread's: while it is switched out its CPU takes IPIs.
+    # The critical section belongs to the thread: while it is switched out its CPU takes IPIs.
     critcount, td.td_critcount = td.td_critcount, 0
     how = _idle(td, code, deadline)
     if ended is not None:
@@ -61,7 +60,7 @@ def _idle(td: Thread, code: int, deadline: int | None) -> WaitEnd:
     """Idle until the thread is scheduled, and process IPIs meanwhile."""
     machine: Any = td.cpu.machine
     while True:
-        td.idle = True  # set before anything is read: who acts after that wakes us
+        td.idle = True  # set before the state is read: a CPU that changes it afterwards wakes this one
         if td.cpu.latched:
             td.idle = False
             take_latched(td)
@@ -86,7 +85,7 @@ def _idle(td: Thread, code: int, deadline: int | None) -> WaitEnd:
 
 
 def _halts(td: Thread, switcher: Switcher) -> bool:
-    """Give up the thread's address space; whether nothing has come meanwhile for which to wake up again."""
+    """Give up the thread's address space; return False if an IPI or a wakeup has come meanwhile."""
     td.idle = False
     switcher.halt(td)
     td.idle = True

@@ -1,4 +1,4 @@
-"""The pmap: page tables in memory, what locks them, and every way to change them.
+"""pmap.c: page tables in memory, their locks, and every way to change them.
 
 | module | contents |
 |---|---|
@@ -11,7 +11,7 @@
 | tables | making table pages |
 | lifetime | the life of a user's pmap |
 | enter | mapping a page at an address |
-| scan | the machinery of ranges |
+| scan | visiting the entries of a range |
 | remove | removing and protecting ranges |
 | interlock | interlock_count, and the flags of a page whose entry is gone |
 | reverse | from a page to its entries |

@@ -6,7 +6,7 @@ The hardware's bits are those of `vmsmp.mmu.entry`.
 Locks: none; constants, and functions of values.
 Deviations:
   * one type of pmap (REGULAR_PMAP), so pmap_bits, protection_codes and pmap_cache_bits are constants.
-  * an address is cut to the 48 bits that are translated, so that the kernel's have indexes, too.
+  * an address is cut to the 48 bits that are translated, so that kernel addresses have indexes, too.
   * pmap_nx_enable is 1, as it is after the boot.
 """
 
@@ -22,7 +22,7 @@ PG_W: Final = 0x200
 PG_MANAGED: Final = 0x400
 #: Neither cached nor combined.
 PG_N: Final = PG_PWT | PG_PCD
-#: What the entry of a table page has from the start; nobody takes it away.
+#: The bits that the entry of a table page has from the start; no CPU ever clears them.
 TABLE_BITS: Final = PG_V | PG_RW | PG_A | PG_U | PG_M
 #: The same for the kernel's.
 KERNEL_TABLE_BITS: Final = PG_V | PG_RW | PG_A

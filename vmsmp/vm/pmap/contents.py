@@ -1,7 +1,7 @@
 """Raw operations on what a page holds, through the direct map.
 
 Models: pmap_zero_page, pmap_zero_page_area and pmap_copy_page of sys/platform/pc64/x86_64/pmap.c.
-Locks: none, and no page need be mapped; the caller keeps others from the pages.
+Locks: none, and no page need be mapped; the caller keeps others away from the pages.
 Deviations:
   * each is one visible operation, whatever the number of bytes.
   * a frame's number stands for its physical address; no pmap_copy_page_frag.

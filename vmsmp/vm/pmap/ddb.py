@@ -1,9 +1,9 @@
 """What the debugger shows of page tables.
 
-Models: nothing of the kernel's, whose pmap has no command; `show pte` is the hardware's.
+Models: nothing; the kernel's pmap.c has no debugger command.
 Locks: none; the machine is stopped.
 Deviations:
-  * `show pmap` is our own.
+  * `show pmap` is an addition.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Entering a page at an address.
 
 Models: pmap_enter of sys/platform/pc64/x86_64/pmap.c.
-The placemark of the entry keeps other enters, and whoever removes or protects ranges, away.  What is left
-to change the entry meanwhile are CPUs that set A and M, and scans from the page's side, which take it away:
-so what the entry was is told by what the store of the new one returns.
+The placemark of the entry keeps out other enters, and CPUs that remove or protect ranges.  The entry can
+still change meanwhile: CPUs set A and M in it, and scans from the page's side remove it.  So the old entry
+to account for is the one that the swap with the new one returns.
 Locks: the page soft- or hard-busied, and the map locked, by the caller; takes the placemark, then the lock of
 the PT page.  Sleeps for those; from the first look at the entry on it spins only.
 Deviations:
-  * a page that nobody has busied panics here.
-  * there is a page of address 0, so an entry is empty if it is not valid; the kernel asks for its address.
-  * fictitious pages have no frames here, so entering one panics; no memory attributes.
+  * entering a page that nobody has busied panics.
+  * memory has a page at address 0, so an entry is empty if it is not valid; the kernel tests its address.
+  * a page without a frame, as of a device that has not said where its memory is, panics; no memory
+    attributes.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _entry(m: VmPage, prot: int, wired: bool, user: bool) -> int:
 
 
 def _flag(m: VmPage, writeable: bool) -> None:
-    """Set the page's flags, before there is the entry: who sees that sees them, too."""
+    """Set the page's flags before the entry exists, so that every CPU that sees the entry sees them."""
     done, flags = False, m.flags.load()
     while not done:
         mapped = PG_MAPPED | PG_WRITEABLE * writeable | PG_MAPPEDMULTI * bool(flags & PG_MAPPED)

@@ -56,7 +56,7 @@ def pmap_pte(pmap: Pmap, va: int) -> Atomic | None:
 
 
 def vtopte(vm: VmSystem, va: int) -> Atomic:
-    """The leaf entry of an address of the kernel.  A panic if the kernel's tables do not reach it."""
+    """The leaf entry of an address of the kernel.  Panics if the kernel's tables do not reach it."""
     memory = vm.memory
     table = vm.pmap.kernel_pmap.root
     for level in range(ROOT_LEVEL, min(LEVELS), -1):
@@ -74,7 +74,7 @@ def page_named(vm: VmSystem, pte: int) -> VmPage:
 
 
 def transfer(m: VmPage, pte: int) -> None:
-    """Tell the page what its entry, which is gone or weaker, said: that it was modified, and accessed."""
+    """Pass M and A of an entry that was removed or weakened on to its page."""
     if pte & PG_M:
         vm_page_dirty(m)
     if pte & PG_A:

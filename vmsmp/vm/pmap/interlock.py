@@ -1,8 +1,8 @@
 """interlock_count, and a page's flags once an entry is gone.
 
 Models: pmap_removed_pte and the interlock_count of struct md_page in sys/platform/pc64/x86_64/pmap.c.
-A CPU that takes an entry away counts itself until the page knows what was written and its flags say what is
-left.  Who protects the page waits for such CPUs, and then looks for entries again.
+A CPU that removes an entry counts itself until it has passed M on to the page and brought the page's flags up
+to date.  A CPU that protects the page waits until nobody is counted, and then looks for entries again.
 Locks: none; atomics.  Waiting needs the page hard-busied.
 Deviations:
   * a waiter loads the count; the kernel adds a bit that means nothing, and panics after a minute.
@@ -36,19 +36,19 @@ def pmap_removed_pte(m: VmPage) -> None:
 
 
 def interlock_bump(m: VmPage) -> None:
-    """Say that an entry of the page is about to go."""
+    """Count this CPU: it is about to remove an entry of the page."""
     m.interlock_count.fetchadd(1)
 
 
 def interlock_drop(m: VmPage) -> None:
-    """Be done with an entry; the last one wakes those who wait."""
+    """Stop counting this CPU; the last one wakes the waiters."""
     if m.interlock_count.fetchadd(-1) == INTERLOCK_WAITING | 1:
         m.interlock_count.clearbits(INTERLOCK_WAITING)
         m.vm.machine.wakeup(_counter(m))
 
 
 def interlock_wait(m: VmPage) -> bool:
-    """Wait for a CPU that is taking an entry away; return whether there was one.  Sleeps: for a tick.
+    """Wait for a CPU that is removing an entry; return whether there was one.  Sleeps: for a tick.
 
     Locks: the page hard-busied by the caller.
     """
@@ -72,4 +72,4 @@ def _overdue(m: VmPage) -> str | None:
     """Return why a wait should be over, or None if it should not."""
     if m.peek("interlock_count") & INTERLOCK_COUNT:
         return None
-    return "nobody takes an entry of the page away, and nobody will wake who waits for that"
+    return "no CPU is removing an entry of the page, and nobody will wake the waiter"

@@ -1,4 +1,4 @@
-"""The kernel's own mappings, without management: no flags, no counts, nothing known by the page.
+"""The kernel's own mappings, which are unmanaged: the page has no flag or count for them.
 
 Models: pmap_kenter, pmap_kremove, pmap_qenter, pmap_qremove and their families, pmap_kextract,
 pmap_invalidate_range and pmap_growkernel of sys/platform/pc64/x86_64/pmap.c.
@@ -6,7 +6,7 @@ Locks: none; addresses belong to whoever allocated them.  Growing needs the kern
 Deviations:
   * no memory attributes, so no pmap_change_attr; no direct map.
   * there are no addresses of modules (above KERNBASE): the kernel's are one range.
-  * pages that the kernel's tables grow by are wired and left unbusied; the kernel keeps them busy for ever.
+  * the pages of new kernel tables are wired and left unbusied; the kernel keeps them busy for ever.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def pmap_qremove_quick(vm: VmSystem, va: int, count: int) -> None:
 
 
 def pmap_qremove_noinval(vm: VmSystem, va: int, count: int) -> None:
-    """Unmap pages from an address of the kernel on; who maps there next has all CPUs told."""
+    """Unmap pages from an address of the kernel on; no CPU is told until others are mapped there."""
     for n in range(count):
         pmap_kremove_noinval(vm, va + n * PAGE_SIZE)
 
@@ -137,9 +137,9 @@ def pmap_qremove_noinval(vm: VmSystem, va: int, count: int) -> None:
 
 
 def pmap_growkernel(vm: VmSystem, kstart: int, kend: int) -> None:
-    """Make page tables for the kernel's addresses of a range.  Nobody has cached that there were none.
+    """Make page tables for a range of kernel addresses.  No flush is needed: absence is never cached.
 
-    Locks: the kernel's map exclusively.  A panic without memory.
+    Locks: the kernel's map exclusively.  Panics if there is no memory.
     """
     pmaps = vm.pmap
     if not pmaps.kernel_vm_end:

@@ -5,7 +5,7 @@ sys/platform/pc64/x86_64/pmap.c.
 The top table stays with the pmap's memory until that is given up.
 Locks: nobody else uses the pmap; takes the locks of its pv entries, a child's before its parent's.
 Deviations:
-  * one type of pmap, so a cached top table is never of another.
+  * one type of pmap, so a cached top table is always of the right type.
   * no direct map and no self-map: what is copied into a new top table is the kernel's part of it.
   * a pmap that is released with something left in it panics; in the kernel its process sleeps for ever.
   * table pages go with the pmap only (pmap_dynamic_delete is 0), so pmap_remove_pv_pte has its parent.
@@ -99,7 +99,7 @@ def _copy_kernel_slots(pmap: Pmap) -> None:
 
 
 def pmap_release(pmap: Pmap) -> None:
-    """Give back all table pages but the top one.  A panic if any CPU may use it, or something is mapped.
+    """Give back all table pages but the top one.  Panics if a CPU may use the pmap, or a page is mapped.
 
     Locks: takes those of its pv entries.  Sleeps: for them, and for busy pages.
     """
@@ -127,7 +127,7 @@ class _Release:
         self.pvp: PvEntry | None = None
 
     def again(self) -> bool:
-        """Scan; return whether an entry was locked by somebody, so that one has to scan again."""
+        """Scan; return whether an entry was locked by another CPU, so that another scan is needed."""
         pmap = self.pmap
         retry = False
         at = -1
@@ -159,7 +159,7 @@ class _Release:
         return locked
 
     def _have_parent(self, pindex: int | None) -> None:
-        """Have the pv entry of that index locked as `pvp`, and no other one."""
+        """Lock the pv entry of that index as `pvp`, in place of the one that is."""
         if self.pvp is not None and (pindex is None or self.pvp.pv_pindex != pindex):
             pv_put(self.pvp)
             self.pvp = None
@@ -195,7 +195,7 @@ def pmap_release_pv(pv: PvEntry, pvp: PvEntry | None) -> bool:
 
 
 def pmap_remove_pv_pte(pv: PvEntry, pvp: PvEntry | None) -> None:
-    """Take a table page out of its parent's table, without any shootdown: nobody uses the pmap.
+    """Take a table page out of its parent's table, without a shootdown: no CPU uses the pmap.
 
     Locks: both locked by the caller.
     """

@@ -1,9 +1,9 @@
 """Visiting the pages of a range for the limit of resident pages, and unwiring an entry.
 
 Models: pmap_pgscan, its callback and pmap_unwire of sys/platform/pc64/x86_64/pmap.c.
-Locks: see `scan`; a page is busied by a try, under the placemark, and looked at again.
-Deviations:
-  * where a scan that is stopped leaves off is told by its callback, as in the kernel.
+The callback that stops a scan says in `offset` where it stopped.
+Locks: see `scan`; a page is busied by trying, under the placemark, and looked at again.
+Deviations: none known.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def pmap_pgscan_callback(
     va: int,
     ptep: Atomic,
 ) -> None:
-    """Busy the page of an entry, and hand it over without placemark and lock."""
+    """Busy the page of an entry, and hand it over once the placemark and the lock are released."""
     vm: VmSystem = info.pmap.vm
     pte = ptep.load()
     if not pte & PG_MANAGED:
@@ -113,7 +113,7 @@ def pmap_pgscan_callback(
 
 
 def pmap_unwire(pmap: Pmap, va: int) -> VmPage | None:
-    """Say that the mapping of an address is not wired; return its page, whose wiring stays, or None.
+    """Mark the mapping of an address as not wired; return its page, which stays wired, or None.
 
     Locks: takes the lock of the PT page, and not the placemark.  Sleeps: for it.
     """
@@ -130,7 +130,7 @@ def pmap_unwire(pmap: Pmap, va: int) -> VmPage | None:
 
 
 def _unwire(pmap: Pmap, ptep: Atomic) -> VmPage | None:
-    """Clear PG_W of an entry by a locked operation, for A and M may be set meanwhile."""
+    """Clear PG_W of an entry by a locked operation, since a CPU may set A and M at the same time."""
     pte = ptep.load()
     if not pte & PG_V:
         return None

@@ -2,9 +2,9 @@
 
 Models: pmap_placemarker_hash, pv_placemarker_wait and pv_placemarker_wakeup of
 sys/platform/pc64/x86_64/pmap.c.
-A slot that nobody owns has the wakeup bit already, so setting it there tells nobody: who wants to sleep
-must see in the same step that the slot is owned.
-Locks: none.  Owners are made in `pv`, under pm_spin exclusively or by compare-and-set under it shared.
+A free slot has the wakeup bit set already, so setting it there asks nobody for a wakeup: a CPU that wants to
+sleep must see in the same step that the slot is owned.
+Locks: none.  Slots are taken in `pv`, under pm_spin exclusively or by compare-and-set under it shared.
 Deviations:
   * none known.
 """
@@ -26,20 +26,20 @@ def names(mark: int, pindex: int) -> bool:
 
 
 def sleep_on(pmark: Placemark, wmesg: str) -> None:
-    """Sleep until the slot's owner lets go.  The caller has interlocked the sleep, and holds no spinlock."""
+    """Sleep until the slot is released.  The caller has interlocked the sleep, and holds no spinlock."""
 
     def overdue() -> str | None:
         if pmark.peek("mark") != PM_NOPLACEMARK:
             return None
-        return "nobody owns the placemark, and nobody will wake who waits for it"
+        return "nobody owns the placemark, and nobody will wake the waiter"
 
     pmark.vm.machine.tsleep(pmark, PINTERLOCKED, wmesg, 0, overdue=overdue)
 
 
 def pv_placemarker_wait(pmark: Placemark) -> None:
-    """Wait until the slot's owner lets go; look at everything again then.  Sleeps: yes.
+    """Wait until the slot is released; the caller must look at everything again.  Sleeps: yes.
 
-    Locks: none; whoever waits with the lock of a pv entry waits for one who wants it.
+    Locks: none; the slot's owner may want any pv entry, so waiting with one locked deadlocks.
     """
     mark = pmark.mark.load()
     while mark != PM_NOPLACEMARK:
@@ -51,7 +51,7 @@ def pv_placemarker_wait(pmark: Placemark) -> None:
 
 
 def pv_placemarker_wakeup(pmark: Placemark) -> None:
-    """Let the placemark go, and wake who waits for it.  Locks: the placemark, by the caller."""
+    """Release the placemark, and wake those who wait for it.  Locks: the placemark, by the caller."""
     mark = pmark.mark.swap(PM_NOPLACEMARK)
     if mark == PM_NOPLACEMARK:
         pmark.vm.panic("pv_placemarker_wakeup: nobody owns the placemark")

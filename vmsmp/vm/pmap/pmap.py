@@ -8,9 +8,9 @@ entry's fields change while it is LOCKED, and what leads to it also under pm_spi
 The counts are words.  A CPU changes its own bit of pm_active only; pm_active_lock is spun on.
 Deviations:
   * no isolated PML4, no EPT, no pm_softhold (unused), no pointers to functions for user access.
-  * a pv entry that is used anew is a new record, so that a stale pointer to the old one is noticed.
-  * `root` is the frame of pm_pml4, which names kernel addresses; it is what CR3 is loaded with.
-  * the kernel's pmap has none of what is for tables of users.
+  * a pv entry that is reused is a new record, so that a stale pointer to the old one is noticed.
+  * `root` is the frame of pm_pml4, which in the kernel is a kernel address; CR3 is loaded with it.
+  * the kernel's pmap has no pv entries.
 """
 
 from __future__ import annotations
@@ -236,6 +236,6 @@ def pmap_resident_tlnw_count(pmap: Pmap) -> int:
 
 
 def pmap_reference(pmap: Pmap | None) -> None:
-    """Count another user of the pmap; nobody asks for the count."""
+    """Count another user of the pmap; the kernel never reads the count."""
     if pmap is not None:
         pmap.pm_count.fetchadd(1)

@@ -1,12 +1,12 @@
 """pv entries: the locks and holds of a user's table pages.
 
 Models: the pv_ functions of sys/platform/pc64/x86_64/pmap.c.
-A hold keeps the entry's memory, the LOCKED bit is its lock.  Who finds an entry locked takes a hold, waits
-for the lock, gives both back and looks again: nothing that was learned while waiting is used.
+A hold keeps the entry's memory, the LOCKED bit is its lock.  A CPU that finds an entry locked takes a hold,
+waits for the lock, gives both back and looks again: what it saw before or during the wait may be stale.
 Locks: pm_spin, shared to look; for a placemark or a new entry exclusively, by an upgrade that may fail.
 Deviations:
   * pm_pvhint_pt is kept up to date and not used: the tree, a dictionary, needs no place to start from.
-  * gd_newpv is its CPU's own, so taking it is no operation that others see.
+  * gd_newpv belongs to its CPU, so taking it is not a visible operation.
   * zalloc always has memory, after a point where it may block.
 """
 
@@ -69,11 +69,11 @@ def pv_lock(pv: PvEntry) -> None:
 def _overdue(pv: PvEntry) -> str | None:
     if pv.peek("pv_hold") & PV_HOLD_LOCKED:
         return None
-    return "nobody has the pv entry locked, and nobody will wake who waits for it"
+    return "nobody has the pv entry locked, and nobody will wake the waiter"
 
 
 def pv_unlock(pv: PvEntry) -> None:
-    """Let the lock go, and wake all who wait for it; the hold stays."""
+    """Release the lock, and wake all who wait for it; the hold stays."""
     done = False
     hold = pv.pv_hold.load()
     while not done:
@@ -102,7 +102,7 @@ def pv_drop(pv: PvEntry) -> None:
 
 
 def pv_put(pv: PvEntry) -> None:
-    """Let the lock and its hold go.  Locks: the pv entry locked by the caller, no spinlock."""
+    """Release the lock and its hold.  Locks: the pv entry locked by the caller, no spinlock."""
     if pv.pv_pmap is not None and pv.pv_m is None:
         pv.vm.panic("pv_put: pv entry without its page")
     if pv.pv_hold.cmpset(PV_HOLD_LOCKED | 2, 1):
@@ -210,9 +210,9 @@ class _Look:
             self.pmap.pm_spin.release_shared()
 
     def sleep(self, pmark: Placemark, pindex: int | None, wmesg: str) -> None:
-        """Sleep, without pm_spin, until the slot's owner lets go, if it has one who matters.
+        """Sleep, without pm_spin, until the slot is released, if it is owned for that index.
 
-        That is the owner of the index, or anybody for None.  Take pm_spin exclusively again.
+        With None, sleep for any owner.  Take pm_spin exclusively again.
         """
         pmark.vm.machine.tsleep_interlock(pmark)
         pmark.mark.setbits(PM_PLACEMARK_WAKEUP)
@@ -223,7 +223,7 @@ class _Look:
 
 
 def _owned(pmark: Placemark, pindex: int | None) -> bool:
-    """Whether the slot is owned for the index, or for None by anybody."""
+    """Whether the slot is owned for that index; with None, whether it is owned at all."""
     mark = pmark.mark.load()
     return mark != PM_NOPLACEMARK if pindex is None else names(mark, pindex)
 

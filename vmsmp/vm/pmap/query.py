@@ -59,13 +59,13 @@ def _physical(pte: int, va: int) -> int:
 
 
 def pmap_extract_done(handle: PvEntry | None) -> None:
-    """Be done with an address that `pmap_extract` kept."""
+    """Release the lock under which `pmap_extract` kept an address."""
     if handle is not None:
         pv_put(handle)
 
 
 def pmap_fault_page_quick(pmap: Pmap, va: int, prot: int) -> VmPage | None:
-    """Return the page of an address that may be accessed so; for want of leaf pv entries it never does.
+    """Return None: the kernel finds the page by a leaf pv entry, and no pmap has those.
 
     Locks: takes the lock of the PT page.  Sleeps: for it.
     """
@@ -91,7 +91,7 @@ def pmap_prefault_ok(pmap: Pmap, va: int) -> bool:
 
 
 def pmap_mincore(pmap: Pmap, va: int) -> int:
-    """MINCORE_* of an address, 0 if nothing is mapped there.  The page is not busied: a guess.
+    """MINCORE_* of an address, 0 if nothing is mapped there.  A guess, since the page is not busied.
 
     Sleeps: for the lock of the object's backings.
     """

@@ -2,7 +2,7 @@
 
 Models: pmap_remove, pmap_remove_noinval, pmap_remove_pages, pmap_protect and their callbacks of
 sys/platform/pc64/x86_64/pmap.c.
-What an entry was is told by the store that takes it away: a scan from the page's side may be faster.
+The old entry is the one that the swap which removes it returns: a scan from the page's side may be faster.
 Locks: none needed; see `scan`.  The pages are not busied.
 Deviations: none known.
 """
@@ -46,7 +46,7 @@ def pmap_remove_noinval(pmap: Pmap | None, sva: int, eva: int) -> None:
 
 
 def pmap_remove_pages(pmap: Pmap | None, sva: int, eva: int) -> None:
-    """Unmap the addresses of an address space that no other CPU has loaded; this CPU forgets all it has."""
+    """Unmap addresses of an address space that no other CPU has loaded; this CPU flushes its TLB."""
     if pmap is not None:
         pmap_remove_noinval(pmap, sva, eva)
         cpu_invltlb(curthread(pmap.vm.machine))
@@ -81,7 +81,7 @@ def pmap_remove_callback(
 
 
 def pmap_protect(pmap: Pmap | None, sva: int, eva: int, prot: int) -> None:
-    """Take the right to write away, or all rights; rights are never given.  Sleeps: as `pmap_scan`."""
+    """Take away the right to write, or all rights; never give any.  Sleeps: as `pmap_scan`."""
     if pmap is None:
         return
     if not prot & (VM_PROT_READ | VM_PROT_EXECUTE):
@@ -95,7 +95,7 @@ def pmap_protect(pmap: Pmap | None, sva: int, eva: int, prot: int) -> None:
 def pmap_protect_callback(
     info: PmapScanInfo, pmark: Placemark, pt_pv: PvEntry | None, va: int, ptep: Atomic
 ) -> None:
-    """Make an entry read-only, and tell its page what it said; PG_WRITEABLE stays, and so do the counts."""
+    """Make an entry read-only, and pass its A and M on to the page; PG_WRITEABLE and the counts stay."""
     del pt_pv
     while True:
         pbits = ptep.load()

@@ -3,7 +3,7 @@
 Models: pmap_setlwpvm, pmap_replacevm and pmap_maybethreaded of sys/platform/pc64/x86_64/pmap.c.
 Locks: a critical section; a process' address space is replaced with both maps' tokens.
 Deviations:
-  * pmap_interlock_wait is in `vmsmp.vm.swtch`, with the other half of what waits there.
+  * pmap_interlock_wait is in `vmsmp.vm.swtch`, whose switches wait by it, too.
   * no copy of CR3 for a trampoline, and no isolated PML4.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def pmap_setlwpvm(lp: Lwp, newvm: Vmspace) -> None:
-    """Let the thread run in another address space, and load that at once if the thread is the running one.
+    """Move a thread to another address space, and load that at once if the thread is the running one.
 
     The new pmap is in use before its tables are loaded, the old one until they are.
     Locks: none; the caller has a reference to the new one.  Waits for the end of an invalidation of it.
@@ -51,7 +51,7 @@ def pmap_setlwpvm(lp: Lwp, newvm: Vmspace) -> None:
 
 
 def pmap_replacevm(p: Proc, newvm: Vmspace, adjrefs: bool) -> None:
-    """Let a process and its only thread run in another address space.
+    """Move a process and its only thread to another address space.
 
     With `adjrefs` it takes a reference to that and gives the old one back.
     Locks: both maps' tokens.  Sleeps: with `adjrefs`, as `vmspace_rel`.
@@ -68,5 +68,5 @@ def pmap_replacevm(p: Proc, newvm: Vmspace, adjrefs: bool) -> None:
 
 
 def pmap_maybethreaded(pmap: Pmap) -> None:
-    """From here on more than one thread may use the pmap; so until it is used anew.  Locks: none."""
+    """Note that more than one thread may use the pmap, until it is initialized again.  Locks: none."""
     pmap.pm_flags.setbits(PMAP_MULTI)

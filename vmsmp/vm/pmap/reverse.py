@@ -2,10 +2,10 @@
 
 Models: PMAP_PAGE_BACKING_SCAN, pmap_remove_all, pmap_remove_specific, pmap_clearbit, pmap_testbit,
 pmap_ts_referenced, pmap_page_protect and their front ends of sys/platform/pc64/x86_64/pmap.c.
-A scan takes no placemark and no lock of a table: it may meet any other change of an entry, and relies on a
-compare of the whole entry.
+A scan takes no placemark and no lock of a table.  It may meet any other change of an entry, so it changes one
+by a compare-and-set of the whole entry.
 Locks: the object's backing_lk, shared.  Restricting a page needs it hard-busied by the caller.
-Sleeps: for backing_lk; who restricts a page also until nobody is taking an entry of it away.
+Sleeps: for backing_lk; a CPU that restricts a page also waits until no other CPU is removing an entry of it.
 Deviations:
   * an unbusied page's object and index are read as hints.
 """
@@ -46,7 +46,7 @@ class After(Enum):
     STOP = "no more"
 
 
-#: More references than that are not counted.
+#: pmap_ts_referenced stops counting here.
 _ENOUGH = 4
 
 
@@ -55,7 +55,7 @@ def pmap_page_backing_scan(
 ) -> None:
     """PMAP_PAGE_BACKING_SCAN: call `body` for each entry that names the page, of all pmaps or of one.
 
-    A page in no object is mapped by nobody.  Locks: takes its object's backing_lk shared.
+    A page in no object is not mapped.  Locks: takes its object's backing_lk shared.
     """
     obj: VmObject | None = m.hint("object")
     if obj is None:
@@ -92,7 +92,7 @@ def _entry_of(m: VmPage, ipmap: Pmap, ba: Backing) -> tuple[Atomic, int, int] | 
 
 
 def _take_away(m: VmPage, ipmap: Pmap, iptep: Atomic, ipte: int, iva: int) -> bool:
-    """Empty an entry on all CPUs and tell the page what it was; return False if it changed meanwhile."""
+    """Empty an entry on all CPUs and pass its A and M on; return False if it changed meanwhile."""
     if not pmap_inval_smp_cmpset(ipmap, iva, iptep, ipte, 0):
         return False
     if ipte & PG_MANAGED:
@@ -240,9 +240,9 @@ def pmap_is_modified(m: VmPage) -> bool:
 
 
 def pmap_ts_referenced(m: VmPage) -> int:
-    """Forget that the page was used, and return by how many mappings it was, five at most.
+    """Clear A in the page's entries, and return in how many it was set, five at most.
 
-    No CPU is told, so one that has cached an entry may use it unseen.
+    No CPU is told, so one that has cached an entry may use the page unseen.
     """
     if m.flags.bits(PG_FICTITIOUS):
         return 0
@@ -261,6 +261,6 @@ def pmap_ts_referenced(m: VmPage) -> int:
 
 
 def pmap_mapped_sync(m: VmPage) -> int:
-    """Return the page's flags, which say as much as is known.  Locks: the page hard-busied by the caller."""
+    """Return the page's flags, which are up to date already.  Locks: the page hard-busied by the caller."""
     flags: int = m.flags.load()
     return flags

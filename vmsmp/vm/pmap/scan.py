@@ -1,15 +1,15 @@
-"""The machinery of ranges: visiting the entries of a range of addresses, each under its placemark.
+"""Visiting the entries of a range of addresses, each under its placemark.
 
 Models: pmap_scan and its callbacks of sys/platform/pc64/x86_64/pmap.c.
-A scan has the pv entries of the PD and of the PT locked on its way, against the order of those who enter; so
-it only tries for what comes below, and gives all up before it waits.
+A scan locks the pv entries of the PD and of the PT from the top down, against the order of enters; so it
+only tries to lock what is below, and gives everything up before it waits.
 Locks: takes placemarks and the locks of table pages.  Sleeps: for those, and to let others run.
 Deviations:
-  * what is left of pmap_scan_info is a value for each scan.
+  * struct pmap_scan_info lacks the PD indexes, which a scan computes, and `arg`, which a callback has bound.
   * the kernel's tables are there for every address that is scanned.
-  * PTs that are absent one after the other are passed at once; the kernel asks for each of them.
-  * an entry of a user's table that nobody has ever looked at is passed without a step: it is empty, and stays
-    so while the PT's pv entry is locked.
+  * a run of absent PTs is passed at once; the kernel looks each of them up.
+  * an entry of a user's table that no CPU has ever looked at is passed without a visible operation: it is
+    empty, and stays so while the PT's pv entry is locked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_page.page import VmPage
 
-#: After so many entries, and so many PDs, others may run.
+#: A scan lets others run after so many entries, and after so many PDs.
 _YIELD_ENTRIES: Final = 64
 _YIELD_PDS: Final = 8
 
@@ -64,7 +64,7 @@ class PmapScanInfo:
         self.sva = sva
         self.eva = eva
         self.func = func
-        #: What is to be told other CPUs; None for a scan that tells nobody.
+        #: The invalidations to send; None for a scan that invalidates nothing.
         self.bulk: PmapInvalBulk | None = None
         self.count = 0
         self.stop = False
@@ -76,7 +76,7 @@ class PmapScanInfo:
 
 
 def pmap_scan(info: PmapScanInfo, smp_inval: bool) -> None:
-    """Call `info.func` for every entry of the range; with `smp_inval` tell other CPUs what it changes."""
+    """Call `info.func` for every entry of the range; with `smp_inval`, invalidate what it changes."""
     if info.sva == info.eva:
         return
     if smp_inval:
@@ -117,7 +117,7 @@ def _entry(vm: VmSystem, pt_pv: PvEntry | None, va: int) -> Atomic:
 
 
 def _visit(info: PmapScanInfo, pmark: Placemark, pt_pv: PvEntry | None, va: int, ptep: Atomic) -> None:
-    """Call the scan's function for the entry, unless that is empty by now."""
+    """Call the scan's function for the entry, unless it is empty by now."""
     oldpte = ptep.load()
     if not oldpte:
         pv_placemarker_wakeup(pmark)
@@ -128,7 +128,7 @@ def _visit(info: PmapScanInfo, pmark: Placemark, pt_pv: PvEntry | None, va: int,
 
 
 def _scan_directories(info: PmapScanInfo) -> None:
-    """RB_SCAN over the PDs of a user's pmap.  pm_spin is let go for each, and what comes next looked for."""
+    """RB_SCAN over the PDs of a user's pmap.  pm_spin is released for each, and the next one looked up."""
     pmap = info.pmap
     at, last = pmap_pd_pindex(info.sva), pmap_pd_pindex(info.eva - 1)
     number = 0
@@ -176,7 +176,7 @@ class _Walk:
         self.pd_pv = self.pt_pv = None
 
     def _lock_tables(self) -> bool:
-        """Have the pv entries of the address's PD and PT locked; return False to look again from `va` on."""
+        """Lock the pv entries of the address's PD and PT; return False to look again from `va` on."""
         pmap = self.info.pmap
         pindex = pmap_pd_pindex(self.va)
         if self.pd_pv is not None and not _matches(self.pd_pv, pmap, pindex):
@@ -216,7 +216,7 @@ class _Walk:
         return True
 
     def _pass_absent(self) -> None:
-        """Go on to the next PT of the PD that there is, or to the end.  Locks: takes pm_spin shared."""
+        """Go on to the next PT that the PD has, or to the end.  Locks: takes pm_spin shared."""
         pmap = self.info.pmap
         if self.va == self.end:
             return

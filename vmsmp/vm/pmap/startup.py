@@ -35,7 +35,7 @@ class Pmaps:
         self.pv_entries: RecordPool[PvEntry] = vm.pool(PvEntry)
         #: gd_newpv: the pv entry that each CPU has in reserve, by its index.
         self.gd_newpv: dict[int, PvEntry] = {}
-        #: Where the kernel's page tables end; 0 until somebody asks.
+        #: Where the kernel's page tables end; 0 until the first pmap_growkernel.
         self.kernel_vm_end = 0
         #: Whether a table page that becomes empty is taken away at once: a sysctl.
         self.pmap_dynamic_delete = 0

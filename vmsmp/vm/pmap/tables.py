@@ -50,7 +50,7 @@ def new_table_page(vm: VmSystem, pindex: int) -> VmPage | None:
 
 
 def pmap_allocpte(pmap: Pmap, pindex: int) -> PvEntry:
-    """Return the pv entry of a table page, locked; make the page, and those above it, if need be.
+    """Return the pv entry of a table page, locked; make the page and those above it if they are missing.
 
     Locks: takes the parent's as well while the page is new, after its own.
     Sleeps: for those locks and for memory, with all that it holds.  It cannot fail.
@@ -66,7 +66,7 @@ def pmap_allocpte(pmap: Pmap, pindex: int) -> PvEntry:
 
 
 def _fill(pv: PvEntry, pindex: int, pvp: PvEntry | None) -> None:
-    """Give a new pv entry its page, and name that in the parent's table.  Sleeps: for memory."""
+    """Give a new pv entry its page, and enter that in the parent's table.  Sleeps: for memory."""
     vm: VmSystem = pv.vm
     if pvp is not None:
         vm_page_wire_quick(page_of(pvp))

@@ -1,8 +1,8 @@
-"""The invalidation protocol: no CPU goes on with a translation that the tables have taken away.
+"""pmap_inval.c: the protocol by which no CPU keeps using a translation that the tables no longer give.
 
 | module | contents |
 |---|---|
-| info | the slot in which each CPU puts its command |
+| info | the slot that holds a CPU's command |
 | intr | one pass over the commands, on a CPU that they name |
 | smp | the IPI and its handler, and flushes of everything |
 | command | changing an entry and invalidating it, unconditionally or by compare-and-set |

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class PmapInvalBulk:
-    """struct pmap_inval_bulk: the range that has changed and was not invalidated yet.
+    """struct pmap_inval_bulk: the range that has changed and is not invalidated yet.
 
-    `va_beg` is VA_ALL, and `va_end` 0, where only a flush of everything will do.
+    `va_beg` is VA_ALL and `va_end` 0 if everything must be flushed.
     """
 
     __slots__ = ("count", "pmap", "va_beg", "va_end")
@@ -42,7 +42,7 @@ def pmap_inval_bulk_init(pmap: Pmap) -> PmapInvalBulk:
 def pmap_inval_bulk(bulk: PmapInvalBulk | None, va: int, ptep: Atomic, npte: int) -> int:
     """Store `npte` in the entry and invalidate its page: of a user's pmap now, of the kernel's at the flush.
 
-    Returns what the entry was.  Without a bulk nothing is invalidated.
+    Returns the old entry.  Without a bulk nothing is invalidated.
     """
     if bulk is None:
         return int(ptep.swap(npte))

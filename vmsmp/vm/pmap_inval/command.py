@@ -1,16 +1,17 @@
-"""Invalidation: change an entry so that no CPU goes on with what it has cached of it.
+"""Invalidation: change an entry so that no CPU keeps using what it has cached of it.
 
 Models: pmap_inval_init, pmap_inval_done, pmap_inval_smp and pmap_inval_smp_cmpset of
 sys/platform/pc64/x86_64/pmap_inval.c.
-Of a user's pmap one invalidation is under way at a time; a CPU that switches to the pmap waits for its end.
-The CPUs that have to answer are those of pm_active, sampled after that is sure.  When the call returns the
-entry has changed, this CPU has invalidated, and every other one of them is in the handler, where it will.
+A user's pmap has one invalidation in progress at a time; a CPU that switches to the pmap waits for its end.
+The CPUs that have to answer are those of pm_active, sampled once the invalidation has begun.  When the call
+returns, the entry has changed, this CPU has invalidated, and each of the others has or is in the handler,
+where it will.
 Locks: none needed; the caller may hold spinlocks that no handler wants.  A critical section, with interrupts
 disabled from the store of `done` on.  Spins, takes IPIs while it waits for its turn, never sleeps.
 Deviations:
   * the kernel's pmap is named, instead of by NULL.
-  * that the translations are gone is an operation of its own at the end, of which no other CPU learns: what
-    other CPUs have cached depends on it, so a search has to see it.
+  * a visible operation at the end marks the translations as gone.  No other CPU acts on it, but what others
+    may have cached depends on it, so a search must order it.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def pmap_inval_done(pmap: Pmap) -> None:
 
 
 def pmap_inval_smp(pmap: Pmap, va: int, npgs: int, ptep: Atomic | None, npte: int) -> int:
-    """Store `npte` in the entry, if one is given, and invalidate so many pages from `va` on (VA_ALL: all).
+    """Store `npte` in the entry, if one is given, and invalidate `npgs` pages from `va` on (VA_ALL: all).
 
-    Returns what the entry was.  Without an entry the tables have changed already.
+    Returns the old entry.  Without an entry the tables have changed already.
     """
     td = curthread(pmap.vm.machine)
     if _alone(pmap, td):
@@ -75,7 +76,7 @@ def pmap_inval_smp(pmap: Pmap, va: int, npgs: int, ptep: Atomic | None, npte: in
 
 
 def pmap_inval_smp_cmpset(pmap: Pmap, va: int, ptep: Atomic, opte: int, npte: int) -> bool:
-    """Store `npte` in the entry if it is `opte`, and invalidate its page; whether it was."""
+    """Store `npte` in the entry if it is `opte`, and invalidate its page; return whether it was."""
     td = curthread(pmap.vm.machine)
     if _alone(pmap, td):
         success = _cmpset_alone(pmap, td, va, ptep, opte, npte)
@@ -87,7 +88,7 @@ def pmap_inval_smp_cmpset(pmap: Pmap, va: int, ptep: Atomic, opte: int, npte: in
 
 
 def _settle(pmap: Pmap, td: Thread) -> None:
-    """From here on nobody uses more than the tables said when they changed."""
+    """From here on no CPU may use more than the tables gave when they changed."""
     pmap.vm.mmu.promise()
     for hook in pmap.vm.hooks.event:
         hook(td.cpu, Invalidated(pmap))
@@ -102,7 +103,7 @@ def _alone(pmap: Pmap, td: Thread) -> bool:
 
 
 def _inval_alone(pmap: Pmap, td: Thread, va: int, npgs: int, ptep: Atomic | None, npte: int) -> int:
-    """As `pmap_inval_smp`: a pmap that a second thread may use is kept from coming into use meanwhile."""
+    """As `pmap_inval_smp`; no other CPU can start to use a pmap of several threads meanwhile."""
     multi = pmap.pm_flags.load() & PMAP_MULTI
     if multi:
         pmap_inval_init(pmap)
@@ -156,7 +157,7 @@ def _inval_smp(pmap: Pmap, td: Thread, va: int, npgs: int, ptep: Atomic | None, 
 
 
 def _cmpset_smp(pmap: Pmap, td: Thread, va: int, ptep: Atomic, opte: int, npte: int) -> bool:
-    """As `pmap_inval_smp_cmpset`; all invalidate, also if the entry was another."""
+    """As `pmap_inval_smp_cmpset`; all CPUs invalidate even if the entry was not `opte`."""
     info = _claim(pmap, td)
     info.publish("va", va)
     info.npgs = 1
@@ -193,7 +194,7 @@ def _sample(pmap: Pmap) -> int:
 
 
 def _have_carried_out(pmap: Pmap, td: Thread, info: PmapInvalInfo, tmp: int) -> None:
-    """Publish the command, have the CPUs of the mask and this one carry it out, and end it."""
+    """Publish the command, wait until the CPUs of the mask and this one have carried it out, and end it."""
     vm = pmap.vm
     tmp |= 1 << td.cpu.index
     info.mask.store(tmp)

@@ -18,7 +18,7 @@ _HANDLER: Final = ("", ", in the handler", ", in the handler and asked once more
 
 
 def pmap_inval_print(vm: VmSystem) -> list[str]:
-    """`show inval`: the masks, then of each CPU whether it is in the handler, and its command."""
+    """`show inval`: the masks, then for each CPU whether it is in the handler, and its command."""
     inval = vm.inval
     masks = (
         inval.smp_invmask,
@@ -42,5 +42,5 @@ def _show_inval(vm: VmSystem, _argument: str | None) -> str:
 
 
 COMMANDS: Final = (
-    ShowCommand("inval", (("show inval", "invalidations in progress, and who answers them"),), _show_inval),
+    ShowCommand("inval", (("show inval", "invalidations in progress, and which CPUs answer"),), _show_inval),
 )

@@ -1,12 +1,12 @@
-"""struct pmap_inval_info: one slot for each CPU, with the command that it has others carry out.
+"""struct pmap_inval_info: one slot for each CPU, with the command that it asks other CPUs to carry out.
 
 Models: struct pmap_inval_info and enum pmap_inval_type of sys/platform/pc64/x86_64/pmap_inval.c.
-A bit of `mask` is a CPU that has not quiesced yet (the own bit: the command has not been executed), a bit of
-`done` one that has not finished with the slot.
+A bit of `mask` is a CPU that has not quiesced yet; the owner's own bit says that the command has not been
+executed.  A bit of `done` is a CPU that has not finished with the slot.
 Locks: a slot belongs to its CPU while `done` is empty.  From the store of `done` on it is read by the CPUs
-that have a bit there; each clears its own bits, and the last of them gives the slot back by that.
+that have a bit there; each clears its own bits, and the last to do so gives the slot back.
 Deviations:
-  * the fields are stored in one visible step, which CPUs may miss that act on `done` too early.
+  * the fields are stored in one visible operation; a CPU that acts on `done` too early may miss it.
   * no fields of the watchdogs (tsc_target, sigmask, failed): no IPI is lost.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vmsmp.sync.atomic import Atomic
     from vmsmp.vm.pmap.pmap import Pmap
 
-#: The address that stands for all of them, and how many pages are not flushed one by one.
+#: The address that stands for all addresses, and from how many pages on all are flushed.
 VA_ALL: Final = -1
 MAX_INVAL_PAGES: Final = 128
 

@@ -1,8 +1,8 @@
-"""One pass over the commands in progress, on a CPU that they name.
+"""One pass over the commands in progress, on a CPU that has to answer them.
 
 Models: pmap_inval_intr of sys/platform/pc64/x86_64/pmap_inval.c; cpu_invlpg and cpu_invltlb of cpufunc.h.
-A CPU that others ask comes at least twice: it quiesces, and once the entry has been changed it invalidates.
-So the entry changes while all of them spin here, and each invalidates after that.
+A CPU that has to answer passes at least twice: it quiesces, and invalidates once the entry has changed.
+So the entry changes while all of them spin here.
 Locks: none, in a critical section; a CPU changes its own bits of a slot only.
 Deviations: none known.
 """
@@ -34,7 +34,7 @@ def cpu_invltlb(td: Thread) -> None:
 
 
 def invalidate(td: Thread, va: int, npgs: int) -> None:
-    """Forget so many pages on this CPU, one by one, or all if they are too many."""
+    """Forget `npgs` pages on this CPU, one by one, or flush everything if there are too many."""
     if va == VA_ALL or npgs > MAX_INVAL_PAGES:
         cpu_invltlb(td)
         return
@@ -43,7 +43,7 @@ def invalidate(td: Thread, va: int, npgs: int) -> None:
 
 
 def pmap_inval_intr(vm: VmSystem, td: Thread, cpumask: int) -> bool:
-    """Look once at the commands of the CPUs of the mask; whether to look again."""
+    """Look once at the commands of the CPUs of the mask; return whether to look again."""
     loopme = False
     for n in cpus_of(vm.machine, cpumask):
         info = vm.inval.invinfo(n)
@@ -53,7 +53,7 @@ def pmap_inval_intr(vm: VmSystem, td: Thread, cpumask: int) -> bool:
 
 
 def _other(td: Thread, info: PmapInvalInfo, n: int) -> bool:
-    """The command of CPU `n`: quiesce, wait until it has been executed, invalidate."""
+    """The command of CPU `n`: quiesce, wait until it is executed, then invalidate."""
     bit = 1 << td.cpu.index
     if info.mask.load() & bit:
         info.mask.clearbits(bit)
@@ -66,7 +66,7 @@ def _other(td: Thread, info: PmapInvalInfo, n: int) -> bool:
 
 
 def _own(vm: VmSystem, td: Thread, info: PmapInvalInfo) -> bool:
-    """The own command: wait until all have quiesced, execute it, invalidate."""
+    """The CPU's own command: wait until all have quiesced, execute it, then invalidate."""
     bit = 1 << td.cpu.index
     if info.mask.load() & bit:
         if info.mask.load() == bit:
@@ -80,7 +80,7 @@ def _own(vm: VmSystem, td: Thread, info: PmapInvalInfo) -> bool:
 
 
 def _execute(vm: VmSystem, td: Thread, info: PmapInvalInfo) -> None:
-    """Change the entry: the others of the mask spin and use no translation."""
+    """Change the entry, while the other CPUs of the mask spin and use no translation."""
     ptep: Atomic | None = info.ptep
     if ptep is None:
         return

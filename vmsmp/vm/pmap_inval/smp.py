@@ -1,12 +1,12 @@
-"""The IPI layer: how CPUs are told, what they do then, and how a CPU flushes its own TLB.
+"""The IPI layer: how CPUs are interrupted, what their handler does, and flushes of all other TLBs.
 
 Models: smp_inval_intr, smp_invlpg, smp_invltlb and what they use, of sys/platform/pc64/x86_64/mp_machdep.c;
 Xinvltlb of apic_vector.s; cpu_invlpg and cpu_invltlb.
-A CPU in the handler takes requests until none is left for it.  One that is sent an IPI there, where
-interrupts are enabled, only notes that and looks once more.
+A CPU in the handler serves requests until none is left for it.  An IPI that comes while it is there, with
+interrupts enabled, only makes it look again.
 Locks: none, and it may run inside any critical section.  Spins until others have done their part.
 Deviations:
-  * an IPI to several CPUs by name is one operation for each; the broadcast is one.
+  * an IPI to a set of CPUs is one operation for each; the broadcast is one operation.
   * no watchdogs, which send the IPI once more after a while.
 """
 
@@ -31,7 +31,7 @@ def Xinvltlb(td: Thread) -> None:
 
 
 def smp_inval_intr(vm: VmSystem, td: Thread) -> None:
-    """Carry out all commands that name this CPU, its own too.
+    """Carry out all commands that this CPU has to answer, and its own.
 
     Locks: interrupts disabled, in a critical section; enables them meanwhile.  Spins.
     """
@@ -60,7 +60,7 @@ def smp_inval_intr(vm: VmSystem, td: Thread) -> None:
 
 
 def _invltlb_if_asked(inval: PmapInvals, td: Thread) -> None:
-    """Flush everything if somebody asks for it."""
+    """Flush everything if another CPU asks for it."""
     bit = 1 << td.cpu.index
     if inval.smp_invltlb_mask.load() & bit:
         inval.smp_invltlb_mask.clearbits(bit)
@@ -68,7 +68,7 @@ def _invltlb_if_asked(inval: PmapInvals, td: Thread) -> None:
 
 
 def smp_smurf_fetchset(inval: PmapInvals, mask: int) -> int:
-    """Note that IPIs are under way to these CPUs; those to which none was."""
+    """Note that IPIs are on their way to these CPUs; return those to which none was yet."""
     done, obits = False, inval.smp_smurf_mask.load()
     while not done:
         done, obits = inval.smp_smurf_mask.fcmpset(obits, obits | mask)
@@ -76,9 +76,9 @@ def smp_smurf_fetchset(inval: PmapInvals, mask: int) -> int:
 
 
 def smp_smurf_idleinvlclr(inval: PmapInvals, mask: int) -> int:
-    """Have idle CPUs flush when they wake up; the CPUs that have to be told, as far as they do not idle.
+    """Ask idle CPUs to flush when they wake up; return the CPUs of the mask that are not idle.
 
-    The request comes before the look at who idles.  A switch, off by default (machdep.optimized_invltlb).
+    The request is stored before the idle mask is read.  Off by default (machdep.optimized_invltlb).
     """
     if inval.optimized_invltlb:
         inval.smp_idleinvl_reqs.setbits(mask)
@@ -87,7 +87,7 @@ def smp_smurf_idleinvlclr(inval: PmapInvals, mask: int) -> int:
 
 
 def smp_invlpg(vm: VmSystem, td: Thread, cmdmask: int) -> None:
-    """Tell the CPUs of the mask that there is a command, and do what this one has to do of it.
+    """Interrupt the CPUs of the mask for a command, and do this CPU's part of it.
 
     Locks: interrupts disabled, in a critical section.  Spins.
     """
@@ -97,7 +97,7 @@ def smp_invlpg(vm: VmSystem, td: Thread, cmdmask: int) -> None:
 
 
 def _signal(vm: VmSystem, td: Thread, mask: int) -> None:
-    """Send the IPI to the CPUs of the mask, and to no other unless it goes to all."""
+    """Send the IPI to the CPUs of the mask, or to all others by one broadcast."""
     inval = vm.inval
     mask = smp_smurf_fetchset(inval, mask)
     enable = inval.all_but_self_ipi_enable
@@ -108,9 +108,9 @@ def _signal(vm: VmSystem, td: Thread, mask: int) -> None:
 
 
 def smp_invltlb(vm: VmSystem) -> None:
-    """Have all other CPUs flush everything, and wait until nobody has to any more.  Not the own TLB.
+    """Have all other CPUs flush everything, and wait until they have.  The own TLB is not flushed.
 
-    Locks: none; several CPUs may call it at a time.  Spins.
+    Locks: none; several CPUs may call it at the same time.  Spins.
     """
     inval = vm.inval
     td = curthread(vm.machine)

@@ -3,7 +3,7 @@
 Models: the globals of sys/platform/pc64/x86_64/pmap_inval.c, and those of mp_machdep.c that it uses.
 Locks: none; masks are words in which CPUs set and clear bits.
 Deviations:
-  * smp_active_mask and smp_startup_mask are the CPUs that there are by now; one that comes later waits until
+  * smp_active_mask and smp_startup_mask are the CPUs that exist so far; one that is spawned later waits until
     no command is in progress.
   * no smp_in_mask, which is for diagnostics, and no watchdogs.
 """
@@ -35,14 +35,14 @@ class PmapInvals:
         self.all_but_self_ipi_enable = 1
         machine = vm.machine
         machine.vector = Xinvltlb
-        #: The CPUs with a command in progress; those that have to flush everything; those to which an IPI is
-        #: under way; those that idle, and those of them that have to flush when they do no more.
+        #: The CPUs with a command in progress; those that must flush everything; those to which an IPI is on
+        #: its way; those that are idle, and those of them that must flush when they wake up.
         self.smp_invmask = machine.atomic(0, "smp_invmask", bin)
         self.smp_invltlb_mask = machine.atomic(0, "smp_invltlb_mask", bin)
         self.smp_smurf_mask = machine.atomic(0, "smp_smurf_mask", bin)
         self.smp_idleinvl_mask = machine.atomic(0, "smp_idleinvl_mask", bin)
         self.smp_idleinvl_reqs = machine.atomic(0, "smp_idleinvl_reqs", bin)
-        #: Of each CPU: 0, or 1 inside smp_inval_intr, or 2 if another request has come meanwhile.
+        #: For each CPU: 0, or 1 inside smp_inval_intr, or 2 if another request has come meanwhile.
         self.gd_xinvaltlb = [0] * ops.MAX_CPUS
         #: v_smpinvltlb of each CPU: how often it had all others flush everything.
         self.v_smpinvltlb = [0] * ops.MAX_CPUS

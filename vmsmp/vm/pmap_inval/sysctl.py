@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _switch(name: str, text: str) -> Sysctl:
-    """A number that may be changed."""
+    """A tunable of the invalidation protocol."""
 
     def read(vm: VmSystem) -> int:
         return int(getattr(vm.inval, name))

@@ -1,13 +1,13 @@
-"""vm_fault.c: from an access that the page tables refuse to a page that is mapped.
+"""vm_fault.c: resolving an access that the page tables refuse by mapping a page.
 
 | module | contents |
 |---|---|
 | fault | the fault itself, from the lookup to the mapping |
 | bypass | mapping a page that is active, without a lock of its object |
 | object_fault | finding or making the page in the objects behind an address |
-| faultstate | what a fault has found and holds, and how it lets go of that |
+| faultstate | what a fault has found and holds, and how it releases that |
 | prefault, prefault_quick | mapping the neighbours of a page |
-| page | the page behind an address for who does not want it mapped |
+| page | the page behind an address, without mapping it |
 | wire | wiring and unwiring the pages of an entry |
 | collapse, copy_entry | what a fork needs: one object instead of a chain; copies of wired pages |
 | startup, sysctl | the numbers of the fault layer |

@@ -1,8 +1,8 @@
-"""Mapping a page that is there and active, without the token of its object or any lock of it.
+"""Mapping a page that is resident and active, without the object's token or any other lock of it.
 
 Models: vm_fault_bypass of sys/vm/vm_fault.c.
-Locks: the map, shared, and soft busies.  The object is looked at without its token: what matters of it is
-kept by the page's soft busy.
+Locks: the map, shared, and soft busies.  The object is read without its token; the page's soft busy keeps
+what matters of it stable.
 Deviations:
   * page tables without emulated accessed and modified bits.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def vm_fault_bypass(fs: Faultstate, first_pindex: int, first_count: int) -> int:
-    """Have the pages from that index on, soft-busied, in `fs.mary`, if the first can be had so.
+    """Put the pages from index `first_pindex` on into `fs.mary`, soft-busied, if the first is usable.
 
     Returns: a KERN_* code.  Locks: the map.  Sleeps: never.
     """
@@ -65,7 +65,7 @@ def _usable(m: VmPage) -> bool:
 
 
 def _may_write(fs: Faultstate, m: VmPage) -> bool:
-    """Whether a page is known to be dirty, and its object to have such pages, if it is mapped writeable."""
+    """Whether the page may be mapped writeable: it must be dirty already, and its object marked as such."""
     if not fs.prot & VM_PROT_WRITE:
         return True
     both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY

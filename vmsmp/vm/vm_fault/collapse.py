@@ -1,4 +1,4 @@
-"""Bringing all pages of an entry into its first object, so that a fork may cut the chain behind that.
+"""Bringing all pages of an entry into its first object, so that a fork can cut off the chain behind it.
 
 Models: vm_fault_collapse of sys/vm/vm_fault.c.
 Locks: the map, exclusively, throughout; the first object's token, which every wait loses.
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def vm_fault_collapse(map: VmMap, entry: VmMapEntry) -> int:
-    """Have every page of the entry in its first object, from wherever in the chain it is; a KERN_* code.
+    """Bring every page of the entry into its first object, from wherever it is in the chain.
 
-    What is mapped of the range is forgotten, unless all pages were there.
+    Returns: a KERN_* code.  The range is unmapped, unless all pages were in the first object already.
     Locks: the map exclusively.  Sleeps: for pages, memory and pagers, with the map locked.
     """
     vm = map.vm

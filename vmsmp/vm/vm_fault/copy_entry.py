@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def vm_fault_copy_entry(dst_map: VmMap, src_map: VmMap, dst_entry: VmMapEntry, src_entry: VmMapEntry) -> None:
     """Give an entry without an object one with copies of all pages of another entry, and map them.
 
-    A panic if the first object of the source lacks one.
+    Panics if the first object of the source lacks a page.
     Locks: both maps exclusively.  Sleeps: for tokens and memory, with both maps locked.
     """
     del src_map

@@ -1,14 +1,14 @@
 """Resolving a page fault: from an address to a page that is mapped there.
 
 Models: vm_fault of sys/vm/vm_fault.c.
-Locks: none at first and none in the end.  The map is locked shared from the lookup until the page is mapped,
-the first object by its token, the vnode of a file shared, the page busied.  Whoever has to wait for a page,
-for memory or for a token in another mode gives all of that up, and begins anew with the lookup.
-What a device shows of itself (VM_MAPTYPE_UKSMAP) is no page of an object: its function fills in a fictitious
-page on the fault's stack, and that is mapped.
+Locks: none on entry and none on return.  The map is locked shared from the lookup until the page is mapped,
+the first object by its token, the vnode of a file shared, the page busied.  A fault that has to wait for a
+page, for memory or for a token in another mode gives all of that up, and starts over with the lookup.
+An entry of a device (VM_MAPTYPE_UKSMAP) has no object: the device's function fills in a fictitious page on
+the fault's stack, and that is mapped.
 Deviations:
   * `vm.debug_fault` prints and never stops a process.
-  * a process has one limit of resident pages, not one that it may raise up to another.
+  * a process has one limit of resident pages, not a soft and a hard one.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ if TYPE_CHECKING:
 
 
 def vm_fault(map: VmMap, vaddr: int, fault_type: int, fault_flags: int) -> int:
-    """Have the page of an address mapped for that kind of access; return a KERN_* code.
+    """Map the page of an address for that kind of access; return a KERN_* code.
 
-    A success says that the page was mapped at some moment, and nothing of now.
+    After a success the page was mapped at some moment; it may be unmapped by now.
     Locks: none.  Sleeps: yes.
     """
     vm: VmSystem = map.vm
@@ -90,7 +90,7 @@ def vm_fault(map: VmMap, vaddr: int, fault_type: int, fault_flags: int) -> int:
 
 
 def _limit_resident(map: VmMap) -> None:
-    """Take mappings of a process away that has more resident pages than it may.  Locks: none."""
+    """Remove mappings of a process that exceeds its limit of resident pages.  Locks: none."""
     vm: VmSystem = map.vm
     gd = vm.mycpu()
     if gd.lwp.lwp_vmspace is None or vm.pageout.memuse_mode < 1 or map is vm.map.kernel_map:
@@ -102,7 +102,7 @@ def _limit_resident(map: VmMap) -> None:
 
 
 def _tell(map: VmMap, vaddr: int, fault_type: int, result: int) -> None:
-    """Print what has become of a fault, as far as `vm.debug_fault` asks for it."""
+    """Print the result of a fault if `vm.debug_fault` asks for it."""
     faults: Faults = map.vm.fault
     if result == KERN_SUCCESS and faults.debug_fault > 0:
         faults.debug_fault -= 1
@@ -112,9 +112,9 @@ def _tell(map: VmMap, vaddr: int, fault_type: int, result: int) -> None:
 
 
 def find_entry(fs: Faultstate, vaddr: int, found: Lookup) -> Lookup | int:
-    """Go on from a lookup that has failed while a user wires; a lookup that has not, or a KERN_* code.
+    """Look up again, less strictly, what failed while a user wires; return a lookup, or a KERN_* code.
 
-    What may not be written to now never may be once a user has wired it.
+    A range that may not be written to when a user wires it loses the right to become writeable.
     """
     if found.rv == KERN_SUCCESS:
         return found
@@ -129,14 +129,14 @@ def find_entry(fs: Faultstate, vaddr: int, found: Lookup) -> Lookup | int:
 
 
 def may_grow(map: VmMap, rv: int) -> bool:
-    """Return whether a lookup has failed where a stack may be to grow."""
+    """Return whether a lookup has failed at an address where a stack may have to grow."""
     vm: VmSystem = map.vm
     runs = vm.mycpu().lwp.lwp_vmspace is not None
     return rv == KERN_INVALID_ADDRESS and map is not vm.map.kernel_map and runs
 
 
 def refuses_to_wait(fs: Faultstate, retry: int) -> bool:
-    """Return whether a thread that must not wait (TDF_NOFAULT) is to give up; no token is needed to ask."""
+    """Return whether a thread that must not wait (TDF_NOFAULT) has to give up.  Locks: none."""
     if not curthread(fs.vm.machine).td_flags & TDF_NOFAULT:
         return False
     slow = fs.first_ba.object.hint("type") in (OBJT_VNODE, OBJT_SWAP)
@@ -144,7 +144,7 @@ def refuses_to_wait(fs: Faultstate, retry: int) -> bool:
 
 
 def hold_first(fs: Faultstate) -> None:
-    """Lock the first object in the mode that the fault asks for by now, and the vnode behind the chain."""
+    """Lock the first object in the mode that the fault now needs, and the vnode behind the chain."""
     if fs.first_shared:
         vm_object_hold_shared(fs.first_ba.object)
     else:
@@ -224,7 +224,7 @@ class _Fault:
         return self._done_success()
 
     def _lookup(self) -> int | None:
-        """Find the entry and lock its map shared; a KERN_* code, or None after a stack has grown."""
+        """Find the entry and lock its map shared; return a KERN_* code, or None after a stack has grown."""
         fs = self.fs
         found = vm_map_lookup(fs.map, self.vaddr, self.fault_type)
         fs.map, fs.entry, fs.first_ba = found.map, found.entry, found.ba
@@ -249,7 +249,7 @@ class _Fault:
         return KERN_SUCCESS
 
     def _device(self) -> int:
-        """Map what a device's function shows at the address."""
+        """Map the memory that a device's function gives for the address."""
         fs = self.fs
         entry = fs.entry
         fake = fake_of_fault(self.vm, self.first_pindex)
@@ -264,11 +264,11 @@ class _Fault:
         return self._done_success()
 
     def _bypass(self) -> bool:
-        """Have pages without a lock of their object; return whether there were any."""
+        """Find pages without a lock of their object; return whether there are any."""
         return vm_fault_bypass(self.fs, self.first_pindex, self.first_count) == KERN_SUCCESS
 
     def _object(self) -> int:
-        """Have the page from the objects; return a KERN_* code."""
+        """Find or make the page in the objects; return a KERN_* code."""
         fs = self.fs
         if fs.first_ba.hint("flags") & VM_MAP_BACK_EXCL_HEUR:
             fs.first_shared = 0
@@ -276,7 +276,7 @@ class _Fault:
         return vm_fault_object(fs, self.first_pindex, self.fault_type, True)
 
     def _success(self) -> None:
-        """Map the pages, let them go, and map neighbours."""
+        """Map the pages, drop their busies, and map neighbours."""
         fs = self.fs
         wiring = fs.fault_flags & VM_FAULT_WIRE_MASK
         wired = bool(fs.wflags & FW_WIRED)
@@ -310,7 +310,7 @@ class _Fault:
         return self._done(KERN_SUCCESS)
 
     def _done(self, result: int) -> int:
-        """Let the first object go if it is held; the element is looked at before that is asked."""
+        """Release the first object if it is held; `first_ba` is read before that is tested."""
         first_ba = self.fs.first_ba
         if first_ba is not None and first_ba.hint("object") is not None and self.fs.first_ba_held == 1:
             vm_object_drop(first_ba.object)

@@ -1,8 +1,8 @@
-"""struct faultstate, what a fault has found and holds, and how it lets go of that.
+"""struct faultstate: what a fault has found and holds, and how it releases that.
 
 Models: struct faultstate, release_page, cleanup_fault, unlock_map, unlock_things, TRYPAGER and vm_set_nosync
 of sys/vm/vm_fault.c.
-Locks: a fault gives up what it has in one order: pages, activity, the token of the lower object, that of the
+Locks: a fault releases what it has in one order: pages, activity, the token of the lower object, that of the
 first one, the map, and the vnode last.
 Deviations:
   * `majflt` and `minflt` of a process, and LWP_PAGING, are its CPU's.
@@ -37,10 +37,11 @@ LWP_PAGING: Final = 0x0000008
 class Faultstate:
     """struct faultstate: on the stack of the thread that faults.
 
-    `mary` are the pages found, of which all but a bypass have one.  `ba` is the layer that is looked at,
-    `first_ba` the first one, where `first_m` is reserved while deeper layers are searched.
-    `lookup_still_valid`: 0 the map is not locked; 1 locked shared; -1 the caller's, and never unlocked here.
-    `first_ba_held`: the same of the first object.  `first_shared`, `shared`: whether the first object, and
+    `mary` are the pages found: one, except for a bypass.  `ba` is the current layer, `first_ba` the first
+    one, where `first_m` is reserved while deeper layers are searched.
+    `lookup_still_valid`: 0 the map is not locked; 1 locked shared; -1 locked by the caller, never unlocked
+    here.
+    `first_ba_held`: the same for the first object.  `first_shared`, `shared`: whether the first object, and
     those below, are locked shared; once cleared they stay so until the fault ends.
     """
 
@@ -92,14 +93,14 @@ class Faultstate:
 
 
 def release_page(fs: Faultstate) -> None:
-    """Let the page that was found go, to the inactive queue."""
+    """Deactivate the page that was found, and drop its busy."""
     vm_page_deactivate(fs.m)
     vm_page_wakeup(fs.m)
     fs.mary = []
 
 
 def cleanup_fault(fs: Faultstate) -> None:
-    """Come back from a lower layer to the first one, where a reserved page that is not valid is freed."""
+    """Return from a lower layer to the first one, and free the page reserved there unless it is valid."""
     if fs.ba is not fs.first_ba:
         if fs.first_shared:
             fs.vm.panic("cleanup_fault: a page is reserved in an object that is locked shared")
@@ -115,7 +116,7 @@ def cleanup_fault(fs: Faultstate) -> None:
 
 
 def unlock_map(fs: Faultstate) -> None:
-    """Let the objects and the map go, unless they are the caller's."""
+    """Release the map and the first object, unless the caller locked them."""
     if fs.ba is not fs.first_ba:
         vm_object_drop(fs.ba.object)
     if fs.first_ba is not None and fs.first_ba_held == 1:
@@ -130,7 +131,7 @@ def unlock_map(fs: Faultstate) -> None:
 
 
 def unlock_things(fs: Faultstate) -> None:
-    """Let everything go but the pages that were found.  Sleeps: to free a reserved page, and in vput."""
+    """Release everything but the pages that were found.  Sleeps: to free a reserved page, and in vput."""
     cleanup_fault(fs)
     unlock_map(fs)
     if fs.vp is not None:
@@ -139,20 +140,20 @@ def unlock_things(fs: Faultstate) -> None:
 
 
 def TRYPAGER(fs: Faultstate) -> bool:
-    """Return whether the pager of the layer that is looked at may have the page."""
+    """Return whether the pager of the current layer may have the page."""
     wiring = fs.fault_flags & VM_FAULT_WIRE_MASK
     return fs.ba.object.hint("type") != OBJT_DEFAULT and (not wiring or bool(fs.wflags & FW_WIRED))
 
 
 def set_excl_heur(ba: VmMapBacking, value: int) -> None:
-    """Change the one flag of an element, a hint, atomically: the map is locked shared."""
+    """Change the one flag of a backing, a hint, atomically, since the map is locked shared."""
     ba.publish("flags", value)
 
 
 def vm_set_nosync(m: VmPage, entry: VmMapEntry) -> None:
-    """Let the syncer pass over a page that is written through an entry which asks for that.
+    """Let the syncer skip a clean page that is written through an entry that asks for it (PG_NOSYNC).
 
-    A page that is dirty already stays what it is.  Locks: the page busied by the caller.
+    A page written through any other entry loses the flag.  Locks: the page busied by the caller.
     """
     if not entry.eflags & MAP_ENTRY_NOSYNC:
         vm_page_flag_clear(m, PG_NOSYNC)

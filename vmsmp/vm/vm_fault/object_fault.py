@@ -1,9 +1,9 @@
 """Finding or making the page of an address in the objects behind it: the core of all faults.
 
 Models: vm_fault_object of sys/vm/vm_fault.c.
-Locks: the token of the first object, shared at first where `first_shared` says so; at most one lower object's
-beside it.  The page of the first layer that is reserved, and the page that is looked at, are hard-busied.
-Where the token has to be exclusive all is given up, and the fault begins anew.
+Locks: the token of the first object, shared at first if `first_shared` says so; at most one lower object's
+beside it.  The page that is reserved in the first layer, and that of the current one, are hard-busied.
+If a token has to be exclusive and is not, everything is released, and the fault starts over.
 Deviations:
   * page tables without emulated accessed and modified bits; no object of managed devices has faults.
   * files are read a page at a time; what is read ahead from swap is marked (PG_RAM) as in the kernel.
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
-#: What a step of the walk leads to, where it is no KERN_* code that ends it.
+#: The next step of the walk; a KERN_* code ends it.
 READREST: Final = -1
 NEXT: Final = -2
 FOUND: Final = -3
@@ -83,10 +83,10 @@ LOOK: Final = -4
 
 
 def vm_fault_object(fs: Faultstate, first_pindex: int, fault_type: int, allow_nofault: bool) -> int:
-    """Have the page of the first object at that index, hard-busied and valid, in `fs.mary`; a KERN_* code.
+    """Put the first object's page at that index into `fs.mary`, hard-busied and valid; return a KERN_* code.
 
-    The page may be one of a lower object, if nobody is to write to it.  After KERN_TRY_AGAIN, as after any
-    failure, nothing is held but what is the caller's.
+    A page that is not to be written to may be a lower object's.  After KERN_TRY_AGAIN, as after any failure,
+    nothing is held but what the caller held before.
     Locks: the first object's token, and whatever `fs` says.  Sleeps: yes.
     """
     ASSERT_OBJECT_HELD(fs.first_ba.object)
@@ -102,7 +102,7 @@ def vm_fault_object(fs: Faultstate, first_pindex: int, fault_type: int, allow_no
 
 
 class _Walk:
-    """A walk down the layers: `m` is the page of the layer that is looked at, hard-busied, if it has one."""
+    """A walk down the layers: `m` is the page of the current layer, hard-busied, if it has one."""
 
     __slots__ = ("allow_nofault", "fault_type", "first_pindex", "fs", "m", "pindex", "vm")
 
@@ -122,13 +122,13 @@ class _Walk:
 
     @property
     def at_first(self) -> bool:
-        """Whether the layer that is looked at is the first one."""
+        """Whether the current layer is the first one."""
         return self.fs.ba is self.fs.first_ba
 
     # -- a layer ------------------------------------------------------------------------------------
 
     def look(self) -> int:
-        """Look for the page in a layer; where it is absent and may be had, allocate it."""
+        """Look for the page in the layer; if it is absent and the layer may get it, allocate it."""
         fs = self.fs
         if fs.ba.object.flags.bits(OBJ_DEAD):
             return self._leave(KERN_PROTECTION_FAILURE)
@@ -143,14 +143,14 @@ class _Walk:
         return READREST
 
     def _sleep_busy(self, m: VmPage) -> int:
-        """Wait for a page that somebody else has busied, with nothing held, and forget it."""
+        """Wait for a page that another CPU has busied, with nothing held; the fault then starts over."""
         self._leave(KERN_TRY_AGAIN)
         vm_page_sleep_busy(m, True, "vmpfw")
         self.vm.mycpu().v_intrans += 1
         return KERN_TRY_AGAIN
 
     def _resident(self, m: VmPage) -> int:
-        """The page is there, and on no queue from now on."""
+        """Take a resident page off its queue, and test whether it is valid."""
         queue = m.queue_base()
         vm_page_unqueue_nowakeup(m)
         if queue == self.vm.page.PQ_CACHE and vm_paging_severe(self.vm):
@@ -202,7 +202,7 @@ class _Walk:
     # -- its pager ----------------------------------------------------------------------------------
 
     def readrest(self) -> int:
-        """Have the pager read the page; whatever comes of that is looked at anew by another fault."""
+        """Have the pager read the page; after that the fault starts over, or fails."""
         fs = self.fs
         if not TRYPAGER(fs):
             return NEXT
@@ -238,7 +238,7 @@ class _Walk:
     # -- the next layer -----------------------------------------------------------------------------
 
     def next(self) -> int:
-        """Go on to the next layer; behind the last one is a page of zeros."""
+        """Go on to the next layer; behind the last one there is a page of zeros."""
         fs = self.fs
         if self.at_first:
             fs.first_m = self.m
@@ -283,7 +283,7 @@ class _Walk:
     # -- a page -------------------------------------------------------------------------------------
 
     def found(self) -> int:
-        """Copy a lower layer's page that is written to; say of one that may be written to that it may."""
+        """Copy a lower layer's page for a write, and prepare the page to be mapped writeable if it may be."""
         fs = self.fs
         m = self.m
         if m is None or not m.busy_count.bits(PBUSY_LOCKED):
@@ -308,7 +308,7 @@ class _Walk:
         return KERN_SUCCESS
 
     def _copy(self, m: VmPage) -> VmPage:
-        """Copy the page to the one that is reserved in the first object; return that."""
+        """Copy the page to the one that is reserved in the first object; return the copy."""
         fs = self.fs
         first_m = fs.first_m
         if fs.first_shared or first_m is None:
@@ -348,13 +348,13 @@ class _Walk:
     # -- the end ------------------------------------------------------------------------------------
 
     def _leave(self, result: int) -> int:
-        """End the activity on the first object, and let everything go; return `result`."""
+        """End the activity on the first object, and release everything; return `result`."""
         vm_object_pip_wakeup(self.fs.first_ba.object)
         unlock_things(self.fs)
         return result
 
     def _wait_for_memory(self) -> int:
-        """Let everything go and wait for memory; give up if the process is killed for want of it."""
+        """Release everything and wait for memory; give up if the process is being killed for it."""
         self._leave(KERN_TRY_AGAIN)
         if self.allow_nofault and curthread(self.vm.machine).td_flags & TDF_NOFAULT:
             return KERN_TRY_AGAIN

@@ -1,7 +1,7 @@
-"""The page behind an address, or of an object, for who looks at it without the process' page tables.
+"""The page behind an address or of an object, for callers that access it without mapping it.
 
 Models: vm_fault_page, vm_fault_page_quick and vm_fault_object_page of sys/vm/vm_fault.c.
-Locks: as `vm_fault` on the way.  The page comes back held, or hard-busied where that was asked for.
+Locks: on the way as `vm_fault`.  The page is returned held, or hard-busied if that was asked for.
 Deviations:
   * those of `fault`.
 """
@@ -64,7 +64,7 @@ class FaultPage(NamedTuple):
 def vm_fault_page(map: VmMap, vaddr: int, fault_type: int, fault_flags: int, may_busy: bool) -> FaultPage:
     """Return the page behind an address: held, or hard-busied if `may_busy` and it is to be written to.
 
-    What was mapped at the address is forgotten, for it may have been another page.
+    The address is unmapped, since another page may have been mapped there.
     Locks: none.  Sleeps: yes.
     """
     vm: VmSystem = map.vm
@@ -101,7 +101,7 @@ class _PageFault:
         self._type = fault_type
         self._growstack = True
         self._retry = 0
-        #: The page of memory that a device shows, held.
+        #: The page of memory that a device gives, held.
         self.shown: VmPage | None = None
         self.fs = Faultstate(self._vm, fault_flags, self._vm.fault.vm_shared_fault)
         if fault_flags & VM_FAULT_UNSWAP:
@@ -151,7 +151,7 @@ class _PageFault:
         return result
 
     def _device(self, pindex: int) -> int:
-        """Hold the page of memory that a device's function shows at the address."""
+        """Hold the page of memory that a device's function gives for the address."""
         fs = self.fs
         entry = fs.entry
         fake = fake_of_fault(self._vm, pindex)
@@ -164,7 +164,7 @@ class _PageFault:
         return KERN_FAILURE if refused else KERN_SUCCESS
 
     def success(self, may_busy: bool) -> FaultPage:
-        """Forget what is mapped at the address, let all but the page go, and return that."""
+        """Unmap the address, release everything but the page, and return that."""
         if self.shown is not None:
             return FaultPage(self.shown)
         fs = self.fs
@@ -212,7 +212,7 @@ class _FakeBacking:
         self.flags = 0
 
     def publish(self, name: str, value: int) -> None:
-        """Store to a field that nobody else sees."""
+        """Store to a field that no other CPU sees."""
         setattr(self, name, value)
 
 
@@ -254,7 +254,7 @@ def vm_fault_object_page(
 
 
 def _held(fs: Faultstate, fault_type: int) -> VmPage:
-    """Let all but the page go, and return that, held."""
+    """Release everything but the page, and return that, held."""
     m = fs.m
     unlock_things(fs)
     vm_page_hold(m)

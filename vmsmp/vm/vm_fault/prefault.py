@@ -1,7 +1,7 @@
-"""Mapping the neighbours of a page that was faulted, with new pages of zeros where there is nothing.
+"""Mapping the neighbours of a faulted page, with new pages of zeros where no layer has one.
 
 Models: vm_prefault of sys/vm/vm_fault.c.
-Locks: the map, shared; the first object's token exclusively, which is taken once more, and at most one lower
+Locks: the map, shared; the first object's token exclusively, taken recursively, and at most one lower
 object's beside it.  Pages are busied by trying only.
 Deviations: none known.
 """
@@ -55,7 +55,7 @@ PREFAULT_MAX: Final = 1024
 
 
 class Neighbours:
-    """The addresses around one, nearest first, above and below in turn, as far as both sides go on."""
+    """The addresses around one, nearest first, above and below in turn, until both sides have ended."""
 
     __slots__ = ("_addra", "_entry", "_pages", "_pause", "ends")
 
@@ -67,7 +67,7 @@ class Neighbours:
         self._pages = pages
         #: Lets others run, at every eighth try.
         self._pause = pause
-        #: Whether there is nothing more below, and above.
+        #: Whether the side below, and the side above, has ended.
         self.ends = [False, False]
 
     def __iter__(self) -> Iterator[tuple[bool, int]]:
@@ -89,7 +89,7 @@ class Neighbours:
 
 
 def prefault_pages(pmap: Pmap, entry: VmMapEntry) -> int:
-    """Return how many pages are to be tried: none for somebody else's page tables, or what is no memory."""
+    """Return how many pages to try: none for another process' page tables, or for a device."""
     vm: VmSystem = pmap.vm
     vmspace = vm.mycpu().lwp.lwp_vmspace
     mine = vmspace is not None and vmspace.vm_map.pmap is pmap
@@ -99,7 +99,7 @@ def prefault_pages(pmap: Pmap, entry: VmMapEntry) -> int:
 
 
 def vm_prefault(pmap: Pmap, addra: int, entry: VmMapEntry, prot: int, fault_flags: int) -> None:
-    """Map pages around an address that are there, or that nobody has written to yet.
+    """Map the pages around an address: resident ones, and pages of zeros that were never written to.
 
     Locks: the map, and the first object's token exclusively.  Sleeps: for the tokens of lower objects, and
     to let others run.
@@ -131,8 +131,8 @@ def vm_prefault(pmap: Pmap, addra: int, entry: VmMapEntry, prot: int, fault_flag
 class _Search:
     """The search for a page through the layers.
 
-    `lobject` is the layer it has come to, `prot` what the page may be mapped with.  `allocated`: the page is
-    new; `error`: it is busy, and not ours.
+    `lobject` is the current layer, `prot` the rights that the page may be mapped with.  `allocated`: the page
+    is new; `error`: another CPU has it busied.
     """
 
     __slots__ = ("_entry", "_index", "_object", "allocated", "error", "lobject", "prot")
@@ -147,7 +147,7 @@ class _Search:
         self.error = False
 
     def find(self) -> VmPage | None:
-        """Return the page, hard-busied unless `error`; None if it is nowhere to be had without a pager."""
+        """Return the page, hard-busied unless `error`; None if none can be found or made without a pager."""
         ba: VmMapBacking = self._entry.ba
         index, prot = self._index, self.prot
         while True:
@@ -171,7 +171,7 @@ class _Search:
             ba = below
 
     def _allocate(self, prot: int) -> VmPage | None:
-        """Return a new page of the first object, if one that may be written to is worth it."""
+        """Return a new page of the first object if the page may be mapped writeable, else None."""
         vm: VmSystem = self._object.vm
         if not (vm.fault.vm_fast_fault and prot & VM_PROT_WRITE and not vm_paging_min(vm)):
             return None
@@ -182,13 +182,13 @@ class _Search:
         return m
 
     def drop(self) -> None:
-        """Let the layer go, if it is not the first one."""
+        """Release the layer's object, if it is not the first one."""
         if self.lobject is not self._object:
             vm_object_drop(self.lobject)
 
 
 def _enter(pmap: Pmap, addr: int, m: VmPage, entry: VmMapEntry, search: _Search, fault_flags: int) -> None:
-    """Map a page that is new, or valid.  Locks: the page hard-busied, which it is not in the end."""
+    """Map a page that is new, or valid.  Locks: the page hard-busied by the caller; consumes the busy."""
     if search.allocated:
         vm_page_zero_fill(m)
         m.vm.mycpu().v_zfod += 1
@@ -209,7 +209,7 @@ def _enter(pmap: Pmap, addr: int, m: VmPage, entry: VmMapEntry, search: _Search,
 
 
 def _written(m: VmPage, entry: VmMapEntry, fault_flags: int) -> None:
-    """Say of a page that is mapped writeable by a fault that writes that it is dirty."""
+    """Mark a page as dirty if a fault that writes maps it writeable."""
     vm_set_nosync(m, entry)
     if fault_flags & VM_FAULT_DIRTY:
         vm_page_dirty(m)

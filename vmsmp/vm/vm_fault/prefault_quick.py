@@ -1,4 +1,4 @@
-"""Mapping the neighbours of a page that was faulted, as far as the first object has them.
+"""Mapping those neighbours of a faulted page that the first object has.
 
 Models: vm_prefault_quick of sys/vm/vm_fault.c.
 Locks: the map, shared; the first object's token in any mode.  A page is soft-busied to be mapped read-only,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def vm_prefault_quick(pmap: Pmap, addra: int, entry: VmMapEntry, prot: int, fault_flags: int) -> None:
-    """Map pages of the first object around an address, until one is not to be had.
+    """Map pages of the first object around an address, on each side up to the first that is missing or busy.
 
     Locks: the map, and the first object's token.  Sleeps: as `pmap_enter`.
     """
@@ -53,7 +53,7 @@ def vm_prefault_quick(pmap: Pmap, addra: int, entry: VmMapEntry, prot: int, faul
 
 
 def _soft(pmap: Pmap, addr: int, entry: VmMapEntry, obj: VmObject, pindex: int, prot: int) -> bool | None:
-    """Map a page read-only that is soft-busied only; False if it cannot be had, None if it is cached."""
+    """Map a page read-only with a soft busy; return False if it is missing or busy, None if it is cached."""
     m = vm_page_lookup_sbusy_try(obj, pindex, 0, PAGE_SIZE)
     if m is None:
         return False
@@ -67,7 +67,7 @@ def _soft(pmap: Pmap, addr: int, entry: VmMapEntry, obj: VmObject, pindex: int, 
 def _hard(
     pmap: Pmap, addr: int, entry: VmMapEntry, obj: VmObject, pindex: int, prot: int, fault_flags: int
 ) -> bool:
-    """Map a page that is hard-busied; return whether it could be had."""
+    """Map a page with a hard busy; return False if it is missing or busy."""
     m, error = vm_page_lookup_busy_try(obj, pindex, True)
     if m is None or error:
         return False

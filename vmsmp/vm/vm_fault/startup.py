@@ -1,4 +1,4 @@
-"""The numbers of the fault layer, and how it boots.
+"""The tunables of the fault layer, and how it boots.
 
 Models: the tunables and the static variables of sys/vm/vm_fault.c.
 Locks: none; each number is read when it is used.
@@ -15,9 +15,9 @@ class Faults:
     """The globals of vm_fault.c."""
 
     def __init__(self) -> None:
-        #: Above 0: print so many faults that are resolved; below 0: every one that fails.
+        #: Above 0: print that many faults that are resolved; below 0: print every fault that fails.
         self.debug_fault = 0
-        #: Whether a fault prints a letter that meets a page where reading ahead has ended.
+        #: Whether a fault on a page where reading ahead has ended prints a letter.
         self.debug_cluster = 0
         #: Whether faults lock objects shared at first.
         self.vm_shared_fault = 1

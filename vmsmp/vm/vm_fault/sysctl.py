@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _switch(name: str, attribute: str, text: str) -> Sysctl:
-    """A number of the fault layer that may be changed."""
+    """A tunable of the fault layer."""
 
     def read(vm: VmSystem) -> int:
         value: int = getattr(vm.fault, attribute)

@@ -1,10 +1,10 @@
 """Wiring the pages of an entry by faults, and unwiring what its mappings name.
 
 Models: vm_fault_wire and vm_fault_unwire of sys/vm/vm_fault.c.
-Locks: the map exclusively.  A wiring unlocks it while pages are faulted in, for a thread that has one of them
-busy may wait for the map; the range is in transition then.
+Locks: the map exclusively.  Wiring unlocks it while pages are faulted in, since a thread that has one of them
+busied may wait for the map; the range is in transition meanwhile.
 Deviations:
-  * vm_fault is called by way of `Maps.fault`, so that a scenario may have it fail.
+  * vm_fault is called through `Maps.fault`, so that a scenario can make it fail.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
 
 def vm_fault_wire(map: VmMap, entry: VmMapEntry, user_wire: bool, kmflags: int) -> int:
-    """Fault the pages of an entry in, so that they are wired; return a KERN_* code.
+    """Fault in and wire the pages of an entry; return a KERN_* code.
 
-    The first page of a kernel stack, its guard, is left out.  After an error what was wired is unwired.
+    The first page of a kernel stack, its guard, is left out.  After an error the pages wired so far are
+    unwired.
     Locks: the map exclusively, and the entry in transition; the map is unlocked meanwhile, and the entry may
     be in pieces when it is locked again.  Sleeps: yes.
     """
@@ -78,7 +79,7 @@ def vm_fault_unwire(map: VmMap, entry: VmMapEntry) -> None:
 
 
 def _of_device(entry: VmMapEntry) -> bool:
-    """Whether the pages of an entry are a device's, which are always wired; it is so while it is mapped."""
+    """Whether the pages of an entry are a device's, which are wired as long as they are mapped."""
     obj = entry.ba.object
     return (
         entry.maptype == VM_MAPTYPE_NORMAL

@@ -1,9 +1,9 @@
-"""The chains of backings of entries: attaching, copying, moving, and the end of entries.
+"""The chains of backings of entries: attaching, copying and moving them, and freeing entries.
 
 Models: vm_map_backing_attach, _detach, _replicated, _adjust_start and _adjust_end, vm_map_entry_dispose_ba,
 vm_map_entry_dispose and vm_map_entry_delete of sys/vm/vm_map.c.
-Locks: the map's lock exclusively.  What a scan of an object's backings reads changes under that list's lock,
-in one section for each element, the head first.
+Locks: the map's lock exclusively.  Fields that a scan of an object's backings reads change under the lock of
+that list, in one section for each element, the head first.
 Deviations:
   * kmalloc always has memory, after a point where it may block.
 """
@@ -80,10 +80,11 @@ def vm_map_backing_detach(entry: VmMapEntry, ba: VmMapBacking) -> None:
 
 
 def vm_map_backing_replicated(map: VmMap, entry: VmMapEntry, flags: int) -> None:
-    """Make a copied entry own its chain: copy the elements, reference and attach each.  Sleeps: yes.
+    """Give a copied entry a chain of its own: copy each element, reference its object, attach it.
 
     MAP_BACK_BASEOBJREFD: the caller's reference to the first object becomes the entry's.  MAP_BACK_CLIPPED:
-    the copy covers what the original gives up, so the object is not mapped more than before.
+    the copy covers what the original gives up, so the object is not mapped more often than before.
+    Sleeps: yes.
     """
     ba = entry.ba
     while True:
@@ -109,7 +110,7 @@ def vm_map_backing_replicated(map: VmMap, entry: VmMapEntry, flags: int) -> None
 
 
 def vm_map_backing_adjust_start(entry: VmMapEntry, start: int) -> None:
-    """Let an entry of objects begin elsewhere.  Sleeps: for the locks of their lists."""
+    """Move the start of an entry of objects.  Sleeps: for the locks of their lists."""
     if entry.maptype != VM_MAPTYPE_NORMAL:
         return
     ba: VmMapBacking | None = entry.ba
@@ -128,7 +129,7 @@ def vm_map_backing_adjust_start(entry: VmMapEntry, start: int) -> None:
 
 
 def vm_map_backing_adjust_end(entry: VmMapEntry, end: int) -> None:
-    """Let an entry of objects end elsewhere.  Sleeps: for the locks of their lists."""
+    """Move the end of an entry of objects.  Sleeps: for the locks of their lists."""
     if entry.maptype != VM_MAPTYPE_NORMAL:
         return
     ba: VmMapBacking | None = entry.ba
@@ -143,7 +144,7 @@ def vm_map_backing_adjust_end(entry: VmMapEntry, end: int) -> None:
 
 
 def vm_map_entry_dispose_ba(entry: VmMapEntry, ba: VmMapBacking | None) -> None:
-    """Free the elements of a chain from `ba` on.  Sleeps: while an object ends, for instance."""
+    """Free the elements of a chain from `ba` on.  Sleeps: in `vm_object_deallocate`, and for list locks."""
     while ba is not None:
         if ba.object is not None:
             vm_map_backing_detach(entry, ba)

@@ -1,8 +1,8 @@
-"""Writing a range of a map back to its files, and forgetting what is in memory of them.
+"""Writing a range of a map back to its files, and removing their pages from memory.
 
 Models: vm_map_clean of sys/vm/vm_map.c.
-Locks: the map shared, with its token; both are kept through all I/O, but the token is lost whenever that
-sleeps.  A vnode is locked under the object's token, which is lost while that waits.
+Locks: the map shared, and its token, through all I/O; the token is lost whenever the I/O sleeps.  A vnode is
+locked under the object's token, which is lost while the CPU waits for the vnode.
 Deviations: none known.
 """
 
@@ -85,7 +85,7 @@ def _whole(map: VmMap, entry: VmMapEntry, end: int) -> int:
 def _clean(map: VmMap, entry: VmMapEntry, start: int, end: int, *, syncio: bool, invalidate: bool) -> None:
     """Clean the parts of the range, entry by entry; each begins where the one before has ended.
 
-    Of a chain the element behind the head is cleaned, as far as its object reaches.
+    If the head of a chain has an element behind it, that one is cleaned, as far as its object reaches.
     """
     flags = OBJPC_SYNC * (syncio or invalidate) | OBJPC_INVAL * invalidate
     current: VmMapEntry | None = entry

@@ -2,9 +2,9 @@
 
 Models: vm_map_clip_start, vm_map_clip_end, vm_map_simplify_entry, vm_map_entry_allocate_object and
 vm_map_entry_partition of sys/vm/vm_map.c.
-Locks: the map exclusively; it stays locked, so callers go on with their pointers.  Every address stays
-covered by a backing on the object's list: the new one is attached before the old one is cut, and the one
-that survives is extended before its neighbour is detached.
+Locks: the map exclusively; it stays locked, so callers may keep their pointers.  Every address stays covered
+by a backing on the object's list: the new one is attached before the old one is cut, and the one that
+survives is extended before its neighbour is detached.
 Deviations: none known.
 """
 
@@ -84,16 +84,16 @@ def _vm_map_clip_end(map: VmMap, entry: VmMapEntry, address: int, reserved: Rese
 
 
 def _give_both_an_object(map: VmMap, entry: VmMapEntry) -> None:
-    """Allocate the object of an entry that is about to be cut, unless it is better left without."""
+    """Allocate the object of an entry that is about to be cut, unless the kernel delays that."""
     ba = entry.ba
     if ba.object is None and not map.system_map and VM_MAP_ENTRY_WITHIN_PARTITION(ba.start, ba.end):
         vm_map_entry_allocate_object(entry)
 
 
 def vm_map_entry_allocate_object(entry: VmMapEntry) -> None:
-    """Give an entry without one an anonymous object.  Locks: the map exclusively.  Sleeps: yes.
+    """Give an entry without an object an anonymous one.  Locks: the map exclusively.  Sleeps: yes.
 
-    Who looks at the entry can find the object before it is attached.
+    The object can be found through the entry before the backing is on its list.
     """
     ba = entry.ba
     ba.offset = 0
@@ -151,8 +151,8 @@ def vm_map_simplify_entry(map: VmMap, entry: VmMapEntry, reserved: Reserved) -> 
 def _backing_below(map: VmMap, prev: VmMapEntry | None) -> VmMapBacking | None:
     """Return what the entry before has below its head, even if it has just been disposed of.
 
-    The kernel asks this where it means the entry behind, and follows a null pointer if there is none before.
-    The memory of an entry stays an entry's, and one that was disposed of has nothing below its head.
+    The kernel tests this where it means the entry behind, and follows a null pointer if there is none before.
+    An entry's memory is only reused for entries, and one that was disposed of has nothing below its head.
     """
     vm: VmSystem = map.vm
     if prev is None:
@@ -162,7 +162,7 @@ def _backing_below(map: VmMap, prev: VmMapEntry | None) -> VmMapBacking | None:
 
 
 def _continues(before: VmMapEntry, after: VmMapEntry) -> bool:
-    """Return whether the second of two adjacent entries of one object goes on where the first ends, alike."""
+    """Return whether two adjacent entries map adjacent parts of one object in the same way."""
     return (
         (before.ba.object is None or before.ba.offset + before.ba.end - before.ba.start == after.ba.offset)
         and before.eflags == after.eflags

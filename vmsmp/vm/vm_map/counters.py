@@ -1,11 +1,10 @@
-"""How much swap and anonymous memory an address space has, by a look at its entries.
+"""How much swap and anonymous memory an address space has, counted over its entries.
 
 Models: vmspace_swap_count and vmspace_anonymous_count of sys/vm/vm_map.c.
-Locks: the map's token, not its lock: what changes the map under its lock alone may come in between.  Objects
-are looked at without a lock.  Only the first object of a chain is counted.
+Locks: the map's token, not its lock: a CPU that holds only the lock may change the map meanwhile.  Objects
+are read without a lock.  Only the first object of a chain is counted.
 Deviations:
-  * the walk goes by the addresses of the entries, which are its links; an entry that leaves the tree is left
-    by its address.
+  * the walk continues from an entry's address instead of its links, even if the entry has left the tree.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def vmspace_anonymous_count(vmspace: Vmspace) -> int:
 
 
 def _entries(map: VmMap) -> Iterator[VmMapEntry]:
-    """RB_FOREACH, with nothing but the map's token."""
+    """RB_FOREACH under the map's token alone."""
     entry: VmMapEntry | None = map.hint("rb_root").first()
     while entry is not None:
         yield entry

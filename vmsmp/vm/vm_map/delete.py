@@ -1,8 +1,8 @@
 """Removing a range from a map.
 
 Models: vm_map_delete, vm_map_remove and vm_map_entry_unwire of sys/vm/vm_map.c.
-Locks: the map exclusively; its token is taken inside.  The mappings of a range go first, its pages next, and
-its entries last, for the end of an entry may free pages.
+Locks: the map exclusively; its token is taken inside.  The mappings of a range are removed first, then its
+pages, and its entries last, since disposing of an entry may free pages.
 Deviations: none known.
 """
 
@@ -92,17 +92,17 @@ def _first(map: VmMap, start: int, reserved: Reserved) -> tuple[int, VmMapEntry 
 
 
 def vm_map_entry_unwire(map: VmMap, entry: VmMapEntry) -> None:
-    """Forget an entry's wirings and unwire its pages, which must be mapped still.  Sleeps: for busy pages."""
+    """Clear an entry's wirings and unwire its pages, which must still be mapped.  Sleeps: for busy pages."""
     entry.eflags &= ~MAP_ENTRY_USER_WIRED
     entry.wired_count = 0
     vm_fault_unwire(map, entry)
 
 
 def _remove_pages(map: VmMap, entry: VmMapEntry) -> None:
-    """Remove an entry's mappings and, where nobody else can have them, its pages.
+    """Remove an entry's mappings and, if no other entry can map them, its pages.
 
-    Addresses without an object are left to those who use them.  A submap is never removed: the kernel would
-    take the map for an object.
+    The mappings of an entry without an object stay: its users remove them.  Deleting a submap panics, since
+    the kernel would take the map for an object.
     """
     vm, ba = map.vm, entry.ba
     start, end = ba.start, ba.end
@@ -132,7 +132,7 @@ def _remove_pages(map: VmMap, entry: VmMapEntry) -> None:
 
 
 def _free_pages(obj: VmObject, first: int, last: int) -> None:
-    """Free the pages of a range of anonymous memory, unless others may map them or the object ends anyway."""
+    """Free pages of anonymous memory, unless other entries may map them or the object is freed anyway."""
     if obj.ref_count.load() == 1 or obj.type not in (OBJT_DEFAULT, OBJT_SWAP):
         return
     if obj.flags.load() & (OBJ_NOSPLIT | OBJ_ONEMAPPING) != OBJ_ONEMAPPING:

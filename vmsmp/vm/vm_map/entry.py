@@ -8,8 +8,8 @@ Locks: the map's lock, exclusively to change.  The bounds and the offset of a ba
 list change under the list's lock as well, so that a scan of that list sees all of them or none.
 Deviations:
   * `object` is the union of object, sub_map and uksmap, and `aux` that of avail_ssize, dev and map_aux.
-  * an entry, and a backing, knows its map, which the kernel is told by its callers.
-  * an entry that is used anew is a new record, so that a stale pointer to the old one is noticed.
+  * an entry, and a backing, knows its map, which kernel functions get as an argument.
+  * an entry that is reused is a new record, so that a stale pointer to the old one is noticed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vmsmp.records.word import Word
     from vmsmp.vm.vm_map.map import VmMap
 
-#: What a field of new memory says until it is filled, so that nobody counts on its being zero.
+#: The value of a field of new memory until it is filled, so that no code can rely on zeroes.
 UNDEFINED: Final[Any] = "undefined"
 
 

@@ -2,10 +2,10 @@
 
 Models: vmspace_exec and vmspace_unshare of sys/vm/vm_map.c; exec_new_vmspace of sys/kern/kern_exec.c as far
 as it is about the address space.
-Locks: the tokens of the old map and of the new one, in this order.  The old address space is given back last,
-when nobody finds it through the process any more.
+Locks: the tokens of the old map and of the new one, in this order.  The old address space is dropped last,
+when it can no longer be found through the process.
 Deviations:
-  * a process has one thread, so an exec kills no others; who looks at the process is the caller's business.
+  * a process has one thread, so an exec kills no others; the caller keeps other CPUs from using the process.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def vmspace_unshare(p: Proc) -> None:
 
 
 def exec_new_vmspace(p: Proc, vmcopy: Vmspace | None = None) -> int:
-    """Let the process begin anew, with a stack and nothing else; return a KERN_* code.
+    """Give the process an address space with a stack and nothing else; return a KERN_* code.
 
-    An address space of its own is emptied and kept; one that it shares is replaced.  With `vmcopy`, the
-    process gets a copy of that, whose stack has no pages.
-    Locks: none; the caller keeps others from looking at the process.  Sleeps: yes.
+    An address space of its own is emptied and kept; a shared one is replaced.  With `vmcopy`, the process
+    gets a copy of that, whose stack has no pages.
+    Locks: none; the caller keeps other CPUs from using the process.  Sleeps: yes.
     """
     vmspace: Vmspace = p.hint("p_vmspace")
     config = vmspace.vm.config

@@ -80,7 +80,7 @@ def vm_map_findspace(map: VmMap, start: int, length: int, align: int, flags: int
 
 
 def _is_whole(map: VmMap, start: int, length: int, align: int, flags: int) -> bool:
-    """Return whether a search from `start` on passes no hole of the map by (for a ghost)."""
+    """Return whether a search from `start` on misses no hole of the map (for the ghost of a hint)."""
     for hint in map.peek("freehint") if not flags & MAP_32BIT else ():
         if (hint.length, hint.align) == (length, align) and hint.start > start:
             return bool(hint.whole)
@@ -88,7 +88,7 @@ def _is_whole(map: VmMap, start: int, length: int, align: int, flags: int) -> bo
 
 
 def _aligned(address: int, align: int) -> int:
-    """Return the first address from there on that is aligned; beyond the last one it wraps around."""
+    """Return the first aligned address from `address` on; beyond the highest address it wraps around."""
     if align & align - 1:
         return -(-address // align) * align & ADDRESS_MASK
     mask = align - 1 & ADDRESS_MASK
@@ -96,7 +96,7 @@ def _aligned(address: int, align: int) -> int:
 
 
 def vm_map_freehint_find(map: VmMap, length: int, align: int) -> int:
-    """Return where a search for that much, aligned so, may begin.  Locks: the map exclusively."""
+    """Return where a search for that length and alignment may begin.  Locks: the map exclusively."""
     for hint in map.freehint:
         if hint.length == length and hint.align == align:
             return hint.start
@@ -104,7 +104,7 @@ def vm_map_freehint_find(map: VmMap, length: int, align: int) -> int:
 
 
 def vm_map_freehint_update(map: VmMap, start: int, length: int, align: int, *, whole: bool = False) -> None:
-    """Note where a search for that much, aligned so, ended.  Locks: the map exclusively."""
+    """Note where a search for that length and alignment ended.  Locks: the map exclusively."""
     hints = map.changing("freehint")
     for hint in hints:
         if hint.length == length and hint.align == align:
@@ -125,10 +125,10 @@ def vm_map_freehint_hole(map: VmMap, start: int, length: int) -> None:
 def vm_map_find(
     map: VmMap, address: int, length: int, align: int, fitit: bool, what: Mapping
 ) -> tuple[int, int]:
-    """Map `length` bytes somewhere from `address` on, or (not `fitit`) just there.
+    """Map `length` bytes somewhere from `address` on (`fitit`), or exactly there.
 
-    Return KERN_SUCCESS, or an error, and the address.  The reference to the object is the caller's again if
-    it fails.  Locks: none; takes the map exclusively, and holds the object shared.  Sleeps: yes.
+    Returns: KERN_SUCCESS or an error, and the address.  After an error the caller still has its reference to
+    the object.  Locks: none; takes the map exclusively, and holds the object shared.  Sleeps: yes.
     """
     vm = map.vm
     if what.maptype == VM_MAPTYPE_UKSMAP:
@@ -158,16 +158,16 @@ def vm_map_find(
 
 
 def _whose(vm: VmSystem, dev: Any) -> Any:
-    """Return the process or thread that a device's mapping is about, or None."""
+    """Return the process or thread that a device's mapping shows, or None."""
     if dev.minor == UPMAP:
         return vm.mycpu().proc
     return vm.mycpu().lwp if dev.minor == LPMAP else None
 
 
 def vm_map_hint(vm: VmSystem, space: Any, address: int, data_limit: int | None = None) -> int:
-    """Return where mmap begins to look for room, if asked for it at `address`: behind the data.
+    """Return where mmap looks for room: at `address` if that is clear of text and data, else behind the data.
 
-    `space` is the process' address space, whose text and data are known; `data_limit` its RLIMIT_DATA.
+    `space` is the process' address space, with its text and data; `data_limit` is its RLIMIT_DATA.
     Locks: none.
     """
     dsiz = vm.config.maxdsiz if data_limit is None else data_limit

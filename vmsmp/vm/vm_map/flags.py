@@ -102,7 +102,7 @@ MAP_ENTRY_PARTITION_MASK: Final = MAP_ENTRY_PARTITION_SIZE - 1
 UKSMAPOP_ADD: Final = 1
 UKSMAPOP_REM: Final = 2
 UKSMAPOP_FAULT: Final = 3
-#: Minors of the devices whose mappings concern a process, the kernel, or a thread.
+#: Minors of the devices whose mappings show a process, the kernel, or a thread.
 UPMAP: Final = 5
 KPMAP: Final = 6
 LPMAP: Final = 7
@@ -179,7 +179,7 @@ KM_STACK: Final = 0x0004
 KM_NOTLBSYNC: Final = 0x0008
 KM_CPU_SPEC: Final = 0x0010
 KM_CPU_SHIFT: Final = 16
-#: Of an allocation of kernel memory.
+#: Flags of an allocation of kernel memory.
 M_NOWAIT: Final = 0x0001
 M_WAITOK: Final = 0x0002
 M_ZERO: Final = 0x0100
@@ -198,7 +198,7 @@ VMSPACE_HOLDEXIT: Final = 0x80000000
 
 VM_MAP_FFCOUNT: Final = 4
 VM_MAP_FFMASK: Final = VM_MAP_FFCOUNT - 1
-#: Entries that an operation reserves; an initial debt of each CPU of twice as many stays behind for zalloc.
+#: Entries that an operation reserves; each CPU starts with a debt of twice as many, which zalloc keeps.
 MAP_RESERVE_COUNT: Final = 4
 MAP_RESERVE_SLOP: Final = 512
 MAP_RESERVE_HYST: Final = 448

@@ -1,14 +1,14 @@
-"""Copying an address space for a new process: entries that are shared, copied on write, or left out.
+"""Copying an address space for a new process: entries are shared, copied on write, or left out.
 
 Models: vmspace_fork, vmspace_fork_normal_entry, vmspace_fork_uksmap_entry and vm_map_copy_entry of
 sys/vm/vm_map.c.
-What is copied on write is made read-only in the old address space, and both entries are marked: whoever
-writes first puts an object of his own in front of what both see.
-Locks: the old map's token and lock exclusively from the beginning to the end, so that no fault and no change
-of that map comes in between; the new map's inside, which nobody else can find yet.
-What the kernel does oddly is kept: the new map's size is the old one's, whatever was left out; an entry that
-somebody has in transition is copied as it is; and the reference to the object of a wired entry that is copied
-stays with nobody.
+Memory that is copied on write is made read-only in the old address space, and both entries are marked: the
+process that writes first puts an object of its own in front of the shared one.
+Locks: the old map's token and lock exclusively from beginning to end, so that no fault and no change of that
+map comes in between; inside them the new map's, which no other CPU can find yet.
+Oddities of the kernel are kept: the new map's size is the old one's, whatever was left out; an entry that
+another CPU has in transition is copied as it is; and a reference to the object of a wired entry that is
+copied is leaked.
 Deviations:
   * pmap_copy does nothing, as in the kernel.
 """
@@ -62,7 +62,7 @@ def vmspace_fork(vm1: Vmspace, p2: Proc | None, lp2: Lwp | None) -> Vmspace:
     """Return a copy of the address space with one reference, for process `p2` and its first thread `lp2`.
 
     Locks: takes the old map's token and lock, and inside them the new map's.
-    Sleeps: for all of them, for memory, and in what copying an entry sleeps for; the old map stays locked.
+    Sleeps: for them, for memory, and as copying an entry does; the old map stays locked.
     """
     vm: VmSystem = vm1.vm
     old = vm1.vm_map
@@ -95,9 +95,9 @@ def vmspace_fork(vm1: Vmspace, p2: Proc | None, lp2: Lwp | None) -> Vmspace:
 
 
 def vmspace_fork_normal_entry(old: VmMap, new: VmMap, entry: VmMapEntry, reserved: Reserved) -> None:
-    """Share an entry of objects with the new map, copy it, or leave it out, as it is to be inherited.
+    """Share an entry of objects with the new map, copy it, or leave it out, according to its inheritance.
 
-    A chain that is long, or that the first object has all pages of, is cut before.
+    A chain that is long, or whose first object has all its pages, is cut off before.
     Locks: both maps exclusively.  Sleeps: for memory, tokens, pages and the locks of backing lists.
     """
     if entry.ba.backing_ba is not None and _may_collapse(entry):
@@ -125,7 +125,7 @@ def _may_collapse(entry: VmMapEntry) -> bool:
 
 
 def _collapse(old: VmMap, entry: VmMapEntry) -> None:
-    """Have all pages of the entry in an object of its own, and let go of the objects behind that one."""
+    """Bring all pages of the entry into an object of its own, and release the objects behind that one."""
     if entry.eflags & MAP_ENTRY_NEEDS_COPY:
         vm_map_entry_shadow(entry)
     if entry.ba.object is None:
@@ -138,7 +138,7 @@ def _collapse(old: VmMap, entry: VmMapEntry) -> None:
 
 
 def _share_entry(new: VmMap, entry: VmMapEntry, reserved: Reserved) -> None:
-    """Let both maps see the same object, which is there before it is shared and nobody else's."""
+    """Let both maps use the same object, which is first allocated or shadowed if it must be."""
     if entry.ba.object is None:
         vm_map_entry_allocate_object(entry)
     if entry.eflags & MAP_ENTRY_NEEDS_COPY:
@@ -158,10 +158,11 @@ def _clone(new: VmMap, entry: VmMapEntry, reserved: Reserved) -> VmMapEntry:
 
 
 def vm_map_copy_entry(src_map: VmMap, dst_map: VmMap, src: VmMapEntry, dst: VmMapEntry) -> None:
-    """Let whoever writes first copy what both entries see, and make it read-only where it is mapped.
+    """Mark both entries to be copied on write, and make the source's mappings read-only.
 
-    Memory that needs a copy already is mapped read-only already.  Wired memory stays writeable: it is copied.
-    Locks: both maps exclusively.  Sleeps: for page tables, or for what copying sleeps for.
+    If the source needs a copy already, its mappings are read-only already.  Wired memory is copied at once,
+    and stays writeable.
+    Locks: both maps exclusively.  Sleeps: for page tables, or as copying the pages does.
     """
     vm: VmSystem = src_map.vm
     if dst.maptype != VM_MAPTYPE_NORMAL:
@@ -189,7 +190,7 @@ def vm_map_copy_entry(src_map: VmMap, dst_map: VmMap, src: VmMapEntry, dst: VmMa
 def vmspace_fork_uksmap_entry(
     p2: Proc | None, lp2: Lwp | None, new: VmMap, entry: VmMapEntry, reserved: Reserved
 ) -> None:
-    """Copy an entry of a device for the new process; what shows a thread only if that goes there, too.
+    """Copy an entry of a device for the new process; one that shows a thread only if `lp2` has its id.
 
     Locks: both maps exclusively; the device's function takes its own.
     """
@@ -206,7 +207,7 @@ def vmspace_fork_uksmap_entry(
 
 
 def _shown(minor: int | None, shown: Any, p2: Proc | None, lp2: Lwp | None) -> Any:
-    """Return the process or thread that a device's entry of the new map is about, or None."""
+    """Return the process or thread that a device's entry of the new map shows, or None."""
     if minor == UPMAP:
         return p2
     if minor == LPMAP:

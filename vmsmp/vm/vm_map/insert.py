@@ -65,7 +65,7 @@ _PROTO_EFLAGS: Final = (
 
 
 class Mapping(NamedTuple):
-    """What a range is mapped to and how: the arguments of an insertion beside the range.
+    """What a range maps and how: the arguments of an insertion besides the range.
 
     `object` is a VmObject, a function of a device (UKSMAP) or None; `aux` is the device.
     """
@@ -84,7 +84,7 @@ class Mapping(NamedTuple):
 def vm_map_insert(map: VmMap, reserved: Reserved, start: int, end: int, what: Mapping) -> int:
     """Map the range from `start` up to `end`; return KERN_SUCCESS, _INVALID_ADDRESS or _NO_SPACE.
 
-    The entry before is extended, or its object used, if that maps the same thing.
+    If the entry before can be extended over the range, it is; or else the new entry may share its object.
     Locks: the map exclusively, and the object's token; the caller's reference to the object becomes the
     entry's.  Sleeps: yes, so tokens are lost.
     """
@@ -137,7 +137,7 @@ def vm_map_insert(map: VmMap, reserved: Reserved, start: int, end: int, what: Ma
 
 
 def _coalesces(prev: VmMapEntry, what: Mapping, eflags: int, start: int, end: int) -> bool:
-    """Return whether the entry before may go on with the range.  Sleeps: while its object is made ready."""
+    """Return whether the object of the entry before can grow over the range.  Sleeps: in `coalesce`."""
     ba = prev.ba
     return (
         prev.eflags == eflags
@@ -183,7 +183,7 @@ def _fill(map: VmMap, entry: VmMapEntry, start: int, end: int, what: Mapping, ef
 
 
 def _prefault(map: VmMap, what: Mapping) -> None:
-    """Enter the object's pages, which this machine does not do, with the object let go of meanwhile."""
+    """Enter the object's pages, which is a no-op on this machine, with the object released meanwhile."""
     vm, obj = map.vm, what.object
     if obj is not None and vm.map.map_relock_enable and what.cow & COWF_PREFAULT_RELOCK:
         vm_object_lock_swap(vm)

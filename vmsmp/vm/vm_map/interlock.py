@@ -1,11 +1,11 @@
-"""Range interlocks: who has one keeps out all others whose range overlaps.
+"""Range interlocks: the owner of one keeps out all others whose range overlaps.
 
 Models: struct vm_map_ilock, vm_map_interlock and vm_map_deinterlock of sys/vm/vm_map.c.
 Locks: the map's `ilock_spin`, a leaf, for the list and the flags of what is on it.  A waiter sleeps on the
 interlock that is in its way, without the spinlock.
 Deviations:
-  * an interlock is a record of its own instead of memory on its owner's stack; once it is off the list
-    nobody may touch it but its owner.
+  * an interlock is a record of its own instead of memory on its owner's stack; once it is off the list only
+    its owner may touch it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def vm_map_ilock(vm: VmSystem) -> VmMapIlock:
 def vm_map_interlock(map: VmMap, il: VmMapIlock, ran_beg: int, ran_end: int) -> None:
     """Take the range for the caller.  Sleeps: while another interlock overlaps it; tokens are lost.
 
-    Locks: takes ilock_spin; every sleep begins the search anew.
+    Locks: takes ilock_spin; after every sleep the search starts over.
     """
     il.flags = 0
     il.ran_beg = ran_beg
@@ -97,7 +97,7 @@ def vm_map_interlock(map: VmMap, il: VmMapIlock, ran_beg: int, ran_end: int) -> 
 def vm_map_deinterlock(map: VmMap, il: VmMapIlock) -> None:
     """Give the range back, and wake those who wait for it.
 
-    Locks: takes ilock_spin.  The flag is read after the interlock has left the list: nobody sets it any more.
+    Locks: takes ilock_spin.  The flag is read after the interlock has left the list, when no CPU can set it.
     Panics if the interlock is not the map's.
     """
     map.ilock_spin.acquire()

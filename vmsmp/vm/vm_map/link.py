@@ -1,8 +1,8 @@
 """Entries in a map's tree: looking one up, linking and unlinking.
 
 Models: vm_map_lookup_entry, vm_map_entry_link and vm_map_entry_unlink of sys/vm/vm_map.c.
-Locks: the map's lock, in any mode to look one up, exclusively to link or unlink.  Who walks the tree with
-the map's token alone can miss that one comes or goes, so each is a visible operation.
+Locks: the map's lock, in any mode to look one up, exclusively to link or unlink.  A walk of the tree under
+the map's token alone can miss a link or an unlink, so each is a visible operation.
 Deviations: none known.
 """
 
@@ -30,7 +30,7 @@ def vm_map_entry_after(map: VmMap, entry: VmMapEntry | None) -> VmMapEntry | Non
 
 
 def vm_map_entry_link(map: VmMap, entry: VmMapEntry) -> None:
-    """Put an entry into the tree; a panic if another one has the same start."""
+    """Put an entry into the tree; panic if another one has the same start."""
     ASSERT_VM_MAP_LOCKED(map)
     tree = map.changing("rb_root")
     map.publish("rb_root", tree)
@@ -41,7 +41,7 @@ def vm_map_entry_link(map: VmMap, entry: VmMapEntry) -> None:
 
 
 def vm_map_entry_unlink(map: VmMap, entry: VmMapEntry) -> None:
-    """Take an entry out of the tree; a panic if it is in transition."""
+    """Take an entry out of the tree; panic if it is in transition."""
     ASSERT_VM_MAP_LOCKED(map)
     if entry.in_transition:
         map.vm.panic("vm_map_entry_unlink: attempt to mess with locked entry!")

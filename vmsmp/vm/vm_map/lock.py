@@ -35,18 +35,18 @@ def ASSERT_VM_MAP_LOCKED(map: VmMap) -> None:
 
 
 def vm_map_timestamp_bump(map: VmMap) -> None:
-    """Count one exclusive section more.  Locks: the map exclusively."""
+    """Count one more exclusive section.  Locks: the map exclusively."""
     map.timestamp = map.timestamp + 1 & _U32
 
 
 def vm_map_lock(map: VmMap) -> None:
-    """Lock the map exclusively.  Sleeps: while contended.  A panic if this CPU has it already."""
+    """Lock the map exclusively.  Sleeps: while contended.  Panics if this CPU has it already."""
     map.lock.acquire()
     vm_map_timestamp_bump(map)
 
 
 def vm_map_unlock(map: VmMap) -> None:
-    """Unlock the map, in whatever mode it is locked."""
+    """Unlock the map, in either mode."""
     if has(map.vm.engine.current, map.lock, EXCLUSIVE):
         _section_ends(map)
     map.lock.lock(LK_RELEASE)
@@ -66,14 +66,14 @@ def vm_map_lock_read_try(map: VmMap) -> int:
 
 
 def vm_map_lock_read_to(map: VmMap) -> int:
-    """Lock the map shared unless that takes a tenth of a second; return 0 or an error number."""
+    """Lock the map shared, or give up after a tenth of a second; return 0 or an error number."""
     return map.lock.lock(LK_SHARED | LK_TIMELOCK)
 
 
 def vm_map_lock_upgrade(map: VmMap) -> int:
-    """Turn a shared lock into an exclusive one with nobody in between; return 0 or an error number.
+    """Turn a shared lock into an exclusive one without releasing it; return 0 or an error number.
 
-    If another CPU upgrades already, the shared lock is lost.  Sleeps: until all others have left.
+    If another CPU is upgrading already, the shared lock is lost.  Sleeps: until all others have unlocked.
     """
     error = map.lock.lock(LK_EXCLUPGRADE)
     if not error:
@@ -82,20 +82,20 @@ def vm_map_lock_upgrade(map: VmMap) -> int:
 
 
 def vm_map_lock_downgrade(map: VmMap) -> None:
-    """Turn an exclusive lock into a shared one with nobody in between."""
+    """Turn an exclusive lock into a shared one without releasing it."""
     _section_ends(map)
     map.lock.downgrade()
 
 
 def _section_ends(map: VmMap) -> None:
-    """Show the map to checkers: others can see it from now on."""
+    """Report the end of an exclusive section to checkers: from now on others can see the map."""
     for hook in map.vm.hooks.event:
         hook(map.vm.engine.current, MapSectionEnds(map))
     map.ended_at = map.timestamp
 
 
 def VM_MAP_RANGE_CHECK(map: VmMap, start: int, end: int) -> tuple[int, int]:
-    """Return the range, clamped to the map's bounds; one that is inside out becomes empty."""
+    """Return the range, clamped to the map's bounds; one that ends before its start becomes empty."""
     start = max(start, map.min_addr)
     end = min(end, map.max_addr)
     return min(start, end), end

@@ -1,9 +1,9 @@
-"""From an address to the object, index and protection of its page, up to where a fault begins.
+"""Looking up an address for a fault: its entry, and the object, index and protection of its page.
 
 Models: vm_map_lookup and vm_map_lookup_done of sys/vm/vm_map.c.
-Locks: none at first.  The map is locked shared, or exclusively once something had to change; a success leaves
-it locked shared.  Where an upgrade is refused, or a transition was waited for, all begins anew, but for what
-was asked for: that stays as the round before has left it.
+Locks: none on entry.  The map is locked shared, or exclusively if the entry has to change; a success returns
+with it locked shared.  If an upgrade fails, or after a wait for a transition, the lookup starts over, but its
+`fault_type` stays as the attempt before has left it.
 Deviations:
   * no page tables with emulated accessed and modified bits.
 """
@@ -56,11 +56,11 @@ TDF_NOFAULT: Final = 0x10000000
 
 
 class Lookup(NamedTuple):
-    """What a lookup has found: KERN_SUCCESS, the map that is locked shared, and the page's place there.
+    """What a lookup has found: KERN_SUCCESS, the map, locked shared, and the page's place there.
 
     `prot` are the rights that a mapping of the page may have, `wflags` FW_WIRED and FW_DIDCOW.  The page is
-    looked for in the objects of `ba` and of the elements behind it; `pcount` pages of the entry are left.
-    A failure has a KERN_* code, and nothing else means anything.
+    looked for in the objects of `ba` and of the backings behind it; `pcount` pages of the entry are left.
+    After a failure `rv` is its KERN_* code, and the other fields mean nothing.
     """
 
     rv: int
@@ -77,7 +77,7 @@ def vm_map_lookup(map: VmMap, vaddr: int, fault_typea: int) -> Lookup:
     """Find what is mapped at `vaddr`, and prepare the entry for that kind of access.
 
     A write to an entry that needs a copy gives it an object of its own; an entry without an object gets one.
-    Locks: none; a success leaves the map of the result locked shared.
+    Locks: none; on success the map of the result is locked shared.
     Sleeps: for entries, the map, a transition, and what shadowing sleeps for.
     """
     gd = map.vm.mycpu()
@@ -106,7 +106,7 @@ def vm_map_lookup_done(map: VmMap, _entry: VmMapEntry | None, count: Reserved | 
 
 
 class _Lookup:
-    """A lookup under way.  `fault_type` is kept when it begins anew."""
+    """A lookup in progress.  `fault_type` keeps its value when the lookup starts over."""
 
     __slots__ = (
         "_count",
@@ -190,14 +190,14 @@ class _Lookup:
         return KERN_SUCCESS
 
     def _upgrade(self) -> bool:
-        """Have the map locked exclusively; False if it was lost on the way and all must begin anew."""
+        """Lock the map exclusively; return False if its lock was lost meanwhile: all must start over."""
         if self.use_read_lock:
             self.use_read_lock = False
             return not vm_map_lock_upgrade(self.map)
         return True
 
     def _partition(self, entry: VmMapEntry) -> bool:
-        """Cut the partition of the address out of a large entry; False if a transition was waited for."""
+        """Cut the address's partition out of a large entry; return False after a wait for a transition."""
         map = self.map
         vm = map.vm
         if (

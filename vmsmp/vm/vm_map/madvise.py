@@ -1,4 +1,4 @@
-"""Advice on a range of a map: what its owner will do with it.
+"""Advice on a range of a map: how its owner is going to use it.
 
 Models: vm_map_madvise of sys/vm/vm_map.c.
 Locks: advice that changes entries takes the map's lock exclusively, advice on pages shared; a range that is
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_map.map import VmMap
     from vmsmp.vm.vm_map.supply import Reserved
 
-#: By advice that changes entries: the flags that it clears and those that it sets.
+#: For each advice that changes entries: the flags that it clears and those that it sets.
 _CHANGES: Final = {
     MADV_NORMAL: (MAP_ENTRY_BEHAV_MASK, MAP_ENTRY_BEHAV_NORMAL),
     MADV_SEQUENTIAL: (MAP_ENTRY_BEHAV_MASK, MAP_ENTRY_BEHAV_SEQUENTIAL),
@@ -69,8 +69,8 @@ _OF_PAGES: Final = (MADV_INVAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE)
 def vm_map_madvise(map: VmMap, start: int, end: int, behav: int, _value: int = 0) -> int:
     """Follow the advice for a range; return 0 or EINVAL.
 
-    Locks: takes the map's, by the kind of advice.  Sleeps: for entries and the map, and then for what
-    clipping sleeps for, or for pages and overlapping interlocks.
+    Locks: takes the map's, exclusively or shared, by the kind of advice.  Sleeps: for entries and the map,
+    and then as clipping does, or for pages and overlapping interlocks.
     """
     vm: VmSystem = map.vm
     count = vm_map_entry_reserve(vm, MAP_RESERVE_COUNT)
@@ -114,7 +114,7 @@ def _change(map: VmMap, entry: VmMapEntry | None, end: int, behav: int, count: R
 
 
 def _advise(map: VmMap, entry: VmMapEntry | None, start: int, end: int, behav: int) -> None:
-    """Advise on the pages of the entries from `entry` on, as far as they are in the range; clip none."""
+    """Advise on the pages of the range, from `entry` on; no entry is clipped."""
     while entry is not None and entry.ba.start < end:
         if entry.maptype == VM_MAPTYPE_NORMAL:
             use_start = max(entry.ba.start, start)
@@ -128,7 +128,7 @@ def _advise(map: VmMap, entry: VmMapEntry | None, start: int, end: int, behav: i
 
 
 def _invalidate(map: VmMap, start: int, end: int) -> None:
-    """Forget the mappings of a range; nobody else who interlocks it works on it meanwhile."""
+    """Remove the mappings of a range, with the range interlocked."""
     if not (VM_MIN_USER_ADDRESS <= start <= end <= VM_MAX_USER_ADDRESS):
         map.vm.panic("vm_map_madvise: invalidation outside of user addresses")
     ilock = vm_map_ilock(map.vm)

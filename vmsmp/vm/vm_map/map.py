@@ -1,9 +1,9 @@
-"""struct vm_map and what it starts with; the legend of its locks.
+"""struct vm_map, its initialization, and the legend of its locks.
 
 Models: sys/vm/vm_map.h; vm_map_init of sys/vm/vm_map.c.
 Locks: the map's lock (lockmgr) protects everything but the list of range interlocks, which has a spinlock.
-The token serializes softly: it is lost at every blocking point.
-The lock is also the channel on which those sleep who wait for a transition to end.
+The token serializes only between blocking points: it is lost at each of them.
+The lock is also the sleep ident of threads that wait for a transition to end.
 Deviations:
   * the address of a map and that of its lock are one; here the lock stands for both.
 """
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 class VmMapFreehint:
     """struct vm_map_freehint: no hole that fits `length` and `align` begins below `start`.
 
-    That is promised if the search began with the map, or with a promise: `whole` (a ghost).
+    That is certain if the search that made the hint began at the map's start, or at another certain hint:
+    then it is `whole` (a ghost).
     """
 
     __slots__ = ("align", "length", "start", "whole")

@@ -2,8 +2,8 @@
 
 Models: the refill of mapentzone by zget of sys/vm/vm_zone.c (ZONE_SPECIAL), with kmem_alloc3 of
 sys/vm/vm_kern.c.
-Locks: the kernel's map exclusively, which the CPU must not have: an operation on it reserves its entries
-first.  It needs entries itself, which come from those that stay behind.
+Locks: takes the kernel's map exclusively, so the CPU must not hold it: an operation on that map reserves its
+entries first.  The refill needs entries itself, and takes them from the CPU's permanent ones.
 Deviations:
   * the addresses are mapped, and the memory behind them is there: no pages are allocated and wired.
 """
@@ -28,7 +28,7 @@ from vmsmp.vm.vm_page.flags import PAGE_SIZE
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
 
-#: Bytes of an entry, and available entries that the CPU is given before the zone gets the rest.
+#: Bytes of an entry, and how many entries the CPU gets before the zone gets the rest.
 ENTRY_SIZE: Final = 192
 _READY: Final = 2
 

@@ -1,4 +1,4 @@
-"""Changing and asking the rights and the inheritance of a range.
+"""Changing and testing the protection of a range, and setting its inheritance.
 
 Models: vm_map_protect, vm_map_inherit and vm_map_check_protection of sys/vm/vm_map.c.
 Locks: the map, exclusively to change; the map's token is not taken.  Entries in transition are changed like
@@ -101,7 +101,7 @@ def _may_protect(map: VmMap, first: VmMapEntry | None, end: int, new_prot: int) 
 
 
 def _file_is_written(vp: Vnode | None) -> None:
-    """Note that a file may be written from now on, unless its lock is not to be had at once."""
+    """Note that a file may be written from now on, if its lock can be taken without waiting."""
     if vp is not None and vp.v_lock.lock(LK_EXCLUSIVE | LK_NOWAIT) == 0:
         vp.v_lastwrite_ts = vp.vm.machine.ticks
         vsetflags(vp, VLASTWRITETS)
@@ -109,7 +109,7 @@ def _file_is_written(vp: Vnode | None) -> None:
 
 
 def _protect_entry(map: VmMap, entry: VmMapEntry, new_prot: int, set_max: bool) -> None:
-    """Give an entry these rights, and take those away that its mappings have too many."""
+    """Give an entry these rights, and take away those of its mappings that exceed them."""
     old = entry.protection
     if set_max:
         entry.max_protection.store(new_prot)
@@ -122,7 +122,7 @@ def _protect_entry(map: VmMap, entry: VmMapEntry, new_prot: int, set_max: bool) 
 
 
 def vm_map_inherit(map: VmMap, start: int, end: int, value: int) -> int:
-    """Say what a child gets of the range; return KERN_SUCCESS or KERN_INVALID_ARGUMENT.
+    """Set how a child inherits the range; return KERN_SUCCESS or KERN_INVALID_ARGUMENT.
 
     Locks: none; takes the map exclusively.  Sleeps: yes.
     """
@@ -144,7 +144,7 @@ def vm_map_inherit(map: VmMap, start: int, end: int, value: int) -> int:
 
 
 def vm_map_check_protection(map: VmMap, start: int, end: int, prot: int, have_lock: bool) -> bool:
-    """Return whether the whole range is mapped with these rights; none asks whether it is mapped.
+    """Return whether the whole range is mapped with these rights, or mapped at all for VM_PROT_NONE.
 
     Locks: the map in any mode (`have_lock`), or none; takes it shared.  Sleeps: for it.
     """

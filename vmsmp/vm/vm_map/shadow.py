@@ -1,4 +1,4 @@
-"""Putting an object of its own in front of what an entry shares with others.
+"""Putting a private object in front of an object that an entry shares.
 
 Models: vm_map_entry_shadow of sys/vm/vm_map.c.
 Locks: the map exclusively throughout; the source's token shared, the new object's exclusively.  The source
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _is_shared(source: VmObject) -> bool:
-    """Return whether anybody else may look at the object: a hint, read without its token."""
+    """Return whether another entry may use the object: a hint, read without its token."""
     return (
         source.hint("type") == OBJT_VNODE
         or source.ref_count.load() != 1
@@ -36,7 +36,7 @@ def _is_shared(source: VmObject) -> bool:
 
 
 def vm_map_entry_shadow(entry: VmMapEntry) -> None:
-    """Put a new object, which writes go to, in front of the entry's if anybody else may see that one.
+    """Put a new object, which writes go to, in front of the entry's, if others may use that one.
 
     Locks: the map exclusively.  Sleeps: for memory, tokens and the locks of both backing lists.
     """
@@ -50,7 +50,7 @@ def vm_map_entry_shadow(entry: VmMapEntry) -> None:
 
 
 def _put_in_front(entry: VmMapEntry, source: VmObject) -> None:
-    """The head leaves the list of the source before its contents move to the element behind it."""
+    """Move the head's contents to a new element behind it; first the head leaves the source's list."""
     vm = entry.vm
     vm.pause_tokens("kmalloc")
     ba = new_backing(entry.map)

@@ -1,11 +1,11 @@
 """Stacks: an entry that grows down into the room below it as it is used.
 
 Models: vm_map_stack and vm_map_growstack of sys/vm/vm_map.c.
-`aux` of an entry that may grow is how many bytes it still may (`avail_ssize`).
-Locks: a stack is made under the map's lock exclusively.  It grows under an upgraded lock; where the upgrade
-is refused all begins anew under an exclusive one.  The limits are read without locks.
+`aux` of an entry that may grow is the number of bytes by which it still may (`avail_ssize`).
+Locks: a stack is made under the map's lock exclusively.  It grows under an upgraded lock; if the upgrade
+fails, the growth starts over under an exclusive one.  The limits are read without locks.
 Deviations:
-  * the process has one thread with an address space of its own at a time: the running CPU's.
+  * a process has one thread, that of the running CPU.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 def vm_map_stack(
     map: VmMap, addrbos: int, max_ssize: int, flags: int, prot: int, max: int, cow: int
 ) -> tuple[int, int]:
-    """Make a stack of `max_ssize` bytes, whose top is mapped; return a KERN_* code and its bottom.
+    """Make a stack of up to `max_ssize` bytes and map its top; return a KERN_* code and its bottom.
 
-    Without MAP_FIXED and MAP_TRYFIXED, look for room from `addrbos` on.
+    Without MAP_FIXED or MAP_TRYFIXED, look for room from `addrbos` on.
     Locks: takes the map's exclusively.  Sleeps: for entries, the map and its token.
     """
     vm = map.vm
@@ -102,7 +102,7 @@ def _insert(map: VmMap, count: Reserved, start: int, end: int, prot: int, max: i
 def _made(
     map: VmMap, count: Reserved, prev: VmMapEntry | None, start: int, end: int, wrong: str
 ) -> VmMapEntry:
-    """Return the entry that was inserted behind `prev`, cut off from it if the two were made one."""
+    """Return the new entry behind `prev`, clipped off if they were joined; panic if its bounds are wrong."""
     if prev is not None:
         vm_map_clip_end(map, prev, start, count)
     made = vm_map_entry_after(map, prev)
@@ -115,9 +115,9 @@ def _made(
 def vm_map_growstack(map: VmMap, addr: int) -> int:
     """Let a stack grow down to `addr`; return a KERN_* code.
 
-    KERN_SUCCESS also means that no stack is to grow there: the address is mapped, or in no stack's room.
-    Locks: takes the map's, shared at first.  Sleeps: for entries and the map, and with it exclusively locked
-    for its token.
+    KERN_SUCCESS also means that no stack has to grow: the address is mapped, or in no stack's room.
+    Locks: takes the map's, shared at first.  Sleeps: for entries and the map, and for its token with the map
+    locked exclusively.
     """
     vm: VmSystem = map.vm
     lp = vm.mycpu().lwp
@@ -150,7 +150,7 @@ class _Growth:
         self._use_read_lock = True
 
     def attempt(self, addr: int) -> int | None:
-        """Retry: lock the map and go through all steps; None if it was lost and must be tried again."""
+        """Retry: lock the map and go through all steps; None if the lock was lost and all must start over."""
         map = self._map
         if self._use_read_lock:
             vm_map_lock_read(map)
@@ -162,7 +162,7 @@ class _Growth:
         stack = vm_map_entry_after(map, prev)
         if stack is None:
             return KERN_SUCCESS
-        # the address of a device, read as a size, is beyond any stack
+        # of a device's entry, `aux` is the device: its address, taken for a size, exceeds any stack
         avail: int = stack.aux if stack.maptype != VM_MAPTYPE_UKSMAP else 0
         start: int = stack.ba.start
         end = prev.ba.end if prev is not None else start - avail
@@ -189,7 +189,7 @@ class _Growth:
         return self._grow(prev, stack, addr, is_procstack=is_procstack)
 
     def _allowed(self, grow_amount: int, avail: int, *, is_procstack: bool) -> int | None:
-        """Return by how much the stack is to grow, as far as the limits go; None if they forbid it."""
+        """Return by how much the stack grows within the limits; None if they forbid it."""
         used = self._vmspace.vm_ssize << PAGE_SHIFT
         limit = self._p.hint("rlim_stack") if is_procstack else None
         if limit is not None and used + grow_amount > limit:
@@ -203,14 +203,14 @@ class _Growth:
         return grow_amount
 
     def _upgrade(self) -> bool:
-        """Have the map locked exclusively; False if it was lost on the way."""
+        """Lock the map exclusively; return False if its lock was lost meanwhile."""
         if self._use_read_lock:
             self._use_read_lock = False
             return not vm_map_lock_upgrade(self._map)
         return True
 
     def _grow(self, prev: VmMapEntry | None, stack: VmMapEntry, addr: int, *, is_procstack: bool) -> int:
-        """Map the new part as an entry of its own below the stack's; it is what may grow from now on."""
+        """Map the new part as an entry of its own below the stack's; from now on that one may grow."""
         map, count = self._map, self._count
         rv = _insert(map, count, addr, stack.ba.start, VM_PROT_ALL, VM_PROT_ALL, 0)
         if rv == KERN_SUCCESS:

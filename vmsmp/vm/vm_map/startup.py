@@ -46,7 +46,7 @@ class Maps:
         self.vmspaces = Vmspaces(vm)
         self.supplies: RecordPool[VmMapEntrySupply] = vm.pool(VmMapEntrySupply, ops.MAX_CPUS)
         self.mapentzone = VmZone(vm, "mapentzone", config.map_entries, mapentzone_refill)
-        #: vm_fault, which wires by way of here, for it calls what wires itself (a stack that grows).
+        #: vm_fault: wiring calls it through this attribute, since a fault may wire, too (a stack that grows).
         self.fault: Callable[[VmMap, int, int, int], int] = vm_fault
         self.randomize_mmap = 0
         self.map_relock_enable = 1

@@ -1,7 +1,7 @@
-"""A map inside another one.
+"""Mapping a map inside another one.
 
 Models: vm_map_submap of sys/vm/vm_map.c.
-Locks: takes the lock of the map that is to have it exclusively.
+Locks: takes the outer map's lock exclusively.
 Deviations: none known.
 """
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def vm_map_submap(map: VmMap, start: int, end: int, submap: VmMap) -> int:
-    """Let another map be what is mapped in a range; return a KERN_* code.
+    """Map another map in a range; return a KERN_* code.
 
-    One entry without an object, which is not copied on write, must cover exactly the range.
-    Locks: takes the map's exclusively.  Sleeps: for entries and the map, and for what clipping sleeps for.
+    Exactly one entry must cover the range, without an object and not copied on write.
+    Locks: takes the map's exclusively.  Sleeps: for entries and the map, and as clipping does.
     """
     vm = map.vm
     count = vm_map_entry_reserve(vm, MAP_RESERVE_COUNT)

@@ -1,8 +1,8 @@
-"""Entries kept ready by each CPU, so that an operation has what it needs before it locks a map.
+"""Free entries of each CPU, so that an operation has the entries it needs before it locks a map.
 
 Models: vm_map_entry_reserve_cpu_init, _reserve, _release, _kreserve, _krelease and _create of
 sys/vm/vm_map.c.
-`gd_vme_avail` counts the entries of a CPU's list that nobody has reserved; it is not the list's length.
+`gd_vme_avail` is the length of the CPU's list less the entries that are reserved.
 Locks: none; a CPU has its list to itself, and no thread leaves its CPU.
 Deviations:
   * the list of free entries is their number, since a new record is made for each use of an entry.
@@ -76,7 +76,7 @@ class VmMapEntrySupply(Record):
 def vm_map_entry_reserve_cpu_init(vm: VmSystem, index: int) -> VmMapEntrySupply:
     """Give a CPU its static entries.
 
-    It starts with a debt, which its first reservation pays: these entries stay behind for zalloc.
+    It starts with a debt, which its first reservation pays: these entries stay on the list for zalloc.
     """
     entries = vm.config.map_entry_cache[1 if index else 0]
     debt = MAP_RESERVE_COUNT * 2
@@ -115,7 +115,7 @@ def vm_map_entry_release(vm: VmSystem, reserved: Reserved) -> None:
 
 
 def vm_map_entry_kreserve(vm: VmSystem, count: int) -> Reserved:
-    """Reserve `count` entries of those that stay behind, without making any.  Never sleeps."""
+    """Reserve `count` entries out of those kept for zalloc, without making any.  Never sleeps."""
     gd = vm.map.supply()
     if not gd.gd_vme_base:
         vm.panic("no reserved entries left")
@@ -128,7 +128,7 @@ def vm_map_entry_krelease(vm: VmSystem, reserved: Reserved) -> None:
 
 
 def vm_map_entry_create(map: VmMap, reserved: Reserved) -> VmMapEntry:
-    """Take an entry out of the reservation.  Never sleeps.  Nothing in it is defined."""
+    """Take an entry out of the reservation; its fields are undefined.  Never sleeps."""
     vm = map.vm
     gd = vm.map.supply()
     if reserved.count <= 0:
@@ -152,7 +152,7 @@ def new_backing(map: VmMap) -> VmMapBacking:
 
 
 def return_entry(entry: VmMapEntry, reserved: Reserved) -> None:
-    """Put an entry that nobody uses on the CPU's list; it belongs to the reservation again."""
+    """Put an unused entry on the CPU's list; it belongs to the reservation again."""
     vm = entry.map.vm
     free_record(entry.ba)
     free_record(entry)

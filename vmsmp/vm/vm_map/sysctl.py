@@ -42,15 +42,15 @@ def _tunable(name: str, text: str) -> Sysctl:
 
 
 def _kvm_free(vm: VmSystem) -> int:
-    """Addresses of the kernel that have no page tables yet, as far as anybody has asked."""
+    """Bytes of kernel addresses beyond `kernel_vm_end`."""
     return VM_MAX_KERNEL_ADDRESS - (vm.pmap.kernel_vm_end or VM_MIN_KERNEL_ADDRESS)
 
 
 SYSCTLS: Final = (
     _switch("randomize_mmap", "whether mmap chooses addresses at random"),
-    _switch("map_relock_enable", "whether a map of an object lets it go while its pages are entered"),
+    _switch("map_relock_enable", "whether an insertion releases the object while its pages are entered"),
     _switch("map_partition_enable", "whether a fault splits a large entry into partitions"),
-    _switch("map_backing_limit", "elements of a chain from which on fork collapses it"),
+    _switch("map_backing_limit", "length of a chain from which on fork collapses it"),
     _switch("map_backing_shadow_test", "whether fork collapses the chain of an object with all its pages"),
     Sysctl(
         "vm.kvm_size",

@@ -1,11 +1,11 @@
-"""Working on a range with the map unlocked meanwhile: marking its entries, and waiting for those who do.
+"""Working on a range with the map unlocked: marking its entries, and waiting for CPUs that have done so.
 
 Models: vm_map_transition_wait, vm_map_clip_range and vm_map_unclip_range of sys/vm/vm_map.c.
 Locks: the map exclusively, at entry and exit; waiting unlocks it.  An entry in transition is neither removed
 nor joined with others, but it may be cut, and its pieces are in transition, too.
 Deviations:
-  * at the atomic depth a contested release of the map's lock does not end the sleep of those who wait here;
-    the kernel's does, and they look again.
+  * at the atomic depth a contested release of the map's lock does not wake the threads that sleep here; the
+    kernel's does, and they look again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def vm_map_transition_wait(map: VmMap, relock: bool) -> None:
-    """Unlock the map and sleep until a transition has ended, or for less; then lock it if asked to.
+    """Unlock the map and sleep until a transition may have ended; then lock the map if `relock`.
 
     The caller must look everything up again.
     """
@@ -48,11 +48,11 @@ def _overdue(map: VmMap) -> str | None:
     """Return why a wait should be over, or None if it should not."""
     if any(entry.raw_eflags & MAP_ENTRY_NEEDS_WAKEUP for entry in map.raw_rb_root):
         return None
-    return "no entry in transition is left whose end would wake who waits for that"
+    return "no entry in transition is left whose end would wake the waiter"
 
 
 def vm_map_entry_wait(map: VmMap, entry: VmMapEntry, *, relock: bool = True) -> None:
-    """Ask for a wakeup at the end of an entry's transition, count the meeting, and wait."""
+    """Ask for a wakeup at the end of an entry's transition, count the wait, and sleep."""
     gd = map.vm.mycpu()
     entry.eflags |= MAP_ENTRY_NEEDS_WAKEUP
     gd.v_intrans_coll += 1
@@ -103,7 +103,7 @@ def vm_map_clip_range(map: VmMap, start: int, end: int, reserved: Reserved, flag
 
 
 def CLIP_CHECK_FWD(map: VmMap, entry: VmMapEntry, end: int) -> VmMapEntry:
-    """Return the last piece of an entry that ended at `end` and has been cut since."""
+    """Return the last piece of an entry that ended at `end` and may have been cut since."""
     vm: VmSystem = map.vm
     while entry.ba.end != end:
         following = map.rb_root.next(entry)
@@ -114,7 +114,7 @@ def CLIP_CHECK_FWD(map: VmMap, entry: VmMapEntry, end: int) -> VmMapEntry:
 
 
 def CLIP_CHECK_BACK(map: VmMap, entry: VmMapEntry, start: int) -> VmMapEntry:
-    """Return the first piece of an entry that began at `start` and has been cut since."""
+    """Return the first piece of an entry that began at `start` and may have been cut since."""
     vm: VmSystem = map.vm
     while entry.ba.start != start:
         before = map.rb_root.prev(entry)

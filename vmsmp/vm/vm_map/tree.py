@@ -4,7 +4,7 @@ Models: `rb_root` of struct vm_map with the RB macros of sys/sys/tree.h.
 Locks: the map's lock in any mode to look, exclusively to change.
 Deviations:
   * a list of short lists, with the keys beside the entries; the shape of a red-black tree is not under test.
-  * an entry of the tree that begins elsewhere says so (`moved`); in the kernel its start is its key.
+  * moving an entry's start must be reported (`moved`); in the kernel the key is the start itself.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class EntryTree:
         self._firsts[which] = self._keys[which][0]
 
     def _place(self, entry: VmMapEntry, start: int) -> tuple[int, int]:
-        """Return the list that an entry is in, and where; one whose key is out of order is searched for.
+        """Return the list that an entry is in, and its place there; search for one whose key is out of order.
 
         Raises: LookupError if it is in none.
         """

@@ -1,13 +1,13 @@
 """struct vmspace: an address space that several processes may share, and how it ends in two stages.
 
 Models: struct vmspace of sys/vm/vm_map.h and the vmspace family of sys/vm/vm_map.c.
-It is *referenced* by the processes that run in it and *held* by who looks at it; each reference carries a
-hold.  The last reference starts stage 1, which empties the map; the last hold after that starts stage 2,
-after which the memory is used anew.
-Locks: none for the counts, which are atomic.  Take a hold before the map's token, for that may block.
-`vm_flags` belongs to the map's token.  The memory that waits to be used anew has a spinlock.
+It is *referenced* by the processes that run in it and *held* by threads that look at it; each reference
+carries a hold.  Dropping the last reference starts stage 1, which empties the map; dropping the last hold
+after that starts stage 2, after which the memory may be reused.
+Locks: none for the counts, which are atomic.  Take a hold before the map's token, since that may block.
+`vm_flags` is protected by the map's token, the cache of free address spaces by a spinlock.
 Deviations:
-  * an address space that is used anew is a new record, so that a stale pointer to the old one is noticed; its
+  * an address space that is reused is a new record, so that a stale pointer to the old one is noticed; its
     pmap is the old one's.
   * objcache keeps one list for the machine instead of magazines for each CPU, and memory is always there.
   * no shared memory segments (vm_shm, shmexit) and no swap figures of its own.
@@ -106,7 +106,7 @@ class Vmspace(Record):
 
 
 class Vmspaces:
-    """The objcache of address spaces: `cached` wait to be used anew, `created` counts those there are."""
+    """The objcache of address spaces: `cached` are free for reuse, `created` counts all of them."""
 
     def __init__(self, vm: Home) -> None:
         self._vm = vm
@@ -132,7 +132,7 @@ class Vmspaces:
         return vmspace
 
     def put(self, vmspace: Vmspace) -> None:
-        """objcache_put: the memory may be used anew; any access through an old pointer is too late."""
+        """objcache_put: the memory may be reused; any access through an old pointer is a use after free."""
         vm: Any = self._vm
         for hook in vm.hooks.freed:
             hook(vm.engine.current, vmspace)
@@ -145,7 +145,7 @@ class Vmspaces:
         vmspace_dtor(vmspace)
 
     def reclaim(self) -> None:
-        """objcache_reclaim: return all memory that waits to be used anew to the system.  Sleeps: yes."""
+        """objcache_reclaim: return all cached memory to the system.  Sleeps: yes."""
         while True:
             with self.spin:
                 if not self.cached:
@@ -156,7 +156,7 @@ class Vmspaces:
 
 
 def vmspace_dtor(vmspace: Vmspace) -> None:
-    """Return the memory of an address space to the system; a panic if it has references.
+    """Return the memory of an address space to the system; panic if it has references.
 
     Locks: none.  Sleeps: as `pmap_puninit`.
     """
@@ -169,7 +169,7 @@ def vmspace_dtor(vmspace: Vmspace) -> None:
 
 
 def vmspace_initrefs(vmspace: Vmspace) -> None:
-    """Give a new address space its first reference, and that one's hold.  Locks: none; it is nobody's yet."""
+    """Give a new address space its first reference and its hold.  Locks: none; no other CPU knows it yet."""
     vmspace.vm_refcnt.value = 1
     vmspace.took(VMSPACE_REF)
     vmspace.vm_holdcnt.value = 1
@@ -177,7 +177,7 @@ def vmspace_initrefs(vmspace: Vmspace) -> None:
 
 
 def vmspace_alloc(vm: VmSystem, min: int, max: int) -> Vmspace:
-    """Return an empty address space of these bounds with one reference, neither locked nor held beside.
+    """Return an empty address space of these bounds with one reference, not locked and with no other hold.
 
     Sleeps: for the token of the new map and for memory, so tokens are lost.
     """
@@ -202,7 +202,7 @@ def vmspace_getrefs(vmspace: Vmspace) -> int:
 
 
 def vmspace_hold(vmspace: Vmspace) -> None:
-    """Keep the address space from stage 2, and take its map's token.
+    """Hold the address space, which keeps stage 2 off, and take its map's token.
 
     Locks: the caller knows that it is referenced or held.  Sleeps: for the token; other tokens are lost.
     """
@@ -212,15 +212,15 @@ def vmspace_hold(vmspace: Vmspace) -> None:
 
 
 def vmspace_drop(vmspace: Vmspace) -> None:
-    """Release the map's token and give a hold back.  Sleeps: if it was the last one of all."""
+    """Release the map's token and drop a hold.  Sleeps: as `vmspace_drop_notoken`."""
     vmspace.vm_map.token.release()
     vmspace_drop_notoken(vmspace)
 
 
 def vmspace_drop_notoken(vmspace: Vmspace) -> None:
-    """Give a hold back; the last one, if there is no reference any more, starts stage 2.
+    """Drop a hold; the last one starts stage 2 if no reference is left.
 
-    The count falls first, and then the last one looks whether the references are gone.
+    The count is decremented first; then the CPU that dropped the last hold tests for references.
     Sleeps: in stage 2.
     """
     last = vmspace.vm_holdcnt.fetchadd(-1) == 1
@@ -232,7 +232,7 @@ def vmspace_drop_notoken(vmspace: Vmspace) -> None:
 def vmspace_ref(vmspace: Vmspace) -> None:
     """Add a reference, and its hold.  Locks: none; the caller has a reference.
 
-    A panic if the last reference has gone.
+    Panics if the last reference is gone.
     """
     vmspace.vm_holdcnt.fetchadd(1)
     vmspace.took(VMSPACE_HOLD)
@@ -243,9 +243,9 @@ def vmspace_ref(vmspace: Vmspace) -> None:
 
 
 def vmspace_rel(vmspace: Vmspace) -> None:
-    """Give a reference back, and then its hold; the last reference starts stage 1.
+    """Drop a reference, and then its hold; the last reference starts stage 1.
 
-    Whoever turns a count of 0 into VM_REF_DELETED was the last: another may refer to it meanwhile.
+    The CPU that turns a count of 0 into VM_REF_DELETED drops the last one: others may add references before.
     Sleeps: in both stages.
     """
     refs = vmspace.vm_refcnt.fetchadd(-1) - 1
@@ -259,7 +259,7 @@ def vmspace_rel(vmspace: Vmspace) -> None:
 
 
 def vmspace_relexit(vmspace: Vmspace) -> None:
-    """Give the reference of an exiting process back; a hold beside it stays until the process is reaped.
+    """Drop the reference of an exiting process, and keep a hold until the process is reaped.
 
     Locks: none.  Sleeps: as `vmspace_rel`.
     """
@@ -269,9 +269,9 @@ def vmspace_relexit(vmspace: Vmspace) -> None:
 
 
 def vmspace_exitfree(p: Proc) -> None:
-    """Reap a process' address space: give the hold of `vmspace_relexit` back.  Sleeps: in stage 2.
+    """Reap a process' address space: drop the hold of `vmspace_relexit`.  Sleeps: in stage 2.
 
-    Locks: none; nobody finds the process any more.
+    Locks: none; the process can no longer be found.
     """
     vmspace: Vmspace = p.hint("p_vmspace")
     p.publish("p_vmspace", None)
@@ -282,7 +282,7 @@ def vmspace_exitfree(p: Proc) -> None:
 
 
 def vmspace_terminate(vmspace: Vmspace, final: int) -> None:
-    """Empty the address space (stage 1), or be done with its memory (stage 2, `final`).
+    """Empty the address space (stage 1), or free its memory (stage 2, `final`).
 
     Locks: takes the map's token; in stage 2 the map's lock as well.  Sleeps: yes.
     """
@@ -300,7 +300,8 @@ def vmspace_terminate(vmspace: Vmspace, final: int) -> None:
 def _terminate_first(vmspace: Vmspace) -> None:
     """Stage 1: remove all mappings.
 
-    A wired page is found by its mapping, so while there are any, the map must go before the mappings do.
+    Wired pages are found through their mappings, so if there are any, the map must be emptied before the
+    pmap.
     """
     if vmspace.vm_flags & VMSPACE_EXIT1:
         vmspace.vm.panic("vmspace_terminate: VMSPACE_EXIT1 is set")

@@ -1,9 +1,9 @@
-"""Wiring a range of a map, so that its pages stay: for a user (mlock), or for the kernel.
+"""Wiring a range of a map, so that its pages stay in memory: for a user (mlock), or for the kernel.
 
 Models: vm_map_unwire and vm_map_wire, which the newer tree calls vm_map_user_wiring and vm_map_kernel_wiring,
 and vm_map_set_wired_quick of sys/vm/vm_map.c.
-Locks: the map exclusively.  It is unlocked while pages are faulted in, for a thread that has one of them busy
-may wait for the map; the range is in transition then.
+Locks: the map exclusively.  It is unlocked while pages are faulted in, since a thread that has one of them
+busied may wait for the map; the range is in transition meanwhile.
 Deviations: none known.
 """
 
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 
 
 def vm_map_user_wiring(map: VmMap, start: int, real_end: int, new_pageable: bool) -> int:
-    """Wire a range for a user, or (`new_pageable`) end that; return a KERN_* code.
+    """Wire a range for a user, or (`new_pageable`) unwire it; return a KERN_* code.
 
-    A range with holes is refused, and the end of a wiring that a part of the range does not have.
+    A range with holes is refused, and so is unwiring a range of which a part is not wired.
     Locks: takes the map's; it is unlocked while pages are faulted in.  Sleeps: yes.
     """
     vm = map.vm
@@ -80,7 +80,7 @@ def vm_map_user_wiring(map: VmMap, start: int, real_end: int, new_pageable: bool
 
 
 def _own_object(map: VmMap, entry: VmMapEntry) -> None:
-    """Give an entry that is about to be wired an object that nobody else writes to."""
+    """Give an entry that is about to be wired an object of its own, if it has none or needs a copy."""
     if entry.maptype != VM_MAPTYPE_NORMAL:
         return
     if entry.eflags & MAP_ENTRY_NEEDS_COPY and entry.protection & VM_PROT_WRITE:
@@ -90,9 +90,9 @@ def _own_object(map: VmMap, entry: VmMapEntry) -> None:
 
 
 def _user_wire(map: VmMap, start_entry: VmMapEntry, end: int) -> tuple[int, int]:
-    """Wire the entries for a user; return a KERN_* code and up to where they are wired.
+    """Wire the entries for a user; return a KERN_* code and the address up to which they are wired.
 
-    An entry that was cut while the map was unlocked is met again in pieces, which are wired already.
+    The pieces of an entry that is cut while the map is unlocked are met again, and are wired already.
     """
     entry: VmMapEntry | None = start_entry
     while entry is not None and entry.ba.start < end:
@@ -115,7 +115,7 @@ def _user_wire(map: VmMap, start_entry: VmMapEntry, end: int) -> tuple[int, int]
 
 
 def _take_back(map: VmMap, entry: VmMapEntry, save_start: int, save_end: int) -> None:
-    """Forget the wiring of an entry whose pages could not be had, in all of its pieces."""
+    """Undo the wiring of an entry whose pages could not be faulted in, in all of its pieces."""
     vm: VmSystem = map.vm
     entry = CLIP_CHECK_BACK(map, entry, save_start)
     while True:
@@ -132,7 +132,7 @@ def _take_back(map: VmMap, entry: VmMapEntry, save_start: int, save_end: int) ->
 
 
 def _user_unwire(map: VmMap, start_entry: VmMapEntry, end: int) -> int:
-    """End the user's wiring of the entries, unless one of them has none; return a KERN_* code."""
+    """Unwire the entries for a user, unless one of them is not wired; return a KERN_* code."""
     entry: VmMapEntry | None = start_entry
     while entry is not None and entry.ba.start < end:
         if not entry.eflags & MAP_ENTRY_USER_WIRED:
@@ -151,7 +151,7 @@ def _user_unwire(map: VmMap, start_entry: VmMapEntry, end: int) -> int:
 
 
 def vm_map_kernel_wiring(map: VmMap, start: int, real_end: int, kmflags: int) -> int:
-    """Wire a range for the kernel, or (KM_PAGEABLE) end that; return a KERN_* code.
+    """Wire a range for the kernel, or (KM_PAGEABLE) unwire it; return a KERN_* code.
 
     Locks: takes the map's; it is unlocked while pages are faulted in.  Sleeps: yes.
     """
@@ -176,7 +176,7 @@ def vm_map_kernel_wiring(map: VmMap, start: int, real_end: int, kmflags: int) ->
 
 
 def _kernel_wire(map: VmMap, start_entry: VmMapEntry, end: int, kmflags: int) -> tuple[int, int]:
-    """Count a wiring of all entries, and then have the pages of those that had none; as `_user_wire`."""
+    """Count a wiring of all entries, and then fault in those that had none; return as `_user_wire` does."""
     entry: VmMapEntry | None = start_entry
     while entry is not None and entry.ba.start < end:
         if not entry.wired_count:
@@ -195,7 +195,7 @@ def _kernel_wire(map: VmMap, start_entry: VmMapEntry, end: int, kmflags: int) ->
 
 
 def _kernel_unwire(map: VmMap, start_entry: VmMapEntry, end: int) -> int:
-    """Count a wiring of all entries less, unless one has none; return a KERN_* code."""
+    """Count one wiring less of all entries, unless one has none; return a KERN_* code."""
     entry: VmMapEntry | None = start_entry
     while entry is not None and entry.ba.start < end:
         if entry.wired_count == 0:
@@ -211,7 +211,7 @@ def _kernel_unwire(map: VmMap, start_entry: VmMapEntry, end: int) -> int:
 
 
 def vm_map_set_wired_quick(map: VmMap, addr: int, size: int, count: Reserved) -> None:
-    """Say that a range is wired, whose pages the caller sees to.  The range must be mapped and not wired.
+    """Mark a mapped range as wired; the caller wires its pages.
 
     Locks: the map exclusively; it is unlocked only to wait for a transition.
     """

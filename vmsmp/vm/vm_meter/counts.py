@@ -3,8 +3,8 @@
 Models: vmstats_rollup and vmstats_rollup_cpu of sys/vm/vm_meter.c and the counting of sys/vm/vm_page2.h.
 Locks: none; the words are atomic.
 Deviations:
-  * the hardclock's rollup runs when a CPU returns from a sleep for memory, or from a fault's wait for it that
-    was not worth a sleep, not at every tick; and then for all CPUs.
+  * the hardclock's rollup runs for all CPUs when one returns from a sleep for memory, or from a fault's wait
+    for memory that needed no sleep; not at every tick.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Vmmeter(Record):
     v_inactive_count: Word = word()
     v_active_count: Word = word()
     v_wire_count: Word = word()
-    #: Low pages, free or not, that may be had as contiguous memory; of the global set alone.
+    #: Low pages, free or not, that are kept for contiguous memory; used in the global set only.
     v_dma_pages: int = field("")
     _name: str = plain()
 
@@ -49,7 +49,7 @@ class Vmmeter(Record):
 
 #: In `p_flags`: the process is being killed for memory.
 P_LOWMEMKILL: Final = 0x00010000
-#: The default limit of a process' stack, in bytes; of all that it maps there is none.
+#: The default limits of a process' stack, in bytes, and of all that it maps: none.
 DFLSSIZ: Final = 8 << 20
 RLIM_INFINITY: Final = (1 << 63) - 1
 
@@ -58,7 +58,7 @@ RLIM_INFINITY: Final = (1 << 63) - 1
 class Proc(Record):
     """struct proc: the process that a CPU runs, as far as other CPUs look at it.
 
-    `p_vmspace` is its address space, a Vmspace, or None once it was reaped; `lwp` its only thread.
+    `p_vmspace` is its address space, a Vmspace, or None once it is reaped; `lwp` its only thread.
     `rlim_stack`, `rlim_data` and `rlim_vmem` are the limits of its stack, its heap and its map, in bytes;
     they are read without a lock.
     """
@@ -86,7 +86,7 @@ class Lwp:
     """struct lwp: a thread of process `lwp_proc`, its number there, and the address space it runs in.
 
     `lwp_vmspace`, a Vmspace, is None for a kernel thread and for one that is dying.  `away`: its CPU has
-    given it up, and no other tables are loaded than the kernel's.
+    switched away from it, and has only the kernel's tables loaded.
     """
 
     __slots__ = ("away", "lwp_proc", "lwp_tid", "lwp_vmspace")
@@ -101,11 +101,11 @@ class Lwp:
 class Globaldata:
     """struct globaldata: the private data of one CPU.
 
-    `nice` is the niceness of the process it runs, `proc` the rest of that process, `lwp` the thread of it,
-    `systhread` whether it runs a kernel thread, `objects` how many objects it has allocated, `t_rm` how many
-    more pages it has inserted into objects than removed (of `gd_vmtotal`), `td_nest_count` how deep it is in
-    lookups of a map; the names with `v_` are those of `gd_cnt`; `lwp_flags`, `ru_majflt` and `ru_minflt` are
-    its process'.
+    `nice` is the niceness of the process that it runs, `proc` that process, `lwp` its thread; `systhread`
+    says whether it runs a kernel thread.  `objects` counts the objects that it has allocated, `t_rm` (of
+    `gd_vmtotal`) the pages that it has inserted into objects less those it has removed, `td_nest_count` how
+    deep it is in lookups of a map.  Names with `v_` are those of `gd_cnt`; `lwp_flags`, `ru_majflt` and
+    `ru_minflt` belong to its process.
     """
 
     __slots__ = (

@@ -5,9 +5,9 @@ Locks: none; thresholds are plain numbers that race by design, and counts are ad
 Deviations:
   * thresholds are not copied to a CPU's view at its next hardclock: a write is seen at once.
   * vm.page_free_hysteresis is here with the limits that it belongs to; the kernel has it with the pagedaemon.
-  * vm.v_cache_min and vm.v_cache_max are left out: the tests do not read them any more; vm.v_free_target
-    is not read by any test either, and is here for who asks.
-  * vm.vmtotal is told number by number; vm.vmstats and vm.vmmeter are what is under vm.stats.vm.
+  * vm.v_cache_min and vm.v_cache_max are left out, since no threshold test reads them; vm.v_free_target,
+    which none reads either, is kept.
+  * vm.vmtotal is one sysctl for each number; vm.vmstats and vm.vmmeter are what is under vm.stats.vm.
   * no counters of what is not modelled (faults, interrupts, system calls), and none of a single CPU.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _threshold(name: str, limit: str, text: str) -> Sysctl:
-    """A threshold that may be changed."""
+    """A writeable threshold."""
 
     def read(vm: VmSystem) -> int:
         value: int = getattr(vm.meter.limits, limit)
@@ -36,7 +36,7 @@ def _threshold(name: str, limit: str, text: str) -> Sysctl:
 
 
 def _count(name: str, text: str) -> Sysctl:
-    """A number of pages of the global set, as far as CPUs have rolled up what they have counted."""
+    """A number of pages of the global set, without what CPUs have not rolled up yet."""
 
     def read(vm: VmSystem) -> int:
         pages: int = vm.meter.vmstats.peek(name)
@@ -71,7 +71,7 @@ SYSCTLS: Final = (
     _threshold("vm.v_free_min", "v_free_min", "pages below which allocating processes wait"),
     _threshold("vm.v_free_reserved", "v_free_reserved", "free pages that ordinary requests leave alone"),
     _threshold("vm.v_free_severe", "v_free_severe", "pages below which faulting processes wait on"),
-    _threshold("vm.v_free_target", "v_free_target", "free pages that there should be"),
+    _threshold("vm.v_free_target", "v_free_target", "free pages that the system aims at"),
     _threshold("vm.v_inactive_target", "v_inactive_target", "inactive pages that the pagedaemon wants"),
     _threshold("vm.v_pageout_free_min", "v_pageout_free_min", "pages at which the pagedaemon is woken"),
     _threshold("vm.v_paging_wait", "v_paging_wait", "pages below which processes slow down"),
@@ -93,10 +93,10 @@ SYSCTLS: Final = (
     _counter("v_pfree", "pages freed as their object was terminated"),
     _counter("v_reactivated", "cached pages that became active or inactive again"),
     _counter("v_vm_faults", "faults that were resolved"),
-    _counter("v_cow_faults", "pages copied as they were written to"),
+    _counter("v_cow_faults", "pages copied by a write (copy on write)"),
     _counter("v_zfod", "pages of zeros for faults"),
     _counter("v_intrans", "times that a fault waited for a busy page"),
-    _counter("v_ppwakeups", "times that who waits for pages was woken"),
+    _counter("v_ppwakeups", "wakeups of processes that wait for pages"),
     Sysctl("vm.vmtotal.t_rm", "pages in objects", _t_rm),
     Sysctl("vm.vmtotal.t_free", "free and cached pages", _t_free),
 )

@@ -1,12 +1,12 @@
 """Allocating an object.
 
-Models: vm_quickcolor, _vm_object_allocate and the forms of it of sys/vm/vm_object.c.
+Models: vm_quickcolor, _vm_object_allocate and its front ends in sys/vm/vm_object.c.
 Locks: an object is initialised and held before it is published on its bucket's list, which needs the
 bucket's token.
 Deviations:
-  * the functions take the type last; anonymous memory is what they make without it.
-  * a thread's address, which the colour is made of, is the number of its CPU.
-  * the words of an object nobody knows are stored to unseen.
+  * the functions take the type last; it defaults to anonymous memory.
+  * the colour is made of the CPU's number instead of the thread's address.
+  * stores to the words of an object that no other CPU knows are not visible operations.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def vm_quickcolor(vm: VmSystem) -> int:
-    """Return a colour to start an object with: of the thread, and another one each time."""
+    """Return a colour for a new object: derived from the thread, and different each time."""
     gd = vm.mycpu()
     pg_color = gd.cpu.index + gd.gd_quick_color
     gd.gd_quick_color += PQ_PRIME2

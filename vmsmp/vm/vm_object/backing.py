@@ -1,4 +1,4 @@
-"""The list of an object's backings: every map entry's element through which its pages may be mapped.
+"""The list of an object's backings: the elements of map entries through which its pages may be mapped.
 
 Models: `backing_list` of struct vm_object; the elements are struct vm_map_backing of sys/vm/vm_map.h.
 Locks: `backing_lk`, exclusively to change the list, in any mode to walk it.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Backing(Protocol):
-    """struct vm_map_backing, as far as objects look at it: addresses and `offset` are in bytes."""
+    """The fields of struct vm_map_backing that objects use: addresses and `offset` are in bytes."""
 
     start: int
     end: int

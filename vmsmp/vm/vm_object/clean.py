@@ -1,8 +1,8 @@
 """Writing the dirty pages of a file's object out.
 
 Models: vm_object_page_clean, its two passes, and vm_object_page_collect_flush of sys/vm/vm_object.c.
-The first pass marks the pages that are there (PG_CLEANCHK) and makes them read-only; the second writes those
-out that are marked and dirty, with their neighbours, until it meets no trouble.
+The first pass marks all resident pages (PG_CLEANCHK) and makes them read-only.  The second writes out those
+that are marked and dirty, with their neighbours; it is repeated until it misses no page.
 Locks: takes the object's token exclusively; it is lost during every wait for a busy page, and while pages are
 written.
 Deviations: none known.
@@ -81,7 +81,7 @@ def vm_object_page_clean(obj: VmObject, start: int, end: int, flags: int) -> Non
 
 
 class _Cleaning:
-    """The scans of a cleaning.  `failed`: the last one met a page that it could not have, or had to leave."""
+    """The scans of a cleaning.  `failed`: the last one could not busy a page, or had to skip one."""
 
     __slots__ = ("failed", "flags", "last", "obj", "pagerflags", "start", "visited")
 
@@ -104,7 +104,7 @@ class _Cleaning:
                 self.obj.vm.pause_tokens("lwkt_user_yield")  # last: the token may be lost here
 
     def vm_object_page_clean_pass1(self, m: VmPage) -> None:
-        """Mark the page as one that was there, and make it read-only; a busy one is left as it is."""
+        """Mark the page, and make it read-only; a busy page is skipped."""
         if m.object is not self.obj:
             self.obj.vm.panic("vm_object_page_clean: page of another object")
         vm_page_flag_set(m, PG_CLEANCHK)

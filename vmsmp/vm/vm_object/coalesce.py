@@ -1,8 +1,8 @@
-"""Letting an object grow over the range behind it, for a map entry that grows.
+"""Growing an object over the range behind it, for a map entry that is extended.
 
 Models: vm_object_coalesce of sys/vm/vm_object.c.
-Locks: takes the object's token exclusively; it may be lost while pages are removed, and what was tested
-before is not tested again, but for the size.
+Locks: takes the object's token exclusively; it may be lost while pages are removed, and only the size is
+tested again after that.
 Deviations: none known.
 """
 

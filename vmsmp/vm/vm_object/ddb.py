@@ -4,7 +4,7 @@ Models: the DB_SHOW_COMMANDs of sys/vm/vm_object.c.
 Locks: none; the machine is stopped.
 Deviations:
   * `show object` shows all objects, or one by name, with its locks, and each page on a line of its own.
-  * `show vmochk` takes an object for mapped that has a backing, instead of looking for it in all maps.
+  * `show vmochk` takes an object with a backing as mapped, instead of looking for it in all maps.
   * `show vmopag` takes an object's name, and does not pause.
 """
 
@@ -76,7 +76,7 @@ def show_vmochk(vm: VmSystem, _argument: str | None = None) -> str:
 
 
 def _runs(obj: VmObject) -> Iterator[str]:
-    """Yield the runs of physically contiguous pages, and by how many colours the next one is off."""
+    """Yield the runs of physically contiguous pages, and how many colours lie between two runs."""
     memq = obj.peek("rb_memq")
     fidx = count = pa = 0
     for idx in range(min(obj.peek("size"), _SHOWN)):

@@ -91,10 +91,10 @@ def _drop_reference(obj: VmObject) -> None:
 
 
 def vm_object_vndeallocate(obj: VmObject, keep: bool = False) -> Vnode | None:
-    """Drop a reference to a vnode's object, and the vnode's reference unless the caller is to `keep` it.
+    """Drop a reference to a vnode's object, and the vnode's unless `keep`; return the vnode that is kept.
 
-    The last reference waits for the exclusive token, and then says that the file is not running text.
-    Locks: the token in any mode.  Sleeps: for the token, and in `vrele`.  Returns: the vnode that is kept.
+    The last reference waits for the exclusive token, and then clears VTEXT: the file is not running text.
+    Locks: the token in any mode.  Sleeps: for the token, and in `vrele`.
     """
     vm: VmSystem = obj.vm
     ASSERT_OBJECT_HELD(obj)

@@ -28,9 +28,9 @@ def vm_object_clear_flag(obj: VmObject, bits: int) -> None:
 
 
 def vm_object_set_writeable_dirty(obj: VmObject) -> None:
-    """Say that pages of the object may be written to, and dirty; tell its vnode, if it has one.
+    """Mark the object as having writeable or dirty pages, and its vnode, if it has one.
 
-    Locks: none; a busied page of the object keeps it, and its vnode.  Most calls change nothing.
+    Locks: none; a busied page keeps the object and its vnode.  Nothing is stored if the marks are set.
     """
     both = OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY
     if obj.flags.load() & both != both:

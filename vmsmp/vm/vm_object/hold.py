@@ -42,7 +42,7 @@ def vm_object_token(obj: VmObject) -> Token:
 
 
 def vm_object_lock(obj: VmObject) -> None:
-    """Lock the object, whose memory the caller keeps.  Sleeps: while contended; other tokens are lost."""
+    """Lock an object that the caller keeps allocated.  Sleeps: while contended; other tokens are lost."""
     obj.token.acquire()
 
 
@@ -57,7 +57,7 @@ def vm_object_lock_try(obj: VmObject) -> bool:
 
 
 def vm_object_unlock(obj: VmObject) -> None:
-    """Unlock the object, in whatever mode it is locked.  It must be the one that was locked last."""
+    """Unlock the object, in either mode.  It must be the one that was locked last."""
     obj.token.release()
 
 

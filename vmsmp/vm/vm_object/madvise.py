@@ -1,4 +1,4 @@
-"""Advice on a range of an object: the pages will be needed, or not, or their contents are of no use.
+"""Advice on a range of an object: its pages will be needed, will not be, or may be discarded.
 
 Models: vm_object_madvise of sys/vm/vm_object.c.
 Locks: takes the object's token exclusively; it is lost during every wait for a busy page, after which the
@@ -37,7 +37,7 @@ _LEFT_ALONE: Final = PG_FICTITIOUS | PG_UNQUEUED | PG_NEED_COMMIT
 def vm_object_madvise(obj: VmObject | None, pindex: int, count: int, advise: int) -> None:
     """Follow the advice for `count` pages from `pindex` on, if there is an object.
 
-    MADV_FREE discards only what nobody else can see: anonymous memory with OBJ_ONEMAPPING.
+    MADV_FREE discards only what no other entry can map: anonymous memory with OBJ_ONEMAPPING.
     Locks: takes the token exclusively.  Sleeps: for the token, and while a page is busy.
     """
     if obj is None:
@@ -79,7 +79,7 @@ def _advise(obj: VmObject, index: int, advise: int) -> bool:
 
 
 def _discard(obj: VmObject, m: VmPage, index: int) -> None:
-    """Forget that the page was written to, and its swap.  Locks: the page hard-busied, the token held."""
+    """Mark the page as clean, and free its swap.  Locks: the page hard-busied, the token held."""
     pmap_clear_modify(m)
     m.publish("dirty", 0)
     m.publish("act_count", 0)

@@ -6,7 +6,7 @@ An object is *held* (hold_count) to keep its memory, *locked* by its token to ke
 Locks: reading `rb_memq` needs the token in any mode, changing it the token exclusively; `backing_list` is
 protected by `backing_lk`, an object's place on a list by the bucket's token; words are atomic.  Type, size
 and handle are read with or without the token: a change of one is a visible operation, and so is a read
-without.
+without the token.
 Deviations:
   * those of `tree`.
   * an object's address, which chooses its bucket, is made of its identity.
@@ -105,7 +105,7 @@ class VmObject(Record):
     generation: Word = word(default=1)
     type: int = field("", "T|U", default=OBJT_DEFAULT, still="t")
     size: int = field("", "T|U", still="t")
-    #: The vnode, device or whatever else the object stands for; None for anonymous memory.
+    #: The vnode, device or other thing that the object stands for; None for anonymous memory.
     handle: Any = field("", "T|U", default=None, still="t")
     # invariant: exactly the attached backings whose object this is, each once
     backing_list: list[Backing] = field("l", "L", factory=list)
@@ -162,7 +162,7 @@ class VmObjectHash(Record):
 
     kind = "bucket"
 
-    # invariant: the objects that have been published and not terminated, in order of their coming
+    # invariant: the objects that have been published and not terminated, in order of publication
     list: dict[int, VmObject] = field("h", "H", factory=dict)
 
     index: int = plain()

@@ -3,7 +3,7 @@
 Models: the vm_object_pip family of sys/vm/vm_object.h, built on refcounts that can be waited for.
 Locks: none; one word.  REFCNTF_WAITING in it says that a waiter sleeps on the count.
 Deviations:
-  * a wait that takes long prints nothing.
+  * a wait of more than ten seconds prints nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def vm_object_pip_add(obj: VmObject, n: int) -> None:
 
 
 def vm_object_pip_wakeup_n(obj: VmObject, n: int) -> None:
-    """End `n` activities; if they were the last and somebody waits, wake all waiters."""
+    """End `n` activities; if they were the last, wake all waiters."""
     if obj.paging_in_progress.fetchadd(-n) == REFCNTF_WAITING | n:
         obj.paging_in_progress.clearbits(REFCNTF_WAITING)
         obj.vm.machine.wakeup(_counter(obj))
@@ -63,4 +63,4 @@ def _overdue(obj: VmObject) -> str | None:
     """Return why a wait should be over, or None if it should not."""
     if obj.peek("paging_in_progress") & ~REFCNTF_WAITING:
         return None
-    return "nothing is in progress on the object, and nobody will wake who waits for that"
+    return "nothing is in progress on the object, and nobody will wake the waiter"

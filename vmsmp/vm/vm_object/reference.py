@@ -40,7 +40,7 @@ def vm_object_reference_quick(obj: VmObject) -> None:
 
 
 def _vref(obj: VmObject) -> None:
-    """Reference the object's vnode; the kernel faults if it has just lost it."""
+    """Reference the object's vnode; panic, as the kernel faults, if the object has just lost it."""
     vp = obj.hint("handle")
     if vp is None:
         obj.vm.panic("vref: page fault: the object has lost its vnode")

@@ -1,7 +1,7 @@
 """Removing the pages of a range of an object: truncation, and the end of a file's buffers.
 
-Models: vm_object_page_remove of sys/vm/vm_object.c, and its callback; the walk over the backings is the newer
-tree's.
+Models: vm_object_page_remove of sys/vm/vm_object.c, and its callback; the walk over the backings is that of a
+newer tree.
 Locks: takes the object's token exclusively, and its backing_lk around the walk; the token is lost during
 every wait for a busy page.
 Deviations: none known.
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
-#: The last index that there can be.
+#: The highest possible index.
 _LAST = (1 << 64) - 1
 
 
 def vm_object_page_remove(obj: VmObject, start: int, end: int, clean_only: bool) -> None:
-    """Remove the pages from index `start` up to `end` (0: all behind it), with `clean_only` those not dirty.
+    """Remove the pages from index `start` up to `end` (0: to the last page); `clean_only` keeps dirty ones.
 
-    Wired pages stay, unmapped, and unless `clean_only` invalid.
+    Wired pages stay, but are unmapped, and become invalid unless `clean_only`.
     Locks: takes the token exclusively.  Sleeps: for the token, for backing_lk, and while a page is busy.
     """
     vm = obj.vm
@@ -79,7 +79,7 @@ def _remove_mappings(obj: VmObject, start: int, last: int) -> None:
 
 
 class _Removal:
-    """The scans of a removal.  `failed`: the last one met a page that it could not have."""
+    """The scans of a removal.  `failed`: the last one could not busy a page."""
 
     __slots__ = ("clean_only", "failed", "last", "obj", "start", "visited")
 

@@ -3,8 +3,8 @@
 Models: the SYSCTLs of sys/vm/vm_object.c, and those of sys/vm/swap_pager.c that the stand-in has.
 Locks: none; numbers are read as they are.
 Deviations:
-  * vm.swap_user_async, vm.swap_burst_read, vm.swap_free and vm.swap_size are here until there is a swap
-    pager.
+  * vm.swap_user_async, vm.swap_burst_read, vm.swap_free and vm.swap_size are here, since swap_pager.c has no
+    module of its own.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def _set_swap_burst_read(vm: VmSystem, value: int) -> None:
 SYSCTLS: Final = (
     Sysctl(
         "vm.object_debug",
-        "wired pages on a queue that terminations will tell more about",
+        "number of wired pages on a queue that terminations still report in full",
         _object_debug,
         _set_object_debug,
     ),
     Sysctl(
         "vm.swap_user_async",
-        "whether others than the pagers may write to swap without waiting",
+        "whether other threads than the pagers may write to swap without waiting",
         _swap_user_async,
         _set_swap_user_async,
     ),
     Sysctl(
         "vm.swap_burst_read",
-        "how many more pages are read from swap with one",
+        "how many pages are read from swap together with the one asked for",
         _swap_burst_read,
         _set_swap_burst_read,
     ),

@@ -3,8 +3,8 @@
 Models: vm_object_terminate of sys/vm/vm_object.c, and its callback.
 Locks: the object's token exclusively; it is lost during every wait for a busy page.
 Deviations:
-  * a message takes the place of the backtraces for a wired page on a queue.
-  * a pmap has nothing of an object to free.
+  * a message stands for the backtraces that a wired page on a queue causes.
+  * no pmap_object_free: a pmap keeps nothing for an object.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _unlist(obj: VmObject) -> None:
 
 
 class _Termination:
-    """The scans of a termination.  `failed`: the last one met a page that it could not have."""
+    """The scans of a termination.  `failed`: the last one could not busy a page."""
 
     __slots__ = ("failed", "obj", "visited")
 
@@ -121,7 +121,7 @@ class _Termination:
 
 
 def _tell(m: VmPage) -> None:
-    """Say that a wired page is on a queue; `vm.object_debug` counts down how often more is told."""
+    """Report a wired page on a queue; `vm.object_debug` counts down how often in full."""
     vm = m.vm
     trace = ""
     if vm.objects.vm_object_debug > 0:

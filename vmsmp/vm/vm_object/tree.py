@@ -1,11 +1,11 @@
-"""The tree of an object's pages, and scans over it that go on while pages come and go.
+"""The tree of an object's pages, and scans that stay valid while pages are inserted and removed.
 
 Models: `rb_memq` of struct vm_object with RB_SCAN and RB_REMOVE of sys/sys/tree.h.
 Locks: scanning needs the object's token in any mode at every step, changing the tree the token exclusively.
 Deviations:
   * a dictionary with a sorted container of its keys; the shape of a red-black tree is not under test.
-  * the spinlock around the list of scans in progress is left out: a scan joins and leaves it in one step
-    with others, and only who has the token exclusively looks at the list.
+  * the spinlock around the list of scans in progress is left out: joining and leaving the list are part of
+    other steps, and only a CPU with the exclusive token reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Scan:
-    """A scan in progress: the index of the page that it visits next, or None at its end."""
+    """A scan in progress: the index of the page that it visits next, or None at the end."""
 
     __slots__ = ("next",)
 
@@ -45,7 +45,7 @@ class PageTree(dict[int, "VmPage"]):
         super().__setitem__(pindex, m)
 
     def __delitem__(self, pindex: int) -> None:
-        """Remove the page; every scan that would visit it next goes on to the one behind it."""
+        """Remove the page; every scan that would visit it next continues with the one behind it."""
         super().__delitem__(pindex)
         self._indexes.remove(pindex)
         for scan in self.scans:
@@ -73,10 +73,10 @@ class PageTree(dict[int, "VmPage"]):
 def scan(obj: VmObject, first: int = 0, last: int | None = None) -> Iterator[VmPage]:
     """RB_SCAN: visit the pages in order of index, even if pages are inserted or removed meanwhile.
 
-    `first` and `last` are the range of indexes (None: without an end).
+    `first` and `last` bound the indexes (None: no upper bound).
 
-    The next page is picked before one is visited: a page that is inserted between the two is missed, and
-    the removal of the next one picks that behind it.
+    The next page is picked before the current one is visited: a page that is inserted between the two is
+    missed; if the picked page is removed, the one behind it takes its place.
     Locks: the token in any mode at every step; it may be lost and reacquired between steps.
     """
     tree = obj.rb_memq

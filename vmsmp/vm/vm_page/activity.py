@@ -3,8 +3,8 @@
 Models: sys/vm/vm_page.c.
 Locks: none held; take the page's spinlock, then one queue's after the other.
 Deviations:
-  * the page table entry has no accessed bit, so PG_REFERENCED alone is cleared for a page not needed.
-  * swap, commits and vnode write-back are not modelled; PG_SWAPPED and PG_NEED_COMMIT are only flags.
+  * vm_page_dontneed clears PG_REFERENCED alone, not the accessed bits of the page's entries.
+  * no file system commits pages: PG_NEED_COMMIT is only a flag.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def vm_page_deactivate_locked(m: VmPage) -> None:
 
 
 def vm_page_soft_activate(m: VmPage) -> None:
-    """`vm_page_activate` for a page that is soft-busied only: without a lock if it is active already."""
+    """`vm_page_activate` for a page that may be only soft-busied: takes no lock if it is active already."""
     if m.queue_base() == m.vm.page.PQ_ACTIVE or m.flags.bits(NO_QUEUE):
         _raise_act_count(m)
     else:
@@ -122,7 +122,7 @@ def vm_page_deactivate(m: VmPage) -> None:
 
 
 def vm_page_dontneed(m: VmPage) -> None:
-    """Deactivate a page that will not be needed soon; every so often, let it age instead.
+    """Deactivate a page that will not be needed soon; every few calls, let it age instead.
 
     A dirty page goes to the tail, a clean one mostly to the head.  One counter for the whole system
     decides; CPUs race for it.  An inactive or cached page only ages.

@@ -9,7 +9,7 @@ Deviations:
   * no per-CPU page cache (VM_ALLOC_USE_GD) and no zeroed queues.
   * `vm_pageout_deficit` is counted but never read.
   * a CPU that has preempted another thread may still take a cached page below the gate.
-  * without a topology colours are dealt out by `(cpuid - 1) % ncpus`, since the boot CPU only boots.
+  * without a topology the colours are those of CPU `(cpuid - 1) % ncpus`, since CPU 0 only boots.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def vm_get_pg_color(vm: VmSystem, cpuid: int, obj: VmObject | None, pindex: int)
     """The colour for that page on that CPU; CPUs of one core, and of one socket, get nearby colours.
 
     CPU 0 boots; CPUs from 1 on are numbered through sockets, cores and threads.  Without a configured
-    topology every CPU is a core of one socket: those declared, or else those that there are.
+    topology every CPU is a core of one socket: the CPUs declared, or else those that exist so far.
     """
     phys_ids, core_ids, ht_ids = vm.page.topology or (1, vm.ncpus, 1)
     physcale = max(1, vm.page.l2_size // phys_ids)
@@ -110,7 +110,7 @@ def _cache_usable(m: VmPage) -> bool:
 
 
 def _put_aside(m: VmPage) -> None:
-    """Move a page that somebody else has busied to its inactive queue, out of the way.
+    """Move a page that another CPU has busied to its inactive queue, out of the way.
 
     Locks: page held; none on return.
     """
@@ -169,9 +169,9 @@ def vm_page_select_cache(vm: VmSystem, pg_color: int) -> VmPage | None:
 
 
 def vm_page_select_free_or_cache(vm: VmSystem, pg_color: int) -> tuple[VmPage | None, int]:
-    """Return a free or cached page, hard-busied and on no queue, and the queue type it came from.
+    """Return a free or cached page, hard-busied and on no queue, and the queue type that it came from.
 
-    It is busied while it is still on its queue.
+    The page is busied while it is still on its queue.
     """
     while True:
         m = _vm_page_list_find2(vm, vm.page.PQ_FREE, vm.page.PQ_CACHE, pg_color)
@@ -211,7 +211,7 @@ def _gate_open(vm: VmSystem, page_req: int) -> bool:
 
 
 def _recycle(m: VmPage) -> None:
-    """Free a cached page, so that the next attempt may find it; skip one whose object is contended.
+    """Free a cached page, so that the next attempt may find it; leave one whose object is contended.
 
     Locks: the page hard-busied by the caller; consumes the busy.  Never waits for the token.
     """
@@ -242,9 +242,9 @@ def _give_up(vm: VmSystem) -> None:
 def vm_page_alloc(vm: VmSystem, obj: VmObject | None, pindex: int, page_req: int) -> VmPage | None:
     """Allocate a page, hard-busied and on no queue, and insert it into `obj` if that is given.
 
-    `page_req`: VM_ALLOC_NORMAL may reuse cached pages; SYSTEM may go below the reserve if nothing is
-    cached; INTERRUPT may take the last page; NULL_OK returns None if another CPU has inserted a page at
-    that index; VM_ALLOC_CPU(n) uses the colours of CPU n.
+    `page_req`: VM_ALLOC_NORMAL may reuse cached pages; SYSTEM may use the reserve if nothing is cached;
+    INTERRUPT may take the last page; NULL_OK returns None if another CPU has inserted a page at that index;
+    VM_ALLOC_CPU(n) uses the colours of CPU n.
     Locks: the object's token exclusively.  Sleeps: never, but unmapping a cached page may lose the token.
     """
     if not page_req & (VM_ALLOC_NORMAL | VM_ALLOC_QUICK | VM_ALLOC_INTERRUPT | VM_ALLOC_SYSTEM):
@@ -306,7 +306,7 @@ def _prepare(m: VmPage, obj: VmObject | None, pindex: int, page_req: int) -> VmP
 def vm_page_grab(obj: VmObject, pindex: int, allocflags: int) -> VmPage | None:
     """Return the object's page at that index, hard-busied, allocating it if there is none.
 
-    `allocflags`: RETRY goes on until there is a page; without it, return None after a sleep for memory.  ZERO
+    `allocflags`: RETRY tries until there is a page; without it, return None after a sleep for memory.  ZERO
     zeroes a page that is not valid, FORCE_ZERO any page.
     Locks: takes the object's token itself; the caller may have it exclusively, not shared.  Sleeps: yes.
     """

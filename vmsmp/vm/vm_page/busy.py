@@ -7,7 +7,7 @@ Locks: none; every function works on the one word, and sleeps on the page as the
 The tests of "also busy" differ, as in the kernel: busy_try and sleep_busy look at the soft count,
 busy_wait and the lookups at the whole word.
 Deviations:
-  * dropping a soft busy that is not there panics.
+  * dropping a soft busy that does not exist panics.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _busy_overdue(m: VmPage, also_m_busy: bool) -> str | None:
     busy_count = m.peek("busy_count")
     if busy_count & PBUSY_LOCKED or (also_m_busy and busy_count & ~PBUSY_WANTED):
         return None
-    return "it is not busy any more, and nobody will wake who waits for it"
+    return "it is not busy any more, and nobody will wake the waiter"
 
 
 def _sleep_on(m: VmPage, busy_count: int, also_m_busy: bool, wmesg: str) -> bool:
@@ -124,7 +124,7 @@ def vm_page_wakeup(m: VmPage) -> None:
 
 
 def vm_page_flash(m: VmPage) -> None:
-    """Wake the page's waiters, whoever busies it; once WANTED was seen, clear it and wake in any case."""
+    """Wake the page's waiters, busy or not; once WANTED was seen, clear it and wake in any case."""
     if m.busy_count.load() & PBUSY_WANTED:
         m.busy_count.clearbits(PBUSY_WANTED)
         m.vm.machine.wakeup(m)
@@ -134,7 +134,7 @@ def vm_page_flash(m: VmPage) -> None:
 
 
 def vm_page_io_start(m: VmPage) -> None:
-    """Add a soft busy for I/O, which is handed on to whoever finishes it.
+    """Add a soft busy for I/O, which is handed over to the CPU that finishes the I/O.
 
     Locks: the page hard-busied by the caller.
     """
@@ -145,7 +145,7 @@ def vm_page_io_start(m: VmPage) -> None:
 
 
 def vm_page_io_finish(m: VmPage) -> None:
-    """Drop a soft busy after I/O, whoever started it; leave waking to the `vm_page_wakeup` that must follow.
+    """Drop a soft busy after I/O, on any CPU; leave the wakeup to the `vm_page_wakeup` that must follow.
 
     Locks: the page hard-busied by the caller.
     """

@@ -1,14 +1,14 @@
-"""Contiguous memory from the low pages, and what becomes of low pages that are not kept.
+"""Contiguous memory from the low pages, and the return of low pages that are not kept.
 
 Models: vm_contig_avail_pages, vm_page_alloc_contig, vm_page_free_contig and vm_page_startup_finish of
 sys/vm/vm_page.c.
 Locks: vm_contig_spin around the alist.  A low page is wired, fictitious and on no queue while the alist or a
 driver has it, so that no other lock is needed for it.
 Deviations:
-  * memory attributes are not modelled: the pages are asked whether they may have one, and that is all.
-  * requests that fail are not told on the console (vm_contig_verbose).
-  * vm_page_startup_finish is called by who boots the machine, when he likes; set_assoc_mask and the page hash
-    are there from the boot on.
+  * memory attributes are not modelled, beyond the test whether a page may have one.
+  * failed requests are not reported on the console (vm_contig_verbose).
+  * vm_page_startup_finish runs when the program calls it; set_assoc_mask and the page hash exist from the
+    boot on.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def vm_page_free_contig(m: VmPage, size: int) -> None:
 
 
 def _free_each(run: list[VmPage]) -> None:
-    """Free pages that are not low, as far as the bound says so.  Sleeps: while one is busied."""
+    """Free pages that are above the bound of low pages now.  Sleeps: while one is busied."""
     for m in run:
         vm_page_busy_wait(m, False, "cpgfr")
         vm_page_unwire(m, False)
@@ -152,13 +152,13 @@ def _kilobytes(pages: int) -> int:
 
 
 def _upper_part(blk: int, count: int, most: int) -> tuple[int, int]:
-    """The upper part of a run, as long as the largest power of two up to `most`."""
+    """Return the upper part of a run, of the largest power of two of pages up to `most`."""
     kept = 1 << most.bit_length() - 1
     return blk + count - kept, kept
 
 
 def _give_back(vm: VmSystem, reserve: DmaReserve, blk: int, count: int) -> None:
-    """Make ordinary free pages of low ones that the alist has given out.  Sleeps: while one is busied."""
+    """Turn low pages that were allocated from the alist into free pages.  Sleeps: while one is busied."""
     reserve.vm_low_phys_reserved.store(blk * PAGE_SIZE)
     for m in vm.page.vm_page_array[blk : blk + count]:
         vm_page_flag_clear(m, PG_FICTITIOUS | PG_UNQUEUED)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def vm_page_dirty(m: VmPage) -> None:
-    """Mark the whole page dirty, and tell its object, if it was not known to be.
+    """Mark the whole page dirty; if it was clean, mark its object, too.
 
     Locks: none if PG_WRITEABLE is set, else the page hard-busied.  Never dirty a cached or free page.
     """
@@ -48,7 +48,7 @@ def vm_page_reference(m: VmPage) -> None:
 
 
 def vm_page_need_commit(m: VmPage) -> None:
-    """Keep a clean page from being reused until its file system has committed it, and tell its object.
+    """Keep a clean page from being reused until its file system has committed it, and mark its object.
 
     Locks: the page hard-busied by the caller, and in an object.
     """
@@ -57,5 +57,5 @@ def vm_page_need_commit(m: VmPage) -> None:
 
 
 def vm_page_clear_commit(m: VmPage) -> None:
-    """Let the page be reused again; its object still counts as dirty.  Locks: the page hard-busied."""
+    """Let the page be reused again; its object stays marked.  Locks: the page hard-busied."""
     vm_page_flag_clear(m, PG_NEED_COMMIT)

@@ -1,10 +1,10 @@
-"""Fictitious pages: memory that is in no page array, a device's, dressed up as a page for the fault handler.
+"""Fictitious pages: pages that stand for a device's memory, which is in no page array.
 
 Models: vm_page_initfake of sys/vm/vm_page.c, dev_pager_getfake and dev_pager_putfake of
-sys/vm/device_pager.c, and the page on its stack by which vm_fault enters what a device shows (UKSMAP).
-Locks: none; nobody else knows the page yet, so its words are stored to unseen.
+sys/vm/device_pager.c, and the page on its stack by which vm_fault enters a device's memory (UKSMAP).
+Locks: none; no other CPU knows the page yet, so stores to its words are not visible operations.
 Deviations:
-  * no memory attributes; the page that vm_page_initfake is given keeps its place in memory.
+  * no memory attributes; vm_page_initfake leaves the page's physical address as it is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def vm_page_initfake(m: VmPage) -> None:
-    """Make a page fictitious: hard-busied, wired once and never on a queue; leave one alone that is already.
+    """Make a page fictitious: hard-busied, wired once and never on a queue.  One that is stays as it is.
 
-    Its object, index, holds and bits stay what they are.
+    Its object, index, holds and bits do not change.
     """
     if m.flags.bits(PG_FICTITIOUS):
         return
@@ -35,7 +35,7 @@ def vm_page_initfake(m: VmPage) -> None:
 
 
 def vm_page_getfake(vm: VmSystem, frame: int) -> VmPage:
-    """Return a fictitious page of that frame, in no object: hard-busied, wired once for good, and valid."""
+    """Return a fictitious page of that frame, in no object: hard-busied, permanently wired, and valid."""
     m = fake_of_fault(vm, 0)
     m.phys = frame
     m.wire_count.value = 1
@@ -43,7 +43,7 @@ def vm_page_getfake(vm: VmSystem, frame: int) -> VmPage:
 
 
 def vm_page_putfake(m: VmPage) -> None:
-    """Give the memory of a fictitious page back, which is in no object and held by nobody."""
+    """Free a fictitious page, which must be in no object and have no holds."""
     if not m.flags.bits(PG_FICTITIOUS):
         m.vm.panic("dev_pager_putfake: page is not fictitious")
     if m.object is not None or m.hold_count.load():
@@ -52,7 +52,7 @@ def vm_page_putfake(m: VmPage) -> None:
 
 
 def fake_of_fault(vm: VmSystem, pindex: int) -> VmPage:
-    """Return the page that a fault has on its stack: fictitious, busied and valid; its frame is unknown."""
+    """Return a page on the stack of a fault: fictitious, busied and valid; its frame is not known yet."""
     m = vm.page.marker(PG_FICTITIOUS | PG_UNQUEUED, pc=NO_COLOUR)
     m.pindex = pindex
     m.busy_count.value = PBUSY_LOCKED
@@ -62,6 +62,6 @@ def fake_of_fault(vm: VmSystem, pindex: int) -> VmPage:
 
 
 def forget_fake(m: VmPage) -> None:
-    """The fault leaves its stack."""
+    """Free the page on the stack of a fault."""
     m.gave(HARD)
     m.vm.page.markers.remove(m)

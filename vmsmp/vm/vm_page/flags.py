@@ -34,7 +34,7 @@ PG_RAM: Final = 0x2000
 PG_SWAPPED: Final = 0x4000
 PG_NOTMETA: Final = 0x8000
 PG_NEED_COMMIT: Final = 0x40000
-#: The flags that a page keeps as it is allocated: none.
+#: The flags that a page keeps when it is allocated: none.
 PG_KEEP_NEWPAGE_MASK: Final = 0
 
 
@@ -109,7 +109,7 @@ def interlock_format(value: int) -> str:
 
 PQ_L2_SIZE: Final = 1024
 PQ_L2_MASK: Final = PQ_L2_SIZE - 1
-#: Colours that a walk over the queues goes on by, so that it comes to all of them.
+#: The steps, in colours, of a walk over the queues: odd, so that it reaches every colour.
 PQ_PRIME1: Final = 31
 PQ_PRIME2: Final = 23
 PQ_NONE: Final = 0

@@ -1,11 +1,10 @@
 """Freeing and caching pages.
 
 Models: sys/vm/vm_page.c.
-Locks: the page hard-busied by the caller; takes the page's spinlock, then its queues'.  A freed page
-loses its busy under its spinlock, once its queue's is dropped, as the source says of itself (fewer
-collisions with allocators; the wakeup may not come under the queue's): a CPU that takes it off its free
-queue finds it neither locked nor busy.  A cached page loses its busy after both: an allocator may meet
-it hard-busied, and then puts it on the inactive queue.
+Locks: the page hard-busied by the caller; takes the page's spinlock, then its queues'.  A freed page's busy
+is dropped under its spinlock, after the queue's spinlock, so that allocators collide less and the wakeup does
+not come under the queue's: a CPU that takes it off its free queue finds it neither locked nor busy.  A cached
+page's busy is dropped after both: an allocator may meet it hard-busied, and moves it to the inactive queue.
 Deviations: none known.
 """
 
@@ -51,7 +50,7 @@ def vm_page_free(m: VmPage) -> None:
 
 
 def vm_page_free_zero(m: VmPage) -> None:
-    """Free a page that is known to be zeroed, which makes no difference: `vm_page_free_toq`."""
+    """Free a page that is known to be zeroed; no different from `vm_page_free`."""
     vm_page_free_toq(m)
 
 

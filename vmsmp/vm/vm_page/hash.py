@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def vm_page_hash_enter(m: VmPage) -> None:
     """Enter the page's identity, replacing an element of its set that has not been used lately.
 
-    That is the last element used longer ago than the first one, or from the future by more than a
-    tick; without such an element, the first.
+    The element replaced is the last one that was used earlier than the first, or whose time is more than a
+    tick in the future; if there is none, the first.
     Locks: the page busied by the caller, or its object's token.  Only pages with PG_MAPPEDMULTI set are
     entered, and with vm.page_hash_vnode_only only those of vnodes.
     """

@@ -2,7 +2,7 @@
 
 Models: struct vm_page_hash_elm, vm_page_hash_hash and the sizing of the hash in sys/vm/vm_page.c.
 Locks: none.  An element is four plain words (m, object, pindex, ticks) that race by design.
-An identity's set begins anywhere, so two sets may overlap; behind the last place are spare elements.
+An identity's set may begin at any element, so two sets may overlap; spare elements follow the last one.
 Deviations:
   * the configured table may be smaller than the kernel's minimum; elements are made on first use.
   * an object's address is made of its identity.
@@ -47,7 +47,7 @@ class VmPageHashElm(Record):
 
 
 class VmPageHash:
-    """The table: sets of `ways` elements; `size`, a power of two, is the number of places to begin one."""
+    """The table: sets of `ways` elements; `size`, a power of two, is the number of sets."""
 
     def __init__(self, vm: Home, config: BootConfig) -> None:
         size, ways = config.hash_size, config.hash_set
@@ -72,7 +72,7 @@ class VmPageHash:
 
 
 def vm_page_hash_hash(table: VmPageHash, obj: Record, pindex: int) -> int:
-    """Return the place where the identity's set of elements begins."""
+    """Return the slot at which the identity's set of elements begins."""
     hi = crc32(obj.code.to_bytes(8, "little")) << 2 & 0xFFFFFFFF
     hi ^= hi >> 21
     return hi + pindex * table.ways & table.size - 1

@@ -2,11 +2,11 @@
 
 Models: vm_numa_organize, vm_numa_organize_finalize and vm_numa_add_topology_mem of sys/vm/vm_page.c.
 The colours of a page queue are divided among the sockets.  So an allocation, which begins with the colours
-of its CPU, finds memory of its own socket first, and that of others when it widens.
+of its CPU, finds memory of its own socket first, and that of other sockets when it widens the search.
 Locks: none; only the boot CPU runs.
 Deviations:
   * sockets are numbers, and their memory is a list; the kernel walks a tree of CPUs.
-  * they are called by who boots the machine, as the kernel's tables of memory would.
+  * the program that boots the machine calls them; in the kernel the tables of memory do.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def vm_numa_add_topology_mem(vm: VmSystem, physid: int, bytes_: int) -> None:
 def vm_numa_organize_finalize(vm: VmSystem) -> None:
     """Lend free pages of colours that have many to those that have few.
 
-    The mean is that of the queues from index 0 on, which is no queue, so that the last colour does not count.
+    As in the kernel, the mean is taken from index 0 on, which is no queue, so the last colour does not count.
     """
     size = vm.page.l2_size
     phys_ids, core_ids, ht_ids = vm.page.topology or (1, 1, 1)
@@ -69,7 +69,7 @@ def vm_numa_organize_finalize(vm: VmSystem) -> None:
 
 
 def _recolour(m: VmPage, pc: int) -> None:
-    """Give the page a colour; if it is on a queue, move it to the head of the same type's of that colour."""
+    """Give the page a colour; if it is on a queue, move it to the head of that type's queue of the colour."""
     queues = m.vm.page.vm_page_queues
     old, m.pc = queues[m.queue], pc
     if m.queue == PQ_NONE:

@@ -3,7 +3,7 @@
 Models: sys/vm/vm_page.h, including the permission matrix of its head comment.
 Locks: each field names, by the letters of `PAGE_LEGEND` and `QUEUE_LEGEND`, what a reader and what a
 writer must hold.  Words (`busy_count`, `hold_count`, `wire_count`, `flags`) are atomic; a flag that only
-the owner of a busy changes stands still while that is held, whatever becomes of the others.
+the owner of a busy changes is stable while the busy is held, even if other flags change.
 Deviations:
   * interlock_count, which struct md_page has, is a word of the page.
 """
@@ -73,7 +73,7 @@ def _busied_alone(cpu: Cpu, m: VmPage) -> bool:
 
 
 def _fictitious_and_idle(_cpu: Cpu, m: VmPage) -> bool:
-    # how the end of the boot finds the low pages that it makes ordinary ones
+    # the low pages that vm_page_startup_finish turns into free ones
     return bool(m.flags.value & PG_FICTITIOUS) and not m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK)
 
 
@@ -86,7 +86,7 @@ def _busied(cpu: Cpu, m: VmPage) -> bool:
 
 def _object_token(cpu: Cpu, m: VmPage) -> bool:
     obj = m.raw_object
-    if obj is None:  # no token keeps others from inserting it
+    if obj is None:  # no object's token keeps other CPUs from inserting it
         return False
     for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
         if hold.lock.kind == "token" and hold.lock.guards is obj:
@@ -161,7 +161,7 @@ class VmPage(Record):
             Bits(PG_MAPPEDMULTI, "A", "b"),
         ),
     )
-    # invariant: at rest 0; else CPUs that take an entry of the page away
+    # invariant: the number of CPUs that are removing an entry of the page; 0 at rest
     interlock_count: Word = word(format=interlock_format)
     # invariant: the page is on the list of this queue only, on no list if PQ_NONE
     queue: int = field("S|Q", "S+Q")

@@ -3,7 +3,7 @@
 Models: vm_page_protect and vm_page_test_dirty of sys/vm/vm_page.c and vm_page2.h.
 Locks: the page hard-busied by the caller.
 Deviations:
-  * vm_page_protect panics if another CPU has the page hard-busied; the kernel asks the word only.
+  * vm_page_protect panics unless this CPU has the page hard-busied; the kernel accepts any CPU's busy.
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ def vm_page_protect(m: VmPage, prot: int) -> None:
 
 
 def vm_page_test_dirty(m: VmPage) -> None:
-    """Mark the page dirty if processes have written to it.  Tentative while a writeable mapping is left."""
+    """Mark the page dirty if processes have written to it.  Not final while a writeable mapping is left."""
     if m.hint("dirty") != VM_PAGE_BITS_ALL and pmap_is_modified(m):
         vm_page_dirty(m)

@@ -1,7 +1,7 @@
-"""Wirings on top of another one, which need no busy.
+"""Additional wirings of a wired page, which need no busy.
 
 Models: vm_page_wire_quick and vm_page_unwire_quick of sys/vm/vm_page2.h.
-Locks: none; somebody's first wiring keeps the page.
+Locks: none; an existing wiring keeps the page.
 Deviations: none known.
 """
 

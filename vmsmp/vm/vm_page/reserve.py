@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.config import BootConfig
     from vmsmp.vm.vm_page.page import VmPage
 
-#: What the kernel keeps for drivers at most, in pages: 128 MB.
+#: The most pages that the kernel keeps for drivers: 128 MB.
 DMA_PAGES_MAX: Final = 128 * 1024 * 1024 // PAGE_SIZE
 
 

@@ -3,9 +3,9 @@
 Models: the _vm_page_list_find family of sys/vm/vm_page.c.
 Locks: none held; the page's and the queue's spinlock when a page is returned.  A search takes the
 queue's spinlock first and the page's by trylock, the only way to take it against the lock order.
-With a set mask that covers all colours, or one colour, nothing is left to widen to after the first group,
-so a search of two types probes the second one nowhere, and an allocation takes no cached page while the
-gate is open.
+If the set mask covers all colours, or there is one colour, the first group is all there is to search.  Then a
+search of two types never probes the second one, and an allocation takes no cached page while the gate is
+open.
 Deviations:
   * with one colour, its queue is the whole group that a widened search probes.
 """
@@ -117,7 +117,7 @@ def vm_page_list_find(vm: VmSystem, basequeue: int, index: int) -> VmPage | None
 
 
 def _vm_page_list_find_wide(vm: VmSystem, basequeue: int, index: int) -> VmPage | None:
-    """Search ever wider around a colour, or around the one where a search for it last ended far away.
+    """Search ever wider around a colour, or around the one where a long search for it ended last.
 
     Locks: as `_vm_page_list_find`.
     """
@@ -139,7 +139,7 @@ def _start(home: Vpgqueues, index: int) -> int:
 
 
 def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: int) -> VmPage | None:
-    """Return a page of the first type, or of the second one if none of the first is nearer.
+    """Return a page of the first type, or of the second one if none of the first type is nearer.
 
     Locks: as `_vm_page_list_find`.
     """
@@ -153,7 +153,7 @@ def _vm_page_list_find2(vm: VmSystem, basequeue1: int, basequeue2: int, index: i
 
 
 def _vm_page_list_find2_wide(vm: VmSystem, basequeue1: int, basequeue2: int, index: int) -> VmPage | None:
-    """Widen both searches in turn, the second one a step behind, until one has been everywhere.
+    """Widen both searches in turn, the second one a step behind, until one has probed all colours.
 
     Both start where the first one does.  Locks: as `_vm_page_list_find`.
     """

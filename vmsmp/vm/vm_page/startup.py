@@ -4,8 +4,8 @@ Models: vm_page_startup and vm_add_new_page of sys/vm/vm_page.c.
 Locks: none; only the boot CPU runs.
 Deviations:
   * page 0 of the array is physical page 0; there is one range of memory.
-  * set_assoc_mask, if it is not given, is the kernel's for the CPUs declared, or else for those that there
-    are so far, and never more than the number of colours allows.
+  * set_assoc_mask, if it is not given, is the kernel's for the CPUs declared, or else for those that exist so
+    far, and never more than the number of colours allows.
   * a scan's marker is neither busy nor wired.
 """
 

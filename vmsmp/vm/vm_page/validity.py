@@ -68,21 +68,21 @@ def vm_page_clear_dirty(m: VmPage, base: int, size: int) -> None:
 
 
 def vm_page_clear_dirty_end_nonincl(m: VmPage, base: int, size: int) -> None:
-    """Mark a range clean but for a block of which it has the beginning only.  Locks: the page hard-busied."""
+    """Mark a range clean, except a last block that it covers in part.  Locks: the page hard-busied."""
     end = (base + size) // DEV_BSIZE * DEV_BSIZE
     if end > base:
         vm_page_clear_dirty(m, base, end - base)
 
 
 def vm_page_clear_dirty_beg_nonincl(m: VmPage, base: int, size: int) -> None:
-    """Mark a range clean but for a block of which it has the end only.  Locks: the page hard-busied."""
+    """Mark a range clean, except a first block that it covers in part.  Locks: the page hard-busied."""
     begin = -(-base // DEV_BSIZE) * DEV_BSIZE
     if base + size > begin:
         vm_page_clear_dirty(m, begin, base + size - begin)
 
 
 def _clear(m: VmPage, bits: int) -> None:
-    """Clear dirty bits, in two steps: what a process dirties between them is lost."""
+    """Clear dirty bits, in two steps: a store by a process between them is lost."""
     m.publish("dirty", m.hint("dirty") & ~bits)
 
 
@@ -93,7 +93,7 @@ def _sync_again(m: VmPage, base: int, size: int) -> None:
 
 
 def vm_page_set_invalid(m: VmPage, base: int, size: int) -> None:
-    """Mark a range of an object's page neither valid nor dirty, in a new generation of the object.
+    """Mark a range of a page as neither valid nor dirty, and count a new generation of its object.
 
     Locks: the page hard-busied.
     """
@@ -104,7 +104,7 @@ def vm_page_set_invalid(m: VmPage, base: int, size: int) -> None:
 
 
 def vm_page_is_valid(m: VmPage, base: int, size: int) -> bool:
-    """Return whether all of a range is valid; of an empty one, whether anything of the page is.
+    """Return whether all of a range is valid; for an empty range, whether any block of the page is.
 
     Locks: a busy or the object's token; else a guess.
     """
@@ -131,13 +131,13 @@ def vm_page_zero_invalid(m: VmPage, setvalid: bool = True) -> None:
 
 
 def vm_page_zero_fill(m: VmPage) -> bool:
-    """Zero the page, which leaves its bits as they are.  Locks: the page hard-busied."""
+    """Zero the page; its bits do not change.  Locks: the page hard-busied."""
     pmap_zero_page(m.vm, m.phys)
     return True
 
 
 def vm_page_copy(src_m: VmPage, dest_m: VmPage) -> None:
-    """Copy a page onto another, which is all valid and dirty then.  Locks: both hard-busied."""
+    """Copy a page onto another, and mark that all valid and dirty.  Locks: both hard-busied."""
     pmap_copy_page(src_m.vm, src_m.phys, dest_m.phys)
     dest_m.publish("valid", VM_PAGE_BITS_ALL)
     dest_m.publish("dirty", VM_PAGE_BITS_ALL)

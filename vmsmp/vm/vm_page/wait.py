@@ -88,10 +88,10 @@ def vm_page_free_wakeup(vm: VmSystem) -> None:
 
 
 def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
-    """Return why a sleep should be over: there are enough pages for it, and the last CPU to free sees them
-    (INV-PG1).
+    """Return why a sleep should be over (INV-PG1), or None if it should not.
 
-    A freeing CPU can act only on what its own view shows, and that may be of pages that are gone by now.
+    It should if there are enough pages, and the CPU that freed last sees them: a freeing CPU acts on its own
+    view of the counts, which may include pages that are gone by now.
     """
     if vm.pageout.last_to_free is None:
         return None
@@ -100,7 +100,7 @@ def _pages_overdue(vm: VmSystem, limit: int) -> str | None:
         free = count("v_free_count")
         if limit > free + count("v_cache_count") or vm.meter.limits.v_free_reserved > free:
             return None
-    return "there are pages enough, and nobody will wake who waits for them"
+    return "there are pages enough, and nobody will wake the waiter"
 
 
 def _sleep_for_pages(vm: VmSystem, nice: int, wmesg: str, timo: int) -> None:

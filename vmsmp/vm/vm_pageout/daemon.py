@@ -46,7 +46,8 @@ PAGING_TARGET2: Final = "target2"
 def vm_pageout_pass(vm: VmSystem, easy: bool = False) -> int:
     """Run one pass of the daemon over all queues; return how many pages are still missing.
 
-    The first target counts, with `easy` the final one, and the pages that allocations missed since.
+    They are counted to the first target, or with `easy` to the final one, and include those that allocations
+    have missed since.
     """
     swept = vm_pageout_free_hold(vm)
     vmstats_rollup(vm)
@@ -107,7 +108,7 @@ class _Pagedaemon:
         return True
 
     def turn(self) -> None:
-        """Run a pass, choose the next state, and wake those for whom there are enough pages now."""
+        """Run a pass, choose the next state, and wake waiters that now have enough pages."""
         missing = vm_pageout_pass(self.vm, self.state == PAGING_TARGET2)
         if self.state == PAGING_TARGET2:
             self._after_easy_pass()
@@ -117,7 +118,7 @@ class _Pagedaemon:
             self._after_hard_pass()
 
     def _try_again(self) -> None:
-        """The target is not reached: go on at once if pages are asked for, else after a pause."""
+        """The target is not reached: run again at once if pages are asked for, else after a pause."""
         self.passes += 1
         needed = self.vm.pageout.vm_pages_needed
         if self.passes // 10 >= 10:
@@ -127,7 +128,7 @@ class _Pagedaemon:
             self._sleep("pdelay", 2)
 
     def _after_hard_pass(self) -> None:
-        """The first target was reached: go on while it has been missed again, else take it easy."""
+        """The first target was reached: run again if it is missed by now, else switch to easy passes."""
         vm = self.vm
         self.passes = 0
         if vm_paging_target1(vm):

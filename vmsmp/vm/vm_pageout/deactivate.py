@@ -1,10 +1,10 @@
-"""The limit of a process' resident pages: taking mappings away from one that has too many.
+"""The limit of a process' resident pages: removing mappings of a process that has too many.
 
 Models: vm_pageout_map_deactivate_pages and vm_pageout_mdp_callback of sys/vm/vm_pageout.c.
-A scan goes through the process' mappings, from where the last one has left off, and forgets those that were
-not used.  A page that nobody else maps is deactivated, and written or freed.
-Locks: none at first; a page is hard-busied by trying.  `pgout_offset` of a map is read and stored by whoever
-scans it.
+A scan goes through the process' mappings, from where the last one stopped, and removes those that were not
+used.  A page that is not mapped any more is deactivated, and written or freed.
+Locks: none on entry; a page is hard-busied by trying.  `pgout_offset` of a map is read and stored by scans
+without a lock.
 Deviations:
   * a page that is to be cleaned and is dirty is written by vm_pageout_flush: vm_pageout_page has no pager.
   * no statistics of the daemon (`v_pdpages`).
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_map.map import VmMap
     from vmsmp.vm.vm_page.page import VmPage
 
-#: How often a scan that was not enough is made again.
+#: How many more scans are made after the first one.
 RETRIES: Final = 3
 
 
 def vm_pageout_map_deactivate_pages(map: VmMap, limit: int) -> None:
-    """Take mappings of a map away until it has `limit` resident pages, or three scans found no more.
+    """Remove mappings of a map until it has `limit` resident pages, in RETRIES more scans at most.
 
     Locks: none.  Sleeps: as `pmap_pgscan`, and to write pages.
     """
@@ -60,7 +60,7 @@ def vm_pageout_map_deactivate_pages(map: VmMap, limit: int) -> None:
 
 
 def vm_pageout_mdp_callback(info: PmapPgscanInfo, va: int, p: VmPage) -> int:
-    """Look at one page; return -1 if there are few enough, else 0.
+    """Look at one page; return -1 if few enough pages are resident now, else 0.
 
     Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: to unmap and to write it.
     """
@@ -78,7 +78,7 @@ def vm_pageout_mdp_callback(info: PmapPgscanInfo, va: int, p: VmPage) -> int:
 
 
 def _act(info: PmapPgscanInfo, va: int, p: VmPage) -> None:
-    """Say of a page that was used that it was; take the mapping of any other away."""
+    """Activate a page that was used; remove this process' mapping of any other."""
     vm: VmSystem = p.vm
     used = pmap_ts_referenced(p)
     if used:

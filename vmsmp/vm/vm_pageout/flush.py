@@ -1,4 +1,4 @@
-"""Writing pages out: what a pager does with them, and what becomes of them.
+"""Writing pages out: the call of the pager, and what is done with each page afterwards.
 
 Models: vm_pageout_flush of sys/vm/vm_pageout.c.
 Locks: the pages hard-busied by the caller, of one object; a soft busy keeps each while it is written.  A page
@@ -69,7 +69,7 @@ def vm_pageout_flush(mc: Sequence[VmPage], flags: int) -> int:
 
 
 def _written(m: VmPage, flags: int) -> None:
-    """Be done with a page that a pager does not have any more.  Sleeps: while it is hard-busied."""
+    """Finish a page that the pager has completed.  Sleeps: while it is hard-busied."""
     vm_page_busy_wait(m, False, "pgouw")
     vm_page_io_finish(m)
     if flags & OBJPC_TRY_TO_CACHE:

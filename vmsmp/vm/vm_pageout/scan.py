@@ -1,4 +1,4 @@
-"""The pagedaemon's scans, as far as pages and their waiters need them.
+"""The pagedaemon's scans of the page queues.
 
 Models: the scans of sys/vm/vm_pageout.c: stale held pages to the free queues, active pages that are no
 longer used to the inactive queues, inactive clean pages to the cache, cached pages to the free queues.
@@ -12,11 +12,11 @@ Deviations:
     the kernel's takes the queue's alone and cannot miss.
   * a scan goes through the whole queue; the kernel's visits a tenth of it, and yields after each page.
   * dirty pages are laundered without a cluster, a limit or a second lap; those of files are written out,
-    others are taken for written at once and cached.  Pages with PG_NEED_COMMIT stay where they are.
-  * who waits for a vnode waits as long as it takes.
-  * page table entries have no accessed bit: PG_REFERENCED alone says that a page was used.
-  * an active page is deactivated and never cached, however short memory is, and not more eagerly from
-    pass to pass.
+    others count as written at once and are cached.  Pages with PG_NEED_COMMIT stay where they are.
+  * a wait for a vnode has no timeout.
+  * accessed bits are not read: PG_REFERENCED alone says that a page was used.
+  * an active page is deactivated and never cached, however short memory is; later passes deactivate no more
+    eagerly than the first.
   * the sweep of the hold queues visits every page of every colour and moves it itself; the kernel's
     looks at the first page of one colour for each turn, holds it and unholds it.
   * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
@@ -161,7 +161,7 @@ def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> bool:
 
 
 def vm_page_requeue(m: VmPage, base: int) -> None:
-    """Move the page to the tail of its queue, if that is of type `base`, so that others are next.
+    """Move the page to the tail of its queue, if that is of type `base`, so that other pages are next.
 
     Locks: the page hard-busied by the caller.  Neither the queue nor its type changes, so the queue's
     spinlock alone would suffice.
@@ -175,7 +175,7 @@ def vm_page_requeue(m: VmPage, base: int) -> None:
 
 
 def _leave(m: VmPage, base: int) -> int:
-    """Leave the page for later, at the tail of its queue; it counts for nothing."""
+    """Leave the page for later, at the tail of its queue; return 0."""
     vm_page_requeue(m, base)
     vm_page_wakeup(m)
     return 0
@@ -212,7 +212,7 @@ def vm_pageout_scan_active(vm: VmSystem) -> int:
 def _age(m: VmPage) -> int:
     """Age an active page; return 1 if it is deactivated.  Locks: the page hard-busied; consumes the busy.
 
-    A page that was used gains credit; any other loses some, and its place when it has none.
+    A page that was used gains activity; any other loses some, and is deactivated when it has none left.
     """
     if m.wire_count.load():
         return _unqueue_wired(m)
@@ -278,7 +278,7 @@ def vm_pageout_page(m: VmPage) -> int:
 
 
 def _activate_used(m: VmPage) -> int:
-    """Activate a page that was used since it became inactive, with more credit."""
+    """Activate a page that was used since it became inactive, with a higher act_count."""
     vm_page_flag_clear(m, PG_REFERENCED)
     vm_page_activate(m)
     m.publish("act_count", m.hint("act_count") + ACT_ADVANCE + 1 & 0xFF)
@@ -302,7 +302,9 @@ def _launder(m: VmPage) -> int:
 
 
 def _launder_file(m: VmPage, obj: VmObject) -> int:
-    """Write the page of a file out with the vnode locked; for that it is let go, held, and looked at again.
+    """Write the page of a file out with the vnode locked.
+
+    To lock the vnode, the page is held and its busy dropped; then it is looked at again.
 
     Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: for the vnode and the pager.
     """
@@ -348,13 +350,13 @@ def _launder_file(m: VmPage, obj: VmObject) -> int:
 
 
 def _skip(obj: VmObject) -> None:
-    """Count a page that is left if its file may be dirty; nothing keeps the object but who references it."""
+    """Count a skipped page if its file may be dirty; only other references keep the object meanwhile."""
     if obj.flags.load() & OBJ_MIGHTBEDIRTY:
         obj.vm.pageout.vnodes_skipped += 1
 
 
 def _moved(m: VmPage, obj: VmObject, vp: Vnode) -> bool:
-    """Whether the page is not an inactive one of that file any more, as it looks without a lock."""
+    """Whether the page is no longer an inactive page of that file, judged without a lock."""
     return (
         m.queue_base() != m.vm.page.PQ_INACTIVE or m.hint("object") is not obj or obj.hint("handle") is not vp
     )

@@ -3,7 +3,7 @@
 Models: the globals of sys/vm/vm_pageout.c, and vm_token.
 Locks: none; the counters are plain words that any CPU reads and writes, and `vm_pageout_deficit` is atomic.
 Deviations:
-  * the pages of a process that are not counted against its limit, 4096 in the kernel, are a number here.
+  * the resident pages that a process may have above its limit, 4096 in the kernel, can be set.
   * `pageout_stop` makes the daemon exit; the kernel's daemon never exits.
 """
 
@@ -39,11 +39,12 @@ class Pageout:
         self.pagethread: Cpu | None = None
         self.emergpager: Cpu | None = None
         self.scan_yield = config.scan_yield
-        #: vm.pageout_memuse_mode: 0 no limit of resident pages; 1 it takes mappings away; 2 and writes pages.
+        #: vm.pageout_memuse_mode, for processes above the limit of resident pages: 0 do nothing; 1 remove
+        #: mappings; 2 also write pages.
         self.memuse_mode = 2
         #: How many resident pages above its limit a process may have.
         self.memuse_spared = 4096
-        #: How many pages of files that may be dirty were left, since their vnode or they could not be had.
+        #: How many pages of files that may be dirty were skipped, since they or their vnode were locked.
         self.vnodes_skipped = 0
         #: Ghost: the globaldata of the CPU that ran `vm_page_free_wakeup` last.
         self.last_to_free: Globaldata | None = None

@@ -1,18 +1,18 @@
-"""vm_pager.c: where the contents of an object's pages come from, and go to.
+"""vm_pager.c: reading the contents of an object's pages in, and writing them out.
 
-The pagers of swap and of files are stand-ins, as far as objects ask them; transfers end later, on another
-CPU.
+The pagers of swap and of files are stand-ins with no more than objects need; transfers end later, on
+another CPU.
 
 | module | contents |
 |---|---|
-| result | what a pager says of a page |
+| result | the results of a transfer |
 | bio | block I/O, and the CPU that completes it |
 | swap_meta, swap_io | swap_pager.c |
 | vnode_io, vnode_lock | vnode_pager.c |
 | device | device_pager.c |
 | pbuf | the physical buffers of vm_pager.c |
 | table | the table of pagers by type of object, and the calls through it |
-| startup | what pagers keep in globals |
+| startup | the globals of pagers |
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Models: struct bio and the way from vn_strategy to biodone of sys/kern/vfs_bio.c, as far as pagers need them.
 Locks: the device's spinlock for its queue.  A request's `done` runs without any lock.
 Deviations:
-  * one device; it never fails unless it is told to.
+  * one device; it fails only while `failing` is set.
   * a machine on which no CPU runs the device completes a request at once, on the CPU that makes it.
 """
 
@@ -26,12 +26,12 @@ _BIOQ: Final = "bioq"
 
 @dataclass(slots=True)
 class Bio:
-    """struct bio: pages to be read or written, and what is to be done afterwards."""
+    """struct bio: pages to be read or written, and the function that completes the request."""
 
     pages: list[VmPage]
     write: bool
     done: Callable[[Bio], None]
-    #: TRY_TO_CACHE was asked for.
+    #: Whether TRY_TO_CACHE was asked for.
     ttc: bool = False
     #: The page that somebody waits for, of those that are read.
     awaited: VmPage | None = None
@@ -39,12 +39,12 @@ class Bio:
 
 
 class Device:
-    """A disk: the requests that wait for it, and whether a CPU runs it."""
+    """A disk: its queue of requests, and whether a CPU runs it."""
 
     def __init__(self, vm: Home) -> None:
         self.spin = vm.machine.spinlock("bioq")
         self.queue: list[Bio] = []
-        #: Ghost: pages that it was told to write, each as often as it was; their contents are taken then.
+        #: Ghost: the pages that were handed to it to be written; their contents are taken at that moment.
         self.transfers = 0
         self.attached = False
         self.stopped = False
@@ -65,14 +65,14 @@ def vn_strategy(vm: VmSystem, bio: Bio) -> None:
 
 
 def started(vm: VmSystem, bio: Bio) -> Bio:
-    """Count what a request is to write; return it."""
+    """Count the pages that a request is to write; return the request."""
     if bio.write and not vm.pager.device.failing:
         vm.pager.device.transfers += len(bio.pages)
     return bio
 
 
 def transfer(vm: VmSystem, bio: Bio) -> None:
-    """Do what is asked for, and say that it is done."""
+    """Carry out the request, and complete it."""
     bio.error = vm.pager.device.failing
     bio.done(bio)
 
@@ -101,7 +101,7 @@ def device_thread(vm: VmSystem) -> None:
 
 
 def device_detach(vm: VmSystem) -> None:
-    """Have the device's CPU end once no request is left."""
+    """Let the device's CPU end once no request is left."""
     device = vm.pager.device
     device.spin.acquire()
     device.stopped = True

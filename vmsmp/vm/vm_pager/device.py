@@ -1,18 +1,18 @@
-"""Objects that are found by a handle, those of devices, and the pages that a device shows of itself.
+"""Objects of devices, which are found by a handle, and the fictitious pages of a device's memory.
 
 Models: vm_pager_object_lookup of sys/vm/vm_pager.c; cdev_pager_allocate, cdev_pager_lookup, dev_pager_alloc,
 dev_pager_getpage, dev_pager_dealloc, dev_pager_getfake, dev_pager_putfake and the old_dev_pager functions of
 sys/vm/device_pager.c; dev_dmmap of sys/kern/kern_device.c.
-A page that a fault has allocated for a device is given back, and a fictitious one of the device's memory
-takes its place: the fault looks that up.  The pointer that the pager was given is not changed, so whoever
-goes on with it has a page that is free, or somebody else's.
-Locks: the list and a handle's object are protected by dev_pager_mtx, which is kept while the object's token
-is waited for; an object's fictitious pages by its token.
+The pager frees the page that a fault has allocated, and inserts a fictitious one of the device's memory in
+its place; the fault looks that up.  The caller's pointer is not changed, so a caller that goes on with it
+uses a page that is free, or has another owner.
+Locks: the list and a handle's object are protected by dev_pager_mtx, which is held during a wait for the
+object's token; an object's fictitious pages by its token.
 Deviations:
-  * a device that was allocated by its handle alone has no pages.
-  * no device manages pages of its own (OBJT_MGTDEVICE), so none is taken back by one.
-  * the driver says its frame by number, and fails with -1; a frame is not shifted into an address before it
-    is looked at, so the kernel's assertion that it is not -1 holds here what it says.
+  * an object that is allocated without functions (`ops`) has no pages.
+  * no device manages pages of its own (OBJT_MGTDEVICE), so none takes pages back.
+  * the driver returns a frame number, or -1 for an error; it is tested before it becomes an address, so the
+    kernel's assertion that it is not -1 does what it says.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Cdev(Protocol):
-    """cdev_t: a device.  `si_object` is the object that shows its memory, if there is one."""
+    """cdev_t: a device.  `si_object` is the object of its memory, if there is one."""
 
     si_object: VmObject | None
 
@@ -48,7 +48,7 @@ class Cdev(Protocol):
 
 
 class CdevPagerOps(NamedTuple):
-    """struct cdev_pager_ops: how the pages of a device come, and what is done when it is mapped and gone."""
+    """struct cdev_pager_ops: the functions that give a page of the device, and begin and end its object."""
 
     cdev_pg_fault: Callable[[VmObject, int, int, VmPage], int]
     cdev_pg_ctor: Callable[[VmSystem, Any, int, int, int], int]
@@ -56,7 +56,7 @@ class CdevPagerOps(NamedTuple):
 
 
 class Devp:
-    """The device's part of an object: its fictitious pages, in order of their coming, and the device."""
+    """The device's part of an object: its fictitious pages, in order of allocation, and the device."""
 
     __slots__ = ("dev", "devp_pglist", "ops")
 
@@ -67,7 +67,7 @@ class Devp:
 
 
 def vm_pager_object_lookup(pg_list: list[VmObject], handle: Any) -> VmObject | None:
-    """Return the object of that handle with another reference, or None; pass over one that is dead.
+    """Return the object of that handle with another reference, or None; skip dead ones.
 
     Locks: the list's, by the caller.  Sleeps: for the object's token.
     """
@@ -97,9 +97,9 @@ def cdev_pager_lookup(vm: VmSystem, handle: Any) -> VmObject | None:
 def cdev_pager_allocate(
     vm: VmSystem, handle: Any, size: int, ops: CdevPagerOps | None = None, prot: int = 0, foff: int = 0
 ) -> VmObject | None:
-    """Return the object of that handle with another reference, made if there is none; None if it may not be.
+    """Return the object of that handle with another reference; make it if there is none, or return None.
 
-    One that is found gets two references, as in the kernel, and grows to `size` pages if it has fewer.
+    An object that exists gets two references, as in the kernel, and grows to `size` pages if it has fewer.
     Sleeps: for the device, the mutex and the token.
     """
     pager = vm.pager
@@ -127,7 +127,7 @@ def cdev_pager_allocate(
 
 
 def dev_pager_alloc(vm: VmSystem, dev: Cdev, size: int, prot: int, foff: int = 0) -> VmObject | None:
-    """Return the object of a device that shows its memory by d_mmap, or None if it does not.
+    """Return the object of a device with the function d_mmap, or None if that refuses the range.
 
     Sleeps: as `cdev_pager_allocate`.
     """
@@ -135,7 +135,7 @@ def dev_pager_alloc(vm: VmSystem, dev: Cdev, size: int, prot: int, foff: int = 0
 
 
 def dev_pager_dealloc(obj: VmObject) -> None:
-    """Take the object off the list, and give its fictitious pages back.
+    """Take the object off the list, and free its fictitious pages.
 
     Locks: takes the mutex.  Sleeps: for it, and in the device's function.
     """
@@ -154,7 +154,7 @@ def dev_pager_dealloc(obj: VmObject) -> None:
 
 
 def dev_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int) -> int:
-    """Have the device show a page; return VM_PAGER_*.  Locks: the page hard-busied.  Sleeps: as it does."""
+    """Get a page of the device; return VM_PAGER_*.  Locks: the page hard-busied.  Sleeps: as the device."""
     vm: VmSystem = obj.vm
     devp: Devp | None = obj.devp
     if devp is None:
@@ -162,17 +162,17 @@ def dev_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int) -> int:
     return devp.ops.cdev_pg_fault(obj, m.pindex << PAGE_SHIFT, VM_PROT_READ, m)
 
 
-# -- devices that say which frame they show ---------------------------------------------------------
+# -- devices that map frames (d_mmap) ---------------------------------------------------------------
 
 
 def dev_dmmap(vm: VmSystem, dev: Cdev, offset: int, prot: int) -> int:
-    """Return the number of the frame that a device shows there, or -1.  Sleeps: as the driver does."""
+    """Return the frame of the device's memory at that offset, or -1.  Sleeps: as the driver does."""
     vm.pause_tokens("d_mmap")
     return dev.d_mmap(offset, prot)
 
 
 def old_dev_pager_ctor(vm: VmSystem, dev: Cdev, size: int, prot: int, foff: int) -> int:
-    """Return 0 if the device shows all of a range for that access, else EINVAL.  Nobody asks again later."""
+    """Return 0 if the device maps all of a range for that access, else EINVAL.  It is not asked again."""
     for page in range(size):
         if dev_dmmap(vm, dev, foff + (page << PAGE_SHIFT), prot) == -1:
             return EINVAL
@@ -180,7 +180,7 @@ def old_dev_pager_ctor(vm: VmSystem, dev: Cdev, size: int, prot: int, foff: int)
 
 
 def old_dev_pager_dtor(vm: VmSystem, dev: Cdev | None) -> None:
-    """Let the device forget its object."""
+    """Clear the device's pointer to its object."""
     if dev is not None:
         if dev.si_object is None:
             vm.panic("old_dev_pager_dtor: the device has no object")
@@ -188,10 +188,10 @@ def old_dev_pager_dtor(vm: VmSystem, dev: Cdev | None) -> None:
 
 
 def old_dev_pager_fault(obj: VmObject, offset: int, prot: int, page: VmPage) -> int:
-    """Put a fictitious page of the device's memory in the place of the one that a fault has allocated.
+    """Replace the page that a fault has allocated by a fictitious one of the device's memory.
 
-    A page that is fictitious already says where the memory is by now, and is valid again.
-    Locks: the page hard-busied, which the new one is in the end, and the object's token, which is lost.
+    If the page is fictitious already, its frame is updated, and it becomes valid again.
+    Locks: the page hard-busied, as the new one is on return, and the object's token, which is lost.
     Sleeps: in the driver, and for memory.
     """
     vm: VmSystem = obj.vm

@@ -1,12 +1,12 @@
 """Physical buffers: a pool of buffers for transfers of pages, and how many of them one client may have.
 
 Models: getpbuf_kva, trypbuf_kva, relpbuf and pbuf_adjcount of sys/vm/vm_pager.c, for one pool.
-A client's limit is a count of what it may still take.  Whoever finds nothing sleeps on the count, of the
-client or of the pool, without a timeout.
+A client's limit is the count of buffers that it may still take.  A client that finds no buffer sleeps on that
+count, or on the pool's, without a timeout.
 Locks: each list has a spinlock; the counts are atomic, and tested before a list is locked, so several may
 pass a test together and a count may be below zero.
 Deviations:
-  * a buffer is its number: it maps nothing, and nobody locks it.
+  * a buffer is its number: it maps nothing, and has no lock.
   * transfers of swap take none.
 """
 
@@ -26,7 +26,7 @@ BSWHMASK: Final = BSWHSIZE - 1
 
 
 class PbufPool:
-    """A pool of `size` buffers; buffer `i` is at home on list `i & BSWHMASK`."""
+    """A pool of `size` buffers; buffer `i` belongs to list `i & BSWHMASK`."""
 
     def __init__(self, vm: Home, size: int) -> None:
         machine = vm.machine
@@ -59,7 +59,7 @@ def getpbuf_kva(pool: PbufPool, cpu: int, pfreecnt: Atomic | None) -> int:
 
 
 def trypbuf_kva(pool: PbufPool, cpu: int, pfreecnt: Atomic) -> int | None:
-    """Take a buffer if there is one now; None if not, or if the client has all that it may have."""
+    """Take a buffer if there is one now; return None if not, or if the client is at its limit."""
     return _take(pool, cpu, pfreecnt, tested=True)
 
 
@@ -104,7 +104,7 @@ def relpbuf(pool: PbufPool, bp: int, pfreecnt: Atomic | None) -> None:
 
 
 def pbuf_adjcount(pool: PbufPool, pfreecnt: Atomic, n: int) -> None:
-    """Let a client have `n` buffers more, and wake those who wait for that."""
+    """Raise a client's limit by `n` buffers, and wake those who wait for it."""
     if n:
         pfreecnt.fetchadd(n)
         pool.vm.machine.wakeup(pfreecnt)

@@ -1,4 +1,4 @@
-"""What a pager says of a page.
+"""The results of a pager for a page.
 
 Models: the VM_PAGER constants of sys/vm/vm_pager.h.
 Locks: none; these are constants.
@@ -15,7 +15,7 @@ VM_PAGER_OK: Final = 0
 VM_PAGER_BAD: Final = 1
 #: Inside of it, and without data.
 VM_PAGER_FAIL: Final = 2
-#: Begun; it ends later, on whatever CPU completes it.
+#: The transfer has begun; it is completed later, on any CPU.
 VM_PAGER_PEND: Final = 3
 #: There are data, and they could not be transferred.
 VM_PAGER_ERROR: Final = 4

@@ -1,4 +1,4 @@
-"""What pagers keep in globals: the disk, the blocks of swap, and the objects of devices.
+"""The globals of pagers: the disk, the blocks of swap, and the objects of devices.
 
 Models: the globals of sys/vm/vm_pager.c, sys/vm/swap_pager.c and sys/vm/device_pager.c.
 Locks: the disk's spinlock for its queue, vm_token for the blocks, dev_pager_mtx for the list.
@@ -17,7 +17,7 @@ from vmsmp.vm.vm_pager.bio import Device
 
 
 class Pagers:
-    """The disk, and swap: `vm_swap_size` blocks are free, and `free_blocks` are those that were used."""
+    """The disk, and swap: `vm_swap_size` blocks are free; `free_blocks` are those used and freed again."""
 
     def __init__(self, vm: Home, config: BootConfig) -> None:
         self.device = Device(vm)
@@ -27,9 +27,9 @@ class Pagers:
         #: What was written to each block, by piece of its page.
         self.contents: dict[int, dict[int, Any]] = {}
         self.dev_pager_mtx = vm.machine.mutex("devpgr")
-        #: The objects of devices, in order of their making; under dev_pager_mtx.
+        #: The objects of devices, in order of creation; protected by dev_pager_mtx.
         self.dev_pager_object_list: list[VmObject] = []
-        #: vm.swap_user_async: whether others than the pagers may write without waiting.
+        #: vm.swap_user_async: whether other threads than the pagers may write without waiting.
         self.swap_user_async = 0
         #: vm.swap_burst_read: how many more pages are read with one.
         self.swap_burst_read = 0

@@ -1,11 +1,11 @@
-"""Swap I/O: writing pages out and reading them in, and what is done when a transfer ends.
+"""Swap I/O: writing pages out and reading them in, and the completion of a transfer.
 
 Models: swap_pager_putpages, swap_pager_getpage and swp_pager_async_iodone of sys/vm/swap_pager.c.
-Locks: writing needs the pages soft-busied and the object's activity raised; both pass to whoever completes
-the transfer.  Reading needs the page hard-busied, which stays the reader's; pages that are read ahead are
-nobody's, and whoever completes the transfer lets them go.
+Locks: writing needs the pages soft-busied and the object's activity raised; both pass to the CPU that
+completes the transfer.  Reading needs the page hard-busied, and that busy stays the reader's; the busies of
+pages that are read ahead pass to the CPU that completes the transfer.
 Deviations:
-  * those of `swap_meta`; what is written has one page, and no transfer waits for a buffer.
+  * those of `swap_meta`; each write is of one page, and no transfer waits for a buffer.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
-#: The most pages of one read, and the bits of a block's number that are the same within a stripe.
+#: The most pages of one read, and the bits of a block number that are equal within a stripe.
 MAX_BURST: Final = 32
 _STRIPE: Final = ~63
 
@@ -69,7 +69,7 @@ _STRIPE: Final = ~63
 def swap_pager_putpages(obj: VmObject, pages: Sequence[VmPage], flags: int) -> list[int]:
     """Begin to write the pages of an object out; return what became of each.
 
-    Only the pagers leave it at that: others wait for the end, unless vm.swap_user_async is set.
+    Only the pagers return at once: other threads wait for the end, unless vm.swap_user_async is set.
     Locks: the pages soft-busied by the caller, the object's activity raised by their number.
     Sleeps: for the object's token, and for the device.
     """
@@ -112,8 +112,8 @@ def _put(obj: VmObject, m: VmPage, flags: int) -> int:
 def swap_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
     """Read a page in, and with vm.swap_burst_read those behind it; return what became of it.
 
-    A page that is valid is where an earlier read has ended (PG_RAM): then those behind it are read, and
-    nobody waits for them.
+    A page that is valid is where an earlier read-ahead has ended (PG_RAM): then the pages behind it are read,
+    without waiting for them.
     Locks: the page hard-busied by the caller, who has raised the object's activity, too.
     Sleeps: for the object's token, and for the device.
     """
@@ -157,7 +157,7 @@ def swap_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
 
 
 def _next_ahead(obj: VmObject, pindex: int) -> VmPage | None:
-    """Return the page behind one that is there, to be read ahead; None if it is not to be, or not at once."""
+    """Return the next page to read ahead behind a resident one; None if there is none, or not at once."""
     wanted = obj.vm.pager.swap_burst_read and pindex < obj.size
     if not wanted or swp_pager_meta_ctl(obj, pindex) is None:
         return None
@@ -165,7 +165,10 @@ def _next_ahead(obj: VmObject, pindex: int) -> VmPage | None:
 
 
 def _page_ahead(obj: VmObject, pindex: int) -> VmPage | None:
-    """Return the page at an index, invalid and hard-busied, made if need be; None if it is not to be had."""
+    """Return the page at an index, invalid and hard-busied; allocate it if it is missing.
+
+    None if it is valid or busy, or memory is short.
+    """
     m, busy = vm_page_lookup_busy_try(obj, pindex, True)
     if m is None:
         return vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_QUICK)
@@ -179,9 +182,9 @@ def _page_ahead(obj: VmObject, pindex: int) -> VmPage | None:
 
 
 def _burst(obj: VmObject, mreq: VmPage) -> list[VmPage]:
-    """Return the page and those behind it that can be read with it; none if it has no swap.
+    """Return the page and those behind it that can be read in the same transfer; none if it has no swap.
 
-    They are next to each other in swap, too, and within one of its stripes.  The last of several is marked.
+    Their blocks are adjacent, and in one stripe.  The last of several is marked (PG_RAM).
     """
     pindex = mreq.pindex
     blk = swp_pager_meta_ctl(obj, pindex)
@@ -208,7 +211,7 @@ def _overdue(m: VmPage) -> str | None:
     """Return why a wait should be over, or None if it should not."""
     if m.peek("busy_count") & PBUSY_SWAPINPROG:
         return None
-    return "the page has been read, and nobody will wake who waits for it"
+    return "the page has been read, and nobody will wake the waiter"
 
 
 # -- completion -----------------------------------------------------------------------------------
@@ -229,7 +232,7 @@ def swp_pager_async_iodone(bio: Bio) -> None:
 
 
 def _read(m: VmPage, bio: Bio) -> None:
-    """Store the page's bits for its reader, who has it hard-busied, and wake him; let another page go."""
+    """Set the page's bits and wake its reader, who has it hard-busied; drop the busy of a page read ahead."""
     m.taken_over(HARD)
     if bio.error:
         m.publish("valid", 0)
@@ -250,7 +253,7 @@ def _read(m: VmPage, bio: Bio) -> None:
 
 
 def _written(m: VmPage, bio: Bio) -> None:
-    """Say that the page is clean, or as dirty as before."""
+    """Mark the page clean, or dirty again after an error; drop its soft busy."""
     vm_page_busy_wait(m, False, "swadpg")
     if bio.error:
         obj = m.object

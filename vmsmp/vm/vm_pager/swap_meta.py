@@ -1,4 +1,4 @@
-"""Which pages of an object have swap, and giving it back.
+"""Which pages of an object have swap, and freeing it.
 
 Models: the metadata and the external operations of sys/vm/swap_pager.c.
 Locks: the object's token for `swblock_root`, exclusively to change it; vm_token for the blocks.
@@ -40,7 +40,7 @@ def swp_pager_getswapspace(vm: VmSystem) -> int | None:
 
 
 def swp_pager_freeswapspace(vm: VmSystem, blk: int) -> None:
-    """Give a block back.  Locks: takes vm_token.  Sleeps: for it."""
+    """Free a block.  Locks: takes vm_token.  Sleeps: for it."""
     vm.pageout.vm_token.acquire()
     vm.pager.free_blocks.append(blk)
     vm.pager.vm_swap_size += 1
@@ -51,15 +51,15 @@ def swp_pager_freeswapspace(vm: VmSystem, blk: int) -> None:
 
 
 def swp_pager_meta_convert(obj: VmObject) -> None:
-    """Make swap memory of default memory.  Locks: the object's token exclusively."""
+    """Turn an object of type OBJT_DEFAULT into OBJT_SWAP.  Locks: the object's token exclusively."""
     if obj.type == OBJT_DEFAULT:
         obj.publish("type", OBJT_SWAP)
 
 
 def swp_pager_meta_build(obj: VmObject, pindex: int, blk: int) -> None:
-    """Say that the page's contents are in that block, instead of another.
+    """Record that the page's contents are in that block, and free its old block.
 
-    Locks: the object's token exclusively; it may be lost while the other is given back.
+    Locks: the object's token exclusively; it may be lost while the old block is freed.
     """
     swp_pager_meta_convert(obj)
     while pindex in obj.swblock_root:
@@ -69,7 +69,7 @@ def swp_pager_meta_build(obj: VmObject, pindex: int, blk: int) -> None:
 
 
 def swp_pager_meta_ctl(obj: VmObject, pindex: int, *, free: bool = False) -> int | None:
-    """Return the page's block, or None if it has none; with `free`, give it back and return None."""
+    """Return the page's block, or None if it has none; with `free`, free it and return None."""
     ASSERT_OBJECT_HELD(obj)
     blk = obj.swblock_root.get(pindex)
     if blk is None or not free:
@@ -84,7 +84,7 @@ def swp_pager_meta_ctl(obj: VmObject, pindex: int, *, free: bool = False) -> int
 
 
 def swap_pager_freespace(obj: VmObject, start: int, size: int) -> None:
-    """Give back the blocks of `size` pages from `start` on.  Sleeps: for tokens."""
+    """Free the blocks of `size` pages from `start` on.  Sleeps: for tokens."""
     if obj.hint("swblock_count") == 0:
         return
     vm_object_hold(obj)
@@ -94,7 +94,7 @@ def swap_pager_freespace(obj: VmObject, start: int, size: int) -> None:
 
 
 def swap_pager_freespace_all(obj: VmObject) -> None:
-    """Give back all blocks of an object.  Sleeps: for tokens."""
+    """Free all blocks of an object.  Sleeps: for tokens."""
     if obj.hint("swblock_count") == 0:
         return
     vm_object_hold(obj)
@@ -104,7 +104,7 @@ def swap_pager_freespace_all(obj: VmObject) -> None:
 
 
 def swap_pager_dealloc(obj: VmObject) -> None:
-    """Give back all blocks of an object that is terminated.  Sleeps: for its activity, too."""
+    """Free all blocks of an object that is terminated.  Sleeps: for its activity, too."""
     vm_object_hold(obj)
     vm_object_pip_wait(obj, "swpdea")
     while obj.swblock_root:
@@ -139,7 +139,7 @@ def swap_pager_page_inserted(m: VmPage) -> None:
 
 
 def swap_pager_unswapped(m: VmPage) -> None:
-    """Give back the page's block, since the page is newer.
+    """Free the page's block, since the page is newer.
 
     Locks: the page hard-busied.  Sleeps: for tokens.
     """

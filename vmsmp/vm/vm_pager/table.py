@@ -2,9 +2,9 @@
 
 Models: pagertab and the inlines of sys/vm/vm_pager.c and vm_pager.h, with the pagers of anonymous, physical,
 devices' and dead memory.
-Locks: none of its own; the type is looked at anew for each call.
+Locks: none of its own; each call reads the object's type.
 Deviations:
-  * no pager reads ahead, or tells its caller of another page than the one that it was given.
+  * no pager returns another page than the one that it was given.
 """
 
 from __future__ import annotations
@@ -58,29 +58,29 @@ def _no_swap(obj: VmObject) -> None:
 
 
 def default_pager_dealloc(obj: VmObject) -> None:
-    """There is nothing to give back."""
+    """Free nothing; panic if the object has swap."""
     _no_swap(obj)
 
 
 def default_pager_getpage(_obj: VmObject, _m: VmPage, _seqaccess: int) -> int:
-    """Return that there is no data."""
+    """Fail: there is no data."""
     return VM_PAGER_FAIL
 
 
 def default_pager_haspage(_obj: VmObject, _pindex: int) -> bool:
-    """Return that there is none."""
+    """Return False: there is no data."""
     return False
 
 
 def phys_pager_dealloc(obj: VmObject) -> None:
-    """There is nothing to give back."""
+    """Free nothing; panic if the object has a handle or swap."""
     if obj.handle is not None:
         obj.vm.panic("phys_pager_dealloc: object with a handle")
     _no_swap(obj)
 
 
 def phys_pager_getpage(_obj: VmObject, m: VmPage, _seqaccess: int) -> int:
-    """Zero the page, which is on no queue from now on.  Locks: the page hard-busied."""
+    """Zero the page, and keep it off the queues from now on.  Locks: the page hard-busied."""
     vm_page_zero_fill(m)
     vm_page_flag_set(m, PG_UNQUEUED)
     m.publish("valid", VM_PAGE_BITS_ALL)
@@ -95,7 +95,7 @@ def phys_pager_putpages(obj: VmObject, _pages: Sequence[VmPage], _flags: int) ->
 
 
 def phys_pager_haspage(_obj: VmObject, _pindex: int) -> bool:
-    """Return that there is."""
+    """Return True: any page can be zeroed."""
     return True
 
 
@@ -106,7 +106,7 @@ def dev_pager_putpages(obj: VmObject, _pages: Sequence[VmPage], _flags: int) -> 
 
 
 def dead_pager_putpages(_obj: VmObject, pages: Sequence[VmPage], _flags: int) -> list[int]:
-    """Return for every page that it cannot be written now."""
+    """Fail for every page."""
     return [VM_PAGER_AGAIN for _ in pages]
 
 
@@ -127,10 +127,10 @@ pagertab: Final = {
 
 
 def vm_pager_get_page(obj: VmObject, m: VmPage, seqaccess: int = -1) -> int:
-    """Have the page read in; what is not valid of it then is zeroed.
+    """Have the pager read the page in; zero the blocks that are not valid then.
 
-    `seqaccess`: 0 if the pages around it are of no use.
-    The page is looked at again, though the pager of a device has freed it.
+    `seqaccess`: 0 if the pages around it will not be needed.
+    As in the kernel, the page is used again although the pager of a device has freed it.
     Locks: the object's token, the page hard-busied.  Sleeps: as the pager does.
     """
     result = pagertab[obj.type].pgo_getpage(obj, m, seqaccess)
@@ -140,7 +140,7 @@ def vm_pager_get_page(obj: VmObject, m: VmPage, seqaccess: int = -1) -> int:
 
 
 def vm_pager_put_pages(obj: VmObject, pages: Sequence[VmPage], flags: int) -> list[int]:
-    """Have pages written out; return what became of each.  Sleeps: as the pager does."""
+    """Have the pager write pages out; return what became of each.  Sleeps: as the pager does."""
     return pagertab[obj.hint("type")].pgo_putpages(obj, pages, flags)
 
 
@@ -150,5 +150,5 @@ def vm_pager_has_page(obj: VmObject, pindex: int) -> bool:
 
 
 def vm_pager_deallocate(obj: VmObject) -> None:
-    """Have the pager give back what it has of the object.  Sleeps: as the pager does."""
+    """Have the pager free what it keeps for the object.  Sleeps: as the pager does."""
     pagertab[obj.type].pgo_dealloc(obj)

@@ -3,8 +3,8 @@
 Models: sys/vm/vnode_pager.c.
 Locks: see each function; a caller that writes or reads has the vnode locked.
 Deviations:
-  * no file system: a transfer is a pause in which the caller's tokens are lost; a read fails while the device
-    does, a write never.
+  * no file system: a transfer is a pause in which the caller's tokens are lost; a read fails if the device
+    fails, a write never does.
   * there are no buffers, so a write is over when it returns.
   * an object is as large as the file; messages about sizes that differ are left out.
 """
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def vnode_pager_alloc(vp: Vnode, length: int) -> VmObject:
-    """Return the vnode's object with another reference, made if there is none; `length` is in bytes.
+    """Return the vnode's object with another reference; make it if there is none.  `length` is in bytes.
 
     Locks: the vnode referenced by the caller; takes its token.  Sleeps: for tokens, and for memory.
     """
@@ -99,7 +99,7 @@ def vinitvmio(vp: Vnode, filesize: int) -> None:
 
 
 def vnode_pager_dealloc(obj: VmObject) -> None:
-    """Part the object from its vnode.  Locks: the object's token exclusively.  Sleeps: for its activity."""
+    """Detach the object from its vnode.  Locks: the object's token exclusively.  Sleeps: for its activity."""
     vm: VmSystem = obj.vm
     vp: Vnode | None = obj.handle
     if vp is None:
@@ -117,7 +117,7 @@ def vnode_pager_dealloc(obj: VmObject) -> None:
 
 
 def vnode_pager_haspage(obj: VmObject, pindex: int) -> bool:
-    """Return whether the file has that page.  Locks: none; the answer may be old when it arrives."""
+    """Return whether the file has that page.  Locks: none; the answer may be stale."""
     vp: Vnode | None = obj.hint("handle")
     if vp is None or vp.v_flag.load() & VRECLAIMED:
         return False
@@ -141,7 +141,7 @@ def vnode_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
 
 
 def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) -> list[int]:
-    """Write pages out; return what became of each: those behind the end of the file are bad.
+    """Write pages out; return what became of each: VM_PAGER_BAD for those behind the end of the file.
 
     Locks: the pages soft-busied, the vnode locked.  Sleeps: for the file system.
     """

@@ -1,9 +1,9 @@
-"""The lock of the vnode behind a chain, which a fault holds while it reads; and pages that were not read.
+"""Locking the vnode behind a chain, which a fault does before it reads; and freeing pages not read.
 
 Models: vnode_pager_lock and vnode_pager_freepage of sys/vm/vnode_pager.c.
-Locks: the map, which keeps the chain; the token of the first object.  The vnode is locked shared, for a
-truncation has it exclusively.  Nobody waits for it with activity raised on the object: truncation waits for
-that in turn.
+Locks: the map, which keeps the chain; the token of the first object.  The vnode is locked shared, since a
+truncation locks it exclusively.  No CPU may wait for it with activity raised on the object, since a
+truncation waits for that activity.
 Deviations: none known.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def vnode_pager_lock(ba: VmMapBacking | None) -> Vnode | None:
     """Reference and lock the vnode of the chain's last object; return it, or None if that is no file.
 
-    Locks: the first object's token, and the map.  Sleeps: for the vnode, and a second where it has gone.
+    Locks: the first object's token, and the map.  Sleeps: for the vnode, or a second if that is gone.
     """
     if ba is None:
         return None
@@ -66,7 +66,7 @@ def _lock(lobject: VmObject) -> Vnode | None:
 
 
 def vnode_pager_freepage(m: VmPage) -> None:
-    """Free a page that could not be read, unless somebody needs it.  Locks: the page hard-busied."""
+    """Free a page that could not be read, unless it is in use.  Locks: the page hard-busied."""
     if m.busy_count.load() & PBUSY_MASK or m.wire_count.load() or m.flags.bits(PG_NEED_COMMIT):
         vm_page_activate(m)
         vm_page_wakeup(m)

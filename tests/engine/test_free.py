@@ -415,10 +415,11 @@ def computes_for(seconds, name):
 
 
 @pytest.mark.parametrize(
-    ("module", "kind"), [("vmsmp.check.linearize.long", None), ("somebody.elses", "hang")]
+    ("module", "seconds", "kind"),
+    [("vmsmp.check.linearize.long", 1.2, None), ("somebody.elses", 60, "hang")],  # and that is shaken then
 )
-def test_only_what_the_machinery_computes_may_take_longer(module, kind):
-    compute = computes_for(1.2, module)
+def test_only_what_the_machinery_computes_may_take_longer(module, seconds, kind):
+    compute = computes_for(seconds, module)
 
     def program(m):
         compute()
@@ -471,6 +472,28 @@ def free_verdict(program, **options):
         pool.abandoned = False
         pool.close()
     return machine.violation and str(machine.violation.kind)
+
+
+def test_who_joins_all_waits_for_one_that_had_ended_and_was_interrupted(free):
+    late = []
+
+    def program(m):
+        ended = m.atomic(0)
+
+        def target():
+            ended.store(1)
+
+        def sender(to):
+            to.join()
+            time.sleep(0.05)  # by now the joiner has seen it end
+            m.send_ipiq(to, lambda: (time.sleep(0.1), late.append(m.curcpu.index)))
+
+        m.spawn(sender, m.spawn(target))
+        m.join()
+        late.append("joined")
+
+    machine = free(program)
+    assert (None, [1, "joined"]) == (machine.violation, late)
 
 
 # -- rendezvous -----------------------------------------------------------------------------------

@@ -126,8 +126,6 @@ class FreeExecution(Engine[Cpu]):
         self._error: BaseException | None = None
         self._timing = Timing(engine.perturb)
 
-    # -- one execution --------------------------------------------------------------------------
-
     @property
     def current(self) -> FreeCpu:
         cpu: FreeCpu = self._tls.cpu
@@ -279,8 +277,8 @@ class FreeExecution(Engine[Cpu]):
         """Wait for every CPU; one that reaches no visible operation any more is a hang."""
         cpu = unended(self, self.engine.hang_s)
         if cpu is not None:
-            hang = f"{cpu.name} reaches no visible operation any more"
-            self._judge(Violation(FailureKind.HANG, hang, (), cpu.index))
+            what = f"{cpu.name} reaches no visible operation any more"
+            self._judge(Violation(FailureKind.HANG, what, (), cpu.index))
             self.engine.pool.leave_behind()
 
     # -- the door -------------------------------------------------------------------------------
@@ -386,13 +384,19 @@ class FreeExecution(Engine[Cpu]):
         self._see_end(self.current, target)
 
     def join_all(self) -> None:
-        cpu = self.current
+        cpu, n = self.current, 1
         self.point(ops.JOIN_ALL)
-        n = 1
         while n < len(self._cpus):  # a CPU may spawn more while we wait
             if self._cpus[n] is not cpu:
                 self._see_end(cpu, self._cpus[n])
             n += 1
+        while (roused := self._alive(cpu)) is not None:
+            self._see_end(cpu, roused)
+
+    def _alive(self, joiner: FreeCpu) -> FreeCpu | None:
+        """A CPU beside `joiner` that lives; one that had ended may have been roused by another since."""
+        with self._verdict:
+            return next((cpu for cpu in self._cpus[1:] if cpu is not joiner and not cpu.done), None)
 
     def _see_end(self, cpu: FreeCpu, target: FreeCpu) -> None:
         cpu.wants = Wait(target, JOIN)
@@ -476,8 +480,7 @@ class FreeExecution(Engine[Cpu]):
         return False
 
     def recent(self, cpu: FreeCpu) -> list[int]:  # type: ignore[override]  # its CPUs are ours
-        at = cpu.nops
-        return [cpu.ring[n % RING] for n in range(max(0, at - RING), at)]
+        return [cpu.ring[n % RING] for n in range(max(0, cpu.nops - RING), cpu.nops)]
 
     def position(self, cpu: Cpu) -> int:
         """How many operations the CPU has performed."""
@@ -492,7 +495,6 @@ class FreeExecution(Engine[Cpu]):
 
     def close(self) -> None:
         """Let go of the machine, which leads back here."""
-        del self.machine
-        self._cpus = []
+        del self.machine, self._cpus[:]
         self._timing.starting.clear()
         self._tls = threading.local()

@@ -87,9 +87,9 @@ class Services(BareMachine):
         self.take_interrupts(self.engine.current)
 
     def pause(self) -> None:
-        """One turn of a spin loop: the search may keep this CPU waiting until another one writes what it
-        read.
+        """One turn of a spin loop.
 
+        The search may keep this CPU waiting until another one writes what it read.
         It takes IPIs, unless the CPU is in a critical section.
         """
         self.take_interrupts(self.engine.current)

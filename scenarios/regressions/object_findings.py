@@ -308,7 +308,7 @@ def pageout_meets_a_revocation(m):
     cpus=2,
     tags={"object", "vnode", "pageout", "finding"},
     fixed=True,
-    schedule="v1:pageout_counts_a_freed_object:0:1.20>2",
+    schedule="v1:pageout_counts_a_freed_object:f4246:1.33>2",
 )
 def pageout_counts_a_freed_object(m):
     """A file is revoked and unmapped while the pagedaemon waits for its vnode, and freed memory is read.

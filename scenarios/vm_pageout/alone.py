@@ -13,6 +13,7 @@ from vmsmp.scenarios._kit import (
     set_limits,
 )
 from vmsmp.sync.errno import PINTERLOCKED
+from vmsmp.vm.pmap import pmap_clear_reference
 from vmsmp.vm.vm_meter import P_LOWMEMKILL
 from vmsmp.vm.vm_object import (
     OBJ_DEAD,
@@ -148,8 +149,8 @@ def scans_alone(m):
         m.check(vm_pageout_scan_inactive(vm) == 2, "a scan ends on each queue once there is enough")
         set_limits(vm, v_paging_target2=1000)
         space = Space(vm, obj, 16)
-        held, wired, used, committing, written, invalid = (
-            _page(obj, pindex, vm_page_deactivate) for pindex in range(9, 15)
+        held, wired, used, committing, written, invalid, touched = (
+            _page(obj, pindex, vm_page_deactivate) for pindex in range(9, 16)
         )
         forgotten = _page(unused, 1, vm_page_deactivate, flags=PG_REFERENCED)
         busied(held, vm_page_hold)
@@ -160,13 +161,19 @@ def scans_alone(m):
         space.fault(written, 13)
         space.fault(invalid, 14)
         space.store(13)
+        for page in (written, invalid):
+            busied(page, pmap_clear_reference)
+        space.fault(touched, 15)
         busied(invalid, vm_page_set_invalid, 0, PAGE_SIZE)
         m.check(vm_pageout_scan_inactive(vm) == 9, "pages that are cached or freed are counted")
         kept = {queue_of(page) for page in (held, committing)}
         m.check(
             kept == {"inactive"} and queue_of(wired) == "none", "those that somebody needs are not gained"
         )
-        m.check((queue_of(used), used.peek("act_count")) == ("active", 9), "a page that is used is active")
+        for page in (used, touched):
+            m.check(
+                (queue_of(page), page.peek("act_count")) == ("active", 9), "a page that is used is active"
+            )
         m.check(not used.peek("flags") & PG_REFERENCED, "and was used before")
         m.check(
             (queue_of(written), is_dirty(written)) == ("cache", False), "a page that was written is laundered"

@@ -2,7 +2,7 @@
 
 from weakref import WeakKeyDictionary
 
-from vmsmp.mmu.entry import PG_M, PG_RW, PG_V, frame_of
+from vmsmp.mmu.entry import PG_A, PG_M, PG_RW, PG_V, frame_of
 from vmsmp.scenarios._kit import Space
 from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_WRITE
 from vmsmp.vm.vm_page import PG_MAPPED, PG_WRITEABLE, vm_page_busy_try
@@ -55,6 +55,12 @@ def mapped(vm, page_on, prot, stored=False):
     if stored:
         store(m)
     return m
+
+
+def accessed(m):
+    """Whether an entry of a page table that names the page says that it was used."""
+    entries = [pte for _, _, pte in m.vm.memory.entries() if pte & PG_V and frame_of(pte) == m.phys]
+    return any(pte & PG_A for pte in entries)
 
 
 def entry(m):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mappings import map_page, store
+from mappings import accessed, map_page, store
 from page_layer import busied, on
 from vmsmp.vm import vm_page as p
 from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_WRITE
@@ -135,6 +135,19 @@ def test_where_a_clean_page_not_needed_goes_depends_on_how_many_there_were(alone
         return pages.index(m) if m in pages else None, vm.page.dnweight.peek()
 
     assert (where, before + 1) == alone(program)
+
+
+def test_a_page_not_needed_counts_as_used_by_nobody(alone, page_on):
+    def program(vm):
+        m = page_on(vm, "active")
+        vm_page_busy_try(m, False)
+        map_page(m, VM_PROT_READ)
+        m.flags.setbits(PG_REFERENCED)
+        vm.page.dnweight.store(TO_HEAD)
+        p.vm_page_dontneed(m)
+        return m.flags.peek() & PG_REFERENCED, accessed(m)
+
+    assert (0, False) == alone(program)
 
 
 @pytest.mark.parametrize("how", ["dirty", "written"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mappings import entry, map_page, store
+from mappings import accessed, entry, map_page, store
 from page_layer import intact, limit, on, wanting
 from vmsmp.scenarios._kit import file_object
 from vmsmp.vm import vm_pageout as d
+from vmsmp.vm.pmap import pmap_clear_reference
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
     ACT_ADVANCE,
@@ -152,6 +153,27 @@ def test_an_active_page_gains_credit_if_it_was_used_and_is_inactive_without_cred
     assert (left == "inactive", left, after, 0, 0, True) == alone(program)
 
 
+def used_by_a_process(vm, page_on, kind):
+    """A page that a process has mapped and used."""
+    m = page_on(vm, kind)
+    vm_page_busy_try(m, False)
+    map_page(m)
+    vm_page_wakeup(m)
+    return m
+
+
+@pytest.mark.parametrize("referenced", [False, True])
+def test_an_active_page_gains_credit_for_each_mapping_that_was_used(alone, page_on, referenced):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "active")
+        m.act_count = 3
+        m.flags.setbits(PG_REFERENCED * referenced)
+        d.vm_pageout_scan_active(vm)
+        return on(m), m.act_count, accessed(m)
+
+    assert ("active", 3 + ACT_ADVANCE + 1 + referenced, False) == alone(program)
+
+
 @pytest.mark.parametrize("how", ["unreferenced", "in no object"])
 def test_an_active_page_that_no_object_needs_is_inactive_at_once(alone, page_on, how):
     def program(vm):
@@ -268,6 +290,26 @@ def test_an_inactive_page_that_was_used_becomes_active(alone, page_on):
     assert ((0, "active"), 0, ACT_INIT + ACT_ADVANCE + 1) == alone(program)
 
 
+@pytest.mark.parametrize("referenced", [False, True])
+def test_an_inactive_page_of_which_a_mapping_was_used_becomes_active(alone, page_on, referenced):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "inactive")
+        m.flags.setbits(PG_REFERENCED * referenced)
+        return scanned(vm, m), m.flags.peek() & PG_REFERENCED, m.act_count, accessed(m)
+
+    credit = ACT_INIT + ACT_ADVANCE + 1 + referenced
+    assert ((0, "active"), 0, credit, False) == alone(program)
+
+
+def test_an_inactive_page_whose_mapping_was_used_is_cached_if_nobody_references_its_object(alone, page_on):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "inactive")
+        m.object.ref_count.value = 0
+        return scanned(vm, m)
+
+    assert (1, "cache") == alone(program)
+
+
 def test_an_inactive_page_that_was_used_is_cached_if_nobody_references_its_object(alone, page_on):
     def program(vm):
         m = page_on(vm, "inactive")
@@ -333,6 +375,7 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
         else:
             map_page(m)
             store(m)
+            pmap_clear_reference(m)
         vm_page_wakeup(m)
         return scanned(vm, m), m.dirty, entry(m)
 
@@ -488,7 +531,7 @@ def test_a_scan_gives_back_every_lock_that_it_takes(steps, page_on, kind):
         return [wanting(vm)]
 
     rows = steps(prepare, getattr(d, f"vm_pageout_scan_{kind}"))
-    taken = [row.split()[-1] for row in rows if row.startswith("acquire")]
+    taken = [row.split()[-1] for row in rows if row.startswith(("acquire", "request"))]
     given = [row.split()[-1] for row in rows if row.startswith("release")]
     assert sorted(taken) == sorted(given)
 
@@ -540,6 +583,7 @@ def test_a_page_that_may_still_be_written_is_protected_before_it_is_freed(alone,
         m = page_on(vm, kind)
         vm_page_busy_try(m, False)
         map_page(m)
+        pmap_clear_reference(m)
         if kind == "inactive":  # such a page is freed if it is not valid
             m.valid = 0
         vm_page_wakeup(m)

@@ -29,7 +29,7 @@ EQUIVALENTS: Final = (
         "if used and",
         "a page whose object was given up since may keep its place until the next pass",
     ),
-    Equivalent("vm.vm_pageout.scan._activate_used-swap", "flag_clear(m, PG_REFERENCED)", _BUSIED),
+    Equivalent("vm.vm_pageout.scan.vm_pageout_page-swap", "flag_clear(m, PG_REFERENCED)", _BUSIED),
     Equivalent(
         "vm.vm_pageout.scan._activate_used-swap", "vm_page_activate(m)", "no lock protects the credit"
     ),

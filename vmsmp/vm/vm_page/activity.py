@@ -3,7 +3,6 @@
 Models: sys/vm/vm_page.c.
 Locks: none held; take the page's spinlock, then one queue's after the other.
 Deviations:
-  * vm_page_dontneed clears PG_REFERENCED alone, not the accessed bits of the page's entries.
   * no file system commits pages: PG_NEED_COMMIT is only a flag.
 """
 
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmsmp.vm.pmap.reverse import pmap_clear_reference
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear
 from vmsmp.vm.vm_page.flags import ACT_INIT, PG_FICTITIOUS, PG_REFERENCED, PG_UNQUEUED, PG_WINATCFLS
 from vmsmp.vm.vm_page.protect import vm_page_test_dirty
@@ -126,7 +126,7 @@ def vm_page_dontneed(m: VmPage) -> None:
 
     A dirty page goes to the tail, a clean one mostly to the head.  One counter for the whole system
     decides; CPUs race for it.  An inactive or cached page only ages.
-    Locks: the page busied by the caller; takes the page's spinlock.
+    Locks: the page busied by the caller; takes the page's spinlock.  Sleeps: as `pmap_clear_reference`.
     """
     page = m.vm.page
     weight = page.dnweight.load() + 1
@@ -137,6 +137,7 @@ def vm_page_dontneed(m: VmPage) -> None:
             m.publish("act_count", act_count - 1)
         return
     vm_page_flag_clear(m, PG_REFERENCED)
+    pmap_clear_reference(m)
     if m.hint("dirty") == 0:
         vm_page_test_dirty(m)
     athead = m.hint("dirty") == 0 and weight & 0x0070 != 0

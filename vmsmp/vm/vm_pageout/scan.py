@@ -14,7 +14,6 @@ Deviations:
   * dirty pages are laundered without a cluster, a limit or a second lap; those of files are written out,
     others count as written at once and are cached.  Pages with PG_NEED_COMMIT stay where they are.
   * a wait for a vnode has no timeout.
-  * accessed bits are not read: PG_REFERENCED alone says that a page was used.
   * an active page is deactivated and never cached, however short memory is; later passes deactivate no more
     eagerly than the first.
   * the sweep of the hold queues visits every page of every colour and moves it itself; the kernel's
@@ -29,6 +28,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.observer import SweepBegun, SweepEnded
+from vmsmp.vm.pmap.reverse import pmap_clear_reference, pmap_ts_referenced
 from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_meter.paging import vm_paging_target2
 from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJ_MIGHTBEDIRTY, OBJPC_TRY_TO_CACHE, OBJT_VNODE
@@ -217,9 +217,11 @@ def _age(m: VmPage) -> int:
     if m.wire_count.load():
         return _unqueue_wired(m)
     base = m.vm.page.PQ_ACTIVE
-    used = _referenced_object(m) and bool(m.flags.load() & PG_REFERENCED)
+    used = 0
+    if _referenced_object(m):
+        used = bool(m.flags.load() & PG_REFERENCED) + pmap_ts_referenced(m)
     if used:
-        m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + 1, ACT_MAX))
+        m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))
     vm_page_flag_clear(m, PG_REFERENCED)
     if used and _referenced_object(m):
         return _leave(m, base)
@@ -260,8 +262,14 @@ def vm_pageout_page(m: VmPage) -> int:
         return _leave(m, m.vm.page.PQ_INACTIVE)
     if not _referenced_object(m):
         vm_page_flag_clear(m, PG_REFERENCED)
+        pmap_clear_reference(m)
+    elif not m.flags.load() & PG_REFERENCED:
+        used = pmap_ts_referenced(m)
+        if used:
+            return _activate_used(m, used)
     if m.flags.load() & PG_REFERENCED:
-        return _activate_used(m)
+        vm_page_flag_clear(m, PG_REFERENCED)
+        return _activate_used(m, pmap_ts_referenced(m) + 1)
     if m.hint("dirty") == 0:
         vm_page_test_dirty(m)
     else:
@@ -277,11 +285,10 @@ def vm_pageout_page(m: VmPage) -> int:
     return _launder(m)
 
 
-def _activate_used(m: VmPage) -> int:
-    """Activate a page that was used since it became inactive, with a higher act_count."""
-    vm_page_flag_clear(m, PG_REFERENCED)
+def _activate_used(m: VmPage, used: int) -> int:
+    """Activate a page that was used so often since it became inactive, with a higher act_count."""
     vm_page_activate(m)
-    m.publish("act_count", m.hint("act_count") + ACT_ADVANCE + 1 & 0xFF)
+    m.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)
     vm_page_wakeup(m)
     return 0
 

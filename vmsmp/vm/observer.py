@@ -10,12 +10,9 @@ from vmsmp.vm.vm_object.object import VmObject
 from vmsmp.vm.vm_page.page import VmPage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vmsmp.vm.pmap.pmap import Pmap
     from vmsmp.vm.vm_map.entry import VmMapEntry
     from vmsmp.vm.vm_map.map import VmMap
-    from vmsmp.vm.vnode import Vnode
 
 
 class PageAllocated(NamedTuple):
@@ -55,13 +52,6 @@ class MapSectionEnds(NamedTuple):
     """An exclusive section of `map` is about to end, by an unlock or a downgrade."""
 
     map: VmMap
-
-
-class FileWritten(NamedTuple):
-    """The CPU is about to write `pages` to the file of `vp`."""
-
-    vp: Vnode
-    pages: Sequence[VmPage]
 
 
 class PageEntered(NamedTuple):

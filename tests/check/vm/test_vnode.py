@@ -1,4 +1,4 @@
-"""The rules of a vnode: its references, and who writes to it."""
+"""The rule of a vnode's references."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from functools import partial
 import pytest
 
 import verdicts
-from vmsmp.scenarios._kit import file_object
-from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_io_finish, vm_page_io_start, vm_page_wakeup
-from vmsmp.vm.vm_pager import vnode_pager_putpages
-from vmsmp.vm.vnode import getnewvnode, vn_lock, vn_unlock, vref, vrele
+from vmsmp.vm.vnode import getnewvnode, vref, vrele
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 found = partial(verdicts.found, whole=False, schedules=3)
@@ -48,43 +45,3 @@ def test_references_that_come_and_go_are_right(locks):
         m.join()
 
     silent(program, locks=locks)
-
-
-def writes(m, locked, busied):
-    """A CPU writes a page to a file."""
-    vm = m.boot(pages=2, l2_size=1)
-    vp, obj = file_object(vm, 1, range(1))
-    page = obj.peek("rb_memq")[0]
-
-    def writer():
-        if locked:
-            vn_lock(vp)
-        if busied:
-            vm_page_busy_wait(page, True)
-            vm_page_io_start(page)
-            vm_page_wakeup(page)
-        vnode_pager_putpages(obj, [page], 0)
-        if busied:
-            vm_page_io_finish(page)
-        if locked:
-            vn_unlock(vp)
-
-    m.spawn(writer)
-    m.join()
-
-
-@DEPTHS
-@pytest.mark.parametrize(
-    ("locked", "busied", "said"),
-    [
-        (False, True, "file: it is written to by who has it not locked exclusively"),
-        (True, False, "pg: it is written to a file, and nobody has it soft-busied"),
-    ],
-)
-def test_a_write_to_a_file_by_who_may_not_is_found(locks, locked, busied, said):
-    found(partial(writes, locked=locked, busied=busied), "accounting", f"INV-VN7: {said}", locks=locks)
-
-
-@DEPTHS
-def test_a_write_to_a_file_that_is_locked_is_right(locks):
-    silent(partial(writes, locked=True, busied=True), locks=locks)

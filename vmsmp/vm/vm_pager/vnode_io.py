@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.observer import FileWritten
 from vmsmp.vm.vm_object.allocate import vm_object_allocate_hold
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJT_DEAD, OBJT_VNODE, REF
@@ -150,8 +149,6 @@ def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) ->
     if vp is None:
         return [VM_PAGER_BAD for _ in pages]
     end = -(-vp.hint("v_filesize") // PAGE_SIZE)
-    for hook in obj.vm.hooks.event:
-        hook(obj.vm.engine.current, FileWritten(vp, pages))
     vp.v_track_write.fetchadd(1)
     obj.vm.pause_tokens("VOP_PUTPAGES")
     obj.vm.pager.device.transfers += len(pages)

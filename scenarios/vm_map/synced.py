@@ -14,6 +14,8 @@ from vmsmp.vm.vm_map import (
     VM_PROT_RW,
     VM_PROT_WRITE,
     vm_map_clean,
+    vm_map_find,
+    vm_map_remove,
 )
 from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
@@ -93,16 +95,24 @@ def synced_alone(m):
         m.check(clean(2, 0) == KERN_INVALID_ADDRESS, "not even if that is nothing")
         m.check(clean(1, 4) == KERN_INVALID_ADDRESS, "nor is a range with a hole")
         m.check(clean(6, 2) == KERN_INVALID_ADDRESS, "nor one that ends in a hole")
+        map_at(space, 7, 1)
+        m.check(clean(3, 6) == KERN_INVALID_ADDRESS, "wherever the hole is")
         kernel = vm.map.kernel_map
+        _, start = vm_map_find(kernel, kernel.min_addr, PAGE_SIZE, PAGE_SIZE, True, ANON)
         inner = kmem_suballoc(kernel, PAGE_SIZE)
-        rv = vm_map_clean(kernel, inner.min_addr, inner.max_addr, True, False)
+        rv = vm_map_clean(kernel, start, inner.max_addr, True, False)
         m.check(rv == KERN_INVALID_ARGUMENT, "nor a map inside another one")
+        rv = vm_map_clean(kernel, start, inner.min_addr, True, False)
+        m.check(rv == KERN_SUCCESS, "what lies before one is")
+        vm_map_remove(kernel, start, inner.min_addr)
         m.check(file.dirty == [0, 1, 2, 3], "nor any part of it")
         return [file]
 
     def written():
         file = File(space, 4, 3, 4)
         counts = file.counts()
+        other = File(space, 1, 7, 1)
+        other.soil()
         for soiled, left in ((0, 2), [0]), ((1, 3), [3]):
             file.soil(*soiled)
             m.check(clean(4, 2) == KERN_SUCCESS and file.dirty == left, "or a range of it, and no more")
@@ -117,12 +127,14 @@ def synced_alone(m):
         m.check(clean(3, 4) == KERN_SUCCESS and file.dirty == [0, 1, 2, 3], "a file may be left alone")
         file.obj.flags.clearbits(OBJ_NOMSYNC)
         m.check(file.counts() == counts, "nobody else has the file then")
-        return [file]
+        m.check(other.dirty == [0], "and another file is not written back with it")
+        return [file, other]
 
     def forgotten():
         file = File(space, 4, 3, 4)
         counts = file.counts()
         file.soil()
+        m.check(clean(1, 1) == KERN_SUCCESS, "memory that nobody has touched is nowhere")
         for page in (1, 3, 4):
             touch(space, page, VM_PROT_RW)
         m.check(clean(4, 2, True) == KERN_SUCCESS and file.dirty == [], "it is written back first")
@@ -135,7 +147,8 @@ def synced_alone(m):
         m.check(file.counts() == counts, "nobody else has the file then")
         own = space.raw_rb_root.at_or_before(at(1)).ba.raw_object
         page = own.peek("rb_memq")[0]
-        m.check(mappings(page) == 1 and clean(1, 1, True) == KERN_SUCCESS, "memory is no file")
+        m.check(clean(1, 1) == KERN_SUCCESS and mappings(page) == 1, "who writes it back keeps it mapped")
+        m.check(clean(1, 1, True) == KERN_SUCCESS, "memory is no file")
         m.check(not mappings(page) and own.peek("rb_memq").get(0) is page, "it is not mapped, and there")
         return [file]
 

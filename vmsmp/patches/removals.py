@@ -51,7 +51,7 @@ _EDGES: Final[dict[type[ast.cmpop], tuple[str, str]]] = {
 }
 #: How the names of functions end that only show or check.
 _SHOWS: Final = (
-    *("state", "dump", "name", "klass", "statistics", "format"),
+    *("state", "dump", "name", "klass", "statistics", "format", "next_number"),
     *("check_word", "check_rest", "holds_of", "text"),
     *("overdue", "due", "shared_admitted", "shared_granted", "missed", "has_units", "opened"),
 )
@@ -61,7 +61,7 @@ _NOTES: Final = ("note_", "_check_", "ASSERT_")
 _GHOST: Final = (
     *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),
     *("panic", "fail", "forbid_hard_section", "_may_release", "check_use"),
-    *("contents_dropped", "kprintf", "promise", "_settle", "_tables_changed"),
+    *("contents_dropped", "kprintf", "promise", "_settle", "_tables_changed", "_section_ends"),
 )
 #: Attributes that are ghost state, counts that are only shown, or what reports say a CPU waits for.
 _GHOST_PARTS: Final = (

@@ -27,6 +27,7 @@ from vmsmp.vm.vm_map import (
     vm_map_simplify_entry,
     vm_map_unlock,
 )
+from vmsmp.vm.vm_map.tree import LONGEST, EntryTree
 from vmsmp.vm.vm_object import (
     OBJ_ONEMAPPING,
     vm_object_allocate,
@@ -343,4 +344,60 @@ def reserves_alone(m):
         vm_map_remove(kernel, kernel.min_addr, kernel.max_addr)
 
     m.spawn(enough if plenty else made)
+    m.join()
+
+
+@scenario(cpus=1, tags={"map", "entries"}, pages=None)
+def many_entries_alone(m):
+    """A thread puts more entries into a tree than one list of it has, and takes them out again."""
+    vm = m.boot(pages=4, l2_size=1)
+    space = new_map(vm)
+    map_at(space, 0, 1)
+    count, step = LONGEST + 9, 7
+
+    class Entry:
+        """One that is in no map: it begins somewhere."""
+
+        def __init__(self, start):
+            self.ba = self
+            self.raw_start = start
+
+    def thread():
+        tree = EntryTree()
+        m.check((tree.first(), tree.last(), tree.at_or_before(9)) == (None, None, None), "none is in it")
+        there = {}
+        for n in range(count):
+            start = 10 * (step * n % count)
+            there[start] = Entry(start)
+            if tree.insert(there[start]) is not None:
+                m.check(False, "where none begins one may")
+        first, last = 0, 10 * (count - 1)
+        m.check(tree.insert(Entry(70)) is there[70] and len(tree) == count, "where one begins none else may")
+        m.check([entry.raw_start for entry in tree] == sorted(there), "they are in order")
+        m.check((tree.first(), tree.last()) == (there[first], there[last]), "from the first to the last")
+        pairs = [(there[start], there[start + 10]) for start in range(first, last, 10)]
+        m.check(all(tree.next(one) is other for one, other in pairs), "one comes after another")
+        m.check(all(tree.prev(other) is one for one, other in pairs), "and before another")
+        found = all(tree.at_or_before(one.raw_start + 9) is one for one, _ in pairs)
+        m.check(found, "each reaches up to the next")
+        m.check(tree.prev(there[first]) is None and tree.next(there[last]) is None, "and none beyond")
+        m.check(tree.at_or_before(-1) is None, "nor before")
+        for start in (50, first, last):
+            entry = there[start]
+            entry.raw_start += 5
+            tree.moved(entry, start)
+            m.check(tree.at_or_before(start) is not entry, "who begins later is not found before")
+            m.check(tree.at_or_before(start + 5) is entry, "but from there on")
+        lost = there[150]
+        lost.raw_start = 9999999  # and the tree is not told
+        m.check(tree.next(lost) is there[160], "who is not where he should be is looked for")
+        lost.raw_start = 150
+        for start in sorted(there, key=lambda start: start // 10 * step % count):
+            tree.remove(there.pop(start))
+            if len(there) % 128 == 0:
+                m.check([*tree] == [there[start] for start in sorted(there)], "who is taken out is gone")
+        m.check(not len(tree) and tree.first() is None, "in the end all are")
+        unmap_all(m, space)
+
+    m.spawn(thread)
     m.join()

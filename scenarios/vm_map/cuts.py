@@ -367,7 +367,7 @@ def many_entries_alone(m):
         m.check((tree.first(), tree.last(), tree.at_or_before(9)) == (None, None, None), "none is in it")
         there = {}
         for n in range(count):
-            start = 10 * (step * n % count)
+            start = 10 * ((step * n + LONGEST // 2) % count)
             there[start] = Entry(start)
             if tree.insert(there[start]) is not None:
                 m.check(False, "where none begins one may")

@@ -173,6 +173,9 @@ def transitions_alone(m):
             first = begin(7, 3, 0)
             m.check(in_transition() == [(7, 8), (9, 10)], "holes may be passed over")
             end(first, 7, 3, 0)
+            first = begin(9, 5, 0)
+            m.check(in_transition() == [(9, 11)], "wherever they are")
+            end(first, 9, 5, 0)
             m.check(begin(1, 2, 0) is None, "but not the first page")
         unmap_all(m, space)
 

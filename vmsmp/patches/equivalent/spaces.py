@@ -239,4 +239,10 @@ EQUIVALENTS: Final = (
     Equivalent(
         "vm.vm_map.delete.vm_map_entry_unwire-gone", "entry.", "the entry goes before the map is unlocked"
     ),
+    Equivalent("vm.vm_map.transition.vm_map_clip_range-term2", "not hit or", _HIT),
+    # -- the tree of entries ---------------------------------------------------------------------
+    *(
+        Equivalent(f"vm.vm_map.tree.EntryTree.insert-{how}", "> LONGEST", "it only says how fast a search is")
+        for how in ("never", "always", "edge1")
+    ),
 )

@@ -388,14 +388,19 @@ def many_entries_alone(m):
             tree.moved(entry, start)
             m.check(tree.at_or_before(start) is not entry, "who begins later is not found before")
             m.check(tree.at_or_before(start + 5) is entry, "but from there on")
+        m.check(tree.at_or_before(first + 4) is None, "nor is anybody else then")
         lost = there[150]
-        lost.raw_start = 9999999  # and the tree is not told
-        m.check(tree.next(lost) is there[160], "who is not where he should be is looked for")
+        for lost.raw_start in (10 * count + 9, 155):  # and the tree is not told
+            m.check(tree.next(lost) is there[160], "who is not where he should be is looked for")
         lost.raw_start = 150
         for start in sorted(there, key=lambda start: start // 10 * step % count):
             tree.remove(there.pop(start))
             if len(there) % 128 == 0:
-                m.check([*tree] == [there[start] for start in sorted(there)], "who is taken out is gone")
+                left = [there[start] for start in sorted(there)]
+                m.check([*tree] == left, "who is taken out is gone")
+                found = [tree.at_or_before(entry.raw_start + 4) for entry in left]
+                m.check(found == left, "and the others are found")
+                m.check(not left or tree.at_or_before(left[0].raw_start - 1) is None, "up to the first")
         m.check(not len(tree) and tree.first() is None, "in the end all are")
         unmap_all(m, space)
 

@@ -31,6 +31,8 @@ _WIRED = "the map is locked while an entry is counted"
 _NOBODY = "at most somebody is woken who does not wait for it"
 _SUPPLY = "a CPU has its list to itself, and asks of it only whether it is empty, which it is not"
 _MAPPED = "what the map has of an object refers to it, too, and the map is locked"
+_LISTS = "each of the tree's lists is changed alone, and nobody looks at it meanwhile"
+_SLOWLY = "who is not found at once is looked for everywhere"
 _HOST = "a lock of the host, for the free engine"
 _CALLER = "the caller keeps others from looking at the process"
 
@@ -245,4 +247,13 @@ EQUIVALENTS: Final = (
         Equivalent(f"vm.vm_map.tree.EntryTree.insert-{how}", "> LONGEST", "it only says how fast a search is")
         for how in ("never", "always", "edge1")
     ),
+    *(
+        Equivalent(f"vm.vm_map.tree.EntryTree.{function}-swap", "", _LISTS)
+        for function in ("insert", "remove")
+    ),
+    *(
+        Equivalent(f"vm.vm_map.tree.EntryTree._place-{how}", "if which >= 0", _SLOWLY)
+        for how in ("never", "always", "edge1")
+    ),
+    Equivalent("vm.vm_map.tree.EntryTree._place-never", "is entry", _SLOWLY),
 )

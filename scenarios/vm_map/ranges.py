@@ -308,6 +308,22 @@ def map_readers_that_do_not_wait(m):
     unmap_all(m, map)
 
 
+@scenario(cpus=2, tags={"map", "lock"})
+def map_readers_are_refused(m):
+    """While a map is locked for good, readers that try, or wait for a tenth of a second at most, give up."""
+    vm = m.boot(pages=8, l2_size=1)
+    map = new_map(vm, 8)
+
+    def reader(lock):
+        m.check(lock(map) != 0, "a map that is locked cannot be had")
+
+    vm_map_lock(map)
+    for n in range(m.ncpus):
+        m.spawn(reader, (vm_map_lock_read_try, vm_map_lock_read_to)[n % 2])
+    m.join()
+    vm_map_unlock(map)
+
+
 @scenario(cpus=3, tags={"map", "object"}, pages=11)
 def maps_of_one_object(m):
     """Several maps map one object, and cut and remove their entries: its list has all of them."""

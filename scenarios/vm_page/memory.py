@@ -86,6 +86,42 @@ def alloc_into_the_reserve(m):
     m.join()
 
 
+@scenario(cpus=1, tags={"page", "alloc"}, pages=None)
+def requests_alone(m):
+    """A CPU takes all the memory that there is: a request of each kind stops at its own limit."""
+    vm = m.boot(pages=7, l2_size=1, adj_limit=0, object_hash=1)
+    obj = vm_object_allocate(vm, 1)
+    cached = m.choose(2)
+
+    def taken(request):
+        """Make such requests until one is refused; return the pages."""
+        pages = []
+        while (page := vm_page_alloc(vm, None, len(pages), request)) is not None:
+            pages.append(page)
+        return pages
+
+    def worker():
+        kept = busied_page(vm, obj, 0)
+        if cached:
+            vm_page_cache(kept)
+        else:
+            vm_page_wakeup(kept)
+        set_limits(vm, v_free_reserved=3, v_interrupt_free_min=1)
+        mine = [taken(VM_ALLOC_SYSTEM | VM_ALLOC_INTERRUPT * n) for n in (0, 1)]
+        m.check([*map(len, mine)] == ([4, 2] if cached else [5, 1]), "a request stops at its own limit")
+        for page in [*mine[0], *mine[1]]:
+            vm_page_free(page)
+        pages = taken(VM_ALLOC_NORMAL)
+        m.check(len(pages) == 4 + cached, "most leave what is reserved, and take what is cached")
+        m.check((kept.peek("object") is obj) != cached, "which is not its object's any more")
+        for page in pages:
+            vm_page_free(page)
+
+    m.spawn(worker)
+    m.join()
+    vm_object_deallocate(obj)
+
+
 @scenario(cpus=3, tags={"page", "alloc", "object", "wait"}, pages=1)
 def grab_the_same_page(m):
     """CPUs grab one page of an object and find it missing; one of them allocates it."""

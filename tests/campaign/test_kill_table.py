@@ -13,6 +13,7 @@ import pytest
 from vmsmp.campaign import kill_table as subject
 from vmsmp.campaign.kill_table import GLANCE, Trial, Verdict, judge, kill_table, trial_of
 from vmsmp.campaign.reach import Place
+from vmsmp.errors import HostError, InternalError, UsageError
 from vmsmp.patches.removals import removals_of
 
 ATOMIC = Place("busy_handoff", "atomic")
@@ -94,6 +95,27 @@ def test_a_trial_says_that_it_is_at_work():
 
 def test_a_trial_that_cannot_be_made_is_an_error():
     verdict = judge(Trial(WAKEUP.ident, (Place("no_such_scenario", "atomic"),)))
+    assert ("error", False) == (verdict.outcome, verdict.killed)
+
+
+@pytest.mark.parametrize("error", [UsageError("no CPU 9"), InternalError("a checker raised")], ids=repr)
+def test_a_guard_without_which_a_run_cannot_go_on_is_noticed(monkeypatch, error):
+    def raising(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(subject, "search", raising)
+    verdict = judge(Trial(WAKEUP.ident, (ATOMIC,)))
+    assert ("raised", True, f"{type(error).__name__}: {error}") == (
+        *(verdict.outcome, verdict.killed, verdict.signature),
+    )
+
+
+def test_what_the_host_lacks_says_nothing_about_a_guard(monkeypatch):
+    def raising(*_args, **_options):
+        raise HostError("no thread can be started")
+
+    monkeypatch.setattr(subject, "search", raising)
+    verdict = judge(Trial(WAKEUP.ident, (ATOMIC,)))
     assert ("error", False) == (verdict.outcome, verdict.killed)
 
 

@@ -163,6 +163,43 @@ def test_one_of_several_flags_is_left_out(taken_away):
     ] == taken_away(source)
 
 
+def test_a_1_is_neither_added_nor_taken_away(taken_away):
+    source = """
+    def guarded(m, n):
+        last = (n | m.first) - 1 & m.mask
+        m.panic(n + 1)
+        return range(last + 1, n - 2, 1 + n)
+    """
+    assert [
+        (["2", "one1"], "last = (n | m.first) - 0 & m.mask"),
+        (["4", "one1"], "return range(last + 0, n - 2, 1 + n)"),
+    ] == taken_away(source)
+
+
+def test_the_edge_of_a_comparison_is_on_the_other_side(taken_away):
+    source = """
+    def guarded(m, n):
+        return 0 <= (n) < m.size and m.first > n >= m.last != n
+    """
+    edges = [found for found in taken_away(source) if found[0][1].startswith("edge")]
+    assert [
+        (["2", "edge1"], "return 0 < (n) < m.size and m.first > n >= m.last != n"),
+        (["2", "edge2"], "return 0 <= (n) <= m.size and m.first > n >= m.last != n"),
+        (["2", "edge3"], "return 0 <= (n) < m.size and m.first >= n >= m.last != n"),
+        (["2", "edge4"], "return 0 <= (n) < m.size and m.first > n > m.last != n"),
+    ] == edges
+
+
+def test_the_edge_of_an_assertion_is_left_alone(taken_away):
+    source = """
+    def guarded(m, n):
+        assert n < m.size
+        if n > m.size - 1:
+            m.panic("no such page")
+    """
+    assert [] == taken_away(source)
+
+
 def test_a_line_that_comes_twice_is_changed_with_what_is_around_it(taken_away):
     source = """
     def guarded(m):

@@ -20,6 +20,12 @@ def test_what_was_found_has_its_schedules_its_scenario_and_its_signature():
     assert "BZ-03  found            7  busy_handoff (atomic)  lost-wakeup: pg[N]" == text(FOUND)[2]
 
 
+def test_what_made_a_run_impossible_is_told_with_the_error_and_counts():
+    told = text(Verdict("BZ-03", "raised", "busy_handoff (atomic)", 9, signature="UsageError: no CPU 9"))
+    assert "BZ-03  raised           9  busy_handoff (atomic)  UsageError: no CPU 9" == told[2]
+    assert "1 of 1 noticed" in told
+
+
 def test_what_survived_has_all_schedules_that_were_tried():
     assert "BZ-01  survived      4,000" == text(LOST)[2]
 

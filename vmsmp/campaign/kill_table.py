@@ -21,7 +21,7 @@ from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure, Result
 from vmsmp.campaign.reach import Place, Reach
 from vmsmp.campaign.search import search
-from vmsmp.errors import VmsmpError
+from vmsmp.errors import HostError, VmsmpError
 from vmsmp.library import find_scenario
 from vmsmp.patches.catalogue import find_mutant, fitting_repairs
 from vmsmp.patches.patch import Mutant
@@ -50,7 +50,8 @@ class Trial:
 class Verdict:
     """What a trial came to.
 
-    `outcome` is "found", "survived", "not reached" (no scenario runs the line), "hang" or "error".
+    `outcome` is "found", "raised" (a run could not go on, and nobody made a failure of that), "hang",
+    "survived", "not reached" (no scenario runs the line) or "error" (the trial could not be made).
     """
 
     ident: str
@@ -66,7 +67,7 @@ class Verdict:
     @property
     def killed(self) -> bool:
         """Whether the mutant was noticed."""
-        return self.outcome in ("found", "hang")
+        return self.outcome in ("found", "raised", "hang")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -103,6 +104,8 @@ def judge(trial: Trial, alive: Alive = lambda: None) -> Verdict:
     for place, budget in _turns(trial):
         try:
             executions, failure = _tried_on(place, replace(trial, budget=budget), repairs, alive)
+        except _Raised as error:
+            return Verdict(trial.ident, "raised", str(place), tried, signature=str(error))
         except VmsmpError as error:
             return Verdict(trial.ident, "error", str(place), tried, signature=str(error))
         tried += executions
@@ -117,6 +120,10 @@ def judge(trial: Trial, alive: Alive = lambda: None) -> Verdict:
                 failure.schedule,
             )
     return Verdict(trial.ident, "survived", tried=tried)
+
+
+class _Raised(Exception):
+    """A search ended with an error of vmsmp, which without the mutant it does not."""
 
 
 def _turns(trial: Trial) -> Iterator[tuple[Place, int]]:
@@ -134,7 +141,14 @@ def _tried_on(
     options = options_for(scenario, locks=place.locks, repairs=repairs, mutants={trial.ident})
 
     def tried(stop: str) -> Result:
-        return search(scenario, options, schedules=trial.budget, stop=stop, progress=lambda _result: alive())
+        try:
+            return search(
+                scenario, options, schedules=trial.budget, stop=stop, progress=lambda _result: alive()
+            )
+        except HostError:
+            raise
+        except VmsmpError as error:
+            raise _Raised(f"{type(error).__name__}: {error}") from error
 
     def is_known(failure: Failure) -> bool:
         return known_cause(scenario, failure, options, alive) is not None

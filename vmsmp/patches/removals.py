@@ -10,7 +10,9 @@ of `vmsmp.sync`, `vmsmp.mmu` or `vmsmp.vm`, and so is there for each of its line
     (a flag, a count, a link) is left out, and a `continue` goes on below;
   * `open`: the body of a `with` runs without it;
   * `swap`: two neighbouring stores or calls change places;
-  * `flag1`, ...: one of several flags that are or-ed together is left out.
+  * `flag1`, ...: one of several flags that are or-ed together is left out;
+  * `one1`, ...: a 1 that is added to a value, or taken from it, is not;
+  * `edge1`, ...: a comparison holds at its edge, too, or does not any more: `<` is `<=`, `>=` is `>`.
 
 A removal's id is the path of the function below `vmsmp`, the line within the function, and the word above:
 `vm.vm_page.busy.vm_page_wakeup-7-never`.  It may be planted by that id wherever a mutant may.
@@ -40,9 +42,16 @@ from vmsmp.patches.patch import Patch, locate, resolve
 PACKAGES: Final = ("vmsmp.sync", "vmsmp.mmu", "vmsmp.vm")
 #: Modules of them that no other CPU runs beside, or that only show.
 _ALONE: Final = ("startup", "ddb", "system", "observer", "services", "machine")
+#: Comparisons, and what they are with their edge on the other side.
+_EDGES: Final[dict[type[ast.cmpop], tuple[str, str]]] = {
+    ast.Lt: ("<", "<="),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">="),
+    ast.GtE: (">=", ">"),
+}
 #: How the names of functions end that only show or check.
 _SHOWS: Final = (
-    *("state", "dump", "name", "klass", "statistics", "format"),
+    *("state", "dump", "name", "klass", "statistics", "format", "next_number"),
     *("check_word", "check_rest", "holds_of", "text"),
     *("overdue", "due", "shared_admitted", "shared_granted", "missed", "has_units", "opened"),
 )
@@ -52,7 +61,7 @@ _NOTES: Final = ("note_", "_check_", "ASSERT_")
 _GHOST: Final = (
     *("took", "gave", "handed", "taken_over", "hook", "pause", "yield_", "failed"),
     *("panic", "fail", "forbid_hard_section", "_may_release", "check_use"),
-    *("contents_dropped", "kprintf", "promise", "_settle", "_tables_changed"),
+    *("contents_dropped", "kprintf", "promise", "_settle", "_tables_changed", "_section_ends"),
 )
 #: Attributes that are ghost state, counts that are only shown, or what reports say a CPU waits for.
 _GHOST_PARTS: Final = (
@@ -80,6 +89,7 @@ class _Cut(NamedTuple):
     """Replace what lies between two places of a source, (line, byte), by `new`.
 
     `within` is the statement that it is about; `second` the one to change places with, instead of `new`.
+    `old` is what to replace of what lies there, if that is not all.
     """
 
     how: str
@@ -88,6 +98,7 @@ class _Cut(NamedTuple):
     new: str
     within: ast.stmt
     second: ast.stmt | None = None
+    old: str = ""
 
 
 def find_removal(ident: str) -> Removal | None:
@@ -174,6 +185,8 @@ def _cuts(body: list[ast.stmt]) -> Iterator[_Cut]:
     for statement in body:
         yield from _cuts_of(statement)
         yield from _flags(statement)
+        yield from _steps(statement)
+        yield from _edges(statement)
         for inner in ("body", "orelse", "finalbody"):
             if not _only_speaks(statement):
                 yield from _cuts(getattr(statement, inner, []))
@@ -219,19 +232,52 @@ def _terms(test: ast.expr, statement: ast.stmt) -> Iterator[_Cut]:
 
 def _flags(statement: ast.stmt) -> Iterator[_Cut]:
     """Each of several flags of a statement, not of the blocks within it, left out."""
-    own = [node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.expr)]
-    if _only_speaks(statement) or (isinstance(statement, ast.Expr) and not _has_effect(statement)):
-        return
     ored = [
         side
-        for node in own
-        for part in ast.walk(node)
+        for part in _own_parts(statement)
         if isinstance(part, ast.BinOp) and isinstance(part.op, ast.BitOr)
         for side in (part.left, part.right)
         if isinstance(side, ast.Name) and side.id.isupper()
     ]
     for number, flag in enumerate(ored, 1):
         yield _Cut(f"flag{number}", _start(flag), _end(flag), "0", statement)
+
+
+def _steps(statement: ast.stmt) -> Iterator[_Cut]:
+    """Each 1 that a statement, not the blocks within it, adds or takes away."""
+    ones = [
+        part.right
+        for part in _own_parts(statement)
+        if isinstance(part, ast.BinOp)
+        and isinstance(part.op, ast.Add | ast.Sub)
+        and isinstance(part.right, ast.Constant)
+        and part.right.value == 1
+    ]
+    for number, one in enumerate(ones, 1):
+        yield _Cut(f"one{number}", _start(one), _end(one), "0", statement)
+
+
+def _edges(statement: ast.stmt) -> Iterator[_Cut]:
+    """Each comparison of a statement, not of the blocks within it, with its edge on the other side."""
+    number = 0
+    for part in _own_parts(statement):
+        if isinstance(part, ast.Compare):
+            for left, op, right in zip(
+                [part.left, *part.comparators], part.ops, part.comparators, strict=False
+            ):
+                if type(op) in _EDGES:
+                    number += 1
+                    old, new = _EDGES[type(op)]
+                    yield _Cut(f"edge{number}", _end(left), _start(right), new, statement, old=old)
+
+
+def _own_parts(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expressions of a statement that could be seen, not those of the blocks within it."""
+    silent = isinstance(statement, ast.Expr | ast.Assert) and not _has_effect(statement)
+    if not (silent or _only_speaks(statement) or _is_ghost(statement)):
+        for node in ast.iter_child_nodes(statement):
+            if isinstance(node, ast.expr):
+                yield from ast.walk(node)
 
 
 def _leaves(body: list[ast.stmt]) -> bool:
@@ -327,7 +373,7 @@ def _changed(source: str, cut: _Cut) -> str:
     """The whole source with the cut made."""
     start, end = _offset(source, cut.start), _offset(source, cut.end)
     data = source.encode()
-    new = cut.new.encode()
+    new = data[start:end].replace(cut.old.encode(), cut.new.encode(), 1) if cut.old else cut.new.encode()
     if cut.second is not None:
         first_ends, second_starts = _offset(source, _end(cut.within)), _offset(source, _start(cut.second))
         new = data[second_starts:end] + data[first_ends:second_starts] + data[start:first_ends]

@@ -69,7 +69,7 @@ def test_a_mutant_says_its_story_and_a_removal_its_line():
 def test_outcomes_are_counted_by_module():
     verdicts = [Verdict("RC-01a", outcome) for outcome in OUTCOMES] + [Verdict("XX-99", "hang")]
     refcounts, unknown = guards_of(verdicts)
-    assert ("sync.refcount", (1, 1, 1, 1, 1), 5, 2) == (
+    assert ("sync.refcount", (1, 1, 1, 1, 1, 1), 6, 3) == (
         *(refcounts.module, refcounts.outcomes, refcounts.total, refcounts.noticed),
     )
     assert ("unknown", 1, 1) == (unknown.module, unknown.total, unknown.noticed)

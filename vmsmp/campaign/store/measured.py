@@ -103,9 +103,12 @@ _KEEP: Final = {
             schedules = excluded.schedules, signature = excluded.signature, schedule = excluded.schedule,
             done = excluded.done
         WHERE (
-            excluded.outcome IN ('found', 'hang'), excluded.tried, excluded.done, excluded.outcome,
+            excluded.outcome IN ('found', 'raised', 'hang'), excluded.tried, excluded.done, excluded.outcome,
             excluded.place, excluded.schedules, excluded.signature, excluded.schedule
-        ) > (outcome IN ('found', 'hang'), tried, done, outcome, place, schedules, signature, schedule)
+        ) > (
+            outcome IN ('found', 'raised', 'hang'), tried, done, outcome,
+            place, schedules, signature, schedule
+        )
     """,
     "coverage": """
         INSERT INTO coverage (code, guard, places) VALUES (?, ?, ?)

@@ -191,4 +191,9 @@ EQUIVALENTS: Final = (
     ),
     Equivalent("vm.vm_page.validity.vm_page_clear_dirty_*-always", "if ", "a range of nothing has no bits"),
     Equivalent("vm.vm_page.validity.vm_page_clear_dirty-swap", "", "the page is hard-busied"),
+    Equivalent(
+        "vm.vm_page.alloc.vm_get_pg_color-one1",
+        "(cpuid - 1)",
+        "a colour is a hint where to look for pages first, and CPUs have others either way",
+    ),
 )

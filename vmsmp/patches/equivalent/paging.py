@@ -366,4 +366,15 @@ EQUIVALENTS: Final = (
     ),
     Equivalent("vm.vm_kern._grab_pages-*", "KM_CPU_SPEC", "a colour is a preference"),
     Equivalent("vm.vm_kern._grab_pages-*", "vm_page_unqueue_nowakeup", "a new page is on no queue"),
+    # -- the vnode behind a chain ----------------------------------------------------------------
+    Equivalent(
+        "vm.vm_pager.vnode_lock._lock-term2",
+        "OBJ_DEAD",
+        "what a chain has is referenced, and so does not end",
+    ),
+    Equivalent(
+        "vm.vm_pager.vnode_lock._lock-gone",
+        "vm.machine.tsleep(",
+        "how long it waits before it looks again is nobody's affair",
+    ),
 )

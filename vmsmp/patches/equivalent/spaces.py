@@ -29,6 +29,11 @@ _TABLES = "what is taken out of the map is taken out of its tables, too, and a c
 _BETWEEN = "nothing that others see is between"
 _WIRED = "the map is locked while an entry is counted"
 _NOBODY = "at most somebody is woken who does not wait for it"
+_SUPPLY = "a CPU has its list to itself, and asks of it only whether it is empty, which it is not"
+_MAPPED = "what the map has of an object refers to it, too, and the map is locked"
+_LISTS = "each of the tree's lists is changed alone, and nobody looks at it meanwhile"
+_SLOWLY = "who is not found at once is looked for everywhere"
+_HOST = "a lock of the host, for the free engine"
 _CALLER = "the caller keeps others from looking at the process"
 
 EQUIVALENTS: Final = (
@@ -208,4 +213,47 @@ EQUIVALENTS: Final = (
         "vm.vm_map.submap.vm_map_submap-term2", "exact and not", "what is copied on write has an object"
     ),
     Equivalent("vm.vm_map.submap.vm_map_submap-swap", "entry.ba.object = submap", _LOCKED),
+    # -- ranges that are written back ------------------------------------------------------------
+    Equivalent("vm.vm_map.clean.vm_map_clean-term2", "not hit or", _HIT),
+    Equivalent(
+        "vm.vm_map.clean.vm_map_clean-swap",
+        "map.token.release()",
+        "nobody waits for both, and no release sleeps",
+    ),
+    Equivalent(
+        "vm.vm_map.clean._clean-edge1",
+        'tobj.hint("size") <',
+        "what ends where the object does is not cut by that",
+    ),
+    Equivalent("vm.vm_map.clean._clean-always", "tobj is not obj", "what is behind is another object"),
+    Equivalent(
+        "vm.vm_map.clean._clean_object-term2",
+        "and write and",
+        "that what may not be written to now is left dirty is a finding of its own, and nobody relies on it",
+    ),
+    Equivalent("vm.vm_map.clean._clean_object-swap", "vn_unlock(vp)", _MAPPED),
+    Equivalent("vm.vm_map.clean._forget-swap", "", _MAPPED),
+    # -- entries kept ready ----------------------------------------------------------------------
+    Equivalent("vm.vm_map.supply.vm_map_entry_reserve-swap", "", _SUPPLY),
+    Equivalent("vm.vm_map.supply.vm_map_entry_release-swap", "gd.gd_vme_base -= 1", _SUPPLY),
+    Equivalent("vm.vm_map.supply.*-open", "vm.making", _HOST),
+    # -- ranges that are removed -----------------------------------------------------------------
+    Equivalent(
+        "vm.vm_map.delete.vm_map_entry_unwire-gone", "entry.", "the entry goes before the map is unlocked"
+    ),
+    Equivalent("vm.vm_map.transition.vm_map_clip_range-term2", "not hit or", _HIT),
+    # -- the tree of entries ---------------------------------------------------------------------
+    *(
+        Equivalent(f"vm.vm_map.tree.EntryTree.insert-{how}", "> LONGEST", "it only says how fast a search is")
+        for how in ("never", "always", "edge1")
+    ),
+    *(
+        Equivalent(f"vm.vm_map.tree.EntryTree.{function}-swap", "", _LISTS)
+        for function in ("insert", "remove")
+    ),
+    *(
+        Equivalent(f"vm.vm_map.tree.EntryTree._place-{how}", "if which >= 0", _SLOWLY)
+        for how in ("never", "always", "edge1")
+    ),
+    Equivalent("vm.vm_map.tree.EntryTree._place-never", "is entry", _SLOWLY),
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vmsmp.patches.patch import Patch
 
 #: The outcomes of a trial, in the order of the table.
-OUTCOMES: Final = ("found", "hang", "survived", "not reached", "error")
+OUTCOMES: Final = ("found", "raised", "hang", "survived", "not reached", "error")
 #: Steps of the kill curve from one power of ten to the next.
 _STEPS: Final = (1, 2, 5)
 
@@ -37,8 +37,8 @@ class Guards:
 
     @property
     def noticed(self) -> int:
-        """How many were noticed, by a failure or a hang."""
-        return self.outcomes[0] + self.outcomes[1]
+        """How many were noticed, by a failure, an error or a hang."""
+        return sum(self.outcomes[:3])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 In the controlled engine the record that an operation wrote is judged at the next arrival, when that
 step is over and all CPUs stand before their next operation: by the rules of its type for what was
-written.  In the free engine, which has no steps, all records are judged at every rendezvous, and rules
-of single accesses, stores to words and uses of freed words are not.
+written, and by others that judge what steps write (`rules.Judge`).  Operations are shown to this observer
+for all of them: a call for each at every step would cost more than what they do.
+In the free engine, which has no steps, all records are judged at every rendezvous, and rules of single
+accesses, stores to words and uses of freed words are not.
 Events of the subsystem and uses of freed memory (INV-UAF) are judged when they happen.
 The rules themselves are in `check.vm`; this module knows no kernel structure.
 """
@@ -11,10 +13,11 @@ The rules themselves are in `check.vm`; this module knows no kernel structure.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from vmsmp.check.ledger import Ledger
-from vmsmp.check.rules import Broken, Opens, Rule, Rules, Span, SystemRules
+from vmsmp.check.rules import NOTHING, Before, Broken, Judge, Judged, Opens, Rule, Rules, Span, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
@@ -39,32 +42,40 @@ class _Rare(NamedTuple):
     loses: bool
 
 
-class _Judge(NamedTuple):
-    """What to do about an operation, by what of a record it is about and how."""
-
-    #: The rules to ask once the step is over.
-    rules: tuple[Rule, ...]
-    rare: _Rare | None
+#: What to do about operations, by the part of a record and the kind of operation, as a code has them; made
+#: as they are needed.
+_Plans = dict[int, Judged]
 
 
-#: Judges by the part of a record and the kind of operation, as a code has them; made as they are needed.
-_Judges = dict[int, _Judge]
+def tell(ledger: Ledger, machine: Any, thing: Record, broken: Broken | None) -> None:
+    """Fail the execution with that broken rule of a record, unless it has failed already."""
+    if broken is not None and machine.violation is None:
+        name, text, joint = broken
+        machine.fail(
+            "queue" if name.startswith("INV-Q") else "accounting",
+            f"{name}: {thing.klass}{joint}{text}",
+            [f"{thing} is {thing.dump()}", *ledger.history(thing)],
+        )
 
 
 class Records(RecordObserver, LockObserver, VmObserver):
-    """Asks the rules; `ledger` knows which shares are out."""
-
-    of_records = True
+    """Asks the rules, and the judges beside them; `ledger` knows which shares are out."""
 
     def __init__(
-        self, ledger: Ledger, rules: Iterable[Rules], system: Iterable[SystemRules], *, parallel: bool = False
+        self,
+        ledger: Ledger,
+        rules: Iterable[Rules],
+        system: Iterable[SystemRules],
+        *judges: Judge,
+        parallel: bool = False,
     ) -> None:
         self.ledger = ledger
+        self._others = judges
         self._rules = tuple(rules)
         self._system = tuple(system)
         # by type, checked twins included
         self._of = {type_: r for r in self._rules for type_ in (r.record, r.record.checked)}
-        self._judges: dict[type, _Judges] = {type_: {} for type_ in self._of}
+        self._plans: dict[type, _Plans] = {}
         self._guarded = {
             r.record.fields[name]: rule
             for r in self._rules
@@ -75,9 +86,12 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # what was written by the step under way, and the rules to be asked after it
         self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()
-        # by the code of operations on it: a record with its judges; None for what has no rules
-        self._known: dict[int, tuple[Record, _Judges] | None] = {}
+        # by the code of operations on it: a record with the plans of its type; None for what is no record,
+        # with plans of its own
+        self._known: dict[int, tuple[Record | None, _Plans]] = {}
         self._parallel = parallel
+        #: Who wants to see every operation, as long as there is something to see.
+        self.looks: list[Before] = []
         # what CPUs are in the middle of
         self._spans: dict[Cpu, Span] = {}
         # freed memory that somebody could still touch, by the code of operations on it
@@ -87,6 +101,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._touched = None
         self._asked = ()
         self._known = {}
+        self.looks.clear()
         self._spans = {}
         self._freed = {}
 
@@ -96,34 +111,30 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # at every step, so all in one function; what most steps lack comes first
         if self._asked:
             asked, self._asked = self._asked, ()
+            touched = self._touched
             for rule in asked:
-                broken = rule(self._touched, self.ledger)
+                broken = rule(touched, self.ledger)
                 if broken is not None:
-                    self.tell(cpu.machine, self._touched, broken)
+                    self.tell(cpu.machine, touched, broken)
                     break
-        base = code & _RECORD
-        if self._freed and base in self._freed:
-            self._too_late(cpu, self._freed[base])
-        known = None
+        if self._freed and code & _RECORD in self._freed:
+            self._too_late(cpu, self._freed[code & _RECORD])
+        if self._spans and cpu in self._spans:
+            self._go_on(cpu, code)
         if code & 1:
             try:
-                known = self._known[base]
+                self._touched, plans = self._known[code & _RECORD]
+                self._asked, before = plans[code & PART_BITS]
             except KeyError:
-                known = self._look_up(cpu.machine, base)
-        if self._spans and cpu in self._spans:
-            self._go_on(cpu, known or self._look_up(cpu.machine, base), code)
-        if known is None:
-            return
-        self._touched, judges = known
-        try:
-            self._asked, rare = judges[code & PART_BITS]
-        except KeyError:
-            self._asked, rare = self._appoint(self._touched, code)
-        if rare is not None:
-            self._handle(cpu, self._touched, code, rare)
+                self._asked, before = self._appoint(cpu.machine, code)
+            if before is not None:
+                before(cpu, code)
+        for look in self.looks:
+            look(cpu, code)
 
-    def _handle(self, cpu: Cpu, record: Record, code: int, rare: _Rare) -> None:
+    def _handle(self, rare: _Rare, cpu: Cpu, code: int) -> None:
         """Begin a span with the operation, or fail it for losing what others changed."""
+        record = self._touched
         if rare.opens is not None:
             span = rare.opens(cpu, record, code)
             if span is not None:
@@ -132,25 +143,44 @@ class Records(RecordObserver, LockObserver, VmObserver):
             text = "an atomic word is stored to, and what others changed meanwhile is lost"
             self.tell(cpu.machine, record, Broken("INV-PB7", text))
 
-    def _go_on(self, cpu: Cpu, known: tuple[Record, _Judges] | None, code: int) -> None:
+    def _go_on(self, cpu: Cpu, code: int) -> None:
         """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
         span = self._spans[cpu]
-        if known is None or not span.lasts(known[0], code):
+        record, _ = self._look_up(cpu.machine, code & _RECORD)
+        if type(record) not in self._of or not span.lasts(record, code):
             del self._spans[cpu]
             found = span.broken()
             if found is not None:
                 self.tell(cpu.machine, *found)
 
-    def _look_up(self, machine: Any, base: int) -> tuple[Record, _Judges] | None:
-        """The record whose own operations have that code, with its judges; None if it has no rules."""
-        record = record_of(machine, base >> ops.KIND_BITS)
-        judges = self._judges.get(type(record))
-        known = (record, judges) if record is not None and judges is not None else None
-        self._known[base] = known
-        return known
+    def _look_up(self, machine: Any, base: int) -> tuple[Record | None, _Plans]:
+        """The record whose own operations have that code, if there is one, with its plans."""
+        if base not in self._known:
+            record = record_of(machine, base >> ops.KIND_BITS)
+            plans = {} if record is None else self._plans.setdefault(type(record), {})
+            self._known[base] = record, plans
+        return self._known[base]
 
-    def _appoint(self, record: Record, code: int) -> _Judge:
-        """The judge of operations of the code's kind on that part of such a record."""
+    def _appoint(self, machine: Any, code: int) -> Judged:
+        """Plan for operations of the code's kind on that part of such a record, or on what is no record."""
+        record, plans = self._look_up(machine, code & _RECORD)
+        self._touched = record
+        part = code & PART_BITS
+        if part not in plans:
+            plans[part] = self._plan(machine, record, code)
+        return plans[part]
+
+    def _plan(self, machine: Any, record: Record | None, code: int) -> Judged:
+        """What all judges together do about operations of that code; mostly one of them does anything."""
+        plan = self._judged(record, code) if record is not None and type(record) in self._of else NOTHING
+        for other in self._others:
+            judged = other.judged(machine, record, code)
+            if judged is not NOTHING:
+                plan = judged if plan is NOTHING else plan.after(judged)
+        return plan
+
+    def _judged(self, record: Record, code: int) -> Judged:
+        """By the rules of its type."""
         rules = self._of[type(record)]
         kind = ops.kind_of(code)
         field = record.field_of(code)
@@ -158,20 +188,12 @@ class Records(RecordObserver, LockObserver, VmObserver):
             opens=rules.opens.get(kind) if not self._parallel else None,
             loses=kind == ops.ATOMIC_STORE and not rules.stored,
         )
-        name = field.name if field is not None else ""
-        judge = _Judge(rules.asked(name, kind), rare if any(rare) else None)
-        self._judges[type(record)][code & PART_BITS] = judge
-        return judge
+        asked = rules.asked(field.name if field is not None else "", kind)
+        return Judged(asked, partial(self._handle, rare)) if any(rare) else Judged(asked)
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
         """Fail the execution with that broken rule, unless it has failed already."""
-        if broken is not None and machine.violation is None:
-            name, text, joint = broken
-            machine.fail(
-                "queue" if name.startswith("INV-Q") else "accounting",
-                f"{name}: {thing.klass}{joint}{text}",
-                [f"{thing} is {thing.dump()}", *self.ledger.history(thing)],
-            )
+        tell(self.ledger, machine, thing, broken)
 
     # -- when they happen -----------------------------------------------------------------------
 

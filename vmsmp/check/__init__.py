@@ -44,7 +44,7 @@ def checkers(
         states = StateWords() if exact else LockStates()
         mappings = Mappings(ledger)
         records = Records(ledger, (*RULES, *TEXTBOOK_RULES), SYSTEM, states, mappings, parallel=free)
-        mappings.looks = records.looks  # it is shown what they are shown
+        mappings.records = records
         made = (
             LostWakeup(logged=not free),
             *made,

@@ -42,9 +42,9 @@ class _Rare(NamedTuple):
     loses: bool
 
 
-#: What to do about operations, by the part of a record and the kind of operation, as a code has them; made
-#: as they are needed.
-_Plans = dict[int, Judged]
+#: What to do about an operation: what it is about, the rules to ask once its step is over, and who sees it
+#: before it happens.
+Plan = tuple[Any, tuple[Rule, ...], Before | None]
 
 
 def tell(ledger: Ledger, machine: Any, thing: Record, broken: Broken | None) -> None:
@@ -75,7 +75,8 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._system = tuple(system)
         # by type, checked twins included
         self._of = {type_: r for r in self._rules for type_ in (r.record, r.record.checked)}
-        self._plans: dict[type, _Plans] = {}
+        # plans for the records of a type, by the part and the kind of operation, as a code has them
+        self._of_types: dict[type, dict[int, Judged]] = {}
         self._guarded = {
             r.record.fields[name]: rule
             for r in self._rules
@@ -86,12 +87,14 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # what was written by the step under way, and the rules to be asked after it
         self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()
-        # by the code of operations on it: a record with the plans of its type; None for what is no record,
-        # with plans of its own
-        self._known: dict[int, tuple[Record | None, _Plans]] = {}
+        # by the code of operations on it: a record; None for what is no record
+        self._known: dict[int, Record | None] = {}
+        # by code: what to do about the operations of this run
+        self._plans: dict[int, Plan] = {}
         self._parallel = parallel
-        #: Who wants to see every operation, as long as there is something to see.
-        self.looks: list[Before] = []
+        # who is shown every operation, and whether there is any reason to look at more than writes
+        self._looks: list[Before] = []
+        self._alert = False
         # what CPUs are in the middle of
         self._spans: dict[Cpu, Span] = {}
         # freed memory that somebody could still touch, by the code of operations on it
@@ -101,7 +104,9 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._touched = None
         self._asked = ()
         self._known = {}
-        self.looks.clear()
+        self._plans = {}
+        self._looks = []
+        self._alert = False
         self._spans = {}
         self._freed = {}
 
@@ -117,20 +122,30 @@ class Records(RecordObserver, LockObserver, VmObserver):
                 if broken is not None:
                     self.tell(cpu.machine, touched, broken)
                     break
-        if self._freed and code & _RECORD in self._freed:
-            self._too_late(cpu, self._freed[code & _RECORD])
-        if self._spans and cpu in self._spans:
-            self._go_on(cpu, code)
+        if self._alert:
+            if self._freed and code & _RECORD in self._freed:
+                self._too_late(cpu, self._freed[code & _RECORD])
+            if self._spans and cpu in self._spans:
+                self._go_on(cpu, code)
+            for look in self._looks:
+                look(cpu, code)
         if code & 1:
             try:
-                self._touched, plans = self._known[code & _RECORD]
-                self._asked, before = plans[code & PART_BITS]
+                self._touched, self._asked, before = self._plans[code]
             except KeyError:
-                self._asked, before = self._appoint(cpu.machine, code)
+                self._touched, self._asked, before = self._appoint(cpu.machine, code)
             if before is not None:
                 before(cpu, code)
-        for look in self.looks:
-            look(cpu, code)
+
+    def show(self, look: Before) -> None:
+        """Show every operation to `look`, too, from the next one on."""
+        if look not in self._looks:
+            self._looks.append(look)
+            self._alert = True
+
+    def hide(self, look: Before) -> None:
+        """Show it no more of them."""
+        self._looks = [other for other in self._looks if other != look]  # it may be looked through now
 
     def _handle(self, rare: _Rare, cpu: Cpu, code: int) -> None:
         """Begin a span with the operation, or fail it for losing what others changed."""
@@ -139,6 +154,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
             span = rare.opens(cpu, record, code)
             if span is not None:
                 self._spans[cpu] = span
+                self._alert = True
         if rare.loses:
             text = "an atomic word is stored to, and what others changed meanwhile is lost"
             self.tell(cpu.machine, record, Broken("INV-PB7", text))
@@ -146,31 +162,36 @@ class Records(RecordObserver, LockObserver, VmObserver):
     def _go_on(self, cpu: Cpu, code: int) -> None:
         """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
         span = self._spans[cpu]
-        record, _ = self._look_up(cpu.machine, code & _RECORD)
+        record = self._look_up(cpu.machine, code & _RECORD)
         if type(record) not in self._of or not span.lasts(record, code):
             del self._spans[cpu]
             found = span.broken()
             if found is not None:
                 self.tell(cpu.machine, *found)
 
-    def _look_up(self, machine: Any, base: int) -> tuple[Record | None, _Plans]:
-        """The record whose own operations have that code, if there is one, with its plans."""
+    def _look_up(self, machine: Any, base: int) -> Record | None:
+        """The record whose own operations have that code, if there is one."""
         if base not in self._known:
-            record = record_of(machine, base >> ops.KIND_BITS)
-            plans = {} if record is None else self._plans.setdefault(type(record), {})
-            self._known[base] = record, plans
+            self._known[base] = record_of(machine, base >> ops.KIND_BITS)
         return self._known[base]
 
-    def _appoint(self, machine: Any, code: int) -> Judged:
-        """Plan for operations of the code's kind on that part of such a record, or on what is no record."""
-        record, plans = self._look_up(machine, code & _RECORD)
-        self._touched = record
-        part = code & PART_BITS
-        if part not in plans:
-            plans[part] = self._plan(machine, record, code)
-        return plans[part]
+    def _appoint(self, machine: Any, code: int) -> Plan:
+        """Plan for operations of that code: as for all records of a type, or for what is no record."""
+        record = self._look_up(machine, code & _RECORD)
+        if record is None:
+            judged = self._judged_by_all(machine, record, code)
+            plan = judged.about, judged.rules, judged.before
+        else:
+            of_type = self._of_types.setdefault(type(record), {})
+            part = code & PART_BITS
+            if part not in of_type:
+                of_type[part] = self._judged_by_all(machine, record, code)
+            judged = of_type[part]
+            plan = record, judged.rules, judged.before
+        self._plans[code] = plan
+        return plan
 
-    def _plan(self, machine: Any, record: Record | None, code: int) -> Judged:
+    def _judged_by_all(self, machine: Any, record: Record | None, code: int) -> Judged:
         """What all judges together do about operations of that code; mostly one of them does anything."""
         plan = self._judged(record, code) if record is not None and type(record) in self._of else NOTHING
         for other in self._others:
@@ -222,6 +243,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
     def freed(self, cpu: Cpu, record: Record) -> None:
         if record.mortal:
             self._freed[record.code] = record
+            self._alert = True
         rule = self._of.get(type(record), _NONE).freed
         if rule is not None:
             self.tell(cpu.machine, record, rule(record, self.ledger))

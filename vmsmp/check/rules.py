@@ -57,10 +57,11 @@ Before = Callable[[Cpu, int], None]
 class Judged(NamedTuple):
     """What is done about an operation."""
 
-    #: Asked about the record that it is about, or about None, once its step is over.
+    #: Asked about the record that it is about, else about `about`, once its step is over.
     rules: tuple[Rule, ...] = ()
     #: Called as it is about to happen.
     before: Before | None = None
+    about: Any = None
 
     def after(self, other: Judged) -> Judged:
         """What the other one does, and then this."""

@@ -6,7 +6,6 @@ lock is looked at before the operation that follows one of its own, and at the e
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 from vmsmp.check.rules import NOTHING, Books, Judged
@@ -43,26 +42,27 @@ class LockStates(Observer):
         if code >= _FIRST_RESERVED:
             return NOTHING  # of what has reserved identities only the spinlocks of records are locks
         found = machine.find(code >> ops.KIND_BITS)
-        return Judged((partial(self._look_at, found),)) if isinstance(found, Lock) else NOTHING
+        if not isinstance(found, Lock):
+            return NOTHING
+        self._used[found] = None
+        return Judged((_look_at,), about=found)
 
     def _look_at_spin(self, record: Record, _books: Books) -> None:
         lock: Any = record.spin_made
         self._used[lock] = None
-        wrong = lock.check_word()
-        if wrong is not None:
-            _tell(lock, wrong)
-
-    def _look_at(self, lock: Lock, _nothing: None, _books: Books) -> None:
-        self._used[lock] = None
-        wrong = lock.check_word()
-        if wrong is not None:
-            _tell(lock, wrong)
+        _look_at(lock, _books)
 
     def end(self, machine: Machine) -> None:
         for lock in self._used:
             wrong = lock.check_rest()
             if wrong is not None:
                 _tell(lock, wrong)
+
+
+def _look_at(lock: Lock, _books: Books) -> None:
+    wrong = lock.check_word()
+    if wrong is not None:
+        _tell(lock, wrong)
 
 
 def _tell(lock: Lock, wrong: str) -> None:

@@ -42,7 +42,7 @@ class StateWords(Observer):
         if record is not None:
             return Judged((_look_at_spin,)) if code & _PART == _SPIN_WORD else NOTHING
         owner = machine.words.get(code >> ops.KIND_BITS)
-        return NOTHING if owner is None else Judged((partial(_look_at, machine, owner),))
+        return NOTHING if owner is None else Judged((partial(_look_at, machine),), about=owner)
 
     def exits(self, cpu: Cpu) -> None:
         """INV-SP4 at a CPU's end: its counts are back at 0, unless it still holds locks (`leak`)."""

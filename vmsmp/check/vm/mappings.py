@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from vmsmp.check.ledger import Ledger
-from vmsmp.check.records import tell
-from vmsmp.check.rules import NOTHING, Before, Books, Broken, Judged
+from vmsmp.check.records import Records, tell
+from vmsmp.check.rules import NOTHING, Books, Broken, Judged
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.identity import RECORD_BITS
@@ -68,8 +68,8 @@ class Mappings(MmuObserver, RecordObserver):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        #: Who is shown every operation: this one, while some page is untold.
-        self.looks: list[Before] = []
+        #: Who shows it operations: all of them while some page is untold.
+        self.records: Records
         self._start_over()
 
     def _start_over(self) -> None:
@@ -188,8 +188,7 @@ class Mappings(MmuObserver, RecordObserver):
         taken = before & PG_M and not (same and after & PG_M) and after | PG_M != before
         if taken and before & _MANAGED == _MANAGED:
             self._untold.setdefault(cpu.index, []).append(self._pages[frame_of(before)])
-            if self._tells not in self.looks:
-                self.looks.append(self._tells)
+            self.records.show(self._tells)
 
     def _table(self, vm: VmSystem, frame: int) -> PvEntry | None:
         """The pv entry of the leaf table in a frame; None if it is none of a user's."""
@@ -213,7 +212,7 @@ class Mappings(MmuObserver, RecordObserver):
             if left:
                 self._untold[cpu.index] = left
             elif not self._untold:
-                self.looks.remove(self._tells)
+                self.records.hide(self._tells)
 
     def gave(self, cpu: Cpu, record: Any, share: Share) -> None:
         untold = self._untold.get(cpu.index) if self._untold else None

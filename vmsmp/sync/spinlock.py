@@ -313,6 +313,8 @@ class AtomicSpinlock(Spinlock):
         holders = self.holders
         if not holders and self._owner is None and not self._readers:
             return None  # as it mostly is: every operation on the lock is followed by a look
+        if len(holders) == 1 and not self._readers and holders[0] == (self._owner, EXCLUSIVE):
+            return None
         owners = [cpu for cpu, mode in holders if mode == EXCLUSIVE]
         if owners != ([] if self._owner is None else [self._owner]):
             return f"{self._owner} is its owner, but it is held exclusively by {_indexes(owners)}"

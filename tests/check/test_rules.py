@@ -10,7 +10,8 @@ import pytest
 from things import OWNER, Home, Thing
 from vmsmp.check.ledger import Ledger
 from vmsmp.check.records import Records
-from vmsmp.check.rules import Broken, Rules, SystemRules
+from vmsmp.check.rules import NOTHING, Broken, Judged, Rules, SystemRules
+from vmsmp.engine import ops
 from vmsmp.engine.controlled import ControlledEngine
 from vmsmp.engine.hooks import Hooks
 from vmsmp.engine.workers import WorkerPool, current_core
@@ -21,10 +22,10 @@ from vmsmp.sched.random_walk import RandomWalk
 BROKEN = Broken("INV-X9", "it is broken")
 
 
-def said(program, *rules, system=()):
+def said(program, *rules, system=(), judges=()):
     """(kind, message) of what the rules say of `program(machine, pool of things)`, or None."""
     ledger = Ledger()
-    observers = ledger, Records(ledger, rules, system)
+    observers = ledger, Records(ledger, rules, system, *judges)
 
     def booted(m):
         m.vm = home = Home(m)
@@ -256,3 +257,56 @@ def test_rules_that_say_nothing_ask_nothing(program):
 def test_a_rule_cannot_guard_a_field_whose_accesses_it_would_not_see():
     with pytest.raises(TypeError, match=r"a rule guards Thing\.free, so it must be declared with watch=True"):
         Rules(Thing, guarded={"free": lambda _cpu, _thing, _field, _books: None})
+
+
+# -- judges beside the rules ----------------------------------------------------------------------
+
+
+class Seer:
+    """Judges additions, to records and to what is none; keeps what it is shown of them."""
+
+    def __init__(self, answer=None):
+        self.answer = answer
+        self.before = []
+        self.after = []
+
+    def judged(self, machine, record, code):
+        if ops.kind_of(code) != ops.FETCHADD:
+            return NOTHING
+        return Judged((self.rule,), lambda cpu, code: self.before.append(ops.kind_of(code)), about="a word")
+
+    def rule(self, thing, _books):
+        self.after.append(thing if isinstance(thing, str) else thing.label)
+        return self.answer
+
+
+def add_alone(m, things):
+    m.atomic(0).fetchadd(1)
+    m.choose(1)
+
+
+def test_a_judge_sees_an_operation_before_it_happens_and_its_record_after_it():
+    seer = Seer()
+    assert said(count_up, judges=[seer]) is None
+    assert ([ops.FETCHADD], ["a"]) == (seer.before, seer.after)
+
+
+def test_a_judge_says_what_an_operation_on_no_record_is_about():
+    seer = Seer()
+    assert said(add_alone, judges=[seer]) is None
+    assert ["a word"] == seer.after
+
+
+def test_two_judges_of_one_operation_are_both_asked():
+    one, other = Seer(), Seer()
+    assert said(count_up, judges=[one, other]) is None
+    assert ([ops.FETCHADD], [ops.FETCHADD], ["a"], ["a"]) == (
+        one.before,
+        other.before,
+        one.after,
+        other.after,
+    )
+
+
+def test_what_a_judge_finds_of_a_record_is_told_like_a_broken_rule():
+    assert ACCUSED == said(count_up, judges=[Seer(BROKEN)])

@@ -41,17 +41,20 @@ def checkers(
     made: tuple[Observer, ...] = (Deadlock(), Livelock(), Starvation())
     if on:
         ledger = Ledger(parallel=free)
-        records = Records(ledger, (*RULES, *TEXTBOOK_RULES), SYSTEM, parallel=free)
+        states = StateWords() if exact else LockStates()
+        mappings = Mappings(ledger)
+        records = Records(ledger, (*RULES, *TEXTBOOK_RULES), SYSTEM, states, mappings, parallel=free)
+        mappings.records = records
         made = (
             LostWakeup(logged=not free),
             *made,
             Exclusion(),
-            StateWords() if exact else LockStates(),
+            states,
             LockOrder(parallel=free),
             Misuse(),
             ledger,
             records,
-            Mappings(records),
+            mappings,
             Sweeps(ledger),
             Backings(),
             FieldLocks(),

@@ -42,6 +42,8 @@ class Misuse(LockObserver):
         self._announced = {}
 
     def wants(self, cpu: Cpu, lock: Lock, mode: str) -> None:
+        if not cpu.held:
+            return
         sleepable = lock.sleepable
         for hold in cpu.held:
             held = hold.lock

@@ -1,9 +1,11 @@
 """Rules of records, evaluated for the record that was written last.
 
 In the controlled engine the record that an operation wrote is judged at the next arrival, when that
-step is over and all CPUs are stopped before their next operation: by the rules of its type for what was
-written.  In the free engine, which has no steps, all records are judged at every rendezvous, but not single
-accesses, stores to words and uses of freed words.
+step is over and all CPUs stand before their next operation: by the rules of its type for what was
+written, and by others that judge what steps write (`rules.Judge`).  Operations are shown to this observer
+for all of them: a call for each at every step would cost more than what they do.
+In the free engine, which has no steps, all records are judged at every rendezvous, and rules of single
+accesses, stores to words and uses of freed words are not.
 Events of the subsystem and uses of freed memory (INV-UAF) are judged when they happen.
 The rules themselves are in `check.vm`; this module knows no kernel structure.
 """
@@ -11,10 +13,11 @@ The rules themselves are in `check.vm`; this module knows no kernel structure.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from vmsmp.check.ledger import Ledger
-from vmsmp.check.rules import Broken, Opens, Rule, Rules, Span, SystemRules
+from vmsmp.check.rules import NOTHING, Before, Broken, Judge, Judged, Opens, Rule, Rules, Span, SystemRules
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.records.field import Field
@@ -39,32 +42,41 @@ class _Rare(NamedTuple):
     loses: bool
 
 
-class _Judge(NamedTuple):
-    """The rules for an operation, by its kind and by the part of the record that it is about."""
-
-    #: The rules to evaluate once the step is over.
-    rules: tuple[Rule, ...]
-    rare: _Rare | None
+#: What to do about an operation: what it is about, the rules to ask once its step is over, and who sees it
+#: before it happens.
+Plan = tuple[Any, tuple[Rule, ...], Before | None]
 
 
-#: Judges by the part of a record and the kind of operation, as in a code; made when first needed.
-_Judges = dict[int, _Judge]
+def tell(ledger: Ledger, machine: Any, thing: Record, broken: Broken | None) -> None:
+    """Fail the execution with that broken rule of a record, unless it has failed already."""
+    if broken is not None and machine.violation is None:
+        name, text, joint = broken
+        machine.fail(
+            "queue" if name.startswith("INV-Q") else "accounting",
+            f"{name}: {thing.klass}{joint}{text}",
+            [f"{thing} is {thing.dump()}", *ledger.history(thing)],
+        )
 
 
 class Records(RecordObserver, LockObserver, VmObserver):
-    """Evaluates the rules; `ledger` knows which shares are out."""
-
-    of_records = True
+    """Asks the rules, and the judges beside them; `ledger` knows which shares are out."""
 
     def __init__(
-        self, ledger: Ledger, rules: Iterable[Rules], system: Iterable[SystemRules], *, parallel: bool = False
+        self,
+        ledger: Ledger,
+        rules: Iterable[Rules],
+        system: Iterable[SystemRules],
+        *judges: Judge,
+        parallel: bool = False,
     ) -> None:
         self.ledger = ledger
+        self._others = judges
         self._rules = tuple(rules)
         self._system = tuple(system)
         # by type, checked twins included
         self._of = {type_: r for r in self._rules for type_ in (r.record, r.record.checked)}
-        self._judges: dict[type, _Judges] = {type_: {} for type_ in self._of}
+        # plans for the records of a type, by the part and the kind of operation, as a code has them
+        self._of_types: dict[type, dict[int, Judged]] = {}
         self._guarded = {
             r.record.fields[name]: rule
             for r in self._rules
@@ -75,10 +87,15 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # what the step in progress wrote, and the rules to evaluate after it
         self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()
-        # by the code of operations on it: a record with its judges; None for one without rules
-        self._known: dict[int, tuple[Record, _Judges] | None] = {}
+        # by the code of operations on it: a record; None for what is no record
+        self._known: dict[int, Record | None] = {}
+        # by code: what to do about the operations of this run
+        self._plans: dict[int, Plan] = {}
         self._parallel = parallel
-        # the spans that CPUs are in
+        # who is shown every operation, and whether there is any reason to look at more than writes
+        self._looks: list[Before] = []
+        self._alert = False
+        # what CPUs are in the middle of
         self._spans: dict[Cpu, Span] = {}
         # freed memory that a CPU could still access, by the code of operations on it
         self._freed: dict[int, Record] = {}
@@ -87,6 +104,9 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._touched = None
         self._asked = ()
         self._known = {}
+        self._plans = {}
+        self._looks = []
+        self._alert = False
         self._spans = {}
         self._freed = {}
 
@@ -96,61 +116,92 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # at every step, so all in one function, with the most frequent exits first
         if self._asked:
             asked, self._asked = self._asked, ()
+            touched = self._touched
             for rule in asked:
-                broken = rule(self._touched, self.ledger)
+                broken = rule(touched, self.ledger)
                 if broken is not None:
-                    self.tell(cpu.machine, self._touched, broken)
+                    self.tell(cpu.machine, touched, broken)
                     break
-        base = code & _RECORD
-        if self._freed and base in self._freed:
-            self._too_late(cpu, self._freed[base])
-        known = None
+        if self._alert:
+            if self._freed and code & _RECORD in self._freed:
+                self._too_late(cpu, self._freed[code & _RECORD])
+            if self._spans and cpu in self._spans:
+                self._go_on(cpu, code)
+            for look in self._looks:
+                look(cpu, code)
         if code & 1:
             try:
-                known = self._known[base]
+                self._touched, self._asked, before = self._plans[code]
             except KeyError:
-                known = self._look_up(cpu.machine, base)
-        if self._spans and cpu in self._spans:
-            self._go_on(cpu, known or self._look_up(cpu.machine, base), code)
-        if known is None:
-            return
-        self._touched, judges = known
-        try:
-            self._asked, rare = judges[code & PART_BITS]
-        except KeyError:
-            self._asked, rare = self._appoint(self._touched, code)
-        if rare is not None:
-            self._handle(cpu, self._touched, code, rare)
+                self._touched, self._asked, before = self._appoint(cpu.machine, code)
+            if before is not None:
+                before(cpu, code)
 
-    def _handle(self, cpu: Cpu, record: Record, code: int, rare: _Rare) -> None:
-        """Begin a span with the operation, or fail it for overwriting changes of other CPUs."""
+    def show(self, look: Before) -> None:
+        """Show every operation to `look`, too, from the next one on."""
+        if look not in self._looks:
+            self._looks.append(look)
+            self._alert = True
+
+    def hide(self, look: Before) -> None:
+        """Show it no more of them."""
+        self._looks = [other for other in self._looks if other != look]  # it may be looked through now
+
+    def _handle(self, rare: _Rare, cpu: Cpu, code: int) -> None:
+        """Begin a span with the operation, or fail it for losing what others changed."""
+        record = self._touched
         if rare.opens is not None:
             span = rare.opens(cpu, record, code)
             if span is not None:
                 self._spans[cpu] = span
+                self._alert = True
         if rare.loses:
             text = "an atomic word is stored to, and what others changed meanwhile is lost"
             self.tell(cpu.machine, record, Broken("INV-PB7", text))
 
-    def _go_on(self, cpu: Cpu, known: tuple[Record, _Judges] | None, code: int) -> None:
-        """Judge the CPU's span, if its next operation does not belong to it."""
+    def _go_on(self, cpu: Cpu, code: int) -> None:
+        """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
         span = self._spans[cpu]
-        if known is None or not span.lasts(known[0], code):
+        record = self._look_up(cpu.machine, code & _RECORD)
+        if type(record) not in self._of or not span.lasts(record, code):
             del self._spans[cpu]
             found = span.broken()
             if found is not None:
                 self.tell(cpu.machine, *found)
 
-    def _look_up(self, machine: Any, base: int) -> tuple[Record, _Judges] | None:
-        """The record whose own operations have that code, with its judges; None if it has no rules."""
-        record = record_of(machine, base >> ops.KIND_BITS)
-        judges = self._judges.get(type(record))
-        known = (record, judges) if record is not None and judges is not None else None
-        self._known[base] = known
-        return known
+    def _look_up(self, machine: Any, base: int) -> Record | None:
+        """The record whose own operations have that code, if there is one."""
+        if base not in self._known:
+            self._known[base] = record_of(machine, base >> ops.KIND_BITS)
+        return self._known[base]
 
-    def _appoint(self, record: Record, code: int) -> _Judge:
-        """The judge of operations of the code's kind on that part of such a record."""
+    def _appoint(self, machine: Any, code: int) -> Plan:
+        """Plan for operations of that code: as for all records of a type, or for what is no record."""
+        record = self._look_up(machine, code & _RECORD)
+        if record is None:
+            judged = self._judged_by_all(machine, record, code)
+            plan = judged.about, judged.rules, judged.before
+        else:
+            of_type = self._of_types.setdefault(type(record), {})
+            part = code & PART_BITS
+            if part not in of_type:
+                of_type[part] = self._judged_by_all(machine, record, code)
+            judged = of_type[part]
+            plan = record, judged.rules, judged.before
+        self._plans[code] = plan
+        return plan
+
+    def _judged_by_all(self, machine: Any, record: Record | None, code: int) -> Judged:
+        """What all judges together do about operations of that code; mostly one of them does anything."""
+        plan = self._judged(record, code) if record is not None and type(record) in self._of else NOTHING
+        for other in self._others:
+            judged = other.judged(machine, record, code)
+            if judged is not NOTHING:
+                plan = judged if plan is NOTHING else plan.after(judged)
+        return plan
+
+    def _judged(self, record: Record, code: int) -> Judged:
+        """By the rules of its type."""
         rules = self._of[type(record)]
         kind = ops.kind_of(code)
         field = record.field_of(code)
@@ -158,20 +209,12 @@ class Records(RecordObserver, LockObserver, VmObserver):
             opens=rules.opens.get(kind) if not self._parallel else None,
             loses=kind == ops.ATOMIC_STORE and not rules.stored,
         )
-        name = field.name if field is not None else ""
-        judge = _Judge(rules.asked(name, kind), rare if any(rare) else None)
-        self._judges[type(record)][code & PART_BITS] = judge
-        return judge
+        asked = rules.asked(field.name if field is not None else "", kind)
+        return Judged(asked, partial(self._handle, rare)) if any(rare) else Judged(asked)
 
     def tell(self, machine: Any, thing: Record, broken: Broken | None) -> None:
         """Fail the execution with that broken rule, unless it has failed already."""
-        if broken is not None and machine.violation is None:
-            name, text, joint = broken
-            machine.fail(
-                "queue" if name.startswith("INV-Q") else "accounting",
-                f"{name}: {thing.klass}{joint}{text}",
-                [f"{thing} is {thing.dump()}", *self.ledger.history(thing)],
-            )
+        tell(self.ledger, machine, thing, broken)
 
     # -- when they happen -----------------------------------------------------------------------
 
@@ -200,6 +243,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
     def freed(self, cpu: Cpu, record: Record) -> None:
         if record.mortal:
             self._freed[record.code] = record
+            self._alert = True
         rule = self._of.get(type(record), _NONE).freed
         if rule is not None:
             self.tell(cpu.machine, record, rule(record, self.ledger))

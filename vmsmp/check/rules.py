@@ -50,6 +50,46 @@ Rule = Callable[[Any, Books], Broken | None]
 #: Returns the span that begins with an operation on a record, given by its code, or None.
 Opens = Callable[[Cpu, Any, int], Span | None]
 
+#: Sees an operation that its CPU is about to do.
+Before = Callable[[Cpu, int], None]
+
+
+class Judged(NamedTuple):
+    """What is done about an operation."""
+
+    #: Asked about the record that it is about, else about `about`, once its step is over.
+    rules: tuple[Rule, ...] = ()
+    #: Called as it is about to happen.
+    before: Before | None = None
+    about: Any = None
+
+    def after(self, other: Judged) -> Judged:
+        """What the other one does, and then this."""
+        first, then = other.before, self.before
+
+        def both(cpu: Cpu, code: int) -> None:
+            for before in (first, then):
+                if before is not None:
+                    before(cpu, code)
+
+        return Judged(other.rules + self.rules, both if first is not None or then is not None else None)
+
+
+#: Nothing is done about most operations.
+NOTHING: Final = Judged()
+
+
+class Judge(Protocol):
+    """One of those who judge what steps write."""
+
+    def judged(self, machine: Any, record: Record | None, code: int) -> Judged:
+        """What to do about operations of that code, on that record or on what is none.
+
+        It is asked once for each kind of operation on each part of a type of record, so what it says of a
+        record must depend on these alone; of what is no record, once in a run for each code.
+        """
+
+
 #: The kinds of operation after which a lock is held.
 _TAKES: Final = (ops.ACQUIRE, ops.ACQUIRE_SHARED)
 

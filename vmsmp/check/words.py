@@ -9,37 +9,40 @@ CPUs are parked.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
+from vmsmp.check.rules import NOTHING, Books, Judged
+from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.machine import Machine
 from vmsmp.engine.observer import Observer
+from vmsmp.records.record import PART_BITS, SPIN, Record
+
+#: Which part of a record an operation is about, and those about the word of its spinlock.
+_PART: Final = PART_BITS & ~ops.KIND_MASK
+_SPIN_WORD: Final = SPIN + 1 << ops.CPU_BITS + ops.KIND_BITS
 
 
 class StateWords(Observer):
     """Checks the word written last; at a rendezvous and at the end of a run, all words.
 
-    In the free engine, which has no steps, it checks only at those two.
+    In the free engine, which has no steps, it checks only at those two.  `Records` asks it what is to be
+    judged (`rules.Judge`).
     """
 
     def __init__(self) -> None:
         self._words: dict[int, Any] = {}
-        self._written: Any = None
 
     def begin(self, machine: Machine) -> None:
         self._words = machine.words
-        self._written = None
 
-    def op(self, cpu: Cpu, code: int) -> None:
-        lock = self._written
-        if lock is not None:
-            self._written = None
-            wrong = lock.check_word()
-            if wrong is not None:
-                cpu.machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])
-        # not `get`, which on CPython 3.13t yields 40 times before it returns what another thread made
-        if code & 1 and (what := code >> 6) in self._words:
-            self._written = self._words[what]
+    def judged(self, machine: Any, record: Record | None, code: int) -> Judged:
+        """Look at the word of a record's spinlock, or of a lock that stands alone, after a write of it."""
+        if record is not None:
+            return Judged((_look_at_spin,)) if code & _PART == _SPIN_WORD else NOTHING
+        owner = machine.words.get(code >> ops.KIND_BITS)
+        return NOTHING if owner is None else Judged((partial(_look_at, machine),), about=owner)
 
     def exits(self, cpu: Cpu) -> None:
         """INV-SP4 at a CPU's end: its counts are back at 0, unless it still holds locks (`leak`)."""
@@ -50,12 +53,20 @@ class StateWords(Observer):
 
     def quiescent(self, machine: Machine) -> None:
         for owner in dict.fromkeys(self._words.values()):
-            wrong = owner.check_word()
-            if wrong is not None:
-                machine.fail("check", f"state word of {owner}: {wrong}", [owner.state()])
+            _look_at(machine, owner)
 
     def end(self, machine: Machine) -> None:
         for lock in dict.fromkeys(self._words.values()):
             wrong = lock.check_rest()
             if wrong is not None:
                 machine.fail("check", f"state word of {lock}: {wrong}", [lock.state()])
+
+
+def _look_at_spin(record: Any, _books: Books) -> None:
+    _look_at(record.vm.machine, record.spin_made)
+
+
+def _look_at(machine: Any, owner: Any, *_: object) -> None:
+    wrong = owner.check_word()
+    if wrong is not None:
+        machine.fail("check", f"state word of {owner}: {wrong}", [owner.state()])

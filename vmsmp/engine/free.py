@@ -333,9 +333,6 @@ class FreeExecution(Engine[Cpu]):
         else:
             self.machine.take_interrupts(cpu)
 
-    def show(self) -> None:
-        return  # there is no order of operations to be seen
-
     def failed(self) -> None:
         """A try changed nothing; only the controlled engine's log cares."""
 

@@ -80,7 +80,7 @@ class Gate:
         engine = self.engine
         cur: Any = engine.current  # a CPU of its engine
         due = None if timeout is None else engine.ticks + max(1, timeout)
-        entry = (cur, ready, due)
+        entry = cur, ready, due
         waiting = self.waiting
         waiting.append(entry)
         cur.wants = wait
@@ -95,7 +95,10 @@ class Gate:
                     engine.park(cur, max(1, timeout))
             self._point(code)
         finally:  # a CPU that failed must not stay in the list
-            waiting.remove(entry)
+            if waiting[-1] is entry:  # it mostly is that one
+                waiting.pop()
+            else:
+                waiting.remove(entry)
         cur.wants = None
         if cur.roused:  # an interrupt came
             engine.attend(cur)

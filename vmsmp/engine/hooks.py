@@ -6,7 +6,6 @@ A hook that nobody wants costs one loop over an empty tuple.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import Any
 
 
@@ -26,11 +25,6 @@ class Hooks:
         found = tuple(getattr(o, name) for o in self.observers if _overrides(type(o), name))
         setattr(self, name, found)
         return found
-
-    @cached_property
-    def op_without_records(self) -> tuple[Callable[..., None], ...]:
-        """Those who want to see the operations of a machine that has no records."""
-        return tuple(o.op for o in self.observers if _overrides(type(o), "op") and not o.of_records)
 
 
 def _overrides(type_: type, name: str) -> bool:

@@ -107,8 +107,7 @@ class Identities:
             return self._named.get(ident)
         cpu, n = ident & ops.MAX_CPUS - 1, ident >> ops.CPU_BITS
         if n >= FIRST_BLOCK:
-            blocks = self._blocks.get(cpu)
-            return blocks.find(n) if blocks is not None else None
+            return self._blocks[cpu].find(n) if cpu in self._blocks else None
         made = self.made[cpu] if cpu < len(self.made) else ()
         return made[n] if n < len(made) else None
 
@@ -116,8 +115,8 @@ class Identities:
         """The finder of the reserved block that `ident` is in, and which of the block's it is."""
         if ident >= FIRST_NAMED:
             return None
-        blocks = self._blocks.get(ident & ops.MAX_CPUS - 1)
-        return blocks.block_of(ident >> ops.CPU_BITS) if blocks is not None else None
+        cpu = ident & ops.MAX_CPUS - 1
+        return self._blocks[cpu].block_of(ident >> ops.CPU_BITS) if cpu in self._blocks else None
 
     def finders(self) -> Iterator[Finder]:
         """The finders of the reserved blocks, by CPU and in order of reservation."""

@@ -66,7 +66,7 @@ class Machine:
         self.options = options or Options()
         self.hooks = hooks or Hooks()
         #: Who is shown operations.
-        self.on_op = self.hooks.op_without_records
+        self.on_op = self.hooks.op
         self.cpus: list[Cpu] = []
         self.violation: Violation | None = None
         #: How every CPU stood when the violation came.
@@ -186,9 +186,6 @@ class Machine:
         The n-th is the first plus `n << CPU_BITS`; `finder(n)` says which object it is.  So an object
         made on first use has an identity that does not depend on who comes to use it first.
         """
-        if self.on_op is not self.hooks.op:  # only records reserve identities
-            self.on_op = self.hooks.op
-            self.engine.show()
         return self.identities.reserve(self.engine.current.index, count, finder)
 
     def identify(self, name: str) -> int:

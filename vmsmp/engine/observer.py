@@ -22,8 +22,6 @@ class Observer:
     """
 
     free = True
-    #: Whether it looks at operations on records only: a machine without any does not show it operations.
-    of_records = False
     #: Whether the class only declares hooks, so that not overriding them costs nothing.
     interface = True
 

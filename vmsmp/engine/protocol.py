@@ -103,9 +103,6 @@ class Engine(Protocol[C]):
     def indivisible(self) -> AbstractContextManager[None]:
         """Make what is done inside one visible operation; only memory may be accessed there."""
 
-    def show(self) -> None:
-        """Show operations to `machine.on_op` from now on; nothing where nobody is shown any."""
-
     # -- CPUs -----------------------------------------------------------------------------------
 
     def spawn(self, fn: Callable[..., Any], args: tuple[Any, ...], name: str | None) -> C:

@@ -286,15 +286,31 @@ def write(record, value):
     if not may_write(record.vm.engine.current, record):
         tell(record.vm.hooks.unlocked, record, declared, True)
     record.raw_{name} = value
+
+def write_watched(record, value):
+    vm = record.vm
+    cpu = vm.engine.current
+    for hook in vm.hooks.watched:
+        hook(cpu, record, declared, True)
+    allowed = may_write is None or may_write(cpu, record)
+    if not allowed:
+        tell(vm.hooks.unlocked, record, declared, True)
+    record.raw_{name} = value
+    if allowed and {twice} and not may_write(cpu, record):
+        tell(vm.hooks.unlocked, record, declared, True)
 """
 
 
-def _guard(declared: Field, *, mortal: bool = False) -> property:
+def _guard(declared: Field, *, mortal: bool) -> property:
     """Return a property over a slot that reports each access without the locks of the field's letters.
 
-    Of a mortal record it also reports reads after that was freed.  It evaluates the letters itself: to call a
-    checker at every access costs more than they do.
+    Of a mortal record it also reports reads after that was freed.  Of a field that is watched, or a mortal
+    record's, it also reports the writes to the rules.  The letters of a watched field may depend on its own
+    value (a page's token on its object), so a write must be allowed by the value that it replaces and by the
+    one that it stores.
+    It evaluates the letters itself: to call a checker at every access costs more than they do.
     """
+    watched = declared.watch or mortal
     known: dict[str, Any] = {
         "__name__": __name__,  # a report leaves their frames out, too
         "declared": declared,
@@ -302,31 +318,12 @@ def _guard(declared: Field, *, mortal: bool = False) -> property:
         "may_write": declared.may_write,
         "tell": _tell,
     }
-    source = _ACCESSORS.format(name=declared.name)
+    twice = declared.watch and declared.may_write is not None
+    source = _ACCESSORS.format(name=declared.name, twice=twice)
     exec(compile(source, "<guards of a record>", "exec"), known)  # noqa: S102 - the name of a declared slot only
     read = known["read_mortal"] if mortal else declared.peek if declared.may_read is None else known["read"]
-    return property(read, declared.poke if declared.may_write is None else known["write"])
-
-
-def _watched_guard(declared: Field, *, mortal: bool) -> property:
-    """The same for a field that also reports its writes to the rules, and reads of one that was freed.
-
-    Its letters may depend on its own value (a page's token on its object), so a write must be allowed by the
-    value that it replaces and by the one that it stores.
-    """
-    guard = _guard(declared, mortal=mortal)
-    put, may_write = guard.__set__, declared.may_write
-
-    def write(record: Any, value: Any) -> None:
-        vm = record.vm
-        for hook in vm.hooks.watched:
-            hook(vm.engine.current, record, declared, True)
-        allowed = declared.watch and may_write is not None and may_write(vm.engine.current, record)
-        put(record, value)
-        if allowed and not may_write(vm.engine.current, record):  # type: ignore[misc]  # used if not None
-            _tell(vm.hooks.unlocked, record, declared, True)
-
-    return property(guard.fget, write)
+    unwatched = declared.poke if declared.may_write is None else known["write"]
+    return property(read, known["write_watched"] if watched else unwatched)
 
 
 def _declare_bits(made: Any, field: Field) -> None:
@@ -409,9 +406,7 @@ def record(*, legend: Legend | None = None) -> Callable[[type[R]], type[R]]:
             else:
                 setattr(made, f"raw_{name}", slot)
             if field.read or field.write:
-                mortal = space["mortal"]
-                watched = field.watch or mortal
-                guards[name] = _watched_guard(field, mortal=mortal) if watched else _guard(field)
+                guards[name] = _guard(field, mortal=space["mortal"])
         letters = made.checked_words or any(f.read or f.write for f in fields.values())
         made.checked = type(cls.__name__, (made,), guards) if letters else made
         result: type[R] = made

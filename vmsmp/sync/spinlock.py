@@ -313,7 +313,9 @@ class AtomicSpinlock(Spinlock):
         """INV-SP1, on the fields that stand for the word."""
         holders = self.holders
         if not holders and self._owner is None and not self._readers:
-            return None  # the usual case, kept fast: this runs after every operation on the lock
+            return None  # as it mostly is: every operation on the lock is followed by a look
+        if len(holders) == 1 and not self._readers and holders[0] == (self._owner, EXCLUSIVE):
+            return None
         owners = [cpu for cpu, mode in holders if mode == EXCLUSIVE]
         if owners != ([] if self._owner is None else [self._owner]):
             return f"{self._owner} is its owner, but it is held exclusively by {_indexes(owners)}"

@@ -14,10 +14,12 @@ The entries that name a page are kept up to date as entries change, so no step l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
-from vmsmp.check.records import Records
-from vmsmp.check.rules import Broken
+from vmsmp.check.ledger import Ledger
+from vmsmp.check.records import Records, tell
+from vmsmp.check.rules import NOTHING, Books, Broken, Judged
 from vmsmp.engine import ops
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.identity import RECORD_BITS
@@ -26,8 +28,9 @@ from vmsmp.mmu.memory import Memory
 from vmsmp.mmu.observer import MmuObserver
 from vmsmp.mmu.walk import Translation
 from vmsmp.records.observer import RecordObserver
-from vmsmp.records.record import PART_BITS
+from vmsmp.records.record import PART_BITS, Record
 from vmsmp.records.share import Share
+from vmsmp.sync.atomic import Atomic
 from vmsmp.vm.pmap.bits import PD_BASE, PG_MANAGED, PG_W, PT_BASE
 from vmsmp.vm.pmap.pmap import PLACEMARK, PM_PLACEMARK_WAKEUP, PvEntry
 from vmsmp.vm.system import VmSystem
@@ -50,6 +53,7 @@ class _Write(NamedTuple):
 
     cpu: Cpu
     place: int
+    entry: Atomic
     before: int
     kind: int
 
@@ -57,25 +61,23 @@ class _Write(NamedTuple):
 class Mappings(MmuObserver, RecordObserver):
     """Knows the entries that name each page, and judges the page when they or its flags change.
 
-    `records` reports for it.
+    `Records` asks it what is to be judged (`rules.Judge`).
     """
 
-    free = False  # it reads pages while all other CPUs are stopped
-    of_records = True
+    free = False  # a page is looked at while the others stand still
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        #: Who shows it operations: all of them while some page is untold.
+        self.records: Records
         self._start_over()
 
     def _start_over(self) -> None:
         self._memory: Memory | None = None
         self._pages: list[VmPage] = []
-        # operations on entries have codes from the first to below the last
-        self._first = self._last = 0
-        # what the step in progress writes: an entry of a table, or the flags of a page
+        # the write of an entry that the step under way does
         self._writing: _Write | None = None
-        self._flagged: VmPage | None = None
-        # by CPU: the translation of its walk, in whose entries it may set A and M
+        # by CPU: what it has found in a walk, whose entries it may set A and M in
         self._walked: dict[int, Translation] = {}
         # by CPU: pages from whose entries it has cleared M, and which it has not marked dirty yet
         self._untold: dict[int, list[VmPage]] = {}
@@ -91,39 +93,34 @@ class Mappings(MmuObserver, RecordObserver):
 
     # -- what changes ---------------------------------------------------------------------------
 
-    def op(self, cpu: Cpu, code: int) -> None:
-        # at every step, so the most frequent exits come first
-        if self._flagged is not None:
-            self._judge(cpu, self._flagged)
-            self._flagged = None
-        elif self._writing is not None:
-            write, self._writing = self._writing, None
-            self._wrote(write)
-        if code & 1:
-            if self._first <= code < self._last:
-                self._begin(cpu, code)
-            elif code & _PART == _FLAGS:
-                self._flagged = self._page(code)
-            elif self._memory is None:
-                self._find(cpu.machine)
-        if self._untold and code & _PART == _DIRTY and cpu.index in self._untold:
-            self._tells(cpu, code)
+    def judged(self, machine: Any, record: Record | None, code: int) -> Judged:
+        """Look at a page after a write of its flags, and at an entry before a write of it and after it."""
+        if isinstance(record, VmPage):
+            return Judged((self._judged,)) if code & _PART == _FLAGS else NOTHING
+        block = machine.identities.block_of(code >> ops.KIND_BITS) if record is None else None
+        if block is None:
+            return NOTHING
+        memory = getattr(block[0], "__self__", None)
+        if not isinstance(memory, Memory) or not memory.first_entry <= code < memory.last_entry:
+            return NOTHING
+        place = memory.place_of(code)
+        return Judged((self._wrote,), partial(self._begin, place, memory.word(*divmod(place, ENTRIES))))
 
     def _find(self, machine: Any) -> None:
-        """Read all entries once the machine has booted."""
-        if machine.vm is not None:
-            memory = self._memory = machine.vm.memory
-            self._pages = machine.vm.page.vm_page_array
-            self._first, self._last = memory.first_entry, memory.last_entry
-            for table, _, _ in memory.entries():
-                self.zeroed(machine.curcpu, table)
+        """Look at all entries that there are once the machine has booted."""
+        memory = self._memory = machine.vm.memory
+        self._pages = machine.vm.page.vm_page_array
+        for table, _, _ in memory.entries():
+            self.zeroed(machine.curcpu, table)
 
-    def _begin(self, cpu: Cpu, code: int) -> None:
-        """The CPU is about to write an entry."""
-        assert self._memory is not None
-        place = self._memory.place_of(code)
-        before = self._memory.peek_entry(*divmod(place, ENTRIES))
-        self._writing = _Write(cpu, place, before, ops.kind_of(code))
+    def _begin(self, place: int, entry: Atomic, cpu: Cpu, code: int) -> None:
+        """The CPU is about to write an entry; those that a boot writes are looked at after it."""
+        machine: Any = cpu.machine
+        if machine.vm is None:
+            return
+        if self._memory is None:
+            self._find(machine)
+        self._writing = _Write(cpu, place, entry, entry.value, code & ops.KIND_MASK)
 
     def _page(self, code: int) -> VmPage | None:
         """The page that an operation is about; None if it is about another record."""
@@ -136,20 +133,21 @@ class Mappings(MmuObserver, RecordObserver):
         """Read all entries of a table again."""
         if self._memory is not None:
             for place in self._memory.places(frame):
-                self._look(place)
+                self._look(place, self._memory.peek_entry(*divmod(place, ENTRIES)))
 
-    def _look(self, place: int) -> int | None:
-        """Read an entry again; return the frame that it names now, if it is a page's."""
-        assert self._memory is not None
-        pte = self._memory.peek_entry(*divmod(place, ENTRIES))
-        before = self._named.pop(place, None)
-        if before is not None:
-            del self._naming[before][place]
+    def _look(self, place: int, pte: int) -> int | None:
+        """Take in what an entry says; return the frame of the page that it names now, if it is a page."""
+        if place in self._named:
+            del self._naming[self._named.pop(place)][place]
+        if pte & _MANAGED != _MANAGED:
+            return None
         frame = frame_of(pte)
-        if pte & _MANAGED != _MANAGED or frame >= len(self._pages):
+        if frame >= len(self._pages):
             return None
         self._named[place] = frame
-        self._naming.setdefault(frame, {})[place] = pte
+        if frame not in self._naming:
+            self._naming[frame] = {}
+        self._naming[frame][place] = pte
         return frame
 
     # -- entries --------------------------------------------------------------------------------
@@ -160,15 +158,18 @@ class Mappings(MmuObserver, RecordObserver):
     def filled(self, cpu: Cpu, entry: Translation) -> None:
         self._walked.pop(cpu.index, None)
 
-    def _wrote(self, write: _Write) -> None:
-        """Judge the change of an entry by the step that is over."""
-        assert self._memory is not None
-        frame = self._look(write.place)
-        after = self._memory.peek_entry(*divmod(write.place, ENTRIES))
+    def _wrote(self, _nothing: None, _books: Books) -> None:
+        """Judge what the step that is over has made of an entry."""
+        write, self._writing = self._writing, None
+        if write is None:
+            return
+        after = write.entry.value
+        frame = self._look(write.place, after)
         if after != write.before:
             self._change(write, after)
         if frame is not None:
-            self._judge(write.cpu, self._pages[frame])
+            m = self._pages[frame]
+            tell(self._ledger, write.cpu.machine, m, self._judged(m, self._ledger))
 
     def _change(self, write: _Write, after: int) -> None:
         cpu, before = write.cpu, write.before
@@ -183,10 +184,11 @@ class Mappings(MmuObserver, RecordObserver):
         walks = write.kind == ops.CMPSET and found is not None and found.frame == frame_of(before)
         broken = broken_change(write, after, owned=owned, same=same, walks=walks)
         if broken is not None:
-            self._records.tell(cpu.machine, pv, broken)
+            tell(self._ledger, cpu.machine, pv, broken)
         taken = before & PG_M and not (same and after & PG_M) and after | PG_M != before
         if taken and before & _MANAGED == _MANAGED:
             self._untold.setdefault(cpu.index, []).append(self._pages[frame_of(before)])
+            self.records.show(self._tells)
 
     def _table(self, vm: VmSystem, frame: int) -> PvEntry | None:
         """The pv entry of the leaf table in a frame; None if that is not a user's leaf table."""
@@ -203,12 +205,14 @@ class Mappings(MmuObserver, RecordObserver):
         return pv if PT_BASE <= pv.raw_pv_pindex < PD_BASE else None
 
     def _tells(self, cpu: Cpu, code: int) -> None:
-        """The CPU tests whether a page is dirty, or marks it: after this step the page has been told."""
-        m = self._page(code)
+        """The CPU looks whether a page is dirty, or says so: it is, once this step is over."""
+        m = self._page(code) if code & _PART == _DIRTY and cpu.index in self._untold else None
         if m is not None and (code & 1 or m.raw_dirty):
             left = [page for page in self._untold.pop(cpu.index) if page is not m]
             if left:
                 self._untold[cpu.index] = left
+            elif not self._untold:
+                self.records.hide(self._tells)
 
     def gave(self, cpu: Cpu, record: Any, share: Share) -> None:
         untold = self._untold.get(cpu.index) if self._untold else None
@@ -216,19 +220,28 @@ class Mappings(MmuObserver, RecordObserver):
             return
         m = record if share is HARD else untold[0]
         text = "a process has written to it, which an entry that is gone said, and it was not told"
-        self._records.tell(cpu.machine, m, Broken("INV-P5", text))
+        tell(self._ledger, cpu.machine, m, Broken("INV-P5", text))
 
     # -- what holds -----------------------------------------------------------------------------
 
-    def _judge(self, cpu: Cpu, m: VmPage) -> None:
-        entries = self._naming.get(m.phys)
-        if entries:
-            self._records.tell(cpu.machine, m, broken_mapping(m, [*entries.values()]))
+    def _judged(self, m: VmPage, _books: Books) -> Broken | None:
+        if self._memory is None:
+            if m.vm.machine.vm is None:
+                return None
+            self._find(m.vm.machine)
+        phys = m.phys
+        if phys not in self._naming or not self._naming[phys]:
+            return None
+        return broken_mapping(m, [*self._naming[phys].values()])
 
     def freed(self, cpu: Cpu, record: Any) -> None:
-        if isinstance(record, VmPage) and self._naming.get(record.phys):
+        if not isinstance(record, VmPage):
+            return
+        if self._memory is None:
+            self._find(cpu.machine)
+        if self._naming.get(record.phys):
             broken = Broken("INV-P2", "freed while an entry of a page table names it", joint=" ")
-            self._records.tell(cpu.machine, record, broken)
+            tell(self._ledger, cpu.machine, record, broken)
 
 
 def broken_mapping(m: VmPage, entries: Sequence[int]) -> Broken | None:

@@ -305,7 +305,7 @@ class Backings(LockObserver):
 
     def released(self, cpu: Cpu, lock: Any, mode: str) -> None:
         obj = lock.guards
-        if mode == EXCLUSIVE and isinstance(obj, VmObject) and lock is obj.backing_lk:
+        if obj is not None and mode is EXCLUSIVE and isinstance(obj, VmObject) and lock is obj.backing_lk:
             machine: Any = cpu.machine
             broken = hidden_mapping(obj)
             if broken is not None and machine.violation is None:

@@ -102,7 +102,10 @@ _HOLD_NAMES: Final = ((PV_HOLD_LOCKED, "LOCKED"), (PV_HOLD_WAITING, "WAITING"))
 
 
 def _pv_locked(cpu: Cpu, pv: PvEntry) -> bool:
-    return has(cpu, pv, PV_LOCK)
+    for hold in cpu.held:  # noqa: SIM110 - evaluated at every access to a field, where a generator is too slow
+        if hold.lock is pv and hold.mode is PV_LOCK:
+            return True
+    return False
 
 
 def _tree_spin(cpu: Cpu, pv: PvEntry) -> bool:

@@ -35,12 +35,23 @@ if TYPE_CHECKING:
 UNDEFINED: Final[Any] = "undefined"
 
 
+# These are evaluated at every access to a field, so each is one loop over what the CPU holds.
+
+
 def _map_locked(cpu: Cpu, thing: Any) -> bool:
-    return has(cpu, thing.map.lock, EXCLUSIVE, SHARED)
+    lock = thing.map.lock
+    for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
+        if hold.lock is lock and (hold.mode is SHARED or hold.mode is EXCLUSIVE):
+            return True
+    return False
 
 
 def _map_locked_exclusively(cpu: Cpu, thing: Any) -> bool:
-    return has(cpu, thing.map.lock, EXCLUSIVE)
+    lock = thing.map.lock
+    for hold in cpu.held:  # noqa: SIM110 - a generator is too slow here
+        if hold.lock is lock and hold.mode is EXCLUSIVE:
+            return True
+    return False
 
 
 def _list_locked(cpu: Cpu, ba: VmMapBacking) -> bool:

@@ -64,7 +64,8 @@ class Maps:
     def supply(self) -> VmMapEntrySupply:
         """The running CPU's entries."""
         index = self._vm.engine.current.index
-        return self.supplies.records.get(index) or vm_map_entry_reserve_cpu_init(self._vm, index)
+        supplies = self.supplies.records
+        return supplies[index] if index in supplies else vm_map_entry_reserve_cpu_init(self._vm, index)
 
     def new_supply(self, index: int, **values: Any) -> VmMapEntrySupply:
         """Return the record of a CPU's entries with these values."""

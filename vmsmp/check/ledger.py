@@ -128,7 +128,7 @@ class Ledger(RecordObserver):
         return [str(Entry(*entry)) for entry in reversed(list(islice(found, MEMORY)))]
 
     def counts(self, record: Record) -> Mapping[Share, int]:
-        """How many shares of each kind are out; kinds that nobody ever took may be left out."""
+        """How many shares of each kind are out; kinds that were never taken may be missing."""
         code = record.code
         return self._counts[code] if code in self._counts else _NO_SHARES  # noqa: SIM401 - see `_sum`
 

@@ -1,11 +1,11 @@
 """Rules of records, evaluated for the record that was written last.
 
 In the controlled engine the record that an operation wrote is judged at the next arrival, when that
-step is over and all CPUs stand before their next operation: by the rules of its type for what was
-written, and by others that judge what steps write (`rules.Judge`).  Operations are shown to this observer
-for all of them: a call for each at every step would cost more than what they do.
-In the free engine, which has no steps, all records are judged at every rendezvous, and rules of single
-accesses, stores to words and uses of freed words are not.
+step is over and all CPUs are stopped before their next operation: by the rules of its type for what was
+written, and by other judges of what steps write (`rules.Judge`).  Only this observer is shown operations, for
+all of them: one call for each at every step would cost more than their work.
+In the free engine, which has no steps, all records are judged at every rendezvous, but not single accesses,
+stores to words and uses of freed words.
 Events of the subsystem and uses of freed memory (INV-UAF) are judged when they happen.
 The rules themselves are in `check.vm`; this module knows no kernel structure.
 """
@@ -42,7 +42,7 @@ class _Rare(NamedTuple):
     loses: bool
 
 
-#: What to do about an operation: what it is about, the rules to ask once its step is over, and who sees it
+#: What to do about an operation: its record, the rules to evaluate once its step is over, and who sees it
 #: before it happens.
 Plan = tuple[Any, tuple[Rule, ...], Before | None]
 
@@ -59,7 +59,7 @@ def tell(ledger: Ledger, machine: Any, thing: Record, broken: Broken | None) -> 
 
 
 class Records(RecordObserver, LockObserver, VmObserver):
-    """Asks the rules, and the judges beside them; `ledger` knows which shares are out."""
+    """Evaluates the rules, and asks the judges beside them; `ledger` knows which shares are out."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         # who is shown every operation, and whether there is any reason to look at more than writes
         self._looks: list[Before] = []
         self._alert = False
-        # what CPUs are in the middle of
+        # the spans that CPUs are in
         self._spans: dict[Cpu, Span] = {}
         # freed memory that a CPU could still access, by the code of operations on it
         self._freed: dict[int, Record] = {}
@@ -148,7 +148,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
         self._looks = [other for other in self._looks if other != look]  # it may be looked through now
 
     def _handle(self, rare: _Rare, cpu: Cpu, code: int) -> None:
-        """Begin a span with the operation, or fail it for losing what others changed."""
+        """Begin a span with the operation, or fail it for overwriting changes of other CPUs."""
         record = self._touched
         if rare.opens is not None:
             span = rare.opens(cpu, record, code)
@@ -160,7 +160,7 @@ class Records(RecordObserver, LockObserver, VmObserver):
             self.tell(cpu.machine, record, Broken("INV-PB7", text))
 
     def _go_on(self, cpu: Cpu, code: int) -> None:
-        """Judge what the CPU was in the middle of, if its next operation does not belong to it."""
+        """Judge the CPU's span, if its next operation does not belong to it."""
         span = self._spans[cpu]
         record = self._look_up(cpu.machine, code & _RECORD)
         if type(record) not in self._of or not span.lasts(record, code):

@@ -80,7 +80,7 @@ NOTHING: Final = Judged()
 
 
 class Judge(Protocol):
-    """One of those who judge what steps write."""
+    """Judges what steps write."""
 
     def judged(self, machine: Any, record: Record | None, code: int) -> Judged:
         """What to do about operations of that code, on that record or on what is none.

@@ -40,7 +40,7 @@ class LockStates(Observer):
         if record is not None:
             return Judged((self._look_at_spin,)) if code & _PART == _SPIN else NOTHING
         if code >= _FIRST_RESERVED:
-            return NOTHING  # of what has reserved identities only the spinlocks of records are locks
+            return NOTHING  # among objects with reserved identities only the spinlocks of records are locks
         found = machine.find(code >> ops.KIND_BITS)
         if not isinstance(found, Lock):
             return NOTHING

@@ -64,20 +64,20 @@ class Mappings(MmuObserver, RecordObserver):
     `Records` asks it what is to be judged (`rules.Judge`).
     """
 
-    free = False  # a page is looked at while the others stand still
+    free = False  # it reads pages while all other CPUs are stopped
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        #: Who shows it operations: all of them while some page is untold.
+        #: Shows it operations: all of them while a page's M is cleared and not yet told.
         self.records: Records
         self._start_over()
 
     def _start_over(self) -> None:
         self._memory: Memory | None = None
         self._pages: list[VmPage] = []
-        # the write of an entry that the step under way does
+        # the write of an entry by the step in progress
         self._writing: _Write | None = None
-        # by CPU: what it has found in a walk, whose entries it may set A and M in
+        # by CPU: the translation of its walk, in whose entries it may set A and M
         self._walked: dict[int, Translation] = {}
         # by CPU: pages from whose entries it has cleared M, and which it has not marked dirty yet
         self._untold: dict[int, list[VmPage]] = {}

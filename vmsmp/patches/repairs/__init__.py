@@ -17,11 +17,13 @@ from vmsmp.patches.repairs import (
     vm_glue,
     vm_kern,
     vm_map,
+    vm_map_books,
     vm_mmap,
     vm_object,
     vm_page,
     vm_pageout,
     vm_pager,
+    vm_unix,
 )
 
 REPAIRS = (
@@ -37,7 +39,9 @@ REPAIRS = (
     *vm_glue.REPAIRS,
     *vm_kern.REPAIRS,
     *vm_map.REPAIRS,
+    *vm_map_books.REPAIRS,
     *vm_mmap.REPAIRS,
+    *vm_unix.REPAIRS,
     *vm_fault.REPAIRS,
     *pmap.REPAIRS,
     *pmap_inval.REPAIRS,

@@ -70,4 +70,17 @@ REPAIRS = (
         """,
         "what is not valid of a page is zeroed before it is written out",
     ),
+    Repair(
+        "failed-write-is-remembered",
+        "vmsmp.vm.vm_pageout.flush:vm_pageout_flush",
+        "if result != VM_PAGER_PEND:",
+        """
+        if result not in (VM_PAGER_OK, VM_PAGER_PEND, VM_PAGER_BAD):
+            from vmsmp.vm.vm_object.flags import vm_object_set_writeable_dirty
+
+            vm_object_set_writeable_dirty(obj)
+        if result != VM_PAGER_PEND:
+        """,
+        "the object of a page that could not be written may be dirty",
+    ),
 )

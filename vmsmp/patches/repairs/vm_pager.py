@@ -24,10 +24,15 @@ REPAIRS = (
             Edit(
                 f"{_MODULE}:vnode_pager_putpages",
                 """
-                if known:
+                if known and not failed:
                     vm_page_undirty(m)
                 """,
-                "pass",
+                """
+                if known and failed:
+                    from vmsmp.vm.vm_page.dirty import vm_page_dirty
+
+                    vm_page_dirty(m)
+                """,
             ),
         ),
     ),
@@ -147,5 +152,12 @@ REPAIRS = (
         vm_page_free(m)
         """,
         "a page that could not be read is unmapped before it is freed",
+    ),
+    Repair(
+        "index-has-its-length",
+        f"{_MODULE}:vnode_pager_putpages",
+        "if pages[0].raw_pindex & _SIGN:",
+        "if pages[0].raw_pindex & 1 << 63:",
+        "an index is asked for its sign in all of its bits",
     ),
 )

@@ -57,3 +57,25 @@ def swapper_misses_a_request(m):
 
     m.spawn(process, name="process")
     m.join()
+
+
+@scenario(cpus=2, tags={"pager", "sleep", "finding"}, fixed=True, schedule="v1:free_buffers_wake_nobody:0:")
+def free_buffers_wake_nobody(m):
+    """A thread waits for a buffer while some are free, for as long as others keep most of them.
+
+    `relpbuf` wakes who waits for the pool when a fourth of it was free and one more is given back.  Who has
+    found none sleeps until then, without a timeout.  If those who have the rest wait for him, all do for ever.
+    Repair `each-free-buffer-wakes`: wake him as long as there are no more than that.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    pool = PbufPool(vm, 8)
+    taken = [getpbuf_kva(pool, 0, None) for _ in range(8)]
+
+    def reader():
+        relpbuf(pool, getpbuf_kva(pool, 0, None), None)
+
+    m.spawn(reader)
+    m.spawn(relpbuf, pool, taken.pop(), None, name="writer")
+    m.join()
+    for buffer in taken:
+        relpbuf(pool, buffer, None)

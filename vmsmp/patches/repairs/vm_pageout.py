@@ -83,4 +83,11 @@ REPAIRS = (
         """,
         "the object of a page that could not be written may be dirty",
     ),
+    Repair(
+        "activity-has-a-maximum",
+        "vmsmp.vm.vm_pageout.scan:_activate_used",
+        'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + 1 & 0xFF)',
+        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + 1, ACT_MAX))',
+        "the activity of a page that was used keeps within its limit",
+    ),
 )

@@ -160,4 +160,24 @@ REPAIRS = (
         "if pages[0].raw_pindex & 1 << 63:",
         "an index is asked for its sign in all of its bits",
     ),
+    Repair(
+        "each-free-buffer-wakes",
+        f"{_MODULE}.pbuf:relpbuf",
+        "wake_pool = pool.count.fetchadd(1) == pool.size // 4",
+        "wake_pool = pool.count.fetchadd(1) <= pool.size // 4",
+        "who waits for the pool is woken as soon as a buffer is free",
+    ),
+    Repair(
+        "device-may-refuse",
+        f"{_MODULE}.device:old_dev_pager_fault",
+        "if obj.type != OBJT_DEVICE:",
+        """
+        if frame == -1 & _FRAMES:
+            from vmsmp.vm.vm_pager.result import VM_PAGER_ERROR
+
+            return VM_PAGER_ERROR
+        if obj.type != OBJT_DEVICE:
+        """,
+        "what the device shows nothing at cannot be read",
+    ),
 )

@@ -11,8 +11,8 @@ is waited for; an object's fictitious pages by its token.
 Deviations:
   * a device that was allocated by its handle alone has no pages.
   * no device manages pages of its own (OBJT_MGTDEVICE), so none is taken back by one.
-  * the driver says its frame by number, and fails with -1; a frame is not shifted into an address before it
-    is looked at, so the kernel's assertion that it is not -1 holds here what it says.
+  * the driver says its frame by number, and fails with -1; the kernel makes an address of that before it
+    asserts that it is not -1, so that the assertion always holds, and is left out.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
+
+
+#: The numbers of frames that fit in an entry of a page table.
+_FRAMES: Final = (1 << 40) - 1
 
 
 class Cdev(Protocol):
@@ -190,16 +194,15 @@ def old_dev_pager_dtor(vm: VmSystem, dev: Cdev | None) -> None:
 def old_dev_pager_fault(obj: VmObject, offset: int, prot: int, page: VmPage) -> int:
     """Put a fictitious page of the device's memory in the place of the one that a fault has allocated.
 
-    A page that is fictitious already says where the memory is by now, and is valid again.
+    A page that is fictitious already says where the memory is by now, and is valid again.  A device that
+    fails is not heard.
     Locks: the page hard-busied, which the new one is in the end, and the object's token, which is lost.
     Sleeps: in the driver, and for memory.
     """
     vm: VmSystem = obj.vm
     devp: Devp = obj.devp
     pindex = page.pindex
-    frame = dev_dmmap(vm, devp.dev, offset, prot)
-    if frame == -1:
-        vm.panic("dev_pager_getpage: map function returns error")
+    frame = dev_dmmap(vm, devp.dev, offset, prot) & _FRAMES
     if obj.type != OBJT_DEVICE:
         vm.panic("dev_pager_getpage: not a device's object")
     if page.flags.bits(PG_FICTITIOUS):

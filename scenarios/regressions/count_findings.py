@@ -37,7 +37,7 @@ def count_doubles_what_is_cut(m):
 
 @scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:count_misses_what_is_behind:0:")
 def count_misses_what_is_behind(m):
-    """A child writes to one of the pages that it has from its parent, and has but that one by the kernel's count.
+    """A child writes to one of its parent's pages, and has but that one by the kernel's count.
 
     `vmspace_anonymous_count`, which says who is killed when memory has run out, adds the pages of the first
     object of each chain.  Once a process writes to what it shares, most of its pages are behind that.

@@ -91,8 +91,8 @@ def smaller_heap_is_out_of_memory(m):
     """A process wants its heap smaller, and is told that there is no memory.
 
     A heap does not shrink, and `sys_sbrk` is to say so (EOPNOTSUPP).  But it has the increment in a variable
-    without a sign when it asks whether that is negative, so nothing ever is; the sum with the heap's end wraps
-    around, and that is taken for a lack of room.
+    without a sign when it asks whether that is negative, so nothing ever is; the sum with the heap's end
+    wraps around, and that is taken for a lack of room.
     Repair `sbrk-knows-the-sign`: ask the argument.
     """
     vm = m.boot(pages=16, l2_size=1)

@@ -133,8 +133,8 @@ def shadow_hides_mappings(m):
 def search_does_not_begin_anew(m):
     """A process maps memory near the end of its map, if possible, and is refused although the map is empty.
 
-    Without MAP_FIXED the address is a hint.  `vm_map_findspace` looks for room from there on, and nobody looks
-    before it when there is none.
+    Without MAP_FIXED the address is a hint.  `vm_map_findspace` looks for room from there on, and nobody
+    looks before it when there is none.
     Repair `search-begins-anew`: then look from the lowest address on.
     """
     vm = m.boot(pages=8, l2_size=1)
@@ -157,8 +157,8 @@ def joined_stack_forgets_its_room(m):
     """A stack of five pages has six after its parts have been joined.
 
     Each part that a stack grows by is an entry, which knows how much may still grow below it.
-    `vm_map_simplify_entry` joins two of them without a look at that.  The upper one survives and begins lower,
-    and would have as much below it as before.
+    `vm_map_simplify_entry` joins two of them without a look at that.  The upper one survives and begins
+    lower, and would have as much below it as before.
     Repair `joined-parts-have-the-lower-one-s-room`: it has what the lower one had.
     """
     vm = m.boot(pages=12, l2_size=1, sgrowsiz=PAGE_SIZE)

@@ -20,11 +20,11 @@ from vmsmp.vm.vm_page import (
     PG_REFERENCED,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
+    vm_numa_organize,
+    vm_numa_organize_finalize,
     vm_page_alloc,
     vm_page_alloczwq,
     vm_page_busy_wait,
-    vm_numa_organize,
-    vm_numa_organize_finalize,
     vm_page_cache,
     vm_page_deactivate,
     vm_page_dirty,
@@ -343,8 +343,8 @@ def activity_passes_its_maximum(m):
 def socket_is_lent_nothing(m):
     """One socket has all memory and the other none, and nothing is lent to it.
 
-    `vm_numa_organize_finalize` lends free pages to colours that have less than the mean.  It takes the mean of
-    the queues from index 0 on.  That is no queue (PQ_NONE), the first free queue has index 1, and the last
+    `vm_numa_organize_finalize` lends free pages to colours that have less than the mean.  It takes the mean
+    of the queues from index 0 on.  That is no queue (PQ_NONE), the first free queue has index 1, and the last
     one is left out.
     Repair `free-queues-have-the-mean`: take the mean of the free queues.
     """

@@ -64,7 +64,8 @@ def free_buffers_wake_nobody(m):
     """A thread waits for a buffer while some are free, for as long as others keep most of them.
 
     `relpbuf` wakes who waits for the pool when a fourth of it was free and one more is given back.  Who has
-    found none sleeps until then, without a timeout.  If those who have the rest wait for him, all do for ever.
+    found none sleeps until then, without a timeout.  If those who have the rest wait for him, all do for
+    ever.
     Repair `each-free-buffer-wakes`: wake him as long as there are no more than that.
     """
     vm = m.boot(pages=4, l2_size=1)

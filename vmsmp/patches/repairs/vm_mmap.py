@@ -192,4 +192,25 @@ REPAIRS = (
         """,
         "what is to be unmapped is not counted",
     ),
+    Repair(
+        "minherit-looks-at-all",
+        f"{_MODULE}:sys_minherit",
+        "inherit & 0xFF",
+        "inherit",
+        "what is asked for is looked at as it is",
+    ),
+    Repair(
+        "munlock-asks-whether-it-fits",
+        f"{_MODULE}:sys_munlock",
+        "if start + length > ADDRESS_MASK:",
+        "if length < size or start + length > ADDRESS_MASK:",
+        "a size that does not fit once it is rounded up is refused",
+    ),
+    Repair(
+        "mincore-asks-whether-it-fits",
+        f"{_MODULE}:sys_mincore",
+        "if end < addr or end > VM_MAX_USER_ADDRESS:",
+        "if end < addr or end > VM_MAX_USER_ADDRESS or size > VM_MAX_USER_ADDRESS:",
+        "a size that does not fit once it is rounded up is refused",
+    ),
 )

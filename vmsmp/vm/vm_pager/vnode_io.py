@@ -3,7 +3,8 @@
 Models: sys/vm/vnode_pager.c.
 Locks: see each function; a caller that writes or reads has the vnode locked.
 Deviations:
-  * no file system: a transfer is a pause in which the caller's tokens are lost; it fails while the device does.
+  * no file system: a transfer is a pause in which the caller's tokens are lost, and fails while the device
+    does.
   * there are no buffers, so a write is over when it returns.
   * an object is as large as the file; messages about sizes that differ are left out.
 """

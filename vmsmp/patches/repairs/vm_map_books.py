@@ -65,4 +65,45 @@ REPAIRS = (
         """,
         "an entry that begins lower has the room below what it was joined with",
     ),
+    Repair(
+        "fork-copies-what-others-share",
+        f"{_MODULE}.fork:vm_map_copy_entry",
+        "if src.wired_count:",
+        """
+        source = src.ba.object
+        alone = bool(src.eflags & MAP_ENTRY_NEEDS_COPY or src.wired_count or src.ba.backing_ba)
+        mine = (src_map.pmap, dst_map.pmap)
+        mappings = () if alone or source is None else source.peek("backing_list")
+        if any(ba.peek("pmap") not in mine for ba in mappings):
+            from vmsmp.vm.vm_fault.page import vm_fault_object_page
+            from vmsmp.vm.vm_map.flags import VM_PROT_READ
+            from vmsmp.vm.vm_object.deallocate import vm_object_deallocate
+            from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+            from vmsmp.vm.vm_page.alloc import vm_page_grab
+            from vmsmp.vm.vm_page.flags import PAGE_SIZE, VM_ALLOC_NORMAL, VM_ALLOC_RETRY
+            from vmsmp.vm.vm_page.activity import vm_page_activate
+            from vmsmp.vm.vm_page.busy import vm_page_wakeup
+            from vmsmp.vm.vm_page.holding import vm_page_unhold
+            from vmsmp.vm.vm_page.validity import vm_page_copy
+
+            head = dst.ba
+            vm_map_backing_detach(dst, head)
+            head.object = None
+            vm_object_deallocate(source)
+            vm_map_entry_allocate_object(dst)
+            vm_object_hold(source)
+            for offset in range(0, src.ba.end - src.ba.start, PAGE_SIZE):
+                found, _ = vm_fault_object_page(source, src.ba.offset + offset, VM_PROT_READ, 0, False)
+                if found.page is not None:
+                    copy = vm_page_grab(dst.ba.object, offset // PAGE_SIZE, VM_ALLOC_NORMAL | VM_ALLOC_RETRY)
+                    vm_page_copy(found.page, copy)
+                    vm_page_activate(copy)
+                    vm_page_wakeup(copy)
+                    vm_page_unhold(found.page)
+            vm_object_drop(source)
+            return
+        if src.wired_count:
+        """,
+        "what others have mapped and may write to is copied at once",
+    ),
 )

@@ -2,6 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import (
+    active_page,
     busied,
     busied_page,
     enter_hash,
@@ -14,6 +15,7 @@ from vmsmp.scenarios._kit import (
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
+    ACT_INIT,
     ACT_MAX,
     PAGE_SIZE,
     PG_MAPPEDMULTI,
@@ -43,7 +45,7 @@ from vmsmp.vm.vm_page import (
     vm_page_zero_invalid,
     vm_wait,
 )
-from vmsmp.vm.vm_pageout import vm_pageout_scan_inactive
+from vmsmp.vm.vm_pageout import PageStats, vm_pageout_page_stats, vm_pageout_scan_inactive
 
 
 @scenario(
@@ -358,3 +360,30 @@ def socket_is_lent_nothing(m):
 
     m.spawn(user)
     m.join()
+
+
+@scenario(
+    cpus=1, tags={"page", "pageout", "finding"}, fixed=True, schedule="v1:colours_age_at_different_speeds:0:"
+)
+def colours_age_at_different_speeds(m):
+    """An idle pagedaemon ages all active pages of one colour every five seconds, and never all of another.
+
+    `vm_pageout_page_stats` looks at a part of a queue, and at all of it once in 20 seconds.  It is called for
+    every colour each time, and counts five seconds at each call: every fourth colour is looked at in full,
+    and it is always the same ones.
+    Repair `intervals-are-those-of-a-colour`: count them once for all colours.
+    """
+    vm = m.boot(pages=16, l2_size=4)
+    obj = vm_object_allocate(vm, 16)
+    pages = [active_page(vm, obj, pindex) for pindex in range(8)]
+
+    def pagedaemon():
+        stats = PageStats()
+        for colour in range(4):
+            vm_pageout_page_stats(vm, stats, colour)
+        aged = [page.pc for page in pages if page.peek("act_count") < ACT_INIT]
+        m.check(len(aged) == len(set(aged)), "no queue is looked at in full before its time")
+
+    m.spawn(pagedaemon)
+    m.join()
+    vm_object_deallocate(obj)

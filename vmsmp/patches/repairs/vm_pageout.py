@@ -90,4 +90,45 @@ REPAIRS = (
         'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + 1, ACT_MAX))',
         "the activity of a page that was used keeps within its limit",
     ),
+    Repair(
+        "daemon-knows-what-is-asked-for",
+        "vmsmp.vm.vm_pageout.vmdaemon:vm_daemon_turn",
+        "swapout_procs(daemon.swapper, daemon.vm_pageout_req_swapout.load())",
+        "swapout_procs(daemon.swapper, req_swapout)",
+        "what was taken out of the word is what is done",
+    ),
+    Repair(
+        "vmdaemon-interlocks",
+        "vmsmp.vm.vm_pageout.vmdaemon:vm_daemon",
+        'daemon.swapper.vm.machine.tsleep(daemon.vm_daemon_needed, 0, "psleep", 0)',
+        """
+        from vmsmp.sync.errno import PINTERLOCKED
+
+        machine = daemon.swapper.vm.machine
+        machine.tsleep_interlock(daemon.vm_daemon_needed)
+        if not daemon.vm_pageout_req_swapout.load() and not daemon.stopped.load():
+            machine.tsleep(daemon.vm_daemon_needed, PINTERLOCKED, "psleep", 0)
+        """,
+        "the daemon announces its sleep, and then looks whether something is asked for",
+    ),
+    Repair(
+        "intervals-are-those-of-a-colour",
+        "vmsmp.vm.vm_pageout.stats:vm_pageout_page_stats",
+        "stats.fullintervalcount += stats.interval",
+        """
+        if q == 0:
+            stats.fullintervalcount += stats.interval
+        """,
+        "the seconds are counted once for all colours",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pageout.stats:vm_pageout_page_stats",
+                "stats.fullintervalcount = 0",
+                """
+                if q == vm.page.l2_size - 1:
+                    stats.fullintervalcount = 0
+                """,
+            ),
+        ),
+    ),
 )

@@ -112,7 +112,9 @@ def nobody_is_swapped_out(m):
     m.join()
 
 
-@scenario(cpus=2, tags={"swap", "sleep", "finding"}, fixed=True, schedule="v1:vmdaemon_misses_a_request:8:1.3>2")
+@scenario(
+    cpus=2, tags={"swap", "sleep", "finding"}, fixed=True, schedule="v1:vmdaemon_misses_a_request:8:1.3>2"
+)
 def vmdaemon_misses_a_request(m):
     """The daemon that is to swap processes out sleeps, and what it is to do has been asked for.
 

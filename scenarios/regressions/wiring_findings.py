@@ -1,8 +1,10 @@
 """Findings in how locked memory loses its wirings: the model does what vm_map.c and kern_exec.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, run_in
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
 from vmsmp.scenarios.fork._processes import at, new_process
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
@@ -20,6 +22,10 @@ from vmsmp.vm.vm_map import (
     vm_map_user_wiring,
 )
 from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlockall
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_pager import vnode_pager_setsize
+from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
 def _unlocks_after(m, deed):
@@ -137,3 +143,38 @@ def exec_locks_on(m):
     m.spawn(user)
     m.join()
     give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:truncation_strands_wirings:0:",
+)
+def truncation_strands_wirings(m):
+    """A file ends within a page that a process has locked, and the page can never be unwired again.
+
+    Who makes a file shorter makes zero what is behind its end, and then forgets all mappings of its last page
+    (`vnode_pager_setsize`), though it stays.  The wiring cannot be found by the mapping any more.
+    Repair `truncation-spares-wirings`: what is wired is made read-only instead.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, [0])
+    process = Process(vm)
+    map_shared(m, process, obj, 1)
+    page = obj.peek("rb_memq")[0]
+
+    def user():
+        process.enter().store(BASE, 1)
+        vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, False)
+        vn_lock(vp)
+        vnode_pager_setsize(vp, PAGE_SIZE // 2)
+        vn_unlock(vp)
+        vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, True)
+        m.check(not page.peek("wire_count"), "a page that nobody has locked is not wired")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

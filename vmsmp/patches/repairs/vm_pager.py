@@ -180,4 +180,11 @@ REPAIRS = (
         """,
         "what the device shows nothing at cannot be read",
     ),
+    Repair(
+        "truncation-spares-wirings",
+        f"{_MODULE}.vnode_size:_cut_last_page",
+        "vm_page_protect(m, VM_PROT_NONE)",
+        "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
+        "the last page of a file that is cut stays mapped, read-only, if it is wired",
+    ),
 )

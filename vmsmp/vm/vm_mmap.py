@@ -7,7 +7,7 @@ wherever a section has to wait, so others may come in between.
 Locks: the map's token, and inside it the map's lock, shared to ask and exclusively to change.  Waiting for a
 transition unlocks the map.
 Deviations:
-  * they take the process' map, and every process has the right to lock memory, as much as there is.
+  * they take the process' map, and every process has the right to lock memory.
   * anonymous memory and regular files are mapped, devices and stacks are not.
   * the vector that sys_mincore fills is a function of the caller's, which stores one byte of it.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.sync.errno import EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS
+from vmsmp.sync.errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSYS
 from vmsmp.vm.pmap.query import (
     MINCORE_INCORE,
     MINCORE_MODIFIED_OTHER,
@@ -341,10 +341,18 @@ class _Mincore:
 
 
 def sys_mlock(map: VmMap, addr: int, size: int) -> int:
-    """Wire a range for the user; return an errno.  Locks: takes the map's.  Sleeps: yes."""
+    """Wire a range for the user; return an errno.
+
+    How many pages are wired is known as of the last time that the counts of CPUs were added up.
+    Locks: takes the map's.  Sleeps: yes.
+    """
     pages = _whole_pages(addr, size)
     if pages is None:
         return EINVAL
+    wired: int = map.vm.meter.vmstats.v_wire_count.load()
+    limit = map.vm.pageout.vm_page_max_wired
+    if limit is not None and (pages[1] - pages[0] >> PAGE_SHIFT) + wired > limit:
+        return EAGAIN
     return ENOMEM if pages[0] < pages[1] and vm_map_user_wiring(map, *pages, False) else 0
 
 

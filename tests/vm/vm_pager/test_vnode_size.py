@@ -12,7 +12,7 @@ from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
 def resized(vm, nsize, dirty=0, valid=VM_PAGE_BITS_ALL):
-    """A file of three pages, of which the first one is that dirty, gets that size; return it and its object."""
+    """A file of three pages, the first one that dirty, gets a size; return it, its object, the page."""
     vp, obj = file_object(vm, 3, range(3))
     m = obj.peek("rb_memq")[0]
     vm_page_busy_wait(m, True)

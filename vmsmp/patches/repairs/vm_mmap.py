@@ -213,4 +213,27 @@ REPAIRS = (
         "if end < addr or end > VM_MAX_USER_ADDRESS or size > VM_MAX_USER_ADDRESS:",
         "a size that does not fit once it is rounded up is refused",
     ),
+    Repair(
+        "refusal-comes-first",
+        f"{_MODULE}:_mmap",
+        "align = PAGE_SIZE",
+        """
+        if not flags & MAP_ANON and (handle is None or handle.hint("v_object") is None):
+            return EINVAL, addr
+        align = PAGE_SIZE
+        """,
+        "whether there is something to be mapped is asked before anything is unmapped",
+    ),
+    Repair(
+        "mlock-counts-now",
+        f"{_MODULE}:sys_mlock",
+        "wired: int = map.vm.meter.vmstats.v_wire_count.load()",
+        """
+        from vmsmp.vm.vm_meter.counts import vmstats_rollup
+
+        vmstats_rollup(map.vm)
+        wired: int = map.vm.meter.vmstats.v_wire_count.load()
+        """,
+        "the counts of all CPUs are added up before they are compared",
+    ),
 )

@@ -3,9 +3,15 @@
 from vmsmp import scenario
 from vmsmp.scenarios._kit import busied, end_of_file, file_object, idle_pages
 from vmsmp.scenarios.vm_map.files import write_to
-from vmsmp.vm.vm_object import OBJPC_NOSYNC, OBJPC_SYNC, vm_object_deallocate, vm_object_page_clean
-from vmsmp.vm.vm_page import PG_NOSYNC, vm_page_flag_set
-from vmsmp.vm.vnode import vn_lock, vn_unlock
+from vmsmp.vm.vm_object import (
+    OBJ_MIGHTBEDIRTY,
+    OBJPC_NOSYNC,
+    OBJPC_SYNC,
+    vm_object_deallocate,
+    vm_object_page_clean,
+)
+from vmsmp.vm.vm_page import PG_NOSYNC, vm_page_dirty, vm_page_flag_set, vm_page_set_validdirty
+from vmsmp.vm.vnode import VOBJDIRTY, vn_lock, vn_unlock
 
 
 def sync(vp, obj, flags=OBJPC_SYNC):
@@ -101,6 +107,39 @@ def sync_writes_what_it_is_to_leave(m):
         sync(vp, obj, OBJPC_NOSYNC)
         m.check(not first.peek("dirty"), "what is to be synced is written")
         m.check(second.peek("dirty"), "what is not to be synced is not written")
+
+    m.spawn(syncer)
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:syncer_forgets_a_file:0:1.2>2,2.13>1",
+)
+def syncer_forgets_a_file(m):
+    """The pagedaemon finds a page dirty while its file is synced, and the syncer forgets the file.
+
+    `vm_object_page_clean` says first of the object and then of the vnode that nothing is dirty.  The
+    pagedaemon, which does not have the vnode locked yet, marks all of a page dirty of which a part is.  In
+    between it says of the object that it may be dirty, and finds that the vnode says so still.  The syncer
+    looks for vnodes that do.
+    Repair `sync-tells-the-vnode-first`: say it of the vnode, and then of the object.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, [0])
+    page = obj.peek("rb_memq")[0]
+    busied(page, vm_page_set_validdirty, 0, 512)
+    m.spawn(busied, page, vm_page_dirty, name="pagedaemon")
+    m.spawn(sync, vp, obj)
+    m.join()
+
+    def syncer():
+        dirty = obj.flags.bits(OBJ_MIGHTBEDIRTY)
+        m.check(not dirty or vp.v_flag.load() & VOBJDIRTY, "the vnode of an object that may be dirty says so")
 
     m.spawn(syncer)
     m.join()

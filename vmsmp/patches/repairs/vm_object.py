@@ -144,4 +144,17 @@ REPAIRS = (
         """,
         "pages that a sync is to leave are not marked",
     ),
+    Repair(
+        "sync-tells-the-vnode-first",
+        f"{_MODULE}.clean:vm_object_page_clean",
+        """
+        vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+        vclrobjdirty(vp)
+        """,
+        """
+        vclrobjdirty(vp)
+        vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+        """,
+        "the vnode is said to be clean before the object is, so that who writes in between tells it",
+    ),
 )

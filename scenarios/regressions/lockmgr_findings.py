@@ -195,7 +195,7 @@ def polite_reader_sleeps_and_has_it(m):
     Repair `sleepfail-minds-every-sleep`: fail after this sleep, too.
     """
     lock = m.lockmgr("lk")
-    version = m.cell(0, name="version")
+    version = m.atomic(0, name="version")
 
     def holder():
         lock.acquire_shared()

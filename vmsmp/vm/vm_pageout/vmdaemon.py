@@ -27,9 +27,7 @@ class VmDaemon:
         self.swapper = swapper
         self.vm_pageout_req_swapout = machine.atomic(0, name="vm_pageout_req_swapout")
         #: The ident on which it sleeps.
-        self.vm_daemon_needed = machine.cell(
-            0, "vm_daemon_needed", sloppy="a channel only: nobody reads or stores it"
-        )
+        self.vm_daemon_needed = "vm_daemon_needed"
         #: When it was woken last; long ago at first.
         self.lastrun = -2 * HZ
         self.stopped = machine.atomic(0, name="vm_daemon.stopped")

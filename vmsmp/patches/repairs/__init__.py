@@ -23,6 +23,7 @@ from vmsmp.patches.repairs import (
     vm_page,
     vm_pageout,
     vm_pager,
+    vm_swap,
     vm_unix,
 )
 
@@ -35,6 +36,7 @@ REPAIRS = (
     *vm_page.REPAIRS,
     *vm_pageout.REPAIRS,
     *vm_pager.REPAIRS,
+    *vm_swap.REPAIRS,
     *vm_contig.REPAIRS,
     *vm_glue.REPAIRS,
     *vm_kern.REPAIRS,

@@ -1,0 +1,53 @@
+"""Findings in the table of swap devices: the model does what vm_swap.c does, step for step."""
+
+from vmsmp import scenario
+from vmsmp.sync.errno import EBUSY
+from vmsmp.vm.vm_swap import Swap, sys_swapoff, sys_swapon
+from vmsmp.vm.vnode import getnewvnode, vrele
+
+
+@scenario(cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:swapoff_keeps_the_vnode:0:")
+def swapoff_keeps_the_vnode(m):
+    """A device is swapped to and then no more, and its vnode is referenced for ever.
+
+    `sys_swapoff` looks the device up by its name, which references the vnode, and drops the reference of the
+    table.  That of the look-up is dropped by nobody, also where it finds that the device is none.
+    Repair `swapoff-drops-what-it-looked-up`: drop it in the end.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disk = getnewvnode(vm, "disk")
+
+    def user():
+        m.check(not sys_swapon(swap, disk), "there is room for a device")
+        m.check(not sys_swapoff(swap, disk), "a device that is swapped to can be given up")
+        m.check(disk.v_refcnt.load() == 1, "a device that is given up is not referenced")
+
+    m.spawn(user)
+    m.join()
+    vrele(disk)
+
+
+@scenario(cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:device_is_swapped_to_twice:0:")
+def device_is_swapped_to_twice(m):
+    """A device is added to the swap once more, and what is written to it is written over.
+
+    `swaponvp` looks at the slots of the table in order.  It refuses a device that is in one of them, and
+    takes the first slot that is empty: if the one of a device before was given up, it does not come to the
+    slot that has the device already.  Both have all of its blocks.
+    Repair `swapon-looks-at-all-slots`: look at all of them before.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disks = [getnewvnode(vm, f"disk{n}") for n in range(2)]
+
+    def user():
+        for disk in disks:
+            sys_swapon(swap, disk)
+        sys_swapoff(swap, disks[0])
+        m.check(sys_swapon(swap, disks[1]) == EBUSY, "a device is swapped to once")
+
+    m.spawn(user)
+    m.join()
+    for disk in disks:
+        vrele(disk)

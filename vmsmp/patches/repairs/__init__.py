@@ -8,6 +8,7 @@ from __future__ import annotations
 from vmsmp.patches.repairs import (
     kern_lock,
     kern_mutex,
+    kern_plimit,
     kern_spinlock,
     kern_timeout,
     pmap,
@@ -31,6 +32,7 @@ REPAIRS = (
     *kern_spinlock.REPAIRS,
     *kern_lock.REPAIRS,
     *kern_mutex.REPAIRS,
+    *kern_plimit.REPAIRS,
     *kern_timeout.REPAIRS,
     *vm_object.REPAIRS,
     *vm_page.REPAIRS,

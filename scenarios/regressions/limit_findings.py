@@ -1,10 +1,12 @@
 """Findings in what system calls refuse, and what they do before: the model does what vm_mmap.c does."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import end_of_file, file_object
 from vmsmp.scenarios.fork._processes import at, exits, new_process, write
 from vmsmp.vm.vm_map import MAP_FIXED, MAP_SHARED, VM_PROT_ALL, VM_PROT_RW
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_mmap import sys_mlock, vm_mmap
+from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 from vmsmp.vm.vnode import getnewvnode, vrele
 
@@ -59,3 +61,31 @@ def locks_pass_the_limit(m):
     m.spawn(user)
     m.join()
     exits(process)
+
+
+@scenario(
+    cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mapping_begins_before_its_file:0:"
+)
+def mapping_begins_before_its_file(m):
+    """A process maps a file from an offset on that is negative, and is told that it has it mapped.
+
+    Neither the system call nor `vm_mmap` looks at the sign of the offset.  The pages before the file are
+    those of the highest indexes that there could be; the first of the file is somewhere behind them.
+    Repair `offsets-are-no-less-than-zero`: refuse it.
+    """
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    process = new_process(m, vm, 1)
+    vp, obj = file_object(vm, 1)
+
+    def user():
+        process.enter()
+        error, _ = vm_mmap(
+            process.map, at(8), 2 * PAGE_SIZE, VM_PROT_RW, VM_PROT_ALL, MAP_SHARED, vp, -PAGE_SIZE
+        )
+        m.check(error, "what is before a file cannot be mapped")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -24,7 +24,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlockall
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
-from vmsmp.vm.vm_pager import vnode_pager_setsize
+from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_setsize
 from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
@@ -145,6 +145,32 @@ def exec_locks_on(m):
     give_back(process.vmspace)
 
 
+def _unlocks_after_truncation(m, locked, truncate):
+    """A process locks a page of a file of two, which is then cut, and unlocks it: nothing is wired then."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2, range(2))
+    process = Process(vm)
+    map_anon(m, process.map, at(-2), 1)
+    map_shared(m, process, obj, 2)
+    page = obj.peek("rb_memq")[locked]
+    where = at(locked), at(locked + 1)
+
+    def user():
+        process.enter().store(at(locked), 1)
+        vm_map_user_wiring(process.map, *where, False)
+        vn_lock(vp)
+        truncate(vp)
+        vn_unlock(vp)
+        vm_map_user_wiring(process.map, *where, True)
+        m.check(not page.peek("wire_count"), "a page that nobody has locked is not wired")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
 @scenario(
     cpus=1,
     tags={"map", "fault", "wire", "vnode", "finding"},
@@ -158,23 +184,20 @@ def truncation_strands_wirings(m):
     (`vnode_pager_setsize`), though it stays.  The wiring cannot be found by the mapping any more.
     Repair `truncation-spares-wirings`: what is wired is made read-only instead.
     """
-    vm = m.boot(pages=24, l2_size=1, object_hash=1)
-    vp, obj = file_object(vm, 1, [0])
-    process = Process(vm)
-    map_shared(m, process, obj, 1)
-    page = obj.peek("rb_memq")[0]
+    _unlocks_after_truncation(m, 0, lambda vp: vnode_pager_setsize(vp, PAGE_SIZE // 2))
 
-    def user():
-        process.enter().store(BASE, 1)
-        vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, False)
-        vn_lock(vp)
-        vnode_pager_setsize(vp, PAGE_SIZE // 2)
-        vn_unlock(vp)
-        vm_map_user_wiring(process.map, BASE, BASE + PAGE_SIZE, True)
-        m.check(not page.peek("wire_count"), "a page that nobody has locked is not wired")
 
-    m.spawn(user)
-    m.join()
-    give_back(process.vmspace)
-    vm_object_deallocate(obj)
-    end_of_file(vp)
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:last_buffer_strands_wirings:0:",
+)
+def last_buffer_strands_wirings(m):
+    """A file ends before a page that a process has locked, within the same buffer: it stays wired for ever.
+
+    The pages of a file's last buffer stay where they are behind its end, and `nvnode_pager_setsize` forgets
+    all their mappings.  The wiring cannot be found by the mapping any more.
+    Repair `buffer-truncation-spares-wirings`: what is wired is made read-only instead.
+    """
+    _unlocks_after_truncation(m, 1, lambda vp: nvnode_pager_setsize(vp, PAGE_SIZE // 2, 2 * PAGE_SIZE))

@@ -7,7 +7,7 @@ import pytest
 from vmsmp.scenarios._kit import file_object
 from vmsmp.vm.vm_page import PAGE_SIZE as PAGE
 from vmsmp.vm.vm_page import VM_PAGE_BITS_ALL, vm_page_busy_wait, vm_page_wakeup
-from vmsmp.vm.vm_pager import vnode_pager_setsize
+from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_setsize
 from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
@@ -77,6 +77,38 @@ def test_a_file_without_an_object_has_nothing_to_be_changed(alone):
         vp, _ = file_object(vm, 1)
         vp.publish("v_object", None)
         vnode_pager_setsize(vp, 0)
+        return vp.peek("v_filesize")
+
+    assert PAGE == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "left"),
+    [
+        (100, 2, [0, 1]),
+        (2 * PAGE, 2, [0, 1]),
+        (2 * PAGE + 1, 4, [0, 1, 2]),
+        (3 * PAGE, 3, [0, 1, 2]),
+        (0, 0, []),
+        (5 * PAGE, 6, [0, 1, 2]),
+    ],
+)
+def test_an_object_has_all_of_the_last_buffer(alone, length, size, left):
+    def program(vm):
+        vp, obj = file_object(vm, 3, range(3))
+        vn_lock(vp)
+        nvnode_pager_setsize(vp, length, 2 * PAGE)
+        vn_unlock(vp)
+        return vp.peek("v_filesize"), obj.peek("size"), sorted(obj.peek("rb_memq"))
+
+    assert (length, size, left) == alone(program)
+
+
+def test_a_file_of_buffers_without_an_object_has_nothing_to_be_changed(alone):
+    def program(vm):
+        vp, _ = file_object(vm, 1)
+        vp.publish("v_object", None)
+        nvnode_pager_setsize(vp, 0, PAGE)
         return vp.peek("v_filesize")
 
     assert PAGE == alone(program)

@@ -236,4 +236,11 @@ REPAIRS = (
         """,
         "the counts of all CPUs are added up before they are compared",
     ),
+    Repair(
+        "offsets-are-no-less-than-zero",
+        f"{_MODULE}:_mmap",
+        "if foff & PAGE_MASK or",
+        "if foff < 0 or foff & PAGE_MASK or",
+        "an offset before the file is refused",
+    ),
 )

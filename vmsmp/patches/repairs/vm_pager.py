@@ -187,4 +187,11 @@ REPAIRS = (
         "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
         "the last page of a file that is cut stays mapped, read-only, if it is wired",
     ),
+    Repair(
+        "buffer-truncation-spares-wirings",
+        f"{_MODULE}.vnode_size:_unmap",
+        "vm_page_protect(m, VM_PROT_NONE)",
+        "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
+        "a page of the last buffer stays mapped, read-only, if it is wired",
+    ),
 )

@@ -72,7 +72,7 @@ __getattr__, __dir__, __all__ = exports(
             "vnode_pager_getpage",
             "vnode_pager_putpages",
         ),
-        "vnode_size": ("vnode_pager_setsize",),
+        "vnode_size": ("vnode_pager_setsize", "nvnode_pager_setsize"),
         "vnode_lock": ("vnode_pager_lock", "vnode_pager_freepage"),
         "device": (
             "vm_pager_object_lookup",

@@ -5,7 +5,7 @@ from vmsmp.scenarios._kit import end_of_file, file_object
 from vmsmp.scenarios.fork._processes import at, exits, new_process, write
 from vmsmp.vm.vm_map import MAP_FIXED, MAP_SHARED, VM_PROT_ALL, VM_PROT_RW
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_mmap import sys_mlock, vm_mmap
+from vmsmp.vm.vm_mmap import sys_mlock, sys_munlock, vm_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 from vmsmp.vm.vnode import getnewvnode, vrele
@@ -89,3 +89,26 @@ def mapping_begins_before_its_file(m):
     exits(process)
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(cpus=1, tags={"map", "wire", "finding"}, fixed=True, schedule="v1:munlock_wants_all_locked:0:")
+def munlock_wants_all_locked(m):
+    """A process unlocks a range of which a part is locked, and is told that there is no memory.
+
+    To unlock what is not locked is no error, if it is mapped.  `vm_map_unwire` looks whether each entry of
+    the range is wired for the user, and unwires none if one is not: what is locked stays so.
+    Repair `munlock-passes-over`: leave what is not wired as it is.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 2)
+
+    def user():
+        process.enter()
+        sys_mlock(process.map, at(0), PAGE_SIZE)
+        error = sys_munlock(process.map, at(0), 2 * PAGE_SIZE)
+        locked = process.map.raw_rb_root.at_or_before(at(0)).peek("wired_count")
+        m.check(not error and not locked, "what was unlocked is not locked")
+
+    m.spawn(user)
+    m.join()
+    exits(process)

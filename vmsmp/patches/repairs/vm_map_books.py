@@ -106,4 +106,33 @@ REPAIRS = (
         """,
         "what others have mapped and may write to is copied at once",
     ),
+    Repair(
+        "munlock-passes-over",
+        f"{_MODULE}.wiring:_user_unwire",
+        """
+        if not entry.eflags & MAP_ENTRY_USER_WIRED:
+            return KERN_INVALID_ARGUMENT
+        if entry.wired_count == 0:
+        """,
+        "if entry.eflags & MAP_ENTRY_USER_WIRED and entry.wired_count == 0:",
+        "what is not locked is passed over",
+        also=(
+            Edit(
+                f"{_MODULE}.wiring:_user_unwire",
+                """
+                entry.eflags &= ~MAP_ENTRY_USER_WIRED
+                entry.wired_count -= 1
+                if entry.wired_count == 0:
+                    vm_fault_unwire(map, entry)
+                """,
+                """
+                if entry.eflags & MAP_ENTRY_USER_WIRED:
+                    entry.eflags &= ~MAP_ENTRY_USER_WIRED
+                    entry.wired_count -= 1
+                    if entry.wired_count == 0:
+                        vm_fault_unwire(map, entry)
+                """,
+            ),
+        ),
+    ),
 )

@@ -2,12 +2,14 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, write
+from vmsmp.scenarios.vm_fault._memory import page_out
 from vmsmp.vm.vm_kern import kmem_alloc, kmem_free
 from vmsmp.vm.vm_map import (
     VM_PROT_READ,
     VM_SUBSYS_KMALLOC,
     vm_map_protect,
     vmspace_anonymous_count,
+    vmspace_swap_count,
 )
 from vmsmp.vm.vm_page import PAGE_SIZE
 
@@ -102,3 +104,28 @@ def empty_allocation_keeps_a_reference(m):
 
     m.spawn(user)
     m.join()
+
+
+@scenario(cpus=1, tags={"map", "swap", "finding"}, fixed=True, schedule="v1:page_of_swap_counts_for_many:0:")
+def page_of_swap_counts_for_many(m):
+    """A process has one page, which is in swap, and has more pages of swap than pages by the kernel's count.
+
+    `vmspace_swap_count`, which says who is killed when memory has run out, takes each node of an object's
+    tree of swap for full, whatever the size of the object is.  Who has many small objects, each with a page
+    in swap, has many times what it has.
+    Repair `count-has-no-more-than-is-mapped`: count no more pages than the entry has.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        write(process, 0, 1)
+        page_out(process.map.raw_rb_root.at_or_before(at(0)).ba.raw_object, 0)
+        m.check(
+            vmspace_swap_count(process.vmspace) <= 2,
+            "a page of swap counts for one, and one for what is lost",
+        )
+
+    m.spawn(user)
+    m.join()
+    exits(process)

@@ -135,4 +135,11 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "count-has-no-more-than-is-mapped",
+        f"{_MODULE}.counters:vmspace_swap_count",
+        'count += blocks * SWAP_META_PAGES * pages // obj.hint("size") + 1',
+        'count += min(blocks * SWAP_META_PAGES * pages // obj.hint("size"), pages) + 1',
+        "an entry has no more pages of swap than it has pages",
+    ),
 )

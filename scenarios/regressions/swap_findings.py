@@ -1,7 +1,7 @@
 """Findings in the table of swap devices: the model does what vm_swap.c does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.sync.errno import EBUSY
+from vmsmp.sync.errno import EBUSY, EINTR
 from vmsmp.vm.vm_swap import Swap, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
 
@@ -46,6 +46,36 @@ def device_is_swapped_to_twice(m):
             sys_swapon(swap, disk)
         sys_swapoff(swap, disks[0])
         m.check(sys_swapon(swap, disks[1]) == EBUSY, "a device is swapped to once")
+
+    m.spawn(user)
+    m.join()
+    for disk in disks:
+        vrele(disk)
+
+
+@scenario(
+    cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:swapoff_tried_again_takes_twice:0:"
+)
+def swapoff_tried_again_takes_twice(m):
+    """A device could not be given up, is given up once more, and the swap that is left is smaller than it is.
+
+    `swapoff_one` takes the blocks of the device off the size of all swap (vm_swap_max) before it reads back
+    what is there.  If some of that cannot be read the device stays, and may be tried again: its blocks are
+    taken off again.
+    Repair `swapoff-takes-off-what-it-closes`: take them off when the device is closed.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disks = [getnewvnode(vm, f"disk{n}") for n in range(2)]
+
+    def user():
+        for disk in disks:
+            sys_swapon(swap, disk)
+        swap.swdevt[0].stuck = 1
+        m.check(sys_swapoff(swap, disks[0]) == EINTR, "a device stays while something is there")
+        swap.swdevt[0].stuck = 0
+        m.check(not sys_swapoff(swap, disks[0]), "a device that is swapped to can be given up")
+        m.check(swap.vm_swap_max == swap.swdevt[1].sw_nblks, "all swap is that of the devices that there are")
 
     m.spawn(user)
     m.join()

@@ -11,8 +11,23 @@ REPAIRS = (
         "swapon-looks-at-all-slots",
         f"{_MODULE}:swaponvp",
         "if other is None:",
-        "if other is None and vp not in swap.swdevt:",
+        "if other is None and swap.slot_of(vp) is None:",
         "a slot is taken if no other one has the device",
+    ),
+    Repair(
+        "swapoff-takes-off-what-it-closes",
+        f"{_MODULE}:swapoff_one",
+        """
+        swap.vm_swap_max -= device.sw_nblks
+        if device.stuck:
+            return EINTR
+        """,
+        """
+        if device.stuck:
+            return EINTR
+        swap.vm_swap_max -= device.sw_nblks
+        """,
+        "the blocks of a device are those of the swap until it is closed",
     ),
     Repair(
         "swapoff-drops-what-it-looked-up",

@@ -2,7 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.sync.errno import EBUSY, EINTR
-from vmsmp.vm.vm_swap import Swap, sys_swapoff, sys_swapon
+from vmsmp.vm.vm_swap import Swap, swapacctspace, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
 
 
@@ -76,6 +76,35 @@ def swapoff_tried_again_takes_twice(m):
         swap.swdevt[0].stuck = 0
         m.check(not sys_swapoff(swap, disks[0]), "a device that is swapped to can be given up")
         m.check(swap.vm_swap_max == swap.swdevt[1].sw_nblks, "all swap is that of the devices that there are")
+
+    m.spawn(user)
+    m.join()
+    for disk in disks:
+        vrele(disk)
+
+
+@scenario(cpus=2, tags={"swap", "finding"}, fixed=True, schedule="v1:swapoff_counts_beside_others:0:1.4>2")
+def swapoff_counts_beside_others(m):
+    """A device is given up while a page leaves another one, and there is more swap free than there is.
+
+    The swap pager counts free blocks with vm_token.  `swapoff_one` takes those of its device off with
+    swap_mtx alone, which the pager does not have: one of the two is lost.  The bitmap of the blocks is not
+    protected from it any better.
+    Repair `swapoff-takes-the-token`: take the token as well.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disks = [getnewvnode(vm, f"disk{n}") for n in range(2)]
+    for disk in disks:
+        sys_swapon(swap, disk)
+    left = swap.swdevt[1]
+    swapacctspace(swap, left, -1)
+    m.spawn(sys_swapoff, swap, disks[0], name="administrator")
+    m.spawn(swapacctspace, swap, left, 1, name="pager")
+    m.join()
+
+    def user():
+        m.check(swap.vm_swap_size.load() == left.free, "free swap is that of the devices that there are")
 
     m.spawn(user)
     m.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.sync.errno import EBUSY, EINTR, EINVAL
-from vmsmp.vm.vm_swap import NSWAPDEV, Swap, swapoff_one, sys_swapoff, sys_swapon
+from vmsmp.vm.vm_swap import NSWAPDEV, Swap, swapacctspace, swapoff_one, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode
 
 
@@ -70,6 +70,16 @@ def test_a_device_stays_while_something_cannot_be_read_back(alone, stuck, answer
         sys_swapon(swap, disks[0], 128)
         swap.swdevt[0].stuck = stuck
         error = sys_swapoff(swap, disks[0])
-        return error, (swap.vm_swap_size, swap.vm_swap_max), swap.slot_of(disks[0]) is None
+        return error, (swap.vm_swap_size.peek(), swap.vm_swap_max), swap.slot_of(disks[0]) is None
 
     assert answer == alone(program)
+
+
+def test_blocks_that_are_free_are_counted_with_the_device_s(alone):
+    def program(vm):
+        swap, disks = disks_of(vm, 1)
+        sys_swapon(swap, disks[0])
+        swapacctspace(swap, swap.swdevt[0], -3)
+        return swap.swdevt[0].free, swap.vm_swap_size.peek()
+
+    assert (61, 61) == alone(program)

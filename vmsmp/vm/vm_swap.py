@@ -1,7 +1,7 @@
 """Devices that are swapped to: which there are, and the references to their vnodes.
 
-Models: sys_swapon, swaponvp, sys_swapoff and swapoff_one of sys/vm/vm_swap.c.
-Locks: swap_mtx, which a thread may have already.
+Models: sys_swapon, swaponvp, sys_swapoff, swapoff_one and swapacctspace of sys/vm/vm_swap.c.
+Locks: swap_mtx, which a thread may have already; vm_token for the free blocks, which swapoff_one lacks.
 Deviations:
   * a name is the vnode that it stands for; a device can always be opened, and its blocks are their number.
   * what is in use is read back at once, or (`SwapDevice.stuck`) cannot be; there is memory enough for it.
@@ -41,7 +41,7 @@ class Swap:
         # invariant: a vnode in the table is referenced for that
         self.swdevt: list[SwapDevice | None] = [None] * NSWAPDEV
         #: The blocks that are free, and all that may be used.
-        self.vm_swap_size = 0
+        self.vm_swap_size = vm.machine.cell(0, "vm_swap_size")
         self.vm_swap_max = 0
 
     def slot_of(self, vp: Vnode) -> int | None:
@@ -64,8 +64,9 @@ def swaponvp(swap: Swap, vp: Vnode, blocks: int) -> int:
     """Put a device into the table, which has the caller's reference then; return an errno.
 
     The slots are looked at in order, and the first that is empty is taken, whatever is in those behind it.
-    Locks: takes swap_mtx once more.
+    Locks: takes vm_token, and swap_mtx once more.
     """
+    swap.vm.pageout.vm_token.acquire()
     swap.swap_mtx.lock()
     error = EINVAL
     for slot, other in enumerate(swap.swdevt):
@@ -74,11 +75,12 @@ def swaponvp(swap: Swap, vp: Vnode, blocks: int) -> int:
             break
         if other is None:
             swap.swdevt[slot] = SwapDevice(vp, blocks, blocks)
-            swap.vm_swap_size += blocks
+            swap.vm_swap_size.store(swap.vm_swap_size.load() + blocks)
             swap.vm_swap_max += blocks
             error = 0
             break
     swap.swap_mtx.unlock()
+    swap.vm.pageout.vm_token.release()
     return error
 
 
@@ -104,7 +106,7 @@ def swapoff_one(swap: Swap, index: int) -> int:
     device = swap.swdevt[index]
     if device is None:
         swap.vm.panic("swapoff_one: no device")
-    swap.vm_swap_size -= device.free
+    swap.vm_swap_size.store(swap.vm_swap_size.load() - device.free)
     device.free = 0
     swap.vm_swap_max -= device.sw_nblks
     if device.stuck:
@@ -112,3 +114,14 @@ def swapoff_one(swap: Swap, index: int) -> int:
     vrele(device.sw_vp)
     swap.swdevt[index] = None
     return 0
+
+
+def swapacctspace(swap: Swap, device: SwapDevice, count: int) -> None:
+    """Count blocks of a device that are free now, or (negative) that are not any more.
+
+    Locks: takes vm_token, as the swap pager has it.  Sleeps: for it.
+    """
+    swap.vm.pageout.vm_token.acquire()
+    device.free += count
+    swap.vm_swap_size.store(swap.vm_swap_size.load() + count)
+    swap.vm.pageout.vm_token.release()

@@ -30,6 +30,17 @@ REPAIRS = (
         "the blocks of a device are those of the swap until it is closed",
     ),
     Repair(
+        "swapoff-takes-the-token",
+        f"{_MODULE}:swapoff_one",
+        "swap.vm_swap_size.store(swap.vm_swap_size.load() - device.free)",
+        """
+        swap.vm.pageout.vm_token.acquire()
+        swap.vm_swap_size.store(swap.vm_swap_size.load() - device.free)
+        swap.vm.pageout.vm_token.release()
+        """,
+        "the blocks of a device are taken off with the token that protects their count",
+    ),
+    Repair(
         "swapoff-drops-what-it-looked-up",
         f"{_MODULE}:sys_swapoff",
         "swap.swap_mtx.unlock()",

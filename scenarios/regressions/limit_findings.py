@@ -112,3 +112,26 @@ def munlock_wants_all_locked(m):
     m.spawn(user)
     m.join()
     exits(process)
+
+
+@scenario(cpus=1, tags={"map", "wire", "finding"}, fixed=True, schedule="v1:mlock_counts_what_is_locked:0:")
+def mlock_counts_what_is_locked(m):
+    """A process locks what it has locked already, and is refused, though nothing more would be locked.
+
+    `sys_mlock` adds the size of the range to the pages that are wired, and compares that with the limit.  The
+    pages of the range that are wired are counted twice.
+    Repair `mlock-counts-what-it-wires`: count those that are not wired yet.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter()
+        sys_mlock(process.map, at(0), PAGE_SIZE)
+        vmstats_rollup(vm)
+        vm.pageout.vm_page_max_wired = vm.meter.vmstats.peek("v_wire_count")
+        m.check(not sys_mlock(process.map, at(0), PAGE_SIZE), "what is locked may be locked")
+
+    m.spawn(user)
+    m.join()
+    exits(process)

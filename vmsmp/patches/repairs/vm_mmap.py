@@ -243,4 +243,20 @@ REPAIRS = (
         "if foff < 0 or foff & PAGE_MASK or",
         "an offset before the file is refused",
     ),
+    Repair(
+        "mlock-counts-what-it-wires",
+        f"{_MODULE}:sys_mlock",
+        "limit = map.vm.pageout.vm_page_max_wired",
+        """
+        limit = map.vm.pageout.vm_page_max_wired
+        vm_map_lock_read(map)
+        entry = map.rb_root.first()
+        while entry is not None:
+            if entry.wired_count:
+                wired -= max(0, min(entry.ba.end, pages[1]) - max(entry.ba.start, pages[0])) >> PAGE_SHIFT
+            entry = map.rb_root.next(entry)
+        vm_map_unlock(map)
+        """,
+        "what is wired already is not counted once more",
+    ),
 )

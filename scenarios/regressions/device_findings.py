@@ -15,7 +15,7 @@ from vmsmp.vm.vm_map import (
 )
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_freezwq, vm_page_wakeup
-from vmsmp.vm.vm_pager import dev_pager_alloc, dev_pager_getpage
+from vmsmp.vm.vm_pager import VM_PAGER_ERROR, dev_pager_alloc, dev_pager_getpage, vnode_pager_freepage
 
 
 @scenario(
@@ -115,3 +115,32 @@ def device_forgets_its_new_object(m):
     m.spawn(other)
     m.join()
     vm_page_freezwq(frame)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "device", "finding"},
+    fixed=True,
+    schedule="v1:device_that_fails_is_mapped:0:",
+)
+def device_that_fails_is_mapped(m):
+    """A process reads from a device that has nothing to show any more, and has memory mapped that is none.
+
+    A driver says by -1 that there is nothing at an address.  `old_dev_pager_fault` makes a physical address
+    of what the driver says, and asserts that *that* is not -1.  It is not, for it was shifted: the process
+    gets an entry with the highest frame that there could be.
+    Repair `device-may-refuse`: the page cannot be read.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    screen = FrameBuffer([])
+    obj = dev_pager_alloc(vm, screen, 0, VM_PROT_RW)
+
+    def user():
+        page = busied_page(vm, obj, 0)
+        rv = dev_pager_getpage(obj, page, 0)
+        m.check(rv == VM_PAGER_ERROR, "where a device shows nothing nothing is mapped")
+        vnode_pager_freepage(page)
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(obj)

@@ -5,6 +5,7 @@ from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.vm.vm_map import (
+    VM_INHERIT_COPY,
     VM_INHERIT_NONE,
     VM_INHERIT_SHARE,
     VM_MAX_USER_ADDRESS,
@@ -252,3 +253,33 @@ def collapse_trusts_a_reservation(m):
     m.check(read(child, 1) == 1, "a page has what was written to it")
     exits(sibling)
     exits(child)
+
+
+@scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:copy_of_shared_memory_changes:0:")
+def copy_of_shared_memory_changes(m):
+    """A child has a copy of memory that its parent shares with another child, and sees what that one writes.
+
+    What a process shares with its children until it says that they are to have copies (minherit) is marked to
+    be copied by whoever writes first, in the parent and in the new child.  The older child's entry is not:
+    it writes to the pages that the two others still see.  Once the parent has written itself, it shares
+    nothing with the older child any more.
+    Repair `fork-copies-what-others-share`: copy at once what somebody else has mapped, too.
+    """
+    vm = m.boot(pages=40, l2_size=1)
+    parent = new_process(m, vm, 1)
+    vm_map_inherit(parent.map, at(0), at(1), VM_INHERIT_SHARE)
+    write(parent, 0, 1)
+    sharer = fork(parent)
+    vm_map_inherit(parent.map, at(0), at(1), VM_INHERIT_COPY)
+
+    def user():
+        child = fork(parent)
+        write(sharer, 0, 2)
+        m.check(read(child, 0) == 1, "a copy is as the memory was at the fork")
+        m.check(read(parent, 0) == 2, "who shares memory sees what is written to it")
+        exits(child)
+
+    m.spawn(user)
+    m.join()
+    exits(sharer)
+    exits(parent)

@@ -5,7 +5,16 @@ The VM map's only timed request is shared, which triggers none of these, so the 
 other users of timed or interruptible exclusive requests and upgrades are.
 """
 
-from vmsmp import LK_CANCELABLE, LK_EXCLUSIVE, LK_RELEASE, LK_SHARED, LK_TIMELOCK, LK_UPGRADE, scenario
+from vmsmp import (
+    LK_CANCELABLE,
+    LK_EXCLUSIVE,
+    LK_RELEASE,
+    LK_SHARED,
+    LK_SLEEPFAIL,
+    LK_TIMELOCK,
+    LK_UPGRADE,
+    scenario,
+)
 
 
 @scenario(
@@ -166,6 +175,46 @@ def polite_reader_misses_cancel(m):
         if lock.lock(LK_SHARED | LK_CANCELABLE) == 0:
             lock.release()
         refused.release_wakeup()
+
+    m.spawn(holder, name="holder")
+    m.join()
+
+
+@scenario(
+    cpus=3,
+    tags={"lockmgr", "sleepfail", "finding"},
+    locks="exact",
+    fixed=True,
+    schedule="v1:polite_reader_sleeps_and_has_it+exact:0:",
+)
+def polite_reader_sleeps_and_has_it(m):
+    """A reader that is to fail if it has to sleep sleeps, and has the lock.
+
+    Who asks with LK_SLEEPFAIL looks at everything anew after a sleep, since it may have changed.  A reader
+    that sleeps to let a writer go first is not told: what it knew may be as old as that.
+    Repair `sleepfail-minds-every-sleep`: fail after this sleep, too.
+    """
+    lock = m.lockmgr("lk")
+    version = m.atomic(0, name="version")
+
+    def holder():
+        lock.acquire_shared()
+        m.spawn(writer, name="writer")
+        m.tsleep("a while", 0, "a while", 2, overdue=lambda: None)
+        m.spawn(reader, name="reader")
+        m.tsleep("a while", 0, "a while", 2, overdue=lambda: None)
+        lock.release()
+
+    def writer():
+        lock.acquire()
+        version.store(1)
+        lock.release()
+
+    def reader():
+        before = version.load()
+        if lock.lock(LK_SHARED | LK_SLEEPFAIL) == 0:
+            m.check(version.load() == before, "nobody had the lock since it was asked for")
+            lock.release()
 
     m.spawn(holder, name="holder")
     m.join()

@@ -1,9 +1,10 @@
 """Findings in the kernel's address spaces: the model does what vm_map.c does, step for step."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back, run_in
 from vmsmp.scenarios.vm_map._ranges import (
     ANON,
-    anon_apart,
+    at,
     map_at,
     map_somewhere,
     new_map,
@@ -14,12 +15,23 @@ from vmsmp.scenarios.vm_map._ranges import (
 from vmsmp.vm.vm_map import (
     COWF_COPY_ON_WRITE,
     KERN_SUCCESS,
+    MAP_FIXED,
+    VM_INHERIT_COPY,
+    VM_INHERIT_NONE,
+    VM_PROT_ALL,
     VM_PROT_READ,
     VM_PROT_RW,
+    VM_SUBSYS_MMAP,
+    vm_map_find,
+    vm_map_growstack,
+    vm_map_inherit,
     vm_map_protect,
     vm_map_remove,
+    vm_map_stack,
+    vmspace_alloc,
 )
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_reference_quick
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 
 @scenario(
@@ -114,3 +126,56 @@ def shadow_hides_mappings(m):
     m.join()
     unmap_all(m, map)
     vm_object_deallocate(obj)
+
+
+@scenario(cpus=1, tags={"map", "find", "finding"}, fixed=True, schedule="v1:search_does_not_begin_anew:0:")
+def search_does_not_begin_anew(m):
+    """A process maps memory near the end of its map, if possible, and is refused although the map is empty.
+
+    Without MAP_FIXED the address is a hint.  `vm_map_findspace` looks for room from there on, and nobody
+    looks before it when there is none.
+    Repair `search-begins-anew`: then look from the lowest address on.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    map = new_map(vm, 4)
+
+    def process():
+        what = ANON._replace(id=VM_SUBSYS_MMAP)
+        rv, _ = vm_map_find(map, map.max_addr - PAGE_SIZE, 2 * PAGE_SIZE, PAGE_SIZE, True, what)
+        m.check(rv == KERN_SUCCESS, "room is found while there is some")
+
+    m.spawn(process, name="process")
+    m.join()
+    unmap_all(m, map)
+
+
+@scenario(
+    cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:joined_stack_forgets_its_room:0:"
+)
+def joined_stack_forgets_its_room(m):
+    """A stack of five pages has six after its parts have been joined.
+
+    Each part that a stack grows by is an entry, which knows how much may still grow below it.
+    `vm_map_simplify_entry` joins two of them without a look at that.  The upper one survives and begins
+    lower, and would have as much below it as before.
+    Repair `joined-parts-have-the-lower-one-s-room`: it has what the lower one had.
+    """
+    vm = m.boot(pages=12, l2_size=1, sgrowsiz=PAGE_SIZE)
+    vm.mmu.trap = None
+    vmspace = vmspace_alloc(vm, at(0), at(64))
+    map = vmspace.vm_map
+    vm_map_stack(map, at(3), 5 * PAGE_SIZE, MAP_FIXED, VM_PROT_RW, VM_PROT_ALL, 0)
+    vmspace.vm_maxsaddr = at(3)
+
+    def process():
+        run_in(vm, vmspace)
+        for page in (6, 5, 4):
+            vm_map_growstack(map, at(page))
+        for value in (VM_INHERIT_NONE, VM_INHERIT_COPY):
+            over(vm_map_inherit, map, 5, 2, value)
+        vm_map_growstack(map, at(2))
+        m.check(map.raw_rb_root.at_or_before(at(2)) is None, "a stack keeps within its room")
+
+    m.spawn(process, name="process")
+    m.join()
+    give_back(vmspace)

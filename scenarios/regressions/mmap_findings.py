@@ -4,11 +4,14 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, write
 from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.sync.errno import EINVAL
 from vmsmp.vm.vm_map import (
+    ADDRESS_MASK,
     MAP_ANON,
     MAP_ENTRY_NEEDS_COPY,
     MAP_FIXED,
     MAP_SHARED,
+    VM_INHERIT_NONE,
     VM_PROT_ALL,
     VM_PROT_READ,
     VM_PROT_RW,
@@ -17,7 +20,10 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_mmap import (
     MCL_FUTURE,
     sys_mincore,
+    sys_minherit,
+    sys_mlock,
     sys_mlockall,
+    sys_munlock,
     sys_munlockall,
     sys_munmap,
     vm_mmap,
@@ -388,6 +394,75 @@ def limit_counts_what_is_replaced(m):
         vm.mycpu().proc.rlim_vmem = process.map.peek("size")
         error, _ = mmap(process.map, at(0), 1, MAP_ANON | MAP_FIXED)
         m.check(not error, "a mapping can be replaced by one as large")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:minherit_cuts_its_argument:0:")
+def minherit_cuts_its_argument(m):
+    """A process asks for an inheritance that there is not, and its child will not have the memory.
+
+    `sys_minherit` stores its argument, an int, in a char before it is looked at: 256 and more are taken for
+    what their last eight bits are.
+    Repair `minherit-looks-at-all`: look at the argument.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        error = sys_minherit(process.map, at(0), PAGE_SIZE, 256 + VM_INHERIT_NONE)
+        m.check(error == EINVAL, "what is no inheritance is refused")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "mmap", "wire", "finding"},
+    fixed=True,
+    schedule="v1:munlock_of_all_unlocks_nothing:0:",
+)
+def munlock_of_all_unlocks_nothing(m):
+    """A process unlocks all its memory from an address on, is told that this was done, and nothing was.
+
+    A size that is nearly the largest one wraps around to nothing when it is rounded up to pages.  The other
+    calls refuse that; `sys_munlock` does not ask, and has nothing to do.
+    Repair `munlock-asks-whether-it-fits`: refuse it as well.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter()
+        m.check(not sys_mlock(process.map, at(0), PAGE_SIZE), "what is mapped can be locked")
+        error = sys_munlock(process.map, at(0), ADDRESS_MASK)
+        locked = process.map.raw_rb_root.at_or_before(at(0)).peek("wired_count")
+        m.check(error or not locked, "what was unlocked is not locked")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(cpus=1, tags={"map", "mmap", "finding"}, fixed=True, schedule="v1:mincore_of_all_says_nothing:0:")
+def mincore_of_all_says_nothing(m):
+    """A process asks what is in memory from an address on, and is told nothing, and that all is well.
+
+    A size that is nearly the largest one wraps around to nothing when it is rounded up to pages.
+    `sys_mincore` asks only whether the end of the range is before its beginning, and then it is the same.
+    Repair `mincore-asks-whether-it-fits`: refuse such a size.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        stored = []
+        error = sys_mincore(process.map, at(0), ADDRESS_MASK, lambda *byte: stored.append(byte) or 0)
+        m.check(error or stored, "each page of a range has a byte, or the range is refused")
 
     m.spawn(user)
     m.join()

@@ -2,6 +2,8 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import (
+    active_page,
+    busied,
     busied_page,
     enter_hash,
     give_pages,
@@ -13,14 +15,22 @@ from vmsmp.scenarios._kit import (
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
+    ACT_INIT,
+    ACT_MAX,
+    PAGE_SIZE,
     PG_MAPPEDMULTI,
+    PG_REFERENCED,
     VM_ALLOC_NORMAL,
     VM_ALLOC_SYSTEM,
+    vm_numa_organize,
+    vm_numa_organize_finalize,
     vm_page_alloc,
     vm_page_alloczwq,
     vm_page_busy_wait,
     vm_page_cache,
+    vm_page_deactivate,
     vm_page_dirty,
+    vm_page_flag_set,
     vm_page_free,
     vm_page_freezwq,
     vm_page_grab,
@@ -35,7 +45,7 @@ from vmsmp.vm.vm_page import (
     vm_page_zero_invalid,
     vm_wait,
 )
-from vmsmp.vm.vm_pageout import vm_pageout_scan_inactive
+from vmsmp.vm.vm_pageout import PageStats, vm_pageout_page_stats, vm_pageout_scan_inactive
 
 
 @scenario(
@@ -277,3 +287,103 @@ def _grab_and_let_go(obj):
     page = vm_page_grab(obj, 0, VM_ALLOC_NORMAL)
     if page is not None:
         vm_page_wakeup(page)
+
+
+@scenario(cpus=1, tags={"page", "hash", "finding"}, fixed=True, schedule="v1:guess_replaces_a_younger_one:0:")
+def guess_replaces_a_younger_one(m):
+    """A page is entered into the page hash, and a guess is forgotten that is younger than another one.
+
+    `vm_page_hash_enter` is to replace the element of the set that was not used for the longest time.  It
+    compares all of them with the first one only, so that it replaces the last one that is older than that.
+    Repair `oldest-guess-goes`: compare with the oldest one so far.
+    """
+    vm = m.boot(pages=4, l2_size=1, hash_size=1, hash_set=4)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0], PG_MAPPEDMULTI)
+    elements = vm.page.vm_page_hash.set_of(obj, 0)
+    for element, age in zip(elements, (1, 9, 5, 0), strict=True):
+        element.publish("ticks", m.ticks - age)
+
+    def user():
+        enter_hash(page)
+        m.check(elements[1].peek("m") is page, "the oldest guess is replaced")
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=1, tags={"page", "pageout", "finding"}, fixed=True, schedule="v1:activity_passes_its_maximum:0:"
+)
+def activity_passes_its_maximum(m):
+    """A page that is used all the time has less activity than one that is not.
+
+    The pagedaemon adds to the activity of an inactive page that was used, whose field has eight bits, and
+    does not compare it with ACT_MAX, as it does for active pages.  A page that is made inactive again and
+    again, by an advice for instance, and used, comes to 255 and then to nothing.
+    Repair `activity-has-a-maximum`: limit it.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    set_limits(vm, v_paging_target2=4)
+
+    def pagedaemon():
+        for _ in range(20):
+            busied(page, vm_page_deactivate)
+            vm_page_flag_set(page, PG_REFERENCED)
+            vm_pageout_scan_inactive(vm)
+        m.check(page.peek("act_count") <= ACT_MAX, "the activity of a page keeps within its limit")
+
+    m.spawn(pagedaemon)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=1, tags={"page", "numa", "finding"}, fixed=True, schedule="v1:socket_is_lent_nothing:0:")
+def socket_is_lent_nothing(m):
+    """One socket has all memory and the other none, and nothing is lent to it.
+
+    `vm_numa_organize_finalize` lends free pages to colours that have less than the mean.  It takes the mean
+    of the queues from index 0 on.  That is no queue (PQ_NONE), the first free queue has index 1, and the last
+    one is left out.
+    Repair `free-queues-have-the-mean`: take the mean of the free queues.
+    """
+    vm = m.boot(pages=8, l2_size=2, topology=(2, 1, 1))
+    vm_numa_organize(vm, 0, 8 * PAGE_SIZE, 1)
+    vm_numa_organize_finalize(vm)
+
+    def user():
+        lent = [page for page in vm.page.vm_page_array if page.pc == 0]
+        m.check(lent, "a socket that has no memory is lent some")
+
+    m.spawn(user)
+    m.join()
+
+
+@scenario(
+    cpus=1, tags={"page", "pageout", "finding"}, fixed=True, schedule="v1:colours_age_at_different_speeds:0:"
+)
+def colours_age_at_different_speeds(m):
+    """An idle pagedaemon ages all active pages of one colour every five seconds, and never all of another.
+
+    `vm_pageout_page_stats` looks at a part of a queue, and at all of it once in 20 seconds.  It is called for
+    every colour each time, and counts five seconds at each call: every fourth colour is looked at in full,
+    and it is always the same ones.
+    Repair `intervals-are-those-of-a-colour`: count them once for all colours.
+    """
+    vm = m.boot(pages=16, l2_size=4)
+    obj = vm_object_allocate(vm, 16)
+    pages = [active_page(vm, obj, pindex) for pindex in range(8)]
+
+    def pagedaemon():
+        stats = PageStats()
+        for colour in range(4):
+            vm_pageout_page_stats(vm, stats, colour)
+        aged = [page.pc for page in pages if page.peek("act_count") < ACT_INIT]
+        m.check(len(aged) == len(set(aged)), "no queue is looked at in full before its time")
+
+    m.spawn(pagedaemon)
+    m.join()
+    vm_object_deallocate(obj)

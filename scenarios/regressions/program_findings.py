@@ -3,14 +3,18 @@
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, leave, run_in
 from vmsmp.scenarios.fork._processes import exits, new_process
-from vmsmp.scenarios.vm_map._spaces import BASE, map_device
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device
 from vmsmp.sync.errno import EINVAL
 from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
+from vmsmp.vm.kern_plimit import setrlimit_stack
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     UKSMAPOP_FAULT,
+    USRSTACK,
     VM_MAX_USER_ADDRESS,
+    VM_PROT_EXECUTE,
     exec_new_vmspace,
+    vm_map_check_protection,
     vmspace_ref,
     vmspace_rel,
     vmspace_unshare,
@@ -107,3 +111,30 @@ def resident_program_has_a_stack(m):
     m.join()
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:raised_stack_may_be_executed:0:")
+def raised_stack_may_be_executed(m):
+    """A process lowers the limit of its stack and raises it again, and a part of its stack is executable.
+
+    What is below a limit that is lowered has no rights any more, and gets all of them (VM_PROT_ALL) when the
+    limit is raised, whatever those of the stack are.
+    Repair `raised-stack-has-its-rights`: it gets those that a stack is made with.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+
+    def user():
+        run_in(vm, process.vmspace)
+        p = vm.mycpu().proc
+        exec_new_vmspace(p)
+        map_anon(m, process.map, BASE, 1)
+        for limit in (PAGE_SIZE, p.peek("rlim_stack")):
+            setrlimit_stack(p, limit)
+        below = USRSTACK - 2 * PAGE_SIZE
+        execute = vm_map_check_protection(process.map, below, below + PAGE_SIZE, VM_PROT_EXECUTE, False)
+        m.check(not execute, "a stack has the rights that it was made with")
+
+    m.spawn(user)
+    m.join()
+    exits(process)

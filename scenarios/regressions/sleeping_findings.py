@@ -1,7 +1,16 @@
 """Findings in sleeps and wakeups: the model does what vm_pager.c and vm_glue.c do, step for step."""
 
 from vmsmp import scenario
-from vmsmp.vm.vm_glue import P_SWAPPEDOUT, Swapper, scheduler, swapper_stop, wait_for_swapin
+from vmsmp.vm.vm_glue import (
+    P_SWAPPEDOUT,
+    VM_SWAP_IDLE,
+    VM_SWAP_NORMAL,
+    Swapper,
+    scheduler,
+    swapper_stop,
+    wait_for_swapin,
+)
+from vmsmp.vm.vm_pageout import VmDaemon, vm_daemon, vm_daemon_turn, vm_req_vmdaemon
 from vmsmp.vm.vm_pager import PbufPool, getpbuf_kva, relpbuf
 
 
@@ -56,4 +65,71 @@ def swapper_misses_a_request(m):
         swapper_stop(swapper)
 
     m.spawn(process, name="process")
+    m.join()
+
+
+@scenario(cpus=2, tags={"pager", "sleep", "finding"}, fixed=True, schedule="v1:free_buffers_wake_nobody:0:")
+def free_buffers_wake_nobody(m):
+    """A thread waits for a buffer while some are free, for as long as others keep most of them.
+
+    `relpbuf` wakes who waits for the pool when a fourth of it was free and one more is given back.  Who has
+    found none sleeps until then, without a timeout.  If those who have the rest wait for him, all do for
+    ever.
+    Repair `each-free-buffer-wakes`: wake him as long as there are no more than that.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    pool = PbufPool(vm, 8)
+    taken = [getpbuf_kva(pool, 0, None) for _ in range(8)]
+
+    def reader():
+        relpbuf(pool, getpbuf_kva(pool, 0, None), None)
+
+    m.spawn(reader)
+    m.spawn(relpbuf, pool, taken.pop(), None, name="writer")
+    m.join()
+    for buffer in taken:
+        relpbuf(pool, buffer, None)
+
+
+@scenario(cpus=1, tags={"swap", "finding"}, fixed=True, schedule="v1:nobody_is_swapped_out:0:")
+def nobody_is_swapped_out(m):
+    """Memory is short, idle processes are to be swapped out, and none is.
+
+    The daemon takes the word that says what is asked for, and leaves 0 there, so that nothing is done twice.
+    Then it has `swapout_procs` do what the word says, by another look at it.
+    Repair `daemon-knows-what-is-asked-for`: do what was taken.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+
+    def process():
+        p = vm.mycpu().proc
+        daemon = VmDaemon(Swapper(vm, [p]))
+        daemon.vm_pageout_req_swapout.setbits(VM_SWAP_NORMAL)
+        vm_daemon_turn(daemon)
+        m.check(p.p_flags.peek() & P_SWAPPEDOUT, "who is to be swapped out is")
+
+    m.spawn(process, name="process")
+    m.join()
+
+
+@scenario(
+    cpus=2, tags={"swap", "sleep", "finding"}, fixed=True, schedule="v1:vmdaemon_misses_a_request:8:1.3>2"
+)
+def vmdaemon_misses_a_request(m):
+    """The daemon that is to swap processes out sleeps, and what it is to do has been asked for.
+
+    It does what is asked for and goes to sleep, without a timeout and without an interlock.  Who asks in
+    between wakes nobody, and the request stays until somebody asks again, a second later or more.
+    Repair `vmdaemon-interlocks`: announce the sleep, and look then.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    daemon = VmDaemon(Swapper(vm, []))
+
+    def pagedaemon():
+        daemon.stopped.store(1)  # one turn is enough
+        daemon.vm_pageout_req_swapout.setbits(VM_SWAP_IDLE)
+        vm_req_vmdaemon(daemon)
+
+    m.spawn(vm_daemon, daemon, name="vmdaemon")
+    m.spawn(pagedaemon)
     m.join()

@@ -1,8 +1,10 @@
 """Findings in how locked memory loses its wirings: the model does what vm_map.c and kern_exec.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, run_in
+from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
 from vmsmp.scenarios.fork._processes import at, new_process
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
@@ -20,6 +22,10 @@ from vmsmp.vm.vm_map import (
     vm_map_user_wiring,
 )
 from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlockall
+from vmsmp.vm.vm_object import vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_setsize
+from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
 def _unlocks_after(m, deed):
@@ -137,3 +143,61 @@ def exec_locks_on(m):
     m.spawn(user)
     m.join()
     give_back(process.vmspace)
+
+
+def _unlocks_after_truncation(m, locked, truncate):
+    """A process locks a page of a file of two, which is then cut, and unlocks it: nothing is wired then."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2, range(2))
+    process = Process(vm)
+    map_anon(m, process.map, at(-2), 1)
+    map_shared(m, process, obj, 2)
+    page = obj.peek("rb_memq")[locked]
+    where = at(locked), at(locked + 1)
+
+    def user():
+        process.enter().store(at(locked), 1)
+        vm_map_user_wiring(process.map, *where, False)
+        vn_lock(vp)
+        truncate(vp)
+        vn_unlock(vp)
+        vm_map_user_wiring(process.map, *where, True)
+        m.check(not page.peek("wire_count"), "a page that nobody has locked is not wired")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:truncation_strands_wirings:0:",
+)
+def truncation_strands_wirings(m):
+    """A file ends within a page that a process has locked, and the page can never be unwired again.
+
+    Who makes a file shorter makes zero what is behind its end, and then forgets all mappings of its last page
+    (`vnode_pager_setsize`), though it stays.  The wiring cannot be found by the mapping any more.
+    Repair `truncation-spares-wirings`: what is wired is made read-only instead.
+    """
+    _unlocks_after_truncation(m, 0, lambda vp: vnode_pager_setsize(vp, PAGE_SIZE // 2))
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:last_buffer_strands_wirings:0:",
+)
+def last_buffer_strands_wirings(m):
+    """A file ends before a page that a process has locked, within the same buffer: it stays wired for ever.
+
+    The pages of a file's last buffer stay where they are behind its end, and `nvnode_pager_setsize` forgets
+    all their mappings.  The wiring cannot be found by the mapping any more.
+    Repair `buffer-truncation-spares-wirings`: what is wired is made read-only instead.
+    """
+    _unlocks_after_truncation(m, 1, lambda vp: nvnode_pager_setsize(vp, PAGE_SIZE // 2, 2 * PAGE_SIZE))

@@ -23,7 +23,10 @@ from vmsmp.vm.vm_mmap import (
     MCL_CURRENT,
     MCL_FUTURE,
     sys_mincore,
+    sys_minherit,
+    sys_mlock,
     sys_mlockall,
+    sys_munlock,
     sys_munlockall,
     sys_munmap,
     vm_mmap,
@@ -251,3 +254,59 @@ def test_a_vector_that_cannot_be_stored_to_is_a_fault(alone, fails_at):
 
 def test_addresses_of_the_kernel_are_refused(alone):
     assert (EINVAL, {}) == alone(lambda vm: incore(new_process(vm), v.VM_MAX_USER_ADDRESS, 1))
+
+
+@pytest.mark.parametrize(
+    ("addr", "size", "inherit", "answer"),
+    [
+        (0, PAGE, v.VM_INHERIT_NONE, (0, v.VM_INHERIT_NONE)),
+        (1, 1, v.VM_INHERIT_SHARE, (0, v.VM_INHERIT_SHARE)),
+        (0, PAGE, 3, (EINVAL, v.VM_INHERIT_COPY)),
+        (0, PAGE, 256, (0, v.VM_INHERIT_SHARE)),
+        (0, v.ADDRESS_MASK, v.VM_INHERIT_NONE, (EINVAL, v.VM_INHERIT_COPY)),
+        (0, v.ADDRESS_MASK - PAGE, v.VM_INHERIT_NONE, (EINVAL, v.VM_INHERIT_COPY)),
+    ],
+)
+def test_what_a_child_gets_is_said_of_whole_pages(alone, addr, size, inherit, answer):
+    def program(vm):
+        map = new_process(vm, 1)
+        return sys_minherit(map, at(0) + addr, size, inherit), entry_at(map, 0).peek("inheritance")
+
+    assert answer == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("addr", "size", "answer"),
+    [
+        (0, 0, (0, 0)),
+        (0, 1, (0, 1)),
+        (PAGE - 1, 2, (ENOMEM, 0)),
+        (0, v.ADDRESS_MASK, (EINVAL, 0)),
+        (0, v.ADDRESS_MASK - PAGE, (EINVAL, 0)),
+    ],
+)
+def test_what_is_mapped_can_be_locked(alone, addr, size, answer):
+    def program(vm):
+        map = new_process(vm, 1)
+        return sys_mlock(map, at(0) + addr, size), entry_at(map, 0).peek("wired_count")
+
+    assert answer == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("size", "answer"),
+    [
+        (PAGE, (0, 0)),
+        (0, (0, 1)),
+        (2 * PAGE, (ENOMEM, 1)),
+        (v.ADDRESS_MASK, (0, 1)),
+        (v.ADDRESS_MASK - PAGE, (EINVAL, 1)),
+    ],
+)
+def test_what_is_locked_can_be_unlocked(alone, size, answer):
+    def program(vm):
+        map = new_process(vm, 1)
+        sys_mlock(map, at(0), PAGE)
+        return sys_munlock(map, at(0), size), entry_at(map, 0).peek("wired_count")
+
+    assert answer == alone(program)

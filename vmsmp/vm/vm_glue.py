@@ -1,13 +1,14 @@
 """Processes that are swapped out while memory is short, and the swapper that lets them in again.
 
-Models: swapin_request, scheduler and faultin of sys/vm/vm_glue.c; the wait in userret of
+Models: swapin_request, scheduler, faultin and swapout_procs of sys/vm/vm_glue.c; the wait in userret of
 sys/platform/pc64/x86_64/trap.c.
 A process that is swapped out (a flag; nothing of it is written anywhere) asks to be let in before it returns
 to user mode, and sleeps.  The swapper looks for one that asks, and sleeps if there is none.
 Locks: a process' token for its flags.  `scheduler_notify` has none.
 Deviations:
-  * processes are let in in the order of a list, whatever their priorities.
-  * the swapper can be stopped.
+  * processes are let in in the order of a list, whatever their priorities; each has slept for long enough to
+    be swapped out.
+  * the swapper ends when it is told to.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 P_SWAPPEDOUT: Final = 0x00000100
 P_SWAPWAIT: Final = 0x00000200
+VM_SWAP_NORMAL: Final = 1
+VM_SWAP_IDLE: Final = 2
 
 #: The ident on which the swapper pauses.
 _PROC0: Final = "proc0"
@@ -84,6 +87,17 @@ def faultin(swapper: Swapper, p: Proc) -> None:
     if p.p_flags.load() & P_SWAPPEDOUT:
         p.p_flags.clearbits(P_SWAPPEDOUT | P_SWAPWAIT)
         swapper.vm.machine.wakeup(p)
+
+
+def swapout_procs(swapper: Swapper, action: int) -> None:
+    """Swap processes out, as far as that is asked for (VM_SWAP_NORMAL, _IDLE).  Locks: their tokens."""
+    for p, token in swapper.allproc:
+        if p.p_flags.load() & P_SWAPPEDOUT:
+            continue
+        token.acquire()
+        if action & (VM_SWAP_NORMAL | VM_SWAP_IDLE):
+            p.p_flags.setbits(P_SWAPPEDOUT)
+        token.release()
 
 
 def swapper_stop(swapper: Swapper) -> None:

@@ -1,8 +1,9 @@
-"""System calls on memory: mapping and unmapping, asking what is in memory, and locking all of it.
+"""System calls on memory: mapping, unmapping, inheritance, asking what is in memory, and locking it.
 
-Models: vm_mmap, sys_munmap, sys_mincore, sys_mlockall and sys_munlockall of sys/vm/vm_mmap.c.
-One call is several sections of the map's lock.  Only the map's token holds them together, and that is lost
-wherever a section has to wait, so other CPUs may come in between.
+Models: vm_mmap, sys_munmap, sys_minherit, sys_mincore, sys_mlock, sys_munlock, sys_mlockall and
+sys_munlockall of sys/vm/vm_mmap.c.
+What one call does is several sections of the map's lock.  Only the map's token joins them, and that is lost
+wherever a section has to wait, so others may come in between.
 Locks: the map's token, and inside it the map's lock, shared to ask and exclusively to change.  Waiting for a
 transition unlocks the map.
 Deviations:
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.sync.errno import EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS
+from vmsmp.sync.errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSYS
 from vmsmp.vm.pmap.query import (
     MINCORE_INCORE,
     MINCORE_MODIFIED_OTHER,
@@ -28,6 +29,7 @@ from vmsmp.vm.vm_fault.wire import vm_fault_unwire
 from vmsmp.vm.vm_map.delete import vm_map_remove
 from vmsmp.vm.vm_map.find import vm_map_find
 from vmsmp.vm.vm_map.flags import (
+    ADDRESS_MASK,
     COWF_COPY_ON_WRITE,
     COWF_DISABLE_COREDUMP,
     COWF_DISABLE_SYNCER,
@@ -207,6 +209,26 @@ def sys_munmap(map: VmMap, addr: int, size: int) -> int:
     return 0 if mapped else EINVAL
 
 
+def sys_minherit(map: VmMap, addr: int, size: int, inherit: int) -> int:
+    """Say what a child gets of a range (VM_INHERIT_*); return an errno.
+
+    What is asked for is an int, and is kept in a char before it is looked at.
+    Locks: takes the map's.  Sleeps: yes.
+    """
+    pages = _whole_pages(addr, size)
+    if pages is None:
+        return EINVAL
+    rv = vm_map_inherit(map, *pages, inherit & 0xFF)
+    return EACCES if rv == KERN_PROTECTION_FAILURE else 0 if rv == KERN_SUCCESS else EINVAL
+
+
+def _whole_pages(addr: int, size: int) -> tuple[int, int] | None:
+    """Return where the pages of a range of bytes begin and end; None if the end wraps around."""
+    start = trunc_page(addr)
+    length = round_page(size + addr - start) & ADDRESS_MASK
+    return None if length < size or start + length > ADDRESS_MASK else (start, start + length)
+
+
 # -- what is in memory ----------------------------------------------------------------------------
 
 
@@ -218,8 +240,8 @@ def sys_mincore(map: VmMap, addr: int, size: int, subyte: Callable[[int, int], i
     meanwhile, the search for entries is repeated from the same address.  Sleeps: yes.
     """
     first_addr = addr = trunc_page(addr)
-    end = addr + round_page(size)
-    if end > VM_MAX_USER_ADDRESS:
+    end = addr + round_page(size) & ADDRESS_MASK
+    if end < addr or end > VM_MAX_USER_ADDRESS:
         return EINVAL
     scan = _Mincore(map, first_addr, addr, end, subyte)
     map.token.acquire()
@@ -316,6 +338,35 @@ class _Mincore:
 
 
 # -- locking --------------------------------------------------------------------------------------
+
+
+def sys_mlock(map: VmMap, addr: int, size: int) -> int:
+    """Wire a range for the user; return an errno.
+
+    How many pages are wired is known as of the last time that the counts of CPUs were added up.
+    Locks: takes the map's.  Sleeps: yes.
+    """
+    pages = _whole_pages(addr, size)
+    if pages is None:
+        return EINVAL
+    wired: int = map.vm.meter.vmstats.v_wire_count.load()
+    limit = map.vm.pageout.vm_page_max_wired
+    if limit is not None and (pages[1] - pages[0] >> PAGE_SHIFT) + wired > limit:
+        return EAGAIN
+    return ENOMEM if pages[0] < pages[1] and vm_map_user_wiring(map, *pages, False) else 0
+
+
+def sys_munlock(map: VmMap, addr: int, size: int) -> int:
+    """End the user's wiring of a range; return an errno.
+
+    Whether the size still fits once it is rounded up is not asked here, as it is elsewhere.
+    Locks: takes the map's.  Sleeps: yes.
+    """
+    start = trunc_page(addr)
+    length = round_page(size + addr - start) & ADDRESS_MASK
+    if start + length > ADDRESS_MASK:
+        return EINVAL
+    return ENOMEM if length and vm_map_user_wiring(map, start, start + length, True) else 0
 
 
 def sys_mlockall(map: VmMap, how: int) -> int:

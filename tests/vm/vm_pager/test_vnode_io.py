@@ -138,3 +138,26 @@ def test_an_object_that_has_lost_its_vnode_reads_and_writes_nothing(alone):
         )
 
     assert (False, p.VM_PAGER_BAD, [p.VM_PAGER_BAD]) == alone(program)
+
+
+def test_what_could_not_be_written_is_dirty_and_to_be_tried_again(alone):
+    def program(vm):
+        vp, obj = file_object(vm, 1)
+        pages = idle_pages(vm, obj, range(2))
+        for page in pages:
+            poke(page, dirty=0xFF)
+        vm.pager.device.failing = True
+        answers = p.vnode_pager_putpages(obj, pages, 0)
+        return answers, [page.peek("dirty") for page in pages], vm.pager.device.transfers, vp.contents
+
+    assert ([p.VM_PAGER_AGAIN, p.VM_PAGER_BAD], [0xFF, 0xFF], 0, {}) == alone(program)
+
+
+@pytest.mark.parametrize(("index", "bad"), [(1 << 31, True), (1 << 32, False), ((1 << 32) + (1 << 31), True)])
+def test_an_index_with_bit_31_looks_negative(alone, index, bad):
+    def program(vm):
+        _, obj = file_object(vm, index + 2)
+        pages = idle_pages(vm, obj, [index, index + 1])
+        return p.vnode_pager_putpages(obj, pages, 0)
+
+    assert ([p.VM_PAGER_BAD, p.VM_PAGER_AGAIN] if bad else [p.VM_PAGER_OK] * 2) == alone(program)

@@ -45,4 +45,15 @@ REPAIRS = (
         """,
         "a reader that lets the writers go first looks at CANCEL again before it sleeps",
     ),
+    Repair(
+        "sleepfail-minds-every-sleep",
+        f"{_PACKAGE}.shared:_let_writers_go_first",
+        "count = lkp.lk_count.load()",
+        """
+        if flags & LK_SLEEPFAIL:
+            return ENOLCK
+        count = lkp.lk_count.load()
+        """,
+        "a reader that lets the writers go first fails after the sleep, if it is to",
+    ),
 )

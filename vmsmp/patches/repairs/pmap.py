@@ -140,4 +140,14 @@ REPAIRS = (
         """,
         "an entry that may not be executed any more says so",
     ),
+    Repair(
+        "kernel-is-not-counted",
+        "vmsmp.vm.pmap.remove:pmap_remove_callback",
+        "pmap.resident_count.fetchadd(-1)",
+        """
+        if pt_pv is not None:
+            pmap.resident_count.fetchadd(-1)
+        """,
+        "an entry is taken off the count if it is one of those that are counted",
+    ),
 )

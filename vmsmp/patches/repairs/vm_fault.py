@@ -145,4 +145,40 @@ REPAIRS = (
         """,
         "a page from behind is not mapped if the first object has one by then",
     ),
+    Repair(
+        "peek-begins-afresh",
+        f"{_MODULE}.page:vm_fault_page",
+        """
+        while result is None:
+            result = search.attempt()
+        """,
+        """
+        while result is None:
+            search._type = fault_type
+            result = search.attempt()
+        """,
+        "a fault for a page that begins anew asks for what it was called for",
+    ),
+    Repair(
+        "peek-asks-for-memory",
+        f"{_MODULE}.page:_PageFault._device",
+        "if not refused:",
+        """
+        refused = refused or fake.phys >= len(self._vm.page.vm_page_array)
+        if not refused:
+        """,
+        "a frame that is none of the memory's has no page to be held",
+    ),
+    Repair(
+        "peek-asks-for-an-owner",
+        f"{_MODULE}.page:_PageFault._device",
+        "vm_page_hold(self.shown)",
+        """
+        if self.shown.wire_count.load():
+            vm_page_hold(self.shown)
+        else:
+            self.shown, refused = None, True
+        """,
+        "a page is held if it is kept from being free by being wired",
+    ),
 )

@@ -85,4 +85,15 @@ REPAIRS = (
         """,
         "the low pages of a range that is freed are taken out of the kernel's object, and given back",
     ),
+    Repair(
+        "nothing-is-not-allocated",
+        f"{_MODULE}:kmem_alloc3",
+        "size = round_page(size)",
+        """
+        size = round_page(size)
+        if size == 0:
+            return 0
+        """,
+        "an empty allocation fails before it takes anything",
+    ),
 )

@@ -192,4 +192,71 @@ REPAIRS = (
         """,
         "what is to be unmapped is not counted",
     ),
+    Repair(
+        "minherit-looks-at-all",
+        f"{_MODULE}:sys_minherit",
+        "inherit & 0xFF",
+        "inherit",
+        "what is asked for is looked at as it is",
+    ),
+    Repair(
+        "munlock-asks-whether-it-fits",
+        f"{_MODULE}:sys_munlock",
+        "if start + length > ADDRESS_MASK:",
+        "if length < size or start + length > ADDRESS_MASK:",
+        "a size that does not fit once it is rounded up is refused",
+    ),
+    Repair(
+        "mincore-asks-whether-it-fits",
+        f"{_MODULE}:sys_mincore",
+        "if end < addr or end > VM_MAX_USER_ADDRESS:",
+        "if end < addr or end > VM_MAX_USER_ADDRESS or size > VM_MAX_USER_ADDRESS:",
+        "a size that does not fit once it is rounded up is refused",
+    ),
+    Repair(
+        "refusal-comes-first",
+        f"{_MODULE}:_mmap",
+        "align = PAGE_SIZE",
+        """
+        if not flags & MAP_ANON and (handle is None or handle.hint("v_object") is None):
+            return EINVAL, addr
+        align = PAGE_SIZE
+        """,
+        "whether there is something to be mapped is asked before anything is unmapped",
+    ),
+    Repair(
+        "mlock-counts-now",
+        f"{_MODULE}:sys_mlock",
+        "wired: int = map.vm.meter.vmstats.v_wire_count.load()",
+        """
+        from vmsmp.vm.vm_meter.counts import vmstats_rollup
+
+        vmstats_rollup(map.vm)
+        wired: int = map.vm.meter.vmstats.v_wire_count.load()
+        """,
+        "the counts of all CPUs are added up before they are compared",
+    ),
+    Repair(
+        "offsets-are-no-less-than-zero",
+        f"{_MODULE}:_mmap",
+        "if foff & PAGE_MASK or",
+        "if foff < 0 or foff & PAGE_MASK or",
+        "an offset before the file is refused",
+    ),
+    Repair(
+        "mlock-counts-what-it-wires",
+        f"{_MODULE}:sys_mlock",
+        "limit = map.vm.pageout.vm_page_max_wired",
+        """
+        limit = map.vm.pageout.vm_page_max_wired
+        vm_map_lock_read(map)
+        entry = map.rb_root.first()
+        while entry is not None:
+            if entry.wired_count:
+                wired -= max(0, min(entry.ba.end, pages[1]) - max(entry.ba.start, pages[0])) >> PAGE_SHIFT
+            entry = map.rb_root.next(entry)
+        vm_map_unlock(map)
+        """,
+        "what is wired already is not counted once more",
+    ),
 )

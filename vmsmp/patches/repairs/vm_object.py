@@ -134,4 +134,27 @@ REPAIRS = (
         "elif delta > 0 and not (behav == MADV_FREE and entry.ba.backing_ba is not None):",
         "memory with something behind it is left as it is",
     ),
+    Repair(
+        "sync-marks-what-it-writes",
+        "vmsmp.vm.vm_object.clean:_Cleaning.vm_object_page_clean_pass1",
+        "vm_page_flag_set(m, PG_CLEANCHK)",
+        """
+        if not (self.flags & OBJPC_NOSYNC and m.flags.load() & PG_NOSYNC):
+            vm_page_flag_set(m, PG_CLEANCHK)
+        """,
+        "pages that a sync is to leave are not marked",
+    ),
+    Repair(
+        "sync-tells-the-vnode-first",
+        f"{_MODULE}.clean:vm_object_page_clean",
+        """
+        vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+        vclrobjdirty(vp)
+        """,
+        """
+        vclrobjdirty(vp)
+        vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+        """,
+        "the vnode is said to be clean before the object is, so that who writes in between tells it",
+    ),
 )

@@ -100,4 +100,25 @@ REPAIRS = (
         """,
         "the last hold of a page that was freed wakes who waits for pages, as a free does",
     ),
+    Repair(
+        "oldest-guess-goes",
+        "vmsmp.vm.vm_page.hash:vm_page_hash_enter",
+        """
+        if delta < -1 or first < delta:
+            best = mp
+        """,
+        """
+        if delta < -1 or first < delta:
+            best = mp
+            first = delta if delta >= 0 else 1 << 31
+        """,
+        "the element that has not been used for the longest time is replaced",
+    ),
+    Repair(
+        "free-queues-have-the-mean",
+        "vmsmp.vm.vm_page.numa:vm_numa_organize_finalize",
+        "queues[:scale_lim]",
+        "queues[vm.page.PQ_FREE : vm.page.PQ_FREE + scale_lim]",
+        "the mean is that of the queues that lend and are lent to",
+    ),
 )

@@ -70,4 +70,65 @@ REPAIRS = (
         """,
         "what is not valid of a page is zeroed before it is written out",
     ),
+    Repair(
+        "failed-write-is-remembered",
+        "vmsmp.vm.vm_pageout.flush:vm_pageout_flush",
+        "if result != VM_PAGER_PEND:",
+        """
+        if result not in (VM_PAGER_OK, VM_PAGER_PEND, VM_PAGER_BAD):
+            from vmsmp.vm.vm_object.flags import vm_object_set_writeable_dirty
+
+            vm_object_set_writeable_dirty(obj)
+        if result != VM_PAGER_PEND:
+        """,
+        "the object of a page that could not be written may be dirty",
+    ),
+    Repair(
+        "activity-has-a-maximum",
+        "vmsmp.vm.vm_pageout.scan:_activate_used",
+        'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + 1 & 0xFF)',
+        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + 1, ACT_MAX))',
+        "the activity of a page that was used keeps within its limit",
+    ),
+    Repair(
+        "daemon-knows-what-is-asked-for",
+        "vmsmp.vm.vm_pageout.vmdaemon:vm_daemon_turn",
+        "swapout_procs(daemon.swapper, daemon.vm_pageout_req_swapout.load())",
+        "swapout_procs(daemon.swapper, req_swapout)",
+        "what was taken out of the word is what is done",
+    ),
+    Repair(
+        "vmdaemon-interlocks",
+        "vmsmp.vm.vm_pageout.vmdaemon:vm_daemon",
+        'daemon.swapper.vm.machine.tsleep(daemon.vm_daemon_needed, 0, "psleep", 0)',
+        """
+        from vmsmp.sync.errno import PINTERLOCKED
+
+        machine = daemon.swapper.vm.machine
+        machine.tsleep_interlock(daemon.vm_daemon_needed)
+        if not daemon.vm_pageout_req_swapout.load() and not daemon.stopped.load():
+            machine.tsleep(daemon.vm_daemon_needed, PINTERLOCKED, "psleep", 0)
+        """,
+        "the daemon announces its sleep, and then looks whether something is asked for",
+    ),
+    Repair(
+        "intervals-are-those-of-a-colour",
+        "vmsmp.vm.vm_pageout.stats:vm_pageout_page_stats",
+        "stats.fullintervalcount += stats.interval",
+        """
+        if q == 0:
+            stats.fullintervalcount += stats.interval
+        """,
+        "the seconds are counted once for all colours",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pageout.stats:vm_pageout_page_stats",
+                "stats.fullintervalcount = 0",
+                """
+                if q == vm.page.l2_size - 1:
+                    stats.fullintervalcount = 0
+                """,
+            ),
+        ),
+    ),
 )

@@ -24,10 +24,15 @@ REPAIRS = (
             Edit(
                 f"{_MODULE}:vnode_pager_putpages",
                 """
-                if known:
+                if known and not failed:
                     vm_page_undirty(m)
                 """,
-                "pass",
+                """
+                if known and failed:
+                    from vmsmp.vm.vm_page.dirty import vm_page_dirty
+
+                    vm_page_dirty(m)
+                """,
             ),
         ),
     ),
@@ -147,5 +152,46 @@ REPAIRS = (
         vm_page_free(m)
         """,
         "a page that could not be read is unmapped before it is freed",
+    ),
+    Repair(
+        "index-has-its-length",
+        f"{_MODULE}:vnode_pager_putpages",
+        "if pages[0].raw_pindex & _SIGN:",
+        "if pages[0].raw_pindex & 1 << 63:",
+        "an index is asked for its sign in all of its bits",
+    ),
+    Repair(
+        "each-free-buffer-wakes",
+        f"{_MODULE}.pbuf:relpbuf",
+        "wake_pool = pool.count.fetchadd(1) == pool.size // 4",
+        "wake_pool = pool.count.fetchadd(1) <= pool.size // 4",
+        "who waits for the pool is woken as soon as a buffer is free",
+    ),
+    Repair(
+        "device-may-refuse",
+        f"{_MODULE}.device:old_dev_pager_fault",
+        "if obj.type != OBJT_DEVICE:",
+        """
+        if frame == -1 & _FRAMES:
+            from vmsmp.vm.vm_pager.result import VM_PAGER_ERROR
+
+            return VM_PAGER_ERROR
+        if obj.type != OBJT_DEVICE:
+        """,
+        "what the device shows nothing at cannot be read",
+    ),
+    Repair(
+        "truncation-spares-wirings",
+        f"{_MODULE}.vnode_size:_cut_last_page",
+        "vm_page_protect(m, VM_PROT_NONE)",
+        "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
+        "the last page of a file that is cut stays mapped, read-only, if it is wired",
+    ),
+    Repair(
+        "buffer-truncation-spares-wirings",
+        f"{_MODULE}.vnode_size:_unmap",
+        "vm_page_protect(m, VM_PROT_NONE)",
+        "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
+        "a page of the last buffer stays mapped, read-only, if it is wired",
     ),
 )

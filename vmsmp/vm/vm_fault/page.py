@@ -151,12 +151,14 @@ class _PageFault:
         return result
 
     def _device(self, pindex: int) -> int:
-        """Hold the page of memory that a device's function gives for the address."""
+        """Hold the page of memory that a device's function shows at the address, whatever its use."""
         fs = self.fs
         entry = fs.entry
         fake = fake_of_fault(self._vm, pindex)
         refused = entry.ba.object(entry.ba, UKSMAPOP_FAULT, entry.aux, fake)
         if not refused:
+            if fake.phys >= len(self._vm.page.vm_page_array):
+                self._vm.panic("vm_page_hold: page fault: the frame is not one of the memory's")
             self.shown = self._vm.page.vm_page_array[fake.phys]
             vm_page_hold(self.shown)
         forget_fake(fake)

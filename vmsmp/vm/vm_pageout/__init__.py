@@ -7,6 +7,8 @@
 | scan | the scans of the queues |
 | daemon | the passes, and when they run |
 | deactivate | the limit of a process' resident pages |
+| stats | aging of active pages while the pagedaemon is idle |
+| vmdaemon | who keeps idle processes from running |
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ __getattr__, __dir__, __all__ = exports(
             "vm_pageout_scan_cache",
         ),
         "deactivate": ("vm_pageout_map_deactivate_pages", "vm_pageout_mdp_callback"),
+        "stats": ("PageStats", "vm_pageout_page_stats"),
+        "vmdaemon": ("VmDaemon", "vm_req_vmdaemon", "vm_daemon", "vm_daemon_turn", "vm_daemon_stop"),
         "flush": ("vm_pageout_flush", "_written"),
         "daemon": (
             "PAGING_IDLE",

@@ -46,6 +46,8 @@ class Pageout:
         self.memuse_spared = 4096
         #: How many pages of files that may be dirty were skipped, since they or their vnode were locked.
         self.vnodes_skipped = 0
+        #: How many pages may be wired if a process wants more; the kernel's daemon takes a third of the free.
+        self.vm_page_max_wired: int | None = None
         #: Ghost: the globaldata of the CPU that ran `vm_page_free_wakeup` last.
         self.last_to_free: Globaldata | None = None
 

@@ -8,7 +8,7 @@ another CPU.
 | result | the results of a transfer |
 | bio | block I/O, and the CPU that completes it |
 | swap_meta, swap_io | swap_pager.c |
-| vnode_io, vnode_lock | vnode_pager.c |
+| vnode_io, vnode_lock, vnode_size | vnode_pager.c |
 | device | device_pager.c |
 | pbuf | the physical buffers of vm_pager.c |
 | table | the table of pagers by type of object, and the calls through it |
@@ -72,6 +72,7 @@ __getattr__, __dir__, __all__ = exports(
             "vnode_pager_getpage",
             "vnode_pager_putpages",
         ),
+        "vnode_size": ("vnode_pager_setsize", "nvnode_pager_setsize"),
         "vnode_lock": ("vnode_pager_lock", "vnode_pager_freepage"),
         "device": (
             "vm_pager_object_lookup",

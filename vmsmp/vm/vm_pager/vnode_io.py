@@ -3,15 +3,15 @@
 Models: sys/vm/vnode_pager.c.
 Locks: see each function; a caller that writes or reads has the vnode locked.
 Deviations:
-  * no file system: a transfer is a pause in which the caller's tokens are lost; a read fails if the device
-    fails, a write never does.
+  * no file system: a transfer is a pause in which the caller's tokens are lost, and fails while the device
+    does.
   * there are no buffers, so a write is over when it returns.
   * an object is as large as the file; messages about sizes that differ are left out.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vmsmp.vm.vm_object.allocate import vm_object_allocate_hold
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
@@ -20,7 +20,7 @@ from vmsmp.vm.vm_object.paging import vm_object_pip_wait
 from vmsmp.vm.vm_object.reference import vm_object_reference_quick
 from vmsmp.vm.vm_page.dirty import vm_page_undirty
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, VM_PAGE_BITS_ALL
-from vmsmp.vm.vm_pager.result import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
+from vmsmp.vm.vm_pager.result import VM_PAGER_AGAIN, VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_freespace_all
 from vmsmp.vm.vnode import (
     NOOFFSET,
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
     from vmsmp.vm.vnode import Vnode
+
+#: What makes an index negative once it is cut to an int.
+_SIGN: Final = 1 << 31
 
 
 # -- the vnode's object ---------------------------------------------------------------------------
@@ -143,21 +146,29 @@ def vnode_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
 def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) -> list[int]:
     """Write pages out; return what became of each: VM_PAGER_BAD for those behind the end of the file.
 
+    What could not be written is as dirty as before, to be tried again.  An index is asked whether it is
+    negative, as those of meta-data once were, and for that taken for a number of 32 bits.
     Locks: the pages soft-busied, the vnode locked.  Sleeps: for the file system.
     """
     vp: Vnode | None = obj.hint("handle")
     if vp is None:
         return [VM_PAGER_BAD for _ in pages]
+    if pages[0].raw_pindex & _SIGN:
+        obj.vm.kprintf("vnode_pager_putpages: attempt to write meta-data!!!")
+        return [VM_PAGER_BAD, *(VM_PAGER_AGAIN for _ in pages[1:])]
     end = -(-vp.hint("v_filesize") // PAGE_SIZE)
     vp.v_track_write.fetchadd(1)
     obj.vm.pause_tokens("VOP_PUTPAGES")
-    obj.vm.pager.device.transfers += len(pages)
-    for m in pages:
-        vp.contents[m.raw_pindex] = obj.vm.memory.read_pieces(m.phys)
+    failed = obj.vm.pager.device.failing
+    if not failed:
+        obj.vm.pager.device.transfers += len(pages)
+        for m in pages:
+            vp.contents[m.raw_pindex] = obj.vm.memory.read_pieces(m.phys)
     if vp.v_track_write.fetchadd(-1) == 1:
         obj.vm.machine.wakeup(track_ident(vp))
     inside = [m.pindex < end for m in pages]
     for m, known in zip(pages, inside, strict=True):
-        if known:
+        if known and not failed:
             vm_page_undirty(m)
-    return [VM_PAGER_OK if known else VM_PAGER_BAD for known in inside]
+    written = VM_PAGER_AGAIN if failed else VM_PAGER_OK
+    return [written if known else VM_PAGER_BAD for known in inside]

@@ -1,0 +1,91 @@
+"""Findings where a debugger looks at a process' memory: the model does what vm_fault_page does."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios.fork._processes import at, exits, new_process, write
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault.devices import Kpmap
+from vmsmp.scenarios.vm_map._spaces import BASE, map_device
+from vmsmp.vm.vm_fault import vm_fault_page
+from vmsmp.vm.vm_map import VM_PROT_READ, vm_map_protect, vm_map_user_wiring
+from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_unhold, vm_page_wakeup
+
+
+def _peeks_at(m, vm, frame):
+    """A debugger looks at what a process has mapped of physical memory."""
+    process = Process(vm)
+    memory = Kpmap(m, frame)
+    map_device(m, process.map, memory, memory.uksmap, BASE, 1)
+
+    def debugger():
+        found = vm_fault_page(process.map, BASE, VM_PROT_READ, 0, False)
+        m.check(found.page is None, "what is nobody's memory is not looked at")
+
+    m.spawn(debugger)
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1, tags={"fault", "device", "finding"}, fixed=True, schedule="v1:debugger_holds_a_free_page:0:"
+)
+def debugger_holds_a_free_page(m):
+    """A process has mapped physical memory (/dev/mem), and who looks at it holds a free page.
+
+    A page is held so that it does not become free.  `vm_fault_page` holds the page of the frame that the
+    device's function says, whatever that is: it may be free, which the kernel asserts that it is not, or
+    anybody's, and become free as it is held.
+    Repair `peek-asks-for-an-owner`: hold a page only if it is wired.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    _peeks_at(
+        m, vm, next(page.phys for page in vm.page.vm_page_array if vm.page.queue_type(page.queue) == "free")
+    )
+
+
+@scenario(
+    cpus=1, tags={"fault", "device", "finding"}, fixed=True, schedule="v1:debugger_holds_what_is_no_page:0:"
+)
+def debugger_holds_what_is_no_page(m):
+    """A process has mapped a device's registers (/dev/mem), and the kernel faults when a debugger looks.
+
+    `vm_fault_page` takes any frame for one of those that have a vm_page, and holds what would be that page.
+    Repair `peek-asks-for-memory`: other frames cannot be looked at.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    _peeks_at(m, vm, 100)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:peek_keeps_an_older_right:1c:1.15>2",
+)
+def peek_keeps_an_older_right(m):
+    """A debugger may not read what can be read, because it could be written to a moment ago.
+
+    `vm_fault_page` asks for all that a wired entry allows.  It has to begin anew, for the page is busy, and
+    before it does, the entry allows less.  It asks for all of it still.
+    Repair `peek-begins-afresh`: a fault for a page that begins anew asks for what it was called for.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+    write(process, 0, 1)
+    vm_map_user_wiring(process.map, at(0), at(1), False)
+    page = process.map.raw_rb_root.at_or_before(at(0)).ba.raw_object.raw_rb_memq[0]
+
+    def debugger():
+        found = vm_fault_page(process.map, at(0), VM_PROT_READ, 0, False)
+        m.check(found.page is not None, "what can be read can be looked at")
+        vm_page_unhold(found.page)
+
+    def changer():
+        vm_page_busy_wait(page, False)
+        vm_map_protect(process.map, at(0), at(1), VM_PROT_READ, False)
+        vm_page_wakeup(page)
+
+    m.spawn(debugger)
+    m.spawn(changer)
+    m.join()
+    exits(process)

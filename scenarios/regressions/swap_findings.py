@@ -1,0 +1,112 @@
+"""Findings in the table of swap devices: the model does what vm_swap.c does, step for step."""
+
+from vmsmp import scenario
+from vmsmp.sync.errno import EBUSY, EINTR
+from vmsmp.vm.vm_swap import Swap, swapacctspace, sys_swapoff, sys_swapon
+from vmsmp.vm.vnode import getnewvnode, vrele
+
+
+@scenario(cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:swapoff_keeps_the_vnode:0:")
+def swapoff_keeps_the_vnode(m):
+    """A device is swapped to and then no more, and its vnode is referenced for ever.
+
+    `sys_swapoff` looks the device up by its name, which references the vnode, and drops the reference of the
+    table.  That of the look-up is dropped by nobody, also where it finds that the device is none.
+    Repair `swapoff-drops-what-it-looked-up`: drop it in the end.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disk = getnewvnode(vm, "disk")
+
+    def user():
+        m.check(not sys_swapon(swap, disk), "there is room for a device")
+        m.check(not sys_swapoff(swap, disk), "a device that is swapped to can be given up")
+        m.check(disk.v_refcnt.load() == 1, "a device that is given up is not referenced")
+
+    m.spawn(user)
+    m.join()
+    vrele(disk)
+
+
+@scenario(cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:device_is_swapped_to_twice:0:")
+def device_is_swapped_to_twice(m):
+    """A device is added to the swap once more, and what is written to it is written over.
+
+    `swaponvp` looks at the slots of the table in order.  It refuses a device that is in one of them, and
+    takes the first slot that is empty: if the one of a device before was given up, it does not come to the
+    slot that has the device already.  Both have all of its blocks.
+    Repair `swapon-looks-at-all-slots`: look at all of them before.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disks = [getnewvnode(vm, f"disk{n}") for n in range(2)]
+
+    def user():
+        for disk in disks:
+            sys_swapon(swap, disk)
+        sys_swapoff(swap, disks[0])
+        m.check(sys_swapon(swap, disks[1]) == EBUSY, "a device is swapped to once")
+
+    m.spawn(user)
+    m.join()
+    for disk in disks:
+        vrele(disk)
+
+
+@scenario(
+    cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:swapoff_tried_again_takes_twice:0:"
+)
+def swapoff_tried_again_takes_twice(m):
+    """A device could not be given up, is given up once more, and the swap that is left is smaller than it is.
+
+    `swapoff_one` takes the blocks of the device off the size of all swap (vm_swap_max) before it reads back
+    what is there.  If some of that cannot be read the device stays, and may be tried again: its blocks are
+    taken off again.
+    Repair `swapoff-takes-off-what-it-closes`: take them off when the device is closed.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disks = [getnewvnode(vm, f"disk{n}") for n in range(2)]
+
+    def user():
+        for disk in disks:
+            sys_swapon(swap, disk)
+        swap.swdevt[0].stuck = 1
+        m.check(sys_swapoff(swap, disks[0]) == EINTR, "a device stays while something is there")
+        swap.swdevt[0].stuck = 0
+        m.check(not sys_swapoff(swap, disks[0]), "a device that is swapped to can be given up")
+        m.check(swap.vm_swap_max == swap.swdevt[1].sw_nblks, "all swap is that of the devices that there are")
+
+    m.spawn(user)
+    m.join()
+    for disk in disks:
+        vrele(disk)
+
+
+@scenario(cpus=2, tags={"swap", "finding"}, fixed=True, schedule="v1:swapoff_counts_beside_others:0:1.4>2")
+def swapoff_counts_beside_others(m):
+    """A device is given up while a page leaves another one, and there is more swap free than there is.
+
+    The swap pager counts free blocks with vm_token.  `swapoff_one` takes those of its device off with
+    swap_mtx alone, which the pager does not have: one of the two is lost.  The bitmap of the blocks is not
+    protected from it any better.
+    Repair `swapoff-takes-the-token`: take the token as well.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disks = [getnewvnode(vm, f"disk{n}") for n in range(2)]
+    for disk in disks:
+        sys_swapon(swap, disk)
+    left = swap.swdevt[1]
+    swapacctspace(swap, left, -1)
+    m.spawn(sys_swapoff, swap, disks[0], name="administrator")
+    m.spawn(swapacctspace, swap, left, 1, name="pager")
+    m.join()
+
+    def user():
+        m.check(swap.vm_swap_size.load() == left.free, "free swap is that of the devices that there are")
+
+    m.spawn(user)
+    m.join()
+    for disk in disks:
+        vrele(disk)

@@ -1,0 +1,145 @@
+"""Repairs of what is known of a map's entries (sys/vm/vm_map.c): what they hold, and where there is room."""
+
+from __future__ import annotations
+
+from vmsmp.patches.patch import Edit, Repair
+
+_MODULE = "vmsmp.vm.vm_map"
+
+REPAIRS = (
+    Repair(
+        "count-counts-an-object-once",
+        f"{_MODULE}.counters:vmspace_anonymous_count",
+        'count += obj.hint("resident_page_count")',
+        """
+        if obj not in seen:
+            seen.append(obj)
+            count += obj.hint("resident_page_count")
+        """,
+        "the pages of an object are added at the first of its entries",
+        also=(
+            Edit(
+                f"{_MODULE}.counters:vmspace_anonymous_count",
+                "count = 0",
+                """
+                count = 0
+                seen: list[VmObject] = []
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "count-looks-behind",
+        f"{_MODULE}.counters:vmspace_anonymous_count",
+        'if obj is not None and obj.hint("type") in ANONYMOUS:',
+        """
+        behind = entry.ba.hint("backing_ba") if obj is not None else None
+        while behind is not None:
+            if behind.hint("object").hint("type") in ANONYMOUS:
+                count += behind.hint("object").hint("resident_page_count")
+            behind = behind.hint("backing_ba")
+        if obj is not None and obj.hint("type") in ANONYMOUS:
+        """,
+        "the pages of the objects behind the first one are added, too",
+    ),
+    Repair(
+        "search-begins-anew",
+        f"{_MODULE}.find:vm_map_find",
+        "if found is None:",
+        """
+        if found is None and address > map.min_addr:
+            found = vm_map_findspace(
+                map, map.min_addr, length, align, MAP_32BIT if what.cow & COWF_32BIT else 0
+            )
+        if found is None:
+        """,
+        "a search that finds no room behind an address begins once more with the map",
+    ),
+    Repair(
+        "joined-parts-have-the-lower-one-s-room",
+        f"{_MODULE}.clip:vm_map_simplify_entry",
+        "vm_map_backing_adjust_start(entry, prev.ba.start)",
+        """
+        vm_map_backing_adjust_start(entry, prev.ba.start)
+        entry.aux = prev.aux
+        """,
+        "an entry that begins lower has the room below what it was joined with",
+    ),
+    Repair(
+        "fork-copies-what-others-share",
+        f"{_MODULE}.fork:vm_map_copy_entry",
+        "if src.wired_count:",
+        """
+        source = src.ba.object
+        alone = bool(src.eflags & MAP_ENTRY_NEEDS_COPY or src.wired_count or src.ba.backing_ba)
+        mine = (src_map.pmap, dst_map.pmap)
+        mappings = () if alone or source is None else source.peek("backing_list")
+        if any(ba.peek("pmap") not in mine for ba in mappings):
+            from vmsmp.vm.vm_fault.page import vm_fault_object_page
+            from vmsmp.vm.vm_map.flags import VM_PROT_READ
+            from vmsmp.vm.vm_object.deallocate import vm_object_deallocate
+            from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+            from vmsmp.vm.vm_page.alloc import vm_page_grab
+            from vmsmp.vm.vm_page.flags import PAGE_SIZE, VM_ALLOC_NORMAL, VM_ALLOC_RETRY
+            from vmsmp.vm.vm_page.activity import vm_page_activate
+            from vmsmp.vm.vm_page.busy import vm_page_wakeup
+            from vmsmp.vm.vm_page.holding import vm_page_unhold
+            from vmsmp.vm.vm_page.validity import vm_page_copy
+
+            head = dst.ba
+            vm_map_backing_detach(dst, head)
+            head.object = None
+            vm_object_deallocate(source)
+            vm_map_entry_allocate_object(dst)
+            vm_object_hold(source)
+            for offset in range(0, src.ba.end - src.ba.start, PAGE_SIZE):
+                found, _ = vm_fault_object_page(source, src.ba.offset + offset, VM_PROT_READ, 0, False)
+                if found.page is not None:
+                    copy = vm_page_grab(dst.ba.object, offset // PAGE_SIZE, VM_ALLOC_NORMAL | VM_ALLOC_RETRY)
+                    vm_page_copy(found.page, copy)
+                    vm_page_activate(copy)
+                    vm_page_wakeup(copy)
+                    vm_page_unhold(found.page)
+            vm_object_drop(source)
+            return
+        if src.wired_count:
+        """,
+        "what others have mapped and may write to is copied at once",
+    ),
+    Repair(
+        "munlock-passes-over",
+        f"{_MODULE}.wiring:_user_unwire",
+        """
+        if not entry.eflags & MAP_ENTRY_USER_WIRED:
+            return KERN_INVALID_ARGUMENT
+        if entry.wired_count == 0:
+        """,
+        "if entry.eflags & MAP_ENTRY_USER_WIRED and entry.wired_count == 0:",
+        "what is not locked is passed over",
+        also=(
+            Edit(
+                f"{_MODULE}.wiring:_user_unwire",
+                """
+                entry.eflags &= ~MAP_ENTRY_USER_WIRED
+                entry.wired_count -= 1
+                if entry.wired_count == 0:
+                    vm_fault_unwire(map, entry)
+                """,
+                """
+                if entry.eflags & MAP_ENTRY_USER_WIRED:
+                    entry.eflags &= ~MAP_ENTRY_USER_WIRED
+                    entry.wired_count -= 1
+                    if entry.wired_count == 0:
+                        vm_fault_unwire(map, entry)
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "count-has-no-more-than-is-mapped",
+        f"{_MODULE}.counters:vmspace_swap_count",
+        'count += blocks * SWAP_META_PAGES * pages // obj.hint("size") + 1',
+        'count += min(blocks * SWAP_META_PAGES * pages // obj.hint("size"), pages) + 1',
+        "an entry has no more pages of swap than it has pages",
+    ),
+)

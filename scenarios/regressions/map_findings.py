@@ -4,6 +4,7 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import give_back, run_in
 from vmsmp.scenarios.vm_map._ranges import (
     ANON,
+    anon_apart,
     at,
     map_at,
     map_somewhere,

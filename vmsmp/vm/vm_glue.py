@@ -8,7 +8,7 @@ Locks: a process' token for its flags.  `scheduler_notify` has none.
 Deviations:
   * processes are let in in the order of a list, whatever their priorities; each has slept for long enough to
     be swapped out.
-  * the swapper ends when it is told to.
+  * the swapper can be stopped.
 """
 
 from __future__ import annotations

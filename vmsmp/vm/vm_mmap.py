@@ -2,8 +2,8 @@
 
 Models: vm_mmap, sys_munmap, sys_minherit, sys_mincore, sys_mlock, sys_munlock, sys_mlockall and
 sys_munlockall of sys/vm/vm_mmap.c.
-What one call does is several sections of the map's lock.  Only the map's token joins them, and that is lost
-wherever a section has to wait, so others may come in between.
+One call is several sections of the map's lock.  Only the map's token holds them together, and that is lost
+wherever a section has to wait, so other CPUs may come in between.
 Locks: the map's token, and inside it the map's lock, shared to ask and exclusively to change.  Waiting for a
 transition unlocks the map.
 Deviations:

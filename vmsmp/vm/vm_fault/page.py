@@ -151,7 +151,7 @@ class _PageFault:
         return result
 
     def _device(self, pindex: int) -> int:
-        """Hold the page of memory that a device's function shows at the address, whatever its use."""
+        """Hold the page of memory that a device's function gives for the address, whatever its use."""
         fs = self.fs
         entry = fs.entry
         fake = fake_of_fault(self._vm, pindex)

@@ -9,10 +9,10 @@ uses a page that is free, or has another owner.
 Locks: the list and a handle's object are protected by dev_pager_mtx, which is held during a wait for the
 object's token; an object's fictitious pages by its token.
 Deviations:
-  * a device that was allocated by its handle alone has no pages.
-  * no device manages pages of its own (OBJT_MGTDEVICE), so none is taken back by one.
-  * the driver says its frame by number, and fails with -1; the kernel makes an address of that before it
-    asserts that it is not -1, so that the assertion always holds, and is left out.
+  * an object that is allocated without functions (`ops`) has no pages.
+  * no device manages pages of its own (OBJT_MGTDEVICE), so none takes pages back.
+  * the driver returns a frame number, or -1 for an error; the kernel makes an address of that before it
+    asserts that it is not -1, so the assertion always holds, and is left out.
 """
 
 from __future__ import annotations
@@ -194,9 +194,9 @@ def old_dev_pager_dtor(vm: VmSystem, dev: Cdev | None) -> None:
 def old_dev_pager_fault(obj: VmObject, offset: int, prot: int, page: VmPage) -> int:
     """Replace the page that a fault has allocated by a fictitious one of the device's memory.
 
-    A page that is fictitious already says where the memory is by now, and is valid again.  A device that
-    fails is not heard.
-    Locks: the page hard-busied, which the new one is in the end, and the object's token, which is lost.
+    If the page is fictitious already, its frame is updated, and it becomes valid again.  A device's failure
+    is not noticed.
+    Locks: the page hard-busied, as the new one is on return, and the object's token, which is lost.
     Sleeps: in the driver, and for memory.
     """
     vm: VmSystem = obj.vm

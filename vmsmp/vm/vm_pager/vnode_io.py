@@ -146,8 +146,8 @@ def vnode_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
 def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) -> list[int]:
     """Write pages out; return what became of each: VM_PAGER_BAD for those behind the end of the file.
 
-    What could not be written is as dirty as before, to be tried again.  An index is asked whether it is
-    negative, as those of meta-data once were, and for that taken for a number of 32 bits.
+    What could not be written stays dirty, to be tried again.  An index is tested for being negative, as those
+    of meta-data once were, and is taken for a number of 32 bits for that.
     Locks: the pages soft-busied, the vnode locked.  Sleeps: for the file system.
     """
     vp: Vnode | None = obj.hint("handle")

@@ -86,8 +86,8 @@ REPAIRS = (
     Repair(
         "activity-has-a-maximum",
         "vmsmp.vm.vm_pageout.scan:_activate_used",
-        'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + 1 & 0xFF)',
-        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + 1, ACT_MAX))',
+        'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)',
+        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))',
         "the activity of a page that was used keeps within its limit",
     ),
     Repair(

@@ -124,6 +124,11 @@ def end_of_file(vp):
 BASE = 0x10000
 
 
+def repaired(m, name):
+    """Whether the finding with that repair is repaired in this run; what is right may depend on it."""
+    return name in m.options.repairs
+
+
 def at(page):
     """The address of a page of an address space."""
     return BASE + page * PAGE_SIZE

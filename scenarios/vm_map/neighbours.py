@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import give_back, repaired
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_map._ranges import ANON, at, map_at, new_map, over, unmap_all
 from vmsmp.vm.vm_map import (
@@ -180,7 +180,7 @@ class Part:
         code = KERN_SUCCESS
         if not all(pages):
             code = KERN_INVALID_ADDRESS
-        elif not locked and not all(page.locked for page in pages):
+        elif not (locked or all(page.locked for page in pages) or repaired(self.m, "munlock-passes-over")):
             code = KERN_INVALID_ARGUMENT
         self.expect(over(vm_map_user_wiring, self.map, first, count, not locked), code)
         if code == KERN_SUCCESS:

@@ -70,7 +70,7 @@ def test_no_two_mutants_have_one_id():
 @pytest.mark.ci
 @pytest.mark.parametrize("mutant", MUTANTS, ids=IDS)
 def test_a_mutant_can_be_planted_on_the_repaired_model(mutant):
-    fitting = (REPAIR_BY_NAME[name] for name in fitting_repairs([mutant.ident]))
+    fitting = [REPAIR_BY_NAME[name] for name in sorted(fitting_repairs([mutant.ident]))]
     with plant((*fitting, mutant)):
         assert code_of(mutant.function).co_filename.startswith("<mutant of ")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from vmsmp.patches.dispatch import in_place
@@ -34,9 +36,13 @@ def test_no_two_repairs_have_one_name():
     assert sorted(set(NAMES)) == sorted(NAMES)
 
 
-def test_all_repairs_can_be_planted_together():
+@pytest.mark.parametrize("shuffled", [False, 1, 2, 3])
+def test_all_repairs_can_be_planted_together_in_any_order(shuffled):
+    repairs = [*REPAIRS]
+    if shuffled:
+        random.Random(shuffled).shuffle(repairs)
     before = codes()
-    with plant(REPAIRS):
+    with plant(repairs):
         assert set() == set(before) & set(codes())
 
 

@@ -31,18 +31,8 @@ REPAIRS = (
     Repair(
         "polite-reader-sees-cancel",
         f"{_PACKAGE}.shared:_let_writers_go_first",
-        """
-        error = lk_sleep(lkp, flags, shared_admitted)
-        if error:
-            return error
-        count = lkp.lk_count.load()
-        """,
-        """
-        error = 0 if canceled(count, flags) else lk_sleep(lkp, flags, shared_admitted)
-        if error:
-            return error
-        count = lkp.lk_count.load()
-        """,
+        "error = lk_sleep(lkp, flags, shared_admitted)",
+        "error = 0 if canceled(count, flags) else lk_sleep(lkp, flags, shared_admitted)",
         "a reader that lets the writers go first looks at CANCEL again before it sleeps",
     ),
     Repair(

@@ -182,7 +182,7 @@ def polite_reader_misses_cancel(m):
 
 @scenario(
     cpus=3,
-    tags={"lockmgr", "sleepfail", "finding"},
+    tags={"lockmgr", "sleepfail", "finding", "clock"},
     locks="exact",
     fixed=True,
     schedule="v1:polite_reader_sleeps_and_has_it+exact:0:",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Repair
+from vmsmp.patches.patch import Edit, Repair
 
 _PACKAGE = "vmsmp.sync.lockmgr"
 
@@ -45,5 +45,16 @@ REPAIRS = (
         count = lkp.lk_count.load()
         """,
         "a reader that lets the writers go first fails after the sleep, if it is to",
+        also=(
+            Edit(
+                f"{_PACKAGE}.atomic:AtomicLockmgr._wait_uncounted",
+                "if not self._yields(cpu) and self._can_shared(cpu):",
+                """
+                if flags & LK_SLEEPFAIL:
+                    return ENOLCK
+                if not self._yields(cpu) and self._can_shared(cpu):
+                """,
+            ),
+        ),
     ),
 )

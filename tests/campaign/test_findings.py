@@ -122,7 +122,7 @@ def test_a_regression_and_the_list_show_the_same_line(regression):
 
 @pytest.mark.ci
 @pytest.mark.parametrize("locks", ["exact", "atomic"])
-@pytest.mark.parametrize("schedules", [8, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("schedules", [6, pytest.param(500, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=by_name)
 def test_a_regression_is_clean_with_all_repairs_and_sleeps_that_end_at_any_moment(
     regression, schedules, locks

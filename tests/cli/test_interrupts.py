@@ -81,7 +81,7 @@ def test_ctrl_c_while_modules_are_loaded_ends_with_130(interrupted, seconds):
     assert (130, "") == interrupted(["doctor"], seconds)[:2]
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.ci)])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.ci)])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in ("run", "stress") else pytest.mark.ci) for name in LONG]
 )

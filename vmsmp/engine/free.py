@@ -492,6 +492,6 @@ class FreeExecution(Engine[Cpu]):
 
     def close(self) -> None:
         """Let go of the machine, which leads back here."""
-        del self.machine, self._cpus[:]
+        del self.machine
         self._timing.starting.clear()
-        self._tls = threading.local()
+        self._cpus, self._tls = [], threading.local()

@@ -36,8 +36,11 @@ from vmsmp.vm.vm_object import (
     OBJ_DEAD,
     OBJ_MIGHTBEDIRTY,
     OBJ_WRITEABLE,
+    OBJPC_SYNC,
+    vm_object_deallocate,
     vm_object_drop,
     vm_object_hold,
+    vm_object_page_clean,
     vm_object_reference_quick,
     vm_object_set_writeable_dirty,
 )
@@ -62,7 +65,7 @@ from vmsmp.vm.vm_page import (
 )
 from vmsmp.vm.vm_pageout import vm_pageout_free_hold
 from vmsmp.vm.vm_pager import vnode_pager_alloc
-from vmsmp.vm.vnode import getnewvnode, vn_lock, vput
+from vmsmp.vm.vnode import getnewvnode, vn_lock, vn_unlock, vput
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
 
@@ -118,6 +121,19 @@ def end_of_file(vp):
     vn_lock(vp)
     vclean_vxlocked(vp)
     vput(vp)
+
+
+def forget_file(vp, obj):
+    """Drop the reference to the file's object, and reclaim the vnode."""
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+def sync(vp, obj, flags=OBJPC_SYNC, part=(0, 0)):
+    """Write the dirty pages of a file, or of a part of it, out with the vnode locked, as fsync does."""
+    vn_lock(vp)
+    vm_object_page_clean(obj, *part, flags)
+    vn_unlock(vp)
 
 
 #: The address where address spaces begin: at a table's first entries, so that ranges are short.

@@ -9,6 +9,7 @@ from vmsmp.scenarios._kit import (
     idle_pages,
     is_dirty,
     no_stale_holds,
+    sync,
     write_fault,
 )
 from vmsmp.vm.vm_object import (
@@ -16,7 +17,6 @@ from vmsmp.vm.vm_object import (
     OBJPC_SYNC,
     vm_object_allocate,
     vm_object_deallocate,
-    vm_object_page_clean,
     vm_object_reference_quick,
 )
 from vmsmp.vm.vm_page import (
@@ -41,12 +41,6 @@ def _dirty(page):
     vm_page_busy_wait(page, True)
     vm_page_dirty(page)
     vm_page_wakeup(page)
-
-
-def _sync(vp, obj, start, end, flags):
-    vn_lock(vp)
-    vm_object_page_clean(obj, start, end, flags)
-    vn_unlock(vp)
 
 
 @scenario(
@@ -132,7 +126,7 @@ def sync_of_a_range_writes_nothing(m):
     first, second = idle_pages(vm, obj, range(2))
     _dirty(first)
     _dirty(second)
-    _sync(vp, obj, 0, 1, OBJPC_SYNC)
+    sync(vp, obj, part=(0, 1))
     m.check(not first.peek("dirty"), "a range that was synced is clean")
     vm_object_deallocate(obj)
     end_of_file(vp)
@@ -168,7 +162,7 @@ def store_during_a_sync_is_forgotten(m):
             stored.store(transfers)
             space.remove()
 
-    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC | OBJPC_NOSYNC, name="syncer")
+    m.spawn(sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC, name="syncer")
     m.spawn(process)
     m.join()
     if not is_dirty(page):
@@ -195,7 +189,7 @@ def sync_unflags_a_mapping(m):
     (page,) = idle_pages(vm, obj, [0])
     space = Space(vm, obj, 1)
     write_fault(space, page)
-    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC, name="syncer")
+    m.spawn(sync, vp, obj, name="syncer")
     m.spawn(bypass_write, space, obj, page, name="process")
     m.join()
 
@@ -266,7 +260,7 @@ def invalidation_stops_a_sync(m):
         vm_page_set_invalid(second, 0, PAGE_SIZE)
         vm_page_wakeup(second)
 
-    m.spawn(_sync, vp, obj, 0, 0, OBJPC_SYNC, name="syncer")
+    m.spawn(sync, vp, obj, name="syncer")
     m.spawn(buffer, name="buffer")
     m.join()
     vm_object_deallocate(obj)
@@ -357,7 +351,7 @@ def sync_of_a_partly_valid_page(m):
         vm_page_set_invalid(page, 0, DEV_BSIZE)
         vm_page_wakeup(page)
         m.check(space.store(0, "two"), "it stays mapped")
-        _sync(vp, obj, 0, 0, OBJPC_SYNC)
+        sync(vp, obj)
 
     m.spawn(both, name="process")
     m.join()

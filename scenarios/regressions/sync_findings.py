@@ -1,24 +1,14 @@
 """Findings where files are synced: the model does what vm_object.c, vm_pageout.c and vnode_pager.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import busied, end_of_file, file_object, idle_pages
+from vmsmp.scenarios._kit import busied, file_object, forget_file, idle_pages, sync
 from vmsmp.scenarios.vm_map.files import write_to
 from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
     OBJPC_NOSYNC,
-    OBJPC_SYNC,
-    vm_object_deallocate,
-    vm_object_page_clean,
 )
 from vmsmp.vm.vm_page import PG_NOSYNC, vm_page_dirty, vm_page_flag_set, vm_page_set_validdirty
-from vmsmp.vm.vnode import VOBJDIRTY, vn_lock, vn_unlock
-
-
-def sync(vp, obj, flags=OBJPC_SYNC):
-    """Write the file's dirty pages out, as fsync does."""
-    vn_lock(vp)
-    vm_object_page_clean(obj, 0, 0, flags)
-    vn_unlock(vp)
+from vmsmp.vm.vnode import VOBJDIRTY
 
 
 @scenario(
@@ -50,8 +40,7 @@ def failed_sync_is_not_tried_again(m):
 
     m.spawn(user)
     m.join()
-    vm_object_deallocate(obj)
-    end_of_file(vp)
+    forget_file(vp, obj)
 
 
 @scenario(
@@ -79,8 +68,7 @@ def end_of_a_huge_file_is_thrown_away(m):
 
     m.spawn(user)
     m.join()
-    vm_object_deallocate(obj)
-    end_of_file(vp)
+    forget_file(vp, obj)
 
 
 @scenario(
@@ -110,8 +98,7 @@ def sync_writes_what_it_is_to_leave(m):
 
     m.spawn(syncer)
     m.join()
-    vm_object_deallocate(obj)
-    end_of_file(vp)
+    forget_file(vp, obj)
 
 
 @scenario(
@@ -143,5 +130,4 @@ def syncer_forgets_a_file(m):
 
     m.spawn(syncer)
     m.join()
-    vm_object_deallocate(obj)
-    end_of_file(vp)
+    forget_file(vp, obj)

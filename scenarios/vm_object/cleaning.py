@@ -7,10 +7,12 @@ from vmsmp.scenarios._kit import (
     busied,
     end_of_file,
     file_object,
+    forget_file,
     idle_pages,
     is_dirty,
     mappings,
     queue_of,
+    sync,
     write_fault,
 )
 from vmsmp.vm.vm_object import (
@@ -53,24 +55,11 @@ from vmsmp.vm.vm_pageout import vm_pageout_flush
 from vmsmp.vm.vnode import VOBJDIRTY, vn_lock, vn_unlock
 
 
-def _sync(vp, obj, flags=OBJPC_SYNC):
-    """Clean the whole object with the vnode locked, as fsync does."""
-    vn_lock(vp)
-    vm_object_page_clean(obj, 0, 0, flags)
-    vn_unlock(vp)
-
-
 def _dirty(page):
     """Write to the page as a system call does: hard-busied."""
     vm_page_busy_wait(page, True)
     vm_page_dirty(page)
     vm_page_wakeup(page)
-
-
-def _forget(vp, obj):
-    """Drop the file's reference, and reclaim it."""
-    vm_object_deallocate(obj)
-    end_of_file(vp)
 
 
 @scenario(cpus=3, tags={"object", "clean", "vnode"})
@@ -85,7 +74,7 @@ def sync_against_writers(m):
     over = m.atomic(False, name="over")
 
     def syncer():
-        _sync(vp, obj)
+        sync(vp, obj)
         over.store(True)
 
     def writer(late):
@@ -101,9 +90,9 @@ def sync_against_writers(m):
     for n in range(m.ncpus - 1):
         m.spawn(writer, n % 2 == 0)
     m.join()
-    _sync(vp, obj)
+    sync(vp, obj)
     m.check(not any(is_dirty(page) for page in pages), "what was written before a sync is on disk after it")
-    _forget(vp, obj)
+    forget_file(vp, obj)
 
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "pmap"})
@@ -124,14 +113,14 @@ def sync_against_stores(m):
         if m.choose(2):
             space.remove(m.choose(2))
 
-    m.spawn(_sync, vp, obj)
+    m.spawn(sync, vp, obj)
     for _ in range(m.ncpus - 1):
         m.spawn(process)
     m.join()
-    _sync(vp, obj)
+    sync(vp, obj)
     m.check(not any(is_dirty(page) for page in pages), "what was written before a sync is on disk after it")
     space.end()
-    _forget(vp, obj)
+    forget_file(vp, obj)
 
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "busy"})
@@ -144,7 +133,7 @@ def sync_meets_busy_pages(m):
         _dirty(page)
 
     def syncer():
-        _sync(vp, obj)
+        sync(vp, obj)
         m.check(not any(is_dirty(page) for page in pages), "a sync leaves no page that was dirty before it")
 
     def owner():
@@ -165,7 +154,7 @@ def sync_meets_busy_pages(m):
     for n in range(m.ncpus - 1):
         m.spawn((owner, reader)[n % 2])
     m.join()
-    _forget(vp, obj)
+    forget_file(vp, obj)
 
 
 @scenario(cpus=2, tags={"object", "clean", "vnode"}, pages=None)
@@ -189,7 +178,7 @@ def sync_leaves_late_pages(m):
             vm_object_drop(obj)
 
     def syncer():
-        _sync(vp, obj)
+        sync(vp, obj)
         for page in late:
             m.check(bool(page.peek("dirty")), "a sync writes what was there when it began")
 
@@ -197,8 +186,8 @@ def sync_leaves_late_pages(m):
     for n in range(m.ncpus - 1):
         m.spawn(writer, 1 + 2 * n)
     m.join()
-    _sync(vp, obj)
-    _forget(vp, obj)
+    sync(vp, obj)
+    forget_file(vp, obj)
 
 
 @scenario(cpus=2, tags={"object", "clean", "vnode"})
@@ -214,14 +203,14 @@ def sync_leaves_pages_of_no_importance(m):
         for page in (plain, unimportant):
             _dirty(page)
 
-    m.spawn(_sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+    m.spawn(sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
     for _ in range(m.ncpus - 1):
         m.spawn(writer)
     m.join()
     m.check(bool(obj.peek("flags") & OBJ_MIGHTBEDIRTY), "an object with a dirty page is known to have one")
-    _sync(vp, obj)
+    sync(vp, obj)
     m.check(not is_dirty(plain) and not is_dirty(unimportant), "a sync by request writes everything")
-    _forget(vp, obj)
+    forget_file(vp, obj)
 
 
 @scenario(cpus=3, tags={"object", "clean", "vnode", "reference"})
@@ -321,8 +310,8 @@ def sync_alone(m):
         # all of it
         soil(2, 5, 63)
         vm_page_flag_set(pages[5], PG_NOSYNC)
-        sync = written(_sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
-        m.check(sync == [0, 2, 63], "who is of no importance is left")
+        synced = written(sync, vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        m.check(synced == [0, 2, 63], "who is of no importance is left")
         m.check(obj.peek("flags") & both == both and not marked(), "which the object knows")
         space.fault(pages[2], 2)
         space.fault(pages[3], 3)
@@ -334,7 +323,7 @@ def sync_alone(m):
         vm_page_wakeup(pages[64])
         busied(pages[1], vm_page_flag_set, PG_NEED_COMMIT)
         before = device.transfers
-        _sync(vp, obj)
+        sync(vp, obj)
         m.check(device.transfers - before == 3, "a page that is to be committed is written, too")
         busied(pages[1], vm_page_flag_clear, PG_NEED_COMMIT)
         m.check(not any(is_dirty(page) for page in pages.values()), "a sync by request writes everything")
@@ -345,13 +334,13 @@ def sync_alone(m):
         m.check(not obj.peek("flags") & both and not vp.peek("v_flag") & VOBJDIRTY, "all is clean")
         m.check(marked() == [63, 64], "who is cached or not valid was not looked at")
         seen(0)
-        _sync(vp, obj)
+        sync(vp, obj)
         m.check(marked() == [0, 63, 64], "a file that is clean is left alone")
         soil(3)
-        _sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
         m.check(obj.peek("flags") & both == both, "a page of no importance may be dirty")
         vm_page_flag_clear(pages[5], PG_NOSYNC)
-        _sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
+        sync(vp, obj, OBJPC_SYNC | OBJPC_NOSYNC)
         m.check(not obj.peek("flags") & both, "where there is none all is clean")
         other = vm_object_allocate(vm, 1)
         _dirty(*idle_pages(vm, other, [0]))
@@ -373,7 +362,7 @@ def sync_alone(m):
         vm_page_wakeup(pages[0])
         space.end()
         soil(0, value=300)
-        _forget(vp, obj)
+        forget_file(vp, obj)
         m.check(len(vm.console) == 1 and "wired" in vm.console[0], "only a wired page on a queue is told of")
         m.check([vp.contents[n][0] for n in (0, 1, 2, 63)] == [300, 201, 202, 263], "the end writes")
         m.check({queue_of(pages[n]) for n in indexes[1:]} == {"free"}, "its pages are free")

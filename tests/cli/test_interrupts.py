@@ -146,6 +146,21 @@ def test_once_the_verdict_stands_ctrl_c_leaves_with_it():
     assert 3 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def test_ctrl_c_within_an_exec_leaves_the_exit_code(environment):
+    program = """
+import sys, vmsmp.cli, vmsmp.cli.command_line as line
+
+def interrupted(argv, interrupts):
+    interrupts.begin()
+    exec("raise KeyboardInterrupt")
+
+line._obey = interrupted
+sys.exit(vmsmp.cli.main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
+    assert (4, "vmsmp: interrupted\n") == (ended.returncode, ended.stderr)
+
+
 # -- what else ends a process ---------------------------------------------------------------------
 
 

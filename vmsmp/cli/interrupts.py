@@ -39,6 +39,7 @@ class Interrupts:
             os._exit(code)
 
         self._set(leave)
+        exec("")  # CPython 3.13 ends with the signal if the last `exec` of a text was interrupted
 
     def begin(self) -> None:
         """From here on Ctrl-C interrupts a command."""

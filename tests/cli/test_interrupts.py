@@ -157,7 +157,8 @@ def interrupted(argv, interrupts):
 line._obey = interrupted
 sys.exit(vmsmp.cli.main())
 """
-    ended = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
+    words = [sys.executable, "-c", program]
+    ended = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     assert (4, "vmsmp: interrupted\n") == (ended.returncode, ended.stderr)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from vmsmp.engine.flag import Flag
+
 #: Seconds between two rings of an alarm: a job may begin something new as it rings.
 AGAIN_S: Final = 0.2
 
@@ -37,7 +39,7 @@ class Deadline:
         if self.seconds is None:
             yield
             return
-        done = threading.Event()
+        done = Flag()
         wait = max(0.0, self.seconds + grace)
 
         def rings() -> None:

@@ -39,7 +39,8 @@ class Interrupts:
             os._exit(code)
 
         self._set(leave)
-        exec("")  # CPython 3.13 ends with the signal if the last `exec` of a text was interrupted
+        # CPython 3.13 ends with the signal if the last text that was executed was interrupted
+        exec("")  # noqa: S102 - so it is not
 
     def begin(self) -> None:
         """From here on Ctrl-C interrupts a command."""

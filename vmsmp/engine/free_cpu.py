@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from vmsmp.engine.cpu import Cpu
+from vmsmp.engine.flag import Flag
 from vmsmp.engine.protocol import Home
 from vmsmp.engine.workers import Worker
 
@@ -39,7 +40,7 @@ class FreeCpu(Cpu):
         #: What it sleeps on in the host until it is made ready.
         self.permit = threading.Lock()
         self.permit.acquire()
-        self.ended = threading.Event()
+        self.ended = Flag()
 
     def end(self) -> None:
         """It runs no more, unless an interrupt comes."""

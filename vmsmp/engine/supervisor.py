@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from vmsmp.engine.flag import Flag
 from vmsmp.engine.free_cpu import FreeCpu
 from vmsmp.engine.hang import has_leave, seconds_of
 from vmsmp.engine.machine import Machine
@@ -73,7 +74,7 @@ class Rendezvous:
         self.called = False
         #: How many have been held.
         self.held = 0
-        self._over = threading.Event()
+        self._over = Flag()
         #: Held by who called it: the supervisor, or a CPU.
         self._turn = threading.Lock()
         #: The CPU that called it, if one did, and goes on alone.

@@ -20,6 +20,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, Protocol, Self
 
+from vmsmp.engine.flag import Flag
 from vmsmp.engine.hang import HANG_S, LOOK_S, seconds_of, sleeps, tool_attached
 from vmsmp.engine.watch import WATCH
 from vmsmp.errors import Halt, HostHang, UsageError, quoted
@@ -147,8 +148,11 @@ class Worker:
         self.thread = _CpuThread(pool, name, partial(context.run, self._loop, pool.core))
         try:
             self.thread.start()
-        except BaseException:
+        except RuntimeError:  # the host has no more threads
             _drop_baton(self.baton)
+            raise
+        except BaseException:  # Ctrl-C: the thread may have begun, and is sent home
+            give(self.baton, 1)
             raise
 
     def _loop(self, core: int | None) -> None:
@@ -206,7 +210,7 @@ class WorkerPool:
         self.engine: Driver | None = None
         self.watch = WATCH.get()
         self._context = copy_context()
-        self._finished: threading.Event | None = None
+        self._finished: Flag | None = None
 
     def worker(self, index: int) -> Worker:
         """The thread of CPU `index`, made on first use."""
@@ -221,7 +225,7 @@ class WorkerPool:
         KeyboardInterrupt goes on to the caller.
         Raises: HostHang if a CPU waits in the host for what cannot come.
         """
-        finished = self._finished = threading.Event()
+        finished = self._finished = Flag()
         violation: list[BaseException] = []
 
         def driven() -> None:
@@ -246,7 +250,7 @@ class WorkerPool:
         if violation:
             raise violation[0]
 
-    def _look(self, finished: threading.Event) -> None:
+    def _look(self, finished: Flag) -> None:
         """Raise `HostHang` if the run under way hangs; threads that do not unwind are left behind."""
         if self.engine is None or not self.hang_s or tool_attached():
             return
@@ -255,7 +259,7 @@ class WorkerPool:
             self._end(finished, PATIENCE_S)
             raise HostHang(hang.violation.message, hang)
 
-    def _end(self, finished: threading.Event, patience: float) -> None:
+    def _end(self, finished: Flag, patience: float) -> None:
         """Wait for the end of a job that has been told to end; a CPU that computes on is shaken.
 
         What goes on all the same is left behind, and so is soon what sleeps in the host.  Where many

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import pytest_timeout  # type: ignore[import-untyped]  # it has no stubs
 
+from vmsmp.engine.flag import Flag
 from vmsmp.engine.watch import WATCH, Watch
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Watchdog:
         self.item = item
         self.settings = settings
         self.again = again
-        self.over = threading.Event()
+        self.over = Flag()
         self.tested = threading.current_thread()
         self.watch = Watch()
         WATCH.set(self.watch)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from vmsmp.campaign.measure.figure import Figure
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.runner import Runner
 from vmsmp.engine import trace
-from vmsmp.engine.workers import Worker, WorkerPool, current_core, give, take
+from vmsmp.engine.flag import Flag
+from vmsmp.engine.workers import PATIENCE_S, Worker, WorkerPool, current_core, give, take
 from vmsmp.library import find_scenario
 from vmsmp.machine import Machine
 from vmsmp.sched.names import make_scheduler
@@ -31,7 +31,7 @@ def bare_steps(pool: WorkerPool, steps: int = 20_000) -> float:
     """Steps a second of the bare loop: what no engine of this kind can beat."""
     workers = [pool.worker(n) for n in range(1, CPUS + 1)]
     draw = random.Random(1).random
-    finished = threading.Event()
+    finished = Flag()
     log: list[int] = []
 
     def body(me: Worker, others: list[Worker]) -> None:
@@ -55,7 +55,7 @@ def bare_steps(pool: WorkerPool, steps: int = 20_000) -> float:
     try:
         finished.wait()
     except KeyboardInterrupt:
-        pool.abandoned = True  # the loop comes to its end alone
+        pool.abandoned = not finished.wait(PATIENCE_S)  # the loop comes to its end alone
         raise
     return len(log) / (time.perf_counter() - start)
 

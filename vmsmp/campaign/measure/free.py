@@ -63,6 +63,8 @@ def free_figures(seconds: float, locks: str = "exact", rounds: int = 3) -> list[
     one = statistics.median(cases[0].rates)
     medians = [(case, statistics.median(case.rates)) for case in cases]
     return [
-        Figure(f"free, {locks}, {case.name}", rate, "grants/s", rate / one, case.goal, case.note)
+        Figure(
+            f"free, {locks}, {case.name}", rate, "grants/s", rate / one if one else 0.0, case.goal, case.note
+        )
         for case, rate in medians
     ]

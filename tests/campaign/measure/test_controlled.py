@@ -6,13 +6,18 @@ import math
 
 import pytest
 
-from vmsmp.campaign.measure.controlled import bare_steps, controlled_figures
+from vmsmp.campaign.measure.controlled import bare_steps, controlled_figures, controlled_steps, on_cells
 from vmsmp.engine.workers import WorkerPool, current_core
 
 
 @pytest.fixture(scope="module")
 def controlled():
     return controlled_figures(0.2, rounds=1)
+
+
+def test_a_host_without_time_measures_one_execution():
+    with WorkerPool() as pool:
+        assert controlled_steps(pool, on_cells, "rr", check=False, locks="atomic", seconds=0.0) > 0
 
 
 def test_the_bound_comes_first_and_has_no_ratio(controlled):

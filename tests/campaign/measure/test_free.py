@@ -14,6 +14,10 @@ def free():
     return free_figures(0.1, rounds=1)
 
 
+def test_a_host_without_time_is_given_more():
+    assert free_figures(0.0, rounds=1, shortest=0.001)[0].ratio
+
+
 def test_goals_are_ratios(free):
     assert [] == [f.name for f in free if f.goal is not None and not 0 < f.goal < 10]
 

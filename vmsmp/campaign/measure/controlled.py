@@ -104,7 +104,7 @@ def controlled_steps(
 
     def loop() -> None:
         nonlocal steps
-        while time.perf_counter() - start < seconds:
+        while not steps or time.perf_counter() - start < seconds:
             scheduler.begin()
             machine = runner.run(scheduler, 1)
             steps += trace.count_steps(runner.engine.execution.log)

@@ -162,6 +162,27 @@ sys.exit(vmsmp.cli.main())
     assert (4, "vmsmp: interrupted\n") == (ended.returncode, ended.stderr)
 
 
+def test_ctrl_c_that_python_drops_comes_again(environment):
+    program = """
+import signal, sys, time, vmsmp.cli, vmsmp.cli.command_line as line
+
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def interrupted(argv, interrupts):
+    interrupts.begin()
+    Last()
+    time.sleep(60)
+
+line._obey = interrupted
+sys.exit(vmsmp.cli.main())
+"""
+    words = [sys.executable, "-c", program]
+    ended = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False, timeout=50)
+    assert (4, "vmsmp: interrupted\n") == (ended.returncode, ended.stderr)
+
+
 # -- what else ends a process ---------------------------------------------------------------------
 
 

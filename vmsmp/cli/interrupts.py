@@ -3,19 +3,26 @@
 While the command's modules are loaded nothing runs yet, and Ctrl-C ends the process at once.  Then it is an
 exception, and the command keeps what it has.  Once the verdict stands Ctrl-C ends the process at once again,
 with the verdict's code.  Where Ctrl-C is ignored from the start, as in a job in the background, it stays so.
+
+Python drops what is raised within a destructor or a weak reference's callback: an interrupt that comes there
+comes again a moment later.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from vmsmp.cli import NOTHING_RAN
+
+#: Seconds after which an interrupt that Python has dropped comes again.
+AGAIN_S: Final = 0.01
 
 
 class Interrupts:
@@ -24,6 +31,7 @@ class Interrupts:
     def __init__(self, *, for_good: bool) -> None:
         self._for_good = for_good
         self._before: Any = None
+        self._dropped = sys.unraisablehook
 
     def __enter__(self) -> Self:
         before = signal.getsignal(signal.SIGINT)
@@ -45,10 +53,22 @@ class Interrupts:
     def begin(self) -> None:
         """From here on Ctrl-C interrupts a command."""
         self._set(signal.default_int_handler)
+        if self._before is not None:
+            sys.unraisablehook = self._come_again
+
+    def _come_again(self, dropped: Any) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            self._dropped(dropped)
+            return
+        main = threading.main_thread().ident or 0
+        again = threading.Timer(AGAIN_S, signal.pthread_kill, (main, signal.SIGINT))
+        again.daemon = True
+        again.start()
 
     def __exit__(self, *_: object) -> None:
         """Ctrl-C is what it was; `for_good`: ignored, as the interpreter takes handlers away at its end."""
         self._set(signal.SIG_IGN if self._for_good else self._before)
+        sys.unraisablehook = self._dropped
 
     def _set(self, handler: Any) -> None:
         if self._before is not None:

@@ -80,21 +80,21 @@ class Softclock:
         self.cpu = self.machine.engine.current  # the CPU that spawned it may not have stored it yet
         td = curthread(self.machine)
         self._inside = True
-        while self.queue:
-            left = _due(self.queue[0]) - self.machine.ticks
+        while queue := self.queue[:1]:  # at once: another CPU of the free engine may empty it
+            first = queue[0]
+            left = _due(first) - self.machine.ticks
             if left > 0:
                 lwkt_deschedule_self(td)
                 lwkt_switch(td, self.ident << ops.KIND_BITS | ops.RESUME, left)
                 lwkt_schedule(td)
             else:
-                self._call_first()
+                self._call_first(first)
         self._inside = False
 
-    def _call_first(self) -> None:
-        for first in self.queue[:1]:
-            callout: Callout | None = first.step(self._take)
-            if callout is not None:
-                self._carry_out(callout)
+    def _call_first(self, first: Callout) -> None:
+        callout: Callout | None = first.step(self._take)
+        if callout is not None:
+            self._carry_out(callout)
 
     def _carry_out(self, callout: Callout) -> None:
         if callout.step(callout.begin):
@@ -130,4 +130,5 @@ class Softclock:
 
 def _due(callout: Callout) -> int:
     """When it is to be called."""
-    return callout.queued[0] if callout.queued is not None else 0
+    queued = callout.queued
+    return queued[0] if queued is not None else 0

@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
 from typing import Any, Final, NoReturn
 
-from vmsmp.engine import ops
+from vmsmp.engine import ops, scene
 from vmsmp.engine.clock import HZ, HostClock
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.free_cpu import RING, FreeCpu
@@ -172,11 +173,8 @@ class FreeExecution(Engine[Cpu]):
         return cpu
 
     def _launch(self, cpu: FreeCpu) -> None:
-        cpu.worker.job = lambda: self._body(cpu)
+        cpu.worker.job = lambda: self._carry_out(cpu, self._live)
         give(cpu.worker.baton, 1)
-
-    def _body(self, cpu: FreeCpu) -> None:
-        self._carry_out(cpu, self._live)
 
     def _carry_out(self, cpu: FreeCpu, life: Callable[[FreeCpu], None]) -> None:
         """Run `life`, which ends the CPU unless something leaves it: that is judged, and ends it here."""
@@ -194,9 +192,10 @@ class FreeExecution(Engine[Cpu]):
         """Run `life`, and judge what leaves it; whether nothing does."""
         try:
             life(cpu)
-        except Halt:
-            return False
         except BaseException as error:
+            scene.say(cpu, error)
+            if isinstance(error, Halt):
+                return False
             verdict = verdict_on(cpu, error)
             if isinstance(verdict, Violation):
                 self.abort(verdict)
@@ -250,14 +249,15 @@ class FreeExecution(Engine[Cpu]):
         """Keep the first verdict and make every CPU unwind at its next arrival or wake, `stop` or not."""
         with self._verdict:
             if not self.halting:
-                self._judge(violation)
+                self._judge(violation, scene.in_sight())
             self.halt()
         return True
 
-    def _judge(self, violation: Violation) -> None:
+    def _judge(self, violation: Violation, frames: dict[int, FrameType] | None = None) -> None:
+        """Keep the first verdict, and how every CPU stands; `frames` are as in `Machine.survey`."""
         if self.machine.violation is None:
             self.machine.violation = violation
-            self.machine.scene = self.machine.survey()
+            self.machine.scene = self.machine.survey(frames)
 
     def interrupt(self) -> None:
         """End the execution, with no verdict on it; any thread may ask."""
@@ -280,6 +280,7 @@ class FreeExecution(Engine[Cpu]):
             what = f"{cpu.name} reaches no visible operation any more"
             self._judge(Violation(FailureKind.HANG, what, (), cpu.index))
             self.engine.pool.leave_behind()
+        self.machine.scene = scene.completed(self.machine.scene, self._cpus)
 
     # -- the door -------------------------------------------------------------------------------
 
@@ -406,6 +407,8 @@ class FreeExecution(Engine[Cpu]):
                 self.machine.take_interrupts(cpu)
                 cpu.wants = Wait(target, JOIN)
                 cpu.blocked = True
+        if self.halting:
+            raise Halt
         self.resume(cpu)
         cpu.wants = None
         for hook in self.machine.hooks.joined:

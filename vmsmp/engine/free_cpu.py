@@ -9,6 +9,7 @@ from typing import Any, Final
 from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.flag import Flag
 from vmsmp.engine.protocol import Home
+from vmsmp.engine.source import Place
 from vmsmp.engine.workers import Worker
 
 #: Operations each CPU remembers for the report of a hang.
@@ -18,7 +19,7 @@ RING: Final = 32
 class FreeCpu(Cpu):
     """A CPU whose thread the host schedules."""
 
-    __slots__ = ("blocked", "ended", "fuse", "permit", "ring", "worker")
+    __slots__ = ("blocked", "ended", "fuse", "permit", "ring", "stood", "worker")
 
     def __init__(
         self,
@@ -41,6 +42,8 @@ class FreeCpu(Cpu):
         self.permit = threading.Lock()
         self.permit.acquire()
         self.ended = Flag()
+        #: Where it stood as the execution was ended, where no other thread may look.
+        self.stood: tuple[Place, ...] = ()
 
     def end(self) -> None:
         """It runs no more, unless an interrupt comes."""

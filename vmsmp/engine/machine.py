@@ -277,9 +277,12 @@ class Machine:
             for hook in self.hooks.end:
                 hook(self)
 
-    def survey(self) -> tuple[CpuSnapshot, ...]:
-        """How every CPU stands right now; takes no lock, so it may be asked from any thread."""
-        frames = source.current_frames()
+    def survey(self, frames: dict[int, FrameType] | None = None) -> tuple[CpuSnapshot, ...]:
+        """How every CPU stands right now; takes no lock, so it may be asked from any thread.
+
+        `frames` are those of the threads that may be looked at, by thread identity; by default all.
+        """
+        frames = source.current_frames() if frames is None else frames
         return tuple(self._snapshot(cpu, frames) for cpu in list(self.cpus))
 
     def _snapshot(self, cpu: Cpu, frames: dict[int, FrameType]) -> CpuSnapshot:

@@ -168,13 +168,33 @@ def standing(frame: FrameType | None = None, limit: int = LIMIT) -> tuple[Place,
 
     `frame` is the innermost frame of its thread, by default the caller's.
     """
+    return _shown(_outwards(frame or sys._getframe(1)), limit)
+
+
+def left_at(trace: TracebackType | None, limit: int = LIMIT) -> tuple[Place, ...]:
+    """Where a CPU stood as an exception ended it, told as `standing` does.
+
+    Its own thread caught that one: without the GIL no frame of a thread that runs can be looked at.
+    """
+    return _shown(reversed(list(traceback.walk_tb(trace))), limit)
+
+
+def _outwards(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
+    """The frame and those further out, each with its line."""
+    while frame is not None:
+        yield frame, frame.f_lineno
+        frame = outer(frame)
+
+
+def _shown(frames: Iterator[tuple[FrameType, int]], limit: int) -> tuple[Place, ...]:
+    """The places that a reader is shown: a primitive only as the innermost one."""
     found: list[Place] = []
-    frame = frame or sys._getframe(1)
-    while frame is not None and len(found) < limit:
+    for frame, line in frames:
         role = role_of(frame)
         if role is Role.PROGRAM or (role is Role.PRIMITIVE and not found):
-            found.append(place_of(frame.f_code, frame.f_lineno))
-        frame = outer(frame)
+            found.append(place_of(frame.f_code, line))
+            if len(found) == limit:
+                break
     return tuple(found)
 
 

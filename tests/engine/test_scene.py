@@ -31,7 +31,7 @@ def fails_beside(m):
 
     def failing():
         while not asleep.load():
-            m.cpu_pause()
+            pass
         m.check(False, "it fails")
 
     m.spawn(sleeper, name="sleeper")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from patience import patient
-from vmsmp.campaign import cause
+from vmsmp.campaign import cause, free_arm
 from vmsmp.campaign.batch import Batch
 from vmsmp.campaign.cause import NO_HELP, WITH_ALL, Verdict, find_cause
 from vmsmp.campaign.errand import Inquiry
@@ -63,6 +63,7 @@ def ask(face, scenario=SHOWS, among=None, **more):
 def free_face(face, monkeypatch):
     """The same as the free engine sees it."""
     monkeypatch.setattr(cause, "SOUGHT", 60)
+    monkeypatch.setattr(cause, "SOUGHT_OPERATIONS", 0)
     return Failure("check", FREE[7:], FREE, "", "", program=SHOWS.__name__, engine="free"), face[1]
 
 
@@ -182,7 +183,8 @@ def test_a_line_that_fails_otherwise_cannot_be_decided(face):
 
 def test_what_is_found_neither_under_control_nor_freely_is_not_decided(face, monkeypatch):
     monkeypatch.setattr(cause, "SOUGHT", 10)
-    monkeypatch.setattr(cause, "FREE_MOST", 10)
+    monkeypatch.setattr(cause, "SOUGHT_OPERATIONS", 0)
+    monkeypatch.setattr(free_arm, "FREE_MOST", 10)
     _, options = face
     failure = Failure("check", "never seen", "check: never seen", "", "", program=SHOWS.__name__)
     evidence = "not found in 20 schedules, and not decided by free runs"
@@ -209,7 +211,7 @@ def test_what_takes_too_long_is_not_decided(face, monkeypatch, bound, most):
     ids=["one fails", "too few"],
 )
 def test_free_runs_with_all_repairs_have_to_pass(free_face, monkeypatch, rounds, decided):
-    monkeypatch.setattr(cause, "free_rounds", lambda *_args, **_more: rounds)
+    monkeypatch.setattr(free_arm, "free_rounds", lambda *_args, **_more: rounds)
     assert decided == verdict(ask(free_face, free_runs=1))[:2]
 
 
@@ -221,14 +223,14 @@ def freely(free_face, monkeypatch):
     """
     monkeypatch.setattr(cause, "SOUGHT", 0)
 
-    def call(without, with_all, most=cause.FREE_MOST):
+    def call(without, with_all, most=free_arm.FREE_MOST, among=None):
         def played(*_args, options, most, **_more):
             hits = with_all if REPAIR in options.repairs else without
             return FreeRounds("s", rounds=most, counts={FREE: hits})
 
-        monkeypatch.setattr(cause, "free_rounds", played)
-        monkeypatch.setattr(cause, "FREE_MOST", most)
-        return ask(free_face, free_runs=1)
+        monkeypatch.setattr(free_arm, "free_rounds", played)
+        monkeypatch.setattr(free_arm, "FREE_MOST", most)
+        return ask(free_face, among=among, free_runs=1)
 
     return call
 
@@ -237,6 +239,35 @@ def test_what_only_free_runs_show_is_compared_there(freely):
     found = freely(2, 0)
     evidence = f"6 of 300 free runs fail so without repair {REPAIR}, none of 1,200 with all repairs"
     assert (Verdict.PROVEN, FINDING, evidence) == (found.verdict, found.finding, found.evidence)
+
+
+def test_a_listed_signature_has_to_come_back_less_often_in_free_runs(freely):
+    listed = [replace(one, signatures=(FREE if one.repair == REPAIR else "none",)) for one in findings()]
+    found = freely(2, 0, among=listed)
+    evidence = f"4 of 200 free runs fail so without repair {REPAIR}, none of 800 with all repairs"
+    assert (Verdict.PROVEN, FINDING, evidence) == (found.verdict, found.finding, found.evidence)
+
+
+def test_free_runs_with_all_repairs_have_their_own_time(freely, monkeypatch):
+    ends = []
+    run = free_arm.FreeArm.run
+
+    def spied(self, repairs, runs, hits, until):
+        ends.append(until)
+        return run(self, repairs, runs, hits, until)
+
+    monkeypatch.setattr(free_arm.FreeArm, "run", spied)
+    assert Verdict.PROVEN == freely(2, 0).verdict
+    *before, last = ends
+    assert {ends[0]} == set(before)
+    assert last > ends[0]
+
+
+def test_short_runs_are_looked_at_longer_under_control(free_face, monkeypatch):
+    monkeypatch.setattr(free_arm, "FREE_MOST", 0)
+    few = ask((replace(free_face[0], signature="none"), free_face[1])).runs
+    monkeypatch.setattr(cause, "SOUGHT_OPERATIONS", 60_000)
+    assert ask((replace(free_face[0], signature="none"), free_face[1])).runs > few == 120
 
 
 def test_no_free_run_is_made_after_the_one_that_tells(free_face, monkeypatch):
@@ -248,7 +279,7 @@ def test_no_free_run_is_made_after_the_one_that_tells(free_face, monkeypatch):
         return FreeRounds("s", rounds=hits or most, counts={FREE: hits} if hits else {})
 
     monkeypatch.setattr(cause, "SOUGHT", 0)
-    monkeypatch.setattr(cause, "free_rounds", played)
+    monkeypatch.setattr(free_arm, "free_rounds", played)
     found = ask(free_face, free_runs=1)
     assert f"5 of 5 free runs fail so without repair {REPAIR}, none of 20 with all repairs" == found.evidence
     assert sum(made) <= 2 + 8 * len(findings()).bit_length() + 5 + 20

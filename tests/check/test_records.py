@@ -8,6 +8,8 @@ import verdicts
 import vmsmp
 from page_layer import by_tree, shared_page
 from verdicts import entries
+from vmsmp.check.records import at_a_second_look
+from vmsmp.check.rules import Broken
 from vmsmp.scenarios._kit import Space
 from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import (
@@ -353,3 +355,36 @@ def test_the_same_line_gives_the_same_digest_with_checkers_and_without(roles, sc
         runs = [vmsmp.replay(program, bare.schedule, check=check) for check in (True, False)]
         assert ["check: over"] * 2 == [run.failure.signature for run in runs]
         assert [bare.digest] * 2 == [run.digest for run in runs]
+
+
+# -- events of the free engine --------------------------------------------------------------------
+
+BROKEN = (object(), Broken("INV-X1", "it is broken"))
+
+
+def answers(*given):
+    """A rule for events that gives these answers in turn; an exception is raised."""
+    left = list(given)
+
+    def rule(_cpu, _event):
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((None,), None),
+        ((BROKEN, BROKEN), BROKEN),
+        ((BROKEN, None), None),
+        ((IndexError("it has just got shorter"),), None),
+        ((BROKEN, RuntimeError("dictionary changed size during iteration")), None),
+    ],
+    ids=["right", "broken", "put right meanwhile", "torn", "torn at the second look"],
+)
+def test_what_is_broken_while_others_run_is_broken_at_a_second_look(given, told):
+    assert told is at_a_second_look(answers(*given))(None, None)

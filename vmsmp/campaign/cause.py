@@ -19,7 +19,7 @@ is rare; the others are such a search.  Where the signature is one that the find
 come back: that it does is known.  Where a failure of its signature was proven before in its scenario, only
 its own line is asked.  A failure of the free engine has no line: a short search under control finds one, and
 in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
-there.
+there, and fewer hits are enough (`LISTED_HITS`) where the finding's entry lists its signature.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
 what is not proven within the bounds is new.
@@ -27,6 +27,8 @@ what is not proven within the bounds is new.
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,12 +37,11 @@ from typing import Final
 
 from vmsmp.campaign.batch import ENDS
 from vmsmp.campaign.findings import Finding, by_name, explain, findings
-from vmsmp.campaign.free_run import free_rounds
+from vmsmp.campaign.free_arm import TIMES, FreeArm
 from vmsmp.campaign.options import Program
 from vmsmp.campaign.outcome import Failure, signature_of
 from vmsmp.campaign.replay import parse_for
 from vmsmp.campaign.runner import runner_for
-from vmsmp.engine.free import HANG_S as FREE_HANG_S
 from vmsmp.engine.hang import HANG_S
 from vmsmp.engine.options import Options
 from vmsmp.engine.schedule import Schedule
@@ -52,9 +53,10 @@ from vmsmp.sched.portfolio import Portfolio
 from vmsmp.sched.replay import OpCounter, Preempting, Recorder
 from vmsmp.sched.vicinity import Vicinity
 
-#: How often a failure has to come back without the repair, and how many times as many runs pass with it.
+#: How often a failure has to come back without the repair; `TIMES` as many runs have to pass with it.
 HITS: Final = 5
-TIMES: Final = 4
+#: How often a failure of the free engine has to come back whose signature the entry lists.
+LISTED_HITS: Final = 3
 #: Runs with all repairs before any without one of them, those of one repair before the next has its turn, and
 #: those that pass in the end, at least.
 GLANCE: Final = 40
@@ -63,15 +65,14 @@ RUNS: Final = 1_500
 OPERATIONS: Final = 2_000_000
 #: The operations that a hint may take.
 HINT: Final = 200_000
-#: Runs under control in which a failure of the free engine has to be found, with checkers and without.
+#: Runs under control in which a failure of the free engine has to be found, with checkers and without; more
+#: of them where they have not had so many operations together.
 SOUGHT: Final = 300
-#: Free runs with all repairs at most, and the seconds after which it is given up to make them.
+SOUGHT_OPERATIONS: Final = 300_000
+#: Free runs with all repairs at most, and the seconds after which it is given up to make them; a failure that
+#: only the free engine shows has as many to come back in.
 FREE_RUNS: Final = 200
 FREE_S: Final = 60.0
-#: Free runs without a repair at most in which a failure that is not found under control has to come back, and
-#: how many are made at a time.
-FREE_MOST: Final = 4_000
-FREE_TURN: Final = 100
 
 WITH_ALL: Final = "it comes with the repairs of all known findings on, too"
 NO_HELP: Final = "its line fails all the same, whichever known finding is repaired"
@@ -197,8 +198,11 @@ class _Comparison:
         self.hang_s = hang_s
         self.check = True
         self.schedule = Schedule(failure.program, options=options)
+        self.free = FreeArm(scenario, failure.signature, options, alive, hang_s)
         self.runs = 0
         self.operations = 0
+        self.most_runs: float = RUNS
+        self.most_operations: float = OPERATIONS
 
     def verdict(self, faces: frozenset[str], free_runs: int) -> Cause:
         """Come to a verdict.
@@ -372,7 +376,7 @@ class _Comparison:
 
         Raises: _Bound if there may be none.
         """
-        if self.runs >= RUNS or self.operations >= OPERATIONS:
+        if self.runs >= self.most_runs or self.operations >= self.most_operations:
             raise _Bound
         self.runs += 1
         self.alive()
@@ -383,8 +387,9 @@ class _Comparison:
         """A line that fails as the free run did; None if none is found soon.
 
         It does so with all checkers or, since some of them see earlier what comes of it there, with none.
+        The bounds are those of what comes after it.
         """
-        seed, search = self.schedule.seed, Portfolio(self.schedule.seed)
+        search = Portfolio(self.schedule.seed)
         found: list[Schedule] = []
 
         def heard(signature: str, line: Schedule, _log: list[int]) -> bool:
@@ -392,25 +397,36 @@ class _Comparison:
                 found.append(line)
             return not found
 
+        self.most_runs = self.most_operations = math.inf
         for self.check in (True, False):
-            self._run(self.options, ((search, seed + n) for n in range(SOUGHT)), heard)
+            self._run(self.options, ((search, seed) for seed in self._sought()), heard)
             if found:
-                return found[0]
-        return None
+                break
+        self.most_runs, self.most_operations = self.runs + RUNS, self.operations + OPERATIONS
+        return found[0] if found else None
+
+    def _sought(self) -> Iterator[int]:
+        """The seeds of the runs under control in which a failure of the free engine is looked for."""
+        before, seeds = self.operations, itertools.count(self.schedule.seed)
+        for _ in range(SOUGHT):
+            yield next(seeds)
+        while self.operations - before < SOUGHT_OPERATIONS:
+            yield next(seeds)
 
     def _compared_freely(self) -> Cause:
         """The cause of a failure that the free engine alone shows."""
         every = self.every
         until = time.monotonic() + FREE_S
-        finding = self._suspect(every, until)
-        without, hits = 0, 0
+        finding = self.free.suspect(self.among, every, until)
+        without = hits = wanted = 0
         if finding is not None:
-            without, hits = self._free_runs(every - {finding.repair}, FREE_MOST, HITS, until)
-        if finding is None or hits < HITS:
+            wanted = LISTED_HITS if finding.shows_as(self.failure.signature) else HITS
+            without, hits = self.free.come_back(every - {finding.repair}, wanted, until)
+        if finding is None or hits < wanted:
             evidence = f"not found in {self.runs:,} schedules, and not decided by free runs"
             return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
         wanted = TIMES * without
-        passed, hits_with = self._free_runs(every, wanted, 1, until)
+        passed, hits_with = self.free.run(every, wanted, 1, time.monotonic() + FREE_S)
         if hits_with:
             return self._refuted(WITH_ALL)
         if passed < wanted:
@@ -421,47 +437,6 @@ class _Comparison:
         )
         return self._proven(finding, evidence)
 
-    def _suspect(self, every: frozenset[str], until: float) -> Finding | None:
-        """The finding without whose repair free runs seem to fail, None if they seldom do.
-
-        The repairs of half of those that are left are off at a time, after those of the ones that show so.
-        """
-        suspects = list(self.among)
-        runs, hits = self._free_runs(every - {one.repair for one in suspects}, FREE_MOST, 2, until)
-        if hits < 2:
-            return None
-        suspects.sort(key=lambda one: not one.shows_as(self.failure.signature))
-        half = sum(one.shows_as(self.failure.signature) for one in suspects)
-        while len(suspects) > 1:
-            half = half if 0 < half < len(suspects) else len(suspects) // 2
-            off = {one.repair for one in suspects[:half]}
-            comes = self._free_runs(every - off, TIMES * runs, 1, until)[1]
-            suspects, half = suspects[:half] if comes else suspects[half:], 0
-        return suspects[0]
-
-    def _free_runs(self, repairs: frozenset[str], runs: int, hits: int, until: float) -> tuple[int, int]:
-        """Run freely so often, until it failed so often or the time is up; how often it ran, and failed."""
-        done = failed = 0
-        while done < runs and failed < hits and time.monotonic() < until:
-            most = min(FREE_TURN, runs - done)
-            rounds = free_rounds(
-                self.scenario,
-                time_s=max(0.1, until - time.monotonic()),
-                most=most,
-                options=replace(self.options, repairs=repairs),
-                seed=self.schedule.seed + done,
-                stop_at=hits - failed,
-                progress=lambda _rounds: self.alive(),
-                hang_s=FREE_HANG_S if self.hang_s is None else self.hang_s,
-            )
-            if rounds.interrupted:
-                raise KeyboardInterrupt
-            done += rounds.rounds
-            failed += rounds.counts.get(self.failure.signature, 0)
-            if rounds.rounds < most and not rounds.counts:
-                break
-        return done, failed
-
     def _too_few(self, passed: int, wanted: int) -> Cause:
         evidence = f"only {passed:,} of {wanted:,} free runs with all repairs were made in time"
         return Cause(Verdict.UNDECIDED, evidence=evidence, runs=self.runs)
@@ -469,7 +444,7 @@ class _Comparison:
     def _freely(self, cause: Cause, free_runs: int) -> Cause:
         """The same cause, if so many runs of the free engine pass with all repairs."""
         wanted = min(FREE_RUNS, TIMES * HITS * free_runs)
-        passed, hits = self._free_runs(self.every, wanted, 1, time.monotonic() + FREE_S)
+        passed, hits = self.free.run(self.every, wanted, 1, time.monotonic() + FREE_S)
         if hits:
             return self._refuted(WITH_ALL)
         if passed < wanted:

@@ -6,13 +6,14 @@ written, and by other judges of what steps write (`rules.Judge`).  Only this obs
 all of them: one call for each at every step would cost more than their work.
 In the free engine, which has no steps, all records are judged at every rendezvous, but not single accesses,
 stores to words and uses of freed words.
-Events of the subsystem and uses of freed memory (INV-UAF) are judged when they happen.
+Events of the subsystem and uses of freed memory (INV-UAF) are judged when they happen.  What is broken at an
+event of the free engine is broken at a second look, too: others may change what a rule looks at meanwhile.
 The rules themselves are in `check.vm`; this module knows no kernel structure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,12 @@ _RECORD: Final = ~PART_BITS
 _NONE: Final = Rules(Record)
 
 
+#: A rule for events: the record and its broken rule, or None.
+EventRule = Callable[[Cpu, Any], tuple[Record, Broken] | None]
+#: What comes of looking at a list, a table or a tree of the model that another thread is changing.
+_TORN: Final = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
 class _Rare(NamedTuple):
     """What only few operations do."""
 
@@ -45,6 +52,18 @@ class _Rare(NamedTuple):
 #: What to do about an operation: its record, the rules to evaluate once its step is over, and who sees it
 #: before it happens.
 Plan = tuple[Any, tuple[Rule, ...], Before | None]
+
+
+def at_a_second_look(rule: EventRule) -> EventRule:
+    """The same rule where other CPUs run meanwhile: it is broken only if it is so twice."""
+
+    def twice(cpu: Cpu, event: Any) -> tuple[Record, Broken] | None:
+        try:
+            return rule(cpu, event) and rule(cpu, event)
+        except _TORN:
+            return None
+
+    return twice
 
 
 def tell(ledger: Ledger, machine: Any, thing: Record, broken: Broken | None) -> None:
@@ -83,7 +102,11 @@ class Records(RecordObserver, LockObserver, VmObserver):
             for name, rule in r.guarded.items()
             if not parallel
         }
-        self._events = {type_: rule for part in self._system for type_, rule in part.events.items()}
+        self._events = {
+            type_: at_a_second_look(rule) if parallel else rule
+            for part in self._system
+            for type_, rule in part.events.items()
+        }
         # what the step in progress wrote, and the rules to evaluate after it
         self._touched: Any = None
         self._asked: tuple[Rule, ...] = ()

@@ -4,6 +4,7 @@ from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back, leave
 from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
+from vmsmp.vm.pmap import pmap_resident_tlnw_count
 from vmsmp.vm.vm_fault import vm_fault, vm_fault_page
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
@@ -221,6 +222,33 @@ def resident_pages_are_limited(m):
     m.join()
     for one in (process, other):
         give_back(one.vmspace)
+
+
+@scenario(cpus=1, tags={"map", "fault", "limit"}, pages=None)
+def resident_pages_stay_within_the_limit(m):
+    """A process uses more pages than it may have mapped at once: never has it more, and it loses none."""
+    vm = m.boot(pages=16, l2_size=1)
+    vm.sysctl["vm.prefault_pages"] = 0
+    vm.pageout.memuse_spared = 1
+    vm.pageout.memuse_mode = mode = m.choose(3)
+    process, pages = Process(vm), range(3)
+    map_anon(m, process.map, BASE, len(pages))
+    limit = 4 + 2  # four are tables
+
+    def user():
+        vm.mycpu().proc.rlim_rss = limit * PAGE_SIZE
+        process.enter()
+        for page in pages:
+            m.check(process.store(BASE + page * PAGE_SIZE, page) is None, "memory can be written")
+            resident = pmap_resident_tlnw_count(process.map.pmap)
+            m.check(not mode or resident <= limit, "what is over the limit is taken away")
+        m.check(mode or resident == 4 + len(pages), "nothing is taken away before somebody asks for it")
+        for page in pages:
+            m.check(process.load(BASE + page * PAGE_SIZE) == page, "what was stored is loaded")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
 
 
 @scenario(cpus=2, tags={"map", "fault", "wire", "vmspace"}, pages=8)

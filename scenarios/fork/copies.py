@@ -167,3 +167,28 @@ def chains_that_are_cut(m):
     m.check((read(child, 0), read(child, 1)) == (2, 1), "what a child has stays")
     exits(child)
     exits(parent)
+
+
+@scenario(cpus=2, tags={"map", "fork", "fault", "cow", "tlb"}, pages=None)
+def copy_replaces_what_threads_read(m):
+    """Threads have read a page that their process shares with a child; one writes to it, and all see that."""
+    vm = m.boot(pages=40, l2_size=1)
+    parent = new_process(m, vm, 1)
+    write(parent, 0, 1)
+    child = fork(parent)
+    together = m.barrier(m.ncpus)
+
+    def thread(n):
+        m.check(read(parent, 0) == 1, "memory has what was stored")
+        together.wait()
+        if n == 0:
+            write(parent, 0, 2)
+        together.wait()
+        m.check(parent.load(at(0)) == 2, "what another thread has stored is loaded")
+
+    for n in range(m.ncpus):
+        m.spawn(thread, n)
+    m.join()
+    m.check(read(child, 0) == 1, "the child's memory is its own")
+    exits(child)
+    exits(parent)

@@ -9,6 +9,7 @@ from vmsmp.patches.equivalent.entry import Equivalent
 _UNMAPPED = "a page that nobody maps has no entry to change"
 _PMAP = "every map has a pmap"
 _LONG_WAY = "the long way does the same where nobody else has to answer"
+_TOLD = "CPUs are told though they need not be"
 _CLEARED = "the flags went when the page left its pv entry"
 
 EQUIVALENTS: Final = (
@@ -48,6 +49,8 @@ EQUIVALENTS: Final = (
     ),
     # -- done for nothing ------------------------------------------------------------------------
     Equivalent("vm.pmap.enter._replace-always", "if local:", "the CPU flushes what it has not cached"),
+    Equivalent("vm.pmap.enter._replace-never", "if nosync or", _TOLD),
+    Equivalent("vm.pmap.enter._replace-term[12]", "if nosync or", _TOLD),
     Equivalent("vm.pmap.reverse.pmap_remove_*-never", "& PG_MAPPED:", _UNMAPPED),
     Equivalent("vm.pmap.reverse.pmap_clearbit-never", "PG_MAPPED | PG_WRITEABLE", _UNMAPPED),
     Equivalent("vm.pmap.reverse._clear_writeable-never", "& PG_WRITEABLE:", _UNMAPPED),

@@ -125,8 +125,8 @@ REPAIRS = (
     Repair(
         "stack-limit-is-whole-pages",
         f"{_MODULE}.stack:_Growth._allowed",
-        'grow_amount = self._p.hint("rlim_stack") - used',
-        'grow_amount = self._p.hint("rlim_stack") - used >> PAGE_SHIFT << PAGE_SHIFT',
+        'grow_amount = _as_int(self._p.hint("rlim_stack") - used)',
+        'grow_amount = _as_int(self._p.hint("rlim_stack") - used >> PAGE_SHIFT << PAGE_SHIFT)',
         "a growth that the limit cuts is cut to whole pages",
     ),
     Repair(

@@ -2,6 +2,7 @@
 
 Models: vm_map_stack and vm_map_growstack of sys/vm/vm_map.c.
 `aux` of an entry that may grow is the number of bytes by which it still may (`avail_ssize`).
+By how much one must grow is kept in an int.  Compared with what has no sign, a negative one is huge.
 Locks: a stack is made under the map's lock exclusively.  It grows under an upgraded lock; if the upgrade
 fails, the growth starts over under an exclusive one.  The limits are read without locks.
 Deviations:
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from vmsmp.vm.vm_map.clip import vm_map_clip_end
 from vmsmp.vm.vm_map.find import vm_map_findspace
 from vmsmp.vm.vm_map.flags import (
+    ADDRESS_MASK,
     COWF_IS_STACK,
     KERN_FAILURE,
     KERN_NO_SPACE,
@@ -137,6 +139,11 @@ def vm_map_growstack(map: VmMap, addr: int) -> int:
     return rv
 
 
+def _as_int(value: int) -> int:
+    """Return what an int of 32 bits has of a value."""
+    return (value + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
+
+
 class _Growth:
     """A stack that is about to grow."""
 
@@ -168,10 +175,10 @@ class _Growth:
         end = prev.ba.end if prev is not None else start - avail
         if avail < 1 or addr >= start or addr < start - avail:
             return KERN_SUCCESS
-        grow_amount = round_page(start - addr)
-        if grow_amount > avail:
+        grow_amount = _as_int(round_page(start - addr))
+        if grow_amount & ADDRESS_MASK > avail:
             return KERN_NO_SPACE
-        if grow_amount > start - end:
+        if grow_amount & ADDRESS_MASK > start - end:
             if not self._upgrade():
                 return None
             stack.aux = start - end
@@ -195,9 +202,11 @@ class _Growth:
         if limit is not None and used + grow_amount > limit:
             return None
         sgrowsiz = self._map.vm.config.sgrowsiz
-        grow_amount = min(-(-grow_amount // sgrowsiz) * sgrowsiz, avail)
+        grow_amount = _as_int(-(-grow_amount // sgrowsiz) * sgrowsiz)
+        if grow_amount & ADDRESS_MASK > avail:
+            grow_amount = _as_int(avail)
         if limit is not None and used + grow_amount > self._p.hint("rlim_stack"):
-            grow_amount = self._p.hint("rlim_stack") - used
+            grow_amount = _as_int(self._p.hint("rlim_stack") - used)
         if self._map.size + grow_amount > self._p.hint("rlim_vmem"):
             return None
         return grow_amount

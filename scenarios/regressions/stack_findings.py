@@ -160,3 +160,29 @@ def lowered_limit_closes_others(m):
     m.spawn(user)
     m.join()
     exits(process)
+
+
+@scenario(cpus=1, tags={"map", "stack", "finding"}, fixed=True, schedule="v1:stack_behind_another_panics:0:")
+def stack_behind_another_panics(m):
+    """Two small stacks are made side by side, and the kernel panics.
+
+    A stack that is no larger than the step by which stacks grow is mapped as a whole.  Behind another one
+    the insertion extends the entry of that.  `vm_map_stack` takes the entry behind that one for the new
+    stack, and cuts the new stack off only then.
+    Repair `new-stack-is-cut-off-first`: cut first.
+    """
+    vm = m.boot(pages=8, l2_size=1, sgrowsiz=2 * PAGE_SIZE)
+    vmspace = new_space(vm)
+    map = vmspace.vm_map
+    map_anon(m, map, BASE - 2 * PAGE_SIZE, 1)
+    map_anon(m, map, BASE + 4 * PAGE_SIZE, 1)
+
+    def process():
+        for page in (0, 2):
+            bottom = BASE + page * PAGE_SIZE
+            rv, _ = vm_map_stack(map, bottom, 2 * PAGE_SIZE, MAP_FIXED, VM_PROT_RW, VM_PROT_ALL, 0)
+            m.check(rv == KERN_SUCCESS, "a range that is free can be a stack")
+
+    m.spawn(process)
+    m.join()
+    give_back(vmspace)

@@ -49,4 +49,19 @@ REPAIRS = (
         """,
         "a growth that a mapping cuts leaves the room behind the mapping to the stack",
     ),
+    Repair(
+        "new-stack-is-cut-off-first",
+        f"{_MODULE}.stack:_stack",
+        """
+        made = vm_map_entry_after(map, prev)
+        if prev is not None:
+            vm_map_clip_end(map, prev, top - init_ssize, count)
+        """,
+        """
+        if prev is not None:
+            vm_map_clip_end(map, prev, top - init_ssize, count)
+        made = vm_map_entry_after(map, prev)
+        """,
+        "what the entry before was extended by is cut off before the entry behind that one is looked at",
+    ),
 )

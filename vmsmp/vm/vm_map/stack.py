@@ -92,26 +92,18 @@ def _stack(
         return KERN_NO_SPACE, addrbos
     rv = _insert(map, count, top - init_ssize, top, *how)
     if rv == KERN_SUCCESS:
-        made = _made(map, count, prev, top - init_ssize, top, "Bad entry start/end for new stack entry")
+        made = vm_map_entry_after(map, prev)
+        if prev is not None:
+            vm_map_clip_end(map, prev, top - init_ssize, count)
+        if made is None or made.ba.end != top or made.ba.start != top - init_ssize:
+            vm: VmSystem = map.vm
+            vm.panic("Bad entry start/end for new stack entry")
         made.aux = max_ssize - init_ssize
     return rv, addrbos
 
 
 def _insert(map: VmMap, count: Reserved, start: int, end: int, prot: int, max: int, cow: int) -> int:
     return vm_map_insert(map, count, start, end, Mapping(id=VM_SUBSYS_STACK, prot=prot, max=max, cow=cow))
-
-
-def _made(
-    map: VmMap, count: Reserved, prev: VmMapEntry | None, start: int, end: int, wrong: str
-) -> VmMapEntry:
-    """Return the new entry behind `prev`, clipped off if they were joined; panic if its bounds are wrong."""
-    if prev is not None:
-        vm_map_clip_end(map, prev, start, count)
-    made = vm_map_entry_after(map, prev)
-    if made is None or made.ba.start != start or made.ba.end != end:
-        vm: VmSystem = map.vm
-        vm.panic(wrong)
-    return made
 
 
 def vm_map_growstack(map: VmMap, addr: int) -> int:
@@ -223,8 +215,12 @@ class _Growth:
         map, count = self._map, self._count
         rv = _insert(map, count, addr, stack.ba.start, VM_PROT_ALL, VM_PROT_ALL, 0)
         if rv == KERN_SUCCESS:
-            wrong = "Bad stack grow start/end in new stack entry"
-            made = _made(map, count, prev, addr, stack.ba.start, wrong)
+            if prev is not None:
+                vm_map_clip_end(map, prev, addr, count)
+            made = vm_map_entry_after(map, prev)
+            if made is None or made.ba.end != stack.ba.start or made.ba.start != addr:
+                vm: VmSystem = map.vm
+                vm.panic("Bad stack grow start/end in new stack entry")
             length = made.ba.end - made.ba.start
             made.aux = stack.aux - length
             if is_procstack:

@@ -222,4 +222,23 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "msync-keeps-its-vnode",
+        f"{_MODULE}.clean:_clean_object",
+        """
+        vn_lock(obj.handle)
+        vm_object_page_clean(obj, first, last, flags)
+        vp: Vnode | None = obj.handle
+        """,
+        """
+        from vmsmp.vm.vnode import vref, vrele
+
+        vp = obj.handle
+        vref(vp)
+        vn_lock(vp)
+        vm_object_page_clean(obj, first, last, flags)
+        """,
+        "the vnode is referenced while the range is written, and it is that one which is unlocked",
+        also=(Edit(f"{_MODULE}.clean:_clean_object", "vn_unlock(vp)", "vn_unlock(vp)\nvrele(vp)"),),
+    ),
 )

@@ -1,10 +1,11 @@
 """Findings in how the kernel copies address spaces: the model does what vmspace_fork does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_back
+from vmsmp.scenarios._kit import contents, end_of_file, file_object, give_back
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private, new_space
+from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.vm.vm_map import (
     VM_INHERIT_COPY,
     VM_INHERIT_NONE,
@@ -342,5 +343,40 @@ def chain_of_a_short_file_grows(m):
     m.join()
     for process in processes:
         exits(process)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fork", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:shared_file_becomes_private+repair=shadow-attaches-first:0:",
+)
+def shared_file_becomes_private(m):
+    """A process writes to a file that it maps shared, after a fork, and nothing gets into the file.
+
+    The process has said that a child is to have a copy of the mapping (minherit).  For that a fork marks the
+    entries of both to be copied on write.  From then on the process that has mapped the file shared writes
+    to memory of its own, which no sync writes back.
+    Repair `fork-leaves-a-shared-file-shared`: mark the child's entry alone.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    parent = Process(vm)
+    map_anon(m, parent.map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_file(m, parent.map, obj, at(0), 1)
+    page = obj.peek("rb_memq")[0]
+
+    def user():
+        write(parent, 0, 1)
+        vm_map_inherit(parent.map, at(0), at(1), VM_INHERIT_COPY)
+        exits(fork(parent))
+        write(parent, 0, 2)
+        m.check(contents(page) == 2, "what is written to a file that is mapped shared is in the file")
+
+    m.spawn(user)
+    m.join()
+    exits(parent)
     vm_object_deallocate(obj)
     end_of_file(vp)

@@ -241,4 +241,16 @@ REPAIRS = (
         "the vnode is referenced while the range is written, and it is that one which is unlocked",
         also=(Edit(f"{_MODULE}.clean:_clean_object", "vn_unlock(vp)", "vn_unlock(vp)\nvrele(vp)"),),
     ),
+    Repair(
+        "fork-leaves-a-shared-file-shared",
+        f"{_MODULE}.fork:vm_map_copy_entry",
+        "src.eflags |= MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY",
+        """
+        from vmsmp.vm.vm_object.object import ANONYMOUS
+
+        if src.eflags & MAP_ENTRY_COW or src.ba.object.hint("type") in ANONYMOUS:
+            src.eflags |= MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
+        """,
+        "who maps a file shared goes on to write to the file",
+    ),
 )

@@ -201,3 +201,19 @@ def last_buffer_strands_wirings(m):
     Repair `buffer-truncation-spares-wirings`: what is wired is made read-only instead.
     """
     _unlocks_after_truncation(m, 1, lambda vp: nvnode_pager_setsize(vp, PAGE_SIZE // 2, 2 * PAGE_SIZE))
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:cut_pages_stay_locked:0:",
+)
+def cut_pages_stay_locked(m):
+    """A file ends before a page that a process has locked: the page stays, wired and without contents.
+
+    `vm_object_page_remove` does not free a wired page of what is to go.  It forgets the mappings and the
+    contents, and leaves the page to whoever unwires it: nobody can, for the wiring is found by the mapping.
+    Repair `unwiring-looks-in-the-object`: look for the page in the object if it is not mapped, and free it.
+    """
+    _unlocks_after_truncation(m, 1, lambda vp: vnode_pager_setsize(vp, PAGE_SIZE))

@@ -19,7 +19,9 @@ REPAIRS = (
         f"{_MODULE}.clip:_vm_map_clip_start",
         "vm_map_backing_adjust_start(entry, address)",
         """
-        if entry.maptype != VM_MAPTYPE_UKSMAP and entry.aux:
+        from vmsmp.vm.vm_map.flags import VM_SUBSYS_STACK
+
+        if entry.id == VM_SUBSYS_STACK:
             entry.aux += address - new.ba.start
         vm_map_backing_adjust_start(entry, address)
         """,
@@ -29,7 +31,9 @@ REPAIRS = (
                 f"{_MODULE}.clip:_vm_map_clip_end",
                 "vm_map_backing_adjust_end(entry, address)",
                 """
-                if entry.maptype != VM_MAPTYPE_UKSMAP and entry.aux:
+                from vmsmp.vm.vm_map.flags import VM_SUBSYS_STACK
+
+                if entry.id == VM_SUBSYS_STACK:
                     new.aux += address - entry.ba.start
                 vm_map_backing_adjust_end(entry, address)
                 """,

@@ -5,6 +5,7 @@ from vmsmp.scenarios._kit import end_of_file, file_object, give_back
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, new_space
+from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
 from vmsmp.vm.vm_object import vm_object_deallocate
@@ -125,3 +126,28 @@ def running_program_is_no_text(m):
     m.check(vp.peek("v_flag") & VTEXT, "the file of a program that runs is text")
     give_back(spaces[1])
     end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:msync_meets_a_revocation:0:1.8>2",
+)
+def msync_meets_a_revocation(m):
+    """A process syncs what it maps of a file while the file is revoked, and the kernel faults.
+
+    `vm_map_clean` locks the vnode that the object has, and loses the object's token if it has to wait.  Who
+    has the vnode locked meanwhile separates the two.  Then `vm_map_clean` unlocks the object's vnode, which
+    is NULL; the vnode itself stays locked.
+    Repair `msync-keeps-its-vnode`: reference the vnode, and unlock the one that was locked.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    vmspace = new_space(vm)
+    map_file(m, vmspace.vm_map, obj, BASE, 1)
+    m.spawn(vm_map_clean, vmspace.vm_map, BASE, BASE + PAGE_SIZE, True, False, name="user")
+    m.spawn(_revoke, vp, name="revoker")
+    m.join()
+    give_back(vmspace)
+    vm_object_deallocate(obj)

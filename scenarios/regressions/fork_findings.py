@@ -1,9 +1,11 @@
 """Findings in how the kernel copies address spaces: the model does what vmspace_fork does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import contents, end_of_file, file_object, give_back
 from vmsmp.scenarios.fork._processes import at, exits, fork, new_process, read, write
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
+from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private, new_space
+from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.vm.vm_map import (
     VM_INHERIT_COPY,
     VM_INHERIT_NONE,
@@ -16,6 +18,7 @@ from vmsmp.vm.vm_map import (
     vm_map_user_wiring,
     vmspace_fork,
 )
+from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
@@ -283,3 +286,97 @@ def copy_of_shared_memory_changes(m):
     m.join()
     exits(sharer)
     exits(parent)
+
+
+@scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:collapse_fills_what_is_empty:0:")
+def collapse_fills_what_is_empty(m):
+    """A process uses a page of a large range and forks, and has memory for all of the range.
+
+    A fork cuts off a chain that has become long.  Before, `vm_fault_collapse` faults in every page that the
+    first object lacks, as if it were written to.  A page that no object of the chain has is allocated and
+    zeroed: a range that is hardly used takes all the memory that it may need one day.
+    Repair `collapse-leaves-what-is-empty`: pass over pages that no object behind the first one may have.
+    """
+    vm = m.boot(pages=48, l2_size=1)
+    vm.map.map_backing_limit = 1
+    parent = new_process(m, vm, 4)
+    write(parent, 0, 1)
+    child = fork(parent)
+    write(child, 0, 2)
+
+    def user():
+        exits(fork(child))
+        used = child.map.raw_rb_root.at_or_before(at(0)).ba.raw_object.peek("resident_page_count")
+        m.check(used == 1, "a fork takes no memory for pages that nobody has used")
+        m.check(read(child, 0) == 2, "a page has what was written to it")
+
+    m.spawn(user)
+    m.join()
+    exits(child)
+    exits(parent)
+
+
+@scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:chain_of_a_short_file_grows:0:")
+def chain_of_a_short_file_grows(m):
+    """A process maps more than a file has, and with each fork its chain of objects gets longer, without end.
+
+    A fork that meets a long chain brings all pages of the entry into the first object and cuts the chain.
+    There is no page behind the end of the file: `vm_fault_collapse` gives up there, and nothing is cut.
+    Repair `collapse-passes-the-end-of-a-file`: pass over those pages, and leave the file at the end.
+    """
+    vm = m.boot(pages=48, l2_size=1, object_hash=1)
+    vm.map.map_backing_limit = 1
+    vp, obj = file_object(vm, 1, range(1))
+    processes = [Process(vm)]
+    map_anon(m, processes[0].map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_private(m, processes[0].map, obj, at(0), 2)
+
+    def user():
+        for value in range(3):
+            write(processes[-1], 0, value)
+            processes.append(fork(processes[-1]))
+        chain = processes[-1].map.raw_rb_root.at_or_before(at(0)).ba
+        m.check(chain.peek("backing_count") <= 2, "a chain is cut when it is long")
+        m.check(read(processes[-1], 0) == 2, "a page has what was written to it")
+
+    m.spawn(user)
+    m.join()
+    for process in processes:
+        exits(process)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fork", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:shared_file_becomes_private+repair=shadow-attaches-first:0:",
+)
+def shared_file_becomes_private(m):
+    """A process writes to a file that it maps shared, after a fork, and nothing gets into the file.
+
+    The process has said that a child is to have a copy of the mapping (minherit).  For that a fork marks the
+    entries of both to be copied on write.  From then on the process that has mapped the file shared writes
+    to memory of its own, which no sync writes back.
+    Repair `fork-leaves-a-shared-file-shared`: mark the child's entry alone.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    parent = Process(vm)
+    map_anon(m, parent.map, BASE - 2 * PAGE_SIZE, 1, VM_PROT_READ)
+    map_file(m, parent.map, obj, at(0), 1)
+    page = obj.peek("rb_memq")[0]
+
+    def user():
+        write(parent, 0, 1)
+        vm_map_inherit(parent.map, at(0), at(1), VM_INHERIT_COPY)
+        exits(fork(parent))
+        write(parent, 0, 2)
+        m.check(contents(page) == 2, "what is written to a file that is mapped shared is in the file")
+
+    m.spawn(user)
+    m.join()
+    exits(parent)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

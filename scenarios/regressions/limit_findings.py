@@ -5,7 +5,7 @@ from vmsmp.scenarios._kit import end_of_file, file_object
 from vmsmp.scenarios.fork._processes import at, exits, new_process, write
 from vmsmp.vm.vm_map import MAP_FIXED, MAP_SHARED, VM_PROT_ALL, VM_PROT_RW
 from vmsmp.vm.vm_meter import vmstats_rollup
-from vmsmp.vm.vm_mmap import sys_mlock, sys_munlock, vm_mmap
+from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mlock, sys_mlockall, sys_munlock, vm_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
 from vmsmp.vm.vnode import getnewvnode, vrele
@@ -135,3 +135,30 @@ def mlock_counts_what_is_locked(m):
     m.spawn(user)
     m.join()
     exits(process)
+
+
+@scenario(cpus=1, tags={"map", "wire", "mmap", "finding"}, fixed=True, schedule="v1:future_is_not_locked:0:")
+def future_is_not_locked(m):
+    """A process locks all memory that it will map, maps more than a file has, and none of it is locked.
+
+    `vm_mmap` wires what it has mapped, and does not ask whether that could be done.  It cannot behind the end
+    of a file, and then nothing of the range is wired.  The call succeeds.
+    Repair `mmap-fails-with-its-wiring`: unmap the range again, and fail.
+    """
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter()
+        sys_mlockall(process.map, MCL_FUTURE)
+        how = MAP_FIXED | MAP_SHARED
+        error, _ = vm_mmap(process.map, at(4), 2 * PAGE_SIZE, VM_PROT_RW, VM_PROT_ALL, how, vp)
+        locked = not error and process.map.raw_rb_root.at_or_before(at(4)).peek("wired_count")
+        m.check(error or locked, "what is mapped is locked if the future is")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

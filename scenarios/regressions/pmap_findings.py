@@ -5,18 +5,21 @@ from vmsmp.scenarios._kit import Space, at, enter_hash, give_back, idle_pages, l
 from vmsmp.scenarios.vm_fault._memory import Process, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
 from vmsmp.vm.pmap import (
+    pmap_extract,
     pmap_is_modified,
     pmap_mincore,
     pmap_page_protect,
     pmap_protect,
     pmap_unwire,
 )
+from vmsmp.vm.vm_kern import kmem_alloc, kmem_free
 from vmsmp.vm.vm_map import (
     MADV_FREE,
     VM_PROT_EXECUTE,
     VM_PROT_NONE,
     VM_PROT_READ,
     VM_PROT_RW,
+    VM_SUBSYS_SYSMAP,
     vm_map_lock_read,
     vm_map_madvise,
     vm_map_protect,
@@ -285,3 +288,24 @@ def protection_leaves_what_is_executable(m):
     m.spawn(user, name="user")
     m.join()
     give_back(process.vmspace)
+
+
+@scenario(cpus=1, tags={"pmap", "kmem", "finding"}, fixed=True, schedule="v1:unmapped_address_has_memory:0:")
+def unmapped_address_has_memory(m):
+    """The kernel asks for the memory behind an address of its own where nothing is mapped, and gets some.
+
+    `pmap_extract` asks whether the entry of the table is valid, and then the same again where it means the
+    entry of the page.  That one is zero, which is taken for the first page of memory.
+    Repair `extract-asks-the-entry`: ask the page's entry.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    map = vm.map.kernel_map
+
+    def kernel():
+        address = kmem_alloc(map, PAGE_SIZE, VM_SUBSYS_SYSMAP)
+        kmem_free(map, address, PAGE_SIZE)
+        physical, _ = pmap_extract(vm.pmap.kernel_pmap, address + 8)
+        m.check(not physical, "where nothing is mapped there is no memory")
+
+    m.spawn(kernel)
+    m.join()

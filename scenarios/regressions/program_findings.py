@@ -7,6 +7,7 @@ from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device
 from vmsmp.sync.errno import EINVAL
 from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
 from vmsmp.vm.kern_plimit import setrlimit_stack
+from vmsmp.vm.kern_proc import memuksmap
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     UKSMAPOP_FAULT,
@@ -134,6 +135,44 @@ def raised_stack_may_be_executed(m):
         below = USRSTACK - 2 * PAGE_SIZE
         execute = vm_map_check_protection(process.map, below, below + PAGE_SIZE, VM_PROT_EXECUTE, False)
         m.check(not execute, "a stack has the rights that it was made with")
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+class Lpmap:
+    """/dev/lpmap: a page that the kernel shares with a thread."""
+
+    minor = 7
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "device", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:page_is_looked_for_in_vain+steps=2000:0:",
+)
+def page_is_looked_for_in_vain(m):
+    """A process that shares its address space maps its thread's page (/dev/lpmap), and an exec never ends.
+
+    An exec gives the process an address space of its own, and then unmaps the page of its thread until no
+    mapping of it is left (`lwp_userunmap`).  It looks in the new address space.  The page is mapped in the
+    old one, which the other process still has.
+    Repair `page-is-unmapped-where-it-is`: unmap it from the map that it is in.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    vmspace_ref(process.vmspace)
+
+    def user():
+        run_in(vm, process.vmspace)
+        map_device(m, process.map, Lpmap(), memuksmap, BASE + 8 * PAGE_SIZE, 1)
+        p = vm.mycpu().proc
+        m.check(exec_new_vmspace(p) == KERN_SUCCESS, "a program can be run")
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
 
     m.spawn(user)
     m.join()

@@ -7,7 +7,7 @@ from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_map._ranges import ANON, map_somewhere, new_map, unmap_all
 from vmsmp.scenarios.vm_map._ranges import at as page_at
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
-from vmsmp.vm.vm_kern import kmem_alloc_attr, kmem_free
+from vmsmp.vm.vm_kern import kmem_alloc_attr, kmem_alloc_stack, kmem_free
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     VM_PROT_ALL,
@@ -168,3 +168,26 @@ def unmapped_pages_stay(m):
     m.spawn(user)
     m.join()
     give_back(process.vmspace)
+
+
+@scenario(cpus=1, tags={"map", "kmem", "finding"}, fixed=True, schedule="v1:kernel_stack_loses_its_guard:0:")
+def kernel_stack_loses_its_guard(m):
+    """A thread of the kernel overruns its stack, and writes to memory that is allocated for it, unnoticed.
+
+    The lowest page of a kernel stack is a guard without memory, and a fault in the first page of such an
+    entry panics.  Two stacks side by side are alike in all that `vm_map_simplify_entry` compares, so it joins
+    them, and the guard of the upper one is in the middle of an entry.  A fault there gets a page.
+    Repair `kernel-stacks-stay-apart`: do not join entries of kernel stacks.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    map = vm.map.kernel_map
+
+    def kernel():
+        stacks = [kmem_alloc_stack(map, 2 * PAGE_SIZE, 0) for _ in range(2)]
+        entry = map.raw_rb_root.at_or_before(stacks[1])
+        m.check(entry.ba.raw_start == stacks[1], "a fault in the lowest page of a kernel stack is noticed")
+        for stack in stacks:
+            kmem_free(map, stack, 2 * PAGE_SIZE)
+
+    m.spawn(kernel)
+    m.join()

@@ -5,7 +5,7 @@ from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
 from vmsmp.scenarios.fork._processes import at, new_process
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     KM_PAGEABLE,
@@ -201,3 +201,54 @@ def last_buffer_strands_wirings(m):
     Repair `buffer-truncation-spares-wirings`: what is wired is made read-only instead.
     """
     _unlocks_after_truncation(m, 1, lambda vp: nvnode_pager_setsize(vp, PAGE_SIZE // 2, 2 * PAGE_SIZE))
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:cut_pages_stay_locked:0:",
+)
+def cut_pages_stay_locked(m):
+    """A file ends before a page that a process has locked: the page stays, wired and without contents.
+
+    `vm_object_page_remove` does not free a wired page of what is to go.  It forgets the mappings and the
+    contents, and leaves the page to whoever unwires it: nobody can, for the wiring is found by the mapping.
+    Repair `unwiring-looks-in-the-object`: look for the page in the object if it is not mapped, and free it.
+    """
+    _unlocks_after_truncation(m, 1, lambda vp: vnode_pager_setsize(vp, PAGE_SIZE))
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:truncation_unmaps_locked_copies:0:",
+)
+def truncation_unmaps_locked_copies(m):
+    """A file ends before a page of which a process has locked a copy of its own: the copy stays wired.
+
+    `vm_object_page_remove` forgets what is mapped wherever the pages that are to go may be seen, also where a
+    private mapping shows a copy, which does not go.  The wiring cannot be found by the mapping any more.
+    Repair `only-strange-pages-go-by-address`: forget the mappings of the pages themselves.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = Process(vm)
+    vp, obj = file_object(vm, 2, range(2))
+    map_private(m, process.map, obj, BASE, 2)
+
+    def user():
+        process.enter()
+        vm_map_user_wiring(process.map, at(1), at(2), False)
+        copy = process.map.raw_rb_root.at_or_before(at(1)).ba.raw_object.raw_rb_memq[0]
+        vn_lock(vp)
+        vnode_pager_setsize(vp, PAGE_SIZE)
+        vn_unlock(vp)
+        vm_map_user_wiring(process.map, at(1), at(2), True)
+        m.check(not copy.peek("wire_count"), "a copy that nobody has locked is not wired")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -28,6 +28,7 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
     vm_object_set_flag,
 )
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 UNCOPIED = MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
 
@@ -77,18 +78,30 @@ def behind_another(entry):
     vm_map_entry_shadow(entry)
 
 
-def behind_another_s(map, entry, kind=None):
-    """The same for the entry of another range, of the same object."""
+def behind_another_s(map, entry, kind=None, first=0):
+    """The same for the entry of another range, of the same object from page `first` on."""
     obj = entry.ba.object
     vm_object_reference_quick(obj)
     vm_map_unlock(map)
-    put(map, 6, 2, ANON._replace(object=obj))
+    put(map, 6, 2 - first, ANON._replace(object=obj, offset=first * PAGE_SIZE))
     vm_map_lock(map)
     mark(entry_at(map, 6), UNCOPIED)
     vm_map_entry_shadow(entry_at(map, 6))
     if kind is not None:
         obj.raw_type = kind
         vm_object_set_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+
+
+def cut_off(map, entry, pages):
+    """Let the object be that of a file with so many pages for a while, and page 3 not be mapped as wired."""
+    obj = entry.ba.object
+    vm_object_set_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+    obj.raw_type, obj.raw_size = OBJT_VNODE, pages
+    unmark(map, 3)
+    vm_map_unlock(map)
+    vm_map_lock(map)
+    pmap_pte(map.pmap, at(3)).value |= PG_W
+    obj.raw_size = 2
 
 
 def unmark(map, page):
@@ -138,6 +151,7 @@ UNWIRED = "INV-M4: map: a page of what is wired is not mapped so"
             id="behind",
         ),
         pytest.param(lambda map, entry: unmark(map, 3), {"wired": True}, UNWIRED, id="a page"),
+        pytest.param(lambda map, entry: cut_off(map, entry, 2), {"wired": True}, UNWIRED, id="a file's page"),
         pytest.param(lambda map, entry: setattr(entry, "wired_count", 1), {}, UNWIRED, id="counted"),
         pytest.param(
             lambda map, entry: (setattr(entry, "wired_count", 0), setattr(entry, "eflags", 0)),
@@ -162,11 +176,15 @@ def test_a_broken_rule_is_named(wrong, options, message):
     [
         pytest.param(lambda map, entry: None, {}, id="nothing"),
         pytest.param(lambda map, entry: None, {"wired": True}, id="wired"),
+        pytest.param(lambda map, entry: cut_off(map, entry, 1), {"wired": True}, id="the file is shorter"),
         pytest.param(lambda map, entry: mark(entry, UNCOPIED), {"prot": VM_PROT_READ}, id="read-only copy"),
         pytest.param(behind_another_s, {"prot": VM_PROT_READ}, id="read-only behind"),
         pytest.param(lambda map, entry: allow(entry, VM_PROT_READ), {"prot": VM_PROT_READ}, id="read"),
         pytest.param(
             lambda map, entry: behind_another_s(map, entry, OBJT_VNODE), {}, id="a file that others copy"
+        ),
+        pytest.param(
+            lambda map, entry: behind_another_s(map, entry, first=1), {}, id="others copy another page"
         ),
         pytest.param(
             lambda map, entry: setattr(entry, "wired_count", 1),

@@ -210,3 +210,23 @@ def test_two_threads_grow_one_stack(together, locks):
         vm.machine.check(vmspace.vm_ssize == 6, "what has grown is counted once")
 
     together(program, locks=locks, **STEP)
+
+
+# -- how far, in bytes ----------------------------------------------------------------------------
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(("below", "by"), [(1, 1), (2, None), (3, None), (4, None), (5, 1), (6, None)])
+def test_a_growth_has_the_lower_half_of_its_length_with_a_sign(alone, below, by):
+    def program(vm):
+        vmspace = v.vmspace_alloc(vm, 0, 32 * GIB)
+        run_in(vm, vmspace)
+        vmspace.vm_maxsaddr = 16 * GIB
+        map = vmspace.vm_map
+        v.vm_map_stack(map, 8 * GIB, 8 * GIB, MAP_FIXED, VM_PROT_RW, VM_PROT_ALL, 0)
+        start = map.raw_rb_root.first().ba.raw_start
+        rv = v.vm_map_growstack(map, start - below * GIB)
+        return (start - map.raw_rb_root.first().ba.raw_start) // GIB if rv == KERN_SUCCESS else None
+
+    assert by == alone(program)

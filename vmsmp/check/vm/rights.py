@@ -2,19 +2,19 @@
 
 Evaluated for a user's map when an exclusive section of it ends, and while it is not locked exclusively.
 INV-C1: a page is mapped writeable only if it is in the first object of its entry.  INV-C2: no page is mapped
-writeable whose anonymous object lies behind another one in a chain.  INV-M4: every page of a wired entry is
-mapped as wired and is wired, and no other page is mapped as wired.  INV-M6: no page of an entry that needs a
-copy is mapped writeable.  INV-M7: a page is mapped with no right that its entry does not give.
+writeable that a chain shows in an anonymous object behind its first one.  INV-M4: every page of a wired entry
+is mapped as wired and is wired, and no other page is mapped as wired.  INV-M6: no page of an entry that needs
+a copy is mapped writeable.  INV-M7: a page is mapped with no right that its entry does not give.
 Not judged is memory that was shared before a later fork copied it: its sharers write to it behind the copy.
 INV-M4 leaves out entries in transition, which are being wired or unwired; pages of devices, which are never
-wired; and machines whose fault function was replaced (`vm.map.fault`).
+wired; pages that were cut off their file; and machines whose fault function was replaced (`vm.map.fault`).
 """
 
 from __future__ import annotations
 
 from vmsmp.check.rules import Broken
 from vmsmp.check.vm.pmap import mapped
-from vmsmp.mmu.entry import PG_RW
+from vmsmp.mmu.entry import PAGE_SHIFT, PG_RW
 from vmsmp.vm.pmap.bits import PG_MANAGED, PG_W
 from vmsmp.vm.pmap.entries import page_named
 from vmsmp.vm.system import VmSystem
@@ -29,7 +29,7 @@ from vmsmp.vm.vm_map.flags import (
     VM_PROT_WRITE,
 )
 from vmsmp.vm.vm_map.map import VmMap
-from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE, VmObject
+from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE, OBJT_VNODE, VmObject
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
 
 
@@ -66,13 +66,20 @@ def _behind(vm: VmSystem, entry: VmMapEntry, pte: int) -> Broken | None:
     """Whether a page is mapped writeable that others see through a chain (INV-C1, INV-C2)."""
     if not (pte & PG_RW and pte & PG_MANAGED) or entry.raw_maptype != VM_MAPTYPE_NORMAL:
         return None
-    obj = page_named(vm, pte).raw_object
+    m = page_named(vm, pte)
+    obj = m.raw_object
     if obj is not entry.ba.raw_object:
         return Broken("INV-C1", "a page is mapped writeable, and not the first object's")
-    behind = [_lies_behind(ba) for ba in obj.raw_backing_list]
+    behind = [_lies_behind(ba) for ba in obj.raw_backing_list if _shows(ba, m.raw_pindex)]
     if obj.raw_type in ANONYMOUS and any(behind) and behind.count(False) == 1:
         return Broken("INV-C2", "a page is mapped writeable whose object lies behind another one")
     return None
+
+
+def _shows(ba: VmMapBacking, pindex: int) -> bool:
+    """Whether the page at the index is in the part of the object that the element shows."""
+    offset: int = pindex * PAGE_SIZE - ba.raw_offset
+    return 0 <= offset < ba.raw_end - ba.raw_start
 
 
 def _lies_behind(ba: VmMapBacking) -> bool:
@@ -94,9 +101,23 @@ def _broken_wirings(map: VmMap, wirings: dict[int, int]) -> Broken | None:
     for entry in map.raw_rb_root:
         if entry.raw_wired_count > 0 and _wires(entry):
             for va in range(_first(entry), entry.ba.raw_end, PAGE_SIZE):
-                if va not in wirings:
+                if va not in wirings and not _is_cut_off(entry, va):
                     return Broken("INV-M4", "a page of what is wired is not mapped so")
     return None
+
+
+def _is_cut_off(entry: VmMapEntry, va: int) -> bool:
+    """Whether a file ends before what the entry shows there, and no object in front of it has a page."""
+    for ba in entry.chain():
+        obj: object = ba.raw_object
+        if not isinstance(obj, VmObject):
+            return False
+        pindex = ba.raw_offset + va - ba.raw_start >> PAGE_SHIFT
+        if obj.raw_type == OBJT_VNODE:
+            return bool(pindex >= obj.raw_size)
+        if pindex in obj.raw_rb_memq:
+            return False
+    return False
 
 
 def _first(entry: VmMapEntry) -> int:

@@ -38,7 +38,9 @@ _CALLER = "the caller keeps others from looking at the process"
 
 EQUIVALENTS: Final = (
     # -- stacks ----------------------------------------------------------------------------------
-    Equivalent(f"{_STACK}.attempt-never", "grow_amount > ", "a stack and its room are whole pages"),
+    Equivalent(
+        f"{_STACK}.attempt-never", "grow_amount & ADDRESS_MASK > ", "a stack and its room are whole pages"
+    ),
     Equivalent(f"{_STACK}.attempt-term1", "avail < 1 or", "no address is in the room of what has none"),
     Equivalent(f"{_STACK}.attempt-term2", "avail < 1 or", "an entry behind the address begins behind it"),
     Equivalent(f"{_STACK}.attempt-never", "if self._use_read_lock:", _EXCLUSIVE),

@@ -150,4 +150,11 @@ REPAIRS = (
         """,
         "an entry is taken off the count if it is one of those that are counted",
     ),
+    Repair(
+        "extract-asks-the-entry",
+        "vmsmp.vm.pmap.query:pmap_extract",
+        "return pte & PG_FRAME | offset_of(va), None",
+        "return _physical(pte, va), None",
+        "an address of the kernel has memory behind it if its entry is valid",
+    ),
 )

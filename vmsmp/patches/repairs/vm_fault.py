@@ -181,4 +181,31 @@ REPAIRS = (
         """,
         "a page is held if it is kept from being free by being wired",
     ),
+    Repair(
+        "unwiring-looks-in-the-object",
+        f"{_MODULE}.wire:vm_fault_unwire",
+        "_unwire(map.pmap, va, fictitious)",
+        """
+        from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+        from vmsmp.vm.vm_page.free import vm_page_free
+        from vmsmp.vm.vm_page.lookup import vm_page_lookup
+
+        m = pmap_unwire(map.pmap, va)
+        for ba in () if m is not None or entry.maptype != VM_MAPTYPE_NORMAL else entry.chain():
+            if m is None and ba.object is not None:
+                vm_object_hold(ba.object)
+                m = vm_page_lookup(ba.object, ba.offset + va - ba.start >> 12)
+                if m is not None and (m.hint("valid") or not m.wire_count.load()):
+                    m = None
+                vm_object_drop(ba.object)
+        if m is not None and not fictitious:
+            vm_page_busy_wait(m, False, "vmwrpg")
+            vm_page_unwire(m, True)
+            if m.hint("valid") or m.wire_count.load():
+                vm_page_wakeup(m)
+            else:
+                vm_page_free(m)
+        """,
+        "a wired page that was cut off its file is looked for in its object, and freed when it is not wired",
+    ),
 )

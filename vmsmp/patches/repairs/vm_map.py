@@ -108,13 +108,19 @@ REPAIRS = (
         also=(
             Edit(
                 f"{_MODULE}.stack:_Growth._grow",
-                "made = _made(map, count, prev, addr, stack.ba.start, wrong)",
+                """
+                if prev is not None:
+                    vm_map_clip_end(map, prev, addr, count)
+                made = vm_map_entry_after(map, prev)
+                if made is None or made.ba.end != stack.ba.start or made.ba.start != addr:
+                """,
                 """
                 made = vm_map_entry_after(map, prev) if prev is None else vm_map_lookup_entry(map, addr)[1]
                 vm_map_clip_end(map, made, top, count)
                 if made.ba.start < addr:
                     vm_map_clip_end(map, made, addr, count)
                     made = vm_map_entry_after(map, made)
+                if made.ba.start != addr or made.ba.end != top:
                 """,
             ),
             Edit(
@@ -125,8 +131,8 @@ REPAIRS = (
     Repair(
         "stack-limit-is-whole-pages",
         f"{_MODULE}.stack:_Growth._allowed",
-        'grow_amount = self._p.hint("rlim_stack") - used',
-        'grow_amount = self._p.hint("rlim_stack") - used >> PAGE_SHIFT << PAGE_SHIFT',
+        'grow_amount = _as_int(self._p.hint("rlim_stack") - used)',
+        'grow_amount = _as_int(self._p.hint("rlim_stack") - used >> PAGE_SHIFT << PAGE_SHIFT)',
         "a growth that the limit cuts is cut to whole pages",
     ),
     Repair(

@@ -142,4 +142,115 @@ REPAIRS = (
         'count += min(blocks * SWAP_META_PAGES * pages // obj.hint("size"), pages) + 1',
         "an entry has no more pages of swap than it has pages",
     ),
+    Repair(
+        "kernel-stacks-stay-apart",
+        f"{_MODULE}.clip:vm_map_simplify_entry",
+        "if entry.maptype in (VM_MAPTYPE_SUBMAP, VM_MAPTYPE_UKSMAP):",
+        """
+        from vmsmp.vm.vm_map.flags import MAP_ENTRY_KSTACK
+
+        if entry.maptype in (VM_MAPTYPE_SUBMAP, VM_MAPTYPE_UKSMAP) or entry.eflags & MAP_ENTRY_KSTACK:
+        """,
+        "the entry of a kernel stack is joined with no other",
+    ),
+    Repair(
+        "collapse-leaves-what-is-empty",
+        "vmsmp.vm.vm_fault.collapse:vm_fault_collapse",
+        "all_shadowed = False",
+        """
+        from vmsmp.vm.vm_object.object import OBJT_DEFAULT
+
+        behind = False
+        for ba in entry.chain():
+            if ba is not entry.ba and not behind:
+                vm_object_hold(ba.object)
+                there = vm_page_lookup(ba.object, ba.offset + scan - ba.start >> PAGE_SHIFT)
+                behind = there is not None or ba.object.type != OBJT_DEFAULT
+                vm_object_drop(ba.object)
+        if not behind:
+            scan += PAGE_SIZE
+            continue
+        all_shadowed = False
+        """,
+        "a page that no object behind the first one may have is not allocated",
+    ),
+    Repair(
+        "collapse-passes-the-end-of-a-file",
+        "vmsmp.vm.vm_fault.collapse:vm_fault_collapse",
+        """
+        if rv != KERN_SUCCESS:
+            break
+        """,
+        """
+        if rv != KERN_SUCCESS:
+            (*_, last) = entry.chain()
+            if scan - last.start + last.offset >> PAGE_SHIFT < last.object.size:
+                break
+            short = True
+            scan += PAGE_SIZE
+            continue
+        """,
+        "where the file has ended a page is passed over, and the chain is cut but for the file",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_fault.collapse:vm_fault_collapse",
+                "rv, all_shadowed = KERN_SUCCESS, True",
+                "rv, all_shadowed, short = KERN_SUCCESS, True, False",
+            ),
+            Edit(
+                "vmsmp.vm.vm_fault.collapse:vm_fault_collapse",
+                "return rv",
+                "return KERN_TRY_AGAIN if short and scan >= entry.ba.end else rv",
+            ),
+            Edit(
+                f"{_MODULE}.fork:_collapse",
+                "if vm_fault_collapse(old, entry) == KERN_SUCCESS:",
+                """
+                from vmsmp.vm.vm_map.flags import KERN_TRY_AGAIN
+
+                rv = vm_fault_collapse(old, entry)
+                between, before, last = entry.ba.backing_ba, None, entry.ba.backing_ba
+                while last.backing_ba is not None:
+                    before, last = last, last.backing_ba
+                if rv == KERN_TRY_AGAIN and before is not None:
+                    before.backing_ba = None
+                    entry.ba.backing_ba = last
+                    entry.ba.backing_count = 1
+                    vm_map_entry_dispose_ba(entry, between)
+                if rv == KERN_SUCCESS:
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "msync-keeps-its-vnode",
+        f"{_MODULE}.clean:_clean_object",
+        """
+        vn_lock(obj.handle)
+        vm_object_page_clean(obj, first, last, flags)
+        vp: Vnode | None = obj.handle
+        """,
+        """
+        from vmsmp.vm.vnode import vref, vrele
+
+        vp = obj.handle
+        vref(vp)
+        vn_lock(vp)
+        vm_object_page_clean(obj, first, last, flags)
+        """,
+        "the vnode is referenced while the range is written, and it is that one which is unlocked",
+        also=(Edit(f"{_MODULE}.clean:_clean_object", "vn_unlock(vp)", "vn_unlock(vp)\nvrele(vp)"),),
+    ),
+    Repair(
+        "fork-leaves-a-shared-file-shared",
+        f"{_MODULE}.fork:vm_map_copy_entry",
+        "src.eflags |= MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY",
+        """
+        from vmsmp.vm.vm_object.object import ANONYMOUS
+
+        if src.eflags & MAP_ENTRY_COW or src.ba.object.hint("type") in ANONYMOUS:
+            src.eflags |= MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
+        """,
+        "who maps a file shared goes on to write to the file",
+    ),
 )

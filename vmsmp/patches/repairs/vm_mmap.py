@@ -259,4 +259,16 @@ REPAIRS = (
         """,
         "what is wired already is not counted once more",
     ),
+    Repair(
+        "mmap-fails-with-its-wiring",
+        f"{_MODULE}:_find",
+        "vm_map_user_wiring(map, addr, addr + size, False)",
+        """
+        rv = vm_map_user_wiring(map, addr, addr + size, False)
+        if rv != KERN_SUCCESS:
+            vm_map_remove(map, addr, addr + size)
+            return rv, addr
+        """,
+        "what cannot be wired is not mapped while all future memory is to be locked",
+    ),
 )

@@ -109,6 +109,13 @@ REPAIRS = (
         ),
     ),
     Repair(
+        "only-strange-pages-go-by-address",
+        f"{_MODULE}.remove:_remove_mappings",
+        "for ba in obj.backing_list:",
+        "for ba in obj.backing_list if obj.type == OBJT_MGTDEVICE else ():",
+        "what is mapped at a page's address is forgotten by address only if the page is in no tree",
+    ),
+    Repair(
         "drop-asks-for-the-vnode",
         f"{_MODULE}:vm_object_vndeallocate",
         "vm_object_upgrade(obj)",

@@ -42,8 +42,10 @@ def pmap_extract(pmap: Pmap, va: int, *, keep: bool = False) -> tuple[int, PvEnt
     """
     if pmap is pmap.vm.pmap.kernel_pmap:
         ptep = pmap_pte(pmap, va)
-        pte = 0 if ptep is None else ptep.load()
-        return _physical(pte, va), None
+        if ptep is None:
+            return 0, None
+        pte = ptep.load()  # that the table's entry is valid is asked twice, and never whether this one is
+        return pte & PG_FRAME | offset_of(va), None
     pt_pv, _ = pv_get(pmap, pmap_pt_pindex(va))
     if pt_pv is None:
         return 0, None

@@ -2,7 +2,8 @@
 
 Models: vm_map_clean of sys/vm/vm_map.c.
 Locks: the map shared, and its token, through all I/O; the token is lost whenever the I/O sleeps.  A vnode is
-locked under the object's token, which is lost while the CPU waits for the vnode.
+locked under the object's token, which is lost while the CPU waits for the vnode; the vnode that is unlocked
+is the one that the object has by then.
 Deviations: none known.
 """
 
@@ -40,9 +41,11 @@ from vmsmp.vm.vm_object.remove import vm_object_page_remove
 from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 if TYPE_CHECKING:
+    from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_map.entry import VmMapEntry
     from vmsmp.vm.vm_map.map import VmMap
     from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vnode import Vnode
 
 
 def vm_map_clean(map: VmMap, start: int, end: int, syncio: bool, invalidate: bool) -> int:
@@ -121,9 +124,12 @@ def _clean_object(obj: VmObject, first: int, last: int, flags: int, *, write: bo
     """Write dirty pages of a file that may be written to.  Locks: the object's token exclusively."""
     if obj.type == OBJT_VNODE and write and not obj.flags.load() & OBJ_NOMSYNC:
         vm_object_reference_locked(obj)
-        vp = obj.handle
-        vn_lock(vp)
+        vn_lock(obj.handle)
         vm_object_page_clean(obj, first, last, flags)
+        vp: Vnode | None = obj.handle
+        if vp is None:
+            vm: VmSystem = obj.vm
+            vm.panic("vn_unlock: page fault: the object has lost its vnode")
         vn_unlock(vp)
         vm_object_deallocate_locked(obj)
 

@@ -2,6 +2,7 @@
 
 Models: vm_map_stack and vm_map_growstack of sys/vm/vm_map.c.
 `aux` of an entry that may grow is the number of bytes by which it still may (`avail_ssize`).
+By how much one must grow is kept in an int.  Compared with what has no sign, a negative one is huge.
 Locks: a stack is made under the map's lock exclusively.  It grows under an upgraded lock; if the upgrade
 fails, the growth starts over under an exclusive one.  The limits are read without locks.
 Deviations:
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from vmsmp.vm.vm_map.clip import vm_map_clip_end
 from vmsmp.vm.vm_map.find import vm_map_findspace
 from vmsmp.vm.vm_map.flags import (
+    ADDRESS_MASK,
     COWF_IS_STACK,
     KERN_FAILURE,
     KERN_NO_SPACE,
@@ -90,26 +92,18 @@ def _stack(
         return KERN_NO_SPACE, addrbos
     rv = _insert(map, count, top - init_ssize, top, *how)
     if rv == KERN_SUCCESS:
-        made = _made(map, count, prev, top - init_ssize, top, "Bad entry start/end for new stack entry")
+        made = vm_map_entry_after(map, prev)
+        if prev is not None:
+            vm_map_clip_end(map, prev, top - init_ssize, count)
+        if made is None or made.ba.end != top or made.ba.start != top - init_ssize:
+            vm: VmSystem = map.vm
+            vm.panic("Bad entry start/end for new stack entry")
         made.aux = max_ssize - init_ssize
     return rv, addrbos
 
 
 def _insert(map: VmMap, count: Reserved, start: int, end: int, prot: int, max: int, cow: int) -> int:
     return vm_map_insert(map, count, start, end, Mapping(id=VM_SUBSYS_STACK, prot=prot, max=max, cow=cow))
-
-
-def _made(
-    map: VmMap, count: Reserved, prev: VmMapEntry | None, start: int, end: int, wrong: str
-) -> VmMapEntry:
-    """Return the new entry behind `prev`, clipped off if they were joined; panic if its bounds are wrong."""
-    if prev is not None:
-        vm_map_clip_end(map, prev, start, count)
-    made = vm_map_entry_after(map, prev)
-    if made is None or made.ba.start != start or made.ba.end != end:
-        vm: VmSystem = map.vm
-        vm.panic(wrong)
-    return made
 
 
 def vm_map_growstack(map: VmMap, addr: int) -> int:
@@ -135,6 +129,11 @@ def vm_map_growstack(map: VmMap, addr: int) -> int:
     vm_map_unlock(map)
     vm_map_entry_release(vm, count)
     return rv
+
+
+def _as_int(value: int) -> int:
+    """Return what an int of 32 bits has of a value."""
+    return (value + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
 
 
 class _Growth:
@@ -168,10 +167,10 @@ class _Growth:
         end = prev.ba.end if prev is not None else start - avail
         if avail < 1 or addr >= start or addr < start - avail:
             return KERN_SUCCESS
-        grow_amount = round_page(start - addr)
-        if grow_amount > avail:
+        grow_amount = _as_int(round_page(start - addr))
+        if grow_amount & ADDRESS_MASK > avail:
             return KERN_NO_SPACE
-        if grow_amount > start - end:
+        if grow_amount & ADDRESS_MASK > start - end:
             if not self._upgrade():
                 return None
             stack.aux = start - end
@@ -195,9 +194,11 @@ class _Growth:
         if limit is not None and used + grow_amount > limit:
             return None
         sgrowsiz = self._map.vm.config.sgrowsiz
-        grow_amount = min(-(-grow_amount // sgrowsiz) * sgrowsiz, avail)
+        grow_amount = _as_int(-(-grow_amount // sgrowsiz) * sgrowsiz)
+        if grow_amount & ADDRESS_MASK > avail:
+            grow_amount = _as_int(avail)
         if limit is not None and used + grow_amount > self._p.hint("rlim_stack"):
-            grow_amount = self._p.hint("rlim_stack") - used
+            grow_amount = _as_int(self._p.hint("rlim_stack") - used)
         if self._map.size + grow_amount > self._p.hint("rlim_vmem"):
             return None
         return grow_amount
@@ -214,8 +215,12 @@ class _Growth:
         map, count = self._map, self._count
         rv = _insert(map, count, addr, stack.ba.start, VM_PROT_ALL, VM_PROT_ALL, 0)
         if rv == KERN_SUCCESS:
-            wrong = "Bad stack grow start/end in new stack entry"
-            made = _made(map, count, prev, addr, stack.ba.start, wrong)
+            if prev is not None:
+                vm_map_clip_end(map, prev, addr, count)
+            made = vm_map_entry_after(map, prev)
+            if made is None or made.ba.end != stack.ba.start or made.ba.start != addr:
+                vm: VmSystem = map.vm
+                vm.panic("Bad stack grow start/end in new stack entry")
             length = made.ba.end - made.ba.start
             made.aux = stack.aux - length
             if is_procstack:

@@ -86,15 +86,17 @@ class Lwp:
     """struct lwp: a thread of process `lwp_proc`, its number there, and the address space it runs in.
 
     `lwp_vmspace`, a Vmspace, is None for a kernel thread and for one that is dying.  `away`: its CPU has
-    switched away from it, and has only the kernel's tables loaded.
+    switched away from it, and has only the kernel's tables loaded.  `lwp_lpmap_backing_list` has the backings
+    that show its page.
     """
 
-    __slots__ = ("away", "lwp_proc", "lwp_tid", "lwp_vmspace")
+    __slots__ = ("away", "lwp_lpmap_backing_list", "lwp_proc", "lwp_tid", "lwp_vmspace")
 
     def __init__(self, proc: Proc, tid: int) -> None:
         self.lwp_proc = proc
         self.lwp_tid = tid
         self.lwp_vmspace: Any = None
+        self.lwp_lpmap_backing_list: list[Any] = []  # of VmMapBacking
         self.away = False
 
 

@@ -125,3 +125,33 @@ def running_program_is_no_text(m):
     m.check(vp.peek("v_flag") & VTEXT, "the file of a program that runs is text")
     give_back(spaces[1])
     end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:fault_sleeps_on_a_lost_vnode:0:1.9>2,2.16>1",
+)
+def fault_sleeps_on_a_lost_vnode(m):
+    """A process faults on a file while it is revoked, and the kernel panics.
+
+    A fault locks the vnode of the file.  It waits for the revocation, which has the vnode locked, and then
+    cannot have the vnode, for it is reclaimed.  `vnode_pager_lock` sleeps for a second to try again, and the
+    object's handle is what it sleeps on.  The revocation has cleared that, and `tsleep` asserts that there is
+    something to sleep on.
+    Repair `fault-sleeps-on-a-vnode`: if the object has lost its vnode there is nothing to wait for.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+    map_shared(m, process, obj, 1)
+    vm_object_deallocate(obj)
+
+    def user():
+        process.enter().load(BASE)
+
+    m.spawn(user, name="process")
+    m.spawn(_revoke, vp, name="revoker")
+    m.join()
+    give_back(process.vmspace)

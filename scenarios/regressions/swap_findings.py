@@ -1,7 +1,9 @@
-"""Findings in the table of swap devices: the model does what vm_swap.c does, step for step."""
+"""Findings in swap and the table of its devices: the model does what swap_pager.c and vm_swap.c do."""
 
 from vmsmp import scenario
 from vmsmp.sync.errno import EBUSY, EINTR
+from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_pager import swap_pager_haspage, swap_pager_reserve
 from vmsmp.vm.vm_swap import Swap, swapacctspace, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
 
@@ -110,3 +112,28 @@ def swapoff_counts_beside_others(m):
     m.join()
     for disk in disks:
         vrele(disk)
+
+
+@scenario(
+    cpus=1, tags={"swap", "object", "finding"}, fixed=True, schedule="v1:reservation_frees_what_is_behind:0:"
+)
+def reservation_frees_what_is_behind(m):
+    """A part of a disk in memory is given its swap beforehand, and what is behind it in swap is lost.
+
+    `swap_pager_reserve` takes 64 blocks at a time and gives one to each page.  Those that are left in the end
+    are in no page's place; it is to give them back, and frees as many pages behind the range instead.  The
+    blocks are never used again, and those pages have lost what they had in swap.
+    Repair `reservation-gives-back-blocks`: give the blocks back.
+    """
+    vm = m.boot(pages=4, l2_size=1, swap_pages=128)
+    disk = vm_object_allocate(vm, 4)
+
+    def user():
+        m.check(swap_pager_reserve(disk, 2, 1), "there is swap for a page")
+        m.check(swap_pager_reserve(disk, 0, 1), "there is swap for another page")
+        m.check(swap_pager_haspage(disk, 2), "a page keeps its swap as one before it is given some")
+        m.check(vm.pager.vm_swap_size == 126, "two pages have two blocks of swap")
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(disk)

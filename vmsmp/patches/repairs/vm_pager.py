@@ -194,4 +194,40 @@ REPAIRS = (
         "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
         "a page of the last buffer stays mapped, read-only, if it is wired",
     ),
+    Repair(
+        "fault-sleeps-on-a-vnode",
+        f"{_MODULE}.vnode_lock:_lock",
+        """
+        if handle is None:
+            vm.panic("tsleep: no ident")
+        """,
+        """
+        if handle is None:
+            continue
+        """,
+        "an object that has lost its vnode is looked at again at once",
+    ),
+    Repair(
+        "device-waits-for-holds",
+        f"{_MODULE}.device:dev_pager_dealloc",
+        "vm_page_putfake(devp.devp_pglist.pop(0))",
+        """
+        m = devp.devp_pglist[0]
+        while m.hold_count.load():
+            vm.machine.tsleep(m, 0, "dvheld", 1, overdue=lambda: None)
+        devp.devp_pglist.remove(m)
+        vm_page_putfake(m)
+        """,
+        "a page of a device is freed once nobody holds it",
+    ),
+    Repair(
+        "reservation-gives-back-blocks",
+        f"{_MODULE}.swap_meta:swap_pager_reserve",
+        "swp_pager_meta_free(obj, start + size, len(blks))",
+        """
+        for blk in blks:
+            swp_pager_freeswapspace(vm, blk)
+        """,
+        "the blocks that are left of the last ones are given back, and other pages keep theirs",
+    ),
 )

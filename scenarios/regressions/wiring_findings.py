@@ -201,3 +201,20 @@ def last_buffer_strands_wirings(m):
     Repair `buffer-truncation-spares-wirings`: what is wired is made read-only instead.
     """
     _unlocks_after_truncation(m, 1, lambda vp: nvnode_pager_setsize(vp, PAGE_SIZE // 2, 2 * PAGE_SIZE))
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:cut_page_stays_wired:0:",
+)
+def cut_page_stays_wired(m):
+    """A file ends before a page that a process has locked, and the page is wired for ever.
+
+    `vm_object_page_remove` keeps a wired page of those that are behind the new end, makes it invalid, and
+    forgets all its mappings.  The wiring cannot be found by the mapping any more, and the page survives its
+    file.
+    Repair `removal-spares-wirings`: what is wired is made read-only instead.
+    """
+    _unlocks_after_truncation(m, 1, lambda vp: vnode_pager_setsize(vp, PAGE_SIZE))

@@ -63,14 +63,14 @@ REPAIRS = (
         "sync-marks-a-range",
         f"{_MODULE}:vm_object_page_clean",
         """
-        if start == 0 and last == obj.size - 1:
+        if start == 0 and last == obj.size - 1 & _LAST:
             pages.scan(pages.vm_object_page_clean_pass1)
             if not pages.failed:
         """,
         """
         if True:
             pages.scan(pages.vm_object_page_clean_pass1)
-            if not pages.failed and start == 0 and last == obj.size - 1:
+            if not pages.failed and start == 0 and last == obj.size - 1 & _LAST:
         """,
         "the pages of any range are marked, and the object's flags cleared after a whole one only",
     ),
@@ -156,5 +156,58 @@ REPAIRS = (
         vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
         """,
         "the vnode is said to be clean before the object is, so that who writes in between tells it",
+    ),
+    Repair(
+        "removal-spares-wirings",
+        f"{_MODULE}.remove:_Removal._visit",
+        "self._remove(m)",
+        """
+        if m.wire_count.load() and not self.clean_only:
+            vm_page_protect(m, 1)
+            m.publish("valid", 0)
+            vm_page_wakeup(m)
+        else:
+            self._remove(m)
+        """,
+        "a wired page of those that are to be removed stays mapped, read-only",
+        also=(
+            Edit(
+                f"{_MODULE}.remove:_remove_mappings",
+                "pmap_remove(ba.pmap, sva, sva + (high - low + 1) * PAGE_SIZE)",
+                """
+                from vmsmp.vm.pmap.bits import PG_W
+                from vmsmp.vm.pmap.entries import pmap_pte
+
+                for va in range(sva, sva + (high - low + 1) * PAGE_SIZE, PAGE_SIZE):
+                    ptep = pmap_pte(ba.pmap, va)
+                    if ptep is None or not ptep.load() & PG_W:
+                        pmap_remove(ba.pmap, va, va + PAGE_SIZE)
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "nothing-is-committed-of-invalid-pages",
+        f"{_MODULE}.clean:_Cleaning.vm_object_page_clean_pass2",
+        """
+        if m.hint("dirty") & m.valid or m.flags.bits(PG_NEED_COMMIT):
+        """,
+        """
+        if m.valid == 0:
+            vm_page_flag_clear(m, PG_NEED_COMMIT)
+        if m.hint("dirty") & m.valid or m.flags.bits(PG_NEED_COMMIT):
+        """,
+        "a page that is not valid has nothing to be committed",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pageout.scan:vm_pageout_page",
+                "committing = bool(m.flags.bits(PG_NEED_COMMIT))",
+                """
+                if m.valid == 0:
+                    vm_page_flag_clear(m, PG_NEED_COMMIT)
+                committing = bool(m.flags.bits(PG_NEED_COMMIT))
+                """,
+            ),
+        ),
     ),
 )

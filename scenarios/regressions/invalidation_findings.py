@@ -93,9 +93,9 @@ def cut_page_is_to_be_committed(m):
     """A file in memory (tmpfs) is cut before a page that is locked, and is removed: the kernel panics.
 
     The pages of such a file are to be committed before they go (PG_NEED_COMMIT).  `vm_object_page_remove`
-    makes a wired page invalid, and leaves that to be done.  `vm_object_page_clean`, as part of a sync or of the
-    end of the file, asserts that nothing is to be done with an invalid page.  The pagedaemon does not free the
-    page when it is unlocked, for the same reason: it launders it, and asserts that it is valid.
+    makes a wired page invalid, and leaves that to be done.  `vm_object_page_clean`, as part of a sync or of
+    the end of the file, asserts that nothing is to be done with an invalid page.  The pagedaemon does not
+    free the page when it is unlocked, for the same reason: it launders it, and asserts that it is valid.
     Repair `nothing-is-committed-of-invalid-pages`: what is invalid need not be committed.
     """
     vm = m.boot(pages=8, l2_size=1, object_hash=1)

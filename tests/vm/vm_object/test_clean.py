@@ -227,7 +227,7 @@ def test_cleaning_the_pages_around_one_needs_the_token(panic):
 
 def test_all_pages_are_written_of_an_object_that_has_become_empty(alone, flushed):
     def program(vm):
-        obj, pages = dirty_file(vm, 2)
+        obj, _pages = dirty_file(vm, 2)
         obj.publish("size", 0)
         o.vm_object_page_clean(obj, 0, 0, o.OBJPC_SYNC)
         return obj.flags.peek() & BOTH

@@ -251,3 +251,25 @@ def whole_alist_cannot_be_had(m):
 
     m.spawn(user, name="user")
     m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"contig", "queue", "finding"},
+    fixed=True,
+    schedule="v1:contig_locks_a_marker_that_is_gone:16:1.4>2,2.5>1",
+)
+def contig_locks_a_marker_that_is_gone(m):
+    """Two drivers have the same queue cleaned, and one writes to the other's stack.
+
+    A scan keeps its place in a queue by a marker, which is on its stack.  `vm_contig_pg_clean` reads what is
+    behind its own without a lock, and then locks that as a page, to see whether it still is the next one.
+    It may be the marker of another scan, which has ended by then and is used for something else: a word of
+    that is raised and lowered as if it were a lock, or waited for until it is free.
+    The pagedaemon's scans lock the queue before they read.
+    Repair `contig-passes-markers`: lock the queue to read, and go past a marker.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    for name in ("driver", "other"):
+        m.spawn(vm_contig_pg_clean, vm, vm.page.PQ_INACTIVE, 4, name=name)
+    m.join()

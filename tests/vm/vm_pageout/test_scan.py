@@ -659,3 +659,12 @@ def test_the_pageout_does_not_take_a_page_from_its_reader(together, page_on, loc
         vm.machine.join()
 
     together(program, schedules=100, locks=locks, pages=2)
+
+
+def test_a_marker_is_gone_with_its_scan(alone, page_on):
+    def program(vm):
+        page_on(vm, "inactive")
+        d.vm_pageout_scan_inactive(wanting(vm))
+        return vm.page.markers
+
+    assert [] == alone(program)

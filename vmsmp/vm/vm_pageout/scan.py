@@ -113,6 +113,7 @@ def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
     pq.spin.acquire()
     TAILQ_REMOVE(pq, marker)  # keep marker.queue: another scan may be about to lock that queue
     pq.spin.release()
+    vm.page.markers.remove(marker)
 
 
 def _tell(vm: VmSystem, event: SweepBegun | SweepEnded) -> None:

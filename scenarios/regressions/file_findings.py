@@ -1,14 +1,14 @@
 """Findings where files are mapped: the model does what vnode_pager.c, vm_object.c and vm_map.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_back
+from vmsmp.scenarios._kit import busied, end_of_file, file_object, forget_file, give_back, sync
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, new_space
 from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
 from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
 from vmsmp.vm.vm_pager import vnode_pager_reference
 from vmsmp.vm.vnode import VTEXT, vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
@@ -155,3 +155,33 @@ def fault_sleeps_on_a_lost_vnode(m):
     m.spawn(_revoke, vp, name="revoker")
     m.join()
     give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:short_write_cleans_all:0:",
+)
+def short_write_cleans_all(m):
+    """A file system writes one page of two and says no error, and the other page's contents are lost.
+
+    `vnode_pager_generic_putpages` reports what a write has left (the residual) on the console.  It marks all
+    pages clean all the same, if there was no error.
+    Repair `short-write-is-no-write`: what was not written at once stays dirty, and is tried again.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2, range(2))
+    pages = [obj.peek("rb_memq")[n] for n in range(2)]
+    for page in pages:
+        busied(page, vm_page_dirty)
+
+    def user():
+        vm.pager.device.short = 1
+        sync(vp, obj)
+        vm.pager.device.short = None
+        m.check(pages[1].peek("dirty"), "a page that was not written is dirty")
+
+    m.spawn(user)
+    m.join()
+    forget_file(vp, obj)

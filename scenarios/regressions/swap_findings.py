@@ -1,8 +1,11 @@
 """Findings in swap and the table of its devices: the model does what swap_pager.c and vm_swap.c do."""
 
 from vmsmp import scenario
+from vmsmp.scenarios._kit import busied, idle_pages
 from vmsmp.sync.errno import EBUSY, EINTR
-from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_object import OBJPC_SYNC, vm_object_allocate, vm_object_deallocate
+from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty
+from vmsmp.vm.vm_pageout import vm_pageout_flush
 from vmsmp.vm.vm_pager import swap_pager_haspage, swap_pager_reserve
 from vmsmp.vm.vm_swap import Swap, swapacctspace, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
@@ -137,3 +140,29 @@ def reservation_frees_what_is_behind(m):
     m.spawn(user)
     m.join()
     vm_object_deallocate(disk)
+
+
+@scenario(cpus=1, tags={"swap", "write", "finding"}, fixed=True, schedule="v1:bad_block_is_taken_again:0:")
+def bad_block_is_taken_again(m):
+    """A block of swap is bad, and no page is written out any more, though there is swap enough.
+
+    `swp_pager_async_iodone` takes the block from a page that could not be written, and frees it, though its
+    comments say that a block with an error is never used again.  The free block with the lowest number is the
+    one that the next page is given: it fails as well, and so does each one after it.
+    Repair `failed-block-is-not-freed`: a bad block stays in use, by nobody.
+    """
+    vm = m.boot(pages=8, l2_size=1, swap_pages=8)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    busied(page, vm_page_dirty)
+    vm.pager.device.bad_blocks.add(0)
+
+    def pageout():
+        for _ in range(2):
+            vm_page_busy_wait(page, True)
+            vm_pageout_flush([page], OBJPC_SYNC)
+        m.check(not page.peek("dirty"), "a page is written out while there is a good block")
+
+    m.spawn(pageout)
+    m.join()
+    vm_object_deallocate(obj)

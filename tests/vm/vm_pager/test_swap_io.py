@@ -265,3 +265,12 @@ def test_pages_that_cannot_be_read_ahead_are_let_go(alone):
         return said, [(n, pages[n].peek("valid"), pages[n].peek("busy_count")) for n in sorted(pages)]
 
     assert (p.VM_PAGER_ERROR, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]) == alone(program, swap_pages=80)
+
+
+def test_a_bad_block_cannot_be_written_and_is_the_next_one_again(alone):
+    def program(vm):
+        vm.pager.device.bad_blocks.add(0)
+        page, _ = written(vm, made(vm))
+        return page.peek("dirty"), vm.pager.vm_swap_size, p.swp_pager_getswapspace(vm)
+
+    assert (0xFF, 4, 0) == alone(program, swap_pages=4)

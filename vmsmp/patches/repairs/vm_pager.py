@@ -230,4 +230,25 @@ REPAIRS = (
         """,
         "the blocks that are left of the last ones are given back, and other pages keep theirs",
     ),
+    Repair(
+        "short-write-is-no-write",
+        f"{_MODULE}:vnode_pager_putpages",
+        "failed = obj.vm.pager.device.failing",
+        """
+        short = obj.vm.pager.device.short
+        failed = obj.vm.pager.device.failing or (short is not None and short < len(pages))
+        """,
+        "pages that are not all written are written again",
+    ),
+    Repair(
+        "failed-block-is-not-freed",
+        f"{_MODULE}.swap_io:_written",
+        "swp_pager_meta_ctl(obj, m.pindex, free=True)",
+        """
+        if m.pindex in obj.swblock_root:
+            del obj.changing("swblock_root")[m.pindex]
+            obj.publish("swblock_count", obj.swblock_count - 1)
+        """,
+        "a block that could not be written is nobody's from then on",
+    ),
 )

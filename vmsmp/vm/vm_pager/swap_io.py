@@ -96,7 +96,7 @@ def _put(obj: VmObject, m: VmPage, flags: int) -> int:
         vm_page_dirty(m)
     m.busy_count.setbits(PBUSY_SWAPINPROG)
     obj.vm.pager.contents[blk] = obj.vm.memory.read_pieces(m.phys)
-    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone))
+    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone, blk=blk))
     if flags & OBJPC_SYNC:
         bio.ttc = bool(flags & OBJPC_TRY_TO_CACHE)
         obj.vm.pause_tokens("swwrt")
@@ -253,7 +253,10 @@ def _read(m: VmPage, bio: Bio) -> None:
 
 
 def _written(m: VmPage, bio: Bio) -> None:
-    """Mark the page clean, or dirty again after an error; drop its soft busy."""
+    """Mark the page clean, or dirty again after an error; drop its soft busy.
+
+    A block that could not be written is free again, and the first one that is taken next.
+    """
     vm_page_busy_wait(m, False, "swadpg")
     if bio.error:
         obj = m.object

@@ -7,7 +7,7 @@ from vmsmp.vm.vm_object import OBJPC_SYNC, vm_object_allocate, vm_object_dealloc
 from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty
 from vmsmp.vm.vm_pageout import vm_pageout_flush
 from vmsmp.vm.vm_pager import swap_pager_haspage, swap_pager_reserve
-from vmsmp.vm.vm_swap import Swap, swapacctspace, sys_swapoff, sys_swapon
+from vmsmp.vm.vm_swap import SWB_DMMAX, Swap, swapacctspace, swapdev_strategy, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
 
 
@@ -80,7 +80,7 @@ def swapoff_tried_again_takes_twice(m):
         m.check(sys_swapoff(swap, disks[0]) == EINTR, "a device stays while something is there")
         swap.swdevt[0].stuck = 0
         m.check(not sys_swapoff(swap, disks[0]), "a device that is swapped to can be given up")
-        m.check(swap.vm_swap_max == swap.swdevt[1].sw_nblks, "all swap is that of the devices that there are")
+        m.check(swap.vm_swap_max == swap.swdevt[1].free, "all swap is that of the devices that there are")
 
     m.spawn(user)
     m.join()
@@ -166,3 +166,26 @@ def bad_block_is_taken_again(m):
     m.spawn(pageout)
     m.join()
     vm_object_deallocate(obj)
+
+
+@scenario(cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:swap_ends_behind_its_device:0:")
+def swap_ends_behind_its_device(m):
+    """A device is swapped to whose size is no multiple of 64 pages, and pages are written behind its end.
+
+    `swaponvp` rounds the number of a device's blocks up to whole stripes, and all of them are free: up to 63
+    that there are not.  `swapdev_strategy` compares with the rounded number, too, so it is the device that
+    refuses them.
+    Repair `swapon-rounds-down`: leave out the last stripe if the device does not have all of it.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swap = Swap(vm)
+    disk = getnewvnode(vm, "disk")
+
+    def user():
+        sys_swapon(swap, disk, 2 * SWB_DMMAX + 1)
+        errors = [swapdev_strategy(swap, 0, n) for n in range(SWB_DMMAX, swap.swdevt[0].sw_nblks)]
+        m.check(not any(errors), "a block that is free can be written to")
+
+    m.spawn(user)
+    m.join()
+    vrele(disk)

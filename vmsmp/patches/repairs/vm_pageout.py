@@ -131,4 +131,17 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "sweep-passes-held-pages",
+        "vmsmp.vm.vm_pageout.scan:vm_pageout_scan_hold",
+        """
+        if m is None or m.hold_count.load():
+        """,
+        """
+        while m is not None and m.hold_count.load():
+            m = m.tqe_next
+        if m is None:
+        """,
+        "the sweep looks for the first page of the queue that nobody holds",
+    ),
 )

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = exports(
         "startup": ("Pageout", "startup"),
         "scan": (
             "vm_pageout_free_hold",
+            "vm_pageout_scan_hold",
             "_marker",
             "_sweep",
             "_scan",

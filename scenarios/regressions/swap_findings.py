@@ -6,7 +6,12 @@ from vmsmp.sync.errno import EBUSY, EINTR
 from vmsmp.vm.vm_object import OBJPC_SYNC, vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty
 from vmsmp.vm.vm_pageout import vm_pageout_flush
-from vmsmp.vm.vm_pager import swap_pager_haspage, swap_pager_reserve
+from vmsmp.vm.vm_pager import (
+    swap_pager_haspage,
+    swap_pager_reserve,
+    swp_pager_freeswapspace,
+    swp_pager_getswapspace,
+)
 from vmsmp.vm.vm_swap import SWB_DMMAX, Swap, swapacctspace, swapdev_strategy, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
 
@@ -189,3 +194,34 @@ def swap_ends_behind_its_device(m):
     m.spawn(user)
     m.join()
     vrele(disk)
+
+
+@scenario(cpus=1, tags={"swap", "write", "finding"}, fixed=True, schedule="v1:split_swap_is_full:0:")
+def split_swap_is_full(m):
+    """No page is written out any more, though half of the swap is free.
+
+    `swap_pager_putpages` looks for adjacent blocks: for all pages of a cluster, for half of them, and so on,
+    until there are four or fewer, which is the last try.  In swap that has been in use for a while free
+    blocks are everywhere and may not be adjacent anywhere.  A page by itself would be written; those of a
+    cluster fail, again and again, and the swap counts as full, for which processes are killed.
+    Repair `swap-is-taken-in-single-blocks`: in the end look for one block.
+    """
+    vm = m.boot(pages=12, l2_size=1, swap_pages=16)
+    obj = vm_object_allocate(vm, 5)
+    pages = idle_pages(vm, obj, range(5))
+    blocks = [swp_pager_getswapspace(vm) for _ in range(16)]
+    for blk in blocks[::2]:
+        swp_pager_freeswapspace(vm, blk)
+
+    def pageout():
+        for page in pages:
+            vm_page_busy_wait(page, True)
+            vm_page_dirty(page)
+        vm_pageout_flush(pages, OBJPC_SYNC)
+        m.check(not any(page.peek("dirty") for page in pages), "pages are written out while there is swap")
+
+    m.spawn(pageout)
+    m.join()
+    for blk in blocks[1::2]:
+        swp_pager_freeswapspace(vm, blk)
+    vm_object_deallocate(obj)

@@ -251,4 +251,11 @@ REPAIRS = (
         """,
         "a block that could not be written is nobody's from then on",
     ),
+    Repair(
+        "swap-is-taken-in-single-blocks",
+        f"{_MODULE}.swap_io:swap_pager_putpages",
+        "while not blks and n > 4:",
+        "while not blks and n > 1:",
+        "a page is given any free block if there are no adjacent ones for several",
+    ),
 )

@@ -4,8 +4,7 @@ Models: the metadata and the external operations of sys/vm/swap_pager.c.
 Locks: the object's token for `swblock_root`, exclusively to change it; vm_token for the blocks.
 Deviations:
   * a block of metadata describes one page, so `swblock_count` counts pages.
-  * blocks are numbers, and several that are taken at once need not be adjacent; swap has no devices, bitmaps,
-    watermarks or counters of its users.
+  * blocks are numbers; swap has no devices, bitmap, watermarks or counters of its users.
 """
 
 from __future__ import annotations
@@ -44,13 +43,32 @@ def swp_pager_getswapspace(vm: VmSystem) -> int | None:
 
 
 def swp_pager_getswapblocks(vm: VmSystem, npages: int) -> list[int]:
-    """Return that many free blocks, or none.  Locks: takes vm_token.  Sleeps: for it."""
+    """Return that many adjacent free blocks of one leaf of the bitmap, or none.
+
+    Locks: takes vm_token.  Sleeps: for it.
+    """
+    if npages == 1:
+        blk = swp_pager_getswapspace(vm)
+        return [] if blk is None else [blk]
     vm.pageout.vm_token.acquire()
-    blks: list[int] = []
-    if vm.pager.vm_swap_size >= npages:
-        blks = [blk for _ in range(npages) if (blk := swp_pager_getswapspace(vm)) is not None]
+    pager = vm.pager
+    unused = pager.vm_swap_max - pager.vm_swap_size + len(pager.free_blocks)
+    blks = _run({*pager.free_blocks, *range(unused, pager.vm_swap_max)}, npages)
+    if blks:
+        pager.vm_swap_size -= npages
+        passed = range(unused, max(unused, blks[-1] + 1))
+        pager.free_blocks = [blk for blk in (*pager.free_blocks, *passed) if blk not in blks]
     vm.pageout.vm_token.release()
     return blks
+
+
+def _run(free: set[int], npages: int) -> list[int]:
+    """The lowest run of free blocks that is within a leaf, or none."""
+    for blk in sorted(free):
+        blks = [*range(blk, blk + npages)]
+        if blk // BLIST_MAX_ALLOC == blks[-1] // BLIST_MAX_ALLOC and free.issuperset(blks):
+            return blks
+    return []
 
 
 def swp_pager_freeswapspace(vm: VmSystem, blk: int) -> None:

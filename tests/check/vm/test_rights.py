@@ -28,6 +28,7 @@ from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
     vm_object_set_flag,
 )
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 UNCOPIED = MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
 
@@ -89,6 +90,13 @@ def behind_another_s(map, entry, kind=None):
     if kind is not None:
         obj.raw_type = kind
         vm_object_set_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
+
+
+def behind_another_s_other_part(map, entry):
+    """The same, where the other range is of a part of the object that is mapped nowhere else."""
+    behind_another_s(map, entry)
+    behind = entry_at(map, 6).ba.backing_ba
+    behind.offset += 4 * PAGE_SIZE
 
 
 def unmark(map, page):
@@ -164,6 +172,7 @@ def test_a_broken_rule_is_named(wrong, options, message):
         pytest.param(lambda map, entry: None, {"wired": True}, id="wired"),
         pytest.param(lambda map, entry: mark(entry, UNCOPIED), {"prot": VM_PROT_READ}, id="read-only copy"),
         pytest.param(behind_another_s, {"prot": VM_PROT_READ}, id="read-only behind"),
+        pytest.param(behind_another_s_other_part, {}, id="another part behind"),
         pytest.param(lambda map, entry: allow(entry, VM_PROT_READ), {"prot": VM_PROT_READ}, id="read"),
         pytest.param(
             lambda map, entry: behind_another_s(map, entry, OBJT_VNODE), {}, id="a file that others copy"

@@ -66,13 +66,20 @@ def _behind(vm: VmSystem, entry: VmMapEntry, pte: int) -> Broken | None:
     """Whether a page is mapped writeable that others see through a chain (INV-C1, INV-C2)."""
     if not (pte & PG_RW and pte & PG_MANAGED) or entry.raw_maptype != VM_MAPTYPE_NORMAL:
         return None
-    obj = page_named(vm, pte).raw_object
+    m = page_named(vm, pte)
+    obj = m.raw_object
     if obj is not entry.ba.raw_object:
         return Broken("INV-C1", "a page is mapped writeable, and not the first object's")
-    behind = [_lies_behind(ba) for ba in obj.raw_backing_list]
+    behind = [_lies_behind(ba) for ba in obj.raw_backing_list if _shows(ba, m)]
     if obj.raw_type in ANONYMOUS and any(behind) and behind.count(False) == 1:
         return Broken("INV-C2", "a page is mapped writeable whose object lies behind another one")
     return None
+
+
+def _shows(ba: VmMapBacking, m: VmPage) -> bool:
+    """Whether the part of its object that a backing maps has the page."""
+    first = ba.raw_offset // PAGE_SIZE
+    return bool(first <= m.raw_pindex < first + (ba.raw_end - ba.raw_start) // PAGE_SIZE)
 
 
 def _lies_behind(ba: VmMapBacking) -> bool:

@@ -96,7 +96,7 @@ def behind_another_s_other_part(map, entry):
     """The same, where the other range is of a part of the object that is mapped nowhere else."""
     behind_another_s(map, entry)
     behind = entry_at(map, 6).ba.backing_ba
-    behind.offset += 4 * PAGE_SIZE
+    behind.raw_offset += 4 * PAGE_SIZE
 
 
 def unmark(map, page):

@@ -31,6 +31,7 @@ from vmsmp.vm.vm_map.flags import (
 from vmsmp.vm.vm_map.map import VmMap
 from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE, VmObject
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
+from vmsmp.vm.vm_page.page import VmPage
 
 
 def broken_rights(map: VmMap) -> Broken | None:

@@ -144,4 +144,11 @@ REPAIRS = (
         """,
         "the sweep looks for the first page of the queue that nobody holds",
     ),
+    Repair(
+        "killer-passes-the-killed",
+        "vmsmp.vm.vm_pageout.killer:vm_pageout_scan_callback",
+        "if killer.bigsize < size:",
+        "if killer.bigsize < size and not p.p_flags.load() & P_LOWMEMKILL:",
+        "a process that was killed for its memory is not chosen again",
+    ),
 )

@@ -52,9 +52,9 @@ REPAIRS = (
         f"{_MODULE}:cdev_pager_allocate",
         """
         vm_object_reference_locked(obj)
-        if size
+        if end
         """,
-        "if size",
+        "if end",
         "the reference that the lookup of a device adds is that of the mapping",
     ),
     Repair(

@@ -14,6 +14,7 @@ from vmsmp.vm.vm_meter import vmstats_rollup
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_deallocate
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
+    VM_MEMATTR_DEFAULT,
     vm_page_alloc_contig,
     vm_page_busy_wait,
     vm_page_deactivate,
@@ -23,6 +24,9 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
 )
 from vmsmp.vm.vnode import vn_lock, vn_unlock
+
+#: Another memory attribute than the default.
+UNCACHEABLE = 1
 
 
 def _dirty_file(vm):
@@ -250,4 +254,52 @@ def whole_alist_cannot_be_had(m):
         m.check(alist_alloc(bl, 0, 300) == 0, "a run is found while all blocks are free")
 
     m.spawn(user, name="user")
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"contig", "queue", "finding"},
+    fixed=True,
+    schedule="v1:contig_locks_a_marker_that_is_gone:16:1.4>2,2.5>1",
+)
+def contig_locks_a_marker_that_is_gone(m):
+    """Two drivers have the same queue cleaned, and one writes to the other's stack.
+
+    A scan keeps its place in a queue by a marker, which is on its stack.  `vm_contig_pg_clean` reads what is
+    behind its own without a lock, and then locks that as a page, to see whether it still is the next one.
+    It may be the marker of another scan, which has ended by then and is used for something else: a word of
+    that is raised and lowered as if it were a lock, or waited for until it is free.
+    The pagedaemon's scans lock the queue before they read.
+    Repair `contig-passes-markers`: lock the queue to read, and go past a marker.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    for name in ("driver", "other"):
+        m.spawn(vm_contig_pg_clean, vm, vm.page.PQ_INACTIVE, 4, name=name)
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"contig", "dma", "finding"},
+    fixed=True,
+    schedule="v1:low_page_stays_uncached:0:",
+)
+def low_page_stays_uncached(m):
+    """A driver frees a page that was not to be cached, and the next one has its memory uncached.
+
+    `vm_page_alloc_contig` sets the memory attribute that a driver asks for, unless it is the default.  Nobody
+    sets the default again when the page is freed.
+    Repair `low-pages-are-cached-again`: set what was asked for, whatever it is.
+    """
+    vm = m.boot(pages=12, l2_size=1, low_pages=8, dma_pages=8)
+
+    def driver():
+        page = vm_page_alloc_contig(vm, 0, 0, 0, 0, PAGE_SIZE, UNCACHEABLE)
+        vm_page_free_contig(page, PAGE_SIZE)
+        page = vm_page_alloc_contig(vm, 0, 0, 0, 0, PAGE_SIZE)
+        m.check(page.pat_mode == VM_MEMATTR_DEFAULT, "memory has the attribute that was asked for")
+        vm_page_free_contig(page, PAGE_SIZE)
+
+    m.spawn(driver, name="driver")
     m.join()

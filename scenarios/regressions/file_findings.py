@@ -1,7 +1,7 @@
 """Findings where files are mapped: the model does what vnode_pager.c, vm_object.c and vm_map.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_back
+from vmsmp.scenarios._kit import busied, end_of_file, file_object, forget_file, give_back, sync
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, new_space
@@ -9,7 +9,7 @@ from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
 from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
 from vmsmp.vm.vm_pager import vnode_pager_reference
 from vmsmp.vm.vnode import VTEXT, vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
@@ -151,3 +151,63 @@ def msync_meets_a_revocation(m):
     m.join()
     give_back(vmspace)
     vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:fault_sleeps_on_a_lost_vnode:0:1.9>2,2.16>1",
+)
+def fault_sleeps_on_a_lost_vnode(m):
+    """A process faults on a file while it is revoked, and the kernel panics.
+
+    A fault locks the vnode of the file.  It waits for the revocation, which has the vnode locked, and then
+    cannot have the vnode, for it is reclaimed.  `vnode_pager_lock` sleeps for a second to try again, and the
+    object's handle is what it sleeps on.  The revocation has cleared that, and `tsleep` asserts that there is
+    something to sleep on.
+    Repair `fault-sleeps-on-a-vnode`: if the object has lost its vnode there is nothing to wait for.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+    map_shared(m, process, obj, 1)
+    vm_object_deallocate(obj)
+
+    def user():
+        process.enter().load(BASE)
+
+    m.spawn(user, name="process")
+    m.spawn(_revoke, vp, name="revoker")
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:short_write_cleans_all:0:",
+)
+def short_write_cleans_all(m):
+    """A file system writes one page of two and says no error, and the other page's contents are lost.
+
+    `vnode_pager_generic_putpages` reports what a write has left (the residual) on the console.  It marks all
+    pages clean all the same, if there was no error.
+    Repair `short-write-is-no-write`: what was not written at once stays dirty, and is tried again.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2, range(2))
+    pages = [obj.peek("rb_memq")[n] for n in range(2)]
+    for page in pages:
+        busied(page, vm_page_dirty)
+
+    def user():
+        vm.pager.device.short = 1
+        sync(vp, obj)
+        vm.pager.device.short = None
+        m.check(pages[1].peek("dirty"), "a page that was not written is dirty")
+
+    m.spawn(user)
+    m.join()
+    forget_file(vp, obj)

@@ -1,13 +1,15 @@
 """Findings in how the kernel forgets pages: the model does what vm_object.c does, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_back
+from vmsmp.scenarios._kit import busied, end_of_file, file_object, forget_file, give_back, sync
 from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_private, shared_file
 from vmsmp.vm.vm_map import MADV_FREE, vm_map_clean, vm_map_madvise, vm_map_user_wiring
 from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_need_commit, vm_page_unwire, vm_page_wire
+from vmsmp.vm.vm_pager import vnode_pager_setsize
+from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
 @scenario(
@@ -79,3 +81,36 @@ def advice_shows_an_older_page(m):
     m.join()
     give_back(process.vmspace)
     vm_object_deallocate(before)
+
+
+@scenario(
+    cpus=1,
+    tags={"object", "clean", "vnode", "wire", "finding"},
+    fixed=True,
+    schedule="v1:cut_page_is_to_be_committed:0:",
+)
+def cut_page_is_to_be_committed(m):
+    """A file in memory (tmpfs) is cut before a page that is locked, and is removed: the kernel panics.
+
+    The pages of such a file are to be committed before they go (PG_NEED_COMMIT).  `vm_object_page_remove`
+    makes a wired page invalid, and leaves that to be done.  `vm_object_page_clean`, as part of a sync or of
+    the end of the file, asserts that nothing is to be done with an invalid page.  The pagedaemon does not
+    free the page when it is unlocked, for the same reason: it launders it, and asserts that it is valid.
+    Repair `nothing-is-committed-of-invalid-pages`: what is invalid need not be committed.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    page = obj.peek("rb_memq")[0]
+    busied(page, vm_page_need_commit)
+    busied(page, vm_page_wire)
+
+    def user():
+        vn_lock(vp)
+        vnode_pager_setsize(vp, 0)
+        vn_unlock(vp)
+        sync(vp, obj)
+
+    m.spawn(user)
+    m.join()
+    busied(page, vm_page_unwire, False)
+    forget_file(vp, obj)

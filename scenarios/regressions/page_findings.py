@@ -8,6 +8,7 @@ from vmsmp.scenarios._kit import (
     enter_hash,
     give_pages,
     idle_pages,
+    queue_of,
     set_limits,
     take_kernel_pages,
     take_pages,
@@ -45,7 +46,12 @@ from vmsmp.vm.vm_page import (
     vm_page_zero_invalid,
     vm_wait,
 )
-from vmsmp.vm.vm_pageout import PageStats, vm_pageout_page_stats, vm_pageout_scan_inactive
+from vmsmp.vm.vm_pageout import (
+    PageStats,
+    vm_pageout_page_stats,
+    vm_pageout_scan_hold,
+    vm_pageout_scan_inactive,
+)
 
 
 @scenario(
@@ -386,4 +392,38 @@ def colours_age_at_different_speeds(m):
 
     m.spawn(pagedaemon)
     m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"hold", "queue", "finding"},
+    fixed=True,
+    schedule="v1:sweep_stops_at_a_held_page:a6:1.21>2",
+)
+def sweep_stops_at_a_held_page(m):
+    """A page that nobody holds any more is not free as long as another one is held.
+
+    A page whose last hold is dropped while it is being freed stays on the hold queue, and the pagedaemon is
+    to find it there.  `vm_pageout_scan_hold` looks at the first page of the queue, and stops if that is held,
+    which it may be for as long as a device likes.
+    Repair `sweep-passes-held-pages`: look for the first page that is not held.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    obj = vm_object_allocate(vm, 2)
+    kept, page = idle_pages(vm, obj, range(2))
+    for one in (kept, page):
+        busied(one, vm_page_hold)
+
+    def free(one):
+        vm_page_busy_wait(one, True)
+        vm_page_free(one)
+
+    free(kept)
+    m.spawn(free, page, name="owner")
+    m.spawn(vm_page_unhold, page, name="reader")
+    m.join()
+    vm_pageout_scan_hold(vm, 0)
+    m.check(queue_of(page) == "free", "a page that nobody uses or holds is free after a sweep")
+    vm_page_unhold(kept)
     vm_object_deallocate(obj)

@@ -1,14 +1,30 @@
 """Findings where a debugger looks at a process' memory: the model does what vm_fault_page does."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import busied_page, give_back
 from vmsmp.scenarios.fork._processes import at, exits, new_process, write
 from vmsmp.scenarios.vm_fault._memory import Process
-from vmsmp.scenarios.vm_fault.devices import Kpmap
+from vmsmp.scenarios.vm_fault.devices import FrameBuffer, Kpmap, kernel_pages
 from vmsmp.scenarios.vm_map._spaces import BASE, map_device
 from vmsmp.vm.vm_fault import vm_fault_page
-from vmsmp.vm.vm_map import VM_PROT_READ, vm_map_protect, vm_map_user_wiring
-from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_unhold, vm_page_wakeup
+from vmsmp.vm.vm_map import (
+    VM_PROT_READ,
+    VM_PROT_RW,
+    VM_SUBSYS_MMAP,
+    Mapping,
+    vm_map_find,
+    vm_map_protect,
+    vm_map_remove,
+    vm_map_user_wiring,
+)
+from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
+    vm_page_busy_wait,
+    vm_page_freezwq,
+    vm_page_unhold,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_pager import dev_pager_alloc, dev_pager_getpage
 
 
 def _peeks_at(m, vm, frame):
@@ -89,3 +105,37 @@ def peek_keeps_an_older_right(m):
     m.spawn(changer)
     m.join()
     exits(process)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "device", "finding"},
+    fixed=True,
+    schedule="v1:debugger_outlives_a_device:9:",
+)
+def debugger_outlives_a_device(m):
+    """A process unmaps a device while a debugger copies what is there, and the kernel panics.
+
+    `vm_fault_page` holds the page that it returns, which keeps its memory.  The page of a device is one that
+    the pager has allocated, and frees with the object: it asserts that nobody holds it.
+    Repair `device-waits-for-holds`: wait until nobody does.
+    """
+    vm = m.boot(pages=20, l2_size=1)
+    (frame,) = kernel_pages(vm, 1)
+    process = Process(vm)
+    obj = dev_pager_alloc(vm, FrameBuffer([frame.phys]), 1, VM_PROT_RW)
+    dev_pager_getpage(obj, busied_page(vm, obj, 0), 0)
+    vm_page_wakeup(obj.peek("rb_memq")[0])
+    what = Mapping(object=obj, prot=VM_PROT_RW, max=VM_PROT_RW, id=VM_SUBSYS_MMAP)
+    vm_map_find(process.map, BASE, PAGE_SIZE, PAGE_SIZE, False, what)
+
+    def debugger():
+        found = vm_fault_page(process.map, BASE, VM_PROT_READ, 0, False)
+        m.spawn(vm_map_remove, process.map, BASE, BASE + PAGE_SIZE, name="process")
+        m.yield_()  # it copies what is there
+        vm_page_unhold(found.page)
+
+    m.spawn(debugger)
+    m.join()
+    give_back(process.vmspace)
+    vm_page_freezwq(frame)

@@ -1,6 +1,8 @@
 """Findings in sleeps and wakeups: the model does what vm_pager.c and vm_glue.c do, step for step."""
 
 from vmsmp import scenario
+from vmsmp.engine.clock import HZ
+from vmsmp.scenarios.fork._processes import exits, new_process, write
 from vmsmp.vm.vm_glue import (
     P_SWAPPEDOUT,
     VM_SWAP_IDLE,
@@ -10,7 +12,14 @@ from vmsmp.vm.vm_glue import (
     swapper_stop,
     wait_for_swapin,
 )
-from vmsmp.vm.vm_pageout import VmDaemon, vm_daemon, vm_daemon_turn, vm_req_vmdaemon
+from vmsmp.vm.vm_pageout import (
+    Killer,
+    VmDaemon,
+    vm_daemon,
+    vm_daemon_turn,
+    vm_pageout_kill,
+    vm_req_vmdaemon,
+)
 from vmsmp.vm.vm_pager import PbufPool, getpbuf_kva, relpbuf
 
 
@@ -133,3 +142,38 @@ def vmdaemon_misses_a_request(m):
     m.spawn(vm_daemon, daemon, name="vmdaemon")
     m.spawn(pagedaemon)
     m.join()
+
+
+@scenario(
+    cpus=3, tags={"pageout", "wait", "finding"}, fixed=True, schedule="v1:killed_process_is_killed_again:0:"
+)
+def killed_process_is_killed_again(m):
+    """A process that is killed for its memory cannot end, and nobody else is killed.
+
+    While swap is full and too few pages can be had, the pagedaemon kills a process in every second: the one
+    with the most anonymous memory.  It does not ask whether it has killed that already.  A process ends in
+    its own time, and may wait for what another one has that waits for memory.
+    Repair `killer-passes-the-killed`: the next one is the largest of those that have not been killed.
+    """
+    vm = m.boot(pages=40, l2_size=1)
+    spaces = [new_process(m, vm, pages) for pages in (2, 1)]
+    processes = []
+
+    def process(space, pages):
+        for page in range(pages):
+            write(space, page, page)
+        processes.append(vm.mycpu().proc)
+
+    for space, pages in zip(spaces, (2, 1), strict=True):
+        m.spawn(process, space, pages, name="process").join()
+    killer = Killer(Swapper(vm, processes))
+
+    def pagedaemon():
+        first = vm_pageout_kill(killer)
+        m.tsleep("a second", 0, "psleep", HZ)
+        m.check(vm_pageout_kill(killer) is not first, "another process is killed if one cannot end")
+
+    m.spawn(pagedaemon)
+    m.join()
+    for space in spaces:
+        exits(space)

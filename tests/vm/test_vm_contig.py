@@ -402,3 +402,11 @@ def test_what_is_mapped_nowhere_cannot_be_freed(panic):
 )
 def test_nothing_cannot_be_mapped_or_freed(panic, call, name):
     assert f"{name}: size must not be 0" == panic(call)
+
+
+def test_a_marker_is_gone_with_its_scan(alone):
+    def program(vm):
+        vm_contig_pg_clean(vm, vm.page.PQ_INACTIVE, 4)
+        return vm.page.markers
+
+    assert [] == alone(program)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from vmsmp.sync.errno import EBUSY, EINTR, EINVAL
-from vmsmp.vm.vm_swap import NSWAPDEV, Swap, swapacctspace, swapoff_one, sys_swapoff, sys_swapon
+from vmsmp.sync.errno import EBUSY, EINTR, EINVAL, EIO, ENODEV
+from vmsmp.vm.vm_swap import (
+    NSWAPDEV,
+    Swap,
+    swapacctspace,
+    swapdev_strategy,
+    swapoff_one,
+    sys_swapoff,
+    sys_swapon,
+)
 from vmsmp.vm.vnode import getnewvnode
 
 
@@ -83,3 +91,24 @@ def test_blocks_that_are_free_are_counted_with_the_device_s(alone):
         return swap.swdevt[0].free, swap.vm_swap_size.peek()
 
     assert (61, 61) == alone(program)
+
+
+@pytest.mark.parametrize(("blocks", "free"), [(1, 0), (64, 0), (65, 64), (128, 64), (129, 128), (192, 128)])
+def test_the_first_stripe_stays_unused_and_the_last_one_is_whole(alone, blocks, free):
+    def program(vm):
+        swap, disks = disks_of(vm, 1)
+        sys_swapon(swap, disks[0], blocks)
+        before = swap.vm_swap_size.peek(), swap.vm_swap_max, swap.swdevt[0].free
+        sys_swapoff(swap, disks[0])
+        return before, (swap.vm_swap_size.peek(), swap.vm_swap_max)
+
+    assert ((free, free, free), (0, 0)) == alone(program)
+
+
+def test_a_block_is_refused_behind_the_stripes_or_by_the_device(alone):
+    def program(vm):
+        swap, disks = disks_of(vm, 1)
+        sys_swapon(swap, disks[0], 100)
+        return [swapdev_strategy(swap, 0, n) for n in (0, 99, 100, 127, 128)], swapdev_strategy(swap, 1, 0)
+
+    assert ([0, 0, EIO, EIO, EINVAL], ENODEV) == alone(program)

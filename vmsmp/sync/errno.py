@@ -14,6 +14,7 @@ EACCES: Final = 13
 EFAULT: Final = 14
 EBUSY: Final = 16
 EEXIST: Final = 17
+ENODEV: Final = 19
 EINVAL: Final = 22
 EAGAIN: Final = 35
 EWOULDBLOCK: Final = EAGAIN

@@ -44,7 +44,7 @@ from vmsmp.vm.vm_page.flags import (
 )
 from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
 from vmsmp.vm.vm_page.holding import vm_page_wire
-from vmsmp.vm.vm_page.page import PHYS_TO_VM_PAGE, VM_PAGE_TO_PHYS
+from vmsmp.vm.vm_page.page import PHYS_TO_VM_PAGE, VM_PAGE_TO_PHYS, is_marker
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_page.queues import _vm_page_and_queue_spin_unlock, vm_page_and_queue_spin_lock
 from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_REMOVE
@@ -302,6 +302,8 @@ def _make_room(vm: VmSystem, *, active: bool) -> None:
 def vm_contig_pg_clean(vm: VmSystem, queue: int, count: int) -> None:
     """Cache up to `count` clean pages of the queue with that index, and launder dirty ones.
 
+    The next page is read without a lock, and locked; it may be the marker of another scan, which is on that
+    scan's stack and gone with it.
     Locks: none held; takes a page's and the queue's spinlock for each step.  Sleeps: yes.
     """
     pq = vm.page.vm_page_queues[queue]
@@ -314,6 +316,8 @@ def vm_contig_pg_clean(vm: VmSystem, queue: int, count: int) -> None:
         if m is None:
             break
         vm_page_and_queue_spin_lock(m)
+        if is_marker(m) and m not in vm.page.markers:
+            vm.panic("vm_contig_pg_clean: the stack of a scan that has ended is written to")
         if m is not marker.tqe_next:
             _vm_page_and_queue_spin_unlock(m)
             continue
@@ -330,6 +334,7 @@ def vm_contig_pg_clean(vm: VmSystem, queue: int, count: int) -> None:
     pq.spin.acquire()
     TAILQ_REMOVE(pq, marker)
     pq.spin.release()
+    vm.page.markers.remove(marker)
 
 
 def _marker(vm: VmSystem, queue: int) -> VmPage:

@@ -1,9 +1,14 @@
 """Devices that are swapped to: which there are, and the references to their vnodes.
 
-Models: sys_swapon, swaponvp, sys_swapoff, swapoff_one and swapacctspace of sys/vm/vm_swap.c.
+Models: sys_swapon, swaponvp, sys_swapoff, swapoff_one, swapacctspace and swapdev_strategy of
+sys/vm/vm_swap.c.
+The blocks of a device are handed out in stripes, and the last one is whole whether the device is or not; the
+first one stays unused.
 Locks: swap_mtx, which a thread may have already; vm_token for the free blocks, which swapoff_one lacks.
 Deviations:
-  * a name is the vnode that it stands for; a device can always be opened, and its blocks are their number.
+  * a name is the vnode that it stands for; a device can always be opened, and its free blocks are their
+    number.
+  * a block is that of a device; the stripes of several are not laid out in turn.
   * what is in use is read back at once, or (`SwapDevice.stuck`) cannot be; there is memory enough for it.
 """
 
@@ -12,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.sync.errno import EBUSY, EINTR, EINVAL
+from vmsmp.sync.errno import EBUSY, EINTR, EINVAL, EIO, ENODEV
 from vmsmp.vm.vnode import vref, vrele
 
 if TYPE_CHECKING:
@@ -20,16 +25,27 @@ if TYPE_CHECKING:
     from vmsmp.vm.vnode import Vnode
 
 NSWAPDEV: Final = 4
+#: The blocks of a stripe.
+SWB_DMMAX: Final = 64
 
 
 @dataclass(slots=True)
 class SwapDevice:
-    """struct swdevt: of `sw_nblks` blocks `free` can be taken, and `stuck` cannot be read back."""
+    """struct swdevt: of `sw_nblks` blocks `free` can be taken, and `stuck` cannot be read back.
+
+    The device itself has `blocks`.
+    """
 
     sw_vp: Vnode
     sw_nblks: int
     free: int
+    blocks: int
     stuck: int = 0
+
+    @property
+    def usable(self) -> int:
+        """All blocks but those of the first stripe."""
+        return self.sw_nblks - SWB_DMMAX
 
 
 class Swap:
@@ -49,7 +65,7 @@ class Swap:
         return next((n for n, one in enumerate(self.swdevt) if one is not None and one.sw_vp is vp), None)
 
 
-def sys_swapon(swap: Swap, name: Vnode, blocks: int = 64) -> int:
+def sys_swapon(swap: Swap, name: Vnode, blocks: int = 128) -> int:
     """Swap to a device from now on; return an errno.  Locks: takes swap_mtx.  Sleeps: for it."""
     swap.swap_mtx.lock()
     vref(name)  # nlookup
@@ -74,9 +90,11 @@ def swaponvp(swap: Swap, vp: Vnode, blocks: int) -> int:
             error = EBUSY
             break
         if other is None:
-            swap.swdevt[slot] = SwapDevice(vp, blocks, blocks)
-            swap.vm_swap_size.store(swap.vm_swap_size.load() + blocks)
-            swap.vm_swap_max += blocks
+            aligned_nblks = -(-blocks // SWB_DMMAX) * SWB_DMMAX
+            free = aligned_nblks - SWB_DMMAX
+            swap.swdevt[slot] = SwapDevice(vp, aligned_nblks, free, blocks)
+            swap.vm_swap_size.store(swap.vm_swap_size.load() + free)
+            swap.vm_swap_max += free
             error = 0
             break
     swap.swap_mtx.unlock()
@@ -108,7 +126,7 @@ def swapoff_one(swap: Swap, index: int) -> int:
         swap.vm.panic("swapoff_one: no device")
     swap.vm_swap_size.store(swap.vm_swap_size.load() - device.free)
     device.free = 0
-    swap.vm_swap_max -= device.sw_nblks
+    swap.vm_swap_max -= device.usable
     if device.stuck:
         return EINTR
     vrele(device.sw_vp)
@@ -125,3 +143,13 @@ def swapacctspace(swap: Swap, device: SwapDevice, count: int) -> None:
     device.free += count
     swap.vm_swap_size.store(swap.vm_swap_size.load() + count)
     swap.vm.pageout.vm_token.release()
+
+
+def swapdev_strategy(swap: Swap, index: int, blkno: int) -> int:
+    """Read or write a block of a device; return an errno.  Locks: none."""
+    device = swap.swdevt[index]
+    if device is None:
+        return ENODEV
+    if blkno >= device.sw_nblks:
+        return EINVAL
+    return 0 if blkno < device.blocks else EIO  # the device knows where it ends

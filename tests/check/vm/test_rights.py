@@ -104,6 +104,13 @@ def cut_off(map, entry, pages):
     obj.raw_size = 2
 
 
+def behind_another_s_other_part(map, entry):
+    """The same, where the other range is of a part of the object that is mapped nowhere else."""
+    behind_another_s(map, entry)
+    behind = entry_at(map, 6).ba.backing_ba
+    behind.raw_offset += 4 * PAGE_SIZE
+
+
 def unmark(map, page):
     """Take the mark of a wired mapping away."""
     pmap_pte(map.pmap, at(page)).value &= ~PG_W
@@ -179,6 +186,7 @@ def test_a_broken_rule_is_named(wrong, options, message):
         pytest.param(lambda map, entry: cut_off(map, entry, 1), {"wired": True}, id="the file is shorter"),
         pytest.param(lambda map, entry: mark(entry, UNCOPIED), {"prot": VM_PROT_READ}, id="read-only copy"),
         pytest.param(behind_another_s, {"prot": VM_PROT_READ}, id="read-only behind"),
+        pytest.param(behind_another_s_other_part, {}, id="another part behind"),
         pytest.param(lambda map, entry: allow(entry, VM_PROT_READ), {"prot": VM_PROT_READ}, id="read"),
         pytest.param(
             lambda map, entry: behind_another_s(map, entry, OBJT_VNODE), {}, id="a file that others copy"

@@ -35,10 +35,12 @@ from vmsmp.vm.vm_page import (
     vm_page_flash,
     vm_page_free,
     vm_page_freezwq,
+    vm_page_getfake,
     vm_page_hold,
     vm_page_io_finish,
     vm_page_io_start,
     vm_page_protect,
+    vm_page_putfake,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
     vm_page_unhold,
@@ -246,6 +248,19 @@ def test_a_page_that_breaks_a_rule_is_found_in_the_end_though_nobody_touches_it(
 @pytest.mark.parametrize(("make", "values"), named(RIGHT))
 def test_a_page_that_comes_close_to_breaking_a_rule_is_right(make, values, locks):
     silent(meddling(make, values, restore=True), locks=locks, schedules=3)
+
+
+@DEPTHS
+def test_a_driver_s_page_is_wired_by_nobody(locks):
+    def program(m):
+        vm = m.boot(pages=4, l2_size=1)
+        page = vm_page_getfake(vm, 5)
+        vm_page_hold(page)
+        vm_page_unhold(page)
+        vm_page_wakeup(page)
+        vm_page_putfake(page)
+
+    silent(program, locks=locks, schedules=1)
 
 
 # -- who has it -----------------------------------------------------------------------------------

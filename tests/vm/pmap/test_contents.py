@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.vm.pmap import pmap_copy_page, pmap_zero_page
+from vmsmp.vm.pmap import pmap_copy_page, pmap_page_set_memattr, pmap_zero_page
 
 MEMORY = {"pages": 8, "l2_size": 1}
 
@@ -33,3 +33,10 @@ def test_a_copy_has_all_of_the_page_and_nothing_else(alone):
         return [vm.memory.peek(2, offset) for offset in (0, 512, 1024)], vm.memory.peek(1, 0)
 
     assert (["one", "two", 0], 0) == alone(program, **MEMORY)
+
+
+def test_a_memory_attribute_is_the_page_s(steps):
+    def page(vm):
+        return [vm.page.vm_page_array[0], 5]
+
+    assert [] == steps(page, pmap_page_set_memattr, **MEMORY)

@@ -223,3 +223,14 @@ def test_cleaning_the_pages_around_one_needs_the_token(panic):
         o.vm_object_page_collect_flush(obj, page, 0)
 
     assert "obj: its token is not held" == panic(program)
+
+
+def test_all_pages_are_written_of_an_object_that_has_become_empty(alone, flushed):
+    def program(vm):
+        obj, _pages = dirty_file(vm, 2)
+        obj.publish("size", 0)
+        o.vm_object_page_clean(obj, 0, 0, o.OBJPC_SYNC)
+        return obj.flags.peek() & BOTH
+
+    assert 0 == alone(program)
+    assert [[0], [1]] == [indexes for indexes, _ in flushed]

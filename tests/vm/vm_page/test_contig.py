@@ -138,6 +138,16 @@ def test_pages_that_are_not_low_are_unwired_and_freed(alone):
     assert ((8, 8, 5, 11), (8, 8, 8, 8), {"free"}) == alone(program, check=True, **LOW)
 
 
+def test_a_memory_attribute_stays_with_the_page(alone):
+    def program(vm):
+        first = take(vm, 1, memattr=1)
+        before = first.pat_mode
+        vm_page_free_contig(first, PAGE_SIZE)
+        return before, take(vm, 1) is first, first.pat_mode, take(vm, 1).pat_mode
+
+    assert (1, True, 1, VM_MEMATTR_DEFAULT) == alone(program, **LOW)
+
+
 @pytest.mark.parametrize(("word", "value"), [("wire_count", 2), ("wire_count", 0), ("flags", PG_UNQUEUED)])
 def test_the_first_low_page_must_be_wired_once_and_fictitious(panic, word, value):
     def program(vm):

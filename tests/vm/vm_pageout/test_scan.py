@@ -53,6 +53,32 @@ def test_pages_that_nobody_holds_any_more_are_swept_to_the_free_queue(alone, pag
     assert (2, ["free", "hold", "free", "hold"], True) == alone(program)
 
 
+@pytest.mark.parametrize(
+    ("held", "turns", "queues"),
+    [
+        ((), 1, ["free", "hold", "hold"]),
+        ((), 3, ["free", "free", "free"]),
+        ((1,), 3, ["free", "hold", "hold"]),  # the second page keeps the third one
+        ((0,), 3, ["hold", "hold", "hold"]),
+    ],
+)
+def test_a_turn_looks_at_the_first_page_of_a_hold_queue(alone, page_on, held, turns, queues):
+    def program(vm):
+        pages = [page_on(vm, "hold", None, n) for n in range(3)]
+        for n, m in enumerate(pages):
+            if n not in held:
+                m.hold_count.value = 0
+        for _ in range(turns):
+            d.vm_pageout_scan_hold(vm, 0)
+        return [on(m) for m in pages], intact(vm)
+
+    assert (queues, True) == alone(program)
+
+
+def test_a_turn_leaves_an_empty_hold_queue_alone(steps):
+    assert 2 == len(steps(lambda vm: [vm, 0], d.vm_pageout_scan_hold))
+
+
 def test_the_sweep_visits_every_colour(alone, page_on):
     def program(vm):
         obj = vm_object_allocate(vm, 8)
@@ -659,3 +685,12 @@ def test_the_pageout_does_not_take_a_page_from_its_reader(together, page_on, loc
         vm.machine.join()
 
     together(program, schedules=100, locks=locks, pages=2)
+
+
+def test_a_marker_is_gone_with_its_scan(alone, page_on):
+    def program(vm):
+        page_on(vm, "inactive")
+        d.vm_pageout_scan_inactive(wanting(vm))
+        return vm.page.markers
+
+    assert [] == alone(program)

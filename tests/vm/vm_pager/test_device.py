@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_deallocate
+from vmsmp.vm.vm_page import PAGE_SIZE
 from vmsmp.vm.vm_pager import cdev_pager_allocate, cdev_pager_lookup, dev_pager_dealloc
 
 
@@ -24,6 +25,16 @@ def test_an_object_that_is_found_grows_and_never_shrinks(alone, size, after):
         return cdev_pager_allocate(vm, "disk", size) is obj, obj.peek("size"), obj.peek("ref_count")
 
     assert (True, after, 3) == alone(program)
+
+
+@pytest.mark.parametrize(("first", "second", "size"), [(0, 3, 5), (3, 0, 5), (3, 1, 5)])
+def test_an_object_reaches_to_the_end_of_the_range_that_was_mapped(alone, first, second, size):
+    def program(vm):
+        for page in (first, second):
+            obj = cdev_pager_allocate(vm, "disk", 2, foff=page * PAGE_SIZE)
+        return obj.peek("size")
+
+    assert size == alone(program)
 
 
 def test_the_last_reference_takes_the_object_off_the_list(alone):

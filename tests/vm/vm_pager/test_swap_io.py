@@ -265,3 +265,40 @@ def test_pages_that_cannot_be_read_ahead_are_let_go(alone):
         return said, [(n, pages[n].peek("valid"), pages[n].peek("busy_count")) for n in sorted(pages)]
 
     assert (p.VM_PAGER_ERROR, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]) == alone(program, swap_pages=80)
+
+
+def test_a_bad_block_cannot_be_written_and_is_the_next_one_again(alone):
+    def program(vm):
+        vm.pager.device.bad_blocks.add(0)
+        page, _ = written(vm, made(vm))
+        return page.peek("dirty"), vm.pager.vm_swap_size, p.swp_pager_getswapspace(vm)
+
+    assert (0xFF, 4, 0) == alone(program, swap_pages=4)
+
+
+@pytest.mark.parametrize(
+    ("free", "count", "failed"),
+    [
+        ([0, 2, 4, 6, 8], 5, [0, 1, 2, 3, 4]),  # no two of them are adjacent
+        ([0, 1, 4, 6, 8], 5, [2, 3, 4]),  # two pages have the first two; for three there is one try
+        ([0, 1, 2, 3, 4], 5, []),
+        ([0, 1, 2, 3], 5, [2, 3, 4]),
+        ([0, 2], 1, []),
+    ],
+)
+def test_pages_are_given_adjacent_blocks_or_are_left(alone, free, count, failed):
+    def program(vm):
+        obj = made(vm)
+        taken = [p.swp_pager_getswapspace(vm) for _ in range(10)]
+        for blk in free:
+            p.swp_pager_freeswapspace(vm, taken[blk])
+        pages = [busied_page(vm, obj, n) for n in range(count)]
+        for page in pages:
+            vm_page_dirty(page)
+            vm_page_io_start(page)
+            vm_page_wakeup(page)
+        vm_object_pip_add(obj, count)
+        answers = p.swap_pager_putpages(obj, pages, 0)
+        return [n for n, answer in enumerate(answers) if answer == p.VM_PAGER_FAIL]
+
+    assert failed == alone(program, swap_pages=10, pages=16)

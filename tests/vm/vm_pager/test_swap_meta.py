@@ -97,3 +97,65 @@ def test_a_page_that_is_newer_than_its_swap_loses_it(alone):
         return page.peek("flags") & PG_SWAPPED, state(vm, obj)
 
     assert (0, ([], 0, 10)) == alone(program, swap_pages=10)
+
+
+@pytest.mark.parametrize(
+    ("swap", "size", "answer"),
+    [
+        (200, 3, (True, [2, 3, 4], 3, 136)),  # 64 blocks at once, of which 61 are left
+        (70, 66, (True, [*range(2, 68)], 66, 2)),  # and then 4, of which 2 are left
+        (65, 65, (True, [*range(2, 67)], 65, 0)),
+        (3, 3, (True, [2, 3, 4], 3, 0)),
+        (2, 3, (False, [], 0, 2)),
+    ],
+)
+def test_a_reservation_takes_many_blocks_at_once_and_keeps_them(alone, swap, size, answer):
+    def program(vm):
+        obj = made(vm)
+        done = p.swap_pager_reserve(obj, 2, size)
+        return done, *state(vm, obj)
+
+    assert answer == alone(program, swap_pages=swap)
+
+
+def test_pages_behind_a_reservation_lose_their_blocks(alone):
+    def program(vm):
+        obj = with_swap(vm, 1, 3, 65, 66)
+        p.swap_pager_reserve(obj, 2, 1)  # one block of 64: the next 63 pages
+        vm_object_drop(obj)
+        return state(vm, obj)
+
+    assert ([1, 2, 66], 3, 134) == alone(program, swap_pages=200)
+
+
+@pytest.mark.parametrize(
+    ("free", "npages", "blocks", "left"),
+    [
+        ([2, 4, 5, 6, 9], 3, [4, 5, 6], [2, 9]),
+        ([2, 4, 5, 6, 9], 2, [4, 5], [2, 6, 9]),
+        ([2, 4, 5, 6, 9], 4, [], [2, 4, 5, 6, 9]),
+        ([9, 6, 5], 2, [5, 6], [9]),
+        ([3], 1, [3], []),
+        ([], 1, [], []),
+    ],
+)
+def test_adjacent_blocks_are_the_lowest_ones(alone, free, npages, blocks, left):
+    def program(vm):
+        taken = [p.swp_pager_getswapspace(vm) for _ in range(10)]
+        for blk in free:
+            p.swp_pager_freeswapspace(vm, taken[blk])
+        got = p.swp_pager_getswapblocks(vm, npages)
+        return got, sorted(vm.pager.free_blocks), vm.pager.vm_swap_size
+
+    assert (blocks, left, len(left)) == alone(program, swap_pages=10)
+
+
+def test_adjacent_blocks_are_in_one_leaf_and_those_passed_are_free(alone):
+    def program(vm):
+        first = p.swp_pager_getswapblocks(vm, 60)
+        second = p.swp_pager_getswapblocks(vm, 8)
+        rest = p.swp_pager_getswapblocks(vm, 4)
+        size = vm.pager.vm_swap_size
+        return first[0], second, rest, size, {p.swp_pager_getswapspace(vm) for _ in range(size)}
+
+    assert (0, [*range(64, 72)], [*range(60, 64)], 8, {*range(72, 80)}) == alone(program, swap_pages=80)

@@ -153,6 +153,21 @@ def test_what_could_not_be_written_is_dirty_and_to_be_tried_again(alone):
     assert ([p.VM_PAGER_AGAIN, p.VM_PAGER_BAD], [0xFF, 0xFF], 0, {}) == alone(program)
 
 
+@pytest.mark.parametrize(("short", "written"), [(1, [0]), (2, [0, 1]), (None, [0, 1])])
+def test_what_a_write_leaves_out_without_an_error_is_clean(alone, short, written):
+    def program(vm):
+        vp, obj = file_object(vm, 2)
+        pages = idle_pages(vm, obj, range(2))
+        for page in pages:
+            poke(page, dirty=0xFF)
+        vm.pager.device.short = short
+        answers = p.vnode_pager_putpages(obj, pages, 0)
+        told = sum("residual" in line for line in vm.console)
+        return answers, [page.peek("dirty") for page in pages], sorted(vp.contents), told
+
+    assert ([p.VM_PAGER_OK] * 2, [0, 0], written, len(written) < 2) == alone(program)
+
+
 @pytest.mark.parametrize(("index", "bad"), [(1 << 31, True), (1 << 32, False), ((1 << 32) + (1 << 31), True)])
 def test_an_index_with_bit_31_looks_negative(alone, index, bad):
     def program(vm):

@@ -10,7 +10,8 @@ from vmsmp.vm.vm_map import vm_map_entry_shadow, vm_map_lock, vm_map_unlock
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import PAGE_SIZE, PG_NEED_COMMIT, vm_page_busy_wait, vm_page_io_start, vm_page_wire
 from vmsmp.vm.vm_pager import vnode_pager_alloc, vnode_pager_freepage, vnode_pager_lock
-from vmsmp.vm.vnode import VRECLAIMED, getnewvnode, vclrflags, vput, vsetflags
+from vmsmp.vm.vnode import VRECLAIMED, getnewvnode, vclrflags, vn_lock, vn_unlock, vput, vsetflags
+from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
 
 def of_file(vm, *, shadowed):
@@ -83,6 +84,24 @@ def test_a_vnode_that_is_being_reclaimed_is_waited_for(alone):
         return told, len(vm.console) > 0
 
     assert ([True], True) == alone(program)
+
+
+def test_a_fault_that_waits_for_a_vnode_that_its_object_has_lost_by_then_has_nothing_to_sleep_on(panic):
+    def program(vm):
+        ba, vp = of_file(vm, shadowed=False)
+        vn_lock(vp)
+
+        def fault():
+            vm_object_hold(ba.object)
+            vnode_pager_lock(ba)
+
+        vm.machine.spawn(fault)
+        vm.machine.yield_()
+        vclean_vxlocked(vp)
+        vn_unlock(vp)
+        vm.machine.join()
+
+    assert "tsleep: no ident" == panic(program)
 
 
 def spoil(how, m):

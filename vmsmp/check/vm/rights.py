@@ -31,6 +31,7 @@ from vmsmp.vm.vm_map.flags import (
 from vmsmp.vm.vm_map.map import VmMap
 from vmsmp.vm.vm_object.object import ANONYMOUS, OBJT_DEVICE, OBJT_MGTDEVICE, OBJT_VNODE, VmObject
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
+from vmsmp.vm.vm_page.page import VmPage
 
 
 def broken_rights(map: VmMap) -> Broken | None:
@@ -70,16 +71,16 @@ def _behind(vm: VmSystem, entry: VmMapEntry, pte: int) -> Broken | None:
     obj = m.raw_object
     if obj is not entry.ba.raw_object:
         return Broken("INV-C1", "a page is mapped writeable, and not the first object's")
-    behind = [_lies_behind(ba) for ba in obj.raw_backing_list if _shows(ba, m.raw_pindex)]
+    behind = [_lies_behind(ba) for ba in obj.raw_backing_list if _shows(ba, m)]
     if obj.raw_type in ANONYMOUS and any(behind) and behind.count(False) == 1:
         return Broken("INV-C2", "a page is mapped writeable whose object lies behind another one")
     return None
 
 
-def _shows(ba: VmMapBacking, pindex: int) -> bool:
-    """Whether the page at the index is in the part of the object that the element shows."""
-    offset: int = pindex * PAGE_SIZE - ba.raw_offset
-    return 0 <= offset < ba.raw_end - ba.raw_start
+def _shows(ba: VmMapBacking, m: VmPage) -> bool:
+    """Whether the part of its object that a backing maps has the page."""
+    first = ba.raw_offset // PAGE_SIZE
+    return bool(first <= m.raw_pindex < first + (ba.raw_end - ba.raw_start) // PAGE_SIZE)
 
 
 def _lies_behind(ba: VmMapBacking) -> bool:

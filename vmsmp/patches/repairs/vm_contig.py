@@ -74,4 +74,27 @@ REPAIRS = (
         """,
         "the page of a file whose vnode the thread has locked itself is left",
     ),
+    Repair(
+        "contig-passes-markers",
+        f"{_MODULE}:vm_contig_pg_clean",
+        """
+        m: VmPage | None = marker.hint("tqe_next")
+        if m is None:
+            break
+        """,
+        """
+        pq.spin.acquire()
+        m: VmPage | None = marker.tqe_next
+        if m is not None and is_marker(m):
+            TAILQ_REMOVE(pq, marker)
+            TAILQ_INSERT_AFTER(pq, m, marker)
+            pq.spin.release()
+            count -= 1
+            continue
+        pq.spin.release()
+        if m is None:
+            break
+        """,
+        "the next page is read with the queue locked, and the marker of another scan is passed there",
+    ),
 )

@@ -63,14 +63,14 @@ REPAIRS = (
         "sync-marks-a-range",
         f"{_MODULE}:vm_object_page_clean",
         """
-        if start == 0 and last == obj.size - 1:
+        if start == 0 and last == obj.size - 1 & _LAST:
             pages.scan(pages.vm_object_page_clean_pass1)
             if not pages.failed:
         """,
         """
         if True:
             pages.scan(pages.vm_object_page_clean_pass1)
-            if not pages.failed and start == 0 and last == obj.size - 1:
+            if not pages.failed and start == 0 and last == obj.size - 1 & _LAST:
         """,
         "the pages of any range are marked, and the object's flags cleared after a whole one only",
     ),
@@ -163,5 +163,29 @@ REPAIRS = (
         vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)
         """,
         "the vnode is said to be clean before the object is, so that who writes in between tells it",
+    ),
+    Repair(
+        "nothing-is-committed-of-invalid-pages",
+        f"{_MODULE}.clean:_Cleaning.vm_object_page_clean_pass2",
+        """
+        if m.hint("dirty") & m.valid or m.flags.bits(PG_NEED_COMMIT):
+        """,
+        """
+        if m.valid == 0:
+            vm_page_flag_clear(m, PG_NEED_COMMIT)
+        if m.hint("dirty") & m.valid or m.flags.bits(PG_NEED_COMMIT):
+        """,
+        "a page that is not valid has nothing to be committed",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_pageout.scan:vm_pageout_page",
+                "committing = bool(m.flags.bits(PG_NEED_COMMIT))",
+                """
+                if m.valid == 0:
+                    vm_page_flag_clear(m, PG_NEED_COMMIT)
+                committing = bool(m.flags.bits(PG_NEED_COMMIT))
+                """,
+            ),
+        ),
     ),
 )

@@ -121,4 +121,11 @@ REPAIRS = (
         "queues[vm.page.PQ_FREE : vm.page.PQ_FREE + scale_lim]",
         "the mean is that of the queues that lend and are lent to",
     ),
+    Repair(
+        "low-pages-are-cached-again",
+        "vmsmp.vm.vm_page.contig:vm_page_alloc_contig",
+        "if memattr != VM_MEMATTR_DEFAULT:",
+        "if True:",
+        "a page has the attribute that was asked for, also if that is the default",
+    ),
 )

@@ -131,4 +131,24 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "sweep-passes-held-pages",
+        "vmsmp.vm.vm_pageout.scan:vm_pageout_scan_hold",
+        """
+        if m is None or m.hold_count.load():
+        """,
+        """
+        while m is not None and m.hold_count.load():
+            m = m.tqe_next
+        if m is None:
+        """,
+        "the sweep looks for the first page of the queue that nobody holds",
+    ),
+    Repair(
+        "killer-passes-the-killed",
+        "vmsmp.vm.vm_pageout.killer:vm_pageout_scan_callback",
+        "if killer.bigsize < size:",
+        "if killer.bigsize < size and not p.p_flags.load() & P_LOWMEMKILL:",
+        "a process that was killed for its memory is not chosen again",
+    ),
 )

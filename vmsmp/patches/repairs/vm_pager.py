@@ -52,9 +52,9 @@ REPAIRS = (
         f"{_MODULE}:cdev_pager_allocate",
         """
         vm_object_reference_locked(obj)
-        if size
+        if end
         """,
-        "if size",
+        "if end",
         "the reference that the lookup of a device adds is that of the mapping",
     ),
     Repair(
@@ -193,5 +193,69 @@ REPAIRS = (
         "vm_page_protect(m, VM_PROT_NONE)",
         "vm_page_protect(m, 1 if m.wire_count.load() else VM_PROT_NONE)",
         "a page of the last buffer stays mapped, read-only, if it is wired",
+    ),
+    Repair(
+        "fault-sleeps-on-a-vnode",
+        f"{_MODULE}.vnode_lock:_lock",
+        """
+        if handle is None:
+            vm.panic("tsleep: no ident")
+        """,
+        """
+        if handle is None:
+            continue
+        """,
+        "an object that has lost its vnode is looked at again at once",
+    ),
+    Repair(
+        "device-waits-for-holds",
+        f"{_MODULE}.device:dev_pager_dealloc",
+        "vm_page_putfake(devp.devp_pglist.pop(0))",
+        """
+        m = devp.devp_pglist[0]
+        while m.hold_count.load():
+            vm.machine.tsleep(m, 0, "dvheld", 1, overdue=lambda: None)
+        devp.devp_pglist.remove(m)
+        vm_page_putfake(m)
+        """,
+        "a page of a device is freed once nobody holds it",
+    ),
+    Repair(
+        "reservation-gives-back-blocks",
+        f"{_MODULE}.swap_meta:swap_pager_reserve",
+        "swp_pager_meta_free(obj, start + size, len(blks))",
+        """
+        for blk in blks:
+            swp_pager_freeswapspace(vm, blk)
+        """,
+        "the blocks that are left of the last ones are given back, and other pages keep theirs",
+    ),
+    Repair(
+        "short-write-is-no-write",
+        f"{_MODULE}:vnode_pager_putpages",
+        "failed = obj.vm.pager.device.failing",
+        """
+        short = obj.vm.pager.device.short
+        failed = obj.vm.pager.device.failing or (short is not None and short < len(pages))
+        """,
+        "pages that are not all written are written again",
+    ),
+    Repair(
+        "failed-block-is-not-freed",
+        f"{_MODULE}.swap_io:_written",
+        "swp_pager_meta_ctl(obj, m.pindex, free=True)",
+        """
+        if m.pindex in obj.swblock_root:
+            del obj.changing("swblock_root")[m.pindex]
+            obj.publish("swblock_count", obj.swblock_count - 1)
+        """,
+        "a block that could not be written is nobody's from then on",
+    ),
+    Repair(
+        "swap-is-taken-in-single-blocks",
+        f"{_MODULE}.swap_io:swap_pager_putpages",
+        "while not blks and n > 4:",
+        "while not blks and n > 1:",
+        "a page is given any free block if there are no adjacent ones for several",
     ),
 )

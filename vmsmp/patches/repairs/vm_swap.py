@@ -18,14 +18,14 @@ REPAIRS = (
         "swapoff-takes-off-what-it-closes",
         f"{_MODULE}:swapoff_one",
         """
-        swap.vm_swap_max -= device.sw_nblks
+        swap.vm_swap_max -= device.usable
         if device.stuck:
             return EINTR
         """,
         """
         if device.stuck:
             return EINTR
-        swap.vm_swap_max -= device.sw_nblks
+        swap.vm_swap_max -= device.usable
         """,
         "the blocks of a device are those of the swap until it is closed",
     ),
@@ -49,5 +49,12 @@ REPAIRS = (
         vrele(name)
         """,
         "the reference of the look-up is dropped in the end",
+    ),
+    Repair(
+        "swapon-rounds-down",
+        f"{_MODULE}:swaponvp",
+        "aligned_nblks = -(-blocks // SWB_DMMAX) * SWB_DMMAX",
+        "aligned_nblks = blocks // SWB_DMMAX * SWB_DMMAX",
+        "a stripe is used if the device has all of it",
     ),
 )

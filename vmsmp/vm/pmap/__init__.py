@@ -213,6 +213,7 @@ __getattr__, __dir__, __all__ = exports(
         "contents": (
             "pmap_copy_page",
             "pmap_zero_page",
+            "pmap_page_set_memattr",
             "pmap_zero_page_area",
         ),
         "ddb": (

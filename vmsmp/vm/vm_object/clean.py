@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_page.page import VmPage
 
 BLIST_MAX_ALLOC: Final = 64
+#: The highest index, which is also the last one of an object without pages.
+_LAST: Final = (1 << 64) - 1
 
 
 def vm_object_page_clean(obj: VmObject, start: int, end: int, flags: int) -> None:
@@ -63,9 +65,9 @@ def vm_object_page_clean(obj: VmObject, start: int, end: int, flags: int) -> Non
     pagerflags |= flags & OBJPC_INVAL
     vp = obj.handle
     vm_object_set_flag(obj, OBJ_CLEANING)
-    last = (end or obj.size) - 1
+    last = (end or obj.size) - 1 & _LAST
     pages = _Cleaning(obj, start, last, flags, pagerflags)
-    if start == 0 and last == obj.size - 1:
+    if start == 0 and last == obj.size - 1 & _LAST:
         pages.scan(pages.vm_object_page_clean_pass1)
         if not pages.failed:
             vm_object_clear_flag(obj, OBJ_WRITEABLE | OBJ_MIGHTBEDIRTY)

@@ -5,7 +5,7 @@ sys/vm/vm_page.c.
 Locks: vm_contig_spin around the alist.  A low page is wired, fictitious and on no queue while the alist or a
 driver has it, so that no other lock is needed for it.
 Deviations:
-  * memory attributes are not modelled, beyond the test whether a page may have one.
+  * a memory attribute is stored with the page and has no effect.
   * failed requests are not reported on the console (vm_contig_verbose).
   * vm_page_startup_finish runs when the program calls it; set_assoc_mask and the page hash exist from the
     boot on.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vmsmp.vm.pmap.contents import pmap_page_set_memattr
 from vmsmp.vm.subr_alist import ALIST_BLOCK_NONE, alist_alloc, alist_free, alist_free_info
 from vmsmp.vm.vm_page.busy import vm_page_busy_wait, vm_page_flag_clear
 from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_FICTITIOUS, PG_UNQUEUED
@@ -56,6 +57,7 @@ def vm_page_alloc_contig(
 
     The run is aligned to its size, rounded up to a power of two; `low`, `alignment` and `boundary` are not
     looked at.  The pages are wired, fictitious, in no object and not busied.
+    `memattr` is set unless it is the default; a page may have another one from its last owner.
     Locks: takes vm_contig_spin.  Sleeps: never.
     """
     del low, alignment, boundary
@@ -80,6 +82,7 @@ def vm_page_alloc_contig(
         for m in run:
             if not m.flags.bits(PG_FICTITIOUS):
                 vm.panic("vm_page_alloc_contig: page is not fictitious")
+            pmap_page_set_memattr(m, memattr)
     return run[0]
 
 

@@ -172,6 +172,7 @@ class VmPage(Record):
     pindex: int = field("b|o|S", "B+O|B+N", watch=True)
     valid: int = field("b|o|S", "B", format=hex, watch=True)
     dirty: int = field("", "B|W|I", format=hex)  # tentative until unmapped or read-only
+    pat_mode: int = plain(0)  # no other CPU has the page when it changes
     act_count: int = field("")  # no lock: an approximate value suffices
 
     pc: int = plain()

@@ -8,6 +8,7 @@
 | daemon | the passes, and when they run |
 | deactivate | the limit of a process' resident pages |
 | stats | aging of active pages while the pagedaemon is idle |
+| killer | who is killed when nothing else helps |
 | vmdaemon | who keeps idle processes from running |
 """
 
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = exports(
         "startup": ("Pageout", "startup"),
         "scan": (
             "vm_pageout_free_hold",
+            "vm_pageout_scan_hold",
             "_marker",
             "_sweep",
             "_scan",
@@ -35,6 +37,7 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "deactivate": ("vm_pageout_map_deactivate_pages", "vm_pageout_mdp_callback"),
         "stats": ("PageStats", "vm_pageout_page_stats"),
+        "killer": ("Killer", "vm_pageout_kill", "vm_pageout_scan_callback"),
         "vmdaemon": ("VmDaemon", "vm_req_vmdaemon", "vm_daemon", "vm_daemon_turn", "vm_daemon_stop"),
         "flush": ("vm_pageout_flush", "_written"),
         "daemon": (

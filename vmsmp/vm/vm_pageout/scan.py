@@ -16,8 +16,8 @@ Deviations:
   * a wait for a vnode has no timeout.
   * an active page is deactivated and never cached, however short memory is; later passes deactivate no more
     eagerly than the first.
-  * the sweep of the hold queues visits every page of every colour and moves it itself; the kernel's
-    looks at the first page of one colour for each turn, holds it and unholds it.
+  * the daemon's sweep of the hold queues (vm_pageout_free_hold) visits every page of every colour and moves
+    it itself; the kernel's is vm_pageout_scan_hold, for one colour in each turn.
   * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
     target, by the global counts, in steps of PQ_PRIME2 colours.
 """
@@ -98,6 +98,22 @@ def vm_pageout_free_hold(vm: VmSystem) -> int:
     return swept
 
 
+def vm_pageout_scan_hold(vm: VmSystem, q: int) -> None:
+    """Free the first page of a hold queue if nobody holds it any more; those behind it are not looked at.
+
+    Its last unhold is done once more.  Locks: takes the queue's spinlock, under which the page is held.
+    """
+    pq = vm.page.vm_page_queues[vm.page.PQ_HOLD + q]
+    pq.spin.acquire()
+    m = pq.tqh_first
+    if m is None or m.hold_count.load():
+        pq.spin.release()
+        return
+    vm_page_hold(m)
+    pq.spin.release()
+    vm_page_unhold(m)
+
+
 @contextmanager
 def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
     """Put a marker at the head of the queue, and remove it at the end.
@@ -113,6 +129,7 @@ def _marker(vm: VmSystem, pq: Vpgqueues) -> Iterator[VmPage]:
     pq.spin.acquire()
     TAILQ_REMOVE(pq, marker)  # keep marker.queue: another scan may be about to lock that queue
     pq.spin.release()
+    vm.page.markers.remove(marker)
 
 
 def _tell(vm: VmSystem, event: SweepBegun | SweepEnded) -> None:

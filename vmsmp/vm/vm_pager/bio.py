@@ -3,7 +3,7 @@
 Models: struct bio and the way from vn_strategy to biodone of sys/kern/vfs_bio.c, as far as pagers need them.
 Locks: the device's spinlock for its queue.  A request's `done` runs without any lock.
 Deviations:
-  * one device; it fails only while `failing` is set.
+  * one device; it fails only while `failing` is set, or for a bad block of swap.
   * a machine on which no CPU runs the device completes a request at once, on the CPU that makes it.
 """
 
@@ -36,6 +36,8 @@ class Bio:
     #: The page that somebody waits for, of those that are read.
     awaited: VmPage | None = None
     error: bool = False
+    #: The block of swap that is written.
+    blk: int | None = None
 
 
 class Device:
@@ -50,6 +52,10 @@ class Device:
         self.stopped = False
         #: Whether every request fails from now on.
         self.failing = False
+        #: The blocks of swap that cannot be written.
+        self.bad_blocks: set[int] = set()
+        #: How many pages a write of a file writes at most, without an error; None: all.
+        self.short: int | None = None
 
 
 def vn_strategy(vm: VmSystem, bio: Bio) -> None:
@@ -73,7 +79,7 @@ def started(vm: VmSystem, bio: Bio) -> Bio:
 
 def transfer(vm: VmSystem, bio: Bio) -> None:
     """Carry out the request, and complete it."""
-    bio.error = vm.pager.device.failing
+    bio.error = vm.pager.device.failing or bio.blk in vm.pager.device.bad_blocks
     bio.done(bio)
 
 

@@ -103,16 +103,18 @@ def cdev_pager_allocate(
 ) -> VmObject | None:
     """Return the object of that handle with another reference; make it if there is none, or return None.
 
-    An object that exists gets two references, as in the kernel, and grows to `size` pages if it has fewer.
+    The range is of `size` pages from byte `foff` on.  An object that exists gets two references, as in the
+    kernel, and grows to the end of the range if it has fewer pages.
     Sleeps: for the device, the mutex and the token.
     """
     pager = vm.pager
     if ops is not None and ops.cdev_pg_ctor(vm, handle, size, prot, foff):
         return None
+    end = (foff >> PAGE_SHIFT) + size
     pager.dev_pager_mtx.lock()
     obj = vm_pager_object_lookup(pager.dev_pager_object_list, handle)
     if obj is None:
-        obj = vm_object_allocate_hold(vm, size, objt=OBJT_DEVICE)
+        obj = vm_object_allocate_hold(vm, end, objt=OBJT_DEVICE)
         obj.publish("handle", handle)
         if ops is not None:
             obj.devp = Devp(ops, handle)
@@ -123,8 +125,8 @@ def cdev_pager_allocate(
     else:
         vm_object_hold(obj)
         vm_object_reference_locked(obj)
-        if size > obj.size:
-            obj.publish("size", size)
+        if end > obj.size:
+            obj.publish("size", end)
         vm_object_drop(obj)
     pager.dev_pager_mtx.unlock()
     return obj

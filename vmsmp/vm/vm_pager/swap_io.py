@@ -45,7 +45,7 @@ from vmsmp.vm.vm_page.page import HARD
 from vmsmp.vm.vm_pager.bio import Bio, started, transfer, vn_strategy
 from vmsmp.vm.vm_pager.result import VM_PAGER_ERROR, VM_PAGER_FAIL, VM_PAGER_OK, VM_PAGER_PEND
 from vmsmp.vm.vm_pager.swap_meta import (
-    swp_pager_getswapspace,
+    swp_pager_getswapblocks,
     swp_pager_meta_build,
     swp_pager_meta_convert,
     swp_pager_meta_ctl,
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
+#: The most pages that are given blocks at once.
+MAX_PAGEOUT_CLUSTER: Final = 16
 #: The most pages of one read, and the bits of a block number that are equal within a stripe.
 MAX_BURST: Final = 32
 _STRIPE: Final = ~63
@@ -69,6 +71,8 @@ _STRIPE: Final = ~63
 def swap_pager_putpages(obj: VmObject, pages: Sequence[VmPage], flags: int) -> list[int]:
     """Begin to write the pages of an object out; return what became of each.
 
+    Adjacent blocks are taken for many pages, or for fewer where there are none; four pages that there are no
+    adjacent blocks for are given up.
     Only the pagers return at once: other threads wait for the end, unless vm.swap_user_async is set.
     Locks: the pages soft-busied by the caller, the object's activity raised by their number.
     Sleeps: for the object's token, and for the device.
@@ -81,22 +85,30 @@ def swap_pager_putpages(obj: VmObject, pages: Sequence[VmPage], flags: int) -> l
     pager = vm.engine.current in (vm.pageout.pagethread, vm.pageout.emergpager)
     if not pager and not vm.pager.swap_user_async:
         flags |= OBJPC_SYNC
-    rtvals = [_put(obj, m, flags) for m in pages]
+    rtvals: list[int] = []
+    while len(rtvals) < len(pages):
+        n = min(len(pages) - len(rtvals), MAX_PAGEOUT_CLUSTER)
+        blks = swp_pager_getswapblocks(vm, n)
+        while not blks and n > 4:
+            n >>= 1
+            blks = swp_pager_getswapblocks(vm, n)
+        chunk = pages[len(rtvals) : len(rtvals) + n]
+        if not blks:
+            rtvals += [VM_PAGER_FAIL for _ in chunk]
+        else:
+            rtvals += [_put(obj, m, blk, flags) for m, blk in zip(chunk, blks, strict=True)]
     vm_object_drop(obj)
     return rtvals
 
 
-def _put(obj: VmObject, m: VmPage, flags: int) -> int:
+def _put(obj: VmObject, m: VmPage, blk: int, flags: int) -> int:
     """Begin to write one page out, into a new block."""
-    blk = swp_pager_getswapspace(obj.vm)
-    if blk is None:
-        return VM_PAGER_FAIL
     swp_pager_meta_build(obj, m.pindex, blk)
     if obj.type == OBJT_SWAP:
         vm_page_dirty(m)
     m.busy_count.setbits(PBUSY_SWAPINPROG)
     obj.vm.pager.contents[blk] = obj.vm.memory.read_pieces(m.phys)
-    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone))
+    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone, blk=blk))
     if flags & OBJPC_SYNC:
         bio.ttc = bool(flags & OBJPC_TRY_TO_CACHE)
         obj.vm.pause_tokens("swwrt")
@@ -253,7 +265,10 @@ def _read(m: VmPage, bio: Bio) -> None:
 
 
 def _written(m: VmPage, bio: Bio) -> None:
-    """Mark the page clean, or dirty again after an error; drop its soft busy."""
+    """Mark the page clean, or dirty again after an error; drop its soft busy.
+
+    A block that could not be written is free again, and the first one that is taken next.
+    """
     vm_page_busy_wait(m, False, "swadpg")
     if bio.error:
         obj = m.object

@@ -4,12 +4,12 @@ Models: the metadata and the external operations of sys/vm/swap_pager.c.
 Locks: the object's token for `swblock_root`, exclusively to change it; vm_token for the blocks.
 Deviations:
   * a block of metadata describes one page, so `swblock_count` counts pages.
-  * blocks are numbers, each taken alone; swap has no devices, bitmaps, watermarks or counters of its users.
+  * blocks are numbers; swap has no devices, bitmap, watermarks or counters of its users.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.object import OBJT_DEFAULT, OBJT_SWAP
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
+
+#: The most blocks that are taken at once.
+BLIST_MAX_ALLOC: Final = 64
 
 
 # -- blocks ---------------------------------------------------------------------------------------
@@ -37,6 +40,35 @@ def swp_pager_getswapspace(vm: VmSystem) -> int | None:
         blk = pager.free_blocks.pop() if pager.free_blocks else used
     vm.pageout.vm_token.release()
     return blk
+
+
+def swp_pager_getswapblocks(vm: VmSystem, npages: int) -> list[int]:
+    """Return that many adjacent free blocks of one leaf of the bitmap, or none.
+
+    Locks: takes vm_token.  Sleeps: for it.
+    """
+    if npages == 1:
+        blk = swp_pager_getswapspace(vm)
+        return [] if blk is None else [blk]
+    vm.pageout.vm_token.acquire()
+    pager = vm.pager
+    unused = pager.vm_swap_max - pager.vm_swap_size + len(pager.free_blocks)
+    blks = _run({*pager.free_blocks, *range(unused, pager.vm_swap_max)}, npages)
+    if blks:
+        pager.vm_swap_size -= npages
+        passed = range(unused, max(unused, blks[-1] + 1))
+        pager.free_blocks = [blk for blk in (*pager.free_blocks, *passed) if blk not in blks]
+    vm.pageout.vm_token.release()
+    return blks
+
+
+def _run(free: set[int], npages: int) -> list[int]:
+    """The lowest run of free blocks that is within a leaf, or none."""
+    for blk in sorted(free):
+        blks = [*range(blk, blk + npages)]
+        if blk // BLIST_MAX_ALLOC == blks[-1] // BLIST_MAX_ALLOC and free.issuperset(blks):
+            return blks
+    return []
 
 
 def swp_pager_freeswapspace(vm: VmSystem, blk: int) -> None:
@@ -80,6 +112,12 @@ def swp_pager_meta_ctl(obj: VmObject, pindex: int, *, free: bool = False) -> int
     return None
 
 
+def swp_pager_meta_free(obj: VmObject, pindex: int, count: int) -> None:
+    """Free the blocks of `count` pages from `pindex` on.  Locks: the object's token.  Sleeps: for tokens."""
+    for at in sorted(n for n in obj.swblock_root if pindex <= n < pindex + count):
+        swp_pager_meta_ctl(obj, at, free=True)
+
+
 # -- external operations --------------------------------------------------------------------------
 
 
@@ -88,9 +126,33 @@ def swap_pager_freespace(obj: VmObject, start: int, size: int) -> None:
     if obj.hint("swblock_count") == 0:
         return
     vm_object_hold(obj)
-    for pindex in sorted(n for n in obj.swblock_root if start <= n < start + size):
-        swp_pager_meta_ctl(obj, pindex, free=True)
+    swp_pager_meta_free(obj, start, size)
     vm_object_drop(obj)
+
+
+def swap_pager_reserve(obj: VmObject, start: int, size: int) -> bool:
+    """Give `size` pages from `start` on a block each; return False, with none, if there are not enough.
+
+    Blocks are taken many at a time.  As in the kernel, those of the last ones that are left are not given
+    back; instead, as many pages behind the range lose theirs.
+    Sleeps: for tokens.
+    """
+    vm = obj.vm
+    vm_object_hold(obj)
+    blks: list[int] = []
+    for pindex in range(start, start + size):
+        n = BLIST_MAX_ALLOC
+        while not blks:
+            blks = swp_pager_getswapblocks(vm, n)
+            n >>= 1
+            if not blks and n == 0:
+                swp_pager_meta_free(obj, start, pindex - start)
+                vm_object_drop(obj)
+                return False
+        swp_pager_meta_build(obj, pindex, blks.pop(0))
+    swp_pager_meta_free(obj, start + size, len(blks))
+    vm_object_drop(obj)
+    return True
 
 
 def swap_pager_freespace_all(obj: VmObject) -> None:

@@ -146,7 +146,8 @@ def vnode_pager_getpage(obj: VmObject, m: VmPage, _seqaccess: int = -1) -> int:
 def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) -> list[int]:
     """Write pages out; return what became of each: VM_PAGER_BAD for those behind the end of the file.
 
-    What could not be written stays dirty, to be tried again.  An index is tested for being negative, as those
+    What could not be written stays dirty, to be tried again; as in the kernel, what a write without an error
+    has left out is not told from what it has written.  An index is tested for being negative, as those
     of meta-data once were, and is taken for a number of 32 bits for that.
     Locks: the pages soft-busied, the vnode locked.  Sleeps: for the file system.
     """
@@ -161,8 +162,11 @@ def vnode_pager_putpages(obj: VmObject, pages: Sequence[VmPage], _flags: int) ->
     obj.vm.pause_tokens("VOP_PUTPAGES")
     failed = obj.vm.pager.device.failing
     if not failed:
-        obj.vm.pager.device.transfers += len(pages)
-        for m in pages:
+        written_out = pages[: obj.vm.pager.device.short]
+        if len(written_out) < len(pages):
+            obj.vm.kprintf(f"vnode_pager_putpages: residual I/O at {pages[0].raw_pindex}")
+        obj.vm.pager.device.transfers += len(written_out)
+        for m in written_out:
             vp.contents[m.raw_pindex] = obj.vm.memory.read_pieces(m.phys)
     if vp.v_track_write.fetchadd(-1) == 1:
         obj.vm.machine.wakeup(track_ident(vp))

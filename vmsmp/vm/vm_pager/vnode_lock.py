@@ -4,6 +4,7 @@ Models: vnode_pager_lock and vnode_pager_freepage of sys/vm/vnode_pager.c.
 Locks: the map, which keeps the chain; the token of the first object.  The vnode is locked shared, since a
 truncation locks it exclusively.  No CPU may wait for it with activity raised on the object, since a
 truncation waits for that activity.
+The kernel sleeps on what the object names by then, which is nothing once it has lost its vnode.
 Deviations: none known.
 """
 
@@ -56,7 +57,10 @@ def _lock(lobject: VmObject) -> Vnode | None:
         vp: Vnode = lobject.hint("handle")
         if vget(vp, LK_SHARED | LK_CANRECURSE):
             vm.kprintf(f"vnode_pager_lock: vnode {vp.name} cannot be had")
-            vm.machine.tsleep(vp, 0, "vnpgrl", HZ, overdue=lambda: None)
+            handle: Vnode | None = lobject.hint("handle")
+            if handle is None:
+                vm.panic("tsleep: no ident")
+            vm.machine.tsleep(handle, 0, "vnpgrl", HZ, overdue=lambda: None)
             continue
         current: bool = lobject.hint("handle") is vp
         if current:

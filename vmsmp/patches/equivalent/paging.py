@@ -15,6 +15,7 @@ _NOT_MAPPED = "a cached page is not mapped"
 _EMPTY = "an empty queue is gone through in no time"
 _OWN_MARKER = "nobody looks at a marker before it is on the queue"
 _ONLY_TOLD = "it is only told"
+_SIZE = "vm.vm_pager.vnode_size"
 
 EQUIVALENTS: Final = (
     # -- the pageout -----------------------------------------------------------------------------
@@ -221,6 +222,27 @@ EQUIVALENTS: Final = (
         "vm.vm_pager.swap_meta.swap_pager_page_inserted-always",
         "swblock_count",
         "it finds no block of the page",
+    ),
+    # -- files that get longer or shorter --------------------------------------------------------
+    Equivalent(f"{_SIZE}.*setsize-always", "!= filesize", "an object has the size of its file already"),
+    Equivalent(f"{_SIZE}.*setsize-edge1", "< filesize", "that it is another length has been asked"),
+    Equivalent(
+        f"{_SIZE}.*setsize-[ae]*", "nobjsize < oobjsize", "from a range without a page none is removed"
+    ),
+    Equivalent(f"{_SIZE}.*setsize-swap", 'obj.publish("size"', "the object's token is held for both"),
+    Equivalent(
+        f"{_SIZE}.vnode_pager_setsize-always", "nsize & PAGE_MASK", "a page behind the end is gone already"
+    ),
+    Equivalent(f"{_SIZE}._unmap-gone", "pause_tokens", _IN_NO_TIME),
+    Equivalent(
+        f"{_SIZE}._cut_last_page-swap",
+        "pmap_zero_page_area(",
+        "what a process writes behind the end of its file may stay or be zero",
+    ),
+    Equivalent(
+        f"{_SIZE}._cut_last_page-swap",
+        "vm_page_protect(m, ",
+        "a page that was written to is all dirty: before its end, too",
     ),
     Equivalent("vm.vm_pager.vnode_io.vnode_pager_alloc-swap", "v_filesize", "the caller has a reference"),
     Equivalent("vm.vm_pager.vnode_io.vinitvmio-never", "if obj is not None", "the allocation finds it, too"),

@@ -16,6 +16,7 @@ _EMPTY = "an empty queue is gone through in no time"
 _OWN_MARKER = "nobody looks at a marker before it is on the queue"
 _ONLY_TOLD = "it is only told"
 _SIZE = "vm.vm_pager.vnode_size"
+_SWAP_TABLE = "swap_mtx is held all the while"
 
 EQUIVALENTS: Final = (
     # -- the pageout -----------------------------------------------------------------------------
@@ -53,6 +54,21 @@ EQUIVALENTS: Final = (
         "vm.vm_pageout.scan.vm_pageout_page-never",
         'if m.hint("dirty") == 0 and not committing',
         "a clean page that is laundered is cached, too",
+    ),
+    Equivalent("vm.vm_pageout.stats.vm_pageout_page_stats-always", "if pcount:", _EMPTY),
+    Equivalent("vm.vm_pageout.stats._age-always", "if used:", "a flag that is clear is cleared"),
+    *(
+        Equivalent("vm.vm_pageout.stats._age-swap", text, _BUSIED)
+        for text in ('m.publish("act_count"', "vm_page_protect(m, VM_PROT_NONE)")
+    ),
+    Equivalent(
+        "vm.vm_pageout.vmdaemon.vm_req_vmdaemon-swap", "machine.wakeup(", "no lock protects when it was"
+    ),
+    Equivalent(
+        "vm.vm_pageout.vmdaemon.vm_daemon-swap", "psleep", "what is asked for before it sleeps it does before"
+    ),
+    Equivalent(
+        "vm.vm_pageout.vmdaemon.vm_daemon_turn-always", "if req_swapout", "nobody is to be swapped out then"
     ),
     Equivalent(
         "vm.vm_pageout.deactivate.vm_pageout_map_deactivate_pages-always",
@@ -223,6 +239,20 @@ EQUIVALENTS: Final = (
         "swblock_count",
         "it finds no block of the page",
     ),
+    # -- devices that are swapped to -------------------------------------------------------------
+    Equivalent("vm.vm_swap.sys_swapo*-swap", "swap.swap_mtx.lock()", "references are counted by themselves"),
+    *(
+        Equivalent(f"vm.vm_swap.{function}-swap", text, _SWAP_TABLE)
+        for function, text in (
+            ("swaponvp", "swap.vm.pageout.vm_token.acquire()"),
+            ("swaponvp", "swap.swdevt[slot] ="),
+            ("swaponvp", "swap.vm_swap_size.store("),
+            ("swapoff_one", "device.free = 0"),
+            ("swapoff_one", "vrele("),
+        )
+    ),
+    Equivalent("vm.vm_swap.swaponvp-swap", "swap.swap_mtx.unlock()", "both are let go, whichever is first"),
+    Equivalent("vm.vm_swap.swapacctspace-swap", "device.free += count", "vm_token is held for both"),
     # -- files that get longer or shorter --------------------------------------------------------
     Equivalent(f"{_SIZE}.*setsize-always", "!= filesize", "an object has the size of its file already"),
     Equivalent(f"{_SIZE}.*setsize-edge1", "< filesize", "that it is another length has been asked"),

@@ -44,6 +44,12 @@ EQUIVALENTS: Final = (
     Equivalent(f"{_STACK}.attempt-never", "if self._use_read_lock:", _EXCLUSIVE),
     Equivalent(f"{_STACK}._upgrade-always", "", _EXCLUSIVE),
     Equivalent(f"{_STACK}._upgrade-gone", "", "who begins anew may lock the map shared and upgrade again"),
+    Equivalent(
+        "vm.kern_plimit.setrlimit_stack-never", "before == limit", "in a range of no bytes is no entry"
+    ),
+    Equivalent(
+        "vm.kern_plimit.setrlimit_stack-edge1", "limit > before", "that it is another limit was asked"
+    ),
     # -- lookups ---------------------------------------------------------------------------------
     Equivalent(f"{_LOOKUP}.attempt-term2", "not hit or", _HIT),
     Equivalent(f"{_LOOKUP}.done-term2", "entry is None", "what is found is an entry"),

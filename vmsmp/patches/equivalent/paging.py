@@ -15,7 +15,9 @@ _NOT_MAPPED = "a cached page is not mapped"
 _EMPTY = "an empty queue is gone through in no time"
 _OWN_MARKER = "nobody looks at a marker before it is on the queue"
 _ONLY_TOLD = "it is only told"
+_BIO = "vm.vm_pager.bio"
 _SIZE = "vm.vm_pager.vnode_size"
+_DEVICE_LOOKS = "the device has announced its sleep, and is woken after that"
 _SWAP_TABLE = "swap_mtx is held all the while"
 
 EQUIVALENTS: Final = (
@@ -239,6 +241,15 @@ EQUIVALENTS: Final = (
         "swblock_count",
         "it finds no block of the page",
     ),
+    # -- requests to a device --------------------------------------------------------------------
+    *(
+        Equivalent(f"{_BIO}.{function}-swap", text, _DEVICE_LOOKS)
+        for function in ("vn_strategy", "device_detach")
+        for text in ("device.spin.", "device.queue.append(", "device.stopped = ")
+    ),
+    Equivalent(f"{_BIO}.device_attach-swap", "attached", "no CPU runs it yet"),
+    Equivalent(f"{_BIO}.device_thread-edge1", "device.queue.pop(", "of one request the first is chosen"),
+    Equivalent(f"{_BIO}.started-[at]*", "bio.write", "a ghost: what scenarios count"),
     # -- devices that are swapped to -------------------------------------------------------------
     Equivalent("vm.vm_swap.sys_swapo*-swap", "swap.swap_mtx.lock()", "references are counted by themselves"),
     *(

@@ -242,11 +242,8 @@ EQUIVALENTS: Final = (
         "it finds no block of the page",
     ),
     # -- requests to a device --------------------------------------------------------------------
-    *(
-        Equivalent(f"{_BIO}.{function}-swap", text, _DEVICE_LOOKS)
-        for function in ("vn_strategy", "device_detach")
-        for text in ("device.spin.", "device.queue.append(", "device.stopped = ")
-    ),
+    Equivalent(f"{_BIO}.vn_strategy-swap", "device.", _DEVICE_LOOKS),
+    Equivalent(f"{_BIO}.device_detach-swap", "device.", _DEVICE_LOOKS),
     Equivalent(f"{_BIO}.device_attach-swap", "attached", "no CPU runs it yet"),
     Equivalent(f"{_BIO}.device_thread-edge1", "device.queue.pop(", "of one request the first is chosen"),
     Equivalent(f"{_BIO}.started-[at]*", "bio.write", "a ghost: what scenarios count"),

@@ -243,6 +243,16 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_map.supply.vm_map_entry_reserve-swap", "", _SUPPLY),
     Equivalent("vm.vm_map.supply.vm_map_entry_release-swap", "gd.gd_vme_base -= 1", _SUPPLY),
     Equivalent("vm.vm_map.supply.*-open", "vm.making", _HOST),
+    Equivalent("vm.vm_map.supply.return_entry-swap", "", _SUPPLY),
+    Equivalent(
+        "vm.vm_map.mapentzone.mapentzone_refill-edge2", "made > 1", "a page has more entries than a CPU lacks"
+    ),
+    Equivalent("vm.vm_map.mapentzone.mapentzone_refill-swap", "gd.gd_vme_base += 1", _SUPPLY),
+    Equivalent(
+        "vm.vm_map.mapentzone.mapentzone_refill-swap",
+        "vm_object_reference_locked(obj)",
+        "the kernel's object does not go",
+    ),
     # -- ranges that are removed -----------------------------------------------------------------
     Equivalent(
         "vm.vm_map.delete.vm_map_entry_unwire-gone", "entry.", "the entry goes before the map is unlocked"

@@ -138,6 +138,10 @@ def cuts_alone(m):
                 [ba.raw_object for ba in first] == [ba.raw_object for ba in second], "of the same objects"
             )
             m.check([shared(ba.raw_object) for ba in first] == [(2, 2), (3, 2)], "which know both")
+            change.before(entry, 3)
+            chains = [piece.chain() for piece in space.raw_rb_root]
+            m.check(bounds(space) == [(2, 3), (3, 4), (4, 6)], "the part before goes as well")
+            m.check([offsets(*chain) for chain in chains] == [[0, 1], [1, 2], [2, 3]], "each has its own")
         m.check(touch(space, 5, VM_PROT_WRITE) and touch(space, 3, VM_PROT_WRITE), "both can be written to")
         unmap_all(m, space)
         m.check(shared(obj) == (1, 0), "in the end nobody has what was behind")

@@ -20,6 +20,7 @@ from vmsmp.vm.vm_kern import (
     kmem_suballoc,
 )
 from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
     KM_CPU_SHIFT,
     KM_CPU_SPEC,
     KM_KRESERVE,
@@ -30,7 +31,13 @@ from vmsmp.vm.vm_map import (
     VM_SUBSYS_KMALLOC,
     VM_SUBSYS_STACK,
     VM_SUBSYS_SYSMAP,
+    Mapping,
+    vm_map_entry_release,
+    vm_map_entry_reserve,
+    vm_map_find,
+    vm_map_remove,
 )
+from vmsmp.vm.vm_map.mapentzone import ENTRY_SIZE
 from vmsmp.vm.vm_page import PAGE_SIZE
 
 
@@ -264,3 +271,38 @@ def kernel_memory_alone(m):
 
     m.spawn(kernel)
     m.join()
+
+
+@scenario(cpus=2, tags={"map", "kmem", "entries"}, fixed=True, pages=None)
+def kernel_has_no_addresses(m):
+    """No entry can be made while the kernel has no addresses: who needs one tries until there are some."""
+    vm = m.boot(pages=8, l2_size=1, map_entry_cache=(24, 8), map_entries=16)
+    kernel_map, zone = vm.map.kernel_map, vm.map.mapentzone
+    first, length = kernel_map.min_addr, kernel_map.max_addr - kernel_map.min_addr
+    full = m.atomic(0, name="full")
+
+    def entries():
+        """How many entries there are, of the CPUs and the zone, and in the map."""
+        lists = sum(gd.gd_vme_base for gd in vm.map.supplies.records.values())
+        return lists + zone.zfreecnt + sum(zone.zpcpu.values()) + kernel_map.peek("nentries")
+
+    def owner():
+        vm_map_entry_release(vm, vm_map_entry_reserve(vm, 4))  # so that it needs no more of them
+        rv, _ = vm_map_find(kernel_map, first, length, PAGE_SIZE, False, Mapping(id=VM_SUBSYS_KMALLOC))
+        m.check(rv == KERN_SUCCESS, "the kernel may use all of them at once")
+        full.store(1)
+        vm_map_remove(kernel_map, first, first + length)
+
+    def user():
+        while not full.load():
+            m.yield_()
+        vm_map_entry_release(vm, vm_map_entry_reserve(vm, 1))
+
+    m.spawn(owner)
+    m.spawn(user)
+    m.join()
+    pages = [entry.ba for entry in kernel_map.raw_rb_root]
+    made = sum(ba.raw_end - ba.raw_start for ba in pages) // PAGE_SIZE * (PAGE_SIZE // ENTRY_SIZE)
+    booted = 16 + 8 * m.ncpus
+    m.check(entries() == booted + made, "each page that entries are made of has as many as fit")
+    vm_map_remove(kernel_map, first, first + length)

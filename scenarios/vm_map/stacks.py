@@ -1,18 +1,22 @@
 """Stacks that grow while other threads grow them, too, map beside them, or look into the process."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back, run_in
-from vmsmp.scenarios.vm_map._spaces import BASE, new_space
+from vmsmp.scenarios._kit import give_back, repaired, run_in
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
+from vmsmp.vm.kern_plimit import setrlimit_stack
 from vmsmp.vm.vm_map import (
     KERN_FAILURE,
     KERN_SUCCESS,
     MAP_FIXED,
     MAP_WIREFUTURE,
+    USRSTACK,
+    VM_MAX_USER_ADDRESS,
     VM_PROT_ALL,
     VM_PROT_NONE,
     VM_PROT_RW,
     VM_SUBSYS_MMAP,
     Mapping,
+    exec_new_vmspace,
     vm_map_check_protection,
     vm_map_find,
     vm_map_growstack,
@@ -172,3 +176,43 @@ def stack_of_another(m):
             vm_map_check_protection(vmspace.vm_map, TOP - 1, TOP, VM_PROT_NONE, False), "it is still there"
         )
         give_back(vmspace)
+
+
+@scenario(cpus=1, tags={"map", "stack", "limit"}, pages=None)
+def stack_gets_other_limits(m):
+    """The limit of a stack is lowered and raised: what is below it cannot be used while it is."""
+    vm = m.boot(pages=8, l2_size=1, maxssiz=8 * PAGE_SIZE, sgrowsiz=8 * PAGE_SIZE)
+    raised = VM_PROT_RW if repaired(m, "raised-stack-has-its-rights") else VM_PROT_ALL
+
+    def user():
+        vmspace = new_space(vm, VM_MAX_USER_ADDRESS)
+        run_in(vm, vmspace)
+        p = vm.mycpu().proc
+        exec_new_vmspace(p)
+        map_anon(m, vmspace.vm_map, BASE, 1)
+        p.publish("rlim_stack", 8 * PAGE_SIZE)
+        rights = [VM_PROT_RW] * 8
+        for pages, more, begins, now in (
+            (8, 0, 0, None),
+            (6, 0, 6, VM_PROT_NONE),
+            (3, 100, 3, VM_PROT_NONE),
+            (3, 100, 0, None),
+            (4, 0, 3, raised),
+            (7, 0, 4, raised),
+            (2, PAGE_SIZE - 1, 2, VM_PROT_NONE),
+        ):
+            before = -(-p.peek("rlim_stack") // PAGE_SIZE)
+            setrlimit_stack(p, pages * PAGE_SIZE + more)
+            if now is not None:
+                for page in range(begins, max(before, pages + (more > 0))):
+                    rights[page] = now
+            m.check(p.peek("rlim_stack") == pages * PAGE_SIZE + more, "the limit is the one that was set")
+            tree = vmspace.vm_map.raw_rb_root
+            found = [
+                tree.at_or_before(USRSTACK - (page + 1) * PAGE_SIZE).peek("protection") for page in range(8)
+            ]
+            m.check(found == rights, "what is below the limit has no rights, and the rest has those it had")
+        give_back(vmspace)
+
+    m.spawn(user)
+    m.join()

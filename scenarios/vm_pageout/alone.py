@@ -9,6 +9,7 @@ from vmsmp.scenarios._kit import (
     end_of_file,
     file_object,
     is_dirty,
+    mappings,
     queue_of,
     set_limits,
 )
@@ -33,6 +34,7 @@ from vmsmp.vm.vm_page import (
     VM_PAGES_NEEDED,
     vm_page_activate,
     vm_page_alloc,
+    vm_page_busy_wait,
     vm_page_cache,
     vm_page_deactivate,
     vm_page_dirty,
@@ -53,9 +55,11 @@ from vmsmp.vm.vm_pageout import (
     PAGING_IDLE,
     PAGING_TARGET1,
     PAGING_TARGET2,
+    PageStats,
     _Pagedaemon,
     vm_page_requeue,
     vm_pageout_free_hold,
+    vm_pageout_page_stats,
     vm_pageout_pass,
     vm_pageout_scan_active,
     vm_pageout_scan_cache,
@@ -227,6 +231,90 @@ def scans_alone(m):
     m.join()
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(cpus=1, tags={"page", "queue", "pageout"}, pages=None)
+def idle_pagedaemon_ages_alone(m):
+    """An idle pagedaemon looks at parts of a queue, and each fourth time at all: unused pages leave it."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1, topology=(1, 1, 1))
+    obj = vm_object_allocate(vm, 12)
+    base = vm.page.PQ_ACTIVE
+
+    def parts():
+        """Look at an empty queue, and then six times at one of four pages."""
+        stats = PageStats()
+        vm_pageout_page_stats(vm, stats, 0)
+        stats.fullintervalcount = 0
+        pages = [_page(obj, n, act=10) for n in range(4)]
+        for aged, first in (
+            ([9, 10, 10, 10], 1),
+            ([9, 9, 10, 10], 2),
+            ([9, 9, 9, 10], 3),
+            ([8, 8, 8, 9], 3),
+            ([8, 8, 8, 8], 0),
+        ):
+            vm_pageout_page_stats(vm, stats, 0)
+            m.check([page.peek("act_count") for page in pages] == aged, "a part is looked at, or all")
+            m.check(_in_order(vm, base, 0)[0] == first, "who is looked at comes last the next time")
+        vm_pageout_page_stats(vm, PageStats(max=2 * vm.meter.v_page_count), 0)
+        m.check([page.peek("act_count") for page in pages] == [7] * 4, "a part is no more than all")
+        for page in pages:
+            vm_page_busy_wait(page, True)
+            vm_page_free(page)
+
+    def states():
+        """Look once at pages in all states."""
+        space = Space(vm, obj, 12)
+        pages = used, _, touched, idle, spent, wired, held, read = [
+            _page(obj, 0, act=10, flags=PG_REFERENCED),
+            _page(obj, 1, act=ACT_MAX - 1, flags=PG_REFERENCED),
+            _page(obj, 2),
+            _page(obj, 3, act=1),
+            _page(obj, 4),
+            _page(obj, 5, act=3),
+            _page(obj, 6),
+            _page(obj, 7),
+        ]
+        for page in (touched, idle, spent):
+            space.fault(page, page.raw_pindex)
+        for page in (idle, spent):
+            busied(page, pmap_clear_reference)
+        busied(wired, vm_page_wire)
+        busied(held, vm_page_hold)
+        vm_page_sbusy_try(read)
+        vm_pageout_page_stats(vm, PageStats(interval=20), 0)
+        after = [(queue_of(page), page.peek("act_count")) for page in pages]
+        m.check(
+            after
+            == [
+                ("active", 14),
+                ("active", ACT_MAX),
+                ("active", 4),
+                ("active", 0),
+                ("inactive", 0),
+                ("none", 3),
+                ("active", 0),
+                ("active", 0),
+            ],
+            "use gives credit, and who has none left is inactive",
+        )
+        m.check(not used.peek("flags") & PG_REFERENCED, "it was used before")
+        found = [mappings(page) for page in (touched, idle, spent)]
+        m.check(found == [1, 1, 0], "a page that is inactive is not mapped")
+        m.check(_in_order(vm, base, 0) == [6, 7, 0, 1, 2, 3], "who keeps a place comes last the next time")
+        vm_page_sbusy_drop(read)
+        m.check(not any(page.peek("busy_count") for page in pages), "all are let go")
+        vm_page_unhold(held)
+        busied(wired, vm_page_unwire, False)
+        space.end()
+
+    def pagedaemon():
+        parts()
+        states()
+
+    m.spawn(pagedaemon)
+    m.join()
+    vm_object_deallocate(obj)
 
 
 @scenario(cpus=2, tags={"page", "pageout", "wait", "clock"}, fixed=True, pages=None)

@@ -190,3 +190,13 @@ def test_no_collection_begins_while_frames_are_read_and_its_switch_stays(collect
 
 def test_every_thread_s_frame_is_found_by_its_identity():
     assert sys._getframe() is current_frames()[threading.get_ident()].f_back
+
+
+def test_a_frame_that_is_at_no_line_stands_where_its_function_begins():
+    def step():
+        return sys._getframe()
+
+    step.__code__ = step.__code__.replace(co_linetable=b"")
+    frame = step()
+    assert frame.f_lineno is None
+    assert step.__code__.co_firstlineno == source.line_at(frame)

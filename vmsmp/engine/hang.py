@@ -229,7 +229,7 @@ def _told(
     frame = next((f for f in frames if _module(f) not in _HOST and source.role_of(f) is Role.PROGRAM), None)
     if frame is None:
         return None
-    function = source.place_of(frame.f_code, frame.f_lineno).function
+    function = source.place_of(frame.f_code, source.line_at(frame)).function
     if execution.halting:
         what = f"goes on in {function} after its run has ended"
     elif computes:
@@ -248,8 +248,8 @@ def _told(
 
 def _facts(cpu: Cpu, frame: FrameType, scene: tuple[CpuSnapshot, ...]) -> Iterator[str]:
     """Where it stands and what it holds, and where the others stand."""
-    place = source.place_of(frame.f_code, frame.f_lineno)
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    place = source.place_of(frame.f_code, source.line_at(frame))
+    line = linecache.getline(frame.f_code.co_filename, place.line).strip()
     yield f"{cpu} is at {place}" + (f": {line}" if line else "")
     for one in scene:
         if one.cpu == cpu.index:

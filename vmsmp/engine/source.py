@@ -130,6 +130,11 @@ def line_of(code: CodeType, instruction: int) -> int:
     return code.co_firstlineno
 
 
+def line_at(frame: FrameType) -> int:
+    """The line that a frame is at, also where it is at an instruction of none, such as a jump of a loop."""
+    return line_of(frame.f_code, frame.f_lasti)
+
+
 def place_of(code: CodeType, line: int) -> Place:
     """The place of a line in a function; a comprehension is part of the function around it."""
     return Place(short_path(code.co_filename), line, _function(code))
@@ -182,7 +187,7 @@ def left_at(trace: TracebackType | None, limit: int = LIMIT) -> tuple[Place, ...
 def _outwards(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
     """The frame and those further out, each with its line."""
     while frame is not None:
-        yield frame, frame.f_lineno
+        yield frame, line_at(frame)
         frame = outer(frame)
 
 

@@ -11,6 +11,8 @@ _NEW = "nobody else knows it yet"
 _APART = "entries that could be joined may stay apart"
 _PLACE = "a page that is on the queue already may move to its end"
 
+_BACKING = "vm.vm_map.backing"
+
 EQUIVALENTS: Final = (
     # -- maps ------------------------------------------------------------------------------------
     *(
@@ -63,6 +65,39 @@ EQUIVALENTS: Final = (
         "vm.vm_map.backing.vm_map_backing_replicated-term1",
         "ba is not entry.ba or",
         "a reference is handed over for an entry without a chain only",
+    ),
+    Equivalent(f"{_BACKING}.vm_map_backing_*tach-always", "UKSMAP", "a submap is neither cut nor copied"),
+    Equivalent(
+        f"{_BACKING}.vm_map_backing_replicated-gone",
+        "pause_tokens",
+        "the kernel may wait there, and need not",
+    ),
+    Equivalent(
+        f"{_BACKING}.vm_map_backing_adjust_start-never",
+        "VM_MAPTYPE_NORMAL",
+        "the repair of the finding there, which is on, does just that",
+    ),
+    Equivalent(
+        f"{_BACKING}.vm_map_backing_adjust_start-[at]*",
+        "entry.linked and",
+        "who is cut is in the tree, where the same place may be noted twice",
+    ),
+    Equivalent(
+        f"{_BACKING}.vm_map_entry_dispose_ba-always", "ba.object is not None", "what is behind has an object"
+    ),
+    Equivalent(
+        f"{_BACKING}.vm_map_entry_dispose-gone",
+        "ba.backing_ba = None",
+        "only a finding reads it, whose repair is on",
+    ),
+    *(
+        Equivalent(f"{_BACKING}.vm_map_entry_dispose-swap", text, "nobody has the entry any more")
+        for text in ("ba.backing_ba = None", "ba.object = None")
+    ),
+    Equivalent(
+        f"{_BACKING}.vm_map_entry_delete-swap",
+        "vm_map_entry_unlink(",
+        "the map is locked: nobody sees what is between",
     ),
     Equivalent(
         "vm.vm_map.backing.vm_map_entry_dispose-gone",

@@ -15,6 +15,10 @@ _NOT_MAPPED = "a cached page is not mapped"
 _EMPTY = "an empty queue is gone through in no time"
 _OWN_MARKER = "nobody looks at a marker before it is on the queue"
 _ONLY_TOLD = "it is only told"
+_BIO = "vm.vm_pager.bio"
+_SIZE = "vm.vm_pager.vnode_size"
+_DEVICE_LOOKS = "the device has announced its sleep, and is woken after that"
+_SWAP_TABLE = "swap_mtx is held all the while"
 
 EQUIVALENTS: Final = (
     # -- the pageout -----------------------------------------------------------------------------
@@ -52,6 +56,21 @@ EQUIVALENTS: Final = (
         "vm.vm_pageout.scan.vm_pageout_page-never",
         'if m.hint("dirty") == 0 and not committing',
         "a clean page that is laundered is cached, too",
+    ),
+    Equivalent("vm.vm_pageout.stats.vm_pageout_page_stats-always", "if pcount:", _EMPTY),
+    Equivalent("vm.vm_pageout.stats._age-always", "if used:", "a flag that is clear is cleared"),
+    *(
+        Equivalent("vm.vm_pageout.stats._age-swap", text, _BUSIED)
+        for text in ('m.publish("act_count"', "vm_page_protect(m, VM_PROT_NONE)")
+    ),
+    Equivalent(
+        "vm.vm_pageout.vmdaemon.vm_req_vmdaemon-swap", "machine.wakeup(", "no lock protects when it was"
+    ),
+    Equivalent(
+        "vm.vm_pageout.vmdaemon.vm_daemon-swap", "psleep", "what is asked for before it sleeps it does before"
+    ),
+    Equivalent(
+        "vm.vm_pageout.vmdaemon.vm_daemon_turn-always", "if req_swapout", "nobody is to be swapped out then"
     ),
     Equivalent(
         "vm.vm_pageout.deactivate.vm_pageout_map_deactivate_pages-always",
@@ -221,6 +240,47 @@ EQUIVALENTS: Final = (
         "vm.vm_pager.swap_meta.swap_pager_page_inserted-always",
         "swblock_count",
         "it finds no block of the page",
+    ),
+    # -- requests to a device --------------------------------------------------------------------
+    Equivalent(f"{_BIO}.vn_strategy-swap", "device.", _DEVICE_LOOKS),
+    Equivalent(f"{_BIO}.device_detach-swap", "device.", _DEVICE_LOOKS),
+    Equivalent(f"{_BIO}.device_attach-swap", "attached", "no CPU runs it yet"),
+    Equivalent(f"{_BIO}.device_thread-edge1", "device.queue.pop(", "of one request the first is chosen"),
+    Equivalent(f"{_BIO}.started-[at]*", "bio.write", "a ghost: what scenarios count"),
+    # -- devices that are swapped to -------------------------------------------------------------
+    Equivalent("vm.vm_swap.sys_swapo*-swap", "swap.swap_mtx.lock()", "references are counted by themselves"),
+    *(
+        Equivalent(f"vm.vm_swap.{function}-swap", text, _SWAP_TABLE)
+        for function, text in (
+            ("swaponvp", "swap.vm.pageout.vm_token.acquire()"),
+            ("swaponvp", "swap.swdevt[slot] ="),
+            ("swaponvp", "swap.vm_swap_size.store("),
+            ("swapoff_one", "device.free = 0"),
+            ("swapoff_one", "vrele("),
+        )
+    ),
+    Equivalent("vm.vm_swap.swaponvp-swap", "swap.swap_mtx.unlock()", "both are let go, whichever is first"),
+    Equivalent("vm.vm_swap.swapacctspace-swap", "device.free += count", "vm_token is held for both"),
+    # -- files that get longer or shorter --------------------------------------------------------
+    Equivalent(f"{_SIZE}.*setsize-always", "!= filesize", "an object has the size of its file already"),
+    Equivalent(f"{_SIZE}.*setsize-edge1", "< filesize", "that it is another length has been asked"),
+    Equivalent(
+        f"{_SIZE}.*setsize-[ae]*", "nobjsize < oobjsize", "from a range without a page none is removed"
+    ),
+    Equivalent(f"{_SIZE}.*setsize-swap", 'obj.publish("size"', "the object's token is held for both"),
+    Equivalent(
+        f"{_SIZE}.vnode_pager_setsize-always", "nsize & PAGE_MASK", "a page behind the end is gone already"
+    ),
+    Equivalent(f"{_SIZE}._unmap-gone", "pause_tokens", _IN_NO_TIME),
+    Equivalent(
+        f"{_SIZE}._cut_last_page-swap",
+        "pmap_zero_page_area(",
+        "what a process writes behind the end of its file may stay or be zero",
+    ),
+    Equivalent(
+        f"{_SIZE}._cut_last_page-swap",
+        "vm_page_protect(m, ",
+        "a page that was written to is all dirty: before its end, too",
     ),
     Equivalent("vm.vm_pager.vnode_io.vnode_pager_alloc-swap", "v_filesize", "the caller has a reference"),
     Equivalent("vm.vm_pager.vnode_io.vinitvmio-never", "if obj is not None", "the allocation finds it, too"),

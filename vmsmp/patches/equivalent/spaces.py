@@ -14,6 +14,7 @@ _FIND = "vm.vm_map.find"
 _FORK = "vm.vm_map.fork"
 _SPACE = "vm.vm_map.vmspace"
 _EXEC = "vm.vm_map.exec"
+_CALLS = "vm.vm_mmap"
 
 _HIT = "what is hit is an entry"
 _EXCLUSIVE = "a lock that is exclusive already needs no upgrade"
@@ -34,6 +35,8 @@ _MAPPED = "what the map has of an object refers to it, too, and the map is locke
 _LISTS = "each of the tree's lists is changed alone, and nobody looks at it meanwhile"
 _SLOWLY = "who is not found at once is looked for everywhere"
 _HOST = "a lock of the host, for the free engine"
+_REPAIRED = "the repair of the finding there, which is on, does the same"
+_TOLD = "what was just mapped can be told what a child gets of it"
 _CALLER = "the caller keeps others from looking at the process"
 
 EQUIVALENTS: Final = (
@@ -46,6 +49,12 @@ EQUIVALENTS: Final = (
     Equivalent(f"{_STACK}.attempt-never", "if self._use_read_lock:", _EXCLUSIVE),
     Equivalent(f"{_STACK}._upgrade-always", "", _EXCLUSIVE),
     Equivalent(f"{_STACK}._upgrade-gone", "", "who begins anew may lock the map shared and upgrade again"),
+    Equivalent(
+        "vm.kern_plimit.setrlimit_stack-never", "before == limit", "in a range of no bytes is no entry"
+    ),
+    Equivalent(
+        "vm.kern_plimit.setrlimit_stack-edge1", "limit > before", "that it is another limit was asked"
+    ),
     # -- lookups ---------------------------------------------------------------------------------
     Equivalent(f"{_LOOKUP}.attempt-term2", "not hit or", _HIT),
     Equivalent(f"{_LOOKUP}.done-term2", "entry is None", "what is found is an entry"),
@@ -215,6 +224,28 @@ EQUIVALENTS: Final = (
         "vm.vm_map.submap.vm_map_submap-term2", "exact and not", "what is copied on write has an object"
     ),
     Equivalent("vm.vm_map.submap.vm_map_submap-swap", "entry.ba.object = submap", _LOCKED),
+    # -- system calls ----------------------------------------------------------------------------
+    Equivalent(f"{_CALLS}._mmap-term1", "% _SEG_SIZE", "who says where it is to be needs no alignment"),
+    Equivalent(f"{_CALLS}._mmap-edge1", "% _SEG_SIZE", "sixteen segments are whole ones, too"),
+    Equivalent(f"{_CALLS}._mmap-gone", "vm_map_remove(", _REPAIRED),
+    Equivalent(f"{_CALLS}._mmap-never", "if obj is None", _REPAIRED),
+    Equivalent(f"{_CALLS}._find-never", "rv != KERN_SUCCESS", _TOLD),
+    Equivalent(f"{_CALLS}._find-gone", "vm_map_remove(", _TOLD),
+    Equivalent(f"{_CALLS}.sys_munmap-never", "> VM_MAX_USER_ADDRESS", "nothing is mapped there"),
+    Equivalent(f"{_CALLS}.*-edge[12]", "> ADDRESS_MASK", "no page ends at the last address but one"),
+    Equivalent(
+        f"{_CALLS}.sys_mincore-swap", "map.token.acquire()", "the token is lost while the lock is waited for"
+    ),
+    Equivalent(
+        f"{_CALLS}._Mincore.attempt-term2",
+        "current.ba.start < self.end",
+        "an entry behind the range has nothing of it",
+    ),
+    Equivalent(
+        f"{_CALLS}._Mincore.attempt-edge1",
+        "current.ba.start < self.end",
+        "an entry behind the range has nothing of it",
+    ),
     # -- ranges that are written back ------------------------------------------------------------
     Equivalent("vm.vm_map.clean.vm_map_clean-term2", "not hit or", _HIT),
     Equivalent(
@@ -239,6 +270,16 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_map.supply.vm_map_entry_reserve-swap", "", _SUPPLY),
     Equivalent("vm.vm_map.supply.vm_map_entry_release-swap", "gd.gd_vme_base -= 1", _SUPPLY),
     Equivalent("vm.vm_map.supply.*-open", "vm.making", _HOST),
+    Equivalent("vm.vm_map.supply.return_entry-swap", "", _SUPPLY),
+    Equivalent(
+        "vm.vm_map.mapentzone.mapentzone_refill-edge2", "made > 1", "a page has more entries than a CPU lacks"
+    ),
+    Equivalent("vm.vm_map.mapentzone.mapentzone_refill-swap", "gd.gd_vme_base += 1", _SUPPLY),
+    Equivalent(
+        "vm.vm_map.mapentzone.mapentzone_refill-swap",
+        "vm_object_reference_locked(obj)",
+        "the kernel's object does not go",
+    ),
     # -- ranges that are removed -----------------------------------------------------------------
     Equivalent(
         "vm.vm_map.delete.vm_map_entry_unwire-gone", "entry.", "the entry goes before the map is unlocked"

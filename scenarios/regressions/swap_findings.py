@@ -154,7 +154,7 @@ def bad_block_is_taken_again(m):
     `swp_pager_async_iodone` takes the block from a page that could not be written, and frees it, though its
     comments say that a block with an error is never used again.  The free block with the lowest number is the
     one that the next page is given: it fails as well, and so does each one after it.
-    Repair `failed-block-is-not-freed`: a bad block stays in use, by nobody.
+    Repair `failed-block-waits`: another block is taken next.
     """
     vm = m.boot(pages=8, l2_size=1, swap_pages=8)
     obj = vm_object_allocate(vm, 1)

@@ -149,7 +149,8 @@ def swap_alone(m):
             (obj.peek("type"), mappings(pages[0]), mappings(pages[0], PG_RW)) == (OBJT_SWAP, 1, 0),
             "it may be read meanwhile",
         )
-        m.check(vm_pageout_flush(many[1:], OBJPC_SYNC | OBJPC_TRY_TO_CACHE) == 2, "while there is swap")
+        m.check(vm_pageout_flush(many[1:3], OBJPC_SYNC | OBJPC_TRY_TO_CACHE) == 2, "while there is swap")
+        m.check(vm_pageout_flush(many[3:], OBJPC_SYNC | OBJPC_TRY_TO_CACHE) == 0, "and no longer")
         m.check(
             (mappings(pages[1]), queue_of(pages[1])) == (0, "cache"), "a page that is cached is not mapped"
         )

@@ -241,15 +241,19 @@ REPAIRS = (
         "pages that are not all written are written again",
     ),
     Repair(
-        "failed-block-is-not-freed",
+        "failed-block-waits",
         f"{_MODULE}.swap_io:_written",
         "swp_pager_meta_ctl(obj, m.pindex, free=True)",
         """
-        if m.pindex in obj.swblock_root:
-            del obj.changing("swblock_root")[m.pindex]
-            obj.publish("swblock_count", obj.swblock_count - 1)
+        swp_pager_meta_ctl(obj, m.pindex, free=True)
+        pager = m.vm.pager
+        unused = pager.vm_swap_max - pager.vm_swap_size + len(pager.free_blocks)
+        if pager.free_blocks:
+            pager.free_blocks.insert(0, pager.free_blocks.pop())
+        if unused < pager.vm_swap_max:
+            pager.free_blocks.append(unused)
         """,
-        "a block that could not be written is nobody's from then on",
+        "a block that could not be written is not the next one that is taken, if there is another one",
     ),
     Repair(
         "swap-is-taken-in-single-blocks",

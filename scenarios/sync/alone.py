@@ -14,7 +14,7 @@ from vmsmp import (
 )
 from vmsmp.sync.lockmgr import lockinuse, lockowned, lockstatus
 from vmsmp.sync.thread import curthread
-from vmsmp.sync.token import lwkt_cnttoken, lwkt_relpooltoken
+from vmsmp.sync.token import lwkt_cnttoken, lwkt_relpooltoken, lwkt_token_pool_lookup
 
 
 def each_alone(m, requests, leave):
@@ -205,6 +205,8 @@ def tokens_alone(m):
         m.check(token.held_excl(), "a pool token is a token")
         lwkt_relpooltoken(m, "page 7")
         m.check(not token.held_any(), "it is released by what it was taken for")
+        others = [lwkt_token_pool_lookup(m, f"page {n}") for n in range(8)]
+        m.check(any(other is not token for other in others), "not all have the same")
 
     def swapper():
         if len(stack) > 1 and stack[-1][0] is not stack[-2][0]:

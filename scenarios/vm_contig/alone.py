@@ -35,8 +35,11 @@ from vmsmp.vm.vm_page import (
     PG_REFERENCED,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
+    vm_contig_avail_pages,
     vm_page_activate,
     vm_page_alloc,
+    vm_page_alloc_contig,
+    vm_page_alloczwq,
     vm_page_busy_wait,
     vm_page_cache,
     vm_page_deactivate,
@@ -44,9 +47,11 @@ from vmsmp.vm.vm_page import (
     vm_page_flag_clear,
     vm_page_flag_set,
     vm_page_free,
+    vm_page_free_contig,
     vm_page_hold,
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
+    vm_page_startup_finish,
     vm_page_unhold,
     vm_page_unwire,
     vm_page_wakeup,
@@ -243,6 +248,35 @@ def mapped_runs_alone(m):
         kmem_alloc_pageable(small, PAGE_SIZE, VM_SUBSYS_CONTIG)
         got = contigmalloc_map(vm, 2 * PAGE_SIZE, M_WAITOK | M_ZERO, 0, TOP, PAGE_SIZE, 0, small)
         m.check(not got and vm.meter.count("v_free_count") == PAGES, "memory without addresses is given back")
+
+    m.spawn(driver)
+    m.join()
+
+
+@scenario(cpus=1, tags={"contig", "dma"}, pages=None)
+def low_memory_alone(m):
+    """The boot ends, and low memory is allocated below a limit, and given back with what is above it."""
+    vm = m.boot(pages=16, l2_size=1, low_pages=11, dma_pages=3)
+
+    def driver():
+        m.check(vm_contig_avail_pages(vm) == 11, "all low memory is the drivers' at first")
+        vm_page_startup_finish(vm)
+        low = vm.page.reserve.vm_low_phys_reserved.load() // PAGE_SIZE
+        m.check(vm_contig_avail_pages(vm) == 3, "what is not reserved is returned")
+        m.check(vm.meter.count("v_free_count") == 16 - 3, "all of it is free")
+        first = vm_page_alloc_contig(vm, 0, 0, 0, 0, 2 * PAGE_SIZE)
+        end = (first.phys + 2) * PAGE_SIZE
+        vm_page_free_contig(first, 2 * PAGE_SIZE)
+        m.check(vm_page_alloc_contig(vm, 0, end - 1, 0, 0, 2 * PAGE_SIZE) is None, "a run ends below a limit")
+        m.check(vm_page_alloc_contig(vm, 0, end, 0, 0, 2 * PAGE_SIZE) is first, "or there")
+        m.check(vm_contig_avail_pages(vm) == 1, "it is nobody else's")
+        vm_page_free_contig(first, 2 * PAGE_SIZE)
+        m.check(vm_contig_avail_pages(vm) == 3, "until it is given back")
+        taken = [vm_page_alloczwq(vm, n, VM_ALLOC_NORMAL) for n in range(13)]
+        for page in sorted(taken, key=lambda page: page.phys):
+            m.check((page.phys == low) == (page is min(taken, key=lambda one: one.phys)), "from the bound on")
+            vm_page_free_contig(page, PAGE_SIZE)
+        m.check(vm.meter.count("v_free_count") == 16 - 3, "what is above the bound is free again")
 
     m.spawn(driver)
     m.join()

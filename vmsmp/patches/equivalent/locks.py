@@ -298,4 +298,14 @@ EQUIVALENTS: Final = (
         "cmpset(0, MTX_EXCLUSIVE | 1)",
         "the loop takes a free mutex, too",
     ),
+    # -- edges -----------------------------------------------------------------------------------
+    Equivalent("sync.mutex.release.mtx_chain_link_sh-edge1", "> handed", "nothing is added then"),
+    Equivalent(
+        "sync.spinlock._spin_lock_shared_contested-one1", "word.fetchadd(-1) - 1", "it looks once more"
+    ),
+    Equivalent(
+        "sync.token.exact.ExactToken.regain_all-edge1",
+        "SORT_AFTER",
+        "after how many turns they are sorted is anybody's guess",
+    ),
 )

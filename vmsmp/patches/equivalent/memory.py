@@ -12,6 +12,8 @@ _APART = "entries that could be joined may stay apart"
 _PLACE = "a page that is on the queue already may move to its end"
 
 _BACKING = "vm.vm_map.backing"
+_GUESS = "which pages the hash has is anybody's guess"
+_FIRST = "where a search begins is a hint"
 
 EQUIVALENTS: Final = (
     # -- maps ------------------------------------------------------------------------------------
@@ -231,4 +233,25 @@ EQUIVALENTS: Final = (
         "(cpuid - 1)",
         "a colour is a hint where to look for pages first, and CPUs have others either way",
     ),
+    # -- edges: hints, and what is added to nothing ----------------------------------------------
+    Equivalent("vm.vm_page.activity._raise_act_count-edge1", "", "it is given what it has"),
+    Equivalent("vm.vm_page.hash.vm_page_hash_enter-edge[12]", "", _GUESS),
+    Equivalent("vm.vm_page.hash_table.vm_page_hash_hash-one1", "", _GUESS),
+    Equivalent("vm.vm_page.numa.vm_numa_organize-edge1", "topology[0]", "one socket has all colours"),
+    Equivalent(
+        "vm.vm_page.numa.vm_numa_organize_finalize-edge1", "lcnt <", "how many pages are lent is a guess"
+    ),
+    Equivalent("vm.vm_page.search.*-edge1", "lastq >= 0", _FIRST),
+    Equivalent("vm.vm_page.search.*-edge1", "LASTQ_PROBES", _FIRST),
+    Equivalent("vm.vm_page.search.*-edge1", "first.mask < twice", _FIRST),
+    Equivalent("vm.vm_page.search._Widening.widen-edge1", "left > 0", "a colour may be looked at twice"),
+    Equivalent("vm.vm_page.search._Widening.widen-one1", "self.skip", "a colour may be looked at twice"),
+    Equivalent("vm.vm_page.validity.vm_page_clear_dirty_*-edge1", "if ", "a range of nothing has no bits"),
+    Equivalent(
+        "vm.vm_page.validity.vm_page_zero_invalid-edge1", "while block <", "behind the last block is none"
+    ),
+    Equivalent(
+        "vm.vm_page.validity.vm_page_zero_invalid-edge1", "if end > block", "a range of nothing is not zeroed"
+    ),
+    Equivalent("vm.vm_page.wait.vm_wait_pfault-one1", "HZ // 10", "how long a delay is, is anybody's guess"),
 )

@@ -299,4 +299,12 @@ EQUIVALENTS: Final = (
     Equivalent("sync.futex.Futexes.sleep-term1", "waiter.woken or", "who leaves the queue looks, too"),
     Equivalent("sync.futex.ExactFutexes._begin-swap", "", "with the bucket's spinlock"),
     Equivalent("sync.futex.ExactFutexes._leave-open", "", "nothing that others see is between"),
+    # -- edges -----------------------------------------------------------------------------------
+    Equivalent("sync.callout.softclock.Softclock.run-edge1", "left > 0", "a call may be a tick late"),
+    Equivalent("sync.ipiq.fifo.send-edge1", "> most", "one function more or less makes a FIFO full"),
+    Equivalent(
+        "sync.sleepq.queues.SleepQueues._switch-edge1",
+        "self.engine.ticks >= due",
+        "of a wakeup and a timeout in the same tick either is first",
+    ),
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.mmu.entry import DEV_BSHIFT
+from vmsmp.mmu.entry import DEV_BSHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
@@ -31,7 +31,9 @@ def pmap_zero_page(vm: VmSystem, phys: int) -> None:
 
 
 def pmap_zero_page_area(vm: VmSystem, phys: int, off: int, size: int) -> None:
-    """Make a part of a page zero; whole blocks of DEV_BSIZE."""
+    """Make a part of a page zero; whole blocks of DEV_BSIZE.  What is behind the page is another's."""
+    if off + size > PAGE_SIZE:
+        vm.panic("pmap_zero_page_area: behind the page")
     vm.memory.zero_pieces(phys, off >> DEV_BSHIFT, size >> DEV_BSHIFT)
 
 

@@ -202,6 +202,8 @@ def stack_gets_other_limits(m):
             (2, PAGE_SIZE - 1, 2, VM_PROT_NONE),
         ):
             before = -(-p.peek("rlim_stack") // PAGE_SIZE)
+            if repaired(m, "limits-end-with-a-page"):
+                begins = min(before, pages + (more > 0))
             setrlimit_stack(p, pages * PAGE_SIZE + more)
             if now is not None:
                 for page in range(begins, max(before, pages + (more > 0))):

@@ -51,7 +51,19 @@ REPAIRS = (
         """
         addr = max(addr, end)
         """,
-        "a growth that a mapping cuts leaves the room behind the mapping to the stack",
+        "a growth that a mapping cuts, or that it forbids, leaves the room behind the mapping to the stack",
+        also=(
+            Edit(
+                f"{_MODULE}.stack:_Growth.attempt",
+                """
+                stack.aux = start - end
+                return KERN_NO_SPACE
+                """,
+                """
+                return KERN_NO_SPACE
+                """,
+            ),
+        ),
     ),
     Repair(
         "new-stack-is-cut-off-first",

@@ -3,7 +3,7 @@
 from vmsmp import scenario
 from vmsmp.scenarios._kit import end_of_file, file_object, give_back, run_in
 from vmsmp.scenarios.fork._processes import at, new_process
-from vmsmp.scenarios.vm_fault._memory import Process
+from vmsmp.scenarios.vm_fault._memory import Process, page_out
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
 from vmsmp.vm.vm_map import (
@@ -252,3 +252,41 @@ def truncation_unmaps_locked_copies(m):
     give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "swap", "finding"},
+    fixed=True,
+    schedule="v1:failed_wiring_marks_what_it_did_not_wire:0:2.46>3",
+)
+def failed_wiring_marks_what_it_did_not_wire(m):
+    """A thread locks memory of which a page cannot be read; a page behind it stays mapped as wired.
+
+    The entry says that it is wired while its pages are faulted in, with the map unlocked.  What another
+    thread faults in meanwhile is mapped as wired, too.  When the wiring fails, `vm_fault_wire` unwires the
+    pages before the one that failed, and forgets those behind it.
+    Repair `failed-wiring-looks-behind`: take the mark off the whole entry.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 3)
+
+    def before():
+        process.enter().store(at(1), 1)
+        page_out(process.map.raw_rb_root.at_or_before(BASE).ba.raw_object, 1)
+        vm.pager.device.failing = True
+
+    def locker():
+        process.enter()
+        m.check(vm_map_user_wiring(process.map, at(0), at(3), False) != KERN_SUCCESS, "it fails")
+
+    def other():
+        process.enter().store(at(2), 2)
+
+    m.spawn(before, name="before")
+    m.join()
+    m.spawn(locker, name="locker")
+    m.spawn(other, name="other")
+    m.join()
+    vm.pager.device.failing = False
+    give_back(process.vmspace)

@@ -208,4 +208,20 @@ REPAIRS = (
         """,
         "a wired page that was cut off its file is looked for in its object, and freed when it is not wired",
     ),
+    Repair(
+        "failed-wiring-looks-behind",
+        f"{_MODULE}.wire:vm_fault_wire",
+        """
+        vm_map_lock(map)
+        return rv
+        """,
+        """
+        vm_map_lock(map)
+        if rv != KERN_SUCCESS:
+            for va in range(start, end, PAGE_SIZE):
+                pmap_unwire(pmap, va)
+        return rv
+        """,
+        "where a wiring has failed nothing stays mapped as wired, whoever has faulted it in meanwhile",
+    ),
 )

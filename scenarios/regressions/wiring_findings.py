@@ -6,6 +6,7 @@ from vmsmp.scenarios.fork._processes import at, new_process
 from vmsmp.scenarios.vm_fault._memory import Process, page_out
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
+from vmsmp.vm.vm_fault import vm_fault
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     KM_PAGEABLE,
@@ -290,3 +291,43 @@ def failed_wiring_marks_what_it_did_not_wire(m):
     m.join()
     vm.pager.device.failing = False
     give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:failed_wiring_strands_cut_pages:0:",
+)
+def failed_wiring_strands_cut_pages(m):
+    """A process locks two pages of a file that ends before them meanwhile: it fails, and one stays wired.
+
+    The second page cannot be faulted in any more, so `vm_fault_wire` unwires the first one, which it looks
+    for by its mapping.  The mapping went with the end of the file; the page, being wired, stayed.
+    Repair `failed-wiring-looks-in-the-object`: look for the page in the object if it is not mapped.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2, range(2))
+    process = Process(vm)
+    map_anon(m, process.map, at(-2), 1)
+    map_shared(m, process, obj, 2)
+    page = obj.peek("rb_memq")[0]
+
+    def fault(map, va, fault_type, fault_flags):
+        if va == at(1):  # the map is not locked, so this may be another process
+            vn_lock(vp)
+            vnode_pager_setsize(vp, 0)
+            vn_unlock(vp)
+        return vm_fault(map, va, fault_type, fault_flags)
+
+    def user():
+        process.enter()
+        m.check(vm_map_user_wiring(process.map, at(0), at(2), False) != KERN_SUCCESS, "it fails")
+        m.check(not page.peek("wire_count"), "what could not be locked is not wired")
+
+    vm.map.fault = fault
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

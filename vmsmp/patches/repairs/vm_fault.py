@@ -224,4 +224,32 @@ REPAIRS = (
         """,
         "where a wiring has failed nothing stays mapped as wired, whoever has faulted it in meanwhile",
     ),
+    Repair(
+        "failed-wiring-looks-in-the-object",
+        f"{_MODULE}.wire:vm_fault_wire",
+        "_unwire(pmap, done, fictitious)",
+        """
+        from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+        from vmsmp.vm.vm_page.free import vm_page_free
+        from vmsmp.vm.vm_page.lookup import vm_page_lookup
+
+        m = pmap_unwire(pmap, done)
+        for ba in () if m is not None or entry.raw_maptype != VM_MAPTYPE_NORMAL else entry.chain():
+            if m is None and ba.raw_object is not None:
+                obj = ba.raw_object
+                vm_object_hold(obj)
+                m = vm_page_lookup(obj, ba.raw_offset + done - ba.raw_start >> 12)
+                if m is not None and (m.hint("valid") or not m.wire_count.load()):
+                    m = None
+                vm_object_drop(obj)
+        if m is not None and not fictitious:
+            vm_page_busy_wait(m, False, "vmwrpg")
+            vm_page_unwire(m, True)
+            if m.hint("valid") or m.wire_count.load():
+                vm_page_wakeup(m)
+            else:
+                vm_page_free(m)
+        """,
+        "a page that was cut off its file while the next one was wired is looked for in its object",
+    ),
 )

@@ -6,7 +6,7 @@ from vmsmp.scenarios.vm_fault._alone import page_at
 from vmsmp.scenarios.vm_fault._memory import Process, share
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device, new_space
 from vmsmp.scenarios.vm_map.files import Upmap
-from vmsmp.sync.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
+from vmsmp.sync.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
 from vmsmp.vm.pmap import pmap_remove
 from vmsmp.vm.pmap.query import (
     MINCORE_INCORE,
@@ -53,6 +53,7 @@ from vmsmp.vm.vm_mmap import (
 )
 from vmsmp.vm.vm_page import PAGE_SIZE as PAGE
 from vmsmp.vm.vm_page import PG_REFERENCED, vm_page_flag_clear, vm_page_flag_set, vm_page_set_invalid
+from vmsmp.vm.vm_unix import sys_obreak, sys_sbrk
 from vmsmp.vm.vnode import getnewvnode, vrele
 
 #: From which size on memory is aligned to large pages, and how large these are.
@@ -343,6 +344,97 @@ def mincore_alone(m):
         for one in (process, other):
             give_back(one.vmspace)
         forget_file(vp, obj)
+
+    m.spawn(user)
+    m.join()
+
+
+@scenario(cpus=1, tags={"map", "heap", "limit"}, pages=None)
+def heaps_alone(m):
+    """A thread extends its heap in both ways, up to each limit and beyond: it gets what is counted."""
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    top = VM_MAX_USER_ADDRESS
+
+    def heap(begin):
+        """Begin a process whose heap begins there."""
+        vmspace = new_space(vm, top)
+        run_in(vm, vmspace)
+        map_anon(m, vmspace.vm_map, at(0), 1)
+        vmspace.vm_daddr = begin
+        return vmspace
+
+    def pages(vmspace):
+        return vmspace.vm_map.peek("size") // PAGE - 1
+
+    def extended():
+        vmspace, p = heap(at(8)), vm.mycpu().proc
+        p.rlim_data = 4 * PAGE
+        for incr, start, mapped in (
+            (0, at(8), 0),
+            (100, at(8), 1),
+            (0, at(8) + 100, 1),
+            (50, at(8) + 100, 1),
+            (PAGE - 150, at(8) + 150, 1),
+            (1, at(9), 2),
+            (PAGE, at(10), 3),
+            (PAGE + 1, None, 3),
+            (-1, None, 3),
+            (PAGE, at(11), 4),
+            (1, None, 4),
+        ):
+            error, got = sys_sbrk(vmspace, incr)
+            m.check((bool(error), got) == (start is None, start or 0), "new bytes are behind the old ones")
+            m.check(pages(vmspace) == mapped, "what the last page has room for needs no other")
+        m.check(vmspace.vm_dsize == 4 * PAGE, "the size of the heap is what was given")
+        give_back(vmspace)
+
+    def broken():
+        vmspace, p = heap(at(8)), vm.mycpu().proc
+        limit, p.rlim_data, p.rlim_vmem = p.peek("rlim_vmem"), 6 * PAGE, 5 * PAGE
+        for end, error, mapped in (
+            (at(7), EINVAL, 0),
+            (at(8), 0, 0),
+            (at(9) + 1, 0, 2),
+            (at(10), 0, 2),
+            (at(9), EOPNOTSUPP, 2),
+            (at(13), ENOMEM, 2),
+            (at(12), 0, 4),
+        ):
+            m.check(sys_obreak(vmspace, end) == error, "a heap grows up to where it may")
+            m.check((pages(vmspace), vmspace.vm_dsize) == (mapped, mapped * PAGE), "and never shrinks")
+        p.rlim_vmem = limit
+        m.check(sys_obreak(vmspace, at(14) + 1) == ENOMEM, "its data has a limit of its own")
+        m.check(not sys_obreak(vmspace, at(14)), "which may be reached")
+        p.rlim_data = PAGE
+        m.check(not sys_obreak(vmspace, at(14)), "who is there already asks for nothing")
+        p.rlim_data = top
+        give_back(vmspace)
+
+    def at_the_top():
+        for call, refused, last in (
+            (lambda vmspace, more: sys_sbrk(vmspace, more)[0], 4 * PAGE, 3 * PAGE),
+            (lambda vmspace, more: sys_obreak(vmspace, top - 4 * PAGE + more), 4 * PAGE, 3 * PAGE),
+        ):
+            vmspace = heap(top - 4 * PAGE)
+            m.check(call(vmspace, refused) == ENOMEM and not pages(vmspace), "the last page is nobody's")
+            m.check(not call(vmspace, last) and pages(vmspace) == 3, "the one before may be had")
+            give_back(vmspace)
+
+    def locked():
+        for lock in (False, True):
+            vmspace = heap(at(8))
+            if lock:
+                sys_mlockall(vmspace.vm_map, MCL_FUTURE)
+            m.check(sys_sbrk(vmspace, PAGE) == (0, at(8)) and not sys_obreak(vmspace, at(10)), "a heap grows")
+            found = [_entry(vmspace.vm_map, page).peek("wired_count") for page in (8, 9)]
+            m.check(found == [lock] * 2, "what comes is locked if that was asked for")
+            give_back(vmspace)
+
+    def user():
+        extended()
+        broken()
+        locked()
+        at_the_top()
 
     m.spawn(user)
     m.join()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from vmsmp.vm.pmap import pmap_copy_page, pmap_zero_page
+from vmsmp.vm.pmap.contents import pmap_zero_page_area
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 MEMORY = {"pages": 8, "l2_size": 1}
 
@@ -33,3 +35,8 @@ def test_a_copy_has_all_of_the_page_and_nothing_else(alone):
         return [vm.memory.peek(2, offset) for offset in (0, 512, 1024)], vm.memory.peek(1, 0)
 
     assert (["one", "two", 0], 0) == alone(program, **MEMORY)
+
+
+def test_what_is_behind_a_page_is_not_made_zero_with_it(panic):
+    said = panic(lambda vm: pmap_zero_page_area(filled(vm), 1, PAGE_SIZE - 512, 1024), **MEMORY)
+    assert "pmap_zero_page_area: behind the page" == said

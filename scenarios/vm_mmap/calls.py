@@ -1,12 +1,22 @@
-"""System calls on memory, each by one thread: what is refused, and what the map has afterwards."""
+"""One thread and the system calls on its memory: what each says, and what the address space is afterwards."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_back
-from vmsmp.scenarios.fork._processes import exits, new_process
-from vmsmp.scenarios.vm_fault._alone import at, mapped, page_at
-from vmsmp.scenarios.vm_fault._memory import alone
-from vmsmp.sync.errno import EINVAL, ENOMEM
+from vmsmp.scenarios._kit import busied, file_object, forget_file, give_back, repaired, run_in
+from vmsmp.scenarios.vm_fault._alone import page_at
+from vmsmp.scenarios.vm_fault._memory import Process, share
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device, new_space
+from vmsmp.scenarios.vm_map.files import Upmap
+from vmsmp.sync.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
+from vmsmp.vm.pmap import pmap_remove
+from vmsmp.vm.pmap.query import (
+    MINCORE_INCORE,
+    MINCORE_MODIFIED_OTHER,
+    MINCORE_REFERENCED,
+    MINCORE_REFERENCED_OTHER,
+)
 from vmsmp.vm.vm_map import (
+    ADDRESS_MASK,
+    KM_PAGEABLE,
     MAP_ANON,
     MAP_ENTRY_COW,
     MAP_ENTRY_NEEDS_COPY,
@@ -16,202 +26,415 @@ from vmsmp.vm.vm_map import (
     MAP_INHERIT,
     MAP_NOCORE,
     MAP_NOSYNC,
-    MAP_PRIVATE,
     MAP_SHARED,
     MAP_SIZEALIGN,
     MAP_TRYFIXED,
     VM_INHERIT_COPY,
+    VM_INHERIT_NONE,
     VM_INHERIT_SHARE,
     VM_MAX_USER_ADDRESS,
+    VM_PROT_ALL,
     VM_PROT_READ,
     VM_PROT_RW,
+    vm_map_kernel_wiring,
+    vm_map_protect,
 )
-from vmsmp.vm.vm_mmap import MCL_FUTURE, sys_mincore, sys_mlockall, sys_munlockall, sys_munmap, vm_mmap
-from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_meter.counts import vmstats_rollup
+from vmsmp.vm.vm_mmap import (
+    MCL_FUTURE,
+    sys_mincore,
+    sys_minherit,
+    sys_mlock,
+    sys_mlockall,
+    sys_munlock,
+    sys_munlockall,
+    sys_munmap,
+    vm_mmap,
+)
+from vmsmp.vm.vm_page import PAGE_SIZE as PAGE
+from vmsmp.vm.vm_page import PG_REFERENCED, vm_page_flag_clear, vm_page_flag_set, vm_page_set_invalid
+from vmsmp.vm.vm_unix import sys_obreak, sys_sbrk
+from vmsmp.vm.vnode import getnewvnode, vrele
 
+#: From which size on memory is aligned to large pages, and how large these are.
 SEGMENT = 2 << 20
-ANON_FIXED = MAP_ANON | MAP_FIXED
 
 
-def mmap(process, address, size, flags, handle=None, foff=0, prot=VM_PROT_READ):
-    """Map memory that may be read, and may become writeable; return the errno and the address."""
-    return vm_mmap(process.map, address, size, prot, VM_PROT_RW, flags, handle, foff)
+def at(page):
+    """The address of a page."""
+    return BASE + page * PAGE
 
 
-def mapped_pages(process):
-    """The pages from `BASE` on that the entries cover, read invisibly."""
-    entries = list(process.map.raw_rb_root)
-    return [
-        page for page in range(16) if any(one.ba.raw_start <= at(page) < one.ba.raw_end for one in entries)
-    ]
+def _invalidate(page):
+    vm_page_set_invalid(page, 0, PAGE)
 
 
-@scenario(cpus=1, tags={"map", "mmap"}, pages=None)
-def mappings_are_where_they_are_asked_for(m):
-    """A process maps memory at an address, near one, or aligned: it is there, or the call is refused."""
-    m.boot(pages=16, l2_size=1)
-
-    def user(process):
-        m.check(mmap(process, at(0), 0, ANON_FIXED) == (0, at(0)), "nothing can be mapped")
-        m.check(not mapped_pages(process), "and is nothing")
-        m.check(mmap(process, at(2), PAGE_SIZE + 1, ANON_FIXED) == (0, at(2)), "a range can be chosen")
-        m.check(mapped_pages(process) == [2, 3], "it is whole pages")
-        m.check(mmap(process, at(2) + 1, PAGE_SIZE, ANON_FIXED)[0] == EINVAL, "it begins with a page")
-        m.check(
-            mmap(process, at(3), PAGE_SIZE, MAP_ANON | MAP_TRYFIXED)[0] == ENOMEM,
-            "what has to be free is not taken",
-        )
-        m.check(mapped_pages(process) == [2, 3], "and what is refused changes nothing")
-        process.load(at(3))
-        m.check(mmap(process, at(3), PAGE_SIZE, ANON_FIXED) == (0, at(3)), "unless it is replaced")
-        m.check(not mapped(process), "what was there before has gone")
-        mmap(process, at(4), PAGE_SIZE, MAP_ANON | MAP_TRYFIXED)
-        m.check(mapped_pages(process) == [2, 3, 4], "what is free can be had")
-        m.check(mmap(process, at(5) + 1, PAGE_SIZE, MAP_ANON) == (0, at(6)), "a hint is rounded up")
-        near = mmap(process, at(1), 2 * PAGE_SIZE, MAP_ANON)
-        m.check(near == (0, at(7)), "behind a hint there is room, too")
-        m.check(
-            mmap(process, at(9), 3 * PAGE_SIZE, MAP_ANON | MAP_SIZEALIGN)[0] == EINVAL,
-            "what is aligned to its size is a power of two",
-        )
-        _, address = mmap(process, at(9), 4 * PAGE_SIZE, MAP_ANON | MAP_SIZEALIGN)
-        m.check(address == at(12), "memory can be aligned to its size")
-        for size, hint in ((SEGMENT, at(1)), (16 * SEGMENT + PAGE_SIZE, 5 * SEGMENT + 1)):
-            error, address = mmap(process, hint, size, MAP_ANON)
-            m.check(not error and address % SEGMENT == 0, "what is large begins with a table page")
-        _, address = mmap(process, 2 * SEGMENT + PAGE_SIZE, SEGMENT, ANON_FIXED)
-        m.check(address == 2 * SEGMENT + PAGE_SIZE, "unless the address is chosen")
-
-    alone(m, user)
-
-
-@scenario(cpus=1, tags={"map", "mmap", "vnode"}, pages=None)
-def mappings_are_of_what_is_asked_for(m):
-    """A process maps anonymous memory and a file, each with other flags: the entries are as these say."""
-    vm = m.boot(pages=16, l2_size=1)
-    vp, obj = file_object(vm, 4)
-
-    def user(process):
-        def entry(page, flags, handle=vp, foff=0):
-            error, _ = mmap(process, at(page), PAGE_SIZE, flags | MAP_FIXED, handle, foff)
-            m.check(not error, "memory can be mapped")
-            return process.map.raw_rb_root.at_or_before(at(page))
-
-        def kind(one):
-            return one.raw_eflags & (MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY), one.raw_inheritance
-
-        copied = MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
-        plain = entry(0, MAP_ANON | MAP_PRIVATE, None, 2 * PAGE_SIZE)
-        m.check((plain.ba.raw_object, plain.ba.raw_offset) == (None, 0), "memory is of no file")
-        m.check(kind(plain)[1] == VM_INHERIT_COPY, "a child gets a copy")
-        m.check(kind(entry(2, MAP_ANON | MAP_SHARED, None))[1] == VM_INHERIT_SHARE, "unless it is shared")
-        m.check(kind(entry(4, MAP_ANON | MAP_INHERIT, None))[1] == VM_INHERIT_SHARE, "or so inherited")
-        shared = entry(6, MAP_SHARED, foff=PAGE_SIZE)
-        m.check(kind(shared) == (0, VM_INHERIT_SHARE), "a file is shared")
-        m.check(
-            (shared.ba.raw_object, shared.ba.raw_offset) == (obj, PAGE_SIZE), "from where it is asked for"
-        )
-        m.check(
-            (shared.raw_protection, shared.peek("max_protection")) == (VM_PROT_READ, VM_PROT_RW), "as asked"
-        )
-        m.check(kind(entry(8, MAP_PRIVATE)) == (copied, VM_INHERIT_COPY), "or copied")
-        flags = entry(10, MAP_SHARED | MAP_NOSYNC).raw_eflags
-        m.check(flags & MAP_ENTRY_NOSYNC and not flags & MAP_ENTRY_NOCOREDUMP, "the syncer leaves it")
-        flags = entry(12, MAP_SHARED | MAP_NOCORE).raw_eflags
-        m.check(flags & MAP_ENTRY_NOCOREDUMP and not flags & MAP_ENTRY_NOSYNC, "a core leaves it")
-        references = obj.peek("ref_count")
-        for page, flags, handle, foff, error in (
-            (0, MAP_SHARED | MAP_FIXED, vp, 1, EINVAL),
-            (2, MAP_SHARED | MAP_FIXED, None, 0, EINVAL),
-            (0, MAP_SHARED | MAP_TRYFIXED, vp, 0, ENOMEM),
-        ):
-            got, _ = mmap(process, at(page), PAGE_SIZE, flags, handle, foff)
-            m.check(got == error, "it is refused")
-        m.check(obj.peek("ref_count") == references, "what is refused has no reference")
-
-    alone(m, user)
-    vm_object_deallocate(obj)
-    end_of_file(vp)
+def _entry(map, page):
+    return map.raw_rb_root.at_or_before(at(page))
 
 
 @scenario(cpus=1, tags={"map", "mmap", "limit"}, pages=None)
-def maps_are_limited(m):
-    """A process maps as much as it may have, and no more; the map of another has no limit for it."""
-    vm = m.boot(pages=16, l2_size=1)
+def mmaps_alone(m):
+    """A thread maps memory of all kinds and sizes, as it likes: it gets what fits, where it asked for it."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
 
-    def user(process):
-        vm.mycpu().proc.rlim_vmem = 4 * PAGE_SIZE
-        m.check(mmap(process, at(0), 3 * PAGE_SIZE, ANON_FIXED)[0] == 0, "what may be had can be mapped")
-        m.check(mmap(process, at(4), 2 * PAGE_SIZE, ANON_FIXED)[0] == ENOMEM, "more cannot")
-        m.check(mapped_pages(process) == [0, 1, 2], "and is not")
-        m.check(mmap(process, at(4), PAGE_SIZE, ANON_FIXED)[0] == 0, "up to the limit it can")
-        other = type(process)(vm)
-        m.check(mmap(other, at(0), 5 * PAGE_SIZE, ANON_FIXED)[0] == 0, "another's map has none")
-        sys_munmap(other.map, at(0), 5 * PAGE_SIZE)
-        give_back(other.vmspace)
+    def mmap(map, page, size, flags, handle=None, foff=0):
+        flags |= 0 if handle else MAP_ANON
+        error, addr = vm_mmap(map, at(page), size, VM_PROT_RW, VM_PROT_ALL, flags, handle, foff)
+        return error, (addr - BASE) / PAGE
 
-    alone(m, user)
+    def places(map):
+        for asked, said in (
+            ((2, 0, 0), (0, 2)),
+            ((2, 2 * PAGE, 0), (0, 2)),
+            ((2, 2 * PAGE, 0), (0, 4)),
+            ((2.5, PAGE, 0), (0, 6)),
+            ((2, PAGE, MAP_TRYFIXED), (ENOMEM, 2)),
+            ((8, 100, MAP_TRYFIXED), (0, 8)),
+            ((8.5, PAGE, MAP_FIXED), (EINVAL, 8.5)),
+            ((8.5, PAGE, MAP_TRYFIXED), (EINVAL, 8.5)),
+            ((3, 2 * PAGE, MAP_FIXED), (0, 3)),
+            ((9, PAGE, 0, None, 1), (EINVAL, 9)),
+            ((9, 3 * PAGE, MAP_SIZEALIGN), (EINVAL, 9)),
+            ((9, 4 * PAGE, MAP_SIZEALIGN), (0, 12)),
+            ((17, 4 * PAGE, 0), (0, 17)),
+            ((21, SEGMENT, 0), (0, 256)),
+            ((2049, 16 * SEGMENT + PAGE, 0), (0, 2304)),
+            ((10500, 16 * SEGMENT - PAGE, 0), (0, 10500)),
+            ((20001, SEGMENT, MAP_FIXED), (0, 20001)),
+        ):
+            addr, size, flags, *rest = asked
+            where = BASE + int(addr * PAGE)
+            error, found = vm_mmap(map, where, size, VM_PROT_RW, VM_PROT_ALL, flags | MAP_ANON, *rest)
+            m.check((error, (found - BASE) / PAGE) == said, "what is mapped lies where it was asked for")
 
-
-@scenario(cpus=1, tags={"map", "mmap"}, pages=None)
-def ranges_are_unmapped_whole(m):
-    """A process unmaps ranges of bytes: whole pages go, or nothing does if not all are mapped."""
-    m.boot(pages=16, l2_size=1)
-
-    def user(process):
-        mmap(process, at(1), 6 * PAGE_SIZE, ANON_FIXED)
-        m.check(sys_munmap(process.map, at(1), 0) == 0, "nothing can be unmapped")
-        m.check(mapped_pages(process) == [1, 2, 3, 4, 5, 6], "and stays")
-        m.check(sys_munmap(process.map, at(2) + 1, PAGE_SIZE) == 0, "a part of a page is the page")
-        m.check(mapped_pages(process) == [1, 4, 5, 6], "at both ends")
-        m.check(sys_munmap(process.map, at(3), 2 * PAGE_SIZE) == EINVAL, "a range may begin with no hole")
-        m.check(sys_munmap(process.map, at(6), 2 * PAGE_SIZE) == EINVAL, "nor end with one")
-        m.check(sys_munmap(process.map, at(1), 4 * PAGE_SIZE) == EINVAL, "nor have one")
-        m.check(mapped_pages(process) == [1, 4, 5, 6], "what is refused changes nothing")
-        beyond = VM_MAX_USER_ADDRESS - PAGE_SIZE
-        m.check(sys_munmap(process.map, beyond, 2 * PAGE_SIZE) == EINVAL, "the kernel's is not a user's")
-        m.check(sys_munmap(process.map, at(4), 3 * PAGE_SIZE) == 0, "the rest goes")
-        m.check(mapped_pages(process) == [1], "as asked for")
-
-    alone(m, user)
-
-
-@scenario(cpus=1, tags={"map", "mmap"}, fixed=True, pages=None)
-def last_page_of_the_user_s_is_a_page(m):
-    """A process maps the last page that it may have: that can be unmapped, what is behind not."""
-    vm = m.boot(pages=16, l2_size=1)
-    last = VM_MAX_USER_ADDRESS - PAGE_SIZE
-    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    def files(map):
+        vp, obj = file_object(vm, 4)
+        private = MAP_ENTRY_COW | MAP_ENTRY_NEEDS_COPY
+        for page, flags, eflags, inherit in (
+            (40, 0, private, VM_INHERIT_COPY),
+            (44, MAP_SHARED, 0, VM_INHERIT_SHARE),
+            (48, MAP_INHERIT | MAP_NOSYNC, private | MAP_ENTRY_NOSYNC, VM_INHERIT_SHARE),
+            (52, MAP_NOCORE, private | MAP_ENTRY_NOCOREDUMP, VM_INHERIT_COPY),
+        ):
+            m.check(mmap(map, page, 2 * PAGE, flags, vp, PAGE) == (0, page), "a file can be mapped")
+            entry = _entry(map, page)
+            m.check((entry.ba.raw_object, entry.ba.raw_offset) == (obj, PAGE), "from an offset on")
+            told = entry.peek("eflags"), entry.peek("inheritance")
+            m.check(told == (eflags, inherit), "it has the flags that were asked for")
+        m.check(obj.peek("ref_count") == 5, "each mapping refers to it")
+        m.check(mmap(map, 40, PAGE, MAP_TRYFIXED, vp)[0] == ENOMEM, "something else is there")
+        m.check(obj.peek("ref_count") == 5, "who is refused refers to nothing")
+        bare = getnewvnode(vm, "bare")
+        m.check(mmap(map, 60, PAGE, 0, bare)[0] == EINVAL, "who has no object cannot be mapped")
+        vrele(bare)
+        m.check(vm_mmap(map, at(60), PAGE, 3, 7, 0)[0] == EINVAL, "nor can nothing")
+        m.check(mmap(map, 60, PAGE, 0)[0] == 0, "memory of no file is none's")
+        entry = _entry(map, 60)
+        m.check((entry.peek("eflags"), entry.peek("inheritance")) == (0, VM_INHERIT_COPY), "it is one's own")
+        return vp, obj
 
     def user():
-        process.enter()
-        m.check(mmap(process, last, PAGE_SIZE, ANON_FIXED) == (0, last), "the last page can be mapped")
-        for size, error in ((PAGE_SIZE, 0), (2 * PAGE_SIZE, EINVAL)):
-            m.check(sys_mincore(process.map, last, size, lambda _index, _value: 0) == error, "asked about")
-        for size, error in ((2 * PAGE_SIZE, EINVAL), (PAGE_SIZE, 0)):
-            m.check(sys_munmap(process.map, last, size) == error, "and unmapped")
+        vmspace, other = new_space(vm), new_space(vm)
+        map = vmspace.vm_map
+        m.check(mmap(map, 0, PAGE, MAP_FIXED) == (0, 0), "a thread of the kernel may map memory for others")
+        run_in(vm, vmspace)
+        places(map)
+        vp, obj = files(map)
+        p = vm.mycpu().proc
+        limit, p.rlim_vmem = p.peek("rlim_vmem"), map.peek("size") + PAGE
+        m.check(mmap(map, 70, 2 * PAGE, 0)[0] == ENOMEM, "a process has a limit")
+        m.check(mmap(other.vm_map, 70, p.rlim_vmem + PAGE, MAP_FIXED) == (0, 70), "another one has its own")
+        m.check(mmap(map, 70, PAGE, 0) == (0, 70), "up to that it may map")
+        before = _entry(map, 70)
+        m.check(mmap(map, 70, 4 * PAGE, MAP_FIXED)[0] == ENOMEM, "and not more")
+        m.check(_entry(map, 70) is before and not before.freed, "what would be replaced stays")
+        p.rlim_vmem = limit
+        sys_mlockall(map, MCL_FUTURE)
+        m.check(mmap(map, 80, PAGE, 0) == (0, 80), "what comes is locked")
+        m.check(_entry(map, 80).peek("wired_count") == 1, "if that was asked for")
+        m.check(_entry(map, 70).peek("wired_count") == 0, "and nothing else")
+        for one in (other, vmspace):
+            give_back(one)
+        forget_file(vp, obj)
 
     m.spawn(user)
     m.join()
-    exits(process)
 
 
-@scenario(cpus=1, tags={"map", "mmap", "wire"}, pages=None)
-def future_memory_is_locked(m):
-    """A process has locked what it will map: each mapping is wired as it is made, until that is over."""
-    m.boot(pages=16, l2_size=1)
+@scenario(cpus=1, tags={"map", "mmap", "wire", "inherit"}, pages=None)
+def ranges_told_alone(m):
+    """A thread unmaps ranges, locks and unlocks them, and says what a child gets: all of it, or an error."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    top = VM_MAX_USER_ADDRESS
+    huge, whole = ADDRESS_MASK, ADDRESS_MASK - PAGE
 
-    def user(process):
-        m.check(sys_mlockall(process.map, MCL_FUTURE) == 0, "the future can be locked")
-        m.check(mmap(process, at(0), 2 * PAGE_SIZE, ANON_FIXED)[0] == 0, "memory can be mapped")
-        m.check(mapped(process) == [0, 1], "and is there at once")
-        m.check(all(page_at(process, page).peek("wire_count") for page in (0, 1)), "to stay")
-        sys_munlockall(process.map)
-        m.check(
-            not any(page_at(process, page).peek("wire_count") for page in (0, 1)), "as long as it is locked"
-        )
-        mmap(process, at(2), PAGE_SIZE, ANON_FIXED)
-        m.check(mapped(process) == [0, 1], "later memory is not")
+    def unmaps(map):
+        for page, pages in ((0, 8), (10, 2)):
+            map_anon(m, map, at(page), pages)
+        map_anon(m, map, top - PAGE, 1)
+        for start, size, error, left in (
+            (at(0), 0, 0, 11),
+            (at(20), 0, 0, 11),
+            (at(6), 3 * PAGE, EINVAL, 11),
+            (top - PAGE, 2 * PAGE, EINVAL, 11),
+            (top - PAGE, PAGE, 0, 10),
+            (at(11) - 1, 2, 0, 8),
+            (at(7), 1, 0, 7),
+        ):
+            m.check(sys_munmap(map, start, size) == error, "what is mapped throughout is unmapped")
+            m.check(map.peek("size") == (1 + left) * PAGE, "whole pages, and nothing else")
 
-    alone(m, user)
+    def inherits(map):
+        for start, size, inherit, error, told in (
+            (at(0), PAGE, VM_INHERIT_NONE, 0, [VM_INHERIT_NONE]),
+            (at(2) - 1, 2, VM_INHERIT_SHARE, 0, [VM_INHERIT_SHARE] * 2),
+            (at(0), PAGE, 3, EINVAL, [VM_INHERIT_NONE]),
+            (at(0), huge, VM_INHERIT_COPY, EINVAL, [VM_INHERIT_NONE]),
+            (at(0), whole, VM_INHERIT_COPY, EINVAL, [VM_INHERIT_NONE]),
+            (at(0), 3 * PAGE, VM_INHERIT_COPY, 0, [VM_INHERIT_COPY] * 3),
+        ):
+            m.check(sys_minherit(map, start, size, inherit) == error, "it is said of what is mapped")
+            page = (start - BASE) // PAGE
+            found = [_entry(map, page + n).peek("inheritance") for n in range(len(told))]
+            m.check(found == told, "a child gets what was said last")
+
+    def locks(map):
+        def wired():
+            return [page for page in range(7) if _entry(map, page).peek("wired_count")]
+
+        vmstats_rollup(vm)
+        vm.pageout.vm_page_max_wired = vm.meter.count("v_wire_count") + 2
+        m.check(sys_mlock(map, at(0), 3 * PAGE) == EAGAIN and not wired(), "no more is locked than may be")
+        m.check(not sys_mlock(map, at(0), 2 * PAGE) and wired() == [0, 1], "that much is")
+        m.check(not sys_munlock(map, at(0), 2 * PAGE), "and unlocked")
+        vm.pageout.vm_page_max_wired = None
+        for call, start, size, error, left in (
+            (sys_mlock, at(1), 0, 0, []),
+            (sys_mlock, at(2), 1, 0, [2]),
+            (sys_mlock, at(5) - 1, 2, 0, [2, 4, 5]),
+            (sys_mlock, at(6), 2 * PAGE, ENOMEM, [2, 4, 5]),
+            (sys_mlock, at(0), huge, EINVAL, [2, 4, 5]),
+            (sys_mlock, at(0), whole, EINVAL, [2, 4, 5]),
+            (sys_mlock, at(20), 0, 0, [2, 4, 5]),
+            (sys_munlock, at(2), 0, 0, [2, 4, 5]),
+            (sys_munlock, at(20), 0, 0, [2, 4, 5]),
+            (sys_munlock, at(2), whole, EINVAL, [2, 4, 5]),
+            (sys_munlock, at(5) - 1, 2, 0, [2]),
+            (sys_munlock, at(7), PAGE, ENOMEM, [2]),
+            (sys_mlock, at(4), PAGE, 0, [2, 4]),
+        ):
+            m.check(call(map, start, size) == error, "all of a range can be locked, or nothing is")
+            m.check(wired() == left, "whole pages are locked, and no others")
+        m.check(not vm_map_kernel_wiring(map, at(4), at(5), 0), "the kernel needs a page, too")
+        pages = {n: vm.page.vm_page_array[vm.mmu.peek(map.pmap.root, at(n)).frame] for n in (2, 4)}
+        m.check(not sys_munlockall(map) and wired() == [4], "the user's wirings end all at once")
+        m.check([page.peek("wire_count") for page in pages.values()] == [0, 1], "the kernel's does not")
+        vm_map_kernel_wiring(map, at(4), at(5), KM_PAGEABLE)
+        m.check(not wired() and not map.pmap.peek("wired_count"), "nothing is locked any more")
+
+    def user():
+        vmspace = new_space(vm, top)
+        run_in(vm, vmspace)
+        map_anon(m, vmspace.vm_map, at(-4), 1, VM_PROT_READ)
+        unmaps(vmspace.vm_map)
+        inherits(vmspace.vm_map)
+        locks(vmspace.vm_map)
+        give_back(vmspace)
+
+    m.spawn(user)
+    m.join()
+
+
+@scenario(cpus=1, tags={"map", "mmap", "fault"}, pages=None)
+def mincore_alone(m):
+    """A thread asks which of its pages are in memory, while its map changes, or is told in vain."""
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    vm.sysctl["vm.prefault_pages"] = 0
+    counts = repaired(m, "mincore-counts-first")
+    knows = repaired(m, "mincore-knows-where-it-was")
+    there = MINCORE_INCORE
+    written, used_then = there | MINCORE_MODIFIED_OTHER, there | MINCORE_REFERENCED_OTHER
+    mine = used_then | MINCORE_REFERENCED
+
+    def passed(*pages):
+        """What is stored for pages that are passed over: without the repair one byte too early."""
+        return [(page - (not counts), 0) for page in pages]
+
+    def ask(map, first, pages, changes=(), fails_at=None):
+        """Return what is said, and which bytes were stored; the map changes before those in `changes`."""
+        stored = []
+
+        def subyte(index, byte):
+            if len(stored) in changes:
+                for right in (VM_PROT_READ, VM_PROT_RW):
+                    vm_map_protect(map, at(30), at(31), right, False)
+            stored.append((index, byte))
+            return EFAULT if len(stored) - 1 == fails_at else 0
+
+        return sys_mincore(map, at(first), pages * PAGE, subyte), stored
+
+    def unmapped(process, other):
+        """Unmap pages that stay in memory, in all states; return what there is to be told of each."""
+        share(process.map, other.map, at(0))
+        other.enter().store(at(4), 4)
+        used_by_other = page_at(other, 4)
+        process.enter()
+        pages = [*(page_at(process, n) for n in range(4)), used_by_other]
+        pmap_remove(process.map.pmap, at(0), at(5))
+        for page, dirty, used in zip(pages, (0, 1, 0, 1, 0), (0, 0, 1, 1, 0), strict=True):
+            busied(page, lambda one, dirty=dirty: one.publish("dirty", dirty))
+            busied(page, vm_page_flag_set if used else vm_page_flag_clear, PG_REFERENCED)
+        return [there, written, used_then, written | used_then, written | used_then]
+
+    def changing(map, told):
+        """Ask while the map changes: who has lost its place looks for it again."""
+        again = [] if knows else passed(0)
+        for changes, stored in (
+            ({0}, [told[0], told[0], told[1]]),
+            ({0, 1}, [told[0], told[0], told[0], told[1]]),
+            ({1}, [*told[:2], *again, told[1]]),
+            ({1, 2 + len(again)}, [*told[:2], *again, told[1], *again, told[1]]),
+        ):
+            m.check(ask(map, 0, 2, changes) == (0, stored), "what may have changed is asked again")
+        last = [*told, (5, 0), *passed(6)]
+        again = passed(6) if knows else passed(*range(7))
+        m.check(ask(map, 0, 7, {6}) == (0, last + again), "also at the end")
+
+    def failing(map, told):
+        """Ask with a vector that cannot be stored to, and for addresses that no process has."""
+        whole = [*told, (5, 0), *passed(6)]
+        for n in (0, 3, 5, 6):
+            m.check(ask(map, 0, 7, fails_at=n) == (EFAULT, whole[: n + 1]), "a fault ends it")
+        for first, size, error in (
+            (VM_MAX_USER_ADDRESS - PAGE, PAGE, 0),
+            (VM_MAX_USER_ADDRESS - PAGE, PAGE + 1, EINVAL),
+            (VM_MAX_USER_ADDRESS, 1, EINVAL),
+            (at(1), ADDRESS_MASK + 1 - PAGE, EINVAL),
+        ):
+            stored = []
+            said = sys_mincore(map, first, size, lambda *told, stored=stored: stored.append(told) or 0)
+            m.check((said, stored) == (error, [] if error else passed(0)), "processes have no more addresses")
+
+    def user():
+        process, other = Process(vm).enter(), Process(vm)
+        map = process.map
+        map_anon(m, map, at(0), 6)
+        vp, obj = file_object(vm, 3, range(3))
+        vm_mmap(map, at(7), PAGE, VM_PROT_READ, VM_PROT_RW, MAP_SHARED | MAP_FIXED, vp, 2 * PAGE)
+        upmap = Upmap(m)
+        map_device(m, map, upmap, upmap.uksmap, at(8), 1)
+        map_anon(m, map, at(10), 1)
+        map_anon(m, map, at(30), 1)
+        for n in range(4):
+            process.store(at(n), n)
+        process.load(at(7))
+        told = [*enumerate(unmapped(process, other))]
+        for _ in range(2):
+            m.check(ask(map, 0, 5) == (0, told), "what is in memory is said to be, however often one asks")
+        gaps = [(5, 0), *passed(6), (7, mine), *passed(8, 9, 10, 11)]
+        m.check(ask(map, 0, 12) == (0, told + gaps), "what is not is said not to be")
+        m.check(ask(map, 8, 3) == (0, passed(0, 1, 2)), "nothing is there at all")
+        m.check(ask(map, 0, 0) == (0, []), "nothing was asked")
+        changing(map, told)
+        failing(map, told)
+        busied(_entry(map, 0).ba.raw_object.peek("rb_memq")[3], _invalidate)
+        m.check(ask(map, 3, 1) == (0, [(0, 0)]), "a page without contents is not there")
+        m.check((process.load(at(0)), ask(map, 0, 1)[1]) == (0, [(0, mine)]), "what it uses it is told of")
+        for one in (process, other):
+            give_back(one.vmspace)
+        forget_file(vp, obj)
+
+    m.spawn(user)
+    m.join()
+
+
+@scenario(cpus=1, tags={"map", "heap", "limit"}, pages=None)
+def heaps_alone(m):
+    """A thread extends its heap in both ways, up to each limit and beyond: it gets what is counted."""
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    top = VM_MAX_USER_ADDRESS
+
+    def heap(begin):
+        """Begin a process whose heap begins there."""
+        vmspace = new_space(vm, top)
+        run_in(vm, vmspace)
+        map_anon(m, vmspace.vm_map, at(0), 1)
+        vmspace.vm_daddr = begin
+        return vmspace
+
+    def pages(vmspace):
+        return vmspace.vm_map.peek("size") // PAGE - 1
+
+    def extended():
+        vmspace, p = heap(at(8)), vm.mycpu().proc
+        p.rlim_data = 4 * PAGE
+        for incr, start, mapped in (
+            (0, at(8), 0),
+            (100, at(8), 1),
+            (0, at(8) + 100, 1),
+            (50, at(8) + 100, 1),
+            (PAGE - 150, at(8) + 150, 1),
+            (1, at(9), 2),
+            (PAGE, at(10), 3),
+            (PAGE + 1, None, 3),
+            (-1, None, 3),
+            (PAGE, at(11), 4),
+            (1, None, 4),
+        ):
+            error, got = sys_sbrk(vmspace, incr)
+            m.check((bool(error), got) == (start is None, start or 0), "new bytes are behind the old ones")
+            m.check(pages(vmspace) == mapped, "what the last page has room for needs no other")
+        m.check(vmspace.vm_dsize == 4 * PAGE, "the size of the heap is what was given")
+        give_back(vmspace)
+
+    def broken():
+        vmspace, p = heap(at(8)), vm.mycpu().proc
+        limit, p.rlim_data, p.rlim_vmem = p.peek("rlim_vmem"), 6 * PAGE, 5 * PAGE
+        for end, error, mapped in (
+            (at(7), EINVAL, 0),
+            (at(8), 0, 0),
+            (at(9) + 1, 0, 2),
+            (at(10), 0, 2),
+            (at(9), EOPNOTSUPP, 2),
+            (at(13), ENOMEM, 2),
+            (at(12), 0, 4),
+        ):
+            m.check(sys_obreak(vmspace, end) == error, "a heap grows up to where it may")
+            m.check((pages(vmspace), vmspace.vm_dsize) == (mapped, mapped * PAGE), "and never shrinks")
+        p.rlim_vmem = limit
+        m.check(sys_obreak(vmspace, at(14) + 1) == ENOMEM, "its data has a limit of its own")
+        m.check(not sys_obreak(vmspace, at(14)), "which may be reached")
+        p.rlim_data = PAGE
+        m.check(not sys_obreak(vmspace, at(14)), "who is there already asks for nothing")
+        p.rlim_data = top
+        give_back(vmspace)
+
+    def at_the_top():
+        for call, refused, last in (
+            (lambda vmspace, more: sys_sbrk(vmspace, more)[0], 4 * PAGE, 3 * PAGE),
+            (lambda vmspace, more: sys_obreak(vmspace, top - 4 * PAGE + more), 4 * PAGE, 3 * PAGE),
+        ):
+            vmspace = heap(top - 4 * PAGE)
+            m.check(call(vmspace, refused) == ENOMEM and not pages(vmspace), "the last page is nobody's")
+            m.check(not call(vmspace, last) and pages(vmspace) == 3, "the one before may be had")
+            give_back(vmspace)
+
+    def locked():
+        for lock in (False, True):
+            vmspace = heap(at(8))
+            if lock:
+                sys_mlockall(vmspace.vm_map, MCL_FUTURE)
+            m.check(sys_sbrk(vmspace, PAGE) == (0, at(8)) and not sys_obreak(vmspace, at(10)), "a heap grows")
+            found = [_entry(vmspace.vm_map, page).peek("wired_count") for page in (8, 9)]
+            m.check(found == [lock] * 2, "what comes is locked if that was asked for")
+            give_back(vmspace)
+
+    def user():
+        extended()
+        broken()
+        locked()
+        at_the_top()
+
+    m.spawn(user)
+    m.join()

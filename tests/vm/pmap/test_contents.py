@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from vmsmp.vm.pmap import pmap_copy_page, pmap_page_set_memattr, pmap_zero_page
+from vmsmp.vm.pmap.contents import pmap_zero_page_area
+from vmsmp.vm.vm_page import PAGE_SIZE
 
 MEMORY = {"pages": 8, "l2_size": 1}
 
@@ -40,3 +42,8 @@ def test_a_memory_attribute_is_the_page_s(steps):
         return [vm.page.vm_page_array[0], 5]
 
     assert [] == steps(page, pmap_page_set_memattr, **MEMORY)
+
+
+def test_what_is_behind_a_page_is_not_made_zero_with_it(panic):
+    said = panic(lambda vm: pmap_zero_page_area(filled(vm), 1, PAGE_SIZE - 512, 1024), **MEMORY)
+    assert "pmap_zero_page_area: behind the page" == said

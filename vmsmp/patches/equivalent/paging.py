@@ -16,6 +16,7 @@ _EMPTY = "an empty queue is gone through in no time"
 _OWN_MARKER = "nobody looks at a marker before it is on the queue"
 _ONLY_TOLD = "it is only told"
 _BIO = "vm.vm_pager.bio"
+_PBUF = "vm.vm_pager.pbuf"
 _SIZE = "vm.vm_pager.vnode_size"
 _DEVICE_LOOKS = "the device has announced its sleep, and is woken after that"
 _SWAP_TABLE = "swap_mtx is held all the while"
@@ -241,6 +242,12 @@ EQUIVALENTS: Final = (
         "swblock_count",
         "it finds no block of the page",
     ),
+    # -- buffers ---------------------------------------------------------------------------------
+    Equivalent(f"{_PBUF}.getpbuf_kva-gone", "continue", "who finds none begins anew"),
+    Equivalent(f"{_PBUF}._take-never", "if not pool.lists", "it is looked at again with its spinlock"),
+    Equivalent(f"{_PBUF}._take-gone", "continue", "it is looked at again with its spinlock"),
+    Equivalent(f"{_PBUF}.relpbuf-[at]*", "if wake_", "who is woken too early looks again"),
+    Equivalent(f"{_PBUF}.pbuf_adjcount-always", "if n:", "nothing is added then"),
     # -- requests to a device --------------------------------------------------------------------
     Equivalent(f"{_BIO}.vn_strategy-swap", "device.", _DEVICE_LOOKS),
     Equivalent(f"{_BIO}.device_detach-swap", "device.", _DEVICE_LOOKS),

@@ -15,6 +15,7 @@ _FORK = "vm.vm_map.fork"
 _SPACE = "vm.vm_map.vmspace"
 _EXEC = "vm.vm_map.exec"
 _CALLS = "vm.vm_mmap"
+_HEAP = "vm.vm_unix"
 
 _HIT = "what is hit is an entry"
 _EXCLUSIVE = "a lock that is exclusive already needs no upgrade"
@@ -246,6 +247,9 @@ EQUIVALENTS: Final = (
         "current.ba.start < self.end",
         "an entry behind the range has nothing of it",
     ),
+    Equivalent(f"{_HEAP}._sbrk-term[13]", "incr < 0 or", _REPAIRED),
+    Equivalent(f"{_HEAP}._sbrk-edge1", "incr < 0 or", "nothing was asked for is said before"),
+    Equivalent(f"{_HEAP}._sbrk-gone", "vmspace.vm_dsize = max(", _REPAIRED),
     # -- ranges that are written back ------------------------------------------------------------
     Equivalent("vm.vm_map.clean.vm_map_clean-term2", "not hit or", _HIT),
     Equivalent(

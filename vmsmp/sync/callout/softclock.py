@@ -53,17 +53,20 @@ class Softclock:
 
     def kick(self) -> None:
         """Make the thread look at the wheel, which has changed; spawn it the first time."""
+        engine = self.machine.engine
         if not self._begun:
             self._begun = True
             self.cpu = self.machine.spawn(self.run, name="softclock")
             self.machine.afterlife[self.cpu.index] = self
         elif self.cpu is not None and self.cpu.done:
-            self.machine.engine.rouse(self.cpu)
+            engine.rouse(self.cpu)
         elif self.cpu is not None and self.cpu.td is not None:
             lwkt_schedule(self.cpu.td)
             if self.cpu.td.idle:
                 self.cpu.td.idle = False
-                self.machine.engine.ready(self.cpu)
+                engine.ready(self.cpu)
+            if engine.parallel:  # it may be about to end, and have looked at the wheel already
+                engine.rouse(self.cpu)
 
     # -- the thread -----------------------------------------------------------------------------
 

@@ -140,3 +140,54 @@ def test_what_expires_is_not_among_the_findings_that_may_be_the_cause(monkeypatc
 
 def expiring(finding):
     return replace(finding, expires=date(2026, 1, 2))
+
+
+# -- failures without a line ----------------------------------------------------------------------
+
+UNDECIDED = Cause(Verdict.UNDECIDED, evidence="too rare")
+
+
+def freely(cases, times=1):
+    """So many failures of the free engine."""
+    return sighted(cases, *["check: a"] * times, schedule="")
+
+
+def test_what_is_too_rare_to_be_decided_closes_nothing(cases):
+    free = freely(cases, 2)
+    assert [] == answer(cases, UNDECIDED)
+    free += freely(cases)
+    assert ([], (), 3) == ([*cases.inquiries()], cases.undecided, cases.put_by)
+    (line,) = sighted(cases, "check: a")
+    assert [line.failure] == [inquiry.failure for inquiry in cases.inquiries()]
+
+
+def test_it_is_looked_into_again_once_a_line_is_a_face_of_a_finding(cases):
+    (free,) = freely(cases)
+    answer(cases, UNDECIDED)
+    (line,) = sighted(cases, "check: a")
+    assert [(line, PROVEN)] == answer(cases, PROVEN)
+    assert ((free,), 0) == (cases.undecided, cases.put_by)
+    (inquiry,) = cases.inquiries()
+    assert (free.failure, ("a-finding",)) == (inquiry.failure, inquiry.faces)
+    assert [(free, PROVEN)] == cases.answer(Inquired(inquiry, PROVEN))
+
+
+def test_a_line_that_is_none_closes_the_case_for_what_was_put_by_too(cases):
+    (free,) = freely(cases)
+    answer(cases, UNDECIDED)
+    (line,) = sighted(cases, "check: a")
+    assert [(line, REFUTED), (free, REFUTED)] == answer(cases, REFUTED)
+    assert 0 == cases.put_by
+
+
+def test_what_is_still_put_by_in_the_end_is_new_for_its_own_reason(cases):
+    (free,) = freely(cases)
+    answer(cases, UNDECIDED)
+    assert [(free, UNDECIDED)] == cases.give_up()
+    assert [] == cases.give_up()
+
+
+def test_a_failure_without_a_line_that_is_refuted_closes_its_case(cases):
+    (free,) = freely(cases)
+    assert [(free, REFUTED)] == answer(cases, REFUTED)
+    assert "it is not" == cases.why_new(failure("check: a"), AS_IT_IS)

@@ -248,6 +248,14 @@ def test_a_listed_signature_has_to_come_back_less_often_in_free_runs(freely):
     assert (Verdict.PROVEN, FINDING, evidence) == (found.verdict, found.finding, found.evidence)
 
 
+def test_what_a_line_was_shown_to_come_from_needs_not_come_back_in_free_runs(free_face, monkeypatch):
+    monkeypatch.setattr(cause, "SOUGHT", 0)
+    monkeypatch.setattr(free_arm, "free_rounds", lambda *_args, most, **_more: FreeRounds("s", rounds=most))
+    found = ask(free_face, faces=(FINDING,), free_runs=1)
+    evidence = f"a line of {SHOWS.__name__} that fails so comes from it, and none of 20 free runs"
+    assert (Verdict.PROVEN, FINDING, evidence) == (found.verdict, found.finding, found.evidence)
+
+
 def test_free_runs_with_all_repairs_have_their_own_time(freely, monkeypatch):
     ends = []
     run = free_arm.FreeArm.run

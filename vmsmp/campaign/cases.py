@@ -4,6 +4,10 @@ A case is a signature in a scenario.  Its failures are decided one after another
 cause (`campaign.cause`), in the order in which the jobs that met them began: so it makes no difference which
 worker is done first.  The first that is no face of a known finding closes the case, and what comes after
 it is new without more ado: the campaign fails anyway.  So does one that comes while all repairs are on.
+
+A failure of the free engine has no line, and may be too rare there to be decided.  It closes nothing: it is
+put by until a line of its case is shown to be a face of a known finding, and is looked into again then.  What
+is still put by in the end is new.
 """
 
 from __future__ import annotations
@@ -49,13 +53,31 @@ class Sighting:
 class _Case:
     """One case: what waits to be decided, earlier jobs' first, and what was decided so far.
 
-    `faces` are the findings that cause some of its failures.  `closed` says why it is closed.
+    `faces` are the findings that cause some of its failures.  `closed` says why it is closed.  `put_by` are
+    the failures without a line that could not be decided, and why not.
     """
 
     waiting: deque[Sighting] = field(default_factory=deque)
+    put_by: list[tuple[Sighting, Cause]] = field(default_factory=list)
     under_way: Sighting | None = None
     faces: list[str] = field(default_factory=list)
     closed: str = ""
+
+    def wait(self, sighting: Sighting) -> None:
+        """Have it decided in its turn."""
+        insort(self.waiting, sighting, key=lambda one: one.job)
+
+    def put_off(self, sighting: Sighting, cause: Cause) -> None:
+        """Put by a failure without a line, and those that wait."""
+        self.put_by.append((sighting, cause))
+        self.put_by += [(one, cause) for one in self.waiting if not one.failure.schedule]
+        self.waiting = deque(one for one in self.waiting if one.failure.schedule)
+
+    def take_up(self) -> None:
+        """Have what was put by decided after all."""
+        for sighting, _ in self.put_by:
+            self.wait(sighting)
+        self.put_by.clear()
 
 
 class Cases:
@@ -85,7 +107,11 @@ class Cases:
 
     def open(self, sighting: Sighting) -> None:
         """A failure has to be decided."""
-        insort(self._case(sighting.failure).waiting, sighting, key=lambda one: one.job)
+        case = self._case(sighting.failure)
+        if case.put_by and not sighting.failure.schedule:
+            case.put_by.append((sighting, case.put_by[0][1]))
+        else:
+            case.wait(sighting)
 
     def inquiries(self, before: float = math.inf) -> Iterator[Inquiry]:
         """The inquiries that may begin: of each case one at a time.
@@ -115,15 +141,32 @@ class Cases:
         if cause.verdict == Verdict.PROVEN:
             if cause.finding not in case.faces:
                 case.faces.append(cause.finding)
+                case.take_up()
             return [(sighting, cause)]
+        if cause.verdict == Verdict.UNDECIDED and not sighting.failure.schedule:
+            case.put_off(sighting, cause)
+            return []
         case.closed = cause.evidence
+        case.take_up()
         decided = [(one, cause) for one in (sighting, *case.waiting)]
         case.waiting.clear()
         return decided
 
+    def give_up(self) -> list[tuple[Sighting, Cause]]:
+        """What was put by and is new, since nothing has decided it."""
+        left = [one for case in self._cases.values() for one in case.put_by]
+        for case in self._cases.values():
+            case.put_by.clear()
+        return left
+
+    @property
+    def put_by(self) -> int:
+        """How many failures were put by."""
+        return sum(len(case.put_by) for case in self._cases.values())
+
     @property
     def undecided(self) -> tuple[Sighting, ...]:
-        """What is not decided yet."""
+        """What is not decided yet, and will be."""
         return tuple(
             one for case in self._cases.values() for one in (case.under_way, *case.waiting) if one is not None
         )

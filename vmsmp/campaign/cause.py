@@ -19,7 +19,8 @@ is rare; the others are such a search.  Where the signature is one that the find
 come back: that it does is known.  Where a failure of its signature was proven before in its scenario, only
 its own line is asked.  A failure of the free engine has no line: a short search under control finds one, and
 in the end many free runs have to pass with all repairs.  One that only the free engine shows is compared
-there, and fewer hits are enough (`LISTED_HITS`) where the finding's entry lists its signature.
+there, and fewer hits are enough (`LISTED_HITS`) where the finding's entry lists its signature; none are
+needed where a line that fails so was shown to come from it.
 
 Which runs are made, and what is made of them, follows from counts and seeds alone.  They are bounded, too:
 what is not proven within the bounds is new.
@@ -216,7 +217,8 @@ class _Comparison:
         else:
             found = self._found_under_control()
             if found is None:
-                return self._compared_freely()
+                shown = next((one for one in self.among if one.name in faces), None)
+                return self._freely(self._shown(shown), free_runs) if shown else self._compared_freely()
             self.schedule = found
         now, signature = self._replay(())
         if signature != self.failure.signature:
@@ -245,6 +247,10 @@ class _Comparison:
             return ()
         helping = self._helping(self.among, now)
         return tuple(sorted(helping, key=lambda one: not one.shows_as(signature)))
+
+    def _shown(self, finding: Finding) -> Cause:
+        """The verdict on a failure without a line, of whose signature one with a line was decided."""
+        return self._proven(finding, f"a line of {self.scenario.__name__} that fails so comes from it")
 
     def _proven(self, finding: Finding, evidence: str) -> Cause:
         return Cause(Verdict.PROVEN, finding.name, evidence, self.runs)

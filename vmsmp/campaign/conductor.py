@@ -102,17 +102,20 @@ class Conductor:
                 if self._is_late():
                     break
             self._settle()
+            for sighting, cause in self.cases.give_up():
+                self._decide(sighting, cause)
             self._finish()
         finally:
-            for sighting in self.cases.undecided:
-                self.campaign.decide(sighting, Cause(Verdict.UNDECIDED, evidence=TOO_LATE))
+            late = Cause(Verdict.UNDECIDED, evidence=TOO_LATE)
+            for sighting, cause in (*self.cases.give_up(), *((one, late) for one in self.cases.undecided)):
+                self.campaign.decide(sighting, cause)
             self.campaign.undecided = 0
 
     def _look_back(self) -> None:
         """Replay what was found before, and shorten what nobody has shortened."""
         for scenario, signature, line, known, proof in self.store.decided():
-            # Without a line it may have come with other mutants, or none: then it excuses nothing.
-            if self._is_ours(scenario, line) if line else not known:
+            # Without a line it may have come with other mutants, or none; and one that comes may decide it.
+            if line and self._is_ours(scenario, line):
                 self.cases.remember(scenario, signature, known, proof)
         for asked in self.store.corpus():
             if self._is_ours(asked.scenario, asked.line):
@@ -300,7 +303,7 @@ class Conductor:
     def _inquire(self) -> None:
         """Have the next inquiries made before anything else."""
         self._errands.extendleft(self.cases.inquiries(min(self._numbers.values(), default=math.inf)))
-        self.campaign.undecided = len(self.cases.undecided)
+        self.campaign.undecided = len(self.cases.undecided) + self.cases.put_by
 
     def _decide(self, sighting: Sighting, cause: Cause) -> None:
         """A failure is new, or a known finding causes it."""

@@ -342,8 +342,8 @@ def test_what_a_scheduler_computes_does_not_hang(monkeypatch):
     assert None is found(program, schedules=1, hang_s=0.1)
 
 
-def burn(*_):
-    end = time.thread_time() + 0.8
+def burn(*_, seconds=0.8):
+    end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
 
@@ -365,7 +365,7 @@ def boots(m):
 def test_a_cpu_that_computes_after_its_boot_does(monkeypatch):
     def program(m):
         m.boot()
-        burn()
+        burn(seconds=20)  # until it is told, however busy the host is
 
     assert "hang" == vmsmp.replay(program, "v1:program:0:", hang_s=0.1).failure.kind
 

@@ -186,12 +186,16 @@ REPAIRS = (
         f"{_MODULE}.wire:vm_fault_unwire",
         "_unwire(map.pmap, va, fictitious)",
         """
+        from vmsmp.vm.pmap.entries import pmap_pte
         from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
         from vmsmp.vm.vm_page.free import vm_page_free
         from vmsmp.vm.vm_page.lookup import vm_page_lookup
 
-        m = pmap_unwire(map.pmap, va)
-        for ba in () if m is not None or entry.maptype != VM_MAPTYPE_NORMAL else entry.chain():
+        ptep = pmap_pte(map.pmap, va)
+        mapped = ptep is not None and ptep.load()
+        _unwire(map.pmap, va, fictitious)
+        m = None
+        for ba in () if mapped or entry.maptype != VM_MAPTYPE_NORMAL else entry.chain():
             if m is None and ba.object is not None:
                 vm_object_hold(ba.object)
                 m = vm_page_lookup(ba.object, ba.offset + va - ba.start >> 12)
@@ -229,12 +233,16 @@ REPAIRS = (
         f"{_MODULE}.wire:vm_fault_wire",
         "_unwire(pmap, done, fictitious)",
         """
+        from vmsmp.vm.pmap.entries import pmap_pte
         from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
         from vmsmp.vm.vm_page.free import vm_page_free
         from vmsmp.vm.vm_page.lookup import vm_page_lookup
 
-        m = pmap_unwire(pmap, done)
-        for ba in () if m is not None or entry.raw_maptype != VM_MAPTYPE_NORMAL else entry.chain():
+        ptep = pmap_pte(pmap, done)
+        mapped = ptep is not None and ptep.load()
+        _unwire(pmap, done, fictitious)
+        m = None
+        for ba in () if mapped or entry.raw_maptype != VM_MAPTYPE_NORMAL else entry.chain():
             if m is None and ba.raw_object is not None:
                 obj = ba.raw_object
                 vm_object_hold(obj)

@@ -7,6 +7,40 @@ from vmsmp.patches.patch import Repair
 _MODULE = "vmsmp.vm.vm_fault"
 _CORE = f"{_MODULE}.object_fault:_Walk"
 
+
+def _unwire_anywhere(pmap: str, va: str, raw: str = "") -> str:
+    """Unwire the page at an address also if its file ends before it by now, and it is mapped no more.
+
+    `raw`: before fields, where the map is not locked.
+    """
+    return f"""
+        from vmsmp.vm.pmap.entries import pmap_pte
+        from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+        from vmsmp.vm.vm_page.free import vm_page_free
+        from vmsmp.vm.vm_page.lookup import vm_page_lookup
+
+        ptep = pmap_pte({pmap}, {va})
+        mapped = ptep is not None and ptep.load()
+        _unwire({pmap}, {va}, fictitious)
+        m = None
+        for ba in () if mapped or entry.{raw}maptype != VM_MAPTYPE_NORMAL else entry.chain():
+            obj = ba.{raw}object
+            if m is None and obj is not None:
+                vm_object_hold(obj)
+                m = vm_page_lookup(obj, ba.{raw}offset + {va} - ba.{raw}start >> 12)
+                if m is not None and (m.hint("valid") or not m.wire_count.load()):
+                    m = None
+                vm_object_drop(obj)
+        if m is not None and not fictitious:
+            vm_page_busy_wait(m, False, "vmwrpg")
+            vm_page_unwire(m, True)
+            if m.hint("valid") or m.wire_count.load():
+                vm_page_wakeup(m)
+            else:
+                vm_page_free(m)
+        """
+
+
 REPAIRS = (
     Repair(
         "fault-begins-afresh",
@@ -185,31 +219,7 @@ REPAIRS = (
         "unwiring-looks-in-the-object",
         f"{_MODULE}.wire:vm_fault_unwire",
         "_unwire(map.pmap, va, fictitious)",
-        """
-        from vmsmp.vm.pmap.entries import pmap_pte
-        from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
-        from vmsmp.vm.vm_page.free import vm_page_free
-        from vmsmp.vm.vm_page.lookup import vm_page_lookup
-
-        ptep = pmap_pte(map.pmap, va)
-        mapped = ptep is not None and ptep.load()
-        _unwire(map.pmap, va, fictitious)
-        m = None
-        for ba in () if mapped or entry.maptype != VM_MAPTYPE_NORMAL else entry.chain():
-            if m is None and ba.object is not None:
-                vm_object_hold(ba.object)
-                m = vm_page_lookup(ba.object, ba.offset + va - ba.start >> 12)
-                if m is not None and (m.hint("valid") or not m.wire_count.load()):
-                    m = None
-                vm_object_drop(ba.object)
-        if m is not None and not fictitious:
-            vm_page_busy_wait(m, False, "vmwrpg")
-            vm_page_unwire(m, True)
-            if m.hint("valid") or m.wire_count.load():
-                vm_page_wakeup(m)
-            else:
-                vm_page_free(m)
-        """,
+        _unwire_anywhere("map.pmap", "va"),
         "a wired page that was cut off its file is looked for in its object, and freed when it is not wired",
     ),
     Repair(
@@ -232,32 +242,7 @@ REPAIRS = (
         "failed-wiring-looks-in-the-object",
         f"{_MODULE}.wire:vm_fault_wire",
         "_unwire(pmap, done, fictitious)",
-        """
-        from vmsmp.vm.pmap.entries import pmap_pte
-        from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
-        from vmsmp.vm.vm_page.free import vm_page_free
-        from vmsmp.vm.vm_page.lookup import vm_page_lookup
-
-        ptep = pmap_pte(pmap, done)
-        mapped = ptep is not None and ptep.load()
-        _unwire(pmap, done, fictitious)
-        m = None
-        for ba in () if mapped or entry.raw_maptype != VM_MAPTYPE_NORMAL else entry.chain():
-            if m is None and ba.raw_object is not None:
-                obj = ba.raw_object
-                vm_object_hold(obj)
-                m = vm_page_lookup(obj, ba.raw_offset + done - ba.raw_start >> 12)
-                if m is not None and (m.hint("valid") or not m.wire_count.load()):
-                    m = None
-                vm_object_drop(obj)
-        if m is not None and not fictitious:
-            vm_page_busy_wait(m, False, "vmwrpg")
-            vm_page_unwire(m, True)
-            if m.hint("valid") or m.wire_count.load():
-                vm_page_wakeup(m)
-            else:
-                vm_page_free(m)
-        """,
+        _unwire_anywhere("pmap", "done", "raw_"),
         "a page that was cut off its file while the next one was wired is looked for in its object",
     ),
 )

@@ -181,23 +181,27 @@ def left_at(trace: TracebackType | None, limit: int = LIMIT) -> tuple[Place, ...
 
     Its own thread caught that one: without the GIL no frame of a thread that runs can be looked at.
     """
-    return _shown(reversed(list(traceback.walk_tb(trace))), limit)
+    left: list[tuple[FrameType, int]] = []
+    while trace is not None:
+        left.append((trace.tb_frame, trace.tb_lasti))
+        trace = trace.tb_next
+    return _shown(reversed(left), limit)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
-    """The frame and those further out, each with its line."""
+    """The frame and those further out, each with its instruction."""
     while frame is not None:
-        yield frame, line_at(frame)
+        yield frame, frame.f_lasti
         frame = outer(frame)
 
 
 def _shown(frames: Iterator[tuple[FrameType, int]], limit: int) -> tuple[Place, ...]:
-    """The places that a reader is shown: a primitive only as the innermost one."""
+    """The places that a reader is shown, a primitive only as the innermost one; only theirs are looked up."""
     found: list[Place] = []
-    for frame, line in frames:
+    for frame, instruction in frames:
         role = role_of(frame)
         if role is Role.PROGRAM or (role is Role.PRIMITIVE and not found):
-            found.append(place_of(frame.f_code, line))
+            found.append(place_of(frame.f_code, line_of(frame.f_code, instruction)))
             if len(found) == limit:
                 break
     return tuple(found)

@@ -4,14 +4,9 @@ from copy import copy
 
 from vmsmp.scenarios._kit import give_back
 from vmsmp.scenarios.vm_fault._memory import Process
-from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
+from vmsmp.scenarios.vm_map._spaces import BASE, at, map_anon, new_space
 from vmsmp.vm.vm_map import VM_PROT_READ, VM_PROT_RW, vmspace_fork
 from vmsmp.vm.vm_page import PAGE_SIZE
-
-
-def at(page):
-    """Return the address of a page."""
-    return BASE + page * PAGE_SIZE
 
 
 def new_process(m, vm, pages, top=None):

@@ -1,7 +1,7 @@
 """Helpers for scenarios of one thread and its memory: what is mapped, and the state of its pages."""
 
 from vmsmp.scenarios.vm_fault._memory import object_at
-from vmsmp.scenarios.vm_map._spaces import BASE
+from vmsmp.scenarios.vm_map._spaces import at
 from vmsmp.vm.pmap import pmap_remove
 from vmsmp.vm.vm_map import (
     vm_map_entry_shadow,
@@ -11,14 +11,6 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_object import (
     vm_object_reference_quick,
 )
-from vmsmp.vm.vm_page import (
-    PAGE_SIZE,
-)
-
-
-def at(page):
-    """The address of a page."""
-    return BASE + page * PAGE_SIZE
 
 
 def seen(process, page):

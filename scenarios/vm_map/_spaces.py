@@ -21,6 +21,11 @@ from vmsmp.vm.vm_page import PAGE_SIZE, VM_ALLOC_NORMAL, VM_ALLOC_RETRY, vm_page
 BASE = 0x100000
 
 
+def at(page):
+    """The address of a page from there on."""
+    return BASE + page * PAGE_SIZE
+
+
 def new_space(vm, top=1 << 32):
     """Return an empty address space with one reference, the caller's; several threads may run in it."""
     vmspace = vmspace_alloc(vm, 0, top)

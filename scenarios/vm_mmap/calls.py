@@ -2,7 +2,7 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import busied, file_object, forget_file, give_back, repaired, run_in
-from vmsmp.scenarios.vm_fault._alone import page_at
+from vmsmp.scenarios.vm_fault._alone import at, page_at
 from vmsmp.scenarios.vm_fault._memory import Process, share
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device, new_space
 from vmsmp.scenarios.vm_map.files import Upmap
@@ -58,11 +58,6 @@ from vmsmp.vm.vnode import getnewvnode, vrele
 
 #: From which size on memory is aligned to large pages, and how large these are.
 SEGMENT = 2 << 20
-
-
-def at(page):
-    """The address of a page."""
-    return BASE + page * PAGE
 
 
 def _invalidate(page):

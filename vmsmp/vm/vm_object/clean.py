@@ -39,6 +39,7 @@ from vmsmp.vm.vm_page.holding import vm_page_hold, vm_page_unhold
 from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_pageout.flush import vm_pageout_flush
+from vmsmp.vm.vm_pager.swap_meta import BLIST_MAX_ALLOC
 from vmsmp.vm.vnode import vclrobjdirty
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
-BLIST_MAX_ALLOC: Final = 64
 #: The highest index, which is also the last one of an object without pages.
 _LAST: Final = (1 << 64) - 1
 

@@ -9,6 +9,7 @@ Deviations:
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from vmsmp.vm.vm_object.hold import ASSERT_OBJECT_HELD, vm_object_drop, vm_object_hold
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
-#: The most blocks that are taken at once.
+#: The most blocks that are taken at once, and the most pages that are written at once.
 BLIST_MAX_ALLOC: Final = 64
 
 
@@ -53,7 +54,7 @@ def swp_pager_getswapblocks(vm: VmSystem, npages: int) -> list[int]:
     vm.pageout.vm_token.acquire()
     pager = vm.pager
     unused = pager.vm_swap_max - pager.vm_swap_size + len(pager.free_blocks)
-    blks = _run({*pager.free_blocks, *range(unused, pager.vm_swap_max)}, npages)
+    blks = _run(pager.free_blocks, range(unused, pager.vm_swap_max), npages)
     if blks:
         pager.vm_swap_size -= npages
         passed = range(unused, max(unused, blks[-1] + 1))
@@ -62,11 +63,14 @@ def swp_pager_getswapblocks(vm: VmSystem, npages: int) -> list[int]:
     return blks
 
 
-def _run(free: set[int], npages: int) -> list[int]:
-    """The lowest run of free blocks that is within a leaf, or none."""
-    for blk in sorted(free):
+def _run(freed: list[int], unused: range, npages: int) -> list[int]:
+    """The lowest run of blocks, freed ones or those never used, that is within a leaf; or none."""
+    again = set(freed)
+    for blk in chain(sorted(again), unused):
         blks = [*range(blk, blk + npages)]
-        if blk // BLIST_MAX_ALLOC == blks[-1] // BLIST_MAX_ALLOC and free.issuperset(blks):
+        if blk // BLIST_MAX_ALLOC == blks[-1] // BLIST_MAX_ALLOC and all(
+            one in again or one in unused for one in blks
+        ):
             return blks
     return []
 

@@ -78,7 +78,7 @@ def test_one_that_comes_before_another_was_taken_is_the_same():
         m.join()
         m.check(len(taken) == 1, "one interrupt")
 
-    assert None is vmsmp.run(program).failure
+    assert None is vmsmp.replay(program, "v1:program:0:").failure
 
 
 def test_one_that_comes_inside_another_nests_only_with_interrupts_enabled():

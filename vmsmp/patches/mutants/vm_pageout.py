@@ -41,7 +41,7 @@ MUTANTS = (
         "INV-D2",
         "a process stores to a page while it is written, and what it stored is taken for written",
         "flush_against_stores",
-        mended_by="pageout-cleans-before-transfer",
+        mended_by=("pageout-cleans-before-transfer",),
     ),
     Mutant(
         "PC-09",

@@ -104,7 +104,7 @@ MUTANTS = (
         "if m.valid == 0 and not committing:",
         """
         if m.object is None:
-            return _leave(m, m.vm.page.PQ_INACTIVE)
+            return leave(m, m.vm.page.PQ_INACTIVE)
         if m.valid == 0 and not committing:
         """,
         "INV-Q9",

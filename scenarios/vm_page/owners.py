@@ -1,7 +1,7 @@
 """Pages with one owner each, who calls all functions on them: they are as the calls left them."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import busied_page
+from vmsmp.scenarios._kit import busied_page, repaired
 from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
     OBJ_WRITEABLE,
@@ -293,7 +293,8 @@ class Owned:
             vm_page_wakeup(self.page)
             return
         gained = vm_pageout_page(self.page)
-        committing = self.flags & PG_NEED_COMMIT
+        forgets = not self.valid and repaired(self.m, "nothing-is-committed-of-invalid-pages")
+        committing = self.flags & PG_NEED_COMMIT and not forgets
         expected = not (self.wired or self.held or self.flags & PG_REFERENCED or committing)
         self.m.check(gained == expected, "it says whether a page was gained")
         if self.wired:

@@ -1,7 +1,7 @@
 """Mutants of the ranges of a map: mapping, cutting, marking and removing them.
 
-Some sites have none.  INS-03, INS-04 and TRN-16 are guards of vm_object.c and of an object's list.  MAP-08 and
-MAP-09 are guards of mincore and of older faults, INS-21 of mmap, TRN-20 of faults in page tables of users.
+Some sites have none.  INS-03, INS-04 and TRN-16 are guards of vm_object.c and of an object's list.  MAP-08
+and MAP-09 are guards of mincore and of older faults, INS-21 of mmap, TRN-20 of faults in users' page tables.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PG_NEED_COMMIT,
-    PG_REFERENCED,
     PG_UNQUEUED,
     PG_WINATCFLS,
     vm_page_activate,
@@ -289,26 +288,3 @@ def test_a_held_page_is_not_written_by_the_helper_either(alone, page_on):
         return d.vm_pageout_clean_helper(m, 0), m.dirty, m.busy_count.peek()
 
     assert (0, 1, 0) == alone(program)
-
-
-def test_what_a_scan_did_is_counted(alone, page_on):
-    def program(vm):
-        laundering = d.Laundering(8)
-        clean, dirty, used = (page_on(vm, "inactive", vm_object_allocate(vm, 1)) for _ in range(3))
-        dirty.dirty = 1
-        for passes, m in ((0, clean), (0, dirty), (0, dirty)):
-            vm_page_busy_wait(m, True)
-            d.vm_pageout_page(m, laundering, passes, 0)
-        vm_page_busy_wait(used, True)
-        vm_page_deactivate(used)
-        used.flags.setbits(PG_REFERENCED)
-        d.vm_pageout_page(used, laundering, 0, 0)
-        return (
-            laundering.cleaned,
-            laundering.second_lap,
-            laundering.flushed,
-            laundering.reactivated,
-            laundering.max_launder,
-        )
-
-    assert (1, 1, 1, 1, 7) == alone(program)

@@ -4,7 +4,8 @@ Models: vm_pageout_page, swap_pageouts_ok and vm_pageout_clean_helper of sys/vm/
 Locks: the page hard-busied by the caller, whose busy is consumed.  To lock the vnode of a file the busy is
 dropped and the page only held; then everything is looked at again.  The pages around it are looked up under
 the object's token.
-Deviations: none known.
+Deviations:
+  * what became of the pages is not counted and not printed (vm.pageout_debug).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Laundering:
-    """What a scan keeps from one page to the next, and what became of its pages.
+    """What a scan keeps from one page to the next.
 
     `max_launder`: how many pages it may still write.  `vpfailed`: the vnode that could not be locked last,
     which may have gone since; it is compared and never used.
@@ -67,10 +68,6 @@ class Laundering:
 
     max_launder: int
     vpfailed: Vnode | None = None
-    flushed: int = 0
-    cleaned: int = 0
-    second_lap: int = 0
-    reactivated: int = 0
 
 
 def vm_pageout_page(m: VmPage, laundering: Laundering, passes: int, vmflush_flags: int) -> int:
@@ -90,10 +87,10 @@ def vm_pageout_page(m: VmPage, laundering: Laundering, passes: int, vmflush_flag
     elif not m.flags.load() & PG_REFERENCED:
         used = pmap_ts_referenced(m)
         if used:
-            return _activate_used(m, laundering, used)
+            return _activate_used(m, used)
     if m.flags.load() & PG_REFERENCED:
         vm_page_flag_clear(m, PG_REFERENCED)
-        return _activate_used(m, laundering, pmap_ts_referenced(m) + 1)
+        return _activate_used(m, pmap_ts_referenced(m) + 1)
     if m.hint("dirty") == 0:
         vm_page_test_dirty(m)
     else:
@@ -102,15 +99,12 @@ def vm_pageout_page(m: VmPage, laundering: Laundering, passes: int, vmflush_flag
     if m.valid == 0 and not committing:
         vm_page_protect(m, VM_PROT_NONE)
         vm_page_free(m)
-        laundering.cleaned += 1
         return 1
     if m.hint("dirty") == 0 and not committing:
         vm_page_cache(m)
-        laundering.cleaned += 1
         return 1
     if not m.flags.bits(PG_WINATCFLS) and passes == 0:
         vm_page_flag_set(m, PG_WINATCFLS)
-        laundering.second_lap += 1
         return leave(m, m.vm.page.PQ_INACTIVE)
     if laundering.max_launder <= 0:
         vm_page_wakeup(m)
@@ -118,9 +112,8 @@ def vm_pageout_page(m: VmPage, laundering: Laundering, passes: int, vmflush_flag
     return _launder(m, laundering, vmflush_flags)
 
 
-def _activate_used(m: VmPage, laundering: Laundering, used: int) -> int:
+def _activate_used(m: VmPage, used: int) -> int:
     """Activate a page that was used so often since it became inactive, with a higher act_count."""
-    laundering.reactivated += 1
     vm_page_activate(m)
     m.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)
     vm_page_wakeup(m)
@@ -194,7 +187,6 @@ def _launder(m: VmPage, laundering: Laundering, vmflush_flags: int) -> int:
         if vp is None:
             return 0
     count = vm_pageout_clean_helper(m, vmflush_flags)
-    laundering.flushed += count
     laundering.max_launder -= count
     if vp is not None:
         vput(vp)

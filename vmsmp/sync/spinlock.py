@@ -23,7 +23,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.services import Services
-from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
+from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread, take_latched
 
 SPINLOCK_SHARED: Final = 0x80000000
 SPINLOCK_EXCLWAIT: Final = 0x00100000
@@ -65,6 +65,8 @@ def spin_lock(spin: ExactSpinlock) -> None:
         _spin_lock_contested(spin, td, old)
     spin.inside.discard(td)
     spin.note_acquired(td.cpu, EXCLUSIVE)
+    if old != 0:
+        take_latched(td)  # which no operation of a CPU that waits does
 
 
 def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
@@ -115,10 +117,13 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
     td = _spin_enter(spin)
     spin.note_wanted(td.cpu, SHARED)
     old = spin.lock.fetchadd(1)
-    if not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)):
+    contested = not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1))
+    if contested:
         _spin_lock_shared_contested(spin, td)
     spin.inside.discard(td)
     spin.note_acquired(td.cpu, SHARED)
+    if contested:
+        take_latched(td)
 
 
 def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:

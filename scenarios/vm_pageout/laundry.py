@@ -100,7 +100,9 @@ def clusters_alone(m):
             m.check(pages[63].peek("busy_count") == 0, "and is let go")
         _soil([pages[62]], vm_page_deactivate)
         busied(pages[61], vm_page_undirty)
-        m.check(_written(vm, beside) == [62], "nor who is clean")
+        before = vm.pager.device.transfers
+        m.check(_written(vm, beside) == [62, 63], "who is clean is not")
+        m.check(vm.pager.device.transfers == before + 2, "written")
         m.check(not any(page.peek("busy_count") for page in pages.values()), "all are let go")
 
     m.spawn(scanner)

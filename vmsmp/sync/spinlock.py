@@ -65,7 +65,7 @@ def spin_lock(spin: ExactSpinlock) -> None:
         _spin_lock_contested(spin, td, old)
     spin.inside.discard(td)
     spin.note_acquired(td.cpu, EXCLUSIVE)
-    if old != 0:
+    if td.cpu.latched:
         take_latched(td)  # which no operation of a CPU that waits does
 
 
@@ -117,12 +117,11 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
     td = _spin_enter(spin)
     spin.note_wanted(td.cpu, SHARED)
     old = spin.lock.fetchadd(1)
-    contested = not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1))
-    if contested:
+    if not old & SPINLOCK_SHARED and not (old == 0 and spin.lock.cmpset(1, SPINLOCK_SHARED | 1)):
         _spin_lock_shared_contested(spin, td)
     spin.inside.discard(td)
     spin.note_acquired(td.cpu, SHARED)
-    if contested:
+    if td.cpu.latched:
         take_latched(td)
 
 

@@ -65,9 +65,8 @@ def mtx_spinlock(mtx: StructMtx) -> None:
     while True:
         got = _own(mtx, td, mtx.mtx_lock.load())
         if got:
-            if td.cpu.wants is not None:
-                td.cpu.wants = None
-                take_latched(td)  # which no operation of a CPU that waits does
+            td.cpu.wants = None
+            take_latched(td)  # which no operation of a CPU that waits does
             return
         if got is None and td.cpu.wants is None:
             mtx.contested += 1

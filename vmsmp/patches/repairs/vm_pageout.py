@@ -87,7 +87,11 @@ REPAIRS = (
         "activity-has-a-maximum",
         "vmsmp.vm.vm_pageout.page:_activate_used",
         'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)',
-        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))',
+        """
+        from vmsmp.vm.vm_page.flags import ACT_MAX
+
+        m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))
+        """,
         "the activity of a page that was used keeps within its limit",
     ),
     Repair(

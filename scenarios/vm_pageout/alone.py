@@ -419,15 +419,19 @@ def pagedaemon_takes_turns(m):
         this.passes = 99
         slept = turn(this, ask=0, state=PAGING_TARGET1, asked=0, passes=100)
         m.check(slept >= HZ // 10, "it takes a longer one from the hundredth turn on")
-        # it has gained enough, but by now there is not enough again
-        _page(obj, 1)
+        # it has gained enough, but by now there is not enough again: what is dirty is deactivated only
+        page = _page(obj, 1)
+        busied(page, vm_page_dirty)
         there = _there(vm)
         set_limits(vm, v_paging_target1=there + 1, v_free_min=there, vm_page_free_hysteresis=1)
         turn(this, ask=1, state=PAGING_TARGET1, asked=2, passes=0)
         m.check(woken.load() == 2, "nobody is woken for what is not there")
-        _page(obj, 2)
-        set_limits(vm, v_paging_target1=_there(vm) + 2, v_free_min=0)  # the other is cached now
+        busied(page, vm_page_undirty)  # it is cached now
+        page = _page(obj, 2)
+        busied(page, vm_page_dirty)
+        set_limits(vm, v_paging_target1=_there(vm) + 2, v_free_min=0)
         turn(this, ask=1, wakes=3, state=PAGING_TARGET1, asked=2, passes=0)
+        busied(page, vm_page_undirty)
         # the first target is reached, then the last one
         this.passes = 7
         set_limits(vm, v_paging_target1=0)

@@ -253,6 +253,44 @@ def scans_alone(m):
     end_of_file(vp)
 
 
+@scenario(cpus=1, tags={"page", "pageout", "pmap"}, pages=None)
+def mapped_pages_age_alone(m):
+    """A CPU ages pages that a process maps: it keeps its mappings, unless pages are short."""
+    vm = m.boot(pages=20, l2_size=1, object_hash=1, topology=(1, 1, 1))
+    obj = vm_object_allocate(vm, 3)
+
+    def scanner():
+        space = Space(vm, obj, 3)
+        pages = [_page(obj, n) for n in range(3)]
+
+        def aged(short, written=()):
+            """Scan unused pages; return where they are then, and which are still mapped."""
+            for n, page in enumerate(pages):
+                busied(page, vm_page_activate)
+                space.fault(page, n)
+                if n in written:
+                    space.store(n)
+                vm_page_flag_clear(page, PG_REFERENCED)
+                busied(page, pmap_clear_reference)
+                page.act_count = 1
+            m.check(vm_pageout_scan_active(vm, 0, short) == 3, "all are deactivated")
+            return [queue_of(page) for page in pages], [bool(mappings(page)) for page in pages]
+
+        m.check(aged(0) == (["inactive"] * 3, [True] * 3), "who is deactivated stays mapped")
+        m.check(aged(5) == (["cache"] * 3, [False] * 3), "if pages are short, it is unmapped and cached")
+        busied(pages[2], vm_page_activate)
+        busied(pages[2], vm_page_flag_set, PG_NEED_COMMIT)
+        kinds, mapped = aged(5, written=(1,))
+        m.check(kinds == ["cache", "inactive", "inactive"], "but not what is to be written or committed")
+        m.check(not any(mapped) and is_dirty(pages[1]), "which is unmapped, and dirty if its mapping says so")
+        busied(pages[2], vm_page_flag_clear, PG_NEED_COMMIT)
+        space.end()
+
+    m.spawn(scanner)
+    m.join()
+    vm_object_deallocate(obj)
+
+
 @scenario(cpus=1, tags={"page", "queue", "pageout"}, pages=None)
 def idle_pagedaemon_ages_alone(m):
     """An idle pagedaemon looks at parts of a queue, and each fourth time at all: unused pages leave it."""

@@ -35,6 +35,13 @@ EQUIVALENTS: Final = (
         "a page whose object was given up since may keep its place until the next pass",
     ),
     Equivalent("vm.vm_pageout.page.vm_pageout_page-swap", "flag_clear(m, PG_REFERENCED)", _BUSIED),
+    Equivalent(
+        "vm.vm_pageout.scan._deactivate-term[234]",
+        "if short or",
+        "a page whose object nobody references is mapped by nobody",
+    ),
+    Equivalent("vm.vm_pageout.scan._deactivate-term2", "if short and", "who caches the page asks that, too"),
+    Equivalent("vm.vm_pageout.scan._deactivate-swap", "vm_page_deactivate(m)", _BUSIED),
     Equivalent("vm.vm_pageout.page._activate_used-swap", "", "no lock protects the credit"),
     Equivalent(
         "vm.vm_pageout.page.vm_pageout_page-always",

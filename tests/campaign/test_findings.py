@@ -70,6 +70,7 @@ MENDED_TOO = {
     "failed-sync-is-not-tried-again": "write-cleans-before-transfer",
     "refused-mapping-unmaps": "mmap-replaces-at-once",
     "replaced-entry-stays-counted": "failed-wiring-looks-behind",
+    "reclaim-meets-a-block-that-is-freed": "cache-is-emptied-at-once",
     "shared-mapping-is-copied": "fork-leaves-a-shared-file-shared",
 }
 

@@ -181,9 +181,6 @@ EQUIVALENTS: Final = (
         for text in ("write_pieces", 'm.publish("valid", VM_PAGE_BITS_ALL)', "vm_page_undirty(m)")
     ),
     Equivalent(
-        "vm.vm_pager.swap_io._written-always", "OBJT_SWAP", "only anonymous memory is written to swap here"
-    ),
-    Equivalent(
         "vm.vm_pager.swap_io._written-gone", "vm_page_dirty(m)", "it has been dirty since its write began"
     ),
     *(

@@ -1,0 +1,142 @@
+"""Findings in the swap cache: the model does what swap_pager.c, vm_swapcache.c and vfs_bio.c do."""
+
+from vmsmp import scenario
+from vmsmp.scenarios._kit import busied, contents, end_of_file, file_object, forget_file
+from vmsmp.vm.vfs_bio import bread, brelse, bwrite
+from vmsmp.vm.vm_object import vm_object_deallocate, vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_page import vm_page_deactivate, vm_page_try_to_free
+from vmsmp.vm.vm_pager import swp_pager_fault_page, swp_pager_getswapspace
+from vmsmp.vm.vm_swapcache import vm_swapcache_cleaning, vm_swapcache_writing
+
+
+def cached_file(vm, pages):
+    """Return a vnode and its object; the pages that are read from it are in swap, and not in memory."""
+    vm.pager.vm_swapcache_read_enable = 1
+    vp, obj = file_object(vm, pages, range(pages))
+    for pindex in range(pages):
+        page = obj.raw_rb_memq.get(pindex)
+        vm.memory.store(page.phys, 0, "contents")
+        vp.contents[pindex] = vm.memory.read_pieces(page.phys)
+        busied(page, vm_page_deactivate)
+        vm_swapcache_writing(page)
+        vm_page_try_to_free(page)
+    return vp, obj
+
+
+def read(m, vp, pindex, expected="contents"):
+    """Check what a process reads from a page of a file."""
+    bp = bread(vp, pindex)
+    m.check(contents(bp.page) == expected, "a file is read as it was written")
+    brelse(bp)
+
+
+@scenario(
+    cpus=2,
+    tags={"swap", "vnode", "write", "finding"},
+    fixed=True,
+    schedule="v1:swap_is_older_than_the_file:0:1.28>2",
+)
+def swap_is_older_than_the_file(m):
+    """A page of a file goes to the swap cache while a process writes to the file, and the write is lost.
+
+    The process has a buffer made of the page, which is only soft-busied, stores to it, and writes it to the
+    file.  What is in swap is of no use from then on, so `vfs_busy_pages` has it freed: but it looks at
+    PG_SWAPPED, which is set when the write to swap is over, whatever has become of the page meanwhile.
+    The page goes, and who reads the file gets the older contents from swap.
+    Repair `file-outdates-a-write-to-swap`: what is being written to swap then is freed when that is over.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vm.pager.vm_swapcache_read_enable = 1
+    vp, obj = file_object(vm, 1, [0])
+    page = obj.raw_rb_memq.get(0)
+    busied(page, vm_page_deactivate)
+
+    def writer():
+        bp = bread(vp, 0)
+        vm.memory.store(bp.page.phys, 0, "new")
+        bwrite(bp)
+        brelse(bp)
+
+    m.spawn(vm_swapcache_writing, page, name="swapcached")
+    m.spawn(writer)
+    m.join()
+    vm_page_try_to_free(page)
+    m.spawn(read, m, vp, 0, "new", name="reader")
+    m.join()
+    forget_file(vp, obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"swap", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:page_keeps_the_mark_of_its_swap:0:1.42>2",
+)
+def page_keeps_the_mark_of_its_swap(m):
+    """A file is read while swap is given up, and what is read is zero.
+
+    A buffer is made of a page that is in swap, so the page is marked with PG_SWAPPED.  Before it is read
+    `swapoff` comes to the page's swap, and has `vm_object_page_remove` remove the page together with that.
+    The page is wired by the buffer: it stays, with its mark, and its swap goes.  `vn_cache_strategy` trusts
+    the mark, and `swap_pager_strategy` takes what has no swap for zero.
+    Repair `removal-takes-the-mark-off`: a page that loses its swap loses the mark.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vp, obj = cached_file(vm, 1)
+
+    def swapoff():
+        vm_object_hold(obj)
+        swp_pager_fault_page(obj, 0)
+        vm_object_drop(obj)
+
+    m.spawn(read, m, vp, 0, name="reader")
+    m.spawn(swapoff)
+    m.join()
+    forget_file(vp, obj)
+
+
+@scenario(
+    cpus=3,
+    tags={"swap", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:cache_is_emptied_under_a_new_page:4f:1.4>2,2.3>3,3.2>1,2.51>3",
+)
+def cache_is_emptied_under_a_new_page(m):
+    """A file is read while the swap cache is emptied, and what is read is zero.
+
+    `swap_pager_condfree` frees the swap of pages that share a block of metadata if none of them is resident.
+    It loses the object's token where a block is freed and another CPU has vm_token.  A page that is inserted
+    meanwhile is marked with PG_SWAPPED if its swap has not been freed yet, and then it is: the page is read
+    from swap, where nothing is any more.
+    Repair `cache-is-emptied-at-once`: take vm_token before the pages are looked for.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vp, obj = cached_file(vm, 2)
+    m.spawn(vm_swapcache_cleaning, obj, name="swapcached")
+    m.spawn(read, m, vp, 1, name="reader")
+    m.spawn(swp_pager_getswapspace, vm, name="pager")
+    m.join()
+    forget_file(vp, obj)
+
+
+@scenario(
+    cpus=3,
+    tags={"swap", "vnode", "panic", "finding"},
+    fixed=True,
+    schedule="v1:reclaim_meets_a_block_that_is_freed:1a:0.283>3,3.2>1",
+)
+def reclaim_meets_a_block_that_is_freed(m):
+    """A vnode is reclaimed while the swap cache is emptied, and the kernel panics.
+
+    `swp_pager_meta_free` takes a page out of a block of metadata, frees its swap, and counts the page out.
+    It may sleep for vm_token in between, and loses the object's token.  All swap of the file is freed then,
+    and `swp_pager_meta_free_all` panics: the block still counts a page when none is left in it.
+    Repair `swap-is-counted-as-it-goes`: take vm_token before the page is taken out.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vp, obj = cached_file(vm, 2)
+    m.spawn(vm_swapcache_cleaning, obj, name="swapcached")
+    m.spawn(end_of_file, vp, name="reclaimer")
+    m.spawn(swp_pager_getswapspace, vm, name="pager")
+    m.join()
+    vm_object_deallocate(obj)

@@ -1,0 +1,151 @@
+"""Buffers: a page of a file that is read, stored to, and written by system calls.
+
+Models: getblk with allocbuf, bread, bwrite, brelse with vfs_vmio_release, vfs_busy_pages, vn_cache_strategy
+and bpdone of sys/kern/vfs_bio.c.
+A buffer wires its page.  While it is transferred the page is soft-busied, as pages are that others write;
+that does not keep a buffer from being made of it.  What is in swap is read from there.
+Locks: the vnode's lock, in any mode, by the caller.
+Deviations:
+  * a buffer is one page, which it lets go at the end; nobody else finds it.
+  * no transfer fails, and a write does not wait for others to be over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vmsmp.vm.vm_map.flags import VM_PROT_NONE, VM_PROT_READ
+from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_object.paging import vm_object_pip_add, vm_object_pip_wakeup
+from vmsmp.vm.vm_page.alloc import vm_page_alloc
+from vmsmp.vm.vm_page.busy import (
+    vm_page_busy_try,
+    vm_page_busy_wait,
+    vm_page_io_finish,
+    vm_page_io_start,
+    vm_page_sleep_busy,
+    vm_page_wakeup,
+)
+from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_SWAPPED, VM_ALLOC_NORMAL, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
+from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
+from vmsmp.vm.vm_page.protect import vm_page_protect
+from vmsmp.vm.vm_page.quick import vm_page_unwire_quick
+from vmsmp.vm.vm_page.validity import vm_page_set_validclean
+from vmsmp.vm.vm_page.wait import vm_wait
+from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
+from vmsmp.vm.vm_pager.swap_strategy import swap_pager_strategy
+
+if TYPE_CHECKING:
+    from vmsmp.vm.vm_object.object import VmObject
+    from vmsmp.vm.vm_page.page import VmPage
+    from vmsmp.vm.vnode import Vnode
+
+
+@dataclass(slots=True, eq=False)
+class Buf:
+    """struct buf: a page of a file; `cached` (B_CACHE) if all of it was valid."""
+
+    vp: Vnode
+    page: VmPage
+    cached: bool
+
+
+def getblk(vp: Vnode, pindex: int) -> Buf:
+    """Return a buffer of a page of a file, which may be invalid.  Sleeps: while it is hard-busied."""
+    obj: VmObject = vp.hint("v_object")
+    vm_object_hold(obj)
+    while True:
+        m, busy = vm_page_lookup_busy_try(obj, pindex, False)
+        if m is not None and not busy:
+            break
+        if m is not None:
+            vm_page_sleep_busy(m, False, "pgtblk")
+            continue
+        m = vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_NORMAL)
+        if m is not None:
+            break
+        vm_wait(obj.vm)
+    cached = m.valid == VM_PAGE_BITS_ALL
+    vm_page_wire(m)
+    vm_page_wakeup(m)
+    vm_object_drop(obj)
+    return Buf(vp, m, cached)
+
+
+def bread(vp: Vnode, pindex: int) -> Buf:
+    """Return a buffer of a page of a file, with its contents.  Sleeps: yes."""
+    bp = getblk(vp, pindex)
+    if not bp.cached:
+        bogus = vfs_busy_pages(bp, write=False)
+        contents = _read(bp)
+        if not bogus:
+            vp.vm.memory.write_pieces(bp.page.phys, contents)
+        bpdone(bp, read=not bogus)
+    return bp
+
+
+def bwrite(bp: Buf) -> None:
+    """Write a buffer to its file.  Sleeps: yes."""
+    vfs_busy_pages(bp, write=True)
+    bp.vp.contents[bp.page.raw_pindex] = bp.vp.vm.memory.read_pieces(bp.page.phys)
+    bpdone(bp, read=False)
+
+
+def brelse(bp: Buf) -> None:
+    """Let a buffer and its page go.  Sleeps: while the page is hard-busied."""
+    if vm_page_unwire_quick(bp.page):
+        vm_page_busy_wait(bp.page, False, "vmiopg")
+        vm_page_unwire(bp.page, False)
+        vm_page_wakeup(bp.page)
+
+
+def vfs_busy_pages(bp: Buf, *, write: bool) -> bool:
+    """Begin a transfer; return whether what is read is not to reach the page, since that is valid by now.
+
+    What is written replaces what is in swap.  Sleeps: while the page is hard-busied.
+    """
+    m = bp.page
+    while vm_page_busy_try(m, False):
+        vm_page_sleep_busy(m, False, "vbpage")
+    vm_object_pip_add(m.object, 1)
+    vm_page_io_start(m)
+    bogus = False
+    if write:
+        vm_page_protect(m, VM_PROT_READ)
+        vm_page_set_validclean(m, 0, PAGE_SIZE)
+        swap_pager_unswapped(m)
+    elif m.valid == VM_PAGE_BITS_ALL:
+        bogus = True
+    else:
+        vm_page_protect(m, VM_PROT_NONE)
+    vm_page_wakeup(m)
+    return bogus
+
+
+def vn_cache_strategy(bp: Buf) -> bool:
+    """Return whether the buffer is to be read from swap: its page says that it is there."""
+    m = bp.page
+    return bool(bp.vp.vm.pager.vm_swapcache_read_enable) and bool(m.flags.bits(PG_SWAPPED))
+
+
+def _read(bp: Buf) -> dict[int, Any]:
+    """Read the page from swap, or from the file."""
+    if vn_cache_strategy(bp):
+        return swap_pager_strategy(bp.vp.hint("v_object"), bp.page.raw_pindex)
+    return bp.vp.contents.get(bp.page.raw_pindex, {})
+
+
+def bpdone(bp: Buf, *, read: bool) -> None:
+    """End a transfer; with `read`, the page is valid now.  Sleeps: while the page is hard-busied."""
+    m = bp.page
+    obj = m.raw_object
+    vm_object_hold(obj)
+    vm_page_busy_wait(m, False, "bpdpgw")
+    if read:
+        vm_page_set_validclean(m, 0, PAGE_SIZE)
+    vm_page_io_finish(m)
+    vm_page_wakeup(m)
+    vm_object_pip_wakeup(obj)
+    vm_object_drop(obj)

@@ -15,6 +15,7 @@ from vmsmp.vm.vm_page import (
     vm_page_free,
     vm_page_hold,
     vm_page_try_to_free,
+    vm_page_undirty,
     vm_page_wire,
 )
 from vmsmp.vm.vm_swapcache import vm_swapcache_cleaning, vm_swapcache_writing
@@ -91,6 +92,27 @@ def test_a_page_that_could_not_be_written_is_let_go(alone):
         return vm_swapcache_writing(page), page.peek("busy_count"), obj.peek("paging_in_progress")
 
     assert (True, 0, 0) == alone(program, swap_pages=0)
+
+
+def test_pages_around_the_page_go_with_it_also_what_is_in_swap(alone):
+    def program(vm):
+        _, obj = file_object(vm, 40, [0, 1, 2, 3, 5, 32])
+        pages = dict(obj.peek("rb_memq").items())
+        busied(pages[0], vm_page_dirty)
+        busied(pages[2], vm_page_dirty)
+        vm_swapcache_writing(pages[3])
+        busied(pages[2], vm_page_undirty)
+        before = obj.peek("swblock_root")[3]
+        vm_swapcache_writing(pages[2])
+        blocks = obj.peek("swblock_root")
+        return (
+            sorted(blocks),
+            blocks[3] == before,
+            obj.peek("paging_in_progress"),
+            vm_swapcache_writing(pages[3]),
+        )
+
+    assert ([1, 2, 3], False, 0, False) == alone(program)
 
 
 def test_what_is_not_resident_is_given_up(alone):

@@ -80,4 +80,11 @@ REPAIRS = (
         """,
         "a page is taken out of its block of metadata and counted out without a sleep in between",
     ),
+    Repair(
+        "cache-leaves-what-is-in-swap",
+        "vmsmp.vm.vm_swapcache:_collected",
+        "if not vm_swapcache_test(m):",
+        "if m.flags.bits(PG_SWAPPED) or not vm_swapcache_test(m):",
+        "a page that is in swap already is not written there once more",
+    ),
 )

@@ -10,8 +10,8 @@ Deviations:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.records.home import Home
 
@@ -36,8 +36,9 @@ class Bio:
     #: The page that somebody waits for, of those that are read.
     awaited: VmPage | None = None
     error: bool = False
-    #: The block of swap that is written.
+    #: The block of swap that is written, and what is: as it was when the request was made.
     blk: int | None = None
+    contents: dict[int, Any] = field(default_factory=dict)
 
 
 class Device:
@@ -80,6 +81,8 @@ def started(vm: VmSystem, bio: Bio) -> Bio:
 def transfer(vm: VmSystem, bio: Bio) -> None:
     """Carry out the request, and complete it."""
     bio.error = vm.pager.device.failing or bio.blk in vm.pager.device.bad_blocks
+    if bio.blk is not None and not bio.error:
+        vm.pager.contents[bio.blk] = bio.contents
     bio.done(bio)
 
 

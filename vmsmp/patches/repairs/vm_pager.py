@@ -168,6 +168,30 @@ REPAIRS = (
         "who waits for the pool is woken as soon as a buffer is free",
     ),
     Repair(
+        "buffers-are-counted-before",
+        f"{_MODULE}.pbuf:_take",
+        "allowed = not tested or (pfreecnt is not None and pfreecnt.load() > 0)",
+        """
+        allowed = bool(pool.lists[home])
+        while allowed and pfreecnt is not None:
+            count = pfreecnt.load()
+            allowed = count > 0
+            if allowed and pfreecnt.cmpset(count, count - 1):
+                break
+        """,
+        "the client's count is tested and lowered in one step, before a buffer is taken",
+        also=(
+            Edit(
+                f"{_MODULE}.pbuf:_take",
+                """
+                if pfreecnt is not None:
+                    pfreecnt.fetchadd(-1)
+                """,
+                "pass",
+            ),
+        ),
+    ),
+    Repair(
         "device-may-refuse",
         f"{_MODULE}.device:old_dev_pager_fault",
         "if obj.type != OBJT_DEVICE:",

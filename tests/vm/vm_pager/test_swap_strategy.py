@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vmsmp.scenarios._kit import busied, file_object
+from vmsmp.sync.errno import EINVAL
 from vmsmp.vm import vm_pager as p
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
-from vmsmp.vm.vm_page import vm_page_dirty, vm_page_wire
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty, vm_page_wire
 from vmsmp.vm.vnode import VRECLAIMED, vsetflags
 
 
@@ -30,6 +31,26 @@ def test_a_page_is_read_from_its_block_and_what_has_none_is_zero(alone):
         return [p.swap_pager_strategy(obj, pindex) for pindex in (3, 4, 5)]
 
     assert [{0: 3}, {}, {0: 5}] == alone(program)
+
+
+def test_a_request_has_ended_with_its_last_part(alone):
+    def program(vm):
+        _, obj = file_in_swap(vm, 3, 5)
+        whole = p.swap_pager_read(obj, 3, 3)
+        vm.pager.device.bad_blocks.add(obj.peek("swblock_root")[5])
+        failed = p.swap_pager_read(obj, 3, 3)
+        ends = [(one.parts, one.b_resid // PAGE_SIZE, one.failed) for one in (whole, failed)]
+        return ends, whole.b_error, failed.b_error
+
+    assert ([(0, 0, False), (0, 1, True)], 0, EINVAL) == alone(program)
+
+
+def test_a_part_that_ends_early_has_failed():
+    cluster = p.Cluster(2, 2 * PAGE_SIZE)
+    p.swap_chain_iodone(cluster, 0, 512)
+    assert (1, EINVAL, False) == (cluster.parts, cluster.b_error, cluster.failed)
+    p.swap_chain_iodone(cluster, 0)
+    assert (0, EINVAL, True) == (cluster.parts, cluster.b_error, cluster.failed)
 
 
 def test_pages_that_share_a_block_of_metadata_leave_swap_if_none_is_resident(alone):

@@ -280,6 +280,26 @@ REPAIRS = (
         "a block that could not be written is not the next one that is taken, if there is another one",
     ),
     Repair(
+        "failed-part-fails-the-request",
+        f"{_MODULE}:swap_chain_iodone",
+        "cluster.b_error = error",
+        """
+        cluster.b_error = error
+        cluster.failed = True
+        """,
+        "a request of which a part has failed is marked as failed, and keeps that part's error",
+    ),
+    Repair(
+        "short-write-to-swap-has-failed",
+        f"{_MODULE}.bio:transfer",
+        "bio.error = vm.pager.device.failing or bio.blk in vm.pager.device.bad_blocks",
+        """
+        device = vm.pager.device
+        bio.error = device.failing or bio.blk in device.bad_blocks or bio.blk in device.short_blocks
+        """,
+        "what a transfer of swap has left out has not been written",
+    ),
+    Repair(
         "swap-is-taken-in-single-blocks",
         f"{_MODULE}.swap_io:swap_pager_putpages",
         "while not blks and n > 4:",

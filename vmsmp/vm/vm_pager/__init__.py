@@ -69,7 +69,14 @@ __getattr__, __dir__, __all__ = exports(
             "_read",
             "_written",
         ),
-        "swap_strategy": ("swap_pager_strategy", "swap_pager_condfree", "swp_pager_fault_page"),
+        "swap_strategy": (
+            "swap_pager_strategy",
+            "Cluster",
+            "swap_pager_read",
+            "swap_chain_iodone",
+            "swap_pager_condfree",
+            "swp_pager_fault_page",
+        ),
         "vnode_io": (
             "vnode_pager_alloc",
             "vnode_pager_reference",

@@ -55,6 +55,8 @@ class Device:
         self.failing = False
         #: The blocks of swap that cannot be written.
         self.bad_blocks: set[int] = set()
+        #: The blocks of swap a write of which ends without an error, and short of the whole block.
+        self.short_blocks: set[int] = set()
         #: How many pages a write of a file writes at most, without an error; None: all.
         self.short: int | None = None
 
@@ -81,7 +83,7 @@ def started(vm: VmSystem, bio: Bio) -> Bio:
 def transfer(vm: VmSystem, bio: Bio) -> None:
     """Carry out the request, and complete it."""
     bio.error = vm.pager.device.failing or bio.blk in vm.pager.device.bad_blocks
-    if bio.blk is not None and not bio.error:
+    if bio.blk is not None and not bio.error and bio.blk not in vm.pager.device.short_blocks:
         vm.pager.contents[bio.blk] = bio.contents
     bio.done(bio)
 

@@ -31,7 +31,6 @@ from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_SWAPPED, VM_ALLOC_NORMAL, VM_PA
 from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
 from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.protect import vm_page_protect
-from vmsmp.vm.vm_page.quick import vm_page_unwire_quick
 from vmsmp.vm.vm_page.validity import vm_page_set_validclean
 from vmsmp.vm.vm_page.wait import vm_wait
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
@@ -95,10 +94,9 @@ def bwrite(bp: Buf) -> None:
 
 def brelse(bp: Buf) -> None:
     """Let a buffer and its page go.  Sleeps: while the page is hard-busied."""
-    if vm_page_unwire_quick(bp.page):
-        vm_page_busy_wait(bp.page, False, "vmiopg")
-        vm_page_unwire(bp.page, False)
-        vm_page_wakeup(bp.page)
+    vm_page_busy_wait(bp.page, False, "vmiopg")
+    vm_page_unwire(bp.page, False)
+    vm_page_wakeup(bp.page)
 
 
 def vfs_busy_pages(bp: Buf, *, write: bool) -> bool:

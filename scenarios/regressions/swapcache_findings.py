@@ -16,9 +16,15 @@ from vmsmp.vm.vm_page import (
     vm_page_dirty,
     vm_page_try_to_free,
     vm_page_undirty,
+    vm_page_wakeup,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_flush
-from vmsmp.vm.vm_pager import swap_pager_strategy, swp_pager_fault_page, swp_pager_getswapspace
+from vmsmp.vm.vm_pager import (
+    swap_pager_strategy,
+    swap_pager_unswapped,
+    swp_pager_fault_page,
+    swp_pager_getswapspace,
+)
 from vmsmp.vm.vm_swapcache import vm_swapcache_cleaning, vm_swapcache_writing
 
 
@@ -198,3 +204,38 @@ def block_is_freed_as_it_is_written(m):
     m.check(swap_pager_strategy(private, 0)[0] == "private", "what is in swap is what was written there")
     forget_file(vp, obj)
     vm_object_deallocate(private)
+
+
+@scenario(
+    cpus=2,
+    tags={"swap", "vnode", "panic", "finding"},
+    fixed=True,
+    schedule="v1:discarded_buffer_does_not_busy_its_page:0:",
+)
+def discarded_buffer_does_not_busy_its_page(m):
+    """A buffer is discarded while a process stores to its page, and the kernel panics.
+
+    `brelse` makes the page of a buffer that is not to be used again (B_NOCACHE) invalid, and frees its swap.
+    Both is for who has the page busied, and `brelse` has it wired only.  A fault that has the page busied
+    frees its swap as well: `swap_pager_unswapped` looks at PG_SWAPPED, may sleep for the object's token, and
+    insists that it is set still.
+    Repair `discard-busies-the-page`: busy the page.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vp, obj = cached_file(vm, 1)
+    brelse(bread(vp, 0))
+    (page,) = obj.raw_rb_memq.values()
+
+    def reader():
+        brelse(bread(vp, 0), nocache=True)
+
+    def fault():
+        vm_page_busy_wait(page, True)
+        vm_page_dirty(page)
+        swap_pager_unswapped(page)
+        vm_page_wakeup(page)
+
+    m.spawn(reader)
+    m.spawn(fault)
+    m.join()
+    forget_file(vp, obj)

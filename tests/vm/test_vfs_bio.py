@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import vmsmp
 from vmsmp.scenarios._kit import contents, file_object, idle_pages
 from vmsmp.vm.vfs_bio import bread, brelse, bwrite, getblk, vfs_busy_pages, vn_cache_strategy
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
@@ -131,3 +132,24 @@ def test_what_is_written_to_the_file_is_no_longer_in_swap(alone):
         return bool(bp.page.peek("flags") & PG_SWAPPED), obj.peek("swblock_count")
 
     assert (False, 0) == alone(program)
+
+
+def test_a_buffer_that_is_discarded_leaves_its_page_invalid_and_without_swap(alone):
+    def program(vm):
+        vp, obj = file_with(vm, "old")
+        vm_object_hold(obj)
+        swp_pager_meta_build(obj, 0, swp_pager_getswapspace(vm))
+        vm_object_drop(obj)
+        bp = bread(vp, 0)
+        before = bp.page.peek("valid"), obj.peek("swblock_count")
+        brelse(bp, nocache=True)
+        return before, bp.page.peek("valid"), obj.peek("swblock_count"), bp.page.peek("wire_count")
+
+    assert ((0xFF, 1), 0, 0, 0) == alone(program)
+
+
+def test_two_that_free_the_swap_of_a_page_at_once_panic():
+    found = vmsmp.explore(
+        "discarded_buffer_does_not_busy_its_page", sched="sticky", schedules=200, check=False
+    )
+    assert "check: panic: swap_pager_unswapped: PG_SWAPPED is no longer set" == found.failure.signature

@@ -31,7 +31,7 @@ from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_SWAPPED, VM_ALLOC_NORMAL, VM_PA
 from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
 from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.protect import vm_page_protect
-from vmsmp.vm.vm_page.validity import vm_page_set_validclean
+from vmsmp.vm.vm_page.validity import vm_page_set_invalid, vm_page_set_validclean
 from vmsmp.vm.vm_page.wait import vm_wait
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
 from vmsmp.vm.vm_pager.swap_strategy import swap_pager_strategy
@@ -92,8 +92,15 @@ def bwrite(bp: Buf) -> None:
     bpdone(bp, read=False)
 
 
-def brelse(bp: Buf) -> None:
-    """Let a buffer and its page go.  Sleeps: while the page is hard-busied."""
+def brelse(bp: Buf, *, nocache: bool = False) -> None:
+    """Let a buffer and its page go; with `nocache`, what is in it is not to be used any more.
+
+    As in the kernel, the page is not busied where it is made invalid.
+    Sleeps: while the page is hard-busied.
+    """
+    if nocache:
+        vm_page_set_invalid(bp.page, 0, PAGE_SIZE)
+        swap_pager_unswapped(bp.page)
     vm_page_busy_wait(bp.page, False, "vmiopg")
     vm_page_unwire(bp.page, False)
     vm_page_wakeup(bp.page)

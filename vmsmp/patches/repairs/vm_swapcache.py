@@ -81,6 +81,21 @@ REPAIRS = (
         "a page is taken out of its block of metadata and counted out without a sleep in between",
     ),
     Repair(
+        "discard-busies-the-page",
+        "vmsmp.vm.vfs_bio:brelse",
+        """
+        vm_page_set_invalid(bp.page, 0, PAGE_SIZE)
+        swap_pager_unswapped(bp.page)
+        """,
+        """
+        vm_page_busy_wait(bp.page, False, "vmiopg")
+        vm_page_set_invalid(bp.page, 0, PAGE_SIZE)
+        swap_pager_unswapped(bp.page)
+        vm_page_wakeup(bp.page)
+        """,
+        "a page is busied where it is made invalid",
+    ),
+    Repair(
         "cache-leaves-what-is-in-swap",
         "vmsmp.vm.vm_swapcache:_collected",
         "if not vm_swapcache_test(m):",

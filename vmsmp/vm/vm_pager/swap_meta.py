@@ -227,11 +227,13 @@ def swap_pager_page_inserted(m: VmPage) -> None:
 def swap_pager_unswapped(m: VmPage) -> None:
     """Free the page's block, since the page is newer.
 
-    Locks: the page hard-busied.  Sleeps: for tokens.
+    Locks: the page hard-busied, so that nobody else does.  Sleeps: for tokens.
     """
     if m.flags.bits(PG_SWAPPED):
         obj = m.object
         vm_object_hold(obj)
+        if not m.peek("flags") & PG_SWAPPED:
+            obj.vm.panic("swap_pager_unswapped: PG_SWAPPED is no longer set")
         swp_pager_meta_ctl(obj, m.pindex, free=True)
         vm_page_flag_clear(m, PG_SWAPPED)
         vm_object_drop(obj)

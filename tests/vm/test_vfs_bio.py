@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmsmp
+from vmsmp.library import find_scenario
 from vmsmp.scenarios._kit import contents, file_object, idle_pages
 from vmsmp.vm.vfs_bio import bread, brelse, bwrite, getblk, vfs_busy_pages, vn_cache_strategy
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
@@ -149,7 +150,6 @@ def test_a_buffer_that_is_discarded_leaves_its_page_invalid_and_without_swap(alo
 
 
 def test_two_that_free_the_swap_of_a_page_at_once_panic():
-    found = vmsmp.explore(
-        "discarded_buffer_does_not_busy_its_page", sched="sticky", schedules=200, check=False
-    )
+    scenario = find_scenario("discarded_buffer_does_not_busy_its_page")
+    found = vmsmp.explore(scenario, sched="sticky", schedules=500, check=False)
     assert "check: panic: swap_pager_unswapped: PG_SWAPPED is no longer set" == found.failure.signature

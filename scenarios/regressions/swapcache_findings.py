@@ -11,6 +11,7 @@ from vmsmp.vm.vm_object import (
     vm_object_hold,
 )
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_dirty,
@@ -25,7 +26,12 @@ from vmsmp.vm.vm_pager import (
     swp_pager_fault_page,
     swp_pager_getswapspace,
 )
-from vmsmp.vm.vm_swapcache import vm_swapcache_cleaning, vm_swapcache_writing
+from vmsmp.vm.vm_swapcache import (
+    Marker,
+    vm_swapcache_cleaning,
+    vm_swapcache_pass,
+    vm_swapcache_writing,
+)
 
 
 def cached_file(vm, pages):
@@ -239,3 +245,31 @@ def discarded_buffer_does_not_busy_its_page(m):
     m.spawn(fault)
     m.join()
     forget_file(vp, obj)
+
+
+@scenario(
+    cpus=1,
+    tags={"swap", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:cleaning_stays_with_a_finished_file:0:",
+)
+def cleaning_stays_with_a_finished_file(m):
+    """The swap cache is full, and a pass that is to empty it frees nothing, though half of it could go.
+
+    `vm_swapcache_cleaning` goes on to the next object when `swap_pager_condfree` says that nothing was done,
+    which it never does: it says one where it has come to the end.  A file of which the rest is resident costs
+    a whole pass, a page at a time, and each pass is to be made ten times a second at most.
+    Repair `cleaning-passes-finished-files`: go on when there is nothing behind the last index.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    resident, other = (cached_file(vm, 1) for _ in range(2))
+    brelse(bread(resident[0], 0))
+
+    def swapcached():
+        vm_swapcache_pass([resident[1], other[1]], Marker(), 64, 64 * PAGE_SIZE)
+        m.check(not other[1].peek("swblock_count"), "a pass comes to what can be freed")
+
+    m.spawn(swapcached)
+    m.join()
+    for vp, obj in (resident, other):
+        forget_file(vp, obj)

@@ -7,6 +7,7 @@ import pytest
 from vmsmp.scenarios._kit import busied, file_object, idle_pages
 from vmsmp.vm.vm_object import vm_object_allocate
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
     PG_SWAPPED,
     PG_UNQUEUED,
     vm_page_busy_wait,
@@ -18,7 +19,7 @@ from vmsmp.vm.vm_page import (
     vm_page_undirty,
     vm_page_wire,
 )
-from vmsmp.vm.vm_swapcache import vm_swapcache_cleaning, vm_swapcache_writing
+from vmsmp.vm.vm_swapcache import Marker, vm_swapcache_cleaning, vm_swapcache_pass, vm_swapcache_writing
 
 
 def file_page(vm):
@@ -123,4 +124,22 @@ def test_what_is_not_resident_is_given_up(alone):
         vm_page_try_to_free(page)
         return kept, vm_swapcache_cleaning(obj), obj.peek("swblock_count"), vm_swapcache_cleaning(obj)
 
-    assert ((1, 1), 1, 0, 0) == alone(program)
+    assert (((1, 32), 1), (1, 32), 0, (0, 0)) == alone(program)
+
+
+def test_a_pass_goes_on_where_the_last_one_has_ended(alone):
+    def program(vm):
+        page, kept = file_page(vm)
+        vm_swapcache_writing(page)
+        gone, second = file_page(vm)
+        vm_swapcache_writing(gone)
+        vm_page_try_to_free(gone)
+        _, empty = file_object(vm, 1)
+        marker = Marker()
+        told = []
+        for _ in range(2):
+            vm_swapcache_pass([empty, kept, second], marker, 3, 4 * PAGE_SIZE)
+            told.append((marker.position, marker.size, second.peek("swblock_count")))
+        return told
+
+    assert [(1, 32, 1), (3, 0, 0)] == alone(program)

@@ -1,7 +1,7 @@
 """The swap cache: clean pages of files are written to swap, from where they are read again.
 
-Models: vm_swapcache_test, vm_swapcached_flush and vm_swapcache_cleaning of sys/vm/vm_swapcache.c, for one
-page and one object; the scans of queues and of all objects are left to the caller.
+Models: vm_swapcache_test, vm_swapcached_flush and vm_swapcache_cleaning of sys/vm/vm_swapcache.c; which pages
+are written, and of which objects there is a list, is left to the caller.
 Locks: writing needs the page hard-busied and its object held; from then on the page is soft-busied.
 Deviations:
   * none of a file of meta-data is left out (PG_NOTMETA).
@@ -9,6 +9,7 @@ Deviations:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmsmp.vm.vm_map.flags import VM_PROT_READ
@@ -23,7 +24,7 @@ from vmsmp.vm.vm_page.busy import (
     vm_page_io_start,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page.flags import PG_FICTITIOUS, PG_SWAPPED, PG_UNQUEUED, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_FICTITIOUS, PG_SWAPPED, PG_UNQUEUED, VM_PAGE_BITS_ALL
 from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
 from vmsmp.vm.vm_pager.result import VM_PAGER_PEND
@@ -32,6 +33,8 @@ from vmsmp.vm.vm_pager.swap_meta import SWAP_META_PAGES
 from vmsmp.vm.vm_pager.swap_strategy import swap_pager_condfree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage
 
@@ -121,10 +124,10 @@ def _collected(obj: VmObject, pindex: int) -> VmPage | None:
     return m
 
 
-def vm_swapcache_cleaning(obj: VmObject, count: int = 32) -> int:
-    """Free what a file has in swap of pages that are not resident; return what was done.
+def vm_swapcache_cleaning(obj: VmObject, basei: int = 0, count: int = SWAP_META_PAGES) -> tuple[int, int]:
+    """Free what a file has in swap, from index `basei` on, of pages that are not resident.
 
-    Sleeps: for tokens.
+    Returns what was done, and where to go on.  Sleeps: for tokens.
     """
     vm_object_hold(obj)
     done = 0
@@ -134,6 +137,35 @@ def vm_swapcache_cleaning(obj: VmObject, count: int = 32) -> int:
         and obj.swblock_count
         and obj.handle is not None
     ):
-        done, _ = swap_pager_condfree(obj, 0, count)
+        done, basei = swap_pager_condfree(obj, basei, -(-count // SWAP_META_PAGES) * SWAP_META_PAGES)
     vm_object_drop(obj)
-    return done
+    return done, basei
+
+
+@dataclass(slots=True)
+class Marker:
+    """Where a cleaning pass goes on: at which object, from which index, and what was done with it so far."""
+
+    position: int = 0
+    size: int = 0
+    save_off: int = 0
+
+    def move(self) -> None:
+        """Go on with the next object."""
+        self.position, self.size, self.save_off = self.position + 1, 0, 0
+
+
+def vm_swapcache_pass(objects: Sequence[VmObject], marker: Marker, count: int, cleanperobj: int) -> None:
+    """Clean objects from the marker on until about `count` pages are done, or all objects.
+
+    The marker passes an object that has nothing in swap, or of which `cleanperobj` bytes are done; as in the
+    kernel, not one of which nothing more can be freed, since `swap_pager_condfree` never says so.
+    Sleeps: for tokens.
+    """
+    while marker.position < len(objects) and count >= 0:
+        obj = objects[marker.position]
+        done, marker.size = vm_swapcache_cleaning(obj, marker.size, count)
+        if done <= 0 or marker.save_off > cleanperobj:
+            marker.move()
+        count -= done
+        marker.save_off += done * PAGE_SIZE

@@ -81,6 +81,16 @@ REPAIRS = (
         "a page is taken out of its block of metadata and counted out without a sleep in between",
     ),
     Repair(
+        "cleaning-passes-finished-files",
+        "vmsmp.vm.vm_swapcache:vm_swapcache_pass",
+        "if done <= 0 or marker.save_off > cleanperobj:",
+        """
+        finished = max(obj.peek("swblock_root"), default=-1) < marker.size
+        if done <= 0 or finished or marker.save_off > cleanperobj:
+        """,
+        "a file is passed when it has nothing in swap behind the last index",
+    ),
+    Repair(
         "discard-busies-the-page",
         "vmsmp.vm.vfs_bio:brelse",
         """

@@ -1,8 +1,8 @@
-"""Findings in the swap cache: the model does what swap_pager.c, vm_swapcache.c and vfs_bio.c do."""
+"""Findings in the swap cache and in buffers: the model does what vm_swapcache.c and vfs_bio.c do."""
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import busied, contents, end_of_file, file_object, forget_file, idle_pages
-from vmsmp.vm.vfs_bio import bread, brelse, bwrite
+from vmsmp.vm.vfs_bio import bdwrite, bread, brelse, bwrite, getblk
 from vmsmp.vm.vm_object import (
     OBJPC_SYNC,
     vm_object_allocate,
@@ -12,6 +12,7 @@ from vmsmp.vm.vm_object import (
 )
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
+    VM_PAGE_BITS_ALL,
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_dirty,
@@ -273,3 +274,41 @@ def cleaning_stays_with_a_finished_file(m):
     m.join()
     for vp, obj in (resident, other):
         forget_file(vp, obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"vnode", "write", "finding"},
+    fixed=True,
+    schedule="v1:delayed_write_changes_a_page_in_use:0:",
+)
+def delayed_write_changes_a_page_in_use(m):
+    """One half of a page of a file is stored to while the other half is read, and that is invalid afterwards.
+
+    Blocks of a file may be smaller than a page, so that a page has several buffers.  `bdwrite` notes that the
+    block is valid, and clean for those that look at the page, without busying the page, as the kernel's own
+    comment doubts is right: who has it busied, for the end of a read or for a fault, changes the same bits,
+    and one of the two changes is lost.
+    Repair `delayed-write-busies-the-page`: busy the page.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vp, obj = file_object(vm, 1)
+    half = PAGE_SIZE // 2
+    first, second = getblk(vp, 0, 0, half), getblk(vp, 0, half, half)
+    page = first.page
+
+    def writer():
+        vm.memory.store(page.phys, 0, "new")
+        bdwrite(first)
+
+    def reader():
+        brelse(bread(vp, 0, half, half))
+
+    m.spawn(writer)
+    m.spawn(reader)
+    m.join()
+    m.check(page.peek("valid") == VM_PAGE_BITS_ALL, "what was read, or stored to, is valid")
+    for bp in (first, second):
+        bwrite(bp)
+        brelse(bp)
+    forget_file(vp, obj)

@@ -7,9 +7,10 @@ import pytest
 import vmsmp
 from vmsmp.library import find_scenario
 from vmsmp.scenarios._kit import contents, file_object, idle_pages
-from vmsmp.vm.vfs_bio import bread, brelse, bwrite, getblk, vfs_busy_pages, vn_cache_strategy
+from vmsmp.vm.vfs_bio import bdwrite, bread, brelse, bwrite, getblk, vfs_busy_pages, vn_cache_strategy
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
+    PAGE_SIZE,
     PG_SWAPPED,
     vm_page_busy_wait,
     vm_page_dirty,
@@ -153,3 +154,30 @@ def test_two_that_free_the_swap_of_a_page_at_once_panic():
     scenario = find_scenario("discarded_buffer_does_not_busy_its_page")
     found = vmsmp.explore(scenario, sched="sticky", schedules=500, check=False)
     assert "check: panic: swap_pager_unswapped: PG_SWAPPED is no longer set" == found.failure.signature
+
+
+def test_a_buffer_may_be_of_a_part_of_a_page(alone):
+    def program(vm):
+        vp, _ = file_with(vm, "first")
+        vp.contents[0][4] = "second"
+        half = PAGE_SIZE // 2
+        bp = bread(vp, 0, half, half)
+        read = bp.page.peek("valid"), contents(bp.page), vm.memory.peek(bp.page.phys, half)
+        other = getblk(vp, 0, 0, half)
+        vm.memory.store(other.page.phys, 0, "new")
+        bdwrite(other)
+        later = bp.page.peek("valid"), bp.page.peek("busy_count"), dict(vp.contents[0])
+        bwrite(other)
+        return read, later, vp.contents[0][0], vp.contents[0][4]
+
+    assert ((0xF0, 0, "second"), (0xFF, 0, {0: "first", 4: "second"}), "new", "second") == alone(program)
+
+
+def test_a_part_that_is_valid_is_not_read_again(alone):
+    def program(vm):
+        vp, _ = file_with(vm, "old")
+        half = PAGE_SIZE // 2
+        first, second = bread(vp, 0, 0, half), getblk(vp, 0, half, half)
+        return first.cached, getblk(vp, 0, 0, half).cached, second.cached, getblk(vp, 0).cached
+
+    assert (False, True, False, False) == alone(program)

@@ -1,12 +1,12 @@
-"""Buffers: a page of a file that is read, stored to, and written by system calls.
+"""Buffers: a page of a file, or a part of one, that is read, stored to, and written by system calls.
 
-Models: getblk with allocbuf, bread, bwrite, brelse with vfs_vmio_release, vfs_busy_pages, vn_cache_strategy
-and bpdone of sys/kern/vfs_bio.c.
+Models: getblk with allocbuf, bread, bwrite, bdwrite, brelse with vfs_vmio_release, vfs_busy_pages,
+vfs_clean_one_page, vn_cache_strategy and bpdone of sys/kern/vfs_bio.c.
 A buffer wires its page.  While it is transferred the page is soft-busied, as pages are that others write;
 that does not keep a buffer from being made of it.  What is in swap is read from there.
 Locks: the vnode's lock, in any mode, by the caller.
 Deviations:
-  * a buffer is one page, which it lets go at the end; nobody else finds it.
+  * a buffer is of one page, which it lets go at the end; nobody else finds it.
   * no transfer fails, and a write does not wait for others to be over.
 """
 
@@ -27,11 +27,11 @@ from vmsmp.vm.vm_page.busy import (
     vm_page_sleep_busy,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page.flags import PAGE_SIZE, PG_SWAPPED, VM_ALLOC_NORMAL, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.flags import DEV_BSIZE, PAGE_SIZE, PG_SWAPPED, VM_ALLOC_NORMAL, VM_PAGE_BITS_ALL
 from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
 from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.protect import vm_page_protect
-from vmsmp.vm.vm_page.validity import vm_page_set_invalid, vm_page_set_validclean
+from vmsmp.vm.vm_page.validity import vm_page_bits, vm_page_set_invalid, vm_page_set_validclean
 from vmsmp.vm.vm_page.wait import vm_wait
 from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
 from vmsmp.vm.vm_pager.swap_strategy import swap_pager_strategy
@@ -44,15 +44,23 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Buf:
-    """struct buf: a page of a file; `cached` (B_CACHE) if all of it was valid."""
+    """struct buf: `size` bytes of a page of a file from `base` on; `cached` (B_CACHE) if all were valid."""
 
     vp: Vnode
     page: VmPage
     cached: bool
+    base: int
+    size: int
+
+    @property
+    def pieces(self) -> range:
+        """The pieces of the page's contents that are the buffer's."""
+        return range(self.base // DEV_BSIZE, (self.base + self.size) // DEV_BSIZE)
 
 
-def getblk(vp: Vnode, pindex: int) -> Buf:
+def getblk(vp: Vnode, pindex: int, base: int = 0, size: int = PAGE_SIZE) -> Buf:
     """Return a buffer of a page of a file, which may be invalid.  Sleeps: while it is hard-busied."""
+    bits = vm_page_bits(base, size)
     obj: VmObject = vp.hint("v_object")
     vm_object_hold(obj)
     while True:
@@ -66,21 +74,24 @@ def getblk(vp: Vnode, pindex: int) -> Buf:
         if m is not None:
             break
         vm_wait(obj.vm)
-    cached = m.valid == VM_PAGE_BITS_ALL
+    cached = m.valid & bits == bits
     vm_page_wire(m)
     vm_page_wakeup(m)
     vm_object_drop(obj)
-    return Buf(vp, m, cached)
+    return Buf(vp, m, cached, base, size)
 
 
-def bread(vp: Vnode, pindex: int) -> Buf:
+def bread(vp: Vnode, pindex: int, base: int = 0, size: int = PAGE_SIZE) -> Buf:
     """Return a buffer of a page of a file, with its contents.  Sleeps: yes."""
-    bp = getblk(vp, pindex)
+    bp = getblk(vp, pindex, base, size)
     if not bp.cached:
         bogus = vfs_busy_pages(bp, write=False)
         contents = _read(bp)
-        if not bogus:
+        if not bogus and size == PAGE_SIZE:
             vp.vm.memory.write_pieces(bp.page.phys, contents)
+        elif not bogus:
+            for piece in bp.pieces:
+                vp.vm.memory.store(bp.page.phys, piece * DEV_BSIZE, contents.get(piece, 0))
         bpdone(bp, read=not bogus)
     return bp
 
@@ -88,8 +99,18 @@ def bread(vp: Vnode, pindex: int) -> Buf:
 def bwrite(bp: Buf) -> None:
     """Write a buffer to its file.  Sleeps: yes."""
     vfs_busy_pages(bp, write=True)
-    bp.vp.contents[bp.page.raw_pindex] = bp.vp.vm.memory.read_pieces(bp.page.phys)
+    contents = bp.vp.vm.memory.read_pieces(bp.page.phys)
+    written = {piece: contents[piece] for piece in bp.pieces if piece in contents}
+    bp.vp.contents.setdefault(bp.page.raw_pindex, {}).update(written)
     bpdone(bp, read=False)
+
+
+def bdwrite(bp: Buf) -> None:
+    """Note that a buffer is to be written later: its part of the page is valid and clean.
+
+    As in the kernel, the page is not busied for that.
+    """
+    vfs_clean_one_page(bp)
 
 
 def brelse(bp: Buf, *, nocache: bool = False) -> None:
@@ -99,7 +120,7 @@ def brelse(bp: Buf, *, nocache: bool = False) -> None:
     Sleeps: while the page is hard-busied.
     """
     if nocache:
-        vm_page_set_invalid(bp.page, 0, PAGE_SIZE)
+        vm_page_set_invalid(bp.page, bp.base, bp.size)
         swap_pager_unswapped(bp.page)
     vm_page_busy_wait(bp.page, False, "vmiopg")
     vm_page_unwire(bp.page, False)
@@ -119,7 +140,7 @@ def vfs_busy_pages(bp: Buf, *, write: bool) -> bool:
     bogus = False
     if write:
         vm_page_protect(m, VM_PROT_READ)
-        vm_page_set_validclean(m, 0, PAGE_SIZE)
+        vfs_clean_one_page(bp)
         swap_pager_unswapped(m)
     elif m.valid == VM_PAGE_BITS_ALL:
         bogus = True
@@ -129,10 +150,16 @@ def vfs_busy_pages(bp: Buf, *, write: bool) -> bool:
     return bogus
 
 
+def vfs_clean_one_page(bp: Buf) -> None:
+    """Mark the buffer's part of the page valid and clean.  Locks: the page hard-busied, if it is busied."""
+    vm_page_set_validclean(bp.page, bp.base, bp.size)
+
+
 def vn_cache_strategy(bp: Buf) -> bool:
-    """Return whether the buffer is to be read from swap: its page says that it is there."""
+    """Return whether the buffer, if of a whole page, is to be read from swap: its page says it is there."""
     m = bp.page
-    return bool(bp.vp.vm.pager.vm_swapcache_read_enable) and bool(m.flags.bits(PG_SWAPPED))
+    enabled = bp.vp.vm.pager.vm_swapcache_read_enable and bp.size == PAGE_SIZE
+    return bool(enabled) and bool(m.flags.bits(PG_SWAPPED))
 
 
 def _read(bp: Buf) -> dict[int, Any]:
@@ -149,7 +176,7 @@ def bpdone(bp: Buf, *, read: bool) -> None:
     vm_object_hold(obj)
     vm_page_busy_wait(m, False, "bpdpgw")
     if read:
-        vm_page_set_validclean(m, 0, PAGE_SIZE)
+        vfs_clean_one_page(bp)
     vm_page_io_finish(m)
     vm_page_wakeup(m)
     vm_object_pip_wakeup(obj)

@@ -91,15 +91,26 @@ REPAIRS = (
         "a file is passed when it has nothing in swap behind the last index",
     ),
     Repair(
+        "delayed-write-busies-the-page",
+        "vmsmp.vm.vfs_bio:bdwrite",
+        "vfs_clean_one_page(bp)",
+        """
+        vm_page_busy_wait(bp.page, False, "bdwrit")
+        vfs_clean_one_page(bp)
+        vm_page_wakeup(bp.page)
+        """,
+        "a page is busied where its bits are changed",
+    ),
+    Repair(
         "discard-busies-the-page",
         "vmsmp.vm.vfs_bio:brelse",
         """
-        vm_page_set_invalid(bp.page, 0, PAGE_SIZE)
+        vm_page_set_invalid(bp.page, bp.base, bp.size)
         swap_pager_unswapped(bp.page)
         """,
         """
         vm_page_busy_wait(bp.page, False, "vmiopg")
-        vm_page_set_invalid(bp.page, 0, PAGE_SIZE)
+        vm_page_set_invalid(bp.page, bp.base, bp.size)
         swap_pager_unswapped(bp.page)
         vm_page_wakeup(bp.page)
         """,

@@ -165,11 +165,6 @@ EQUIVALENTS: Final = (
         "vm_page_dirty(m)",
         "a page that is written out is dirty, and the end of the write says what it is then",
     ),
-    Equivalent(
-        "vm.vm_pager.swap_io._put-swap",
-        "PBUSY_SWAPINPROG",
-        "the page is soft-busied and may not be written to meanwhile",
-    ),
     Equivalent("vm.vm_pager.swap_io._put-swap", "bio.ttc", "nobody else has the request yet"),
     Equivalent(
         "vm.vm_pager.swap_io._read-gone",

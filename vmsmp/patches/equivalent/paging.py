@@ -365,7 +365,7 @@ EQUIVALENTS: Final = (
     # -- contiguous memory ------------------------------------------------------------------------
     Equivalent("vm.vm_contig._is_idle-*", "", _ASKED_AGAIN),
     *(Equivalent(f"vm.vm_contig._candidate-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (1, 3)),
-    *(Equivalent(f"vm.vm_contig._goes_on-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (2, 3, 4)),
+    *(Equivalent(f"vm.vm_contig._goes_on-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (1, 2)),
     Equivalent(
         "vm.vm_contig._take_page-term3",
         "m.hold_count.load() or",

@@ -158,7 +158,7 @@ def dirty_page_outlives_object(m):
         vm_page_wakeup(page)
 
     m.spawn(user, name="user")
-    m.spawn(vm_pageout_scan_inactive, vm, name="daemon")
+    m.spawn(vm_pageout_scan_inactive, vm, 1, name="daemon")
     m.join()
 
 

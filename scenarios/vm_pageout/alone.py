@@ -171,7 +171,7 @@ def scans_alone(m):
         space.fault(touched, 15)
         busied(invalid, vm_page_set_invalid, 0, PAGE_SIZE)
         gone = repaired(m, "nothing-is-committed-of-invalid-pages")
-        m.check(vm_pageout_scan_inactive(vm) == 9 + gone, "pages that are cached or freed are counted")
+        m.check(vm_pageout_scan_inactive(vm) == 8 + gone, "pages that are cached or freed are counted")
         kept = {queue_of(page) for page in (held, *(() if gone else (committing,)))}
         m.check(
             kept == {"inactive"} and queue_of(wired) == "none", "those that somebody needs are not gained"
@@ -182,7 +182,7 @@ def scans_alone(m):
             )
         m.check(not used.peek("flags") & PG_REFERENCED, "and was used before")
         m.check(
-            (queue_of(written), is_dirty(written)) == ("cache", False), "a page that was written is laundered"
+            (queue_of(written), is_dirty(written)) == ("inactive", True), "a dirty page is passed over once"
         )
         m.check(
             (queue_of(invalid), queue_of(forgotten)) == ("free", "cache"), "a page that is no good is free"
@@ -196,8 +196,12 @@ def scans_alone(m):
         busied(orphan, vm_page_dirty)
         vm_object_hold(unused)
         unused.flags.setbits(OBJ_DEAD)
-        m.check(vm_pageout_scan_inactive(vm) == 3 - gone, "who was kept is gained then")
-        m.check((queue_of(orphan), bool(orphan.peek("dirty"))) == ("inactive", True), "a dead object's stays")
+        m.check(vm_pageout_scan_inactive(vm) == 4 - gone, "who was kept is gained then")
+        m.check(
+            (queue_of(written), is_dirty(written)) == ("cache", False), "a page that was written is laundered"
+        )
+        m.check(vm_pageout_scan_inactive(vm) == 0, "a dead object's is not")
+        m.check((queue_of(orphan), bool(orphan.peek("dirty"))) == ("inactive", True), "it stays")
         unused.flags.clearbits(OBJ_DEAD)
         vm_object_drop(unused)
         space.end()

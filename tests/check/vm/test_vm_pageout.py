@@ -58,7 +58,7 @@ def sweeping(visit, kind="inactive", prepare=put_aside, use=None, undo=None):
         page = prepare(vm, kind)
         if use:
             use(page)
-        m.spawn(_sweep, vm, getattr(vm.page, f"PQ_{kind.upper()}"), visit).join()
+        m.spawn(_sweep, vm, getattr(vm.page, f"PQ_{kind.upper()}"), lambda: visit).join()
         if undo:
             undo(page)
         vm_pageout_scan_inactive(wanting(vm))

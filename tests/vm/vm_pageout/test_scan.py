@@ -6,7 +6,7 @@ import pytest
 
 from mappings import accessed, entry, map_page, store
 from page_layer import intact, limit, on, wanting
-from vmsmp.scenarios._kit import file_object
+from vmsmp.scenarios._kit import is_dirty
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.pmap import pmap_clear_reference
 from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
@@ -16,6 +16,8 @@ from vmsmp.vm.vm_page import (
     PBUSY_LOCKED,
     PG_NEED_COMMIT,
     PG_REFERENCED,
+    PG_SWAPPED,
+    PG_WINATCFLS,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
@@ -24,7 +26,6 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_deactivate,
-    vm_page_dirty,
     vm_page_free,
     vm_page_hold,
     vm_page_remove,
@@ -34,8 +35,6 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
     vm_page_wire,
 )
-from vmsmp.vm.vm_pageout import scan
-from vmsmp.vm.vnode import VRECLAIMED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -392,7 +391,7 @@ def test_a_page_with_some_dirty_blocks_becomes_dirty_altogether(alone, page_on):
 
 
 @pytest.mark.parametrize("how", ["dirty", "written"])
-def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
+def test_a_dirty_inactive_page_is_passed_over_once_and_then_laundered_and_cached(alone, page_on, how):
     def program(vm):
         m = page_on(vm, "inactive")
         vm_page_busy_try(m, False)
@@ -403,83 +402,57 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
             store(m)
             pmap_clear_reference(m)
         vm_page_wakeup(m)
-        return scanned(vm, m), m.dirty, entry(m)
+        first = scanned(vm, m), is_dirty(m)
+        return first, scanned(vm, m), m.dirty, entry(m)
 
-    assert ((1, "cache"), 0, "") == alone(program)
-
-
-def inactive_file(vm):
-    """A vnode, its object, and a dirty inactive page of it."""
-    vp, obj = file_object(vm, 1, range(1))
-    m = obj.raw_rb_memq[0]
-    vm_page_busy_wait(m, True)
-    vm_page_dirty(m)
-    vm_page_deactivate(m)
-    vm_page_wakeup(m)
-    return vp, obj, m
+    assert (((0, "inactive"), True), (1, "cache"), 0, "") == alone(program)
 
 
-def test_a_dirty_page_of_a_file_is_written_out_with_the_vnode_locked(alone, monkeypatch):
-    held = []
-
+def test_where_passes_are_in_vain_a_dirty_page_is_laundered_at_once(alone, page_on):
     def program(vm):
-        vp, _obj, m = inactive_file(vm)
-        written = scan.vm_pageout_flush
+        m = page_on(vm, "inactive")
+        m.dirty = 1
+        return d.vm_pageout_scan_inactive(wanting(vm), 1), on(m), m.dirty
 
-        def flush(pages, flags):
-            held.append((bool(vp.v_lock.holders), m.hold_count.peek()))
-            return written(pages, flags)
-
-        monkeypatch.setattr(scan, "vm_pageout_flush", flush)
-        before = vp.v_refcnt.peek()
-        said = scanned(vm, m), m.dirty, vp.v_refcnt.peek() - before, bool(vp.v_lock.holders)
-        monkeypatch.undo()
-        return said
-
-    assert ((1, "cache"), 0, 0, False) == alone(program, check=True)
-    assert {(True, 0)} == set(held)
+    assert (1, "inactive", 0) == alone(program)
 
 
-@pytest.mark.parametrize("how", ["reclaimed", "moved", "busied", "cleaned", "wired"])
-def test_a_page_of_a_file_is_left_if_it_is_another_one_once_the_vnode_is_locked(alone, monkeypatch, how):
+def test_what_is_laundered_is_in_swap(alone, page_on):
     def program(vm):
-        vp, _obj, m = inactive_file(vm)
-        vget = scan.vget
+        m = page_on(vm, "inactive")
+        vm.memory.poke(m.phys, 0, "written")
+        m.dirty = 1
+        d.vm_pageout_scan_inactive(wanting(vm), 1)
+        (block,) = m.object.peek("swblock_root").values()
+        return vm.pager.contents[block][0], bool(m.flags.peek() & PG_SWAPPED)
 
-        def locked_late(vnode):
-            if how == "reclaimed":
-                vnode.v_flag.setbits(VRECLAIMED)
-            if how == "moved":
-                vm_page_activate(m)
-            if how == "busied":
-                vm_page_busy_try(m, True)
-            if how == "cleaned":
-                m.dirty = 0
-            if how == "wired":
-                m.wire_count.value += 1
-            return vget(vnode)
-
-        monkeypatch.setattr(scan, "vget", locked_late)
-        said = (
-            d.vm_pageout_scan_inactive(vm),
-            m.hold_count.peek(),
-            bool(vp.v_lock.holders),
-            vm.pageout.vnodes_skipped,
-        )
-        monkeypatch.undo()
-        return said
-
-    skipped = how in ("reclaimed", "moved", "cleaned")
-    assert (0, 0, False, int(skipped)) == alone(program)
+    assert ("written", True) == alone(program)
 
 
-def test_a_page_of_a_file_whose_vnode_is_gone_stops_the_kernel(panic):
+@pytest.mark.parametrize(
+    ("passes", "most", "written"), [(0, 16, 2), (0, 15, 1), (0, 1 << 14, 1), (9, 1 << 14, 16), (2000, 64, 5)]
+)
+def test_a_scan_writes_its_share_of_pages(alone, page_on, passes, most, written):
     def program(vm):
-        _vp, obj, m = inactive_file(vm)
-        obj.publish("handle", None)
-        scanned(vm, m)
+        vm.sysctl["vm.max_launder"] = most
+        for _ in range(17):
+            m = page_on(vm, "inactive", vm_object_allocate(vm, 1))
+            m.dirty = 1
+            m.flags.setbits(PG_WINATCFLS)
+        return d.vm_pageout_scan_inactive(wanting(vm), passes)
 
-    assert "vget: page fault: the object has lost its vnode" == panic(program)
+    assert written == alone(program, pages=24)
+
+
+@pytest.mark.parametrize(("mode", "laps"), [(2, [0, 1]), (3, [1])])
+def test_the_mode_of_use_takes_the_lap_away(alone, page_on, mode, laps):
+    def program(vm):
+        vm.sysctl["vm.pageout_memuse_mode"] = mode
+        page_on(vm, "inactive").dirty = 1
+        wanting(vm)
+        return [d.vm_pageout_scan_inactive(vm) for _ in laps]
+
+    assert laps == alone(program)
 
 
 def test_a_page_that_an_allocator_put_aside_is_freed(alone):
@@ -545,7 +518,7 @@ def test_an_inactive_page_in_use_goes_to_the_tail(alone, page_on):
         order = [m.phys for m in vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()]
         return [order.index(m.phys) for m in pages], intact(vm)
 
-    assert ([2, 0, 1], True) == alone(program)
+    assert ([0, 1, 2], True) == alone(program)
 
 
 @pytest.mark.parametrize("kind", ["inactive", "active"])

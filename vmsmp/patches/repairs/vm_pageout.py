@@ -28,7 +28,7 @@ REPAIRS = (
         """
         if vp is None:
             vm_page_unhold(m)
-            return 0
+            return None
         """,
         "the page of a file that has lost its vnode is left",
     ),
@@ -49,12 +49,12 @@ REPAIRS = (
             Edit(
                 "vmsmp.vm.vm_pageout:_launder_file",
                 """
-                if vget(vp):
-                    _skip(obj)
+                vm.pageout.pageout_lock_miss += 1
+                _skip(obj)
                 """,
                 """
-                if vget(vp):
-                    vm.pageout.vnodes_skipped += might_be_dirty
+                vm.pageout.pageout_lock_miss += 1
+                vm.pageout.vnodes_skipped += might_be_dirty
                 """,
             ),
         ),
@@ -85,9 +85,13 @@ REPAIRS = (
     ),
     Repair(
         "activity-has-a-maximum",
-        "vmsmp.vm.vm_pageout.scan:_activate_used",
+        "vmsmp.vm.vm_pageout.page:_activate_used",
         'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)',
-        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))',
+        """
+        from vmsmp.vm.vm_page.flags import ACT_MAX
+
+        m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))
+        """,
         "the activity of a page that was used keeps within its limit",
     ),
     Repair(

@@ -6,7 +6,7 @@ import pytest
 
 import vmsmp
 from vmsmp.library import find_scenario
-from vmsmp.scenarios._kit import contents, file_object, idle_pages
+from vmsmp.scenarios._kit import contents, file_object, give_pages, idle_pages, take_pages
 from vmsmp.vm.vfs_bio import bdwrite, bread, brelse, bwrite, getblk, vfs_busy_pages, vn_cache_strategy
 from vmsmp.vm.vm_object import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import (
@@ -181,3 +181,19 @@ def test_a_part_that_is_valid_is_not_read_again(alone):
         return first.cached, getblk(vp, 0, 0, half).cached, second.cached, getblk(vp, 0).cached
 
     assert (False, True, False, False) == alone(program)
+
+
+def test_a_buffer_waits_for_memory(alone):
+    def program(vm):
+        vp, _ = file_with(vm, "old")
+        pages = take_pages(vm, 8)
+
+        def reader():
+            brelse(bread(vp, 0))
+
+        vm.machine.spawn(reader)
+        vm.machine.spawn(give_pages, [page for page in pages if page is not None])
+        vm.machine.join()
+        return vm.machine.ticks > 0
+
+    assert alone(program)

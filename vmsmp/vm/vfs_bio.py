@@ -7,7 +7,8 @@ that does not keep a buffer from being made of it.  What is in swap is read from
 Locks: the vnode's lock, in any mode, by the caller.
 Deviations:
   * a buffer is of one page, which it lets go at the end; nobody else finds it.
-  * no transfer fails, and a write does not wait for others to be over.
+  * no transfer fails, and a write does not wait for others to be over; a page for a buffer is not taken from
+    what is reserved for the system.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vmsmp.engine.clock import HZ
 from vmsmp.vm.vm_map.flags import VM_PROT_NONE, VM_PROT_READ
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_object.paging import vm_object_pip_add, vm_object_pip_wakeup
@@ -27,9 +29,16 @@ from vmsmp.vm.vm_page.busy import (
     vm_page_sleep_busy,
     vm_page_wakeup,
 )
-from vmsmp.vm.vm_page.flags import DEV_BSIZE, PAGE_SIZE, PG_SWAPPED, VM_ALLOC_NORMAL, VM_PAGE_BITS_ALL
+from vmsmp.vm.vm_page.flags import (
+    DEV_BSIZE,
+    PAGE_SIZE,
+    PG_SWAPPED,
+    VM_ALLOC_NORMAL,
+    VM_ALLOC_NULL_OK,
+    VM_PAGE_BITS_ALL,
+)
 from vmsmp.vm.vm_page.holding import vm_page_unwire, vm_page_wire
-from vmsmp.vm.vm_page.lookup import vm_page_lookup_busy_try
+from vmsmp.vm.vm_page.lookup import vm_page_lookup, vm_page_lookup_busy_try
 from vmsmp.vm.vm_page.protect import vm_page_protect
 from vmsmp.vm.vm_page.validity import vm_page_bits, vm_page_set_invalid, vm_page_set_validclean
 from vmsmp.vm.vm_page.wait import vm_wait
@@ -70,10 +79,11 @@ def getblk(vp: Vnode, pindex: int, base: int = 0, size: int = PAGE_SIZE) -> Buf:
         if m is not None:
             vm_page_sleep_busy(m, False, "pgtblk")
             continue
-        m = vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_NORMAL)
+        m = vm_page_alloc(obj.vm, obj, pindex, VM_ALLOC_NORMAL | VM_ALLOC_NULL_OK)
         if m is not None:
             break
-        vm_wait(obj.vm)
+        if vm_page_lookup(obj, pindex) is None:
+            vm_wait(obj.vm, HZ // 20 + 1)
     cached = m.valid & bits == bits
     vm_page_wire(m)
     vm_page_wakeup(m)

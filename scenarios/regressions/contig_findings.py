@@ -1,7 +1,7 @@
 """Findings in contiguous memory: the model does what vm_contig.c and vm_page.c do, step for step."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, idle_pages
+from vmsmp.scenarios._kit import end_of_file, file_object, give_pages, idle_pages, take_pages
 from vmsmp.vm.subr_alist import ALIST_BLOCK_NONE, alist_alloc, alist_create, alist_free
 from vmsmp.vm.vm_contig import (
     M_WAITOK,
@@ -19,6 +19,7 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_dirty,
+    vm_page_free,
     vm_page_free_contig,
     vm_page_startup_finish,
     vm_page_wakeup,
@@ -41,8 +42,9 @@ def _dirty_file(vm):
 
 
 def _run(vm, pages):
-    """Ask for a run of pages anywhere; return the index of its first one."""
-    return vm_contig_pg_alloc(vm, pages * PAGE_SIZE, 0, 1 << 20, PAGE_SIZE, 0, M_WAITOK)
+    """Ask for a run of pages anywhere in memory; return the index of its first one."""
+    end = len(vm.page.vm_page_array) * PAGE_SIZE
+    return vm_contig_pg_alloc(vm, pages * PAGE_SIZE, 0, end, PAGE_SIZE, 0, M_WAITOK)
 
 
 @scenario(
@@ -303,3 +305,27 @@ def low_page_stays_uncached(m):
 
     m.spawn(driver, name="driver")
     m.join()
+
+
+@scenario(
+    cpus=1, tags={"contig", "panic", "finding"}, fixed=True, schedule="v1:contig_looks_behind_the_array:0:"
+)
+def contig_looks_behind_the_array(m):
+    """A driver that may have its memory anywhere asks for two pages as the last one alone is free: a panic.
+
+    `vm_contig_pg_alloc` takes a page that is free for the first one of a run if the run ends before the
+    highest address that was asked for, which may be far behind the end of memory.  Then it looks at the pages
+    behind in `vm_page_array`, and does not ask where that ends: it reads whatever is there.
+    Repair `contig-ends-with-the-array`: a run that does not end within the array is none.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    *others, last = sorted(take_pages(vm, 4), key=lambda page: page.phys)
+    vm_page_free(last)
+
+    def driver():
+        start = vm_contig_pg_alloc(vm, 2 * PAGE_SIZE, 0, 1 << 32, PAGE_SIZE, 0, M_WAITOK)
+        m.check(start == NO_RUN, "one page is no run of two")
+
+    m.spawn(driver, name="driver")
+    m.join()
+    give_pages(others)

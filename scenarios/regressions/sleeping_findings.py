@@ -20,7 +20,7 @@ from vmsmp.vm.vm_pageout import (
     vm_pageout_kill,
     vm_req_vmdaemon,
 )
-from vmsmp.vm.vm_pager import PbufPool, getpbuf_kva, relpbuf
+from vmsmp.vm.vm_pager import PbufPool, getpbuf_kva, relpbuf, trypbuf_kva
 
 
 @scenario(
@@ -44,6 +44,33 @@ def last_buffer_wakes_nobody(m):
         m.spawn(writer, cpu, name="writer")
     m.join()
     m.check(limit.peek() == 1 and pool.count.peek() == 16, "all buffers are back")
+
+
+@scenario(cpus=2, tags={"pager", "finding"}, fixed=True, schedule="v1:clients_pass_their_limit:0:1.4>2")
+def clients_pass_their_limit(m):
+    """A client may have one buffer of a pool, so that others have some, and two of its threads have two.
+
+    `getpbuf_kva` tests the client's count before it locks a list, and `trypbuf_kva` with its list locked; the
+    count is lowered with the buffer's list locked.  There are sixteen lists: that two threads lock different
+    ones keeps neither from passing the test before the other lowers the count.
+    Repair `buffers-are-counted-before`: test and lower the count in one step.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    pool = PbufPool(vm, 16)
+    limit = m.atomic(1, name="nsw_wcount_async")
+    taken = []
+
+    def client(cpu):
+        buffer = trypbuf_kva(pool, cpu, limit)
+        if buffer is not None:
+            taken.append(buffer)
+
+    for cpu in range(2):
+        m.spawn(client, cpu, name="client")
+    m.join()
+    m.check(len(taken) == 1, "a client has as many buffers as it may have")
+    for buffer in taken:
+        relpbuf(pool, buffer, limit)
 
 
 @scenario(

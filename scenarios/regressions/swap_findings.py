@@ -2,15 +2,23 @@
 
 from vmsmp import scenario
 from vmsmp.scenarios._kit import busied, idle_pages
-from vmsmp.sync.errno import EBUSY, EINTR
-from vmsmp.vm.vm_object import OBJPC_SYNC, vm_object_allocate, vm_object_deallocate
+from vmsmp.sync.errno import EBUSY, EINTR, EIO
+from vmsmp.vm.vm_object import (
+    OBJPC_SYNC,
+    vm_object_allocate,
+    vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
+)
 from vmsmp.vm.vm_page import vm_page_busy_wait, vm_page_dirty
 from vmsmp.vm.vm_pageout import vm_pageout_flush
 from vmsmp.vm.vm_pager import (
     swap_pager_haspage,
+    swap_pager_read,
     swap_pager_reserve,
     swp_pager_freeswapspace,
     swp_pager_getswapspace,
+    swp_pager_meta_build,
 )
 from vmsmp.vm.vm_swap import SWB_DMMAX, Swap, swapacctspace, swapdev_strategy, sys_swapoff, sys_swapon
 from vmsmp.vm.vnode import getnewvnode, vrele
@@ -225,3 +233,58 @@ def split_swap_is_full(m):
     for blk in blocks[1::2]:
         swp_pager_freeswapspace(vm, blk)
     vm_object_deallocate(obj)
+
+
+@scenario(
+    cpus=1, tags={"swap", "write", "finding"}, fixed=True, schedule="v1:short_write_to_swap_is_whole:0:"
+)
+def short_write_to_swap_is_whole(m):
+    """A page is written to swap that is a file on a server, not all of it arrives, and it is marked clean.
+
+    `swp_pager_async_iodone` looks whether the transfer has failed (B_ERROR), and not what it has left out
+    (b_resid).  A write that ends early need not have failed.  The page can be taken, and what is read later
+    is what was in the block before.
+    Repair `short-write-to-swap-has-failed`: take a transfer that has left something out for a failed one.
+    """
+    vm = m.boot(pages=8, l2_size=1, swap_pages=8)
+    obj = vm_object_allocate(vm, 1)
+    (page,) = idle_pages(vm, obj, [0])
+    busied(page, vm_page_dirty)
+    vm.pager.device.short_blocks.add(0)
+
+    def pageout():
+        vm_page_busy_wait(page, True)
+        vm_pageout_flush([page], OBJPC_SYNC)
+        blk = obj.peek("swblock_root").get(0)
+        m.check(page.peek("dirty") or blk in vm.pager.contents, "a clean page is in swap")
+
+    m.spawn(pageout)
+    m.join()
+    vm_object_deallocate(obj)
+
+
+@scenario(cpus=1, tags={"swap", "finding"}, fixed=True, schedule="v1:disk_in_memory_hides_its_error:0:")
+def disk_in_memory_hides_its_error(m):
+    """Swap cannot be read, and who reads a disk in memory that is there hears of a wrong argument.
+
+    `swap_pager_strategy` makes a request of many pages into parts.  The part that fails leaves its error in
+    the request, and marks not the request as failed (B_ERROR) but itself, which it is already.  In the end
+    `swap_chain_iodone` finds a request that has not failed and is not complete, and says EINVAL.
+    Repair `failed-part-fails-the-request`: mark the request.
+    """
+    vm = m.boot(pages=4, l2_size=1, swap_pages=8)
+    disk = vm_object_allocate(vm, 2)
+    vm_object_hold(disk)
+    for pindex in range(2):
+        swp_pager_meta_build(disk, pindex, swp_pager_getswapspace(vm))
+    vm_object_drop(disk)
+    vm.pager.device.bad_blocks.add(1)
+
+    def user():
+        m.check(
+            swap_pager_read(disk, 0, 2).b_error == EIO, "what cannot be read is an error of input or output"
+        )
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(disk)

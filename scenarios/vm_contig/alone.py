@@ -240,7 +240,7 @@ def mapped_runs_alone(m):
         m.check(frames(addr, 1) == [0] and addr, "it may be aligned")
         contigfree(vm, addr, PAGE_SIZE)
         m.check(
-            not contigmalloc(vm, (PAGES + 1) * PAGE_SIZE, M_WAITOK, 0, TOP, PAGE_SIZE, 0),
+            not contigmalloc(vm, (PAGES + 1) * PAGE_SIZE, M_WAITOK, 0, PAGES * PAGE_SIZE, PAGE_SIZE, 0),
             "without memory none",
         )
         free_again()

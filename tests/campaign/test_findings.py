@@ -67,9 +67,11 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 
 #: Repairs of other findings that mend one as well.
 MENDED_TOO = {
+    "block-is-freed-as-it-is-written": "file-outdates-a-write-to-swap",
     "failed-sync-is-not-tried-again": "write-cleans-before-transfer",
     "refused-mapping-unmaps": "mmap-replaces-at-once",
     "replaced-entry-stays-counted": "failed-wiring-looks-behind",
+    "reclaim-meets-a-block-that-is-freed": "cache-is-emptied-at-once",
     "shared-mapping-is-copied": "fork-leaves-a-shared-file-shared",
 }
 

@@ -107,7 +107,7 @@ def test_a_page_that_is_used_is_in_no_run(alone, how, used, start):
         ({"high": 2 * PAGE_SIZE}, 0),
         ({"high": 2 * PAGE_SIZE - 1}, NO_RUN),
         ({"low": 6 * PAGE_SIZE, "high": 8 * PAGE_SIZE}, 6),
-        ({"low": 7 * PAGE_SIZE, "high": 9 * PAGE_SIZE}, NO_RUN),
+        ({"low": 7 * PAGE_SIZE, "high": 8 * PAGE_SIZE}, NO_RUN),
         ({"alignment": 0, "low": 1}, NO_RUN),
     ],
 )
@@ -363,9 +363,21 @@ def test_what_is_freed_leaves_neither_addresses_nor_mappings_nor_wired_pages(alo
     assert (0, (0, 0), 0, 0) == alone(program)
 
 
-@pytest.mark.parametrize("allocate", [malloc, lambda vm, n: kmem_alloc_contig(vm, n * PAGE_SIZE, 0, TOP, 1)])
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda vm, n: contigmalloc(vm, n, M_WAITOK, 0, 8 * PAGE_SIZE, PAGE_SIZE, 0),
+        lambda vm, n: kmem_alloc_contig(vm, n, 0, 8 * PAGE_SIZE, 1),
+    ],
+    ids=["contigmalloc", "kmem_alloc_contig"],
+)
 def test_there_is_no_address_without_memory(alone, allocate):
-    assert (0, 0) == alone(lambda vm: (allocate(vm, 9), vm.map.kernel_map.peek("nentries")))
+    assert (0, 0) == alone(lambda vm: (allocate(vm, 9 * PAGE_SIZE), vm.map.kernel_map.peek("nentries")))
+
+
+def test_a_run_is_looked_at_beyond_the_end_of_memory(panic):
+    message = panic(lambda vm: run(vm, 2, low=7 * PAGE_SIZE, high=9 * PAGE_SIZE))
+    assert "vm_contig_pg_alloc: page fault: behind the end of vm_page_array" == message
 
 
 @pytest.mark.parametrize(("flags", "left"), [(M_WAITOK, "left"), (M_WAITOK | M_ZERO, 0)])

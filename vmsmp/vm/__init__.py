@@ -11,6 +11,8 @@
 | vm_pageout.c | vm_pageout |
 | vm_pager.c, swap_pager.c, vnode_pager.c, device_pager.c | vm_pager, as far as objects ask |
 | kern/vfs_subr.c and others of the vnode layer | vnode, vfs_subr, as far as objects ask |
+| kern/vfs_bio.c | vfs_bio, as far as a buffer reads and writes a page |
+| vm_swapcache.c | vm_swapcache |
 | vm_contig.c | vm_contig |
 | vm_fault.c | vm_fault |
 | vm_mmap.c | vm_mmap, but for devices, and system calls that do no more than a function of vm_map.c |

@@ -4,8 +4,8 @@ Models: sys/vm/vm_contig.c.
 Locks: none held.  The search looks at pages without a lock, busies each page of a run that looks good, and
 asks again.  Cleaning keeps its place in a queue with a marker, and locks a page and its queue for each step.
 Oddities of the kernel are kept: if not even the first page of a run can be taken, the empty run is given
-back, which panics; and cleaning a queue of any colour but 0 cleans nothing, since its index is compared with
-the base of its type.
+back, which panics; a run is looked at beyond the end of the array, which does, too; and cleaning a queue of
+any colour but 0 cleans nothing, since its index is compared with the base of its type.
 Deviations:
   * failed requests are not reported on the console.
   * there is one range of memory, so pages next to each other in the array are contiguous.
@@ -139,10 +139,12 @@ def _candidate(wanted: Wanted, start: int) -> int:
 
 
 def _goes_on(wanted: Wanted, start: int) -> bool:
-    """Return whether the pages after the first look usable, too."""
+    """Return whether the pages behind look usable, too; as in the kernel, wherever the array ends."""
     pages = wanted.vm.page.vm_page_array
     for i in range(start + 1, start + wanted.pages):
-        if i >= len(pages) or not (_is_free_or_cached(pages[i]) and _is_idle(pages[i])):
+        if i >= len(pages):
+            wanted.vm.panic("vm_contig_pg_alloc: page fault: behind the end of vm_page_array")
+        if not (_is_free_or_cached(pages[i]) and _is_idle(pages[i])):
             return False
     return True
 

@@ -7,7 +7,7 @@ until it comes back or is reclaimed.
 Locks: the count and the flags are atomic.  `v_object` is read without a lock, and set under `v_token`.
 `v_lastwrite_ts` needs the vnode's lock exclusively.
 Deviations:
-  * no file system, names, buffers or mount points.
+  * no file system, names or mount points; buffers are in `vfs_bio`.
   * membership in the syncer's list is a flag; the list's token is left out.
   * dropping the last reference never destroys a vnode; only `vclean_vxlocked` does.
   * `v_refcnt` is a count alone, without VREF_TERMINATE and VREF_FINALIZE.

@@ -159,3 +159,17 @@ def test_adjacent_blocks_are_in_one_leaf_and_those_passed_are_free(alone):
         return first[0], second, rest, size, {p.swp_pager_getswapspace(vm) for _ in range(size)}
 
     assert (0, [*range(64, 72)], [*range(60, 64)], 8, {*range(72, 80)}) == alone(program, swap_pages=80)
+
+
+@pytest.mark.parametrize(("other", "ends"), [(0, False), (p.SWAP_META_PAGES, True)])
+def test_all_blocks_are_not_given_back_while_one_of_the_same_metadata_is(alone, panic, other, ends):
+    def program(vm):
+        obj = with_swap(vm, 0)
+        obj.swb_freeing.append(other // p.SWAP_META_PAGES)
+        p.swp_pager_meta_free_all(obj)
+        return state(vm, obj)
+
+    if ends:
+        assert ([], 0, 10) == alone(program, swap_pages=10)
+    else:
+        assert "swap_pager_meta_free_all: swb_count != 0" == panic(program, swap_pages=10)

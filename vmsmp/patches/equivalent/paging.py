@@ -165,11 +165,6 @@ EQUIVALENTS: Final = (
         "vm_page_dirty(m)",
         "a page that is written out is dirty, and the end of the write says what it is then",
     ),
-    Equivalent(
-        "vm.vm_pager.swap_io._put-swap",
-        "PBUSY_SWAPINPROG",
-        "the page is soft-busied and may not be written to meanwhile",
-    ),
     Equivalent("vm.vm_pager.swap_io._put-swap", "bio.ttc", "nobody else has the request yet"),
     Equivalent(
         "vm.vm_pager.swap_io._read-gone",
@@ -179,9 +174,6 @@ EQUIVALENTS: Final = (
     *(
         Equivalent("vm.vm_pager.swap_io._read-swap", text, _BUSIED)
         for text in ("write_pieces", 'm.publish("valid", VM_PAGE_BITS_ALL)', "vm_page_undirty(m)")
-    ),
-    Equivalent(
-        "vm.vm_pager.swap_io._written-always", "OBJT_SWAP", "only anonymous memory is written to swap here"
     ),
     Equivalent(
         "vm.vm_pager.swap_io._written-gone", "vm_page_dirty(m)", "it has been dirty since its write began"
@@ -373,7 +365,7 @@ EQUIVALENTS: Final = (
     # -- contiguous memory ------------------------------------------------------------------------
     Equivalent("vm.vm_contig._is_idle-*", "", _ASKED_AGAIN),
     *(Equivalent(f"vm.vm_contig._candidate-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (1, 3)),
-    *(Equivalent(f"vm.vm_contig._goes_on-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (2, 3, 4)),
+    *(Equivalent(f"vm.vm_contig._goes_on-term{n}", "_is_free_or_cached", _ASKED_AGAIN) for n in (1, 2)),
     Equivalent(
         "vm.vm_contig._take_page-term3",
         "m.hold_count.load() or",

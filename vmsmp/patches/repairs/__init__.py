@@ -27,6 +27,7 @@ from vmsmp.patches.repairs import (
     vm_pageout,
     vm_pager,
     vm_swap,
+    vm_swapcache,
     vm_unix,
 )
 
@@ -42,6 +43,7 @@ REPAIRS = (
     *vm_pageout.REPAIRS,
     *vm_pager.REPAIRS,
     *vm_swap.REPAIRS,
+    *vm_swapcache.REPAIRS,
     *vm_contig.REPAIRS,
     *vm_glue.REPAIRS,
     *vm_kern.REPAIRS,

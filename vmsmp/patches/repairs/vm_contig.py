@@ -18,6 +18,13 @@ REPAIRS = (
         "a run of which not even the first page could be had is given back by doing nothing",
     ),
     Repair(
+        "contig-ends-with-the-array",
+        f"{_MODULE}:_goes_on",
+        'wanted.vm.panic("vm_contig_pg_alloc: page fault: behind the end of vm_page_array")',
+        "return False",
+        "a run that does not end within the array is none",
+    ),
+    Repair(
         "contig-cleans-all-colours",
         f"{_MODULE}:_clean",
         "if m.queue_base() != queue or",

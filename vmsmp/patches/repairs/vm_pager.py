@@ -168,6 +168,30 @@ REPAIRS = (
         "who waits for the pool is woken as soon as a buffer is free",
     ),
     Repair(
+        "buffers-are-counted-before",
+        f"{_MODULE}.pbuf:_take",
+        "allowed = not tested or (pfreecnt is not None and pfreecnt.load() > 0)",
+        """
+        allowed = bool(pool.lists[home])
+        while allowed and pfreecnt is not None:
+            count = pfreecnt.load()
+            allowed = count > 0
+            if allowed and pfreecnt.cmpset(count, count - 1):
+                break
+        """,
+        "the client's count is tested and lowered in one step, before a buffer is taken",
+        also=(
+            Edit(
+                f"{_MODULE}.pbuf:_take",
+                """
+                if pfreecnt is not None:
+                    pfreecnt.fetchadd(-1)
+                """,
+                "pass",
+            ),
+        ),
+    ),
+    Repair(
         "device-may-refuse",
         f"{_MODULE}.device:old_dev_pager_fault",
         "if obj.type != OBJT_DEVICE:",
@@ -254,6 +278,26 @@ REPAIRS = (
             pager.free_blocks.append(unused)
         """,
         "a block that could not be written is not the next one that is taken, if there is another one",
+    ),
+    Repair(
+        "failed-part-fails-the-request",
+        f"{_MODULE}:swap_chain_iodone",
+        "cluster.b_error = error",
+        """
+        cluster.b_error = error
+        cluster.failed = True
+        """,
+        "a request of which a part has failed is marked as failed, and keeps that part's error",
+    ),
+    Repair(
+        "short-write-to-swap-has-failed",
+        f"{_MODULE}.bio:transfer",
+        "bio.error = vm.pager.device.failing or bio.blk in vm.pager.device.bad_blocks",
+        """
+        device = vm.pager.device
+        bio.error = device.failing or bio.blk in device.bad_blocks or bio.blk in device.short_blocks
+        """,
+        "what a transfer of swap has left out has not been written",
     ),
     Repair(
         "swap-is-taken-in-single-blocks",

@@ -114,6 +114,8 @@ class VmObject(Record):
     #: The swap that the object has, by index: which block.  `swblock_count` counts them.
     swblock_root: dict[int, int] = field("t", "T", factory=dict)
     swblock_count: int = field("", "T", still="t")
+    #: Which blocks of metadata have a page whose block is being freed, once for each such page.
+    swb_freeing: list[int] = plain(None)
 
     _name: str = plain()
     memattr: int = plain(VM_MEMATTR_DEFAULT)
@@ -132,6 +134,7 @@ class VmObject(Record):
     raw_backing_list: list[Backing]
 
     def __post_init__(self) -> None:
+        self.swb_freeing = []
         self.token = self.vm.machine.token(f"{self.name}.token")
         self.token.guards = self
         self.backing_lk = self.vm.machine.lockmgr(f"{self.name}.baclk")

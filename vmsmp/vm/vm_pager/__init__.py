@@ -7,7 +7,7 @@ another CPU.
 |---|---|
 | result | the results of a transfer |
 | bio | block I/O, and the CPU that completes it |
-| swap_meta, swap_io | swap_pager.c |
+| swap_meta, swap_io, swap_strategy | swap_pager.c |
 | vnode_io, vnode_lock, vnode_size | vnode_pager.c |
 | device | device_pager.c |
 | pbuf | the physical buffers of vm_pager.c |
@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "swap_meta": (
             "BLIST_MAX_ALLOC",
+            "SWAP_META_PAGES",
             "swp_pager_getswapspace",
             "swp_pager_getswapblocks",
             "swp_pager_freeswapspace",
@@ -50,6 +51,7 @@ __getattr__, __dir__, __all__ = exports(
             "swp_pager_meta_build",
             "swp_pager_meta_ctl",
             "swp_pager_meta_free",
+            "swp_pager_meta_free_all",
             "swap_pager_freespace",
             "swap_pager_reserve",
             "swap_pager_freespace_all",
@@ -66,6 +68,14 @@ __getattr__, __dir__, __all__ = exports(
             "swp_pager_async_iodone",
             "_read",
             "_written",
+        ),
+        "swap_strategy": (
+            "swap_pager_strategy",
+            "Cluster",
+            "swap_pager_read",
+            "swap_chain_iodone",
+            "swap_pager_condfree",
+            "swp_pager_fault_page",
         ),
         "vnode_io": (
             "vnode_pager_alloc",

@@ -10,8 +10,8 @@ Deviations:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from vmsmp.records.home import Home
 
@@ -36,8 +36,9 @@ class Bio:
     #: The page that somebody waits for, of those that are read.
     awaited: VmPage | None = None
     error: bool = False
-    #: The block of swap that is written.
+    #: The block of swap that is written, and what is: as it was when the request was made.
     blk: int | None = None
+    contents: dict[int, Any] = field(default_factory=dict)
 
 
 class Device:
@@ -54,6 +55,8 @@ class Device:
         self.failing = False
         #: The blocks of swap that cannot be written.
         self.bad_blocks: set[int] = set()
+        #: The blocks of swap a write of which ends without an error, and short of the whole block.
+        self.short_blocks: set[int] = set()
         #: How many pages a write of a file writes at most, without an error; None: all.
         self.short: int | None = None
 
@@ -80,6 +83,8 @@ def started(vm: VmSystem, bio: Bio) -> Bio:
 def transfer(vm: VmSystem, bio: Bio) -> None:
     """Carry out the request, and complete it."""
     bio.error = vm.pager.device.failing or bio.blk in vm.pager.device.bad_blocks
+    if bio.blk is not None and not bio.error and bio.blk not in vm.pager.device.short_blocks:
+        vm.pager.contents[bio.blk] = bio.contents
     bio.done(bio)
 
 

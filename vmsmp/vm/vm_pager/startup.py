@@ -33,6 +33,8 @@ class Pagers:
         self.swap_user_async = 0
         #: vm.swap_burst_read: how many more pages are read with one.
         self.swap_burst_read = 0
+        #: vm.swapcache.read_enable: whether pages of files are read from swap that are there.
+        self.vm_swapcache_read_enable = 0
 
 
 def startup(vm: Home, config: BootConfig) -> Pagers:

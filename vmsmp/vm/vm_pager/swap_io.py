@@ -107,8 +107,8 @@ def _put(obj: VmObject, m: VmPage, blk: int, flags: int) -> int:
     if obj.type == OBJT_SWAP:
         vm_page_dirty(m)
     m.busy_count.setbits(PBUSY_SWAPINPROG)
-    obj.vm.pager.contents[blk] = obj.vm.memory.read_pieces(m.phys)
-    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone, blk=blk))
+    contents = obj.vm.memory.read_pieces(m.phys)
+    bio = started(obj.vm, Bio([m], write=True, done=swp_pager_async_iodone, blk=blk, contents=contents))
     if flags & OBJPC_SYNC:
         bio.ttc = bool(flags & OBJPC_TRY_TO_CACHE)
         obj.vm.pause_tokens("swwrt")

@@ -3,7 +3,8 @@
 Models: the metadata and the external operations of sys/vm/swap_pager.c.
 Locks: the object's token for `swblock_root`, exclusively to change it; vm_token for the blocks.
 Deviations:
-  * a block of metadata describes one page, so `swblock_count` counts pages.
+  * a block of metadata describes one page, so `swblock_count` counts pages; that those of SWAP_META_PAGES
+    pages are one is told where it matters: in what frees them.
   * blocks are numbers; swap has no devices, bitmap, watermarks or counters of its users.
 """
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: The most blocks that are taken at once, and the most pages that are written at once.
 BLIST_MAX_ALLOC: Final = 64
+#: The pages that share a block of metadata.
+SWAP_META_PAGES: Final = 32
 
 
 # -- blocks ---------------------------------------------------------------------------------------
@@ -117,8 +120,27 @@ def swp_pager_meta_ctl(obj: VmObject, pindex: int, *, free: bool = False) -> int
 
 
 def swp_pager_meta_free(obj: VmObject, pindex: int, count: int) -> None:
-    """Free the blocks of `count` pages from `pindex` on.  Locks: the object's token.  Sleeps: for tokens."""
+    """Free the blocks of `count` pages from `pindex` on.
+
+    A page whose block is being freed is counted until it is free, so that its block of metadata stays.
+    Locks: the object's token.  Sleeps: for tokens.
+    """
     for at in sorted(n for n in obj.swblock_root if pindex <= n < pindex + count):
+        if at in obj.swblock_root:
+            obj.swb_freeing.append(at // SWAP_META_PAGES)
+            swp_pager_meta_ctl(obj, at, free=True)
+            obj.swb_freeing.remove(at // SWAP_META_PAGES)
+
+
+def swp_pager_meta_free_all(obj: VmObject) -> None:
+    """Free all blocks of an object, a block of metadata at a time; panic if somebody is freeing one of them.
+
+    Locks: the object's token.  Sleeps: for tokens.
+    """
+    while obj.swblock_root:
+        at = min(obj.swblock_root)
+        if at // SWAP_META_PAGES in obj.swb_freeing:
+            obj.vm.panic("swap_pager_meta_free_all: swb_count != 0")
         swp_pager_meta_ctl(obj, at, free=True)
 
 
@@ -164,8 +186,7 @@ def swap_pager_freespace_all(obj: VmObject) -> None:
     if obj.hint("swblock_count") == 0:
         return
     vm_object_hold(obj)
-    while obj.swblock_root:
-        swp_pager_meta_ctl(obj, min(obj.swblock_root), free=True)
+    swp_pager_meta_free_all(obj)
     vm_object_drop(obj)
 
 
@@ -173,8 +194,7 @@ def swap_pager_dealloc(obj: VmObject) -> None:
     """Free all blocks of an object that is terminated.  Sleeps: for its activity, too."""
     vm_object_hold(obj)
     vm_object_pip_wait(obj, "swpdea")
-    while obj.swblock_root:
-        swp_pager_meta_ctl(obj, min(obj.swblock_root), free=True)
+    swp_pager_meta_free_all(obj)
     vm_object_drop(obj)
 
 
@@ -207,11 +227,13 @@ def swap_pager_page_inserted(m: VmPage) -> None:
 def swap_pager_unswapped(m: VmPage) -> None:
     """Free the page's block, since the page is newer.
 
-    Locks: the page hard-busied.  Sleeps: for tokens.
+    Locks: the page hard-busied, so that nobody else does.  Sleeps: for tokens.
     """
     if m.flags.bits(PG_SWAPPED):
         obj = m.object
         vm_object_hold(obj)
+        if not m.peek("flags") & PG_SWAPPED:
+            obj.vm.panic("swap_pager_unswapped: PG_SWAPPED is no longer set")
         swp_pager_meta_ctl(obj, m.pindex, free=True)
         vm_page_flag_clear(m, PG_SWAPPED)
         vm_object_drop(obj)

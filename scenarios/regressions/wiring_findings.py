@@ -13,6 +13,8 @@ from vmsmp.vm.vm_map import (
     MAP_WIREFUTURE,
     VM_MAX_USER_ADDRESS,
     VM_PROT_NONE,
+    VM_PROT_READ,
+    VM_PROT_RW,
     exec_new_vmspace,
     vm_map_clean,
     vm_map_kernel_wiring,
@@ -326,6 +328,38 @@ def failed_wiring_strands_cut_pages(m):
         m.check(not page.peek("wire_count"), "what could not be locked is not wired")
 
     vm.map.fault = fault
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:locked_copy_cannot_be_written_to:0:",
+)
+def locked_copy_cannot_be_written_to(m):
+    """A process locks a private page that it may only read, and makes it writeable: it cannot write.
+
+    Memory that may only be read is locked as it is, and that it is to be copied when it is written to stays
+    noted.  Nobody makes the copy later: `vm_map_protect` gives the right, and a lookup refuses to write to
+    memory that a user has wired and that is to be copied.
+    Repair `protection-wires-copies`: unwire it, and wire it as a copy, when it gets the right.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    vp, obj = file_object(vm, 1, range(1))
+    process = Process(vm)
+    map_private(m, process.map, obj, at(0), 1, VM_PROT_READ)
+
+    def user():
+        process.enter()
+        vm_map_user_wiring(process.map, at(0), at(1), False)
+        vm_map_protect(process.map, at(0), at(1), VM_PROT_RW, False)
+        m.check(process.store(at(0), 1) is None, "what is writeable can be written to")
+
     m.spawn(user)
     m.join()
     give_back(process.vmspace)

@@ -141,10 +141,11 @@ def raised_stack_may_be_executed(m):
     exits(process)
 
 
-class Lpmap:
-    """/dev/lpmap: a page that the kernel shares with a thread."""
+class Minor:
+    """A page that the kernel shares: minor 5 is that of a process (/dev/upmap), 7 of a thread (/dev/lpmap)."""
 
-    minor = 7
+    def __init__(self, minor):
+        self.minor = minor
 
 
 @scenario(
@@ -167,12 +168,47 @@ def page_is_looked_for_in_vain(m):
 
     def user():
         run_in(vm, process.vmspace)
-        map_device(m, process.map, Lpmap(), memuksmap, BASE + 8 * PAGE_SIZE, 1)
+        map_device(m, process.map, Minor(7), memuksmap, BASE + 8 * PAGE_SIZE, 1)
         p = vm.mycpu().proc
         m.check(exec_new_vmspace(p) == KERN_SUCCESS, "a program can be run")
         mine = p.p_vmspace
         leave(vm)
         vmspace_rel(mine)
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "device", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:page_outlives_its_process:0:",
+)
+def page_outlives_its_process(m):
+    """A process that shares its address space maps its page (/dev/upmap) and runs a program: it is freed.
+
+    An exec gives the process an address space of its own, and then frees the page that the kernel has shared
+    with it (`proc_userunmap`).  The other process still has it mapped in the old address space, and writes to
+    memory that is free.
+    Repair `page-goes-with-its-process`: unmap it from the address space that the process leaves.
+    """
+    vm = m.boot(pages=32, l2_size=1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    vmspace_ref(process.vmspace)
+    shown = BASE + 8 * PAGE_SIZE
+
+    def user():
+        run_in(vm, process.vmspace)
+        map_device(m, process.map, Minor(5), memuksmap, shown, 1)
+        p = vm.mycpu().proc
+        m.check(process.load(shown) == 0, "what the kernel shows can be read")
+        exec_new_vmspace(p)
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
+        process.enter().store(shown, 1)
 
     m.spawn(user)
     m.join()

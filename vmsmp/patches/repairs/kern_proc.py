@@ -1,4 +1,4 @@
-"""Repairs of what the kernel shares with a thread (sys/kern/kern_proc.c)."""
+"""Repairs of what the kernel shares with a process or a thread (sys/kern/kern_proc.c)."""
 
 from __future__ import annotations
 
@@ -11,5 +11,24 @@ REPAIRS = (
         'map: VmMap = lp.lwp_proc.hint("p_vmspace").vm_map',
         "map: VmMap = ba.map",
         "the page of a thread is unmapped from each map that it is in",
+    ),
+    Repair(
+        "page-goes-with-its-process",
+        "vmsmp.vm.vm_map.exec:vmspace_exec",
+        "pmap_replacevm(p, new, adjrefs=False)",
+        """
+        from vmsmp.vm.vm_map.flags import UPMAP, VM_MAPTYPE_UKSMAP
+        from vmsmp.vm.vm_map.lock import vm_map_lock_read, vm_map_unlock
+
+        vm_map_lock_read(old.vm_map)
+        mine = [entry for entry in old.vm_map.rb_root if entry.ba.aux_info is p]
+        shown = [one.ba for one in mine if one.maptype == VM_MAPTYPE_UKSMAP and one.aux.minor == UPMAP]
+        ranges = [(ba.start, ba.end) for ba in shown]
+        vm_map_unlock(old.vm_map)
+        for start, end in ranges:
+            vm_map_remove(old.vm_map, start, end)
+        pmap_replacevm(p, new, adjrefs=False)
+        """,
+        "a process that leaves an address space unmaps what the kernel has shared with it there",
     ),
 )

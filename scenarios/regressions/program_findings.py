@@ -142,7 +142,7 @@ def raised_stack_may_be_executed(m):
 
 
 class Minor:
-    """A page that the kernel shares: minor 5 is that of a process (/dev/upmap), 7 of a thread (/dev/lpmap)."""
+    """A page that the kernel shares: minor 5 is a process' (/dev/upmap), 7 a thread's (/dev/lpmap)."""
 
     def __init__(self, minor):
         self.minor = minor

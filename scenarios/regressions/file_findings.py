@@ -1,7 +1,18 @@
 """Findings where files are mapped: the model does what vnode_pager.c, vm_object.c and vm_map.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import busied, end_of_file, file_object, forget_file, give_back, sync
+from vmsmp.scenarios._kit import (
+    Space,
+    busied,
+    bypass_write,
+    end_of_file,
+    file_object,
+    forget_file,
+    give_back,
+    idle_pages,
+    sync,
+    write_fault,
+)
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, new_space
@@ -10,7 +21,7 @@ from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
-from vmsmp.vm.vm_pager import vnode_pager_reference
+from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_reference
 from vmsmp.vm.vnode import VTEXT, vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
@@ -211,3 +222,34 @@ def short_write_cleans_all(m):
     m.spawn(user)
     m.join()
     forget_file(vp, obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "vnode", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:truncation_unflags_a_mapping:0:1.4>2,2.15>1",
+)
+def truncation_unflags_a_mapping(m):
+    """A process maps a page while the file is cut before it, within a buffer: no flag says that it is mapped.
+
+    The pages of the last buffer that are behind the end stay, and their mappings are to go.  A fault that
+    bypasses the object's locks has the page soft-busied while it sets the page's flags and enters the
+    mapping.  `nvnode_pager_setsize` waits for a hard busy only, and comes between the two: it finds no entry,
+    and clears the flags.  Who frees the page later does not unmap it, and the process uses free memory.
+    Repair `buffer-truncation-waits-for-bypass`: wait for soft busies, too.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2)
+    (page,) = idle_pages(vm, obj, [1])
+    space = Space(vm, obj, 2)
+    write_fault(space, page)
+
+    def truncate():
+        vn_lock(vp)
+        nvnode_pager_setsize(vp, PAGE_SIZE, 2 * PAGE_SIZE)
+        vn_unlock(vp)
+
+    m.spawn(truncate)
+    m.spawn(bypass_write, space, obj, page, name="process")
+    m.join()

@@ -262,4 +262,11 @@ REPAIRS = (
         "while not blks and n > 1:",
         "a page is given any free block if there are no adjacent ones for several",
     ),
+    Repair(
+        "buffer-truncation-waits-for-bypass",
+        f"{_MODULE}.vnode_size:_unmap",
+        'vm_page_lookup_busy_wait(obj, pindex, False, "vmpg")',
+        'vm_page_lookup_busy_wait(obj, pindex, True, "vmpg")',
+        "a page that a fault has soft-busied is waited for before its mappings are forgotten",
+    ),
 )

@@ -13,9 +13,10 @@ from vmsmp.scenarios._kit import (
     sync,
     write_fault,
 )
+from vmsmp.scenarios.fork._processes import at
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
-from vmsmp.scenarios.vm_map._spaces import BASE, new_space
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
@@ -253,3 +254,61 @@ def truncation_unflags_a_mapping(m):
     m.spawn(truncate)
     m.spawn(bypass_write, space, obj, page, name="process")
     m.join()
+
+
+def _writes_beside(m, deed):
+    """A thread calls `deed` for a file that it has mapped; another one writes to it from fresh memory."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+    map_shared(m, process, obj, 1)
+    map_anon(m, process.map, at(4), 1)
+
+    def other():
+        deed(process.enter())
+
+    def writer():
+        process.enter()
+        vn_lock(vp)
+        process.load(at(4))
+        vn_unlock(vp)
+
+    m.spawn(other)
+    m.spawn(writer)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:fault_meets_a_write_to_its_file:0:",
+)
+def fault_meets_a_write_to_its_file(m):
+    """A thread faults on a file that it has mapped while another one writes to it: they wait for each other.
+
+    write(2) has the vnode locked while it copies from the process' memory.  What was never used there has no
+    object yet, and the fault locks the map exclusively to give it one.  The first thread's fault has the map
+    locked shared, and waits for the vnode.
+    Repair `fault-waits-for-a-vnode-unlocked`: unlock the map before waiting, and begin anew.
+    """
+    _writes_beside(m, lambda process: process.load(at(0)))
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:msync_meets_a_write_to_its_file:0:",
+)
+def msync_meets_a_write_to_its_file(m):
+    """A thread syncs a file that it has mapped while another one writes to it: they wait for each other.
+
+    As with a fault (`fault_meets_a_write_to_its_file`): `vm_map_clean` has the map locked shared, and waits
+    for the vnode, which write(2) has locked while it waits for the map.
+    Repair `msync-waits-for-a-vnode-unlocked`: unlock the map while the pages of an entry are written.
+    """
+    _writes_beside(m, lambda process: vm_map_clean(process.map, at(0), at(1), True, False))

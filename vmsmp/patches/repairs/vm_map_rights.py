@@ -1,4 +1,4 @@
-"""Repairs of what becomes of wired memory when its rights change (sys/vm/vm_map.c)."""
+"""Repairs of mprotect and msync (sys/vm/vm_map.c)."""
 
 from __future__ import annotations
 
@@ -38,6 +38,43 @@ REPAIRS = (
                     for low, high in anew:
                         vm_map_user_wiring(map, low, high, False)
                 return result
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "msync-waits-for-a-vnode-unlocked",
+        f"{_MODULE}.clean:_clean",
+        "last = (offset + size + PAGE_MASK & ADDRESS_MASK) >> PAGE_SHIFT",
+        """
+        from types import SimpleNamespace
+
+        last = (offset + size + PAGE_MASK & ADDRESS_MASK) >> PAGE_SHIFT
+        ba, current = SimpleNamespace(end=ba.end), SimpleNamespace(protection=current.protection)
+        vm_object_reference_locked(obj)
+        vm_map_unlock(map)
+        """,
+        "the map is unlocked while the pages of an entry are written",
+        also=(
+            Edit(
+                f"{_MODULE}.clean:_clean",
+                """
+                if invalidate:
+                    _forget(obj, first, last)
+                """,
+                """
+                if invalidate:
+                    _forget(obj, first, last)
+                vm_object_deallocate_locked(obj)
+                vm_map_lock_read(map)
+                """,
+            ),
+            Edit(
+                f"{_MODULE}.clean:_clean",
+                "current = vm_map_entry_after(map, current)",
+                """
+                hit, there = vm_map_lookup_entry(map, start)
+                current = there if hit else None
                 """,
             ),
         ),

@@ -18,6 +18,7 @@ from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.scenarios.vm_map.files import map_file
+from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.imgact_elf import elf_load_file
 from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
 from vmsmp.vm.vm_object import vm_object_deallocate
@@ -312,3 +313,41 @@ def msync_meets_a_write_to_its_file(m):
     Repair `msync-waits-for-a-vnode-unlocked`: unlock the map while the pages of an entry are written.
     """
     _writes_beside(m, lambda process: vm_map_clean(process.map, at(0), at(1), True, False))
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:files_are_written_from_each_other:0:",
+)
+def files_are_written_from_each_other(m):
+    """Two processes write a file that they have mapped to the other one's file: they wait for each other.
+
+    write(2) has the vnode locked while it copies from the process' memory.  A fault on a file that is mapped
+    there locks that file's vnode, too.
+    Repair `copy-waits-for-no-vnode`: a fault while the kernel copies goes on without the lock, as
+    `vm_fault_collapse` does, if it cannot have it at once.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    files = [file_object(vm, 1) for _ in range(2)]
+    processes = [Process(vm) for _ in files]
+    for process, (_, obj) in zip(processes, files, strict=True):
+        map_shared(m, process, obj, 1)
+
+    def writes(process, vp):
+        td = curthread(m)
+        process.enter()
+        vn_lock(vp)
+        td.td_flags |= TDF_DEADLKTREAT  # as uiomove does
+        process.load(at(0))
+        td.td_flags &= ~TDF_DEADLKTREAT
+        vn_unlock(vp)
+
+    for process, (vp, _) in zip(processes, reversed(files), strict=True):
+        m.spawn(writes, process, vp, name="writer")
+    m.join()
+    for process, (vp, obj) in zip(processes, files, strict=True):
+        give_back(process.vmspace)
+        vm_object_deallocate(obj)
+        end_of_file(vp)

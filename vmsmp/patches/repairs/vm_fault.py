@@ -44,6 +44,7 @@ def _unwire_anywhere(pmap: str, va: str, raw: str = "") -> str:
 #: Lock the vnode behind a chain, as `vnode_pager_lock` does; if that takes a wait, unlock the map first.
 _VNODE_FIRST = """
 from vmsmp.sync.errno import LK_CANRECURSE, LK_NOWAIT, LK_SHARED
+from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold_shared
 from vmsmp.vm.vnode import vput, vref
 
@@ -52,7 +53,7 @@ while last.backing_ba is not None:
     last = last.backing_ba
 lobject, vp = last.object, None
 vm_object_hold_shared(lobject)
-if lobject.hint("type") == OBJT_VNODE:
+if lobject.hint("type") == OBJT_VNODE and not curthread(fs.vm.machine).td_flags & TDF_DEADLKTREAT:
     vp = lobject.hint("handle")
     vref(vp)
 vm_object_drop(lobject)

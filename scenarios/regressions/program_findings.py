@@ -7,7 +7,7 @@ from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device
 from vmsmp.sync.errno import EINVAL
 from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
 from vmsmp.vm.kern_plimit import setrlimit_stack
-from vmsmp.vm.kern_proc import memuksmap
+from vmsmp.vm.kern_proc import memuksmap, proc_userunmap
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     UKSMAPOP_FAULT,
@@ -213,3 +213,41 @@ def page_outlives_its_process(m):
     m.spawn(user)
     m.join()
     exits(process)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "device", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:resident_program_loses_its_page:0:",
+)
+def resident_program_loses_its_page(m):
+    """A program that has mapped its page (/dev/upmap) is made resident, and killed when it reads the page.
+
+    An exec of the program copies the address space that the kernel has kept, `vmspace_exec` for no process,
+    as `vmspace_unshare` does (`unshared_process_loses_its_page`).
+    Repair `resident-program-knows-its-process`: pass the process.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    shown = BASE + 8 * PAGE_SIZE
+
+    def user():
+        run_in(vm, process.vmspace)
+        map_device(m, process.map, Minor(5), memuksmap, shown, 1)
+        p = vm.mycpu().proc
+        exec_sys_register(p, vp)
+        m.check(exec_resident_imgact(p, vp) == KERN_SUCCESS, "a resident program can be run")
+        seen = process.load(shown)
+        exec_sys_unregister(vm, vm.residents.exec_res_id)
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
+        proc_userunmap(p)
+        m.check(seen == 0, "what the kernel shows can be read")
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)

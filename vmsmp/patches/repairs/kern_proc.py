@@ -31,4 +31,11 @@ REPAIRS = (
         """,
         "a process that leaves an address space unmaps what the kernel has shared with it there",
     ),
+    Repair(
+        "resident-program-knows-its-process",
+        "vmsmp.vm.vm_map.exec:vmspace_exec",
+        "vmspace_fork(vmcopy, None, None)",
+        "vmspace_fork(vmcopy, p, p.lwp)",
+        "the copy of a resident program shows the process that it is made for",
+    ),
 )

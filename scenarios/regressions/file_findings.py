@@ -257,6 +257,29 @@ def truncation_unflags_a_mapping(m):
     m.join()
 
 
+@scenario(
+    cpus=2,
+    tags={"object", "exec", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:program_is_mapped_as_it_goes:0:1.1>2,2.11>1",
+)
+def program_is_mapped_as_it_goes(m):
+    """A program is run during a forced unmount: an object that is terminated is mapped.
+
+    As with mmap (`file_is_mapped_as_it_goes`), `elf_load_section` takes the vnode's object with nothing
+    locked, and reclaiming the vnode terminates an object without references.
+    Repair `program-locks-the-vnode`: reference the object with the vnode locked, unless it was reclaimed.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    vm_object_deallocate(obj)
+    vmspace = new_space(vm)
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(elf_load_file, vmspace.vm_map, vp, BASE, 1, name="exec")
+    m.join()
+    give_back(vmspace)
+
+
 def _writes_beside(m, deed):
     """A thread calls `deed` for a file that it has mapped; another one writes to it from fresh memory."""
     vm = m.boot(pages=24, l2_size=1, object_hash=1)

@@ -1,4 +1,4 @@
-"""Repairs of mprotect and msync (sys/vm/vm_map.c)."""
+"""Repairs of mprotect and msync (sys/vm/vm_map.c), and of how programs are mapped (sys/kern/imgact_elf.c)."""
 
 from __future__ import annotations
 
@@ -75,6 +75,33 @@ REPAIRS = (
                 """
                 hit, there = vm_map_lookup_entry(map, start)
                 current = there if hit else None
+                """,
+            ),
+        ),
+    ),
+    Repair(
+        "program-locks-the-vnode",
+        "vmsmp.vm.imgact_elf:elf_load_section",
+        'obj: VmObject | None = vp.hint("v_object")',
+        """
+        from vmsmp.vm.vm_object.reference import vm_object_reference_quick
+
+        error = vget(vp, LK_SHARED)
+        if error:
+            return error
+        obj: VmObject | None = vp.hint("v_object")
+        if obj is not None:
+            vm_object_reference_quick(obj)
+        vput(vp)
+        """,
+        "the vnode is locked while its object is referenced, so that it is not reclaimed",
+        also=(
+            Edit(
+                "vmsmp.vm.imgact_elf:elf_load_section",
+                "vm_object_drop(obj)",
+                """
+                vm_object_deallocate_locked(obj)
+                vm_object_drop(obj)
                 """,
             ),
         ),

@@ -20,7 +20,8 @@ from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.imgact_elf import elf_load_file
-from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
+from vmsmp.vm.vm_map import KERN_SUCCESS, MAP_FIXED, MAP_SHARED, VM_PROT_READ, vm_map_clean, vm_map_protect
+from vmsmp.vm.vm_mmap import kern_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
 from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_reference
@@ -278,6 +279,34 @@ def program_is_mapped_as_it_goes(m):
     m.spawn(elf_load_file, vmspace.vm_map, vp, BASE, 1, name="exec")
     m.join()
     give_back(vmspace)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "mmap", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:mapping_asserts_that_the_file_is_there:0:1.34>2",
+)
+def mapping_asserts_that_the_file_is_there(m):
+    """A file that another process has mapped is mapped during a forced unmount, and the kernel panics.
+
+    `kern_mmap` reads the vnode's object, and then asserts that the object's handle is the vnode, with nothing
+    locked.  Reclaiming the vnode parts the two.
+    Repair `mapping-asks-for-the-file`: a file that has lost its object cannot be mapped.
+    """
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+
+    def user():
+        process.enter()
+        kern_mmap(process.map, BASE, PAGE_SIZE, VM_PROT_READ, MAP_FIXED | MAP_SHARED, vp)
+
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
 
 
 def _writes_beside(m, deed):

@@ -69,6 +69,7 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 MENDED_TOO = {
     "failed-sync-is-not-tried-again": "write-cleans-before-transfer",
     "fault-sleeps-on-a-lost-vnode": "fault-waits-for-a-vnode-unlocked",
+    "lookup-keeps-an-older-right": "protection-wires-copies",
     "refused-mapping-unmaps": "mmap-replaces-at-once",
     "replaced-entry-stays-counted": "failed-wiring-looks-behind",
     "shared-mapping-is-copied": "fork-leaves-a-shared-file-shared",

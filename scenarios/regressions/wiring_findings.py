@@ -365,3 +365,31 @@ def locked_copy_cannot_be_written_to(m):
     give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:protection_meets_a_wiring:0:1.234>2",
+)
+def protection_meets_a_wiring(m):
+    """A thread takes the rights to memory away while another one locks it: a page stays wired for ever.
+
+    The map is unlocked while `vm_fault_wire` faults in the pages, and what is being wired is in transition.
+    `vm_map_protect` does not ask for that.  It removes the mapping of a page that is wired already, and the
+    wiring goes on with the next one.  To unlock the page `vm_fault_unwire` looks for it by its mapping.
+    Repair `protection-waits-for-transitions`: wait until the wiring is done.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 2)
+
+    def locker():
+        process.enter()
+        if vm_map_user_wiring(process.map, at(0), at(2), False) == KERN_SUCCESS:
+            vm_map_user_wiring(process.map, at(0), at(2), True)
+
+    m.spawn(locker)
+    m.spawn(vm_map_protect, process.map, at(0), at(1), VM_PROT_NONE, False, name="other")
+    m.join()
+    give_back(process.vmspace)

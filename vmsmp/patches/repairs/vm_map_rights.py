@@ -106,4 +106,22 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "protection-waits-for-transitions",
+        f"{_MODULE}.protect:vm_map_protect",
+        "first = vm_map_range_first(map, start, reserved)",
+        """
+        from vmsmp.vm.vm_map.transition import vm_map_entry_wait
+
+        waited = map.rb_root.first()
+        while waited is not None:
+            if waited.in_transition and waited.ba.start < end and start < waited.ba.end:
+                vm_map_entry_wait(map, waited)
+                waited = map.rb_root.first()
+            else:
+                waited = map.rb_root.next(waited)
+        first = vm_map_range_first(map, start, reserved)
+        """,
+        "rights are changed when no entry of the range is in transition",
+    ),
 )

@@ -20,7 +20,16 @@ from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.imgact_elf import elf_load_file
-from vmsmp.vm.vm_map import KERN_SUCCESS, MAP_FIXED, MAP_SHARED, VM_PROT_READ, vm_map_clean, vm_map_protect
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    MAP_ENTRY_PARTITION_SIZE,
+    MAP_FIXED,
+    MAP_SHARED,
+    VM_PROT_READ,
+    vm_map_clean,
+    vm_map_protect,
+    vm_map_user_wiring,
+)
 from vmsmp.vm.vm_mmap import kern_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
@@ -403,3 +412,39 @@ def files_are_written_from_each_other(m):
         give_back(process.vmspace)
         vm_object_deallocate(obj)
         end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:wiring_meets_a_write_to_its_file+repair=fault-waits-for-a-vnode-unlocked:0:1.13>2",
+)
+def wiring_meets_a_write_to_its_file(m):
+    """A thread locks a file that is mapped and what is behind, while another writes from there to the file.
+
+    All of the range is in transition until it is wired.  The wiring waits for the vnode.  write(2) has that
+    locked, and faults on what it writes.  That was never used, and lies across the border of a partition, so
+    `vm_map_lookup` is to cut it before it gets an object, and waits for the transition to end.
+    The map itself is not locked by then, so this is left when `fault_meets_a_write_to_its_file` is repaired.
+    Repair `partition-waits-for-nobody`: do not cut what is in transition.
+    """
+    vm = m.boot(pages=40, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+    start, end = MAP_ENTRY_PARTITION_SIZE - 2 * PAGE_SIZE, MAP_ENTRY_PARTITION_SIZE + PAGE_SIZE
+    map_file(m, process.map, obj, start, 1)
+    map_anon(m, process.map, start + PAGE_SIZE, 2)
+
+    def writer():
+        process.enter()
+        vn_lock(vp)
+        process.load(end - PAGE_SIZE)
+        vn_unlock(vp)
+
+    m.spawn(vm_map_user_wiring, process.map, start, end, False, name="locker")
+    m.spawn(writer)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

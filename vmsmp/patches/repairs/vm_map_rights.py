@@ -1,4 +1,4 @@
-"""Repairs of mprotect and msync (sys/vm/vm_map.c), and of how programs are mapped (sys/kern/imgact_elf.c)."""
+"""Repairs of mprotect, msync and lookups (sys/vm/vm_map.c), and of how programs are mapped (imgact_elf.c)."""
 
 from __future__ import annotations
 
@@ -123,5 +123,19 @@ REPAIRS = (
         first = vm_map_range_first(map, start, reserved)
         """,
         "rights are changed when no entry of the range is in transition",
+    ),
+    Repair(
+        "partition-waits-for-nobody",
+        f"{_MODULE}.lookup:_Lookup._partition",
+        """
+        if entry.eflags & MAP_ENTRY_IN_TRANSITION:
+            vm_map_entry_wait(map, entry, relock=False)
+            return False
+        """,
+        """
+        if entry.eflags & MAP_ENTRY_IN_TRANSITION:
+            return True
+        """,
+        "what is in transition is not cut, and nobody waits for it to get an object",
     ),
 )

@@ -288,4 +288,20 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "fork-copies-contents-only",
+        f"{_MODULE}.copy_entry:vm_fault_copy_entry",
+        "vm_page_copy(src_m, dst_m)",
+        """
+        from vmsmp.vm.vm_page.flags import VM_PAGE_BITS_ALL
+        from vmsmp.vm.vm_page.validity import vm_page_zero_fill
+
+        if src_m.hint("valid"):
+            vm_page_copy(src_m, dst_m)
+        else:
+            vm_page_zero_fill(dst_m)
+            dst_m.publish("valid", VM_PAGE_BITS_ALL)
+        """,
+        "a wired page that was cut off its file is copied as zeros",
+    ),
 )

@@ -1,8 +1,8 @@
-"""Repairs of what the kernel shares with a process or a thread (sys/kern/kern_proc.c)."""
+"""Repairs of what the kernel shares with a process (sys/kern/kern_proc.c), and of its memory in /proc."""
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Repair
+from vmsmp.patches.patch import Edit, Repair
 
 REPAIRS = (
     Repair(
@@ -37,5 +37,33 @@ REPAIRS = (
         "vmspace_fork(vmcopy, None, None)",
         "vmspace_fork(vmcopy, p, p.lwp)",
         "the copy of a resident program shows the process that it is made for",
+    ),
+    Repair(
+        "write-copies-first",
+        "vmsmp.vm.procfs_mem:procfs_rwmem",
+        "vmspace_hold(vmspace)",
+        """
+        value = 0
+        if writing:
+            try:
+                value = vmspace.vm.machine.curcpu.load(va)
+            except PageFault:
+                return EFAULT
+        vmspace_hold(vmspace)
+        """,
+        "what is to be written is copied into the kernel before the page is busied",
+        also=(
+            Edit(
+                "vmsmp.vm.procfs_mem:procfs_rwmem",
+                "error = _uiomove(m, uva & PAGE_MASK, va, writing=writing)",
+                """
+                if writing:
+                    vmspace.vm.memory.store(m.phys, uva & PAGE_MASK, value)
+                    error = 0
+                else:
+                    error = _uiomove(m, uva & PAGE_MASK, va, writing=writing)
+                """,
+            ),
+        ),
     ),
 )

@@ -5,6 +5,7 @@ from vmsmp.scenarios._kit import end_of_file, file_object, leave, run_in
 from vmsmp.scenarios.fork._processes import exits, new_process
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device
 from vmsmp.sync.errno import EINVAL
+from vmsmp.vm.imgact_elf import each_segment
 from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
 from vmsmp.vm.kern_plimit import setrlimit_stack
 from vmsmp.vm.kern_proc import memuksmap, proc_userunmap
@@ -14,8 +15,11 @@ from vmsmp.vm.vm_map import (
     USRSTACK,
     VM_MAX_USER_ADDRESS,
     VM_PROT_EXECUTE,
+    VM_PROT_READ,
+    VM_PROT_RW,
     exec_new_vmspace,
     vm_map_check_protection,
+    vm_map_protect,
     vmspace_ref,
     vmspace_rel,
     vmspace_unshare,
@@ -251,3 +255,31 @@ def resident_program_loses_its_page(m):
     m.join()
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "exec", "finding"},
+    fixed=True,
+    schedule="v1:dump_walks_an_unlocked_map:0:1.30>2",
+)
+def dump_walks_an_unlocked_map(m):
+    """A process dumps core while another one that shares its address space changes it: a freed entry is read.
+
+    `each_segment` walks the entries of the map without a lock.  The threads of the process are stopped by
+    then, but not those of a process that shares the address space (RFMEM).
+    Repair `dump-locks-the-map`: lock the map shared for the walk.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 2, VM_MAX_USER_ADDRESS)
+    vm_map_protect(process.map, BASE, BASE + PAGE_SIZE, VM_PROT_READ, False)
+    sizes = []
+
+    def segment(entry):
+        sizes.append(entry.ba.hint("end") - entry.ba.hint("start"))
+        return 0
+
+    m.spawn(each_segment, process.map, segment, name="dump")
+    m.spawn(vm_map_protect, process.map, BASE, BASE + PAGE_SIZE, VM_PROT_RW, False, name="other")
+    m.join()
+    exits(process)

@@ -19,7 +19,7 @@
 | kern/imgact_resident.c | imgact_resident |
 | kern/kern_proc.c, kern/kern_memio.c | kern_proc, as far as pages are shared with a process |
 | vfs/procfs/procfs_mem.c | procfs_mem |
-| kern/imgact_elf.c | imgact_elf, as far as a file is mapped and is text |
+| kern/imgact_elf.c | imgact_elf, as far as a file is mapped and is text, and what is dumped |
 | trap.c | trap |
 | pmap.c | pmap |
 | pmap_inval.c, mp_machdep.c | pmap_inval |

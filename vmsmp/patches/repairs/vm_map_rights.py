@@ -138,4 +138,26 @@ REPAIRS = (
         """,
         "what is in transition is not cut, and nobody waits for it to get an object",
     ),
+    Repair(
+        "dump-locks-the-map",
+        "vmsmp.vm.imgact_elf:each_segment",
+        "error = 0",
+        """
+        from vmsmp.vm.vm_map.lock import vm_map_lock_read
+
+        error = 0
+        vm_map_lock_read(map)
+        """,
+        "the map is locked shared while a dump walks it",
+        also=(
+            Edit(
+                "vmsmp.vm.imgact_elf:each_segment",
+                "return error",
+                """
+                vm_map_unlock(map)
+                return error
+                """,
+            ),
+        ),
+    ),
 )

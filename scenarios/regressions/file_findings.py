@@ -20,6 +20,7 @@ from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.scenarios.vm_map.files import map_file
 from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.imgact_elf import elf_load_file
+from vmsmp.vm.kern_exec import exec_map_page
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     MAP_ENTRY_PARTITION_SIZE,
@@ -32,7 +33,7 @@ from vmsmp.vm.vm_map import (
 )
 from vmsmp.vm.vm_mmap import kern_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty, vm_page_unhold
 from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_reference
 from vmsmp.vm.vnode import VTEXT, vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
@@ -288,6 +289,33 @@ def program_is_mapped_as_it_goes(m):
     m.spawn(elf_load_file, vmspace.vm_map, vp, BASE, 1, name="exec")
     m.join()
     give_back(vmspace)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "exec", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:header_is_read_as_it_goes:0:1.11>2",
+)
+def header_is_read_as_it_goes(m):
+    """The first page of a program is looked at during a forced unmount: its object is terminated, or free.
+
+    As `elf_load_section` (`program_is_mapped_as_it_goes`), `exec_map_page` takes the vnode's object with
+    nothing locked, and reclaiming the vnode terminates an object without references.
+    Repair `header-locks-the-vnode`: reference the object with the vnode locked, unless it was reclaimed.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    vm_object_deallocate(obj)
+
+    def program():
+        page = exec_map_page(vp, 0)
+        if page is not None:
+            vm_page_unhold(page)
+
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(program, name="exec")
+    m.join()
 
 
 @scenario(

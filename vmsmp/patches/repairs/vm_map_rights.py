@@ -160,4 +160,58 @@ REPAIRS = (
             ),
         ),
     ),
+    Repair(
+        "header-locks-the-vnode",
+        "vmsmp.vm.kern_exec:exec_map_page",
+        'obj: VmObject | None = vp.hint("v_object")',
+        """
+        from vmsmp.sync.errno import LK_SHARED
+        from vmsmp.vm.vm_object.deallocate import vm_object_deallocate
+        from vmsmp.vm.vm_object.reference import vm_object_reference_quick
+        from vmsmp.vm.vnode import vget, vput
+
+        if vget(vp, LK_SHARED):
+            return None
+        obj: VmObject | None = vp.hint("v_object")
+        if obj is not None:
+            vm_object_reference_quick(obj)
+        vput(vp)
+        """,
+        "the vnode is locked while its object is referenced, so that it is not reclaimed",
+        also=(
+            Edit(
+                "vmsmp.vm.kern_exec:exec_map_page",
+                """
+                if obj is None or pageno >= obj.hint("size"):
+                    return None
+                """,
+                """
+                if obj is None or pageno >= obj.hint("size"):
+                    vm_object_deallocate(obj)
+                    return None
+                """,
+            ),
+            Edit(
+                "vmsmp.vm.kern_exec:exec_map_page",
+                """
+                vm_object_drop(obj)
+                return m
+                """,
+                """
+                vm_object_drop(obj)
+                vm_object_deallocate(obj)
+                return m
+                """,
+            ),
+            Edit(
+                "vmsmp.vm.kern_exec:exec_map_page",
+                "return _read(obj, pageno)",
+                """
+                m = _read(obj, pageno)
+                vm_object_deallocate(obj)
+                return m
+                """,
+            ),
+        ),
+    ),
 )

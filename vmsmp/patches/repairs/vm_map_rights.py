@@ -74,7 +74,7 @@ REPAIRS = (
                 "current = vm_map_entry_after(map, current)",
                 """
                 hit, there = vm_map_lookup_entry(map, start)
-                current = there if hit else None
+                current = there if hit and start < end else None
                 """,
             ),
         ),

@@ -166,3 +166,30 @@ def writer_waits_for_its_own_page(m):
     m.spawn(user)
     m.join()
     give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "peek", "finding"},
+    fixed=True,
+    schedule="v1:reader_waits_for_its_own_page:0:",
+)
+def reader_waits_for_its_own_page(m):
+    """A process reads memory that it has locked through /proc, into the same page: it sleeps for ever.
+
+    What is read is held and not busied, so that who reads may fault on it.  But `vm_fault_page` asks for all
+    that a wired entry allows, and takes that for what its caller has asked for: it busies a page that is only
+    read, and marks it dirty.
+    Repair `peek-only-reads`: busy the page if the caller is to write to it.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter().store(at(0), 7)
+        vm_map_user_wiring(process.map, at(0), at(1), False)
+        m.check(procfs_rwmem(process.vmspace, at(0), at(0) + 8, writing=False) == 0, "it can be read")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)

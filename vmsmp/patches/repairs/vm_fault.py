@@ -304,4 +304,11 @@ REPAIRS = (
         """,
         "a wired page that was cut off its file is copied as zeros",
     ),
+    Repair(
+        "peek-only-reads",
+        f"{_MODULE}.page:_PageFault.success",
+        "written = bool(self._type & VM_PROT_WRITE)",
+        "written = bool(self._first_type & VM_PROT_WRITE)",
+        "a page is to be written to if that was asked for, whatever the entry allows",
+    ),
 )

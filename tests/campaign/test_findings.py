@@ -70,6 +70,7 @@ MENDED_TOO = {
     "failed-sync-is-not-tried-again": "write-cleans-before-transfer",
     "fault-sleeps-on-a-lost-vnode": "fault-waits-for-a-vnode-unlocked",
     "lookup-keeps-an-older-right": "protection-wires-copies",
+    "reader-waits-for-its-own-page": "peeks-spare-wirings",
     "refused-mapping-unmaps": "mmap-replaces-at-once",
     "replaced-entry-stays-counted": "failed-wiring-looks-behind",
     "shared-mapping-is-copied": "fork-leaves-a-shared-file-shared",

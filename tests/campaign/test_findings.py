@@ -68,6 +68,7 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 #: Repairs of other findings that mend one as well.
 MENDED_TOO = {
     "failed-sync-is-not-tried-again": "write-cleans-before-transfer",
+    "fault-keeps-an-older-right": "protection-waits-for-transitions",
     "fault-sleeps-on-a-lost-vnode": "fault-waits-for-a-vnode-unlocked",
     "lookup-keeps-an-older-right": "protection-wires-copies",
     "reader-waits-for-its-own-page": "peeks-spare-wirings",

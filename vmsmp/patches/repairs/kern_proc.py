@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from vmsmp.patches.patch import Edit, Repair
 
+#: Unmap the page of the process from the address space that it leaves.
+_LEAVES = """
+from vmsmp.vm.vm_map.flags import UPMAP, VM_MAPTYPE_UKSMAP
+from vmsmp.vm.vm_map.lock import vm_map_lock_read, vm_map_unlock
+
+vm_map_lock_read(old.vm_map)
+mine = [entry for entry in old.vm_map.rb_root if entry.ba.aux_info is p]
+shown = [one.ba for one in mine if one.maptype == VM_MAPTYPE_UKSMAP and one.aux.minor == UPMAP]
+ranges = [(ba.start, ba.end) for ba in shown]
+vm_map_unlock(old.vm_map)
+for start, end in ranges:
+    vm_map_remove(old.vm_map, start, end)
+pmap_replacevm(p, new, adjrefs=False)
+"""
+
 REPAIRS = (
     Repair(
         "page-is-unmapped-where-it-is",
@@ -16,20 +31,11 @@ REPAIRS = (
         "page-goes-with-its-process",
         "vmsmp.vm.vm_map.exec:vmspace_exec",
         "pmap_replacevm(p, new, adjrefs=False)",
-        """
-        from vmsmp.vm.vm_map.flags import UPMAP, VM_MAPTYPE_UKSMAP
-        from vmsmp.vm.vm_map.lock import vm_map_lock_read, vm_map_unlock
-
-        vm_map_lock_read(old.vm_map)
-        mine = [entry for entry in old.vm_map.rb_root if entry.ba.aux_info is p]
-        shown = [one.ba for one in mine if one.maptype == VM_MAPTYPE_UKSMAP and one.aux.minor == UPMAP]
-        ranges = [(ba.start, ba.end) for ba in shown]
-        vm_map_unlock(old.vm_map)
-        for start, end in ranges:
-            vm_map_remove(old.vm_map, start, end)
-        pmap_replacevm(p, new, adjrefs=False)
-        """,
+        _LEAVES,
         "a process that leaves an address space unmaps what the kernel has shared with it there",
+        also=(
+            Edit("vmsmp.vm.vm_map.exec:vmspace_unshare", "pmap_replacevm(p, new, adjrefs=False)", _LEAVES),
+        ),
     ),
     Repair(
         "resident-program-knows-its-process",

@@ -1,16 +1,40 @@
 """Findings where files are mapped: the model does what vnode_pager.c, vm_object.c and vm_map.c do."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import busied, end_of_file, file_object, forget_file, give_back, sync
+from vmsmp.scenarios._kit import (
+    Space,
+    busied,
+    bypass_write,
+    end_of_file,
+    file_object,
+    forget_file,
+    give_back,
+    idle_pages,
+    sync,
+    write_fault,
+)
+from vmsmp.scenarios.fork._processes import at
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.sharing import map_shared
-from vmsmp.scenarios.vm_map._spaces import BASE, new_space
+from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, new_space
 from vmsmp.scenarios.vm_map.files import map_file
+from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
 from vmsmp.vm.imgact_elf import elf_load_file
-from vmsmp.vm.vm_map import KERN_SUCCESS, VM_PROT_READ, vm_map_clean, vm_map_protect
+from vmsmp.vm.kern_exec import exec_map_page
+from vmsmp.vm.vm_map import (
+    KERN_SUCCESS,
+    MAP_ENTRY_PARTITION_SIZE,
+    MAP_FIXED,
+    MAP_SHARED,
+    VM_PROT_READ,
+    vm_map_clean,
+    vm_map_protect,
+    vm_map_user_wiring,
+)
+from vmsmp.vm.vm_mmap import kern_mmap
 from vmsmp.vm.vm_object import vm_object_deallocate
-from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty
-from vmsmp.vm.vm_pager import vnode_pager_reference
+from vmsmp.vm.vm_page import PAGE_SIZE, vm_page_dirty, vm_page_unhold
+from vmsmp.vm.vm_pager import nvnode_pager_setsize, vnode_pager_reference
 from vmsmp.vm.vnode import VTEXT, vn_lock, vn_unlock
 from vmsmp.vm.vnode_reclaim import vclean_vxlocked
 
@@ -211,3 +235,244 @@ def short_write_cleans_all(m):
     m.spawn(user)
     m.join()
     forget_file(vp, obj)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "vnode", "pmap", "finding"},
+    fixed=True,
+    schedule="v1:truncation_unflags_a_mapping:0:1.4>2,2.15>1",
+)
+def truncation_unflags_a_mapping(m):
+    """A process maps a page while the file is cut before it, within a buffer: no flag says that it is mapped.
+
+    The pages of the last buffer that are behind the end stay, and their mappings are to go.  A fault that
+    bypasses the object's locks has the page soft-busied while it sets the page's flags and enters the
+    mapping.  `nvnode_pager_setsize` waits for a hard busy only, and comes between the two: it finds no entry,
+    and clears the flags.  Who frees the page later does not unmap it, and the process uses free memory.
+    Repair `buffer-truncation-waits-for-bypass`: wait for soft busies, too.
+    """
+    vm = m.boot(pages=8, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 2)
+    (page,) = idle_pages(vm, obj, [1])
+    space = Space(vm, obj, 2)
+    write_fault(space, page)
+
+    def truncate():
+        vn_lock(vp)
+        nvnode_pager_setsize(vp, PAGE_SIZE, 2 * PAGE_SIZE)
+        vn_unlock(vp)
+
+    m.spawn(truncate)
+    m.spawn(bypass_write, space, obj, page, name="process")
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "exec", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:program_is_mapped_as_it_goes:0:1.1>2,2.11>1",
+)
+def program_is_mapped_as_it_goes(m):
+    """A program is run during a forced unmount: an object that is terminated is mapped.
+
+    As with mmap (`file_is_mapped_as_it_goes`), `elf_load_section` takes the vnode's object with nothing
+    locked, and reclaiming the vnode terminates an object without references.
+    Repair `program-locks-the-vnode`: reference the object with the vnode locked, unless it was reclaimed.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    vm_object_deallocate(obj)
+    vmspace = new_space(vm)
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(elf_load_file, vmspace.vm_map, vp, BASE, 1, name="exec")
+    m.join()
+    give_back(vmspace)
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "exec", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:header_is_read_as_it_goes:0:1.11>2",
+)
+def header_is_read_as_it_goes(m):
+    """The first page of a program is looked at during a forced unmount: its object is terminated, or free.
+
+    As `elf_load_section` (`program_is_mapped_as_it_goes`), `exec_map_page` takes the vnode's object with
+    nothing locked, and reclaiming the vnode terminates an object without references.
+    Repair `header-locks-the-vnode`: reference the object with the vnode locked, unless it was reclaimed.
+    """
+    vm = m.boot(pages=4, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    vm_object_deallocate(obj)
+
+    def program():
+        page = exec_map_page(vp, 0)
+        if page is not None:
+            vm_page_unhold(page)
+
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(program, name="exec")
+    m.join()
+
+
+@scenario(
+    cpus=2,
+    tags={"object", "mmap", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:mapping_asserts_that_the_file_is_there:0:1.34>2",
+)
+def mapping_asserts_that_the_file_is_there(m):
+    """A file that another process has mapped is mapped during a forced unmount, and the kernel panics.
+
+    `kern_mmap` reads the vnode's object, and then asserts that the object's handle is the vnode, with nothing
+    locked.  Reclaiming the vnode parts the two.
+    Repair `mapping-asks-for-the-file`: a file that has lost its object cannot be mapped.
+    """
+    vm = m.boot(pages=16, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+
+    def user():
+        process.enter()
+        kern_mmap(process.map, BASE, PAGE_SIZE, VM_PROT_READ, MAP_FIXED | MAP_SHARED, vp)
+
+    m.spawn(_revoke, vp, name="unmounter")
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+
+
+def _writes_beside(m, deed):
+    """A thread calls `deed` for a file that it has mapped; another one writes to it from fresh memory."""
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+    map_shared(m, process, obj, 1)
+    map_anon(m, process.map, at(4), 1)
+
+    def other():
+        deed(process.enter())
+
+    def writer():
+        process.enter()
+        vn_lock(vp)
+        process.load(at(4))
+        vn_unlock(vp)
+
+    m.spawn(other)
+    m.spawn(writer)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:fault_meets_a_write_to_its_file:0:",
+)
+def fault_meets_a_write_to_its_file(m):
+    """A thread faults on a file that it has mapped while another one writes to it: they wait for each other.
+
+    write(2) has the vnode locked while it copies from the process' memory.  What was never used there has no
+    object yet, and the fault locks the map exclusively to give it one.  The first thread's fault has the map
+    locked shared, and waits for the vnode.
+    Repair `fault-waits-for-a-vnode-unlocked`: unlock the map before waiting, and begin anew.
+    """
+    _writes_beside(m, lambda process: process.load(at(0)))
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "clean", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:msync_meets_a_write_to_its_file:0:",
+)
+def msync_meets_a_write_to_its_file(m):
+    """A thread syncs a file that it has mapped while another one writes to it: they wait for each other.
+
+    As with a fault (`fault_meets_a_write_to_its_file`): `vm_map_clean` has the map locked shared, and waits
+    for the vnode, which write(2) has locked while it waits for the map.
+    Repair `msync-waits-for-a-vnode-unlocked`: unlock the map while the pages of an entry are written.
+    """
+    _writes_beside(m, lambda process: vm_map_clean(process.map, at(0), at(1), True, False))
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:files_are_written_from_each_other:0:",
+)
+def files_are_written_from_each_other(m):
+    """Two processes write a file that they have mapped to the other one's file: they wait for each other.
+
+    write(2) has the vnode locked while it copies from the process' memory.  A fault on a file that is mapped
+    there locks that file's vnode, too.
+    Repair `copy-waits-for-no-vnode`: a fault while the kernel copies goes on without the lock, as
+    `vm_fault_collapse` does, if it cannot have it at once.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    files = [file_object(vm, 1) for _ in range(2)]
+    processes = [Process(vm) for _ in files]
+    for process, (_, obj) in zip(processes, files, strict=True):
+        map_shared(m, process, obj, 1)
+
+    def writes(process, vp):
+        td = curthread(m)
+        process.enter()
+        vn_lock(vp)
+        td.td_flags |= TDF_DEADLKTREAT  # as uiomove does
+        process.load(at(0))
+        td.td_flags &= ~TDF_DEADLKTREAT
+        vn_unlock(vp)
+
+    for process, (vp, _) in zip(processes, reversed(files), strict=True):
+        m.spawn(writes, process, vp, name="writer")
+    m.join()
+    for process, (vp, obj) in zip(processes, files, strict=True):
+        give_back(process.vmspace)
+        vm_object_deallocate(obj)
+        end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:wiring_meets_a_write_to_its_file+repair=fault-waits-for-a-vnode-unlocked:0:1.13>2",
+)
+def wiring_meets_a_write_to_its_file(m):
+    """A thread locks a file that is mapped and what is behind, while another writes from there to the file.
+
+    All of the range is in transition until it is wired.  The wiring waits for the vnode.  write(2) has that
+    locked, and faults on what it writes.  That was never used, and lies across the border of a partition, so
+    `vm_map_lookup` is to cut it before it gets an object, and waits for the transition to end.
+    The map itself is not locked by then, so this is left when `fault_meets_a_write_to_its_file` is repaired.
+    Repair `partition-waits-for-nobody`: do not cut what is in transition.
+    """
+    vm = m.boot(pages=40, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = Process(vm)
+    start, end = MAP_ENTRY_PARTITION_SIZE - 2 * PAGE_SIZE, MAP_ENTRY_PARTITION_SIZE + PAGE_SIZE
+    map_file(m, process.map, obj, start, 1)
+    map_anon(m, process.map, start + PAGE_SIZE, 2)
+
+    def writer():
+        process.enter()
+        vn_lock(vp)
+        process.load(end - PAGE_SIZE)
+        vn_unlock(vp)
+
+    m.spawn(vm_map_user_wiring, process.map, start, end, False, name="locker")
+    m.spawn(writer)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)

@@ -20,6 +20,8 @@ from vmsmp.vm.vm_map import (
 )
 from vmsmp.vm.vm_object import vm_object_deallocate
 from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_pager import vnode_pager_setsize
+from vmsmp.vm.vnode import vn_lock, vn_unlock
 
 
 @scenario(cpus=1, tags={"map", "fork", "finding"}, fixed=True, schedule="v1:fork_keeps_the_size:0:")
@@ -378,5 +380,45 @@ def shared_file_becomes_private(m):
     m.spawn(user)
     m.join()
     exits(parent)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fork", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:child_reads_what_was_cut_off+repair=copies-keep-their-rights:0:",
+)
+def child_reads_what_was_cut_off(m):
+    """A process has locked a page of a file that ends before it by now, and forks: its child reads the page.
+
+    A wired page stays where it is when its file is cut, without a mapping, and is not valid any more.
+    `vm_fault_copy_entry` copies the wired pages of an entry for the child, and does not ask whether they are
+    valid.  What the parent cannot read any more is given to the child.
+    Repair `fork-copies-contents-only`: a page that is not valid is copied as zeros.
+    """
+    vm = m.boot(pages=24, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    vm.memory.store(obj.raw_rb_memq[0].phys, 0, 7)
+    process = Process(vm)
+    map_private(m, process.map, obj, at(0), 1, VM_PROT_READ)
+
+    def user():
+        process.enter()
+        vm_map_user_wiring(process.map, at(0), at(1), False)
+        vn_lock(vp)
+        vnode_pager_setsize(vp, 0)
+        vn_unlock(vp)
+        m.check(read(process, 0) is None, "what was cut off cannot be read")
+        child = fork(process)
+        seen = read(child, 0)
+        exits(child)
+        m.check(not seen, "a child does not read what was cut off")
+        process.enter()
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)

@@ -6,6 +6,7 @@ from vmsmp.scenarios.fork._processes import at, exits, new_process, write
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_fault.devices import FrameBuffer, Kpmap, kernel_pages
 from vmsmp.scenarios.vm_map._spaces import BASE, map_device
+from vmsmp.vm.procfs_mem import procfs_rwmem
 from vmsmp.vm.vm_fault import vm_fault_page
 from vmsmp.vm.vm_map import (
     VM_PROT_READ,
@@ -139,3 +140,56 @@ def debugger_outlives_a_device(m):
     m.join()
     give_back(process.vmspace)
     vm_page_freezwq(frame)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "peek", "finding"},
+    fixed=True,
+    schedule="v1:writer_waits_for_its_own_page:0:",
+)
+def writer_waits_for_its_own_page(m):
+    """A process writes to its own memory through /proc, from the same page: it sleeps for ever.
+
+    `procfs_rwmem` has the page busied that it copies to, and `vm_fault_page` has unmapped it.  If what is
+    copied is in the same page the kernel faults on it, and waits until the page is not busy any more.
+    Repair `write-copies-first`: read what is to be written before the page is busied.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter().store(at(0), 7)
+        m.check(procfs_rwmem(process.vmspace, at(0) + 8, at(0), writing=True) == 0, "it can be written")
+        m.check(process.load(at(0) + 8) == 7, "what was written is there")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "peek", "finding"},
+    fixed=True,
+    schedule="v1:reader_waits_for_its_own_page:0:",
+)
+def reader_waits_for_its_own_page(m):
+    """A process reads memory that it has locked through /proc, into the same page: it sleeps for ever.
+
+    What is read is held and not busied, so that who reads may fault on it.  But `vm_fault_page` asks for all
+    that a wired entry allows, and takes that for what its caller has asked for: it busies a page that is only
+    read, and marks it dirty.
+    Repair `peek-only-reads`: busy the page if the caller is to write to it.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 1)
+
+    def user():
+        process.enter().store(at(0), 7)
+        vm_map_user_wiring(process.map, at(0), at(1), False)
+        m.check(procfs_rwmem(process.vmspace, at(0), at(0) + 8, writing=False) == 0, "it can be read")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)

@@ -5,17 +5,21 @@ from vmsmp.scenarios._kit import end_of_file, file_object, leave, run_in
 from vmsmp.scenarios.fork._processes import exits, new_process
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device
 from vmsmp.sync.errno import EINVAL
+from vmsmp.vm.imgact_elf import each_segment
 from vmsmp.vm.imgact_resident import exec_resident_imgact, exec_sys_register, exec_sys_unregister
 from vmsmp.vm.kern_plimit import setrlimit_stack
-from vmsmp.vm.kern_proc import memuksmap
+from vmsmp.vm.kern_proc import memuksmap, proc_userunmap
 from vmsmp.vm.vm_map import (
     KERN_SUCCESS,
     UKSMAPOP_FAULT,
     USRSTACK,
     VM_MAX_USER_ADDRESS,
     VM_PROT_EXECUTE,
+    VM_PROT_READ,
+    VM_PROT_RW,
     exec_new_vmspace,
     vm_map_check_protection,
+    vm_map_protect,
     vmspace_ref,
     vmspace_rel,
     vmspace_unshare,
@@ -141,10 +145,11 @@ def raised_stack_may_be_executed(m):
     exits(process)
 
 
-class Lpmap:
-    """/dev/lpmap: a page that the kernel shares with a thread."""
+class Minor:
+    """A page that the kernel shares: minor 5 is a process' (/dev/upmap), 7 a thread's (/dev/lpmap)."""
 
-    minor = 7
+    def __init__(self, minor):
+        self.minor = minor
 
 
 @scenario(
@@ -167,7 +172,7 @@ def page_is_looked_for_in_vain(m):
 
     def user():
         run_in(vm, process.vmspace)
-        map_device(m, process.map, Lpmap(), memuksmap, BASE + 8 * PAGE_SIZE, 1)
+        map_device(m, process.map, Minor(7), memuksmap, BASE + 8 * PAGE_SIZE, 1)
         p = vm.mycpu().proc
         m.check(exec_new_vmspace(p) == KERN_SUCCESS, "a program can be run")
         mine = p.p_vmspace
@@ -175,5 +180,106 @@ def page_is_looked_for_in_vain(m):
         vmspace_rel(mine)
 
     m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "device", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:page_outlives_its_process:0:",
+)
+def page_outlives_its_process(m):
+    """A process that shares its address space maps its page (/dev/upmap) and runs a program: it is freed.
+
+    An exec gives the process an address space of its own, and then frees the page that the kernel has shared
+    with it (`proc_userunmap`).  The other process still has it mapped in the old address space, and writes to
+    memory that is free.
+    Repair `page-goes-with-its-process`: unmap it from the address space that the process leaves.
+    """
+    vm = m.boot(pages=32, l2_size=1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    vmspace_ref(process.vmspace)
+    shown = BASE + 8 * PAGE_SIZE
+
+    def user():
+        run_in(vm, process.vmspace)
+        map_device(m, process.map, Minor(5), memuksmap, shown, 1)
+        p = vm.mycpu().proc
+        m.check(process.load(shown) == 0, "what the kernel shows can be read")
+        exec_new_vmspace(p)
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
+        process.enter().store(shown, 1)
+
+    m.spawn(user)
+    m.join()
+    exits(process)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "exec", "device", "vmspace", "finding"},
+    fixed=True,
+    schedule="v1:resident_program_loses_its_page:0:",
+)
+def resident_program_loses_its_page(m):
+    """A program that has mapped its page (/dev/upmap) is made resident, and killed when it reads the page.
+
+    An exec of the program copies the address space that the kernel has kept, `vmspace_exec` for no process,
+    as `vmspace_unshare` does (`unshared_process_loses_its_page`).
+    Repair `resident-program-knows-its-process`: pass the process.
+    """
+    vm = m.boot(pages=32, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1)
+    process = new_process(m, vm, 1, VM_MAX_USER_ADDRESS)
+    shown = BASE + 8 * PAGE_SIZE
+
+    def user():
+        run_in(vm, process.vmspace)
+        map_device(m, process.map, Minor(5), memuksmap, shown, 1)
+        p = vm.mycpu().proc
+        exec_sys_register(p, vp)
+        m.check(exec_resident_imgact(p, vp) == KERN_SUCCESS, "a resident program can be run")
+        seen = process.load(shown)
+        exec_sys_unregister(vm, vm.residents.exec_res_id)
+        mine = p.p_vmspace
+        leave(vm)
+        vmspace_rel(mine)
+        proc_userunmap(p)
+        m.check(seen == 0, "what the kernel shows can be read")
+
+    m.spawn(user)
+    m.join()
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "exec", "finding"},
+    fixed=True,
+    schedule="v1:dump_walks_an_unlocked_map:0:1.30>2",
+)
+def dump_walks_an_unlocked_map(m):
+    """A process dumps core while another one that shares its address space changes it: a freed entry is read.
+
+    `each_segment` walks the entries of the map without a lock.  The threads of the process are stopped by
+    then, but not those of a process that shares the address space (RFMEM).
+    Repair `dump-locks-the-map`: lock the map shared for the walk.
+    """
+    vm = m.boot(pages=16, l2_size=1)
+    process = new_process(m, vm, 2, VM_MAX_USER_ADDRESS)
+    vm_map_protect(process.map, BASE, BASE + PAGE_SIZE, VM_PROT_READ, False)
+    sizes = []
+
+    def segment(entry):
+        sizes.append(entry.ba.hint("end") - entry.ba.hint("start"))
+        return 0
+
+    m.spawn(each_segment, process.map, segment, name="dump")
+    m.spawn(vm_map_protect, process.map, BASE, BASE + PAGE_SIZE, VM_PROT_RW, False, name="other")
     m.join()
     exits(process)

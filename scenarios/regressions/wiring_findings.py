@@ -13,6 +13,8 @@ from vmsmp.vm.vm_map import (
     MAP_WIREFUTURE,
     VM_MAX_USER_ADDRESS,
     VM_PROT_NONE,
+    VM_PROT_READ,
+    VM_PROT_RW,
     exec_new_vmspace,
     vm_map_clean,
     vm_map_kernel_wiring,
@@ -331,3 +333,63 @@ def failed_wiring_strands_cut_pages(m):
     give_back(process.vmspace)
     vm_object_deallocate(obj)
     end_of_file(vp)
+
+
+@scenario(
+    cpus=1,
+    tags={"map", "fault", "wire", "vnode", "finding"},
+    fixed=True,
+    schedule="v1:locked_copy_cannot_be_written_to:0:",
+)
+def locked_copy_cannot_be_written_to(m):
+    """A process locks a private page that it may only read, and makes it writeable: it cannot write.
+
+    Memory that may only be read is locked as it is, and that it is to be copied when it is written to stays
+    noted.  Nobody makes the copy later: `vm_map_protect` gives the right, and a lookup refuses to write to
+    memory that a user has wired and that is to be copied.
+    Repair `protection-wires-copies`: unwire it, and wire it as a copy, when it gets the right.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    vp, obj = file_object(vm, 1, range(1))
+    process = Process(vm)
+    map_private(m, process.map, obj, at(0), 1, VM_PROT_READ)
+
+    def user():
+        process.enter()
+        vm_map_user_wiring(process.map, at(0), at(1), False)
+        vm_map_protect(process.map, at(0), at(1), VM_PROT_RW, False)
+        m.check(process.store(at(0), 1) is None, "what is writeable can be written to")
+
+    m.spawn(user)
+    m.join()
+    give_back(process.vmspace)
+    vm_object_deallocate(obj)
+    end_of_file(vp)
+
+
+@scenario(
+    cpus=2,
+    tags={"map", "fault", "wire", "finding"},
+    fixed=True,
+    schedule="v1:protection_meets_a_wiring:0:1.234>2",
+)
+def protection_meets_a_wiring(m):
+    """A thread takes the rights to memory away while another one locks it: a page stays wired for ever.
+
+    The map is unlocked while `vm_fault_wire` faults in the pages, and what is being wired is in transition.
+    `vm_map_protect` does not ask for that.  It removes the mapping of a page that is wired already, and the
+    wiring goes on with the next one.  To unlock the page `vm_fault_unwire` looks for it by its mapping.
+    Repair `protection-waits-for-transitions`: wait until the wiring is done.
+    """
+    vm = m.boot(pages=24, l2_size=1)
+    process = new_process(m, vm, 2)
+
+    def locker():
+        process.enter()
+        if vm_map_user_wiring(process.map, at(0), at(2), False) == KERN_SUCCESS:
+            vm_map_user_wiring(process.map, at(0), at(2), True)
+
+    m.spawn(locker)
+    m.spawn(vm_map_protect, process.map, at(0), at(1), VM_PROT_NONE, False, name="other")
+    m.join()
+    give_back(process.vmspace)

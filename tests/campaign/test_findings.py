@@ -69,6 +69,10 @@ def test_behind_its_repair_a_finding_is_gone_and_nothing_unknown_is_left(finding
 MENDED_TOO = {
     "block-is-freed-as-it-is-written": "file-outdates-a-write-to-swap",
     "failed-sync-is-not-tried-again": "write-cleans-before-transfer",
+    "fault-keeps-an-older-right": "protection-waits-for-transitions",
+    "fault-sleeps-on-a-lost-vnode": "fault-waits-for-a-vnode-unlocked",
+    "lookup-keeps-an-older-right": "protection-wires-copies",
+    "reader-waits-for-its-own-page": "peeks-spare-wirings",
     "refused-mapping-unmaps": "mmap-replaces-at-once",
     "replaced-entry-stays-counted": "failed-wiring-looks-behind",
     "reclaim-meets-a-block-that-is-freed": "cache-is-emptied-at-once",

@@ -22,6 +22,7 @@ from vmsmp.vm.vm_map import (
 from vmsmp.vm.vm_mmap import (
     MCL_CURRENT,
     MCL_FUTURE,
+    kern_mmap,
     sys_mincore,
     sys_minherit,
     sys_mlock,
@@ -310,3 +311,38 @@ def test_what_is_locked_can_be_unlocked(alone, size, answer):
         return sys_munlock(map, at(0), size), entry_at(map, 0).peek("wired_count")
 
     assert answer == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("size", "flags", "pos", "address"),
+    [
+        (0, MAP_ANON | MAP_FIXED, 0, at(8)),
+        (PAGE, MAP_ANON | MAP_FIXED, PAGE, at(8)),
+        (PAGE, MAP_FIXED, 0, at(8)),
+        (PAGE, MAP_ANON | MAP_FIXED, 0, at(8) + 1),
+        (PAGE, MAP_ANON | MAP_FIXED, 0, v.VM_MAX_USER_ADDRESS),
+    ],
+)
+def test_mmap_refuses_what_makes_no_sense(alone, size, flags, pos, address):
+    def program(vm):
+        map = locked(vm)
+        return kern_mmap(map, address, size, v.VM_PROT_RW, flags, None, pos)[0], len(map.raw_rb_root)
+
+    assert (EINVAL, 2) == alone(program)
+
+
+@pytest.mark.parametrize("flags", [MAP_FIXED | MAP_SHARED, MAP_SHARED])
+def test_mmap_of_a_file_may_begin_within_a_page(alone, flags):
+    def program(vm):
+        map = locked(vm)
+        vm.mycpu().lwp.lwp_vmspace.vm_taddr = at(32)
+        vp, obj = file_object(vm, 2, range(2))
+        error, address = kern_mmap(map, at(8) + 16, PAGE, v.VM_PROT_RW, flags, vp, 16)
+        entry = map.raw_rb_root.at_or_before(address)
+        start, end = entry.ba.raw_start, entry.ba.raw_end
+        v.vm_map_remove(map, start, end)
+        vm_object_deallocate(obj)
+        end_of_file(vp)
+        return error, address - start, end - start
+
+    assert (0, 16, 2 * PAGE) == alone(program)

@@ -19,8 +19,10 @@
 | vm_unix.c | vm_unix |
 | vm_glue.c | vm_glue, as far as processes are let in again |
 | kern/imgact_resident.c | imgact_resident |
-| kern/kern_proc.c, kern/kern_memio.c | kern_proc, as far as a thread's page is unmapped |
-| kern/imgact_elf.c | imgact_elf, as far as a file is mapped and is text |
+| kern/kern_proc.c, kern/kern_memio.c | kern_proc, as far as pages are shared with a process |
+| kern/kern_exec.c | kern_exec, as far as a page of a program is looked at; and vm_map.exec |
+| vfs/procfs/procfs_mem.c | procfs_mem |
+| kern/imgact_elf.c | imgact_elf, as far as a file is mapped and is text, and what is dumped |
 | trap.c | trap |
 | pmap.c | pmap |
 | pmap_inval.c, mp_machdep.c | pmap_inval |

@@ -1,6 +1,6 @@
 """System calls on memory: mapping, unmapping, inheritance, asking what is in memory, and locking it.
 
-Models: vm_mmap, sys_munmap, sys_minherit, sys_mincore, sys_mlock, sys_munlock, sys_mlockall and
+Models: kern_mmap, vm_mmap, sys_munmap, sys_minherit, sys_mincore, sys_mlock, sys_munlock, sys_mlockall and
 sys_munlockall of sys/vm/vm_mmap.c.
 One call is several sections of the map's lock.  Only the map's token holds them together, and that is lost
 wherever a section has to wait, so other CPUs may come in between.
@@ -8,7 +8,8 @@ Locks: the map's token, and inside it the map's lock, shared to ask and exclusiv
 transition unlocks the map.
 Deviations:
   * the calls take the process' map, and every process has the right to lock memory.
-  * anonymous memory and regular files are mapped, devices and stacks are not.
+  * anonymous memory and regular files are mapped, devices and stacks are not; a file may be read and written,
+    and may be mapped as often as the process likes.
   * the vector that sys_mincore fills is a function of the caller's, which stores one byte of it.
 """
 
@@ -27,7 +28,7 @@ from vmsmp.vm.pmap.query import (
 from vmsmp.vm.pmap.reverse import pmap_is_modified, pmap_ts_referenced
 from vmsmp.vm.vm_fault.wire import vm_fault_unwire
 from vmsmp.vm.vm_map.delete import vm_map_remove
-from vmsmp.vm.vm_map.find import vm_map_find
+from vmsmp.vm.vm_map.find import vm_map_find, vm_map_hint
 from vmsmp.vm.vm_map.flags import (
     ADDRESS_MASK,
     COWF_COPY_ON_WRITE,
@@ -53,6 +54,7 @@ from vmsmp.vm.vm_map.flags import (
     VM_INHERIT_SHARE,
     VM_MAPTYPE_NORMAL,
     VM_MAX_USER_ADDRESS,
+    VM_PROT_ALL,
     VM_PROT_NONE,
     VM_SUBSYS_MMAP,
     round_page,
@@ -92,6 +94,34 @@ _ERRNO: Final = {
 
 
 # -- mapping --------------------------------------------------------------------------------------
+
+
+def kern_mmap(
+    map: VmMap, addr: int, size: int, prot: int, flags: int, vp: Vnode | None = None, pos: int = 0
+) -> tuple[int, int]:
+    """Map anonymous memory (MAP_ANON) or a file's, as mmap(2) does; return an errno and the address.
+
+    The first byte that is mapped need not be the first of a page.
+    Locks: the vnode referenced by the caller, and not locked; then as `vm_mmap`.  Sleeps: yes.
+    """
+    if size == 0 or (flags & MAP_ANON and (vp is not None or pos)):
+        return EINVAL, addr
+    pageoff = pos & PAGE_MASK
+    size = round_page(size + pageoff)
+    if flags & (MAP_FIXED | MAP_TRYFIXED):
+        addr -= pageoff
+        if addr & PAGE_MASK or addr + size > VM_MAX_USER_ADDRESS:
+            return EINVAL, addr
+    else:
+        addr = vm_map_hint(map.vm, map.vm.mycpu().lwp.lwp_vmspace, addr)
+    if not flags & MAP_ANON:
+        obj: VmObject | None = vp.hint("v_object") if vp is not None else None
+        if obj is None:
+            return EINVAL, addr
+        if obj.hint("handle") is not vp:
+            map.vm.panic("kern_mmap: the file's object is another one's")
+    error, addr = vm_mmap(map, addr, size, prot, VM_PROT_ALL, flags, vp, pos - pageoff)
+    return error, addr + pageoff
 
 
 def vm_mmap(

@@ -65,7 +65,7 @@ def test_a_count_holds_the_address_space_and_takes_the_token_alone(steps, count)
 def test_a_walk_goes_on_behind_an_entry_that_has_left(alone):
     def program(vm):
         vmspace = mapped(vm, None, None, None)
-        walk = iter(counters._entries(vmspace.vm_map))
+        walk = iter(counters.entries_unlocked(vmspace.vm_map))
         first = next(walk).name
         v.vm_map_remove(vmspace.vm_map, 0x20000, 0x24000)
         return first, [entry.name for entry in walk], [entry.name for entry in vmspace.vm_map.peek("rb_root")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsmp.patches.patch import Repair
+from vmsmp.patches.patch import Edit, Repair
 
 _MODULE = "vmsmp.vm.vm_fault"
 _CORE = f"{_MODULE}.object_fault:_Walk"
@@ -40,6 +40,34 @@ def _unwire_anywhere(pmap: str, va: str, raw: str = "") -> str:
                 vm_page_free(m)
         """
 
+
+#: Lock the vnode behind a chain, as `vnode_pager_lock` does; if that takes a wait, unlock the map first.
+_VNODE_FIRST = """
+from vmsmp.sync.errno import LK_CANRECURSE, LK_NOWAIT, LK_SHARED
+from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
+from vmsmp.vm.vm_object.hold import vm_object_drop, vm_object_hold_shared
+from vmsmp.vm.vnode import vput, vref
+
+last = fs.first_ba
+while last.backing_ba is not None:
+    last = last.backing_ba
+lobject, vp = last.object, None
+vm_object_hold_shared(lobject)
+if lobject.hint("type") == OBJT_VNODE and not curthread(fs.vm.machine).td_flags & TDF_DEADLKTREAT:
+    vp = lobject.hint("handle")
+    vref(vp)
+vm_object_drop(lobject)
+if vp is not None and vp.v_lock.lock(LK_SHARED | LK_CANRECURSE | LK_NOWAIT):
+    unlock_things(fs)
+    vp.v_lock.lock(LK_SHARED | LK_CANRECURSE)
+    vput(vp)
+    {again}
+if vp is not None and lobject.hint("handle") is not vp:
+    vput(vp)
+    vp = None
+fs.vp = vp
+hold_first(fs)
+"""
 
 REPAIRS = (
     Repair(
@@ -244,5 +272,43 @@ REPAIRS = (
         "_unwire(pmap, done, fictitious)",
         _unwire_anywhere("pmap", "done", "raw_"),
         "a page that was cut off its file while the next one was wired is looked for in its object",
+    ),
+    Repair(
+        "fault-waits-for-a-vnode-unlocked",
+        f"{_MODULE}.fault:_Fault._object",
+        "hold_first(fs)",
+        _VNODE_FIRST.format(again="return KERN_TRY_AGAIN"),
+        "a fault that has to wait for a vnode unlocks the map first, and starts over",
+        also=(
+            Edit(
+                f"{_MODULE}.page:_PageFault.attempt",
+                "hold_first(fs)",
+                "from vmsmp.vm.vm_object.object import OBJT_VNODE\n"
+                + _VNODE_FIRST.format(again="self._retry += 1\n    return None"),
+            ),
+        ),
+    ),
+    Repair(
+        "fork-copies-contents-only",
+        f"{_MODULE}.copy_entry:vm_fault_copy_entry",
+        "vm_page_copy(src_m, dst_m)",
+        """
+        from vmsmp.vm.vm_page.flags import VM_PAGE_BITS_ALL
+        from vmsmp.vm.vm_page.validity import vm_page_zero_fill
+
+        if src_m.hint("valid"):
+            vm_page_copy(src_m, dst_m)
+        else:
+            vm_page_zero_fill(dst_m)
+            dst_m.publish("valid", VM_PAGE_BITS_ALL)
+        """,
+        "a wired page that was cut off its file is copied as zeros",
+    ),
+    Repair(
+        "peek-only-reads",
+        f"{_MODULE}.page:_PageFault.success",
+        "written = bool(self._type & VM_PROT_WRITE)",
+        "written = bool(self._first_type & VM_PROT_WRITE)",
+        "a page is to be written to if that was asked for, whatever the entry allows",
     ),
 )

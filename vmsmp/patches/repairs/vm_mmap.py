@@ -271,4 +271,11 @@ REPAIRS = (
         """,
         "what cannot be wired is not mapped while all future memory is to be locked",
     ),
+    Repair(
+        "mapping-asks-for-the-file",
+        "vmsmp.vm.vm_mmap:kern_mmap",
+        """map.vm.panic("kern_mmap: the file's object is another one's")""",
+        "return EINVAL, addr",
+        "a file that has lost its object meanwhile is refused as one that has none",
+    ),
 )

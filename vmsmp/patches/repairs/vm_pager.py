@@ -306,4 +306,28 @@ REPAIRS = (
         "while not blks and n > 1:",
         "a page is given any free block if there are no adjacent ones for several",
     ),
+    Repair(
+        "buffer-truncation-waits-for-bypass",
+        f"{_MODULE}.vnode_size:_unmap",
+        'vm_page_lookup_busy_wait(obj, pindex, False, "vmpg")',
+        'vm_page_lookup_busy_wait(obj, pindex, True, "vmpg")',
+        "a page that a fault has soft-busied is waited for before its mappings are forgotten",
+    ),
+    Repair(
+        "copy-waits-for-no-vnode",
+        f"{_MODULE}.vnode_lock:_lock",
+        "if vget(vp, LK_SHARED | LK_CANRECURSE):",
+        """
+        from vmsmp.sync.errno import LK_NOWAIT
+        from vmsmp.sync.thread import TDF_DEADLKTREAT, curthread
+        from vmsmp.vm.vnode import vref
+
+        if curthread(vm.machine).td_flags & TDF_DEADLKTREAT:
+            if vp.v_lock.lock(LK_SHARED | LK_CANRECURSE | LK_NOWAIT):
+                return None
+            vref(vp)
+        elif vget(vp, LK_SHARED | LK_CANRECURSE):
+        """,
+        "a fault while the kernel copies from a process does not wait for a vnode",
+    ),
 )

@@ -331,6 +331,7 @@ __getattr__, __dir__, __all__ = exports(
         "counters": (
             "SWAP_META_PAGES",
             "vmspace_swap_count",
+            "entries_unlocked",
             "vmspace_anonymous_count",
         ),
         "shadow": ("vm_map_entry_shadow",),

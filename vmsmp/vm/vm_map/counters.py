@@ -31,7 +31,7 @@ def vmspace_swap_count(vmspace: Vmspace) -> int:
     """Return about how many pages of swap the address space has.  Sleeps: for the map's token."""
     count = 0
     vmspace_hold(vmspace)
-    for entry in _entries(vmspace.vm_map):
+    for entry in entries_unlocked(vmspace.vm_map):
         obj = _object(entry)
         if obj is not None:
             blocks: int = obj.hint("swblock_count")
@@ -46,7 +46,7 @@ def vmspace_anonymous_count(vmspace: Vmspace) -> int:
     """Return about how many pages of anonymous memory are resident.  Sleeps: for the map's token."""
     count = 0
     vmspace_hold(vmspace)
-    for entry in _entries(vmspace.vm_map):
+    for entry in entries_unlocked(vmspace.vm_map):
         obj = _object(entry)
         if obj is not None and obj.hint("type") in ANONYMOUS:
             count += obj.hint("resident_page_count")
@@ -54,8 +54,8 @@ def vmspace_anonymous_count(vmspace: Vmspace) -> int:
     return count
 
 
-def _entries(map: VmMap) -> Iterator[VmMapEntry]:
-    """RB_FOREACH under the map's token alone."""
+def entries_unlocked(map: VmMap) -> Iterator[VmMapEntry]:
+    """RB_FOREACH without the map's lock."""
     entry: VmMapEntry | None = map.hint("rb_root").first()
     while entry is not None:
         yield entry

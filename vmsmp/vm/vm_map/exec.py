@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmsmp.vm.kern_proc import lwp_userunmap
+from vmsmp.vm.kern_proc import lwp_userunmap, proc_userunmap
 from vmsmp.vm.pmap.remove import pmap_remove_pages
 from vmsmp.vm.pmap.replace import pmap_replacevm
 from vmsmp.vm.vm_map.delete import vm_map_remove
@@ -79,7 +79,8 @@ def exec_new_vmspace(p: Proc, vmcopy: Vmspace | None = None) -> int:
     """Give the process an address space with a stack and nothing else; return a KERN_* code.
 
     An address space of its own is emptied and kept; a shared one is replaced.  With `vmcopy`, the process
-    gets a copy of that, whose stack has no pages.  The page of the thread is unmapped then, if still mapped.
+    gets a copy of that, whose stack has no pages.  What the kernel shares with the process and its
+    thread ends.
     Locks: none; the caller keeps other CPUs from using the process.  Sleeps: yes.
     """
     vmspace: Vmspace = p.hint("p_vmspace")
@@ -96,6 +97,7 @@ def exec_new_vmspace(p: Proc, vmcopy: Vmspace | None = None) -> int:
         vmspace_exec(p)
         vmspace = p.hint("p_vmspace")
     lwp_userunmap(p.lwp)
+    proc_userunmap(p)
     rv, _ = vm_map_stack(vmspace.vm_map, stack, config.maxssiz, 0, VM_PROT_RW, VM_PROT_ALL, 0)
     if rv == KERN_SUCCESS:
         vmspace.vm_ssize = config.sgrowsiz >> PAGE_SHIFT

@@ -60,7 +60,8 @@ class Proc(Record):
 
     `p_vmspace` is its address space, a Vmspace, or None once it is reaped; `lwp` its only thread.
     `rlim_stack`, `rlim_data` and `rlim_vmem` are the limits of its stack, its heap and its map, in bytes;
-    they are read without a lock.
+    they are read without a lock.  `p_upmap` is the kernel's address of the page that it shares with the
+    process, or 0.
     """
 
     kind = "proc"
@@ -72,6 +73,7 @@ class Proc(Record):
     rlim_rss: int = field("", default=RLIM_INFINITY)
     rlim_data: int = field("", default=RLIM_INFINITY)
     lwp: Any = plain(None)  # an Lwp
+    p_upmap: int = plain(0)
     _name: str = plain()
 
     @property

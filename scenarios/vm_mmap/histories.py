@@ -58,27 +58,21 @@ from vmsmp.vm.vm_pageout import (
 )
 
 #: How many pages a process uses, and a file has.
-PAGES, FILE = 6, 4
+PAGES, FILE = 4, 3
 #: How many processes there are at most.
 MOST = 3
 
 
 class Memory:
-    """What a page shows: a value of its own or, as long as it has none, one that its page of the file had."""
+    """What a page shows: a value of its own or, as long as it has none, what its page of the file has."""
 
     def __init__(self, behind=None):
         self.behind = behind
-        self.values: list[Any] = [] if behind else [0]
+        self.own: Any = None if behind else 0
 
-    def could_be(self):
-        """What may be read from it."""
-        return self.values[-1:] or self.behind.values
-
-    def copied(self):
-        """A copy that is not changed by what is stored to this one."""
-        copied = Memory(self.behind)
-        copied.values = [*self.values]
-        return copied
+    @property
+    def value(self):
+        return self.behind.value if self.own is None else self.own
 
 
 class Mapped:
@@ -98,7 +92,7 @@ class Mapped:
         child = copy(self)
         child.locked = False
         if self.inherit == VM_INHERIT_COPY:
-            child.memory = self.memory.copied()
+            child.memory = copy(self.memory)
         return child
 
 
@@ -139,6 +133,8 @@ class Histories:
         self.file = [Memory() for _ in range(FILE)]
         self.owners = [Owner(vm)]
         self.stored = 0
+        for first, count in ((0, FILE), (FILE, PAGES - FILE)):
+            self.insert(self.owners[0], range(first, first + count))
 
     def turn(self):
         """Draw a process and a range, and do something to it."""
@@ -245,24 +241,31 @@ class Histories:
 
     def store(self, owner, pages):
         page = owner.pages.get(pages[0])
+        if page and self.is_behind(page.memory):
+            return
         self.stored += 1
         done = owner.store(at(pages[0]), self.stored) is None
         self.m.check(done == bool(page and page.prot & VM_PROT_WRITE), "those store who may")
         if done:
-            page.memory.values.append(self.stored)
+            page.memory.own = self.stored
+
+    def is_behind(self, memory):
+        """Whether a private page shows it still; it is open what that would show after a store."""
+        shown = [page.memory for owner in self.owners for page in owner.pages.values()]
+        return any(one.behind is memory and one.own is None for one in shown)
 
     def load(self, owner, pages):
         page = owner.pages.get(pages[0])
         found = owner.load(at(pages[0]))
         may = bool(page and page.prot & VM_PROT_READ)
         self.m.check((found is not None) == may, "those load who may")
-        self.m.check(not may or found in page.memory.could_be(), "memory holds what was stored there last")
+        self.m.check(not may or found == page.memory.value, "memory holds what was stored there last")
 
     def peek(self, owner, pages):
         page = owner.pages.get(pages[0])
         if page and page.prot & VM_PROT_READ and not page.locked:
             found = vm_fault_page(owner.map, at(pages[0]), VM_PROT_READ, 0, False)
-            self.m.check(contents(found.page) in page.memory.could_be(), "a debugger sees what there is")
+            self.m.check(contents(found.page) == page.memory.value, "a debugger sees what there is")
             vm_page_unhold(found.page)
 
     def clean(self, owner, pages):
@@ -285,15 +288,14 @@ class Histories:
                 self.store(owner, range(page, page + 1))
 
     def page_out(self, owner, pages):
-        """Take the memory from a page of one of the objects at an address."""
-        if pages[0] in owner.pages:
-            entry = owner.map.raw_rb_root.at_or_before(at(pages[0]))
-            chain = [ba for ba in entry.chain() if ba.raw_object is not None]
-            ba = chain[self.m.choose(len(chain))] if chain else entry.ba
-            if ba.raw_object is self.obj:
-                self.sync()
-            if chain:
-                page_out(ba.raw_object, (ba.raw_offset + at(pages[0]) - ba.raw_start) // PAGE_SIZE)
+        """Take the memory from pages of one of the objects at their addresses."""
+        self.sync()
+        depth = self.m.choose(2)
+        for page in pages:
+            entry = owner.map.raw_rb_root.at_or_before(at(page)) if page in owner.pages else None
+            chain = [ba for ba in entry.chain() if ba.raw_object is not None] if entry else []
+            for ba in chain[depth : depth + 1]:
+                page_out(ba.raw_object, (ba.raw_offset + at(page) - ba.raw_start) // PAGE_SIZE)
 
     # -- processes and the file -------------------------------------------------------------------
 
@@ -313,7 +315,7 @@ class Histories:
         sync(self.vp, self.obj)
         kept = {n: self.vp.contents.get(n, {}).get(0, 0) for n in range(FILE)}
         self.m.check(
-            kept == {n: memory.values[-1] for n, memory in enumerate(self.file)}, "a file has what was stored"
+            kept == {n: memory.value for n, memory in enumerate(self.file)}, "a file has what was stored"
         )
 
     def end(self):

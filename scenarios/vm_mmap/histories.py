@@ -6,8 +6,9 @@ from typing import Any
 from vmsmp import scenario
 from vmsmp.scenarios._kit import contents, file_object, forget_file, give_back, sync
 from vmsmp.scenarios.vm_fault._memory import Process, page_out
-from vmsmp.scenarios.vm_map._spaces import at
+from vmsmp.scenarios.vm_map._spaces import BASE
 from vmsmp.sync.errno import EINVAL, ENOMEM
+from vmsmp.vm.pmap import NBPDP, NBPDR
 from vmsmp.vm.vm_fault import vm_fault_page
 from vmsmp.vm.vm_map import (
     KERN_INVALID_ADDRESS,
@@ -61,6 +62,8 @@ from vmsmp.vm.vm_pageout import (
 PAGES, FILE = 4, 3
 #: How many processes there are at most.
 MOST = 3
+#: Where memory may begin: within the part of a page table, or so that two of them have two pages each.
+PLACES = (BASE, *(size - 2 * PAGE_SIZE for size in (NBPDR, NBPDP)))
 
 
 class Memory:
@@ -99,10 +102,19 @@ class Mapped:
 class Owner(Process):
     """A process and its table of pages: a page that is not mapped is not in it."""
 
-    def __init__(self, vm):
+    def __init__(self, vm, base):
         super().__init__(vm)
+        self.base = base
         self.pages: dict[int, Mapped] = {}
         self.locks = False  # whether what it maps is locked
+
+    def at(self, page):
+        """The address of a page."""
+        return self.base + page * PAGE_SIZE
+
+    def span(self, pages):
+        """Where a range of pages begins and ends."""
+        return self.at(pages[0]), self.at(pages[-1] + 1)
 
     def fork(self):
         child = copy(self)
@@ -117,7 +129,7 @@ class Owner(Process):
         said = {}
         for entry in self.map.raw_rb_root:
             for page in range(PAGES):
-                if entry.ba.raw_start <= at(page) < entry.ba.raw_end:
+                if entry.ba.raw_start <= self.at(page) < entry.ba.raw_end:
                     locked = bool(entry.raw_eflags & MAP_ENTRY_USER_WIRED)
                     said[page] = entry.raw_protection, entry.raw_inheritance, locked
         return said
@@ -131,7 +143,7 @@ class Histories:
         self.vm = vm
         self.vp, self.obj = file_object(vm, FILE)
         self.file = [Memory() for _ in range(FILE)]
-        self.owners = [Owner(vm)]
+        self.owners = [Owner(vm, PLACES[m.choose(len(PLACES))])]
         self.stored = 0
         for first, count in ((0, FILE), (FILE, PAGES - FILE)):
             self.insert(self.owners[0], range(first, first + count))
@@ -168,7 +180,7 @@ class Histories:
         flags |= (MAP_FIXED, MAP_TRYFIXED)[self.m.choose(2)]
         size = len(pages) * PAGE_SIZE
         error, _ = vm_mmap(
-            owner.map, at(pages[0]), size, VM_PROT_RW, VM_PROT_ALL, flags, vp, index * PAGE_SIZE
+            owner.map, owner.at(pages[0]), size, VM_PROT_RW, VM_PROT_ALL, flags, vp, index * PAGE_SIZE
         )
         self.says(error, 0 if free or flags & MAP_FIXED else ENOMEM)
         for n, page in enumerate(pages if not error else ()):
@@ -178,7 +190,7 @@ class Histories:
 
     def remove(self, owner, pages):
         whole = all(page in owner.pages for page in pages)
-        self.says(sys_munmap(owner.map, at(pages[0]), len(pages) * PAGE_SIZE), 0 if whole else EINVAL)
+        self.says(sys_munmap(owner.map, owner.at(pages[0]), len(pages) * PAGE_SIZE), 0 if whole else EINVAL)
         for page in pages if whole else ():
             del owner.pages[page]
 
@@ -186,7 +198,7 @@ class Histories:
         prot = (VM_PROT_READ, VM_PROT_RW, VM_PROT_NONE)[self.m.choose(3)]
         if any(page in owner.pages and owner.pages[page].locked for page in pages):
             prot |= VM_PROT_READ
-        rv = vm_map_protect(owner.map, at(pages[0]), at(pages[-1] + 1), prot, False)
+        rv = vm_map_protect(owner.map, *owner.span(pages), prot, False)
         self.says(rv, KERN_SUCCESS)
         for page in pages:
             if page in owner.pages:
@@ -194,7 +206,7 @@ class Histories:
 
     def inherit(self, owner, pages):
         """Keep from a child what it would get."""
-        self.says(sys_minherit(owner.map, at(pages[0]), len(pages) * PAGE_SIZE, VM_INHERIT_NONE), 0)
+        self.says(sys_minherit(owner.map, owner.at(pages[0]), len(pages) * PAGE_SIZE, VM_INHERIT_NONE), 0)
         for page in pages:
             if page in owner.pages:
                 owner.pages[page].inherit = VM_INHERIT_NONE
@@ -219,7 +231,7 @@ class Histories:
         """Keep pages in memory for the kernel, for a moment."""
         if self._writeable(owner, pages):
             for kmflags in (0, KM_PAGEABLE):
-                rv = vm_map_kernel_wiring(owner.map, at(pages[0]), at(pages[-1] + 1), kmflags)
+                rv = vm_map_kernel_wiring(owner.map, *owner.span(pages), kmflags)
                 self.says(rv, KERN_SUCCESS)
 
     def _writeable(self, owner, pages):
@@ -227,14 +239,14 @@ class Histories:
 
     def _lock(self, owner, pages, call, *, locked):
         if self._writeable(owner, pages) and all(owner.pages[page].locked != locked for page in pages):
-            self.says(call(owner.map, at(pages[0]), len(pages) * PAGE_SIZE), 0)
+            self.says(call(owner.map, owner.at(pages[0]), len(pages) * PAGE_SIZE), 0)
             for page in pages:
                 owner.pages[page].locked = locked
 
     def ask(self, owner, pages):
         prot = (VM_PROT_NONE, VM_PROT_READ, VM_PROT_RW)[self.m.choose(3)]
         mapped = [owner.pages.get(page) for page in pages]
-        may = vm_map_check_protection(owner.map, at(pages[0]), at(pages[-1] + 1), prot, False)
+        may = vm_map_check_protection(owner.map, *owner.span(pages), prot, False)
         self.says(may, all(page and page.prot & prot == prot for page in mapped))
 
     # -- what is in it ----------------------------------------------------------------------------
@@ -244,7 +256,7 @@ class Histories:
         if page and self.is_behind(page.memory):
             return
         self.stored += 1
-        done = owner.store(at(pages[0]), self.stored) is None
+        done = owner.store(owner.at(pages[0]), self.stored) is None
         self.m.check(done == bool(page and page.prot & VM_PROT_WRITE), "those store who may")
         if done:
             page.memory.own = self.stored
@@ -256,7 +268,7 @@ class Histories:
 
     def load(self, owner, pages):
         page = owner.pages.get(pages[0])
-        found = owner.load(at(pages[0]))
+        found = owner.load(owner.at(pages[0]))
         may = bool(page and page.prot & VM_PROT_READ)
         self.m.check((found is not None) == may, "those load who may")
         self.m.check(not may or found == page.memory.value, "memory holds what was stored there last")
@@ -264,7 +276,7 @@ class Histories:
     def peek(self, owner, pages):
         page = owner.pages.get(pages[0])
         if page and page.prot & VM_PROT_READ and not page.locked:
-            found = vm_fault_page(owner.map, at(pages[0]), VM_PROT_READ, 0, False)
+            found = vm_fault_page(owner.map, owner.at(pages[0]), VM_PROT_READ, 0, False)
             self.m.check(contents(found.page) == page.memory.value, "a debugger sees what there is")
             vm_page_unhold(found.page)
 
@@ -272,18 +284,21 @@ class Histories:
         """Write a range back, and perhaps forget what is in memory of it."""
         invalidate = bool(self.m.choose(2)) and not any(page.locked for page in owner.pages.values())
         whole = all(page in owner.pages for page in pages)
-        rv = vm_map_clean(owner.map, at(pages[0]), at(pages[-1] + 1), True, invalidate)
+        rv = vm_map_clean(owner.map, *owner.span(pages), True, invalidate)
         self.says(rv, KERN_SUCCESS if whole else KERN_INVALID_ADDRESS)
 
     def advise(self, owner, pages):
         behav = (MADV_DONTNEED, MADV_INVAL, MADV_RANDOM)[self.m.choose(3)]
-        self.says(vm_map_madvise(owner.map, at(pages[0]), at(pages[-1] + 1), behav), KERN_SUCCESS)
+        self.says(vm_map_madvise(owner.map, *owner.span(pages), behav), KERN_SUCCESS)
 
     def give_up(self, owner, pages):
         """Say that memory is not needed, and store to it all the same."""
         private = [page for page in pages if page in owner.pages and owner.pages[page].memory.behind is None]
         if self._writeable(owner, pages) and private == [*pages]:
-            self.says(vm_map_madvise(owner.map, at(pages[0]), at(pages[-1] + 1), MADV_FREE), KERN_SUCCESS)
+            self.says(
+                vm_map_madvise(owner.map, *owner.span(pages), MADV_FREE),
+                KERN_SUCCESS,
+            )
             for page in pages:
                 self.store(owner, range(page, page + 1))
 
@@ -292,10 +307,10 @@ class Histories:
         self.sync()
         depth = self.m.choose(2)
         for page in pages:
-            entry = owner.map.raw_rb_root.at_or_before(at(page)) if page in owner.pages else None
+            entry = owner.map.raw_rb_root.at_or_before(owner.at(page)) if page in owner.pages else None
             chain = [ba for ba in entry.chain() if ba.raw_object is not None] if entry else []
             for ba in chain[depth : depth + 1]:
-                page_out(ba.raw_object, (ba.raw_offset + at(page) - ba.raw_start) // PAGE_SIZE)
+                page_out(ba.raw_object, (ba.raw_offset + owner.at(page) - ba.raw_start) // PAGE_SIZE)
 
     # -- processes and the file -------------------------------------------------------------------
 
@@ -374,7 +389,7 @@ def histories_beside_a_pageout(m):
             histories.turn()
 
     def look():
-        page = vm_fault_page(first.map, at(m.choose(PAGES)), VM_PROT_READ, 0, False).page
+        page = vm_fault_page(first.map, first.at(m.choose(PAGES)), VM_PROT_READ, 0, False).page
         if page is not None:
             vm_page_unhold(page)
 

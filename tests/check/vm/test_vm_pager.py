@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 
 import verdicts
+import vmsmp
 from page_layer import poke
 from vmsmp.check.vm.vm_page import broken_swap
-from vmsmp.check.vm.vm_pager import broken_blocks
+from vmsmp.check.vm.vm_pager import behind_the_end, broken_blocks
 from vmsmp.scenarios._kit import idle_pages
 from vmsmp.vm.vm_object import vm_object_allocate, vm_object_drop, vm_object_hold
 from vmsmp.vm.vm_page import PG_SWAPPED, vm_page_busy_wait, vm_page_wakeup
@@ -19,7 +20,7 @@ from vmsmp.vm.vm_pager import (
 
 silent = partial(verdicts.silent, schedules=1)
 
-WRONG = "a block of its swap is free, another page's, or none"
+WRONG = "a block of its swap is free, or another page's"
 
 
 def told_of(change):
@@ -52,17 +53,28 @@ def shares_a_block(_vm, obj):
     poke(obj, swblock_root=dict.fromkeys((0, 1), obj.peek("swblock_root")[0]))
 
 
-def has_a_block_of_no_swap(_vm, obj):
-    poke(obj, swblock_root={0: obj.peek("swblock_root")[0], 1: 4})
-
-
 def has_a_free_block(vm, obj):
     vm.pager.free_blocks.append(obj.peek("swblock_root")[1])
 
 
-@pytest.mark.parametrize("change", [shares_a_block, has_a_block_of_no_swap, has_a_free_block])
+@pytest.mark.parametrize("change", [shares_a_block, has_a_free_block])
 def test_a_block_of_swap_is_one_page_s_or_free(change):
     assert WRONG == told_of(change)
+
+
+@pytest.mark.parametrize(("blk", "text"), [(3, None), (4, "a block of its swap is none")])
+def test_a_block_of_swap_is_one_of_it(blk, text):
+    told = []
+
+    def program(m):
+        vm = m.boot(pages=2, l2_size=1, swap_pages=4)
+        obj = vm_object_allocate(vm, 1)
+        poke(obj, swblock_root={0: blk})
+        told.append(behind_the_end(obj, None))
+        poke(obj, swblock_root={})
+
+    silent(program)
+    assert text == (told[0] and told[0].text)
 
 
 def test_no_block_of_swap_is_lost():
@@ -110,3 +122,15 @@ def test_a_page_that_is_not_busy_says_whether_it_has_a_block(blocks, swapped):
     while_busy, broken = told
     assert while_busy is None
     assert (bool(blocks) != bool(swapped)) == (broken is not None and broken.invariant == "INV-SW2")
+
+
+def test_a_block_that_is_none_is_found_as_a_page_gets_it():
+    def program(m):
+        vm = m.boot(pages=2, l2_size=1, swap_pages=4)
+        obj = vm_object_allocate(vm, 1)
+        vm_object_hold(obj)
+        swp_pager_meta_build(obj, 0, 4)
+        vm_object_drop(obj)
+
+    failures = vmsmp.explore(program, cpus=1, schedules=1).failures
+    assert ["accounting: INV-SW1: obj: a block of its swap is none"] == [one.signature for one in failures]

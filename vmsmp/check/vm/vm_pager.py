@@ -1,4 +1,4 @@
-"""The invariants of the blocks of swap, once all CPUs have ended.
+"""The invariants of the blocks of swap, most of them once all CPUs have ended.
 
 INV-SW1: a block is free, or that of one page of one object; an object counts its blocks, and one that is
 freed has none.  INV-SW2, whether a page has a block as it says, is a rule of pages.
@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.check.rules import Broken, SystemRules
+from vmsmp.check.rules import Books, Broken, SystemRules
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_object.object import VmObject
+
+
+def behind_the_end(obj: VmObject, _books: Books) -> Broken | None:
+    """Whether a block of the object's is none of the swap's (INV-SW1)."""
+    most = obj.vm.pager.vm_swap_max
+    if any(not 0 <= blk < most for blk in obj.peek("swblock_root").values()):
+        return Broken("INV-SW1", "a block of its swap is none")
+    return None
 
 
 def broken_blocks(vm: VmSystem) -> tuple[VmObject, Broken] | None:
@@ -25,8 +33,8 @@ def broken_blocks(vm: VmSystem) -> tuple[VmObject, Broken] | None:
         if obj.freed and blocks:
             return obj, Broken("INV-SW1", "it is freed, and has blocks of swap")
         for blk in blocks.values():
-            if blk in taken or not 0 <= blk < pager.vm_swap_max:
-                return obj, Broken("INV-SW1", "a block of its swap is free, another page's, or none")
+            if blk in taken:
+                return obj, Broken("INV-SW1", "a block of its swap is free, or another page's")
             taken.add(blk)
         used += len(blocks)
     if used != pager.vm_swap_max - pager.vm_swap_size:

@@ -3,7 +3,7 @@
 from vmsmp import scenario
 from vmsmp.mmu.entry import PG_A, PG_M, PG_NX, PG_RW, PG_U, PG_V, frame_of
 from vmsmp.mmu.fault import Access
-from vmsmp.scenarios._kit import give_back, idle_pages, make_tables, run_in, touch
+from vmsmp.scenarios._kit import busied, give_back, idle_pages, make_tables, run_in, touch
 from vmsmp.scenarios.vm_map._spaces import new_space
 from vmsmp.vm.pmap import (
     MINCORE_INCORE,
@@ -15,6 +15,7 @@ from vmsmp.vm.pmap import (
     NBPDR,
     PG_MANAGED,
     PG_W,
+    PV_HOLD_LOCKED,
     PmapPgscanInfo,
     pmap_clear_modify,
     pmap_clear_reference,
@@ -68,6 +69,7 @@ from vmsmp.vm.vm_page import (
     PG_WRITEABLE,
     vm_page_busy_wait,
     vm_page_flag_clear,
+    vm_page_flag_set,
     vm_page_wakeup,
 )
 
@@ -300,8 +302,14 @@ def mappings_of_a_page_alone(m):
         m.check(
             pmap_ts_referenced(page) == 2 and pmap_ts_referenced(page) == 0, "references are counted once"
         )
+        used = MINCORE_REFERENCED | MINCORE_REFERENCED_OTHER
+        m.check(not pmap_mincore(here, va) & used, "what is counted is forgotten")
+        busied(page, vm_page_flag_set, PG_REFERENCED)
+        m.check(pmap_mincore(here, va) & used == MINCORE_REFERENCED_OTHER, "but for what the page says")
+        busied(page, vm_page_flag_clear, PG_REFERENCED)
         pa, handle = pmap_extract(here, va + 5, keep=True)
         m.check(pa == (page.phys << 12) + 5, "an address has its byte of the page")
+        m.check(handle is not None and handle.peek("pv_hold") & PV_HOLD_LOCKED, "which it keeps if need be")
         pmap_extract_done(handle)
         m.check(pmap_extract(nowhere, va) == (0, None), "what is not mapped has none")
         looks = [

@@ -1,6 +1,6 @@
 """Functions that CPUs run for one another: flushes of cached copies, and CPUs that are held."""
 
-from vmsmp import scenario
+from vmsmp import PINTERLOCKED, scenario
 from vmsmp.scenarios._kit import Pair
 from vmsmp.sync.ipiq import (
     Cpusync,
@@ -80,6 +80,37 @@ def ipis_while_asleep_and_waiting(m):
     for cpu in others:
         cpu.join()
     last.join()
+
+
+@scenario(cpus=3, tags={"ipi", "sleep", "token", "clock"}, locks="exact", fixed=True)
+def ipis_wake_no_sleeper(m):
+    """CPUs run functions while they sleep, and while they want their token back: none is awake too early."""
+    token = m.token("tok")
+    asleep, counted, woken = (m.atomic(0, name=name) for name in ("asleep", "counted", "woken"))
+
+    def sleeper():
+        with token:
+            m.tsleep_interlock("event")
+            asleep.fetchadd(1)
+            m.tsleep("event", PINTERLOCKED, "event")
+            m.check(woken.load(), "a function that a CPU runs does not end its thread's sleep")
+            m.check(counted.load() >= m.ncpus - 1, "and it is run while that sleeps")
+
+    def waker():
+        others = [cpu for cpu in m.cpus if cpu is not m.curcpu]
+        while asleep.load() < m.ncpus - 1:
+            m.yield_()
+        for turn in range(2):
+            with token:
+                if turn:
+                    woken.store(1)
+                    m.wakeup("event")
+                for cpu, number in [(cpu, m.send_ipiq(cpu, counted.fetchadd, 1)) for cpu in others]:
+                    m.wait_ipiq(cpu, number)
+
+    for n in range(m.ncpus):
+        m.spawn(sleeper if n else waker)
+    m.join()
 
 
 @scenario(cpus=3, tags={"ipi", "spinlock", "mutex"}, locks="exact")

@@ -1,7 +1,7 @@
 """Advice on ranges of a map, and interlocks of ranges, among lookups and others who change the map."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import give_back
+from vmsmp.scenarios._kit import busied, give_back
 from vmsmp.scenarios.vm_fault._alone import at, mapped
 from vmsmp.scenarios.vm_fault._memory import Process
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_device, new_space, write_page
@@ -31,7 +31,7 @@ from vmsmp.vm.vm_map import (
     vm_map_madvise,
     vm_map_remove,
 )
-from vmsmp.vm.vm_page import PAGE_SIZE
+from vmsmp.vm.vm_page import PAGE_SIZE, PG_NEED_COMMIT, vm_page_flag_clear, vm_page_flag_set
 
 
 @scenario(cpus=4, tags={"map", "ilock"})
@@ -161,6 +161,9 @@ def advice_alone(m):
         m.check(advise(1, 5, MADV_FREE) == 0, "what a device shows is left alone")
         m.check([bool(page.raw_dirty) for page in pages()] == [True, False, False, False], "no value is kept")
         m.check(mapped(process) == [0, 1, 2, 3], "where it is not needed, but mappings are")
+        busied(pages()[0], vm_page_flag_set, PG_NEED_COMMIT)
+        m.check(advise(0, 1, MADV_FREE) == 0 and pages()[0].raw_dirty, "nor what is to be committed")
+        busied(pages()[0], vm_page_flag_clear, PG_NEED_COMMIT)
         m.check(advise(1, 3, MADV_NOSYNC) == 0, "entries are cut, and marked")
         marks = [bool(entry.raw_eflags & MAP_ENTRY_NOSYNC) for entry in map.raw_rb_root]
         m.check(marks == [False, False, True, True, False, False], "in the range")

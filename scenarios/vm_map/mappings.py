@@ -158,8 +158,9 @@ def mapped_devices_alone(m):
         upmap = Upmap(m)
         device = ANON._replace(object=upmap.uksmap, aux=upmap, maptype=VM_MAPTYPE_UKSMAP, cow=COWF_PREFAULT)
         put(map, 10, 2)
-        for page in (12, 14):
-            put(map, page, 2, device)
+        for page, offset in ((12, 0), (14, 2)):  # the second goes on where the first one ends
+            put(map, page, 2, device._replace(offset=offset * PAGE_SIZE))
+        vm_map_protect(map, at(10), at(16), VM_PROT_READ, False)
         kinds = [entry.raw_maptype for entry in map.raw_rb_root]
         m.check(kinds == [VM_MAPTYPE_NORMAL, VM_MAPTYPE_UKSMAP, VM_MAPTYPE_UKSMAP], "each is what it is")
         m.check(upmap.mapped.value == 2, "a device knows who maps it")

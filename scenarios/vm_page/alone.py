@@ -97,6 +97,22 @@ def limits_of_free_pages(m):
             m.check(needed.load() == after, "who waits for pages asks for them, unless two have")
         set_limits(vm, v_free_min=0, v_paging_wait=0)
 
+    def itself():
+        """The pagedaemon waits, and counts what it has freed meanwhile."""
+        pageout.pagethread = m.curcpu
+        total = vm.meter.vmstats
+        set_limits(vm, v_free_min=free() + 1)
+        counted, began = total.v_free_count.load(), m.ticks
+        pages = take_pages(vm, 1)
+        vm_wait(vm, 1)
+        m.check(
+            m.ticks > began and total.v_free_count.load() < counted, "the clock rolls counts up meanwhile"
+        )
+        give_pages(pages)
+        set_limits(vm, v_free_min=0)
+        pageout.pagethread = None
+        waiting.store(0)
+
     def pagers():
         """Free pages for a pager that waits."""
         pages = take_pages(vm, 3)
@@ -111,6 +127,7 @@ def limits_of_free_pages(m):
         reserved()
         told()
         waits()
+        itself()
         pagers()
         needed.store(0)
         pageout.vm_pages_waiting.store(0)

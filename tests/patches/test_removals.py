@@ -304,3 +304,8 @@ def test_a_run_with_a_removal_is_brought_back_by_its_line():
         True,
         vmsmp.replay(program, failure.schedule).failure.signature,
     )
+
+
+def test_what_checkers_ask_for_the_letters_of_a_legend_is_no_guard():
+    asked = {"_pv_locked", "_tree_spin_shared", "_fictitious_and_idle", "_holds_bucket"}
+    assert set() == asked & {removal.ident.rsplit("-", 2)[0].rsplit(".", 1)[-1] for removal in all_removals()}

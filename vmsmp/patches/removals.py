@@ -16,8 +16,9 @@ of `vmsmp.sync`, `vmsmp.mmu` or `vmsmp.vm`, and so is there for each of its line
 
 A removal's id is the path of the function below `vmsmp`, the line within the function, and the word above:
 `vm.vm_page.busy.vm_page_wakeup-7-never`.  It may be planted by that id wherever a mutant may.
-Left alone: panics and assertions, which only speak; ghost state of checkers; reports and counts that are only
-shown; pauses, which are hints to the scheduler; boot, which is alone.
+Left alone: panics and assertions, which only speak; ghost state of checkers, and what they ask for the
+letters of a legend; reports and counts that are only shown; pauses, which are hints to the scheduler; boot,
+which is alone.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import ClassVar, Final, NamedTuple
 
 from vmsmp.errors import UsageError
 from vmsmp.patches.dispatch import original
 from vmsmp.patches.patch import Patch, locate, resolve
+from vmsmp.records.letters import Holds, Letter
 
 #: What is searched for removals.
 PACKAGES: Final = ("vmsmp.sync", "vmsmp.mmu", "vmsmp.vm")
@@ -132,8 +134,9 @@ def _functions() -> tuple[str, ...]:
 def _functions_in(module: str) -> Iterator[str]:
     """The functions that a module defines, its classes' methods included."""
     loaded = importlib.import_module(module)
+    asked = _asked_by_letters(loaded)
     for name, thing in vars(loaded).items():
-        if getattr(thing, "__module__", None) != module:
+        if getattr(thing, "__module__", None) != module or thing in asked:
             continue
         methods = vars(thing).items() if isinstance(thing, type) else ()
         candidates = [(name, thing), *((f"{name}.{own}", method) for own, method in methods)]
@@ -146,6 +149,12 @@ def _functions_in(module: str) -> Iterator[str]:
                 own = own and code.co_qualname == path
                 if own and not code.co_name.startswith(("__", *_NOTES)) and not code.co_name.endswith(_SHOWS):
                     yield f"{module}:{path}"
+
+
+def _asked_by_letters(module: ModuleType) -> list[Holds]:
+    """What checkers ask to know whether the letters of the module's legends hold."""
+    legends = [thing for thing in vars(module).values() if isinstance(thing, dict)]
+    return [one.holds for legend in legends for one in legend.values() if isinstance(one, Letter)]
 
 
 def _short(function: str) -> str:

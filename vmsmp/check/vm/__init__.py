@@ -14,6 +14,7 @@ from vmsmp.check.vm import (
     vm_object,
     vm_page,
     vm_pageout,
+    vm_pager,
     vmspace,
     vnode,
 )
@@ -36,6 +37,7 @@ SYSTEM: Final = (
     vm_object.SYSTEM,
     vm_meter.SYSTEM,
     vm_pageout.SYSTEM,
+    vm_pager.SYSTEM,
     subr_alist.SYSTEM,
     vnode.SYSTEM,
     vm_map.SYSTEM,

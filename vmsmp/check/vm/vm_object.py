@@ -15,6 +15,7 @@ from typing import Final
 
 from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.check.vm.pmap import entries_of
+from vmsmp.check.vm.vm_pager import behind_the_end
 from vmsmp.mmu.entry import PG_RW
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_object.object import (
@@ -164,6 +165,7 @@ RULES: Final = (
             "ref_count": (broken_references,),
             "hold_count": (broken_counts,),
             "paging_in_progress": (broken_activity,),
+            "swblock_count": (broken_tree, behind_the_end),
         },
         at_rest=(broken_object,),
         freed=freed_wrongly,

@@ -3,7 +3,8 @@
 INV-PB1, PB2, PB4, HW1, HW2, AL1, Q3, Q5, Q6, Q7, Q8 and O1 for a page whenever something
 of it was written; INV-PB3 and INV-Q9 for all pages at the end of a run.  INV-Q1: a queue's list is well
 formed, and every member's `queue` names it.  INV-Q2: lcnt is its length.  INV-H1 and INV-PB6 for what
-a lookup returns, INV-V3 for what an allocator returns, INV-PB5 for writes to a soft-busied page.
+a lookup returns, INV-V3 for what an allocator returns, INV-PB5 for writes to a soft-busied page.  INV-SW2
+whenever a page is not busy any more.
 A page is *settled* if its spinlock is free and no CPU has it hard-busied.  A free page may be soft-busied
 for a moment, by a lookup in the page hash that is about to undo it.
 """
@@ -30,6 +31,7 @@ from vmsmp.vm.vm_page.flags import (
     PG_MAPPED,
     PG_MARKER,
     PG_NEED_COMMIT,
+    PG_SWAPPED,
     PG_UNQUEUED,
     PG_WRITEABLE,
     VM_ALLOC_INTERRUPT,
@@ -132,6 +134,16 @@ def broken_place(m: VmPage, books: Books) -> Broken | None:
 def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
     """The rules that a hard busy suspends, once it is dropped."""
     return None if m.busy_count.value & PBUSY_LOCKED else broken_place(m, books)
+
+
+def broken_swap(m: VmPage, _books: Books) -> Broken | None:
+    """Whether a page that nobody has busy says wrongly that it has a block of swap, or has none (INV-SW2)."""
+    obj = m.raw_object
+    if obj is None or m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK):
+        return None
+    if bool(m.flags.value & PG_SWAPPED) != (m.raw_pindex in obj.peek("swblock_root")):
+        return Broken("INV-SW2", "whether it has a block of swap is not what it says")
+    return None
 
 
 def unlinked_page(m: VmPage, _books: Books) -> Broken | None:
@@ -268,7 +280,7 @@ RULES: Final = (
         VmPage,
         written={
             "": (broken_unlocked,),
-            "busy_count": (broken_busy, broken_unbusied),
+            "busy_count": (broken_busy, broken_unbusied, broken_swap),
             **dict.fromkeys(("hold_count", "wire_count"), (broken_counts, broken_place)),
             "valid": (broken_place,),
             "flags": (broken_place,),

@@ -28,6 +28,11 @@ EQUIVALENTS: Final = (
         "if fs.vp is None:",
         "it is so every time, for whoever begins anew has let the vnode go",
     ),
+    Equivalent(
+        "vm.vm_fault.collapse.vm_fault_collapse-gone",
+        "fs.map = map",
+        "the map stays locked by the caller, and nobody asks which one it is",
+    ),
     # -- what is shown ---------------------------------------------------------------------------
     Equivalent("vm.vm_fault.fault._tell-*", "", "only what is printed"),
     Equivalent("vm.vm_fault.fault.vm_fault-gone", "_tell(", "only what is printed"),
@@ -93,6 +98,11 @@ EQUIVALENTS: Final = (
     Equivalent("vm.vm_fault.object_fault._Walk._absent-flag?", "VM_ALLOC_USE_GD", _ZEROED),
     Equivalent("vm.vm_fault.prefault._Search._allocate-flag[24]", "VM_ALLOC_USE_GD", _ZEROED),
     # -- done once more, or for nothing ----------------------------------------------------------
+    Equivalent(
+        "vm.vm_fault.prefault_quick.vm_prefault_quick-gone",
+        "continue",
+        "it is entered once more, or left out",
+    ),
     Equivalent("vm.vm_fault.prefault.vm_prefault-never", "if not pages:", "no neighbour is tried then"),
     Equivalent(
         "vm.vm_fault.prefault_quick.vm_prefault_quick-term1", "not pages or", "no neighbour is tried then"

@@ -164,6 +164,20 @@ EQUIVALENTS: Final = (
         Equivalent("vm.vm_object.allocate._vm_object_allocate-swap", f"obj.{field}", _NEW)
         for field in ("type", "size", "memattr", "flags", "pg_color", "handle")
     ),
+    Equivalent(
+        "vm.vm_object.deallocate.vm_object_deallocate-always",
+        "if count <= 3:",
+        "the way with the token drops a reference, too, however many there are",
+    ),
+    Equivalent(
+        "vm.vm_object.deallocate.vm_object_deallocate-edge1",
+        "if count <= 3:",
+        "the way with the token drops a reference, too, and that without drops one that is not the last",
+    ),
+    Equivalent(
+        "vm.vm_object.remove._Removal._visit-swap", "self._remove(m)", "only the scan looks at its own count"
+    ),
+    Equivalent("vm.vm_object.terminate._unlist-swap", "bucket.changing(", "with the bucket's token"),
     # -- pages -----------------------------------------------------------------------------------
     Equivalent(
         "vm.vm_page.activity.vm_page_activate-always",
@@ -233,6 +247,26 @@ EQUIVALENTS: Final = (
         "(cpuid - 1)",
         "a colour is a hint where to look for pages first, and CPUs have others either way",
     ),
+    Equivalent(
+        "vm.vm_page.free.vm_page_try_to_*-term2",
+        'm.hint("dirty") or m.flags.bits(PG_NEED_COMMIT)',
+        "it was asked before, and the page has been busy since",
+    ),
+    Equivalent(
+        "vm.vm_page.protect.vm_page_protect-term1",
+        "prot == VM_PROT_READ and",
+        "nobody asks for other rights than none or reading",
+    ),
+    Equivalent(
+        "vm.vm_page.search._Widening.widen-always",
+        "if left > 0:",
+        "a queue of the group is looked at twice",
+    ),
+    Equivalent(
+        "vm.vm_page.contig.vm_page_startup_finish-swap",
+        "spin.release()",
+        "nobody else knows these pages yet, so nobody waits while the spinlock is held",
+    ),
     # -- edges: hints, and what is added to nothing ----------------------------------------------
     Equivalent("vm.vm_page.activity._raise_act_count-edge1", "", "it is given what it has"),
     Equivalent("vm.vm_page.hash.vm_page_hash_enter-edge[12]", "", _GUESS),
@@ -254,4 +288,45 @@ EQUIVALENTS: Final = (
         "vm.vm_page.validity.vm_page_zero_invalid-edge1", "if end > block", "a range of nothing is not zeroed"
     ),
     Equivalent("vm.vm_page.wait.vm_wait_pfault-one1", "HZ // 10", "how long a delay is, is anybody's guess"),
+    Equivalent("vm.vm_map.find._is_whole-edge1", "hint.", "only a ghost for a checker"),
+    Equivalent(
+        "vm.vm_map.find._aligned-one1", "align & align - 1", "the general way does powers of two as well"
+    ),
+    Equivalent("vm.vm_map.find.vm_map_freehint_update-one1", "newindex + 1", "fewer searches have a hint"),
+    Equivalent("vm.vm_map.find.vm_map_freehint_hole-edge2", "", "it begins where it did"),
+    Equivalent("vm.vm_map.find.vm_map_hint-edge2", "", "the end is answered either way"),
+    Equivalent(
+        "vm.vm_map.find.vm_map_findspace-edge1", "start > map.max_addr", "nothing fits at the end of a map"
+    ),
+    Equivalent(
+        "vm.vm_map.find.vm_map_findspace-edge3",
+        "end > ADDRESS_MASK",
+        "no range of pages ends at the last byte",
+    ),
+    Equivalent(
+        "vm.vm_map.find.vm_map_findspace-edge1", "kernel_vm_end", "tables that are there are not made again"
+    ),
+    Equivalent("vm.vm_map.madvise._advise-edge1", "", "there is nothing of an entry behind the range"),
+    Equivalent("vm.vm_map.delete._free_pages-edge2", "", "it has that size"),
+    Equivalent(
+        "vm.vm_object.coalesce.vm_object_coalesce-edge1", "if next_pindex", "nothing lies behind the end"
+    ),
+    Equivalent(
+        "vm.vm_object.deallocate.vm_object_deallocate_locked-edge1",
+        "load() > 2",
+        "the same is asked, and done, once more below",
+    ),
+    *(
+        Equivalent(
+            f"vm.vm_object.remove.vm_object_page_remove-{how}",
+            "everything = ",
+            "the range has all of its blocks",
+        )
+        for how in ("one1", "edge1")
+    ),
+    Equivalent(
+        "vm.vm_object.clean.vm_object_page_collect_flush-one?",
+        "pindex - base - 1",
+        "how many pages are written at once is anybody's guess",
+    ),
 )

@@ -133,6 +133,11 @@ EQUIVALENTS: Final = (
         )
         for how, text in (("gone", "pmap_clear_modify"), ("swap", "pmap_clear_modify"), ("swap", '"pgbad"'))
     ),
+    Equivalent(
+        "vm.vm_pageout.daemon._Pagedaemon._after_easy_pass-swap",
+        "self.passes = 0",
+        "only the pagedaemon looks at how many passes it has made",
+    ),
     # -- the pagers ------------------------------------------------------------------------------
     *(
         Equivalent(f"vm.vm_pager.{function}-*", f'pause_tokens("{what}")', _IN_NO_TIME)

@@ -28,6 +28,11 @@ EQUIVALENTS: Final = (
         "needed",
         "leaf entries have no pv entries, so no page is found either way",
     ),
+    Equivalent(
+        "vm.pmap.lifetime.pmap_pinit-gone",
+        "pm_active.value = 0",
+        "no CPU is left in a pmap that is used again, as is asserted when it is given back",
+    ),
     # -- done another way ------------------------------------------------------------------------
     Equivalent("vm.pmap.pv.pv_put-flag1", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),
     Equivalent("vm.pmap.pv.pv_put-never", "PV_HOLD_LOCKED | 2", "the slow way, step by step, does the same"),

@@ -252,6 +252,11 @@ EQUIVALENTS: Final = (
         "WaitEnd.TIMEOUT",
         "a wait at a gate ends for a reason",
     ),
+    Equivalent(
+        "sync.token.switch._halts-gone",
+        "switcher.halt(td)",
+        "an idle CPU that counts as one that runs is interrupted, and answers",
+    ),
     # -- what protocols are written with ---------------------------------------------------------
     Equivalent("sync.*-open", "machine.making", "a lock of the host, for the free engine"),
     Equivalent("sync.condvar.Condvar.wait-*", "self._enter", "only a misuse would be told"),

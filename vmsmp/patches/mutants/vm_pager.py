@@ -49,4 +49,13 @@ MUTANTS = (
         "the reader sleeps, and the page does not say so to whoever has read it",
         "read_in_against_termination",
     ),
+    Mutant(
+        "SW-01",
+        f"{_MODULE}.swap_meta:swap_pager_page_inserted",
+        "if m.pindex in obj.swblock_root:",
+        "if False:",
+        "INV-SW2",
+        "a page that is read ahead does not say that it has swap, which is kept when it is written to",
+        "pages_read_ahead",
+    ),
 )

@@ -137,11 +137,15 @@ def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
 
 
 def broken_swap(m: VmPage, _books: Books) -> Broken | None:
-    """Whether a page that nobody has busy says wrongly that it has a block of swap, or has none (INV-SW2)."""
+    """Whether a page that nobody has busy says wrongly that it has a block of swap, or has none (INV-SW2).
+
+    Who has the object's token may take the mark off before the block.
+    """
     obj = m.raw_object
     if obj is None or m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK):
         return None
-    if bool(m.flags.value & PG_SWAPPED) != (m.raw_pindex in obj.peek("swblock_root")):
+    marked, has = bool(m.flags.value & PG_SWAPPED), m.raw_pindex in obj.peek("swblock_root")
+    if marked != has and (marked or not obj.token.holders):
         return Broken("INV-SW2", "whether it has a block of swap is not what it says")
     return None
 

@@ -9,6 +9,7 @@ Deviations:
   * a buffer is of one page, which it lets go at the end; nobody else finds it.
   * no transfer fails, and a write does not wait for others to be over; a page for a buffer is not taken from
     what is reserved for the system.
+  * where a buffer's part of a page is marked clean, what processes have stored there is not looked for.
 """
 
 from __future__ import annotations

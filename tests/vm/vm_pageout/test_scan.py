@@ -9,7 +9,14 @@ from page_layer import intact, limit, on, wanting
 from vmsmp.scenarios._kit import is_dirty
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.pmap import pmap_clear_reference
-from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
+    OBJT_DEFAULT,
+    OBJT_VNODE,
+    vm_object_allocate,
+    vm_object_drop,
+    vm_object_hold,
+)
 from vmsmp.vm.vm_page import (
     ACT_ADVANCE,
     ACT_INIT,
@@ -199,20 +206,96 @@ def test_an_active_page_gains_credit_for_each_mapping_that_was_used(alone, page_
     assert ("active", 3 + ACT_ADVANCE + 1 + referenced, False) == alone(program)
 
 
-@pytest.mark.parametrize("how", ["unreferenced", "in no object"])
-def test_an_active_page_that_no_object_needs_is_inactive_at_once(alone, page_on, how):
+def unused(page_on, vm, act_count):
+    """An active page that nobody has used."""
+    m = page_on(vm, "active")
+    m.act_count = act_count
+    return m
+
+
+def test_an_active_page_that_no_object_needs_is_inactive_at_once(alone, page_on):
     def program(vm):
-        m = page_on(vm, "active")
-        m.act_count = 60
+        m = unused(page_on, vm, 60)
         m.flags.setbits(PG_REFERENCED)
-        if how == "unreferenced":
-            m.object.ref_count.value = 0
-        else:
-            leave_object(m)
+        m.object.ref_count.value = 0
         done = d.vm_pageout_scan_active(vm)
         return done, on(m), m.act_count, m.flags.peek()
 
     assert (1, "inactive", 59, 0) == alone(program)
+
+
+def test_an_active_page_that_is_in_no_object_stops_the_kernel(panic, page_on):
+    def program(vm):
+        leave_object(unused(page_on, vm, 60))
+        d.vm_pageout_scan_active(vm)
+
+    assert "vm_pageout_scan_active: page fault: the page is in no object" == panic(program)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("anonymous", 7), ("file", 4)])
+def test_a_page_loses_activity_by_its_kind(alone, page_on, kind, left):
+    def program(vm):
+        vm.sysctl["vm.anonmem_decline"], vm.sysctl["vm.filemem_decline"] = 3, 6
+        m = unused(page_on, vm, 10)
+        if kind == "file":
+            m.object.publish("type", OBJT_VNODE)
+        done = d.vm_pageout_scan_active(vm)
+        m.object.publish("type", OBJT_DEFAULT)
+        return done, on(m), m.act_count
+
+    assert (0, "active", left) == alone(program)
+
+
+@pytest.mark.parametrize(("passes", "where"), [(0, "active"), (4, "active"), (5, "inactive")])
+def test_the_more_passes_there_were_the_more_activity_a_page_needs(alone, page_on, passes, where):
+    def program(vm):
+        m = unused(page_on, vm, 6)
+        return d.vm_pageout_scan_active(vm, passes), on(m)
+
+    assert (int(where == "inactive"), where) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("short", "dirty", "where", "mapped"),
+    [(0, 0, "inactive", True), (1, 0, "cache", False), (1, 1, "inactive", False)],
+)
+def test_if_pages_are_short_a_clean_one_is_cached_at_once(alone, page_on, short, dirty, where, mapped):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "active")
+        pmap_clear_reference(m)
+        m.act_count, m.dirty = 1, dirty
+        done = d.vm_pageout_scan_active(vm, 0, short)
+        return done, on(m), bool(entry(m))
+
+    assert (1, where, mapped) == alone(program)
+
+
+def test_a_page_whose_object_nobody_references_is_unmapped_and_not_cached(alone, page_on):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "active")
+        m.object.ref_count.value = 0
+        return d.vm_pageout_scan_active(vm), on(m), entry(m)
+
+    assert (1, "inactive", "") == alone(program)
+
+
+def test_a_page_to_be_committed_is_not_cached(alone, page_on):
+    def program(vm):
+        m = unused(page_on, vm, 1)
+        m.flags.setbits(PG_NEED_COMMIT)
+        return d.vm_pageout_scan_active(vm, 0, 1), on(m)
+
+    assert (1, "inactive") == alone(program)
+
+
+def test_no_more_pages_are_cached_than_are_missing(alone, page_on):
+    def program(vm):
+        pages = [page_on(vm, "active", None, n) for n in range(3)]
+        for m in pages:
+            m.act_count = 0
+        return d.vm_pageout_scan_active(vm, 0, 2), sorted(on(m) for m in pages)
+
+    assert (3, ["cache", "cache", "inactive"]) == alone(program)
 
 
 @pytest.mark.parametrize(("used", "order"), [(True, [1, 0]), (False, [1, 0])])

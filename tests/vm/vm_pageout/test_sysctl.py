@@ -11,6 +11,8 @@ from vmsmp.errors import UsageError
     ("name", "attribute"),
     [
         ("vm.max_launder", "vm_max_launder"),
+        ("vm.anonmem_decline", "vm_anonmem_decline"),
+        ("vm.filemem_decline", "vm_filemem_decline"),
         ("vm.pageout_allow_active", "pageout_allow_active"),
         ("vm.pageout_memuse_mode", "memuse_mode"),
         ("vm.defer_swapspace_pageouts", "defer_swap_pageouts"),

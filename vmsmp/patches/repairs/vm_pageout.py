@@ -19,6 +19,13 @@ REPAIRS = (
         "a dirty page that nobody can ever want again is freed",
     ),
     Repair(
+        "aging-asks-for-an-object",
+        "vmsmp.vm.vm_pageout.scan:_decline",
+        'm.vm.panic("vm_pageout_scan_active: page fault: the page is in no object")',
+        "return pageout.vm_filemem_decline",
+        "a page that is in no object ages as one of a file does",
+    ),
+    Repair(
         "pageout-asks-for-the-vnode",
         "vmsmp.vm.vm_pageout:_launder_file",
         """

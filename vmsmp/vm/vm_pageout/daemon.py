@@ -56,7 +56,7 @@ def vm_pageout_pass(vm: VmSystem, easy: bool = False, passes: int = 0) -> int:
     vm.pageout.vm_pageout_deficit.store(0)
     gained = vm_pageout_scan_inactive(vm, passes // 10)
     vmstats_rollup(vm)
-    gained += vm_pageout_scan_active(vm)
+    gained += vm_pageout_scan_active(vm, passes // 10, missing - gained)
     vmstats_rollup(vm)
     freed = vm_pageout_scan_cache(vm)
     if not (swept or gained or freed) and vm_paging_severe(vm):

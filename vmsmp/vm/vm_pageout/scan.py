@@ -13,8 +13,8 @@ Deviations:
   * a scan goes through the whole queue; the kernel's visits a tenth of it, and yields after each page.
   * a scan of inactive pages is told the passes that have failed, not how many pages are short; no emergency
     pager runs it.
-  * an active page is deactivated and never cached, however short memory is; later passes deactivate no more
-    eagerly than the first.
+  * a scan of active pages is told how many pages all queues lack, not the share of its queue, and goes on
+    when neither free nor inactive pages are short any more; it does not count what it recycles.
   * the daemon's sweep of the hold queues (vm_pageout_free_hold) visits every page of every colour and moves
     it itself; the kernel's is vm_pageout_scan_hold, for one colour in each turn.
   * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
@@ -30,20 +30,20 @@ from vmsmp.vm.observer import SweepBegun, SweepEnded
 from vmsmp.vm.pmap.reverse import pmap_ts_referenced
 from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_meter.paging import vm_paging_target2
-from vmsmp.vm.vm_object.object import OBJPC_ALLOW_ACTIVE, OBJPC_TRY_TO_CACHE
+from vmsmp.vm.vm_object.object import OBJPC_ALLOW_ACTIVE, OBJPC_TRY_TO_CACHE, OBJT_DEFAULT, OBJT_SWAP
 from vmsmp.vm.vm_page.activity import vm_page_deactivate
 from vmsmp.vm.vm_page.alloc import vm_page_select_cache
 from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_flag_set, vm_page_wakeup
 from vmsmp.vm.vm_page.flags import (
     ACT_ADVANCE,
-    ACT_DECLINE,
     ACT_MAX,
     PG_FICTITIOUS,
     PG_MARKER,
+    PG_NEED_COMMIT,
     PG_REFERENCED,
     PG_WINATCFLS,
 )
-from vmsmp.vm.vm_page.free import vm_page_free
+from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
 from vmsmp.vm.vm_page.holding import vm_page_hold, vm_page_unhold
 from vmsmp.vm.vm_page.page import is_marker
 from vmsmp.vm.vm_page.protect import vm_page_protect
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
     from vmsmp.vm.system import VmSystem
     from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
+    from vmsmp.vm.vm_pageout.startup import Pageout
 
 #: No scan of inactive pages writes more because of more passes.
 MOST_PASSES: Final = 1000
@@ -178,23 +179,28 @@ def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> bool:
 # -- active pages ---------------------------------------------------------------------------------
 
 
-def vm_pageout_scan_active(vm: VmSystem) -> int:
-    """Age active pages; deactivate those whose act_count has run out, and return how many."""
+def vm_pageout_scan_active(vm: VmSystem, passes: int = 0, avail_shortage: int = 0) -> int:
+    """Age active pages; deactivate those whose act_count has run out, and return how many.
+
+    `passes`: as for inactive pages; the more there are, the more activity a page needs to stay.
+    `avail_shortage`: how many free and cached pages are missing; until so many have been deactivated, those
+    that are clean are cached at once.
+    """
     done = 0
 
     def visit(m: VmPage) -> bool:
         nonlocal done
-        done += _age(m)
+        done += _age(m, passes, avail_shortage > done)
         return True
 
     _sweep(vm, vm.page.PQ_ACTIVE, lambda: visit)
     return done
 
 
-def _age(m: VmPage) -> int:
+def _age(m: VmPage, passes: int, short: bool) -> int:
     """Age an active page; return 1 if it is deactivated.  Locks: the page hard-busied; consumes the busy.
 
-    A page that was used gains activity; any other loses some, and is deactivated when it has none left.
+    A page that was used gains activity; any other loses some, and is deactivated when it has too little left.
     """
     if m.wire_count.load():
         return unqueue_wired(m)
@@ -208,13 +214,39 @@ def _age(m: VmPage) -> int:
     if used and referenced_object(m):
         return leave(m, base)
     act_count = m.hint("act_count")
-    act_count -= min(act_count, ACT_DECLINE)
+    act_count -= min(act_count, _decline(m))
     m.publish("act_count", act_count)
-    if act_count > 0 and referenced_object(m):
+    if act_count > passes and referenced_object(m):
         return leave(m, base)
+    _deactivate(m, short)
+    return 1
+
+
+def _decline(m: VmPage) -> int:
+    """How much activity a page loses that was not used: one of a file more than one of anonymous memory.
+
+    As in the kernel, its object is not asked for.
+    """
+    pageout: Pageout = m.vm.pageout
+    if m.object is None:
+        m.vm.panic("vm_pageout_scan_active: page fault: the page is in no object")
+    if m.object.hint("type") in (OBJT_DEFAULT, OBJT_SWAP):
+        return pageout.vm_anonmem_decline
+    return pageout.vm_filemem_decline
+
+
+def _deactivate(m: VmPage, short: bool) -> None:
+    """Deactivate a page; unmap it first if pages are short or nobody references its object.
+
+    One that is clean then is cached if pages are short.  Locks: as `_age`.  Sleeps: to unmap it.
+    """
+    if short or (m.object is not None and m.object.ref_count.load() == 0):
+        vm_page_protect(m, VM_PROT_NONE)
+        if short and m.hint("dirty") == 0 and not m.flags.bits(PG_NEED_COMMIT):
+            vm_page_cache(m)
+            return
     vm_page_deactivate(m)
     vm_page_wakeup(m)
-    return 1
 
 
 # -- inactive pages -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.records.home import Home
 from vmsmp.vm.config import BootConfig
 from vmsmp.vm.vm_meter.meter import Globaldata
+from vmsmp.vm.vm_page.flags import ACT_DECLINE
 
 
 class Pageout:
@@ -46,6 +47,10 @@ class Pageout:
         self.vm_max_launder = config.pages // 256 + 16
         #: vm.pageout_allow_active: whether active pages are written with an inactive one.
         self.pageout_allow_active = 1
+        #: vm.anonmem_decline and vm.filemem_decline: what a page loses of its act_count in a scan in which it
+        #: was not used.
+        self.vm_anonmem_decline = ACT_DECLINE
+        self.vm_filemem_decline = 2 * ACT_DECLINE
         #: vm.defer_swapspace_pageouts and vm.disable_swapspace_pageouts: whether pages go to swap only when
         #: memory is short, and whether they never do.
         self.defer_swap_pageouts = 0

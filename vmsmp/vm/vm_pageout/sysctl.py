@@ -37,6 +37,8 @@ def _pageout_lock_miss(vm: VmSystem) -> int:
 
 SYSCTLS: Final = (
     _switch("max_launder", "vm_max_launder", "dirty pages that the scans of all queues may write"),
+    _switch("anonmem_decline", "vm_anonmem_decline", "activity that a page of anonymous memory loses unused"),
+    _switch("filemem_decline", "vm_filemem_decline", "activity that any other page loses unused"),
     _switch("pageout_allow_active", "pageout_allow_active", "whether active pages are written with others"),
     _switch(
         "pageout_memuse_mode",

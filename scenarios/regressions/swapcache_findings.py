@@ -318,3 +318,26 @@ def delayed_write_changes_a_page_in_use(m):
         bwrite(bp)
         brelse(bp)
     forget_file(vp, obj)
+
+
+@scenario(cpus=1, tags={"swap", "vnode", "finding"}, fixed=True, schedule="v1:file_fails_with_its_cache:0:")
+def file_fails_with_its_cache(m):
+    """A page of a file is in the swap cache, that cannot be read, and the file cannot be read.
+
+    `vn_cache_strategy` has the page read from swap because it is faster.  The function that is called at the
+    end, `vn_cache_strategy_callback`, passes on whatever has become of that: an error, though the file has
+    the page, too.  The next read goes to the file, since `brelse` has the swap of a failed buffer freed.
+    Repair `file-is-read-instead-of-its-cache`: read the file then.
+    """
+    vm = m.boot(pages=8, l2_size=1)
+    vp, obj = cached_file(vm, 1)
+    vm.pager.device.bad_blocks.update(obj.peek("swblock_root").values())
+
+    def reader():
+        bp = bread(vp, 0)
+        m.check(not bp.failed, "a file is read that can be read")
+        brelse(bp)
+
+    m.spawn(reader)
+    m.join()
+    forget_file(vp, obj)

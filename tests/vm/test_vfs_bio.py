@@ -197,3 +197,21 @@ def test_a_buffer_waits_for_memory(alone):
         return vm.machine.ticks > 0
 
     assert alone(program)
+
+
+def test_what_cannot_be_read_from_swap_has_failed_once(alone):
+    def program(vm):
+        vm.pager.vm_swapcache_read_enable = 1
+        vp, obj = file_with(vm, "old")
+        vm_object_hold(obj)
+        blk = swp_pager_getswapspace(vm)
+        swp_pager_meta_build(obj, 0, blk)
+        vm_object_drop(obj)
+        vm.pager.device.bad_blocks.add(blk)
+        first = bread(vp, 0)
+        failed = first.failed, first.page.peek("valid"), first.page.peek("busy_count")
+        brelse(first)
+        second = bread(vp, 0)
+        return failed, obj.peek("swblock_count"), second.failed, contents(second.page)
+
+    assert ((True, 0, 0), 0, False, "old") == alone(program)

@@ -7,8 +7,9 @@ that does not keep a buffer from being made of it.  What is in swap is read from
 Locks: the vnode's lock, in any mode, by the caller.
 Deviations:
   * a buffer is of one page, which it lets go at the end; nobody else finds it.
-  * no transfer fails, and a write does not wait for others to be over; a page for a buffer is not taken from
-    what is reserved for the system.
+  * only reads from swap fail, and a write does not wait for others to be over; a page for a buffer is not
+    taken from what is reserved for the system.
+  * where a buffer's part of a page is marked clean, what processes have stored there is not looked for.
 """
 
 from __future__ import annotations
@@ -53,13 +54,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Buf:
-    """struct buf: `size` bytes of a page of a file from `base` on; `cached` (B_CACHE) if all were valid."""
+    """struct buf: `size` bytes of a page of a file from `base` on.
+
+    `cached` (B_CACHE) if all of them were valid; `failed` (B_ERROR) if they could not be read.
+    """
 
     vp: Vnode
     page: VmPage
     cached: bool
     base: int
     size: int
+    failed: bool = False
 
     @property
     def pieces(self) -> range:
@@ -97,13 +102,21 @@ def bread(vp: Vnode, pindex: int, base: int = 0, size: int = PAGE_SIZE) -> Buf:
     if not bp.cached:
         bogus = vfs_busy_pages(bp, write=False)
         contents = _read(bp)
-        if not bogus and size == PAGE_SIZE:
-            vp.vm.memory.write_pieces(bp.page.phys, contents)
-        elif not bogus:
-            for piece in bp.pieces:
-                vp.vm.memory.store(bp.page.phys, piece * DEV_BSIZE, contents.get(piece, 0))
-        bpdone(bp, read=not bogus)
+        bp.failed = contents is None
+        if contents is not None and not bogus:
+            _transfer(bp, contents)
+        bpdone(bp, read=not bogus and not bp.failed)
     return bp
+
+
+def _transfer(bp: Buf, contents: dict[int, Any]) -> None:
+    """Write what was read to the page, as a device does."""
+    memory = bp.vp.vm.memory
+    if bp.size == PAGE_SIZE:
+        memory.write_pieces(bp.page.phys, contents)
+        return
+    for piece in bp.pieces:
+        memory.store(bp.page.phys, piece * DEV_BSIZE, contents.get(piece, 0))
 
 
 def bwrite(bp: Buf) -> None:
@@ -124,12 +137,12 @@ def bdwrite(bp: Buf) -> None:
 
 
 def brelse(bp: Buf, *, nocache: bool = False) -> None:
-    """Let a buffer and its page go; with `nocache`, what is in it is not to be used any more.
+    """Let a buffer and its page go; with `nocache`, or if it has failed, what is in it is not used any more.
 
     As in the kernel, the page is not busied where it is made invalid.
     Sleeps: while the page is hard-busied.
     """
-    if nocache:
+    if nocache or bp.failed:
         vm_page_set_invalid(bp.page, bp.base, bp.size)
         swap_pager_unswapped(bp.page)
     vm_page_busy_wait(bp.page, False, "vmiopg")
@@ -172,8 +185,11 @@ def vn_cache_strategy(bp: Buf) -> bool:
     return bool(enabled) and bool(m.flags.bits(PG_SWAPPED))
 
 
-def _read(bp: Buf) -> dict[int, Any]:
-    """Read the page from swap, or from the file."""
+def _read(bp: Buf) -> dict[int, Any] | None:
+    """Read the page from swap, or from the file; None if that fails.
+
+    As in the kernel, what cannot be read from swap is not read from the file instead.
+    """
     if vn_cache_strategy(bp):
         return swap_pager_strategy(bp.vp.hint("v_object"), bp.page.raw_pindex)
     return bp.vp.contents.get(bp.page.raw_pindex, {})

@@ -104,7 +104,6 @@ def test_a_page_that_is_not_busy_says_whether_it_has_a_block(blocks, swapped):
         vm = m.boot(pages=2, l2_size=1)
         obj = vm_object_allocate(vm, 1)
         (page,) = idle_pages(vm, obj, [0])
-        vm_object_hold(obj)
         vm_page_busy_wait(page, True)
         before = page.peek("flags")
         poke(page, flags=before | swapped)
@@ -116,7 +115,6 @@ def test_a_page_that_is_not_busy_says_whether_it_has_a_block(blocks, swapped):
         poke(page, flags=before)
         poke(obj, swblock_root={})
         vm_page_wakeup(page)
-        vm_object_drop(obj)
 
     silent(program)
     while_busy, broken = told
@@ -128,9 +126,24 @@ def test_a_block_that_is_none_is_found_as_a_page_gets_it():
     def program(m):
         vm = m.boot(pages=2, l2_size=1, swap_pages=4)
         obj = vm_object_allocate(vm, 1)
-        vm_object_hold(obj)
         swp_pager_meta_build(obj, 0, 4)
-        vm_object_drop(obj)
 
     failures = vmsmp.explore(program, cpus=1, schedules=1).failures
     assert ["accounting: INV-SW1: obj: a block of its swap is none"] == [one.signature for one in failures]
+
+
+def test_who_has_the_token_may_take_the_mark_off_before_the_block():
+    told = []
+
+    def program(m):
+        vm = m.boot(pages=2, l2_size=1)
+        obj = vm_object_allocate(vm, 1)
+        (page,) = idle_pages(vm, obj, [0])
+        vm_object_hold(obj)
+        poke(obj, swblock_root={0: 0})
+        told.append(broken_swap(page, None))
+        poke(obj, swblock_root={})
+        vm_object_drop(obj)
+
+    silent(program)
+    assert {None} == set(told)

@@ -91,6 +91,19 @@ REPAIRS = (
         "a file is passed when it has nothing in swap behind the last index",
     ),
     Repair(
+        "file-is-read-instead-of-its-cache",
+        "vmsmp.vm.vfs_bio:_read",
+        """
+        return swap_pager_strategy(bp.vp.hint("v_object"), bp.page.raw_pindex)
+        """,
+        """
+        contents = swap_pager_strategy(bp.vp.hint("v_object"), bp.page.raw_pindex)
+        if contents is not None:
+            return contents
+        """,
+        "what cannot be read from the swap cache is read from the file",
+    ),
+    Repair(
         "delayed-write-busies-the-page",
         "vmsmp.vm.vfs_bio:bdwrite",
         "vfs_clean_one_page(bp)",

@@ -36,6 +36,9 @@ __getattr__, __dir__, __all__ = exports(
         "page": (
             "Laundering",
             "vm_page_requeue",
+            "leave",
+            "unqueue_wired",
+            "referenced_object",
             "vm_pageout_page",
             "swap_pageouts_ok",
             "_launder",

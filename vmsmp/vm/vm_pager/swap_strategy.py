@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from vmsmp.vm.vm_object.object import VmObject
 
 
-def swap_pager_strategy(obj: VmObject, pindex: int) -> dict[int, Any]:
-    """Read the page at an index of an object from swap; what has no swap is zero.
+def swap_pager_strategy(obj: VmObject, pindex: int) -> dict[int, Any] | None:
+    """Read the page at an index of an object from swap; what has no swap is zero.  None if that fails.
 
     Sleeps: for the object's token, and for the device.
     """
-    vm = obj.vm
+    pager = obj.vm.pager
     vm_object_hold(obj)
     blk = swp_pager_meta_ctl(obj, pindex)
     vm_object_drop(obj)
-    return {} if blk is None else dict(vm.pager.contents[blk])
+    if blk is None:
+        return {}
+    return None if blk in pager.device.bad_blocks else dict(pager.contents[blk])
 
 
 @dataclass(slots=True)

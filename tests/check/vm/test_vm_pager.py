@@ -126,7 +126,9 @@ def test_a_block_that_is_none_is_found_as_a_page_gets_it():
     def program(m):
         vm = m.boot(pages=2, l2_size=1, swap_pages=4)
         obj = vm_object_allocate(vm, 1)
+        vm_object_hold(obj)
         swp_pager_meta_build(obj, 0, 4)
+        vm_object_drop(obj)
 
     failures = vmsmp.explore(program, cpus=1, schedules=1).failures
     assert ["accounting: INV-SW1: obj: a block of its swap is none"] == [one.signature for one in failures]

@@ -292,7 +292,7 @@ def pageout_meets_a_revocation(m):
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)
     vp, obj = _inactive_page_of_a_file(vm)
-    m.spawn(vm_pageout_scan_inactive, vm, name="pagedaemon")
+    m.spawn(vm_pageout_scan_inactive, vm, 1, name="pagedaemon")
     m.spawn(end_of_file, vp, name="revoker")
     m.join()
     vm_object_deallocate(obj)
@@ -319,7 +319,7 @@ def pageout_counts_a_freed_object(m):
         end_of_file(vp)
         vm_object_deallocate(obj)
 
-    m.spawn(vm_pageout_scan_inactive, vm, name="pagedaemon")
+    m.spawn(vm_pageout_scan_inactive, vm, 1, name="pagedaemon")
     m.spawn(owner, name="owner")
     m.join()
     no_stale_holds(m, vm)

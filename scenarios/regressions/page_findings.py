@@ -49,6 +49,7 @@ from vmsmp.vm.vm_page import (
 from vmsmp.vm.vm_pageout import (
     PageStats,
     vm_pageout_page_stats,
+    vm_pageout_scan_active,
     vm_pageout_scan_hold,
     vm_pageout_scan_inactive,
 )
@@ -158,7 +159,36 @@ def dirty_page_outlives_object(m):
         vm_page_wakeup(page)
 
     m.spawn(user, name="user")
-    m.spawn(vm_pageout_scan_inactive, vm, name="daemon")
+    m.spawn(vm_pageout_scan_inactive, vm, 1, name="daemon")
+    m.join()
+
+
+@scenario(
+    cpus=1,
+    tags={"page", "object", "pageout", "finding"},
+    fixed=True,
+    schedule="v1:page_without_object_stops_the_kernel:0:",
+)
+def page_without_object_stops_the_kernel(m):
+    """A page that was wired while its object was terminated is active afterwards, and the kernel panics.
+
+    The termination takes the wired page out of its object.  The last unwiring makes it active if it is told
+    so, or if the page is to be committed.  `vm_pageout_scan_active` asks the page's object how fast unused
+    pages of its kind lose their activity, and only then whether there is an object.
+    Repair `aging-asks-for-an-object`: a page in no object loses as much as one of a file.
+    """
+    vm = m.boot(pages=2, l2_size=1)
+    obj = vm_object_allocate(vm, 1)
+    page = busied_page(vm, obj, 0)
+    vm_page_wire(page)
+    vm_page_wakeup(page)
+
+    def daemon():
+        vm_object_deallocate(obj)
+        busied(page, vm_page_unwire, True)
+        m.check(vm_pageout_scan_active(vm) == 1, "a page that nobody needs is deactivated")
+
+    m.spawn(daemon)
     m.join()
 
 

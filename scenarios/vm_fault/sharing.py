@@ -1,7 +1,7 @@
 """Memory with several users: pages that are copied, invalidated, limited, or held by others."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import end_of_file, file_object, give_back, leave
+from vmsmp.scenarios._kit import end_of_file, file_object, forget_file, give_back, leave, sync
 from vmsmp.scenarios.vm_fault._memory import Process, filled, object_at, page_out
 from vmsmp.scenarios.vm_map._spaces import BASE, map_anon, map_private
 from vmsmp.vm.pmap import pmap_resident_tlnw_count
@@ -278,3 +278,36 @@ def locked_memory_ends(m):
     wired = [page for page in obj.raw_rb_memq.values() if page.peek("wire_count")]
     m.check(not wired, "no page stays wired when its process has ended")
     vm_object_deallocate(obj)
+
+
+@scenario(cpus=1, tags={"map", "fault", "bypass", "clean", "vnode"}, pages=None)
+def stores_behind_failed_writes(m):
+    """Two processes store to a file that cannot be written for a while: what was stored last is on disk.
+
+    A sync makes the page read-only and forgets that the object may be dirty, whether it could write it or
+    not.  The next store has to tell the object again, also where its fault finds a page that is all dirty.
+    """
+    vm = m.boot(pages=20, l2_size=1, object_hash=1)
+    vp, obj = file_object(vm, 1, range(1))
+    processes = [Process(vm) for _ in range(2)]
+    for process in processes:
+        map_shared(m, process, obj, 1)
+
+    def user(process, value):
+        process.enter()
+        m.check(process.store(BASE, value) is None, "a page that is resident needs no device")
+        leave(vm)
+
+    def written(value, failing):
+        m.spawn(user, processes[m.choose(2)], value)
+        m.join()
+        vm.pager.device.failing = failing
+        sync(vp, obj)
+
+    for turn in range(5):
+        written(turn, turn != 2)
+    written("last", False)
+    m.check(vp.contents[0][0] == "last", "what was stored last is on disk")
+    for process in processes:
+        give_back(process.vmspace)
+    forget_file(vp, obj)

@@ -1,10 +1,11 @@
 """Pages with one owner each, who calls all functions on them: they are as the calls left them."""
 
 from vmsmp import scenario
-from vmsmp.scenarios._kit import busied_page
+from vmsmp.scenarios._kit import busied_page, repaired
 from vmsmp.vm.vm_object import (
     OBJ_MIGHTBEDIRTY,
     OBJ_WRITEABLE,
+    OBJPC_TRY_TO_CACHE,
     vm_object_allocate,
     vm_object_clear_flag,
     vm_object_deallocate,
@@ -50,7 +51,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wire,
     vm_page_zero_invalid,
 )
-from vmsmp.vm.vm_pageout import vm_pageout_page
+from vmsmp.vm.vm_pageout import Laundering, vm_pageout_page
 
 BLOCKS = PAGE_SIZE // DEV_BSIZE
 #: Flags of a page that its owner's calls set and clear.
@@ -288,14 +289,16 @@ class Owned:
             self.allocate()
 
     def page_out(self):
-        """As the pagedaemon does with an inactive page."""
-        if self.queue != "inactive":
-            vm_page_wakeup(self.page)
+        """As the pagedaemon does with an inactive page when memory is short: one that is dirty is written."""
+        forgets = not self.valid and repaired(self.m, "nothing-is-committed-of-invalid-pages")
+        committing = self.flags & PG_NEED_COMMIT and not forgets
+        needed = self.wired or self.held or self.flags & PG_REFERENCED
+        soiled = (self.dirty and self.valid) or committing
+        if self.queue != "inactive" or (soiled and not needed and self.valid != VM_PAGE_BITS_ALL):
+            vm_page_wakeup(self.page)  # what is written has to be valid altogether
             return
-        gained = vm_pageout_page(self.page)
-        committing = self.flags & PG_NEED_COMMIT
-        expected = not (self.wired or self.held or self.flags & PG_REFERENCED or committing)
-        self.m.check(gained == expected, "it says whether a page was gained")
+        gained = vm_pageout_page(self.page, Laundering(1), 1, OBJPC_TRY_TO_CACHE)
+        self.m.check(gained == (not needed), "it says whether a page was gained")
         if self.wired:
             self.queue = "none"
         elif self.held:
@@ -305,6 +308,8 @@ class Owned:
             self.activated()
             self.act += ACT_ADVANCE + 1
         elif self.valid or committing:
+            if soiled:
+                self.known = KNOWN
             self.dirty = 0
             self.queue = "inactive" if committing else "cache"
         else:

@@ -192,7 +192,7 @@ def queues_against_sweeper(m):
 
     def sweeper():
         vm_pageout_scan_active(vm)
-        vm_pageout_scan_inactive(vm)
+        vm_pageout_scan_inactive(vm, 1)
 
     for n in range(m.ncpus):
         if n == 0:
@@ -212,7 +212,7 @@ def two_sweepers(m):
         vm_page_deactivate(page)
         vm_page_wakeup(page)
     for _ in range(m.ncpus):
-        m.spawn(vm_pageout_scan_inactive, vm)
+        m.spawn(vm_pageout_scan_inactive, vm, 1)
     m.join()
 
 
@@ -432,7 +432,7 @@ def page_storm(m):
     def sweep():
         vm_pageout_free_hold(vm)
         vm_pageout_scan_active(vm)
-        vm_pageout_scan_inactive(vm)
+        vm_pageout_scan_inactive(vm, 1)
 
     deeds = [hold, wire, free, cache, touch, launder, read, take, fill, sweep]
 

@@ -46,6 +46,7 @@ from vmsmp.vm.vm_page import (
     vm_page_sbusy_drop,
     vm_page_sbusy_try,
     vm_page_set_invalid,
+    vm_page_undirty,
     vm_page_unhold,
     vm_page_unwire,
     vm_page_wakeup,
@@ -131,7 +132,7 @@ def scans_alone(m):
             after
             == [
                 *(("active", 14), ("active", ACT_MAX), ("active", 2)),
-                *(("inactive", 0), ("inactive", 0), ("inactive", 8)),
+                *(("inactive", 0), ("inactive", 0), ("inactive", 7)),
                 *(("none", 3), ("active", 3)),
             ],
             "what is used gains credit, and what is not loses some, and its place with it",
@@ -145,6 +146,18 @@ def scans_alone(m):
         busied(pages[0], vm_page_requeue, base)
         m.check(_in_order(vm, base, 0) == [8, 2, 0], "a page goes to the end of its queue")
         busied(wired, vm_page_unwire, False)
+        # when pages are short, too
+        read.act_count = 60
+        for page, act in zip(pages[:4], (5, 6, 6, 6), strict=True):
+            busied(page, vm_page_activate)
+            page.act_count = act
+        busied(pages[2], vm_page_dirty)
+        m.check(vm_pageout_scan_active(vm, 4, 1) == 1, "the more passes were in vain, the more use it needs")
+        m.check((queue_of(pages[0]), queue_of(pages[1])) == ("cache", "active"), "who is clean is cached")
+        m.check(vm_pageout_scan_active(vm, 9, 2) == 3, "all others go")
+        kinds = [queue_of(page) for page in pages[1:4]]
+        m.check(kinds == ["cache", "inactive", "inactive"], "neither dirty ones nor more than are short")
+        busied(pages[2], vm_page_undirty)
         return pages
 
     def inactive(pages):
@@ -171,7 +184,7 @@ def scans_alone(m):
         space.fault(touched, 15)
         busied(invalid, vm_page_set_invalid, 0, PAGE_SIZE)
         gone = repaired(m, "nothing-is-committed-of-invalid-pages")
-        m.check(vm_pageout_scan_inactive(vm) == 9 + gone, "pages that are cached or freed are counted")
+        m.check(vm_pageout_scan_inactive(vm) == 8 + gone, "pages that are cached or freed are counted")
         kept = {queue_of(page) for page in (held, *(() if gone else (committing,)))}
         m.check(
             kept == {"inactive"} and queue_of(wired) == "none", "those that somebody needs are not gained"
@@ -182,7 +195,7 @@ def scans_alone(m):
             )
         m.check(not used.peek("flags") & PG_REFERENCED, "and was used before")
         m.check(
-            (queue_of(written), is_dirty(written)) == ("cache", False), "a page that was written is laundered"
+            (queue_of(written), is_dirty(written)) == ("inactive", True), "a dirty page is passed over once"
         )
         m.check(
             (queue_of(invalid), queue_of(forgotten)) == ("free", "cache"), "a page that is no good is free"
@@ -196,8 +209,12 @@ def scans_alone(m):
         busied(orphan, vm_page_dirty)
         vm_object_hold(unused)
         unused.flags.setbits(OBJ_DEAD)
-        m.check(vm_pageout_scan_inactive(vm) == 3 - gone, "who was kept is gained then")
-        m.check((queue_of(orphan), bool(orphan.peek("dirty"))) == ("inactive", True), "a dead object's stays")
+        m.check(vm_pageout_scan_inactive(vm) == 4 - gone, "who was kept is gained then")
+        m.check(
+            (queue_of(written), is_dirty(written)) == ("cache", False), "a page that was written is laundered"
+        )
+        m.check(vm_pageout_scan_inactive(vm) == 0, "a dead object's is not")
+        m.check((queue_of(orphan), bool(orphan.peek("dirty"))) == ("inactive", True), "it stays")
         unused.flags.clearbits(OBJ_DEAD)
         vm_object_drop(unused)
         space.end()
@@ -402,15 +419,19 @@ def pagedaemon_takes_turns(m):
         this.passes = 99
         slept = turn(this, ask=0, state=PAGING_TARGET1, asked=0, passes=100)
         m.check(slept >= HZ // 10, "it takes a longer one from the hundredth turn on")
-        # it has gained enough, but by now there is not enough again
-        _page(obj, 1)
+        # it has gained enough, but by now there is not enough again: what is dirty is deactivated only
+        page = _page(obj, 1)
+        busied(page, vm_page_dirty)
         there = _there(vm)
         set_limits(vm, v_paging_target1=there + 1, v_free_min=there, vm_page_free_hysteresis=1)
         turn(this, ask=1, state=PAGING_TARGET1, asked=2, passes=0)
         m.check(woken.load() == 2, "nobody is woken for what is not there")
-        _page(obj, 2)
-        set_limits(vm, v_paging_target1=_there(vm) + 2, v_free_min=0)  # the other is cached now
+        busied(page, vm_page_undirty)  # it is cached now
+        page = _page(obj, 2)
+        busied(page, vm_page_dirty)
+        set_limits(vm, v_paging_target1=_there(vm) + 2, v_free_min=0)
         turn(this, ask=1, wakes=3, state=PAGING_TARGET1, asked=2, passes=0)
+        busied(page, vm_page_undirty)
         # the first target is reached, then the last one
         this.passes = 7
         set_limits(vm, v_paging_target1=0)

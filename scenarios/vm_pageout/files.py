@@ -6,11 +6,13 @@ from vmsmp.vm.vm_object import OBJ_MIGHTBEDIRTY, OBJ_WRITEABLE, vm_object_set_fl
 from vmsmp.vm.vm_page import (
     PAGE_SIZE,
     PG_REFERENCED,
+    PG_WINATCFLS,
     vm_page_activate,
     vm_page_busy_wait,
     vm_page_deactivate,
     vm_page_dirty,
     vm_page_flag_clear,
+    vm_page_flag_set,
     vm_page_hold,
     vm_page_set_invalid,
     vm_page_undirty,
@@ -42,8 +44,9 @@ def files_are_laundered_alone(m):
         busied(held, vm_page_hold)
         busied(wired, vm_page_wire)
         written = vm.pager.device.transfers
-        m.check(vm_pageout_scan_inactive(vm) == 3, "pages are written out")
-        m.check(vm.pager.device.transfers == written + 3, "one by one")
+        m.check(vm_pageout_scan_inactive(vm) == 0, "dirty pages are passed over once")
+        m.check(vm_pageout_scan_inactive(vm) == 3, "the next time they are written out, together")
+        m.check(vm.pager.device.transfers == written + 3, "each of them once")
         m.check(
             {(queue_of(page), is_dirty(page)) for page in others} == {("cache", False)}, "to be used anew"
         )
@@ -52,7 +55,9 @@ def files_are_laundered_alone(m):
         vm_page_unhold(held)
         busied(wired, vm_page_unwire, False)
         m.check(queue_of(wired) == "inactive", "until it is not")
-        m.check(vm_pageout_scan_inactive(vm) == 2, "then they are written, too")
+        m.check(vm_pageout_scan_inactive(vm, 1) == 3, "both are written at once, and the other is met again")
+        m.check(not is_dirty(held) and not is_dirty(wired), "where passes are in vain")
+        m.check(vm_pageout_scan_inactive(vm) == 1, "the first is cached by the next scan")
         m.check(not vm.pageout.vnodes_skipped, "the file could always be had")
 
     m.spawn(scanner)
@@ -71,6 +76,7 @@ def pages_change_while_their_file_is_waited_for(m):
     busied(page, vm_page_deactivate)
     busied(page, vm_page_dirty)
     vm_page_flag_clear(page, PG_REFERENCED)
+    vm_page_flag_set(page, PG_WINATCFLS)
     written = vm.pager.device.transfers
     change = m.choose(8)
     together = m.barrier(2)

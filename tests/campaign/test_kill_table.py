@@ -6,14 +6,20 @@ import os
 import signal
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+import vmsmp
 from vmsmp.campaign import kill_table as subject
 from vmsmp.campaign.kill_table import GLANCE, Trial, Verdict, judge, kill_table, trial_of
+from vmsmp.campaign.outcome import Outcome
 from vmsmp.campaign.reach import Place
+from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import HostError, InternalError, UsageError
+from vmsmp.library import find_scenario
+from vmsmp.patches.catalogue import fitting_repairs
 from vmsmp.patches.removals import removals_of
 
 ATOMIC = Place("busy_handoff", "atomic")
@@ -61,6 +67,21 @@ def test_a_verdict_counts_the_schedules_to_the_failure(found):
 
 def test_a_verdict_has_the_line_that_shows_the_failure(found):
     assert found.schedule.startswith("v1:busy_handoff+")
+
+
+def test_that_line_names_no_repairs_that_it_does_not_need(found):
+    assert {"mutants": frozenset({WAKEUP.ident})} == {
+        name: value
+        for name, value in asdict(Schedule.parse(found.schedule).options).items()
+        if name in ("mutants", "repairs") and value
+    }
+    assert found.signature == vmsmp.replay(find_scenario("busy_handoff"), found.schedule).failure.signature
+
+
+def test_that_line_names_all_repairs_where_it_fails_in_another_way_without(monkeypatch):
+    monkeypatch.setattr(subject, "follow", lambda *_: Outcome("busy_handoff", "", 1))
+    verdict = judge(Trial(WAKEUP.ident, (ATOMIC,), 50))
+    assert Schedule.parse(verdict.schedule).options.repairs == fitting_repairs([WAKEUP.ident])
 
 
 def test_a_guard_that_nobody_misses_survives_all_schedules():

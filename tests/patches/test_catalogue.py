@@ -115,8 +115,8 @@ def test_a_repair_of_the_lines_that_a_removal_changes_does_not_fit_beside_it():
 @pytest.mark.parametrize(
     ("removal", "without"),
     [
-        ("vm.vm_pageout.scan._launder-3-never", {"pageout-frees-orphans"}),
-        ("vm.vm_pageout.scan._launder-8-gone", set()),
+        ("vm.vm_pageout.page._launder-10-never", {"pageout-frees-orphans"}),
+        ("vm.vm_pageout.page._launder-20-gone", set()),
     ],
     ids=["of the same line", "of another line"],
 )

@@ -20,7 +20,9 @@ from vmsmp.campaign.crew import Crew, Ended
 from vmsmp.campaign.options import options_for
 from vmsmp.campaign.outcome import Failure, Result
 from vmsmp.campaign.reach import Place, Reach
+from vmsmp.campaign.replay import follow
 from vmsmp.campaign.search import search
+from vmsmp.engine.schedule import Schedule
 from vmsmp.errors import HostError, VmsmpError
 from vmsmp.library import find_scenario
 from vmsmp.patches.catalogue import find_mutant, fitting_repairs
@@ -117,7 +119,7 @@ def judge(trial: Trial, alive: Alive = lambda: None) -> Verdict:
                 tried,
                 failure.execution or executions,
                 failure.signature,
-                failure.schedule,
+                _shortest_line(place, failure),
             )
     return Verdict(trial.ident, "survived", tried=tried)
 
@@ -159,6 +161,20 @@ def _tried_on(
         return result.executions, result.failure
     result = tried("never")
     return result.executions, next((one for one in result.failures if not is_known(one)), None)
+
+
+def _shortest_line(place: Place, failure: Failure) -> str:
+    """The failure's line without the repairs, if it fails so without them; else its own, which names all."""
+    scenario = find_scenario(place.scenario)
+    schedule = Schedule.parse(failure.schedule)
+    plain = replace(schedule, digest="", options=replace(schedule.options, repairs=frozenset()))
+    try:
+        outcome = follow(scenario, plain)
+    except VmsmpError:
+        return failure.schedule
+    if outcome.failure is None or outcome.failure.signature != failure.signature:
+        return failure.schedule
+    return str(replace(plain, digest=outcome.digest))
 
 
 # -- many, in worker processes --------------------------------------------------------------------

@@ -311,7 +311,7 @@ class ControlledExecution(Stepping, Engine[Cpu]):
                 self._await_end(cur, target, stop=True)
             self.point(target.ops_join)
             cur.wants = None
-            if not cur.roused:
+            if not cur.roused and not (cur.latched and not cur.closed):
                 break
             self._leave_joiners(cur)
             self.attend(cur)
@@ -328,7 +328,7 @@ class ControlledExecution(Stepping, Engine[Cpu]):
                 self._await_end(cur, alive, stop=True)
             self.point(ops.JOIN_ALL)
             cur.wants = None
-            if not cur.roused:
+            if not cur.roused and not (cur.latched and not cur.closed):
                 break
             self._leave_joiners(cur)
             self.attend(cur)

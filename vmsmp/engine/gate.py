@@ -100,7 +100,7 @@ class Gate:
             else:
                 waiting.remove(entry)
         cur.wants = None
-        if cur.roused:  # an interrupt came
+        if cur.roused or (cur.latched and not cur.closed):  # an interrupt came, which goes before the grant
             engine.attend(cur)
             return self.enter(code, ready, take_it, wait, None if due is None else due - engine.ticks)
         if due is not None and cur.wait_end and not ready(cur):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -69,13 +69,13 @@ def check_repairs(names: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
-def fitting_repairs(mutants: Iterable[str]) -> frozenset[str]:
+def fitting_repairs(mutants: Collection[str]) -> frozenset[str]:
     """Return the repairs that can be in place together with these mutants and what is planted already.
 
     A mutant may change the very snippet that a repair changes, or do no harm where that is in place.
     """
     options = Options(mutants=frozenset(mutants))
-    fitting = frozenset(REPAIR_BY_NAME) - {find_mutant(ident).mended_by for ident in options.mutants}
+    fitting = frozenset(REPAIR_BY_NAME).difference(*(find_mutant(ident).mended_by for ident in mutants))
     if _can_be_planted(replace(options, repairs=fitting)):
         return fitting
     return frozenset(

@@ -38,7 +38,7 @@ class Edit(NamedTuple):
 class Patch:
     """A named change of one function; `also` holds further edits that are part of it.
 
-    `mended_by` names a repair with which the change does no harm.
+    `mended_by` names the repairs with each of which the change does no harm.
     """
 
     kind: ClassVar = "patch"
@@ -48,7 +48,7 @@ class Patch:
     old: str
     new: str
     also: tuple[Edit, ...] = field(default=(), kw_only=True)
-    mended_by: str = field(default="", kw_only=True)
+    mended_by: tuple[str, ...] = field(default=(), kw_only=True)
 
     def edits(self) -> tuple[Edit, ...]:
         """Return all edits, in the order in which they are applied."""

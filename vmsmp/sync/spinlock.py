@@ -23,7 +23,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.engine.wait import Wait
 from vmsmp.sync.lock import EXCLUSIVE, SHARED, Lock
 from vmsmp.sync.services import Services
-from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread
+from vmsmp.sync.thread import Thread, crit_enter, crit_exit, curthread, take_latched
 
 SPINLOCK_SHARED: Final = 0x80000000
 SPINLOCK_EXCLWAIT: Final = 0x00100000
@@ -65,6 +65,8 @@ def spin_lock(spin: ExactSpinlock) -> None:
         _spin_lock_contested(spin, td, old)
     spin.inside.discard(td)
     spin.note_acquired(td.cpu, EXCLUSIVE)
+    if td.cpu.latched:
+        take_latched(td)  # which no operation of a CPU that waits does
 
 
 def _spin_lock_contested(spin: ExactSpinlock, td: Thread, old: int) -> None:
@@ -119,6 +121,8 @@ def spin_lock_shared(spin: ExactSpinlock) -> None:
         _spin_lock_shared_contested(spin, td)
     spin.inside.discard(td)
     spin.note_acquired(td.cpu, SHARED)
+    if td.cpu.latched:
+        take_latched(td)
 
 
 def _spin_lock_shared_contested(spin: ExactSpinlock, td: Thread) -> None:

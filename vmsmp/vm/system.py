@@ -36,6 +36,7 @@ from vmsmp.vm.vm_object import sysctl as vm_object_sysctl
 from vmsmp.vm.vm_page import startup as vm_page
 from vmsmp.vm.vm_page import sysctl as vm_page_sysctl
 from vmsmp.vm.vm_pageout import startup as vm_pageout
+from vmsmp.vm.vm_pageout import sysctl as vm_pageout_sysctl
 from vmsmp.vm.vm_pager import startup as vm_pager
 from vmsmp.vm.vnode import Vnode
 
@@ -93,6 +94,7 @@ class VmSystem:
                 *vm_object_sysctl.SYSCTLS,
                 *vm_map_sysctl.SYSCTLS,
                 *vm_fault_sysctl.SYSCTLS,
+                *vm_pageout_sysctl.SYSCTLS,
                 *pmap_inval_sysctl.SYSCTLS,
             ),
         )

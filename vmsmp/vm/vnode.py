@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vmsmp.engine.clock import HZ
 from vmsmp.records.field import field, plain, word
 from vmsmp.records.letters import Letter
 from vmsmp.records.record import Record, has, record
@@ -41,6 +42,8 @@ VISDIRTY: Final = 0x00400000
 VOBJDIRTY: Final = 0x00800000
 
 NOOFFSET: Final = -1
+#: How many ticks a request for a vnode's lock waits that asks for a time limit.
+VLKTIMEOUT: Final = HZ // 20 + 1
 
 VREF: Final = Share("vnode reference", owned=False, invariant="INV-VN1")
 
@@ -72,7 +75,7 @@ class Vnode(Record):
 
     def __post_init__(self) -> None:
         self.contents = {}
-        self.v_lock = self.vm.machine.lockmgr(f"{self.name}.lock")
+        self.v_lock = self.vm.machine.lockmgr(f"{self.name}.lock", VLKTIMEOUT)
         self.v_token = self.vm.machine.token(f"{self.name}.token")
 
     @property
@@ -130,14 +133,18 @@ def vn_unlock(vp: Vnode) -> None:
 
 
 def vget(vp: Vnode, lktype: int = LK_EXCLUSIVE) -> int:
-    """Reference and lock a vnode that may have no references; ENOENT if it has been reclaimed.
+    """Reference and lock a vnode that may have no references; return 0 or an error number.
 
-    `lktype`: LK_EXCLUSIVE or LK_SHARED, with LK_CANRECURSE if the caller may have it locked already.
-    Sleeps: as `vn_lock`.
+    `lktype`: LK_EXCLUSIVE or LK_SHARED, with LK_CANRECURSE if the caller may have it locked already, and with
+    LK_NOWAIT or LK_TIMELOCK, with which it may fail to be locked.
+    Returns: ENOENT if it has been reclaimed.  Sleeps: as `vn_lock`.
     """
     vp.v_refcnt.fetchadd(1)
     vp.took(VREF)
-    vp.v_lock.lock(lktype)
+    error = vp.v_lock.lock(lktype)
+    if error:
+        vrele(vp)
+        return error
     if vp.v_flag.load() & VRECLAIMED:
         vn_unlock(vp)
         vrele(vp)

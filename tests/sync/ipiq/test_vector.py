@@ -81,6 +81,71 @@ def test_one_that_comes_before_another_was_taken_is_the_same():
     assert None is vmsmp.replay(program, "v1:program:0:").failure
 
 
+WAITS = {
+    "spinlock": ("spinlock", "acquire", "release"),
+    "token": ("token", "acquire", "release"),
+    "lockmgr": ("lockmgr", "acquire", "release"),
+    "mutex": ("mutex", "acquire", "release"),
+    "mutex that is spun for": ("mutex", "spinlock", "spinunlock"),
+}
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+@pytest.mark.parametrize("kind", WAITS)
+def test_one_that_comes_while_its_target_waits_is_taken_before_that_goes_on(kind, locks):
+    """Also if the target has what it waits for by then: it must not forget the interrupt as it gets it."""
+
+    def program(m):
+        taken = counting(m)
+        made, acquire, release = WAITS[kind]
+        lock = getattr(m, made)("lock")
+        sent = m.atomic(False, name="sent")
+        getattr(lock, acquire)()
+
+        def target():
+            getattr(lock, acquire)()
+            came = sent.load()
+            getattr(lock, release)()
+            m.check(not came or taken, "it is taken before an operation that follows it")
+
+        cpu = m.spawn(target)
+        getattr(lock, release)()
+        single_apic_ipi(m, thread_of(m, cpu))
+        sent.store(True)
+        m.join()
+        m.check(len(taken) == 1, "it is taken once")
+
+    assert None is vmsmp.explore(program, locks=locks, sched="dfs:2", schedules=3000).failure
+
+
+@pytest.mark.parametrize("locks", ["atomic", "exact"])
+def test_one_that_comes_as_a_sleep_or_a_wait_for_a_cpu_ends_is_taken_then(locks):
+    def program(m):
+        taken = counting(m)
+        sent = m.atomic(False, name="sent")
+
+        def went_on():
+            came = sent.load()
+            mine = [cpu for cpu, *_ in taken if cpu == m.curcpu.index]
+            m.check(not came or mine, "it is taken before an operation that follows it")
+
+        def sleeper():
+            m.tsleep("ident", 0, "ident", 1, overdue=lambda: None)
+            went_on()
+
+        def waiter():
+            m.spawn(m.yield_).join()
+            went_on()
+
+        cpus = [m.spawn(sleeper), m.spawn(waiter)]
+        for cpu in cpus:
+            single_apic_ipi(m, thread_of(m, cpu))
+        sent.store(True)
+        m.join()
+
+    assert None is vmsmp.explore(program, locks=locks, sched="dfs:2", schedules=3000).failure
+
+
 def test_one_that_comes_inside_another_nests_only_with_interrupts_enabled():
     def program(m):
         depth = []

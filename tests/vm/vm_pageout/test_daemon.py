@@ -179,7 +179,7 @@ def test_a_daemon_that_works_hard_does_not_sleep_before_a_pass(steps):
 
 def after_a_pass(monkeypatch, missing):
     """Have a pass leave so many pages missing."""
-    monkeypatch.setattr("vmsmp.vm.vm_pageout.daemon.vm_pageout_pass", lambda vm, easy: missing)
+    monkeypatch.setattr("vmsmp.vm.vm_pageout.daemon.vm_pageout_pass", lambda vm, easy, passes: missing)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,9 @@ def test_a_daemon_is_idle_once_the_final_target_is_reached(
 @pytest.mark.parametrize("state", [d.PAGING_TARGET1, d.PAGING_TARGET2])
 def test_a_pass_is_about_the_target_of_the_state(alone, monkeypatch, state):
     seen = []
-    monkeypatch.setattr("vmsmp.vm.vm_pageout.daemon.vm_pageout_pass", lambda vm, easy: seen.append(easy) or 0)
+    monkeypatch.setattr(
+        "vmsmp.vm.vm_pageout.daemon.vm_pageout_pass", lambda vm, easy, passes: seen.append(easy) or 0
+    )
     alone(lambda vm: daemon(limit(vm), state).turn())
     assert [state == d.PAGING_TARGET2] == seen
 

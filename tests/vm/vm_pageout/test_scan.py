@@ -6,16 +6,25 @@ import pytest
 
 from mappings import accessed, entry, map_page, store
 from page_layer import intact, limit, on, wanting
-from vmsmp.scenarios._kit import file_object
+from vmsmp.scenarios._kit import is_dirty
 from vmsmp.vm import vm_pageout as d
 from vmsmp.vm.pmap import pmap_clear_reference
-from vmsmp.vm.vm_object import OBJ_DEAD, vm_object_allocate, vm_object_drop, vm_object_hold
+from vmsmp.vm.vm_object import (
+    OBJ_DEAD,
+    OBJT_DEFAULT,
+    OBJT_VNODE,
+    vm_object_allocate,
+    vm_object_drop,
+    vm_object_hold,
+)
 from vmsmp.vm.vm_page import (
     ACT_ADVANCE,
     ACT_INIT,
     PBUSY_LOCKED,
     PG_NEED_COMMIT,
     PG_REFERENCED,
+    PG_SWAPPED,
+    PG_WINATCFLS,
     VM_ALLOC_INTERRUPT,
     VM_ALLOC_NORMAL,
     VM_PAGE_BITS_ALL,
@@ -24,7 +33,6 @@ from vmsmp.vm.vm_page import (
     vm_page_busy_try,
     vm_page_busy_wait,
     vm_page_deactivate,
-    vm_page_dirty,
     vm_page_free,
     vm_page_hold,
     vm_page_remove,
@@ -34,8 +42,6 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
     vm_page_wire,
 )
-from vmsmp.vm.vm_pageout import scan
-from vmsmp.vm.vnode import VRECLAIMED
 
 DEPTHS = pytest.mark.parametrize("locks", ["atomic", "exact"])
 
@@ -200,20 +206,96 @@ def test_an_active_page_gains_credit_for_each_mapping_that_was_used(alone, page_
     assert ("active", 3 + ACT_ADVANCE + 1 + referenced, False) == alone(program)
 
 
-@pytest.mark.parametrize("how", ["unreferenced", "in no object"])
-def test_an_active_page_that_no_object_needs_is_inactive_at_once(alone, page_on, how):
+def unused(page_on, vm, act_count):
+    """An active page that nobody has used."""
+    m = page_on(vm, "active")
+    m.act_count = act_count
+    return m
+
+
+def test_an_active_page_that_no_object_needs_is_inactive_at_once(alone, page_on):
     def program(vm):
-        m = page_on(vm, "active")
-        m.act_count = 60
+        m = unused(page_on, vm, 60)
         m.flags.setbits(PG_REFERENCED)
-        if how == "unreferenced":
-            m.object.ref_count.value = 0
-        else:
-            leave_object(m)
+        m.object.ref_count.value = 0
         done = d.vm_pageout_scan_active(vm)
         return done, on(m), m.act_count, m.flags.peek()
 
     assert (1, "inactive", 59, 0) == alone(program)
+
+
+def test_an_active_page_that_is_in_no_object_stops_the_kernel(panic, page_on):
+    def program(vm):
+        leave_object(unused(page_on, vm, 60))
+        d.vm_pageout_scan_active(vm)
+
+    assert "vm_pageout_scan_active: page fault: the page is in no object" == panic(program)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("anonymous", 7), ("file", 4)])
+def test_a_page_loses_activity_by_its_kind(alone, page_on, kind, left):
+    def program(vm):
+        vm.sysctl["vm.anonmem_decline"], vm.sysctl["vm.filemem_decline"] = 3, 6
+        m = unused(page_on, vm, 10)
+        if kind == "file":
+            m.object.publish("type", OBJT_VNODE)
+        done = d.vm_pageout_scan_active(vm)
+        m.object.publish("type", OBJT_DEFAULT)
+        return done, on(m), m.act_count
+
+    assert (0, "active", left) == alone(program)
+
+
+@pytest.mark.parametrize(("passes", "where"), [(0, "active"), (4, "active"), (5, "inactive")])
+def test_the_more_passes_there_were_the_more_activity_a_page_needs(alone, page_on, passes, where):
+    def program(vm):
+        m = unused(page_on, vm, 6)
+        return d.vm_pageout_scan_active(vm, passes), on(m)
+
+    assert (int(where == "inactive"), where) == alone(program)
+
+
+@pytest.mark.parametrize(
+    ("short", "dirty", "where", "mapped"),
+    [(0, 0, "inactive", True), (1, 0, "cache", False), (1, 1, "inactive", False)],
+)
+def test_if_pages_are_short_a_clean_one_is_cached_at_once(alone, page_on, short, dirty, where, mapped):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "active")
+        pmap_clear_reference(m)
+        m.act_count, m.dirty = 1, dirty
+        done = d.vm_pageout_scan_active(vm, 0, short)
+        return done, on(m), bool(entry(m))
+
+    assert (1, where, mapped) == alone(program)
+
+
+def test_a_page_whose_object_nobody_references_is_unmapped_and_not_cached(alone, page_on):
+    def program(vm):
+        m = used_by_a_process(vm, page_on, "active")
+        m.object.ref_count.value = 0
+        return d.vm_pageout_scan_active(vm), on(m), entry(m)
+
+    assert (1, "inactive", "") == alone(program)
+
+
+def test_a_page_to_be_committed_is_not_cached(alone, page_on):
+    def program(vm):
+        m = unused(page_on, vm, 1)
+        m.flags.setbits(PG_NEED_COMMIT)
+        return d.vm_pageout_scan_active(vm, 0, 1), on(m)
+
+    assert (1, "inactive") == alone(program)
+
+
+def test_no_more_pages_are_cached_than_are_missing(alone, page_on):
+    def program(vm):
+        pages = [page_on(vm, "active", None, n) for n in range(3)]
+        for m in pages:
+            m.act_count = 0
+        return d.vm_pageout_scan_active(vm, 0, 2), sorted(on(m) for m in pages)
+
+    assert (3, ["cache", "cache", "inactive"]) == alone(program)
 
 
 @pytest.mark.parametrize(("used", "order"), [(True, [1, 0]), (False, [1, 0])])
@@ -392,7 +474,7 @@ def test_a_page_with_some_dirty_blocks_becomes_dirty_altogether(alone, page_on):
 
 
 @pytest.mark.parametrize("how", ["dirty", "written"])
-def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
+def test_a_dirty_inactive_page_is_passed_over_once_and_then_laundered_and_cached(alone, page_on, how):
     def program(vm):
         m = page_on(vm, "inactive")
         vm_page_busy_try(m, False)
@@ -403,83 +485,57 @@ def test_a_dirty_inactive_page_is_laundered_and_cached(alone, page_on, how):
             store(m)
             pmap_clear_reference(m)
         vm_page_wakeup(m)
-        return scanned(vm, m), m.dirty, entry(m)
+        first = scanned(vm, m), is_dirty(m)
+        return first, scanned(vm, m), m.dirty, entry(m)
 
-    assert ((1, "cache"), 0, "") == alone(program)
-
-
-def inactive_file(vm):
-    """A vnode, its object, and a dirty inactive page of it."""
-    vp, obj = file_object(vm, 1, range(1))
-    m = obj.raw_rb_memq[0]
-    vm_page_busy_wait(m, True)
-    vm_page_dirty(m)
-    vm_page_deactivate(m)
-    vm_page_wakeup(m)
-    return vp, obj, m
+    assert (((0, "inactive"), True), (1, "cache"), 0, "") == alone(program)
 
 
-def test_a_dirty_page_of_a_file_is_written_out_with_the_vnode_locked(alone, monkeypatch):
-    held = []
-
+def test_where_passes_are_in_vain_a_dirty_page_is_laundered_at_once(alone, page_on):
     def program(vm):
-        vp, _obj, m = inactive_file(vm)
-        written = scan.vm_pageout_flush
+        m = page_on(vm, "inactive")
+        m.dirty = 1
+        return d.vm_pageout_scan_inactive(wanting(vm), 1), on(m), m.dirty
 
-        def flush(pages, flags):
-            held.append((bool(vp.v_lock.holders), m.hold_count.peek()))
-            return written(pages, flags)
-
-        monkeypatch.setattr(scan, "vm_pageout_flush", flush)
-        before = vp.v_refcnt.peek()
-        said = scanned(vm, m), m.dirty, vp.v_refcnt.peek() - before, bool(vp.v_lock.holders)
-        monkeypatch.undo()
-        return said
-
-    assert ((1, "cache"), 0, 0, False) == alone(program, check=True)
-    assert {(True, 0)} == set(held)
+    assert (1, "inactive", 0) == alone(program)
 
 
-@pytest.mark.parametrize("how", ["reclaimed", "moved", "busied", "cleaned", "wired"])
-def test_a_page_of_a_file_is_left_if_it_is_another_one_once_the_vnode_is_locked(alone, monkeypatch, how):
+def test_what_is_laundered_is_in_swap(alone, page_on):
     def program(vm):
-        vp, _obj, m = inactive_file(vm)
-        vget = scan.vget
+        m = page_on(vm, "inactive")
+        vm.memory.poke(m.phys, 0, "written")
+        m.dirty = 1
+        d.vm_pageout_scan_inactive(wanting(vm), 1)
+        (block,) = m.object.peek("swblock_root").values()
+        return vm.pager.contents[block][0], bool(m.flags.peek() & PG_SWAPPED)
 
-        def locked_late(vnode):
-            if how == "reclaimed":
-                vnode.v_flag.setbits(VRECLAIMED)
-            if how == "moved":
-                vm_page_activate(m)
-            if how == "busied":
-                vm_page_busy_try(m, True)
-            if how == "cleaned":
-                m.dirty = 0
-            if how == "wired":
-                m.wire_count.value += 1
-            return vget(vnode)
-
-        monkeypatch.setattr(scan, "vget", locked_late)
-        said = (
-            d.vm_pageout_scan_inactive(vm),
-            m.hold_count.peek(),
-            bool(vp.v_lock.holders),
-            vm.pageout.vnodes_skipped,
-        )
-        monkeypatch.undo()
-        return said
-
-    skipped = how in ("reclaimed", "moved", "cleaned")
-    assert (0, 0, False, int(skipped)) == alone(program)
+    assert ("written", True) == alone(program)
 
 
-def test_a_page_of_a_file_whose_vnode_is_gone_stops_the_kernel(panic):
+@pytest.mark.parametrize(
+    ("passes", "most", "written"), [(0, 16, 2), (0, 15, 1), (0, 1 << 14, 1), (9, 1 << 14, 16), (2000, 64, 5)]
+)
+def test_a_scan_writes_its_share_of_pages(alone, page_on, passes, most, written):
     def program(vm):
-        _vp, obj, m = inactive_file(vm)
-        obj.publish("handle", None)
-        scanned(vm, m)
+        vm.sysctl["vm.max_launder"] = most
+        for _ in range(17):
+            m = page_on(vm, "inactive", vm_object_allocate(vm, 1))
+            m.dirty = 1
+            m.flags.setbits(PG_WINATCFLS)
+        return d.vm_pageout_scan_inactive(wanting(vm), passes)
 
-    assert "vget: page fault: the object has lost its vnode" == panic(program)
+    assert written == alone(program, pages=24)
+
+
+@pytest.mark.parametrize(("mode", "laps"), [(2, [0, 1]), (3, [1])])
+def test_the_mode_of_use_takes_the_lap_away(alone, page_on, mode, laps):
+    def program(vm):
+        vm.sysctl["vm.pageout_memuse_mode"] = mode
+        page_on(vm, "inactive").dirty = 1
+        wanting(vm)
+        return [d.vm_pageout_scan_inactive(vm) for _ in laps]
+
+    assert laps == alone(program)
 
 
 def test_a_page_that_an_allocator_put_aside_is_freed(alone):
@@ -545,7 +601,7 @@ def test_an_inactive_page_in_use_goes_to_the_tail(alone, page_on):
         order = [m.phys for m in vm.page.vm_page_queues[vm.page.PQ_INACTIVE].pages()]
         return [order.index(m.phys) for m in pages], intact(vm)
 
-    assert ([2, 0, 1], True) == alone(program)
+    assert ([0, 1, 2], True) == alone(program)
 
 
 @pytest.mark.parametrize("kind", ["inactive", "active"])

@@ -15,6 +15,12 @@ EQUIVALENTS: Final = (
         "only what may sleep looks at the count, and no IPI that comes at the end may",
     ),
     Equivalent("sync.spinlock.spin_lock-always", "if old != 0", "the contested way takes a free lock, too"),
+    *(
+        Equivalent(
+            f"sync.spinlock.{function}-always", "latched", "an interrupt that did not come is not taken"
+        )
+        for function in ("spin_lock", "spin_lock_shared")
+    ),
     Equivalent(
         "sync.spinlock._spin_lock_contested-never",
         "old == SPINLOCK_SHARED and",

@@ -34,17 +34,15 @@ EQUIVALENTS: Final = (
         "if used and",
         "a page whose object was given up since may keep its place until the next pass",
     ),
-    Equivalent("vm.vm_pageout.scan.vm_pageout_page-swap", "flag_clear(m, PG_REFERENCED)", _BUSIED),
+    Equivalent("vm.vm_pageout.page.vm_pageout_page-swap", "flag_clear(m, PG_REFERENCED)", _BUSIED),
+    Equivalent("vm.vm_pageout.page._activate_used-swap", "", "no lock protects the credit"),
     Equivalent(
-        "vm.vm_pageout.scan._activate_used-swap", "vm_page_activate(m)", "no lock protects the credit"
-    ),
-    Equivalent(
-        "vm.vm_pageout.scan.vm_pageout_page-always",
+        "vm.vm_pageout.page.vm_pageout_page-always",
         'if m.hint("dirty") == 0',
         "of a page that is dirty already nothing is to be learned, and all of it is laundered",
     ),
     Equivalent(
-        "vm.vm_pageout.scan.vm_pageout_page-gone",
+        "vm.vm_pageout.page.vm_pageout_page-gone",
         "vm_page_dirty(m)",
         "a page that is dirty in parts is laundered whole",
     ),
@@ -54,7 +52,7 @@ EQUIVALENTS: Final = (
         "vm.vm_pageout.scan.vm_pageout_free_hold-swap", "_queue_spin_unlock", "both spinlocks are let go of"
     ),
     Equivalent(
-        "vm.vm_pageout.scan.vm_pageout_page-never",
+        "vm.vm_pageout.page.vm_pageout_page-never",
         'if m.hint("dirty") == 0 and not committing',
         "a clean page that is laundered is cached, too",
     ),
@@ -104,15 +102,10 @@ EQUIVALENTS: Final = (
     ),
     Equivalent("vm.vm_pageout.deactivate._act-gone", "info.cleancount += 1", _ONLY_TOLD),
     Equivalent("vm.vm_pageout.deactivate._act-swap", "vm_page_wakeup(p)", _ONLY_TOLD),
-    Equivalent(
-        "vm.vm_pageout.deactivate._clean-gone",
-        "vm_page_test_dirty(p)",
-        "the mapping that was taken away has told what it knew",
-    ),
-    Equivalent("vm.vm_pageout.deactivate._clean-flag2", "OBJPC_ALLOW_ACTIVE", "no pager asks for that flag"),
+    Equivalent("vm.vm_pageout.deactivate._clean-gone", "WINATCFLS", "who writes the page sets the flag, too"),
     Equivalent(
         "vm.vm_pageout.deactivate._clean-never",
-        "if not vm.pager.swap_user_async",
+        "if not p.vm.pager.swap_user_async",
         "the pager of swap sees to that itself",
     ),
     Equivalent(

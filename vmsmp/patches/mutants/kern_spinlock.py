@@ -24,6 +24,7 @@ MUTANTS = (
         "INV-SP1",
         "a windowed reader's SHARED survives the writer's win, and the next reader walks in",
         "spin_readers_and_writers",
+        mended_by=("window-leaves-shared-clear",),
     ),
     Mutant(
         "SP-05",

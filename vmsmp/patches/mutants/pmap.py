@@ -165,6 +165,6 @@ MUTANTS = (
         "INV-C1",
         "a thread of the parent writes on to the pages that the child sees, by what its TLB still has",
         "stores_behind_a_fork",
-        mended_by="protection-forbids-execution",
+        mended_by=("protection-forbids-execution",),
     ),
 )

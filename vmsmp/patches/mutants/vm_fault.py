@@ -3,10 +3,9 @@
 Some sites have none.  FLT-04: no allocation of a fault loses its token, so nobody else fills the slot
 meanwhile.  COW-08: the token of a lower object keeps its page until it is copied, whether it is busy or not.
 COW-10: no pager says of a page that is valid that it has no data, so none that is reserved is valid.  FLT-15:
-the page is busy either way.  FLT-18: none of 3,000 schedules shows that it matters whether the object is
-known to have dirty pages, if all of the page is dirty.  The other two tests of FLT-17: a page that is cached
-is activated before it is mapped, and one of a dead object is unmapped by who ends that.  FLT-19: the slot of
-a page that is written to through its mapping is old, and the page dirty.
+the page is busy either way.  The other two tests of FLT-17: a page that is cached is activated before it is
+mapped, and one of a dead object is unmapped by who ends that.  FLT-19: the slot of a page that is written to
+through its mapping is old, and the page dirty.
 """
 
 from __future__ import annotations
@@ -216,6 +215,16 @@ MUTANTS = (
         "INV-PM2",
         "a page that was removed while it was in a buffer is mapped without a look at what of it is valid",
         "truncation_of_buffered_pages",
+    ),
+    Mutant(
+        "FLT-18",
+        f"{_MODULE}.bypass:_may_write",
+        'return flags & both == both and m.hint("dirty") == VM_PAGE_BITS_ALL',
+        'return m.hint("dirty") == VM_PAGE_BITS_ALL',
+        "INV-O5",
+        "a dirty page is mapped writeable, and its object not told, so that no sync looks for what is stored",
+        "stores_behind_failed_writes",
+        mended_by=("failed-write-is-remembered", "write-cleans-before-transfer"),
     ),
     Mutant(
         "FLT-32",

@@ -123,7 +123,7 @@ MUTANTS = (
         "INV-O1",
         "the token is lost before the page is busied, and pages come and go meanwhile",
         "sync_leaves_late_pages",
-        mended_by="sync-tolerates-invalidation",
+        mended_by=("sync-tolerates-invalidation",),
     ),
     Mutant(
         "PC-01",

@@ -41,7 +41,7 @@ MUTANTS = (
         "INV-D2",
         "a process stores to a page while it is written, and what it stored is taken for written",
         "flush_against_stores",
-        mended_by="pageout-cleans-before-transfer",
+        mended_by=("pageout-cleans-before-transfer",),
     ),
     Mutant(
         "PC-09",
@@ -104,7 +104,7 @@ MUTANTS = (
         "if m.valid == 0 and not committing:",
         """
         if m.object is None:
-            return _leave(m, m.vm.page.PQ_INACTIVE)
+            return leave(m, m.vm.page.PQ_INACTIVE)
         if m.valid == 0 and not committing:
         """,
         "INV-Q9",

@@ -178,7 +178,7 @@ REPAIRS = (
         "a page that is not valid has nothing to be committed",
         also=(
             Edit(
-                "vmsmp.vm.vm_pageout.scan:vm_pageout_page",
+                "vmsmp.vm.vm_pageout.page:vm_pageout_page",
                 "committing = bool(m.flags.bits(PG_NEED_COMMIT))",
                 """
                 if m.valid == 0:

@@ -19,6 +19,13 @@ REPAIRS = (
         "a dirty page that nobody can ever want again is freed",
     ),
     Repair(
+        "aging-asks-for-an-object",
+        "vmsmp.vm.vm_pageout.scan:_decline",
+        'm.vm.panic("vm_pageout_scan_active: page fault: the page is in no object")',
+        "return pageout.vm_filemem_decline",
+        "a page that is in no object ages as one of a file does",
+    ),
+    Repair(
         "pageout-asks-for-the-vnode",
         "vmsmp.vm.vm_pageout:_launder_file",
         """
@@ -28,7 +35,7 @@ REPAIRS = (
         """
         if vp is None:
             vm_page_unhold(m)
-            return 0
+            return None
         """,
         "the page of a file that has lost its vnode is left",
     ),
@@ -49,12 +56,12 @@ REPAIRS = (
             Edit(
                 "vmsmp.vm.vm_pageout:_launder_file",
                 """
-                if vget(vp):
-                    _skip(obj)
+                vm.pageout.pageout_lock_miss += 1
+                _skip(obj)
                 """,
                 """
-                if vget(vp):
-                    vm.pageout.vnodes_skipped += might_be_dirty
+                vm.pageout.pageout_lock_miss += 1
+                vm.pageout.vnodes_skipped += might_be_dirty
                 """,
             ),
         ),
@@ -85,9 +92,13 @@ REPAIRS = (
     ),
     Repair(
         "activity-has-a-maximum",
-        "vmsmp.vm.vm_pageout.scan:_activate_used",
+        "vmsmp.vm.vm_pageout.page:_activate_used",
         'm.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)',
-        'm.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))',
+        """
+        from vmsmp.vm.vm_page.flags import ACT_MAX
+
+        m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))
+        """,
         "the activity of a page that was used keeps within its limit",
     ),
     Repair(

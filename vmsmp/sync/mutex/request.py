@@ -7,7 +7,7 @@ from vmsmp.sync.errno import EAGAIN, EINPROGRESS
 from vmsmp.sync.lock import EXCLUSIVE, SHARED
 from vmsmp.sync.mutex.link import mtx_enter_link, mtx_wait_link
 from vmsmp.sync.mutex.mtx import MTX_EXCLUSIVE, MTX_EXWANTED, MTX_LINKSPIN, MtxLink, StructMtx
-from vmsmp.sync.thread import Thread, curthread
+from vmsmp.sync.thread import Thread, curthread, take_latched
 
 
 def mtx_lock(mtx: StructMtx) -> None:
@@ -66,6 +66,7 @@ def mtx_spinlock(mtx: StructMtx) -> None:
         got = _own(mtx, td, mtx.mtx_lock.load())
         if got:
             td.cpu.wants = None
+            take_latched(td)  # which no operation of a CPU that waits does
             return
         if got is None and td.cpu.wants is None:
             mtx.contested += 1

@@ -15,6 +15,7 @@ from vmsmp.sync.thread import (
     Thread,
     TokRef,
     curthread,
+    take_latched,
 )
 from vmsmp.sync.token.lock import Token
 from vmsmp.sync.token.stack import push_ref, top_ref
@@ -265,6 +266,7 @@ class ExactToken(Token):
                 self.machine.yield_()  # the next pass may take the tokens in another order
         if td.cpu.wants is not None and td.cpu.wants.mode is WaitMode.ALL_TOKENS:
             td.cpu.wants = None
+        take_latched(td)  # which no operation of a CPU that waits does
 
     @staticmethod
     def _regain(td: Thread, sort: bool) -> bool:

@@ -81,6 +81,7 @@ def _idle(td: Thread, code: int, deadline: int | None) -> WaitEnd:
         if machine.switcher is not None:
             machine.switcher.wake(td)
         if how:
+            take_latched(td)
             return how
 
 

@@ -5,6 +5,8 @@
 | startup | the words that waiters and the daemon share |
 | flush | writing pages out |
 | scan | the scans of the queues |
+| page | what becomes of an inactive page |
+| sysctl | its sysctls |
 | daemon | the passes, and when they run |
 | deactivate | the limit of a process' resident pages |
 | stats | aging of active pages while the pagedaemon is idle |
@@ -26,15 +28,21 @@ __getattr__, __dir__, __all__ = exports(
             "_marker",
             "_sweep",
             "_scan",
-            "vm_page_requeue",
             "vm_pageout_scan_active",
             "_age",
             "vm_pageout_scan_inactive",
-            "vm_pageout_page",
-            "_launder",
-            "_launder_file",
             "vm_pageout_scan_cache",
         ),
+        "page": (
+            "Laundering",
+            "vm_page_requeue",
+            "vm_pageout_page",
+            "swap_pageouts_ok",
+            "_launder",
+            "_launder_file",
+            "vm_pageout_clean_helper",
+        ),
+        "sysctl": ("SYSCTLS",),
         "deactivate": ("vm_pageout_map_deactivate_pages", "vm_pageout_mdp_callback"),
         "stats": ("PageStats", "vm_pageout_page_stats"),
         "killer": ("Killer", "vm_pageout_kill", "vm_pageout_scan_callback"),

@@ -43,20 +43,20 @@ PAGING_TARGET1: Final = "target1"
 PAGING_TARGET2: Final = "target2"
 
 
-def vm_pageout_pass(vm: VmSystem, easy: bool = False) -> int:
+def vm_pageout_pass(vm: VmSystem, easy: bool = False, passes: int = 0) -> int:
     """Run one pass of the daemon over all queues; return how many pages are still missing.
 
     They are counted to the first target, or with `easy` to the final one, and include those that allocations
-    have missed since.
+    have missed since.  `passes`: how many in a row have not reached the first target.
     """
     swept = vm_pageout_free_hold(vm)
     vmstats_rollup(vm)
     missing = vm_paging_target2_count(vm) if easy else vm_paging_target1_count(vm)
     missing += int(vm.pageout.vm_pageout_deficit.load())
     vm.pageout.vm_pageout_deficit.store(0)
-    gained = vm_pageout_scan_inactive(vm)
+    gained = vm_pageout_scan_inactive(vm, passes // 10)
     vmstats_rollup(vm)
-    gained += vm_pageout_scan_active(vm)
+    gained += vm_pageout_scan_active(vm, passes // 10, missing - gained)
     vmstats_rollup(vm)
     freed = vm_pageout_scan_cache(vm)
     if not (swept or gained or freed) and vm_paging_severe(vm):
@@ -109,7 +109,7 @@ class _Pagedaemon:
 
     def turn(self) -> None:
         """Run a pass, choose the next state, and wake waiters that now have enough pages."""
-        missing = vm_pageout_pass(self.vm, self.state == PAGING_TARGET2)
+        missing = vm_pageout_pass(self.vm, self.state == PAGING_TARGET2, self.passes)
         if self.state == PAGING_TARGET2:
             self._after_easy_pass()
         elif missing > 0:

@@ -6,7 +6,6 @@ used.  A page that is not mapped any more is deactivated, and written or freed.
 Locks: none on entry; a page is hard-busied by trying.  `pgout_offset` of a map is read and stored by scans
 without a lock.
 Deviations:
-  * a page that is to be cleaned and is dirty is written by vm_pageout_flush: vm_pageout_page has no pager.
   * no statistics of the daemon (`v_pdpages`).
 """
 
@@ -21,11 +20,9 @@ from vmsmp.vm.vm_map.flags import VM_MAX_USER_ADDRESS, VM_MIN_USER_ADDRESS
 from vmsmp.vm.vm_object.object import OBJPC_ALLOW_ACTIVE, OBJPC_SYNC, OBJPC_TRY_TO_CACHE
 from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear, vm_page_flag_set, vm_page_wakeup
-from vmsmp.vm.vm_page.flags import ACT_MAX, PG_MAPPED, PG_REFERENCED, PG_UNQUEUED
-from vmsmp.vm.vm_page.protect import vm_page_test_dirty
+from vmsmp.vm.vm_page.flags import ACT_MAX, PG_MAPPED, PG_REFERENCED, PG_UNQUEUED, PG_WINATCFLS
 from vmsmp.vm.vm_page.queues import vm_page_and_queue_spin_lock, vm_page_and_queue_spin_unlock
-from vmsmp.vm.vm_pageout.flush import vm_pageout_flush
-from vmsmp.vm.vm_pageout.scan import vm_pageout_page
+from vmsmp.vm.vm_pageout.page import Laundering, vm_pageout_page
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
@@ -34,6 +31,8 @@ if TYPE_CHECKING:
 
 #: How many more scans are made after the first one.
 RETRIES: Final = 3
+#: More pages than are ever written with one.
+_MAX_LAUNDER: Final = 0x7FFF
 
 
 def vm_pageout_map_deactivate_pages(map: VmMap, limit: int) -> None:
@@ -116,11 +115,8 @@ def _act(info: PmapPgscanInfo, va: int, p: VmPage) -> None:
 
 def _clean(p: VmPage) -> int:
     """Write a page, or free it; return how many were gained.  Locks: consumes the busy."""
-    vm: VmSystem = p.vm
-    vm_page_test_dirty(p)
-    if not p.hint("dirty"):
-        return vm_pageout_page(p)
     flags = OBJPC_TRY_TO_CACHE | OBJPC_ALLOW_ACTIVE
-    if not vm.pager.swap_user_async:
+    if not p.vm.pager.swap_user_async:
         flags |= OBJPC_SYNC
-    return vm_pageout_flush([p], flags)
+    vm_page_flag_set(p, PG_WINATCFLS)
+    return vm_pageout_page(p, Laundering(_MAX_LAUNDER), 1, flags)

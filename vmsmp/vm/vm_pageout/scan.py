@@ -11,11 +11,10 @@ Deviations:
   * a scan takes the page's and the queue's spinlocks for a step, and tests the page's place under them;
     the kernel's takes the queue's alone and cannot miss.
   * a scan goes through the whole queue; the kernel's visits a tenth of it, and yields after each page.
-  * dirty pages are laundered without a cluster, a limit or a second lap; those of files are written out,
-    others count as written at once and are cached.  Pages with PG_NEED_COMMIT stay where they are.
-  * a wait for a vnode has no timeout.
-  * an active page is deactivated and never cached, however short memory is; later passes deactivate no more
-    eagerly than the first.
+  * a scan of inactive pages is told the passes that have failed, not how many pages are short; no emergency
+    pager runs it.
+  * a scan of active pages is told how many pages all queues lack, not the share of its queue, and goes on
+    when neither free nor inactive pages are short any more; it does not count what it recycles.
   * the daemon's sweep of the hold queues (vm_pageout_free_hold) visits every page of every colour and moves
     it itself; the kernel's is vm_pageout_scan_hold, for one colour in each turn.
   * cached pages are freed up to the minimum, from one colour after the other; the kernel frees up to a
@@ -25,30 +24,29 @@ Deviations:
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vmsmp.vm.observer import SweepBegun, SweepEnded
-from vmsmp.vm.pmap.reverse import pmap_clear_reference, pmap_ts_referenced
+from vmsmp.vm.pmap.reverse import pmap_ts_referenced
 from vmsmp.vm.vm_map.flags import VM_PROT_NONE
 from vmsmp.vm.vm_meter.paging import vm_paging_target2
-from vmsmp.vm.vm_object.object import OBJ_DEAD, OBJ_MIGHTBEDIRTY, OBJPC_TRY_TO_CACHE, OBJT_VNODE
-from vmsmp.vm.vm_page.activity import vm_page_activate, vm_page_deactivate, vm_page_unqueue_nowakeup
+from vmsmp.vm.vm_object.object import OBJPC_ALLOW_ACTIVE, OBJPC_TRY_TO_CACHE, OBJT_DEFAULT, OBJT_SWAP
+from vmsmp.vm.vm_page.activity import vm_page_deactivate
 from vmsmp.vm.vm_page.alloc import vm_page_select_cache
-from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_wakeup
-from vmsmp.vm.vm_page.dirty import vm_page_dirty, vm_page_undirty
+from vmsmp.vm.vm_page.busy import vm_page_busy_try, vm_page_flag_clear, vm_page_flag_set, vm_page_wakeup
 from vmsmp.vm.vm_page.flags import (
     ACT_ADVANCE,
-    ACT_DECLINE,
     ACT_MAX,
     PG_FICTITIOUS,
     PG_MARKER,
     PG_NEED_COMMIT,
     PG_REFERENCED,
+    PG_WINATCFLS,
 )
 from vmsmp.vm.vm_page.free import vm_page_cache, vm_page_free
 from vmsmp.vm.vm_page.holding import vm_page_hold, vm_page_unhold
 from vmsmp.vm.vm_page.page import is_marker
-from vmsmp.vm.vm_page.protect import vm_page_protect, vm_page_test_dirty
+from vmsmp.vm.vm_page.protect import vm_page_protect
 from vmsmp.vm.vm_page.queues import (
     _vm_page_add_queue_spinlocked,
     _vm_page_and_queue_spin_unlock,
@@ -58,17 +56,18 @@ from vmsmp.vm.vm_page.queues import (
     vm_page_spin_trylock,
     vm_page_spin_unlock,
 )
-from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_INSERT_TAIL, TAILQ_REMOVE
-from vmsmp.vm.vm_pageout.flush import vm_pageout_flush
-from vmsmp.vm.vnode import vget, vput
+from vmsmp.vm.vm_page.tailq import TAILQ_INSERT_AFTER, TAILQ_INSERT_HEAD, TAILQ_REMOVE
+from vmsmp.vm.vm_pageout.page import Laundering, leave, referenced_object, unqueue_wired, vm_pageout_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vmsmp.vm.system import VmSystem
-    from vmsmp.vm.vm_object.object import VmObject
     from vmsmp.vm.vm_page.page import VmPage, Vpgqueues
-    from vmsmp.vm.vnode import Vnode
+    from vmsmp.vm.vm_pageout.startup import Pageout
+
+#: No scan of inactive pages writes more because of more passes.
+MOST_PASSES: Final = 1000
 
 
 def vm_pageout_free_hold(vm: VmSystem) -> int:
@@ -137,11 +136,11 @@ def _tell(vm: VmSystem, event: SweepBegun | SweepEnded) -> None:
         hook(vm.engine.current, event)
 
 
-def _sweep(vm: VmSystem, base: int, visit: Callable[[VmPage], bool]) -> None:
-    """Scan the queues of all colours of that type.  Locks: as `_scan`."""
+def _sweep(vm: VmSystem, base: int, visitor: Callable[[], Callable[[VmPage], bool]]) -> None:
+    """Scan the queues of all colours of that type, each with a `visit` of its own.  Locks: as `_scan`."""
     _tell(vm, SweepBegun(base))
     queues = vm.page.vm_page_queues[base : base + vm.page.l2_size]
-    whole = [_scan(vm, pq, visit) for pq in queues]
+    whole = [_scan(vm, pq, visitor()) for pq in queues]
     _tell(vm, SweepEnded(base, all(whole)))
 
 
@@ -177,213 +176,118 @@ def _scan(vm: VmSystem, pq: Vpgqueues, visit: Callable[[VmPage], bool]) -> bool:
     return True
 
 
-def vm_page_requeue(m: VmPage, base: int) -> None:
-    """Move the page to the tail of its queue, if that is of type `base`, so that other pages are next.
-
-    Locks: the page hard-busied by the caller.  Neither the queue nor its type changes, so the queue's
-    spinlock alone would suffice.
-    """
-    vm_page_and_queue_spin_lock(m)
-    if m.queue - m.pc == base:
-        pq = m.vm.page.vm_page_queues[m.queue]
-        TAILQ_REMOVE(pq, m)
-        TAILQ_INSERT_TAIL(pq, m)
-    _vm_page_and_queue_spin_unlock(m)
-
-
-def _leave(m: VmPage, base: int) -> int:
-    """Leave the page for later, at the tail of its queue; return 0."""
-    vm_page_requeue(m, base)
-    vm_page_wakeup(m)
-    return 0
-
-
-def _unqueue_wired(m: VmPage) -> int:
-    """Take a wired page off its queue; its last unwiring puts it back."""
-    vm_page_unqueue_nowakeup(m)
-    vm_page_wakeup(m)
-    return 0
-
-
-def _referenced_object(m: VmPage) -> bool:
-    """Return whether the page is in an object that somebody references."""
-    return m.object is not None and m.object.ref_count.load() != 0
-
-
 # -- active pages ---------------------------------------------------------------------------------
 
 
-def vm_pageout_scan_active(vm: VmSystem) -> int:
-    """Age active pages; deactivate those whose act_count has run out, and return how many."""
+def vm_pageout_scan_active(vm: VmSystem, passes: int = 0, avail_shortage: int = 0) -> int:
+    """Age active pages; deactivate those whose act_count has run out, and return how many.
+
+    `passes`: as for inactive pages; the more there are, the more activity a page needs to stay.
+    `avail_shortage`: how many free and cached pages are missing; until so many have been deactivated, those
+    that are clean are cached at once.
+    """
     done = 0
 
     def visit(m: VmPage) -> bool:
         nonlocal done
-        done += _age(m)
+        done += _age(m, passes, avail_shortage > done)
         return True
 
-    _sweep(vm, vm.page.PQ_ACTIVE, visit)
+    _sweep(vm, vm.page.PQ_ACTIVE, lambda: visit)
     return done
 
 
-def _age(m: VmPage) -> int:
+def _age(m: VmPage, passes: int, short: bool) -> int:
     """Age an active page; return 1 if it is deactivated.  Locks: the page hard-busied; consumes the busy.
 
-    A page that was used gains activity; any other loses some, and is deactivated when it has none left.
+    A page that was used gains activity; any other loses some, and is deactivated when it has too little left.
     """
     if m.wire_count.load():
-        return _unqueue_wired(m)
+        return unqueue_wired(m)
     base = m.vm.page.PQ_ACTIVE
     used = 0
-    if _referenced_object(m):
+    if referenced_object(m):
         used = bool(m.flags.load() & PG_REFERENCED) + pmap_ts_referenced(m)
     if used:
         m.publish("act_count", min(m.hint("act_count") + ACT_ADVANCE + used, ACT_MAX))
     vm_page_flag_clear(m, PG_REFERENCED)
-    if used and _referenced_object(m):
-        return _leave(m, base)
+    if used and referenced_object(m):
+        return leave(m, base)
     act_count = m.hint("act_count")
-    act_count -= min(act_count, ACT_DECLINE)
+    act_count -= min(act_count, _decline(m))
     m.publish("act_count", act_count)
-    if act_count > 0 and _referenced_object(m):
-        return _leave(m, base)
+    if act_count > passes and referenced_object(m):
+        return leave(m, base)
+    _deactivate(m, short)
+    return 1
+
+
+def _decline(m: VmPage) -> int:
+    """How much activity a page loses that was not used: one of a file more than one of anonymous memory.
+
+    As in the kernel, its object is not asked for.
+    """
+    pageout: Pageout = m.vm.pageout
+    if m.object is None:
+        m.vm.panic("vm_pageout_scan_active: page fault: the page is in no object")
+    if m.object.hint("type") in (OBJT_DEFAULT, OBJT_SWAP):
+        return pageout.vm_anonmem_decline
+    return pageout.vm_filemem_decline
+
+
+def _deactivate(m: VmPage, short: bool) -> None:
+    """Deactivate a page; unmap it first if pages are short or nobody references its object.
+
+    One that is clean then is cached if pages are short.  Locks: as `_age`.  Sleeps: to unmap it.
+    """
+    if short or (m.object is not None and m.object.ref_count.load() == 0):
+        vm_page_protect(m, VM_PROT_NONE)
+        if short and m.hint("dirty") == 0 and not m.flags.bits(PG_NEED_COMMIT):
+            vm_page_cache(m)
+            return
     vm_page_deactivate(m)
     vm_page_wakeup(m)
-    return 1
 
 
 # -- inactive pages -------------------------------------------------------------------------------
 
 
-def vm_pageout_scan_inactive(vm: VmSystem) -> int:
-    """Free, cache or launder inactive pages, activate used ones; return how many it gained."""
+def vm_pageout_scan_inactive(vm: VmSystem, passes: int = 0) -> int:
+    """Free, cache or launder inactive pages, activate used ones; return how many it gained.
+
+    `passes`: a tenth of the passes of the daemon that have not reached their target.
+    """
+    passes = min(passes, MOST_PASSES)
     done = 0
 
-    def visit(m: VmPage) -> bool:
-        nonlocal done
-        done += vm_pageout_page(m)
-        return vm_paging_target2(vm)
+    def visitor() -> Callable[[VmPage], bool]:
+        laundering = Laundering(_max_launder(vm, passes))
 
-    _sweep(vm, vm.page.PQ_INACTIVE, visit)
+        def visit(m: VmPage) -> bool:
+            nonlocal done
+            done += vm_pageout_page(m, laundering, passes, _vmflush_flags(m))
+            return vm_paging_target2(vm)
+
+        return visit
+
+    _sweep(vm, vm.page.PQ_INACTIVE, visitor)
     return done
 
 
-def vm_pageout_page(m: VmPage) -> int:
-    """Dispose of an inactive page; return 1 if it is gained.
-
-    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: to unmap the page.
-    """
-    if m.wire_count.load():
-        return _unqueue_wired(m)
-    if m.hold_count.load():
-        return _leave(m, m.vm.page.PQ_INACTIVE)
-    if not _referenced_object(m):
-        vm_page_flag_clear(m, PG_REFERENCED)
-        pmap_clear_reference(m)
-    elif not m.flags.load() & PG_REFERENCED:
-        used = pmap_ts_referenced(m)
-        if used:
-            return _activate_used(m, used)
-    if m.flags.load() & PG_REFERENCED:
-        vm_page_flag_clear(m, PG_REFERENCED)
-        return _activate_used(m, pmap_ts_referenced(m) + 1)
-    if m.hint("dirty") == 0:
-        vm_page_test_dirty(m)
-    else:
-        vm_page_dirty(m)
-    committing = bool(m.flags.bits(PG_NEED_COMMIT))
-    if m.valid == 0 and not committing:
-        vm_page_protect(m, VM_PROT_NONE)
-        vm_page_free(m)
-        return 1
-    if m.hint("dirty") == 0 and not committing:
-        vm_page_cache(m)
-        return 1
-    return _launder(m)
+def _max_launder(vm: VmSystem, passes: int) -> int:
+    """How many pages the scan of one queue may write; it shares vm.max_launder with all others."""
+    most = vm.pageout.vm_max_launder
+    launder = max(1, most * (passes + 1) // 1024 // 10)
+    return launder if launder < most // 16 else most // 16 + 1
 
 
-def _activate_used(m: VmPage, used: int) -> int:
-    """Activate a page that was used so often since it became inactive, with a higher act_count."""
-    vm_page_activate(m)
-    m.publish("act_count", m.hint("act_count") + ACT_ADVANCE + used & 0xFF)
-    vm_page_wakeup(m)
-    return 0
-
-
-def _launder(m: VmPage) -> int:
-    """Write the page out; one whose object is dead or gone stays.  Locks: as `vm_pageout_page`."""
-    if m.object is None or m.object.flags.bits(OBJ_DEAD):
-        return _leave(m, m.vm.page.PQ_INACTIVE)
-    if m.object.hint("type") == OBJT_VNODE:
-        return _launder_file(m, m.object)
-    vm_page_protect(m, VM_PROT_NONE)
-    vm_page_undirty(m)
-    if m.flags.bits(PG_NEED_COMMIT):
-        vm_page_wakeup(m)
-        return 0
-    vm_page_cache(m)
-    return 1
-
-
-def _launder_file(m: VmPage, obj: VmObject) -> int:
-    """Write the page of a file out with the vnode locked.
-
-    To lock the vnode, the page is held and its busy dropped; then it is looked at again.
-
-    Locks: the page hard-busied by the caller; consumes the busy.  Sleeps: for the vnode and the pager.
-    """
-    vm: VmSystem = m.vm
-    vp: Vnode | None = obj.hint("handle")
-    vm_page_hold(m)
-    vm_page_wakeup(m)
-    if vp is None:
-        vm.panic("vget: page fault: the object has lost its vnode")
-    if vget(vp):
-        _skip(obj)
-        vm_page_unhold(m)
-        return 0
-    if _moved(m, obj, vp):
-        _skip(obj)
-        vput(vp)
-        vm_page_unhold(m)
-        return 0
-    if vm_page_busy_try(m, True):
-        vput(vp)
-        vm_page_unhold(m)
-        return 0
-    vm_page_unhold(m)
-    if m.wire_count.load():
-        vm_page_unqueue_nowakeup(m)
-        vput(vp)
-        vm_page_wakeup(m)
-        return 0
-    committing = bool(m.flags.load() & PG_NEED_COMMIT)
-    if (
-        m.hold_count.load()
-        or _moved(m, obj, vp)
-        or (not committing and (m.valid == 0 or m.hint("dirty") == 0))
-    ):
-        vm_page_requeue(m, vm.page.PQ_INACTIVE)
-        _skip(obj)
-        vm_page_wakeup(m)
-        vput(vp)
-        return 0
-    done = vm_pageout_flush([m], OBJPC_TRY_TO_CACHE)
-    vput(vp)
-    return done
-
-
-def _skip(obj: VmObject) -> None:
-    """Count a skipped page if its file may be dirty; only other references keep the object meanwhile."""
-    if obj.flags.load() & OBJ_MIGHTBEDIRTY:
-        obj.vm.pageout.vnodes_skipped += 1
-
-
-def _moved(m: VmPage, obj: VmObject, vp: Vnode) -> bool:
-    """Whether the page is no longer an inactive page of that file, judged without a lock."""
-    return (
-        m.queue_base() != m.vm.page.PQ_INACTIVE or m.hint("object") is not obj or obj.hint("handle") is not vp
-    )
+def _vmflush_flags(m: VmPage) -> int:
+    """How a page would be written: with active ones, and to be cached if it has been passed over once."""
+    pageout = m.vm.pageout
+    if pageout.memuse_mode >= 3:
+        vm_page_flag_set(m, PG_WINATCFLS)
+    flags = OBJPC_ALLOW_ACTIVE if pageout.pageout_allow_active else 0
+    return flags | (OBJPC_TRY_TO_CACHE if m.flags.bits(PG_WINATCFLS) else 0)
 
 
 # -- cached pages ---------------------------------------------------------------------------------

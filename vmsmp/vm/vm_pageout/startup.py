@@ -13,6 +13,7 @@ from vmsmp.engine.cpu import Cpu
 from vmsmp.records.home import Home
 from vmsmp.vm.config import BootConfig
 from vmsmp.vm.vm_meter.meter import Globaldata
+from vmsmp.vm.vm_page.flags import ACT_DECLINE
 
 
 class Pageout:
@@ -40,8 +41,22 @@ class Pageout:
         self.emergpager: Cpu | None = None
         self.scan_yield = config.scan_yield
         #: vm.pageout_memuse_mode, for processes above the limit of resident pages: 0 do nothing; 1 remove
-        #: mappings; 2 also write pages.
+        #: mappings; 2 also write pages; 3 scans write dirty pages as soon as they meet them, too.
         self.memuse_mode = 2
+        #: vm.max_launder: how many pages the scans of all queues may write.
+        self.vm_max_launder = config.pages // 256 + 16
+        #: vm.pageout_allow_active: whether active pages are written with an inactive one.
+        self.pageout_allow_active = 1
+        #: vm.anonmem_decline and vm.filemem_decline: what a page loses of its act_count in a scan in which it
+        #: was not used.
+        self.vm_anonmem_decline = ACT_DECLINE
+        self.vm_filemem_decline = 2 * ACT_DECLINE
+        #: vm.defer_swapspace_pageouts and vm.disable_swapspace_pageouts: whether pages go to swap only when
+        #: memory is short, and whether they never do.
+        self.defer_swap_pageouts = 0
+        self.disable_swap_pageouts = 0
+        #: vm.pageout_lock_miss: how often a vnode could not be locked.
+        self.pageout_lock_miss = 0
         #: How many resident pages above its limit a process may have.
         self.memuse_spared = 4096
         #: How many pages of files that may be dirty were skipped, since they or their vnode were locked.

@@ -20,7 +20,8 @@ from vmsmp.vm.vm_page.activity import vm_page_deactivate, vm_page_unqueue_nowake
 from vmsmp.vm.vm_page.busy import vm_page_flag_clear, vm_page_wakeup
 from vmsmp.vm.vm_page.flags import ACT_ADVANCE, ACT_DECLINE, ACT_MAX, PG_REFERENCED
 from vmsmp.vm.vm_page.protect import vm_page_protect
-from vmsmp.vm.vm_pageout.scan import _scan, vm_page_requeue
+from vmsmp.vm.vm_pageout.page import vm_page_requeue
+from vmsmp.vm.vm_pageout.scan import _scan
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem

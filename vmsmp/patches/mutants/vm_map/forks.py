@@ -66,7 +66,7 @@ MUTANTS = (
         "INV-C3",
         "the child writes to the object that it shares with its parent",
         "parent_child_grandchild",
-        mended_by="fork-copies-what-others-share",
+        mended_by=("fork-copies-what-others-share",),
     ),
     Mutant(
         "COW-14",

@@ -1,8 +1,7 @@
 """Mutants of the ranges of a map: mapping, cutting, marking and removing them.
 
-Some sites have none.  INS-07: removing the pages of a range unmaps each of them, whether or not the range was
-unmapped before.  INS-03, INS-04 and TRN-16 are guards of vm_object.c and of an object's list.  MAP-08 and
-MAP-09 are guards of mincore and of older faults, INS-21 of mmap, TRN-20 of faults in page tables of users.
+Some sites have none.  INS-03, INS-04 and TRN-16 are guards of vm_object.c and of an object's list.  MAP-08
+and MAP-09 are guards of mincore and of older faults, INS-21 of mmap, TRN-20 of faults in users' page tables.
 """
 
 from __future__ import annotations
@@ -366,6 +365,31 @@ MUTANTS = (
         "INV-B5",
         "an entry goes while its pages are mapped, where a scan does not find them any more",
         "remove_against_faults",
+    ),
+    Mutant(
+        "INS-07",
+        f"{_MODULE}.delete:_remove_pages",
+        """
+        pmap_remove(pmap, start, end)
+        _free_pages(obj, first, last)
+        """,
+        """
+        _free_pages(obj, first, last)
+        pmap_remove(pmap, start, end)
+        """,
+        "INV-P2",
+        "a page is freed while the process maps it, and may be another's before the mapping goes",
+        "remove_against_faults",
+        also=(
+            Edit(
+                "vmsmp.vm.vm_object.remove:_Removal._remove",
+                """
+                vm_page_protect(m, VM_PROT_NONE)
+                if self.clean_only""",
+                """
+                if self.clean_only""",
+            ),
+        ),
     ),
     Mutant(
         "INS-12",

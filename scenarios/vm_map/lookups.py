@@ -142,7 +142,7 @@ def lookups_among_changes(m):
     vm_object_deallocate(file)
 
 
-@scenario(cpus=3, tags={"map", "lookup", "protect"})
+@scenario(cpus=3, tags={"map", "lookup", "protect"}, pages=6)
 def lookups_of_the_readable(m):
     """Memory that is always readable is read while it becomes writeable and read-only, and is wired."""
     vm = m.boot(pages=20, l2_size=1)

@@ -351,3 +351,25 @@ def cancellation_is_over(m):
 
     m.spawn(holder, name="holder")
     m.join()
+
+
+@scenario(cpus=2, tags={"lockmgr", "cancel"}, locks="exact")
+def readers_leave_a_cancellation(m):
+    """Readers leave at once, of whom one has canceled: nobody has the lock then, and nobody cancels."""
+    lock = m.lockmgr("lk")
+    there = m.atomic(0, name="there")
+
+    def reader(n):
+        lock.acquire_shared()
+        there.fetchadd(1)
+        while there.load() < m.ncpus:
+            m.yield_()
+        if n == 0:
+            lock.cancel_beg()
+        lock.release()
+
+    for n in range(m.ncpus):
+        m.spawn(reader, n)
+    m.join()
+    m.check(lock.lock(LK_EXCLUSIVE | LK_CANCELABLE) == 0, "the lock is free, and requests are not canceled")
+    lock.release()

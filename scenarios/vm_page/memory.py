@@ -31,6 +31,7 @@ from vmsmp.vm.vm_page import (
     vm_page_wakeup,
     vm_page_wire,
     vm_wait,
+    vm_wait_nominal,
     vm_wait_pfault,
 )
 from vmsmp.vm.vm_pageout import vm_pageout_scan_inactive, vm_pageout_shutdown, vm_pageout_thread
@@ -228,6 +229,9 @@ def wait_for_a_free(m):
     def waiter():
         vm_wait(vm, 100)
 
+    def patient():
+        vm_wait_nominal(vm)
+
     def giver():
         for page in hoard:
             vm_page_freezwq(page)
@@ -240,7 +244,7 @@ def wait_for_a_free(m):
             taken.append(page)
 
     for n in range(m.ncpus):
-        m.spawn((giver, waiter, taker)[n % 3] if n < 3 else waiter)
+        m.spawn((giver, waiter, taker)[n % 3] if n < 3 else patient)
     m.join()
     for page in taken:
         vm_page_freezwq(page)

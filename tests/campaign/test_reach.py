@@ -53,7 +53,7 @@ def test_a_function_that_a_repair_changes_is_looked_at_as_it_is():
 
 
 def test_a_function_that_is_named_by_its_package_is_the_same():
-    left_out = set(REPAIR_BY_NAME) - repairs_beside(["vmsmp.vm.vm_pageout.scan:_launder"])
+    left_out = set(REPAIR_BY_NAME) - repairs_beside(["vmsmp.vm.vm_pageout.page:_launder"])
     assert {"pageout-frees-orphans"} == left_out
 
 

@@ -111,6 +111,7 @@ HITS = {
     "BL-06": (20, ("field-lock: ba.offset", "use-after-free: INV-UAF: ba used")),
     "BL-07": (1590, ("check: a range that somebody uses is not grown over",)),
     "BL-08": (2000, ("check: nothing is in the range that an object has grown over",)),
+    "SW-01": (10, ("accounting: INV-SW2",)),
 }
 #: Mutants that a walk finds seldom or never, since a CPU has to stand still for long; measured with these.
 SCHED = {"AL-19": "portfolio", "OB-06": "pct:3", "PC-08b": "portfolio"}

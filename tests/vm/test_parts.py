@@ -24,7 +24,6 @@ EACH_PART = pytest.mark.parametrize("part", PARTS)
 EXCEPTIONS = {
     ("vm_fault", "ddb"): "the kernel has no command for faults",
     ("vm_pager", "ddb"): "the kernel has no command for pagers",
-    ("vm_pager", "rules"): "it has no records of its own; what it makes of pages is judged there",
     ("vm_meter", "Proc"): "its one word is a flag; whatever it says is allowed",
     ("vm_meter", "ddb"): "`show page` of vm_page.c shows its counts and thresholds, as in the kernel",
     ("vm_pageout", "ddb"): "`show page` of vm_page.c shows its words, as in the kernel",

@@ -24,6 +24,7 @@ RULES: Final = (
     *vm_object.RULES,
     *vm_meter.RULES,
     *vm_pageout.RULES,
+    *vm_pager.RULES,
     *subr_alist.RULES,
     *vnode.RULES,
     *vm_map.RULES,

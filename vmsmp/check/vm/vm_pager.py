@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsmp.check.rules import Books, Broken, SystemRules
+from vmsmp.check.rules import Books, Broken, Rules, SystemRules
 from vmsmp.vm.system import VmSystem
 from vmsmp.vm.vm_object.object import VmObject
 
@@ -42,4 +42,6 @@ def broken_blocks(vm: VmSystem) -> tuple[VmObject, Broken] | None:
     return None
 
 
+#: It has no records of its own.
+RULES: Final[tuple[Rules, ...]] = ()
 SYSTEM: Final = SystemRules(sums=(broken_blocks,))

@@ -202,5 +202,6 @@ MUTANTS = (
         "INV-M4",
         "an entry was cut while it was faulted in, and only its last piece is unwired after the failure",
         "mlocks_that_fail",
+        mended_by=("protection-waits-for-transitions",),
     ),
 )

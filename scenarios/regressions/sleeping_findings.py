@@ -104,6 +104,39 @@ def swapper_misses_a_request(m):
     m.join()
 
 
+@scenario(
+    cpus=3,
+    tags={"vmspace", "sleep", "livelock", "finding"},
+    fixed=True,
+    schedule="v1:swapper_lets_in_who_is_in:0:3.2>4,2.12>3",
+)
+def swapper_lets_in_who_is_in(m):
+    """Two threads of a process ask to be let in; one is late, sleeps for ever, and the swapper spins.
+
+    Before a thread returns to user mode it tests whether its process is swapped out, takes the process'
+    token, and asks to be let in (P_SWAPWAIT), without another test under the token.  If the process has been
+    let in meanwhile, nobody wakes the thread.  `scheduler` finds the request, `faultin` has nothing to do and
+    leaves the request where it is, and that goes on for ever.
+    Repair `swapped-in-is-asked-again`: test under the token.
+    """
+    vm = m.boot(pages=4, l2_size=1)
+    swappers = []
+
+    def process():
+        p = vm.mycpu().proc
+        p.p_flags.setbits(P_SWAPPEDOUT)
+        swapper = Swapper(vm, [p])
+        swappers.append(swapper)
+        cpus = [m.spawn(wait_for_swapin, swapper, p, name="thread") for _ in range(2)]
+        m.spawn(scheduler, swapper, name="swapper")
+        for cpu in cpus:
+            cpu.join()
+        swapper_stop(swapper)
+
+    m.spawn(process, name="process")
+    m.join()
+
+
 @scenario(cpus=2, tags={"pager", "sleep", "finding"}, fixed=True, schedule="v1:free_buffers_wake_nobody:0:")
 def free_buffers_wake_nobody(m):
     """A thread waits for a buffer while some are free, for as long as others keep most of them.

@@ -21,4 +21,16 @@ REPAIRS = (
         """,
         "the swapper announces its sleep before it looks whether somebody has asked",
     ),
+    Repair(
+        "swapped-in-is-asked-again",
+        "vmsmp.vm.vm_glue:wait_for_swapin",
+        "p.p_flags.setbits(P_SWAPWAIT)",
+        """
+        if not p.p_flags.load() & P_SWAPPEDOUT:
+            token.release()
+            break
+        p.p_flags.setbits(P_SWAPWAIT)
+        """,
+        "whether the process is still swapped out is tested under its token",
+    ),
 )

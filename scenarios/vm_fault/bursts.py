@@ -28,6 +28,8 @@ from vmsmp.vm.vm_object import (
     vm_object_allocate,
     vm_object_clear_flag,
     vm_object_deallocate,
+    vm_object_drop,
+    vm_object_hold,
     vm_object_set_writeable_dirty,
 )
 from vmsmp.vm.vm_page import (
@@ -42,6 +44,7 @@ from vmsmp.vm.vm_page import (
     vm_page_flag_set,
     vm_page_wakeup,
 )
+from vmsmp.vm.vm_pager import swap_pager_unswapped, swp_pager_getswapspace, swp_pager_meta_build
 
 
 @scenario(cpus=1, tags={"map", "fault", "prefault"}, pages=None)
@@ -153,7 +156,11 @@ def spoil(page, how):
         case "not valid":
             page.raw_valid = 1
         case "swapped":
+            obj = page.object
+            vm_object_hold(obj)
+            swp_pager_meta_build(obj, page.pindex, swp_pager_getswapspace(page.vm))
             vm_page_flag_set(page, PG_SWAPPED)
+            vm_object_drop(obj)
     if how != "busy":
         vm_page_wakeup(page)
 
@@ -255,7 +262,7 @@ def known_pages_alone(m):
         m.check(not any(page.busy_count.load() for page in pages.values()), "no page stays busy")
         for page in pages.values():
             vm_page_busy_wait(page, True)
-            vm_page_flag_clear(page, PG_SWAPPED)
+            swap_pager_unswapped(page)
             page.raw_valid = page.raw_dirty = VM_PAGE_BITS_ALL
             vm_page_wakeup(page)
         for one in (process, other):

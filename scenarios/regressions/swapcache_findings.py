@@ -179,7 +179,7 @@ def reclaim_meets_a_block_that_is_freed(m):
     cpus=3,
     tags={"swap", "vnode", "write", "finding"},
     fixed=True,
-    schedule="v1:block_is_freed_as_it_is_written:0:1.61>2",
+    schedule="v1:block_is_freed_as_it_is_written:0:1.61>2,2.58>3",
 )
 def block_is_freed_as_it_is_written(m):
     """A page of a process is in swap, and an older write of a page of a file comes to the same block later.

@@ -97,7 +97,7 @@ def test_an_object_that_is_freed_has_no_swap():
 
 @pytest.mark.parametrize("swapped", [0, PG_SWAPPED])
 @pytest.mark.parametrize("blocks", [{}, {0: 0}])
-def test_a_page_that_is_not_busy_says_whether_it_has_a_block(blocks, swapped):
+def test_a_page_that_is_not_busy_says_that_it_has_a_block(blocks, swapped):
     told = []
 
     def program(m):
@@ -119,7 +119,7 @@ def test_a_page_that_is_not_busy_says_whether_it_has_a_block(blocks, swapped):
     silent(program)
     while_busy, broken = told
     assert while_busy is None
-    assert (bool(blocks) != bool(swapped)) == (broken is not None and broken.invariant == "INV-SW2")
+    assert (bool(blocks) and not swapped) == (broken is not None and broken.invariant == "INV-SW2")
 
 
 def test_a_block_that_is_none_is_found_as_a_page_gets_it():

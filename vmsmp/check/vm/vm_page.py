@@ -137,16 +137,16 @@ def broken_unbusied(m: VmPage, books: Books) -> Broken | None:
 
 
 def broken_swap(m: VmPage, _books: Books) -> Broken | None:
-    """Whether a page that nobody has busy says wrongly that it has a block of swap, or has none (INV-SW2).
+    """Whether a page that nobody has busy has a block of swap and does not say so (INV-SW2).
 
+    Some say so and have none any more: MADV_FREE, and the removal of a page that is wired, leave the mark.
     Who has the object's token may take the mark off before the block.
     """
     obj = m.raw_object
-    if obj is None or m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK):
+    if obj is None or m.busy_count.value & (PBUSY_LOCKED | PBUSY_MASK) or m.flags.value & PG_SWAPPED:
         return None
-    marked, has = bool(m.flags.value & PG_SWAPPED), m.raw_pindex in obj.peek("swblock_root")
-    if marked != has and (marked or not obj.token.holders):
-        return Broken("INV-SW2", "whether it has a block of swap is not what it says")
+    if m.raw_pindex in obj.peek("swblock_root") and not obj.token.holders:
+        return Broken("INV-SW2", "it has a block of swap, and does not say so")
     return None
 
 

@@ -1,7 +1,7 @@
 """The invariants of the blocks of swap, most of them once all CPUs have ended.
 
 INV-SW1: a block is free, or that of one page of one object; an object counts its blocks, and one that is
-freed has none.  INV-SW2, whether a page has a block as it says, is a rule of pages.
+freed has none.  INV-SW2, whether a page that has one says so, is a rule of pages.
 """
 
 from __future__ import annotations

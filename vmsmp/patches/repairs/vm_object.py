@@ -32,6 +32,18 @@ REPAIRS = (
         "a termination waits for activity that begins late with the page that it is about, and in the pager",
     ),
     Repair(
+        "termination-waits-again",
+        f"{_MODULE}:vm_object_terminate",
+        """
+        if obj.resident_page_count:
+        """,
+        """
+        vm_object_pip_wait(obj, "objtrm3")
+        if obj.resident_page_count:
+        """,
+        "a termination waits for activity that has begun while it was waiting for pages",
+    ),
+    Repair(
         "reference-asks-for-the-vnode",
         f"{_MODULE}:_vref",
         """

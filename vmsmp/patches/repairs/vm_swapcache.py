@@ -34,13 +34,12 @@ REPAIRS = (
         "self._remove(m)",
         """
         if self.obj.type != OBJT_SWAP or not self.clean_only:
-            from vmsmp.vm.vm_page.busy import vm_page_flag_clear
-            from vmsmp.vm.vm_page.flags import PG_SWAPPED
+            from vmsmp.vm.vm_pager.swap_meta import swap_pager_unswapped
 
-            vm_page_flag_clear(m, PG_SWAPPED)
+            swap_pager_unswapped(m)
         self._remove(m)
         """,
-        "a page whose swap is about to be freed is no longer marked with PG_SWAPPED",
+        "the swap of a page is freed, and its mark taken off, while the page is busied",
     ),
     Repair(
         "cache-is-emptied-at-once",

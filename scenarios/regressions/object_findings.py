@@ -332,11 +332,11 @@ def pageout_counts_a_freed_object(m):
     schedule="v1:activity_ends_behind_its_object:0:1.7>2,2.77>1,1.44>2,1.50>2",
 )
 def activity_ends_behind_its_object(m):
-    """A file is revoked and unmapped while the pagedaemon writes a page of it, and freed memory is written to.
+    """A file is revoked and unmapped while the pagedaemon writes a page of it; freed memory is written to.
 
-    `vm_pageout_flush` soft-busies a page, begins an activity of its object, lets the page go, and then ends the
-    activity.  `vm_object_terminate` waits for all activity to end, and then for each page.  An activity that
-    begins in between is not waited for any more: as its page is let go the object is freed.
+    `vm_pageout_flush` soft-busies a page, begins an activity of its object, lets the page go, and then ends
+    the activity.  `vm_object_terminate` waits for all activity to end, and then for each page.  An activity
+    that begins in between is not waited for any more: as its page is let go the object is freed.
     Repair `termination-waits-again`: wait for activity once more when all pages are gone.
     """
     vm = m.boot(pages=4, l2_size=1, object_hash=1)

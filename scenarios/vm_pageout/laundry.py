@@ -194,7 +194,7 @@ def vnode_is_not_had(m):
     forget_file(vp, obj)
 
 
-@scenario(cpus=3, tags={"map", "fault", "pageout", "swap"}, pages=None)
+@scenario(cpus=4, tags={"map", "fault", "pageout", "swap"}, pages=None)
 def memory_is_written_to_swap(m):
     """A process stores to its memory and loads it while the pageout writes it to swap and frees it."""
     vm = m.boot(pages=18, l2_size=1, object_hash=1, topology=(1, 1, 1))
@@ -204,7 +204,7 @@ def memory_is_written_to_swap(m):
     process.enter().store(BASE, "first")
     obj = object_at(process.map, BASE)
     leave(vm)
-    device = device_attach(vm) if m.choose(2) else None
+    device_attach(vm)
 
     def thread(n):
         process.enter()
@@ -223,10 +223,9 @@ def memory_is_written_to_swap(m):
                     vm_page_wakeup(page)
             vm_pageout_scan_inactive(vm, m.choose(2))
 
-    workers = [m.spawn(thread if n else pagedaemon, *([n] if n else [])) for n in range(m.ncpus)]
+    workers = [m.spawn(thread if n else pagedaemon, *([n] if n else [])) for n in range(m.ncpus - 1)]
     for cpu in workers:
         cpu.join()
-    if device is not None:
-        device_detach(vm)
+    device_detach(vm)
     m.join()
     give_back(process.vmspace)

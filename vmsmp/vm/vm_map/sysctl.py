@@ -11,24 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.vm.sysctl import Sysctl
+from vmsmp.vm.sysctl import Sysctl, tunable
 from vmsmp.vm.vm_map.flags import VM_MAX_KERNEL_ADDRESS, VM_MIN_KERNEL_ADDRESS
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
-
-
-def _switch(name: str, text: str) -> Sysctl:
-    """A number of the map layer that may be changed: `vm.NAME` is `vm.map.NAME`."""
-
-    def read(vm: VmSystem) -> int:
-        value: int = getattr(vm.map, name)
-        return value
-
-    def write(vm: VmSystem, value: int) -> None:
-        setattr(vm.map, name, value)
-
-    return Sysctl(f"vm.{name}", text, read, write)
 
 
 def _tunable(name: str, text: str) -> Sysctl:
@@ -47,11 +34,25 @@ def _kvm_free(vm: VmSystem) -> int:
 
 
 SYSCTLS: Final = (
-    _switch("randomize_mmap", "whether mmap chooses addresses at random"),
-    _switch("map_relock_enable", "whether an insertion releases the object while its pages are entered"),
-    _switch("map_partition_enable", "whether a fault splits a large entry into partitions"),
-    _switch("map_backing_limit", "length of a chain from which on fork collapses it"),
-    _switch("map_backing_shadow_test", "whether fork collapses the chain of an object with all its pages"),
+    tunable("vm.randomize_mmap", "map.randomize_mmap", "whether mmap chooses addresses at random"),
+    tunable(
+        "vm.map_relock_enable",
+        "map.map_relock_enable",
+        "whether an insertion releases the object while its pages are entered",
+    ),
+    tunable(
+        "vm.map_partition_enable",
+        "map.map_partition_enable",
+        "whether a fault splits a large entry into partitions",
+    ),
+    tunable(
+        "vm.map_backing_limit", "map.map_backing_limit", "length of a chain from which on fork collapses it"
+    ),
+    tunable(
+        "vm.map_backing_shadow_test",
+        "map.map_backing_shadow_test",
+        "whether fork collapses the chain of an object with all its pages",
+    ),
     Sysctl(
         "vm.kvm_size",
         "bytes of kernel addresses",

@@ -15,24 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.vm.sysctl import Sysctl
+from vmsmp.vm.sysctl import Sysctl, tunable
 from vmsmp.vm.vm_page.flags import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
-
-
-def _threshold(name: str, limit: str, text: str) -> Sysctl:
-    """A writeable threshold."""
-
-    def read(vm: VmSystem) -> int:
-        value: int = getattr(vm.meter.limits, limit)
-        return value
-
-    def write(vm: VmSystem, value: int) -> None:
-        setattr(vm.meter.limits, limit, value)
-
-    return Sysctl(name, text, read, write)
 
 
 def _count(name: str, text: str) -> Sysctl:
@@ -68,18 +55,28 @@ def _t_free(vm: VmSystem) -> int:
 
 
 SYSCTLS: Final = (
-    _threshold("vm.v_free_min", "v_free_min", "pages below which allocating processes wait"),
-    _threshold("vm.v_free_reserved", "v_free_reserved", "free pages that ordinary requests leave alone"),
-    _threshold("vm.v_free_severe", "v_free_severe", "pages below which faulting processes wait on"),
-    _threshold("vm.v_free_target", "v_free_target", "free pages that the system aims at"),
-    _threshold("vm.v_inactive_target", "v_inactive_target", "inactive pages that the pagedaemon wants"),
-    _threshold("vm.v_pageout_free_min", "v_pageout_free_min", "pages at which the pagedaemon is woken"),
-    _threshold("vm.v_paging_wait", "v_paging_wait", "pages below which processes slow down"),
-    _threshold("vm.v_paging_start", "v_paging_start", "pages below which the pagedaemon runs"),
-    _threshold("vm.v_paging_target1", "v_paging_target1", "pages that the pagedaemon wants first"),
-    _threshold("vm.v_paging_target2", "v_paging_target2", "pages that the pagedaemon wants in the end"),
-    _threshold(
-        "vm.page_free_hysteresis", "vm_page_free_hysteresis", "pages above the minimum that wake waiters"
+    tunable("vm.v_free_min", "meter.limits.v_free_min", "pages below which allocating processes wait"),
+    tunable(
+        "vm.v_free_reserved", "meter.limits.v_free_reserved", "free pages that ordinary requests leave alone"
+    ),
+    tunable("vm.v_free_severe", "meter.limits.v_free_severe", "pages below which faulting processes wait on"),
+    tunable("vm.v_free_target", "meter.limits.v_free_target", "free pages that the system aims at"),
+    tunable(
+        "vm.v_inactive_target", "meter.limits.v_inactive_target", "inactive pages that the pagedaemon wants"
+    ),
+    tunable(
+        "vm.v_pageout_free_min", "meter.limits.v_pageout_free_min", "pages at which the pagedaemon is woken"
+    ),
+    tunable("vm.v_paging_wait", "meter.limits.v_paging_wait", "pages below which processes slow down"),
+    tunable("vm.v_paging_start", "meter.limits.v_paging_start", "pages below which the pagedaemon runs"),
+    tunable("vm.v_paging_target1", "meter.limits.v_paging_target1", "pages that the pagedaemon wants first"),
+    tunable(
+        "vm.v_paging_target2", "meter.limits.v_paging_target2", "pages that the pagedaemon wants in the end"
+    ),
+    tunable(
+        "vm.page_free_hysteresis",
+        "meter.limits.vm_page_free_hysteresis",
+        "pages above the minimum that wake waiters",
     ),
     Sysctl("vm.stats.vm.v_page_size", "bytes of a page", _v_page_size),
     Sysctl("vm.stats.vm.v_page_count", "pages of the machine", _v_page_count),

@@ -11,23 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vmsmp.vm.sysctl import Sysctl
+from vmsmp.vm.sysctl import Sysctl, tunable
 
 if TYPE_CHECKING:
     from vmsmp.vm.system import VmSystem
-
-
-def _switch(name: str, attribute: str, text: str) -> Sysctl:
-    """A tunable of the pageout."""
-
-    def read(vm: VmSystem) -> int:
-        value: int = getattr(vm.pageout, attribute)
-        return value
-
-    def write(vm: VmSystem, value: int) -> None:
-        setattr(vm.pageout, attribute, value)
-
-    return Sysctl(f"vm.{name}", text, read, write)
 
 
 def _pageout_lock_miss(vm: VmSystem) -> int:
@@ -36,16 +23,28 @@ def _pageout_lock_miss(vm: VmSystem) -> int:
 
 
 SYSCTLS: Final = (
-    _switch("max_launder", "vm_max_launder", "dirty pages that the scans of all queues may write"),
-    _switch("anonmem_decline", "vm_anonmem_decline", "activity that a page of anonymous memory loses unused"),
-    _switch("filemem_decline", "vm_filemem_decline", "activity that any other page loses unused"),
-    _switch("pageout_allow_active", "pageout_allow_active", "whether active pages are written with others"),
-    _switch(
-        "pageout_memuse_mode",
-        "memuse_mode",
+    tunable("vm.max_launder", "pageout.vm_max_launder", "dirty pages that the scans of all queues may write"),
+    tunable(
+        "vm.anonmem_decline",
+        "pageout.vm_anonmem_decline",
+        "activity that a page of anonymous memory loses unused",
+    ),
+    tunable("vm.filemem_decline", "pageout.vm_filemem_decline", "activity that any other page loses unused"),
+    tunable(
+        "vm.pageout_allow_active",
+        "pageout.pageout_allow_active",
+        "whether active pages are written with others",
+    ),
+    tunable(
+        "vm.pageout_memuse_mode",
+        "pageout.memuse_mode",
         "above the limit of a process: 1 unmap; 2 write, too; 3 all scans write at once",
     ),
-    _switch("defer_swapspace_pageouts", "defer_swap_pageouts", "pages go to swap only if memory is short"),
-    _switch("disable_swapspace_pageouts", "disable_swap_pageouts", "pages never go to swap"),
+    tunable(
+        "vm.defer_swapspace_pageouts",
+        "pageout.defer_swap_pageouts",
+        "pages go to swap only if memory is short",
+    ),
+    tunable("vm.disable_swapspace_pageouts", "pageout.disable_swap_pageouts", "pages never go to swap"),
     Sysctl("vm.pageout_lock_miss", "vnodes that the pageout could not lock", _pageout_lock_miss),
 )
